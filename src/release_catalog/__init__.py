@@ -1,0 +1,1 @@
+"""A GraphQL API over MongoDB that keeps an organisation's software releases."""

@@ -1,0 +1,198 @@
+"""What a release needs, what needs it, and everything that can be reached that way."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from release_catalog.api.connection import PageInfo, page_info
+from release_catalog.api.enums import GraphDirection
+from release_catalog.api.fields import computed
+from release_catalog.plans.context import Info, load_all
+from release_catalog.problems import BadArgument
+from release_catalog.store import graph, pages
+from release_catalog.store.database import Document
+
+if TYPE_CHECKING:
+    from release_catalog.api.release import Release
+
+_Release = Annotated["Release", strawberry.lazy("release_catalog.api.release")]
+
+
+@strawberry.type(description="How a release names another one, as declared.")
+class DependencyReference:
+    release_id: strawberry.ID | None = strawberry.field(description="The release's id, where it was given.")
+    name: str = strawberry.field(description="The release's name.")
+    version: str = strawberry.field(description="The release's version.")
+
+
+def _node(root: strawberry.Parent[Document], info: Info) -> Any:
+    return info.context.references.load(root["reference"]["reference"])
+
+
+@strawberry.type(description="One reference to another release.")
+class DependencyEdge:
+    cursor: str = computed(
+        lambda edge: pages.offset_cursor(edge["reference"]), "Opaque place of this edge, for `after`."
+    )
+    reference: DependencyReference = strawberry.field(description="The reference as it was declared.")
+    node: _Release | None = strawberry.field(
+        resolver=_node, description="The release that it leads to; null as long as there is none."
+    )
+
+
+class Dependencies:
+    """A page of the references that stand in a release's own document: nothing is read for it."""
+
+    def __init__(self, release: Mapping[str, Any], window: pages.Window) -> None:
+        """BadArgument where the window's cursor is not one of this release's references."""
+        self.all = release["dependencies"]
+        start = pages.offset(self.all, window.argument, window.cursor)
+        self.shown = self.all[start : start + window.size]
+        self.start, self.end = start, start + len(self.shown)
+
+
+def _edges(root: strawberry.Parent[Dependencies]) -> Any:
+    return [{"reference": reference} for reference in root.shown]
+
+
+async def _nodes(root: strawberry.Parent[Dependencies], info: Info) -> Any:
+    return await load_all(info.context.references, [reference["reference"] for reference in root.shown])
+
+
+def _page_info(root: strawberry.Parent[Dependencies]) -> Any:
+    cursors = [pages.offset_cursor(reference) for reference in root.shown[:1] + root.shown[-1:]]
+    return page_info(cursors, has_next=root.end < len(root.all), has_previous=root.start > 0)
+
+
+def _total_count(root: strawberry.Parent[Dependencies]) -> int:
+    return len(root.all)
+
+
+@strawberry.type(description="A page of references: one edge each, resolved or not.")
+class DependencyConnection:
+    edges: list[DependencyEdge] = strawberry.field(
+        resolver=_edges, description="The references with their cursors."
+    )
+    nodes: list[_Release] = strawberry.field(
+        resolver=_nodes, description="The releases that the page's references lead to."
+    )
+    page_info: PageInfo = strawberry.field(resolver=_page_info, description="Where this page lies in the list.")
+    total_count: int = strawberry.field(resolver=_total_count, description="How many references were declared.")
+
+
+def dependencies(root: strawberry.Parent[Document], first: int | None = 100, after: str | None = None) -> Any:
+    """The references of the release `root`."""
+    return Dependencies(root, pages.window(first, after, default=100))
+
+
+async def dependants(
+    root: strawberry.Parent[Document], info: Info, first: int | None = 100, after: str | None = None
+) -> Any:
+    """The question which releases need `root`."""
+    return await info.context.dependants(root, pages.window(first, after, default=100))
+
+
+# ---------------------------------------------------------------- everything reachable
+
+
+@strawberry.type(description="That one release needs another.")
+class DependencyGraphEdge:
+    from_id: strawberry.ID = strawberry.field(description="The release that needs the other.")
+    to_id: strawberry.ID = strawberry.field(description="The release that is needed.")
+
+
+def _reached(root: strawberry.Parent[graph.Walk]) -> Any:
+    return list(root.nodes.values())
+
+
+def _links(root: strawberry.Parent[graph.Walk]) -> Any:
+    return [{"fromId": source, "toId": target} for source, targets in root.edges.items() for target in targets]
+
+
+def _unresolved(root: strawberry.Parent[graph.Walk]) -> Any:
+    return list(root.unresolved.values())
+
+
+def _cycles(root: strawberry.Parent[graph.Walk]) -> Any:
+    return root.cycles
+
+
+def _depth(root: strawberry.Parent[graph.Walk]) -> int:
+    return root.depth
+
+
+def _node_count(root: strawberry.Parent[graph.Walk]) -> int:
+    return len(root.nodes)
+
+
+def _truncated(root: strawberry.Parent[graph.Walk]) -> bool:
+    return root.truncated
+
+
+@strawberry.type(description="What a release reaches, breadth first.")
+class DependencyGraph:
+    nodes: list[_Release] = strawberry.field(
+        resolver=_reached,
+        description="The releases that were reached, nearest first, without the starting one.",
+    )
+    edges: list[DependencyGraphEdge] = strawberry.field(
+        resolver=_links,
+        description="Who needs whom among these and the starting release, in whichever direction it was walked.",
+    )
+    unresolved: list[DependencyReference] = strawberry.field(
+        resolver=_unresolved, description="References inside the graph that resolve to no release."
+    )
+    cycles: list[list[strawberry.ID]] = strawberry.field(
+        resolver=_cycles,
+        description="Ids of releases that depend on each other, a list for each strongly connected group.",
+    )
+    depth: int = strawberry.field(resolver=_depth, description="How many steps away the farthest release is.")
+    node_count: int = strawberry.field(
+        resolver=_node_count, description="How many releases were reached, the starting one not counted."
+    )
+    truncated: bool = strawberry.field(
+        resolver=_truncated, description="True where a bound cut the traversal short."
+    )
+
+
+@strawberry.type(description="A chain of releases, each of which needs the next.")
+class DependencyPath:
+    length: int = computed(lambda path: len(path["releases"]) - 1, "How many steps it has.")
+    releases: list[_Release] = strawberry.field(description="The releases along it, both ends included.")
+
+
+def bounded(argument: str, value: int | None, default: int, limit: int) -> int:
+    """`value`, or `default` where there is none; BadArgument outside 1 to `limit`."""
+    value = default if value is None else value
+    if not 1 <= value <= limit:
+        raise BadArgument(argument, f"{value} is out of bounds: give 1 to {limit}.")
+    return value
+
+
+async def dependency_graph(
+    root: strawberry.Parent[Document],
+    info: Info,
+    direction: GraphDirection = GraphDirection.DEPENDENCIES,
+    max_depth: int | None = 10,
+    max_nodes: int | None = 1000,
+) -> Any:
+    """Everything that `root` reaches in one direction."""
+    depth = bounded("maxDepth", max_depth, 10, graph.MAX_DEPTH)
+    nodes = bounded("maxNodes", max_nodes, 1000, graph.MAX_NODES)
+    walk = graph.dependencies if direction is GraphDirection.DEPENDENCIES else graph.dependants
+    return await walk(info.context.caller, info.context.database, root, depth, nodes)
+
+
+async def dependency_paths(
+    root: strawberry.Parent[Document],
+    info: Info,
+    to_id: strawberry.ID,
+    max_length: int | None = 10,
+    first: int | None = 10,
+) -> Any:
+    """The shortest ways on which `root` depends on another release."""
+    longest = bounded("maxLength", max_length, 10, graph.MAX_DEPTH)
+    most = bounded("first", first, 10, pages.MAX_PAGE)
+    found = await graph.paths(info.context.caller, info.context.database, root, to_id, longest, most)
+    return [{"releases": path} for path in found]

@@ -1,0 +1,106 @@
+"""How releases are chosen and ordered."""
+
+import datetime
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+import strawberry
+from strawberry.utils.str_converters import to_camel_case
+
+from release_catalog.api.enums import (
+    DeliveryStatus,
+    OrderDirection,
+    PackagingType,
+    ReleaseOrderField,
+    ReleaseStatus,
+    VerificationStatus,
+)
+from release_catalog.plans.context import Info
+from release_catalog.store import pages, releases
+
+
+def _given(description: str, name: str | None = None) -> Any:
+    return strawberry.field(default=None, description=description, name=name)
+
+
+@strawberry.input(description="Conditions are combined with and; a list matches any of its values.")
+class ReleaseFilter:
+    ids: list[strawberry.ID] | None = _given("Releases with one of these ids, at most 100.")
+    catalog_id: strawberry.ID | None = _given("Releases of this catalog.")
+    product_id: strawberry.ID | None = _given("Releases of this product.")
+    product_key: str | None = _given("Releases of the products with this key, in any catalog.")
+    name: str | None = _given("Releases with exactly this name.")
+    name_contains: str | None = _given("Case-insensitive substring (S4).")
+    version: str | None = _given("Releases with exactly this version.")
+    revision: str | None = _given("Releases with exactly this revision.")
+    branch: str | None = _given("Releases of this branch.")
+    tag: str | None = _given("Releases with this tag.")
+    channel: list[str] | None = _given("Releases in one of these channels.")
+    platform: str | None = _given("Releases for this platform, by name or by operating system.")
+    packaging_type: list[PackagingType] | None = _given("Releases packaged in one of these ways.")
+    status: list[ReleaseStatus] | None = _given("Releases at one of these points of their life.")
+    delivery_status: list[DeliveryStatus] | None = _given("Releases whose delivery stands at one of these.")
+    private: bool | None = _given("Only private releases, or only others.")
+    trial: bool | None = _given("Only trials, or only others.")
+    author: str | None = _given("Releases of exactly this author.")
+    created_from: datetime.datetime | None = _given("Releases created then or later.")
+    created_before: datetime.datetime | None = _given("Releases created earlier.")
+    released_from: datetime.datetime | None = _given("Releases finished then or later.")
+    released_before: datetime.datetime | None = _given("Releases finished earlier.")
+    end_of_life_before: datetime.date | None = _given("Releases whose end of life lies before this day.")
+    artifact_sha256: str | None = _given("Releases that carry a file with this digest.", "artifactSha256")
+    verification: list[VerificationStatus] | None = _given("Releases with a file that has one of these outcomes.")
+    depends_on_id: strawberry.ID | None = _given("Releases that depend directly on this one.")
+
+
+@strawberry.input(description="How releases follow one another.")
+class ReleaseOrder:
+    field: ReleaseOrderField = strawberry.field(
+        default=ReleaseOrderField.CREATED_AT, description="What they are ordered by."
+    )
+    direction: OrderDirection = strawberry.field(default=OrderDirection.DESC, description="Which end comes first.")
+
+
+def plain(filter_: ReleaseFilter | None) -> dict[str, Any]:
+    """A filter as the store takes it: names of the contract, enumerations by name."""
+    given = vars(filter_) if filter_ else {}
+    return {_NAMES.get(name, to_camel_case(name)): _plain(value) for name, value in given.items()}
+
+
+_NAMES = {"artifact_sha256": "artifactSha256"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return name_of(value) if isinstance(value, enum.Enum) else value
+
+
+def name_of(value: enum.Enum | None) -> str | None:
+    """The name of an enumeration's value, as documents hold it."""
+    return value.name if value else None
+
+
+async def search(
+    info: Info,
+    filter_: ReleaseFilter | None,
+    order_by: ReleaseOrder | None,
+    window: pages.Window,
+    within: Mapping[str, Any] | None = None,
+) -> Any:
+    """The question that a list of releases asks; `within` narrows it to a catalog or a product."""
+    given = plain(filter_)
+    for name, value in (within or {}).items():
+        if given.get(name) not in {None, value}:
+            given["ids"] = []
+        given[name] = value
+    order = order_by or ReleaseOrder()
+    return await releases.search(
+        info.context.caller,
+        info.context.database,
+        given,
+        window,
+        name_of(order.field) or "",
+        descending=order.direction is OrderDirection.DESC,
+    )

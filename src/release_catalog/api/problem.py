@@ -1,0 +1,48 @@
+"""Expected failures, as data (RFC 9457)."""
+
+from typing import Any
+
+import strawberry
+
+
+def _detail(description: str) -> Any:
+    return strawberry.field(description=description)
+
+
+@strawberry.interface(description="Why something was not done, in the form of RFC 9457.")
+class Problem:
+    type: str = _detail("A URI that names the kind of problem; about:blank where the status says it all.")
+    title: str = _detail("A short summary that is the same for all problems of a kind.")
+    status: int = _detail("The HTTP status that fits.")
+    detail: str = _detail("What happened here, and what to do about it.")
+    instance: str | None = _detail("A URI of this occurrence.")
+
+
+@strawberry.type(description="One thing that is wrong with an input.")
+class Violation:
+    field: str = _detail("The input path, such as input.artifacts[2].sha256.")
+    message: str = _detail("What is wrong and what to give instead, for people.")
+    code: str = _detail("The same for the same rule, for programs.")
+
+
+@strawberry.type(description="The input breaks rules; all of them are listed.")
+class ValidationProblem(Problem):
+    violations: list[Violation] = _detail("Everything that is wrong, in the order of the input.")
+
+
+@strawberry.type(description="Something that the input names does not exist.")
+class NotFoundProblem(Problem):
+    pass
+
+
+@strawberry.type(description="Something is in the way: the same release, a running request, another file.")
+class ConflictProblem(Problem):
+    conflicting_id: strawberry.ID | None = _detail("What is in the way, where it has an id.")
+
+
+@strawberry.type(description="The document changed since it was read: read it again and repeat.")
+class PreconditionProblem(Problem):
+    pass
+
+
+PROBLEMS = [ValidationProblem, NotFoundProblem, ConflictProblem, PreconditionProblem]

@@ -1,0 +1,213 @@
+"""What can be asked."""
+
+from typing import Any
+
+import strawberry
+from strawberry.scalars import JSON
+
+from release_catalog.api import catalog, filters
+from release_catalog.api.catalog import Catalog, Product
+from release_catalog.api.comparison import ReleaseComparison
+from release_catalog.api.connection import Connection
+from release_catalog.api.delivery import Pipeline, Project
+from release_catalog.api.enums import PromotionStatus
+from release_catalog.api.filters import ReleaseFilter, ReleaseOrder
+from release_catalog.api.promotion import Environment, Promotion
+from release_catalog.api.reference import BaseImage, Registry
+from release_catalog.api.release import Release
+from release_catalog.domain import importing, instants
+from release_catalog.plans.context import Info
+from release_catalog.problems import BadArgument
+from release_catalog.store import pages, records
+
+
+@strawberry.type(description="Who is asking.")
+class Viewer:
+    subject: str = strawberry.field(description="The user or service account.")
+    tenant_id: strawberry.ID = strawberry.field(description="The organisation it belongs to.")
+    scopes: list[str] = strawberry.field(description="What it may do, such as release:read.")
+
+
+def _viewer(info: Info) -> Any:
+    caller = info.context.caller
+    return {"subject": caller.subject, "tenantId": caller.tenant, "scopes": sorted(caller.scopes)}
+
+
+def _by_id(collection: str) -> Any:
+    async def resolve(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  the contract's name
+        return await info.context.one(collection, id)
+
+    return resolve
+
+
+def _catalogs(info: Info, first: int | None = 20, after: str | None = None) -> Any:
+    return records.catalogs(info.context.caller, pages.window(first, after))
+
+
+async def _product(
+    info: Info,
+    id: strawberry.ID | None = None,  # noqa: A002  the contract's name
+    catalog_id: strawberry.ID | None = None,
+    key: str | None = None,
+) -> Any:
+    if (id is None) == (key is None):
+        raise BadArgument("id", "give either the id of a product or its key.")
+    context = info.context
+    if key is not None:
+        return await records.product_by_key(context.caller, context.database, key, catalog_id)
+    found = await context.one("products", id)
+    return found if found and catalog_id in {None, found["catalogId"]} else None
+
+
+def _products(
+    info: Info,
+    catalog_id: strawberry.ID | None = None,
+    name_contains: str | None = None,
+    first: int | None = 20,
+    after: str | None = None,
+) -> Any:
+    return records.products(info.context.caller, pages.window(first, after), catalog_id, name_contains)
+
+
+async def _release(
+    info: Info,
+    id: strawberry.ID,  # noqa: A002  the contract's name
+    catalog_id: strawberry.ID | None = None,
+) -> Any:
+    found = await info.context.one("releases", id)
+    return found if found and catalog_id in {None, found["catalogId"]} else None
+
+
+async def _releases(
+    info: Info,
+    filter: ReleaseFilter | None = None,  # noqa: A002  the contract's name
+    order_by: ReleaseOrder | None = None,
+    first: int | None = None,
+    after: str | None = None,
+    last: int | None = None,
+    before: str | None = None,
+) -> Any:
+    return await filters.search(info, filter, order_by, pages.window(first, after, last, before))
+
+
+async def _latest_release(
+    info: Info,
+    product_id: strawberry.ID,
+    channel: str | None = "stable",
+    platform: str | None = None,
+    branch: str | None = None,
+    constraint: str | None = None,
+) -> Any:
+    product = await info.context.one("products", product_id)
+    return await catalog.latest(product, info, channel, platform, branch, constraint) if product else None
+
+
+async def _compare_releases(info: Info, from_id: strawberry.ID, to_id: strawberry.ID) -> Any:
+    before, after = await info.context.one("releases", from_id), await info.context.one("releases", to_id)
+    return {"from": before, "to": after} if before and after else None
+
+
+async def _export_release(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  the contract's name
+    release = await info.context.one("releases", id)
+    product = await info.context.one("products", release["productId"]) if release else None
+    return importing.written(release, product["key"]) if release and product else None
+
+
+async def _environment(info: Info, name: str) -> Any:
+    return await records.environment(info.context.caller, info.context.database, name)
+
+
+async def _environments(info: Info) -> Any:
+    return await records.environments(info.context.caller, info.context.database)
+
+
+async def _promotion(info: Info, name: str, version: str, created: str) -> Any:
+    try:
+        instant = instants.either(created)
+    except ValueError as error:
+        raise BadArgument("created", str(error)) from error
+    return await records.promotion(info.context.caller, info.context.database, name, version, instant)
+
+
+def _promotions(
+    info: Info,
+    environment: str | None = None,
+    name: str | None = None,
+    version: str | None = None,
+    status: PromotionStatus | None = None,
+    first: int | None = 20,
+    after: str | None = None,
+) -> Any:
+    return records.promotions(
+        info.context.caller,
+        pages.window(first, after),
+        environment=environment,
+        name=name,
+        version=version,
+        status=filters.name_of(status),
+    )
+
+
+async def _pipeline(
+    info: Info,
+    id: strawberry.ID | None = None,  # noqa: A002  the contract's name
+    name: str | None = None,
+) -> Any:
+    if (id is None) == (name is None):
+        raise BadArgument("id", "give either the id of a pipeline or its name.")
+    if name is not None:
+        return await records.pipeline_by_name(info.context.caller, info.context.database, name)
+    return await info.context.one("pipelines", id)
+
+
+@strawberry.type(description="What can be asked of the catalog. What does not exist for the caller is null.")
+class Query:
+    viewer: Viewer = strawberry.field(resolver=_viewer, description="Who is asking, and what they may do.")
+    catalog: Catalog | None = strawberry.field(resolver=_by_id("catalogs"), description="A catalog by its id.")
+    catalogs: Connection[Catalog] = strawberry.field(resolver=_catalogs, description="All catalogs, by name.")
+    product: Product | None = strawberry.field(
+        resolver=_product, description="A product by its id, or by its key in a catalog."
+    )
+    products: Connection[Product] = strawberry.field(resolver=_products, description="Products, by key.")
+    release: Release | None = strawberry.field(
+        resolver=_release, description="A release by its id; with a catalog, only if it stands in that one."
+    )
+    releases: Connection[Release] = strawberry.field(
+        resolver=_releases,
+        description="At most 100 a page; without first or last, 20. Newest first unless ordered otherwise.",
+    )
+    latest_release: Release | None = strawberry.field(
+        resolver=_latest_release,
+        description="A product's highest published version, then the highest revision, then the newest. "
+        "`constraint` is a range such as `>=1.2,<2`; a null channel means any.",
+    )
+    compare_releases: ReleaseComparison | None = strawberry.field(
+        resolver=_compare_releases, description="What changed from one release to another."
+    )
+    export_release: JSON | None = strawberry.field(
+        resolver=_export_release,
+        description="The release as an import document (S1): importing it again gives the same release.",
+    )
+    environment: Environment | None = strawberry.field(
+        resolver=_environment, description="An environment by its name."
+    )
+    environments: list[Environment] = strawberry.field(
+        resolver=_environments, description="All environments by name, at most 1000."
+    )
+    promotion: Promotion | None = strawberry.field(
+        resolver=_promotion,
+        description="A promotion record; created takes an RFC 3339 instant or epoch milliseconds (S3).",
+    )
+    promotions: Connection[Promotion] = strawberry.field(
+        resolver=_promotions, description="The ledger of promotions, the newest first."
+    )
+    pipeline: Pipeline | None = strawberry.field(
+        resolver=_pipeline, description="A pipeline by its id or its name."
+    )
+    project: Project | None = strawberry.field(resolver=_by_id("projects"), description="A project by its id.")
+    registry: Registry | None = strawberry.field(
+        resolver=_by_id("registries"), description="A registry by its id."
+    )
+    base_image: BaseImage | None = strawberry.field(
+        resolver=_by_id("baseImages"), description="A base image by its id."
+    )

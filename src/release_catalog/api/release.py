@@ -1,0 +1,149 @@
+"""The release: what the catalog is about."""
+
+import datetime
+from typing import Any
+
+import strawberry
+from strawberry.scalars import JSON
+
+from release_catalog.api import artifact, dependency
+from release_catalog.api.artifact import (
+    Artifact,
+    Customization,
+    DockerImage,
+    Platform,
+    PlatformReleaseMetadata,
+    RegistryArtifact,
+)
+from release_catalog.api.catalog import Catalog, Product
+from release_catalog.api.connection import Connection
+from release_catalog.api.delivery import Delivery, Pipeline
+from release_catalog.api.dependency import DependencyConnection, DependencyGraph, DependencyPath
+from release_catalog.api.enums import PackagingType, ReleaseStatus
+from release_catalog.api.fields import computed, json_text, one
+from release_catalog.api.links import ReleaseLinks
+from release_catalog.api.promotion import Promotion
+from release_catalog.api.reference import BaseImage, Registry
+from release_catalog.plans.context import Info
+from release_catalog.store import pages, records
+from release_catalog.store.database import Document
+
+
+@strawberry.type(description="That and why a release was taken back.")
+class Withdrawal:
+    reason: str = strawberry.field(description="Why, for those who depend on it.")
+    replacement: "Release | None" = one("releases", "replacementId", "What to use instead.")
+    withdrawn_at: datetime.datetime = strawberry.field(description="When.")
+    withdrawn_by: str | None = strawberry.field(description="Who did it.")
+
+
+def _itself(root: strawberry.Parent[Document]) -> Any:
+    return root
+
+
+async def _latest_beside(root: strawberry.Parent[Document], info: Info) -> Any:
+    return await info.context.latest_beside(root)
+
+
+def _promotions(
+    root: strawberry.Parent[Document],
+    info: Info,
+    environment: str | None = None,
+    first: int | None = 20,
+    after: str | None = None,
+) -> Any:
+    window = pages.window(first, after)
+    return records.promotions(info.context.caller, window, releaseId=root["id"], environment=environment)
+
+
+@strawberry.type(description="A version of a product as it was, or is to be, handed out.")
+class Release:
+    id: strawberry.ID = strawberry.field(
+        description="Unique identifier, at most 255 characters. S1 calls it catalogId, S4 releaseId."
+    )
+    tenant_id: strawberry.ID = strawberry.field(description="The organisation that it belongs to.")
+    catalog: Catalog = one("catalogs", "catalogId", "The catalog that it stands in.")
+    product: Product = one("products", "productId", "What it is a release of.")
+    name: str = strawberry.field(description="Name for people, 1 to 256 characters.")
+    version: str = strawberry.field(description="Version, in the form that the product's scheme asks for.")
+    revision: str = strawberry.field(description='Distinguishes rebuilds of one version. Defaults to "0".')
+    branch: str | None = strawberry.field(description="The line of versions that it belongs to (S5).")
+    tag: str | None = strawberry.field(description="A tag that it carries (S1).")
+    channel: str = strawberry.field(description="The channel that it is handed out in, stable by default (S2).")
+    packaging_type: PackagingType | None = strawberry.field(description="How it is packaged (S5).")
+    platforms: list[Platform] = strawberry.field(description="What it runs on.")
+    trial: bool = strawberry.field(description="S5: only in the context of a public catalog.")
+
+    status: ReleaseStatus = strawberry.field(description="Where it is in its life.")
+    imported_status: str | None = strawberry.field(
+        description="The status that an imported document carried; an imported release itself is a DRAFT (S1)."
+    )
+    published: bool = computed(lambda release: release["status"] == "PUBLISHED", "Whether it is published now.")
+    published_at: datetime.datetime | None = strawberry.field(description="When it was published.")
+    private: bool = strawberry.field(description="Whether only those who may write can see it (S2).")
+    archived: bool = computed(lambda release: release["status"] == "ARCHIVED", "Whether it is archived.")
+    archived_at: datetime.datetime | None = strawberry.field(description="When it was archived.")
+    withdrawal: Withdrawal | None = strawberry.field(description="Why it was taken back, where it was.")
+
+    author: str | None = strawberry.field(description="Email address of its author (S1).")
+    notes: str | None = strawberry.field(
+        description="Markdown, at most 4096 characters. S1 calls it releaseNotes."
+    )
+    description: str | None = strawberry.field(description="What it is about.")
+    metadata: JSON | None = json_text("Free JSON, given back as it came.")
+    created_at: datetime.datetime = strawberry.field(
+        description="When it was created, here or where it came from."
+    )
+    updated_at: datetime.datetime = strawberry.field(description="When it last changed here.")
+    released_at: datetime.datetime | None = strawberry.field(description="When it was finished (S5).")
+    imported_at: datetime.datetime | None = strawberry.field(description="When it was imported (S1).")
+    end_of_life_at: datetime.date | None = strawberry.field(description="The day its support ends (S5).")
+    etag: str = strawberry.field(description="Opaque version of this document, for ifMatch.")
+
+    artifacts: list[Artifact] = computed(artifact.of, "Its files.")
+    artifact_count: int = computed(lambda release: len(release["artifacts"]), "How many files. S2 totalFiles.")
+    registry_artifact: RegistryArtifact | None = strawberry.field(
+        description="S5 artifact: the package in its registry."
+    )
+    docker_images: list[DockerImage] = strawberry.field(description="Its container images.")
+    platform_release_metadata: list[PlatformReleaseMetadata] = strawberry.field(
+        description="Files that tell something about it, by platform (S5)."
+    )
+    customizations: list[Customization] = strawberry.field(description="What an organisation changed in it (S5).")
+    base_image: BaseImage | None = one("baseImages", "baseImageId", "The image that it is built upon.")
+    registry: Registry | None = one("registries", "registryId", "The registry that it is pushed to.")
+    pipeline: Pipeline | None = one(
+        "pipelines", "pipelineId", "S5: the pipeline that made it. The one that delivers it is in delivery."
+    )
+    delivery: Delivery | None = strawberry.field(
+        description="S4: how this release is delivered; null where it is only catalogued."
+    )
+
+    dependencies: DependencyConnection = strawberry.field(
+        resolver=dependency.dependencies,
+        description="Releases that this one needs, as declared: one edge a reference, resolved or not.",
+    )
+    dependants: Connection["Release"] = strawberry.field(
+        resolver=dependency.dependants, description="Releases that need this one, the newest first."
+    )
+    dependency_graph: DependencyGraph = strawberry.field(
+        resolver=dependency.dependency_graph,
+        description="Everything reachable, breadth first, within bounds. Safe on cycles. At most 100 steps and "
+        "5000 releases.",
+    )
+    dependency_paths: list[DependencyPath] = strawberry.field(
+        resolver=dependency.dependency_paths,
+        description="Shortest dependency paths from this release to another, shortest first; to itself, the cycles "
+        "through it. Searched among its 5000 nearest.",
+    )
+
+    latest_release: "Release | None" = strawberry.field(
+        resolver=_latest_beside,
+        description="The newest published release of the same product, channel and branch: possibly this one.",
+    )
+    promotions: Connection[Promotion] = strawberry.field(
+        resolver=_promotions, description="Attempts to promote it, the newest first."
+    )
+    links: ReleaseLinks = strawberry.field(
+        name="_links", resolver=_itself, description="Where it is answered as HAL, and what it refers to."
+    )

@@ -1,0 +1,61 @@
+"""The contract's scalars."""
+
+import datetime
+from typing import Any, NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
+
+from release_catalog.domain import instants
+
+Long = NewType("Long", int)
+_LIMIT = 2**63
+
+
+def _long(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and -_LIMIT <= value < _LIMIT:
+        return value
+    raise GraphQLError(f"Long cannot represent {value!r}: give a whole number from -2^63 to 2^63-1.")
+
+
+def _instant(value: Any) -> datetime.datetime:
+    if not isinstance(value, str):
+        raise GraphQLError(f"DateTime cannot represent {value!r}: write it like '2026-03-01T09:30:00Z'.")
+    try:
+        return instants.parse(value)
+    except ValueError as error:
+        raise GraphQLError(f"DateTime cannot represent it: {error}") from error
+
+
+def _date(value: Any) -> datetime.date:
+    """S5: a calendar date, or the date in a date-time."""
+    try:
+        if isinstance(value, str) and len(value) == len("2026-03-01"):
+            return datetime.date.fromisoformat(value)
+        return _instant(value).date()
+    except (ValueError, GraphQLError):
+        raise GraphQLError(f"Date cannot represent {value!r}: write it like '2026-03-01'.") from None
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    Long: strawberry.scalar(
+        name="Long",
+        description="Signed 64-bit integer, as a JSON number: sizes in bytes, epoch milliseconds.",
+        serialize=_long,
+        parse_value=_long,
+    ),
+    datetime.datetime: strawberry.scalar(
+        name="DateTime",
+        description="RFC 3339 instant, always printed in UTC with a Z; input takes any offset.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+        serialize=instants.written,
+        parse_value=_instant,
+    ),
+    datetime.date: strawberry.scalar(
+        name="Date",
+        description="ISO 8601 calendar date, such as 2026-03-01.",
+        serialize=str,
+        parse_value=_date,
+    ),
+}

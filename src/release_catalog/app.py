@@ -1,0 +1,107 @@
+"""The application: its routes, and what lives as long as it does."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+
+from release_catalog import embedded, logs, sample
+from release_catalog.api.schema import schema
+from release_catalog.api.view import View
+from release_catalog.domain import caller
+from release_catalog.hal.routes import Hal
+from release_catalog.plans.context import Context
+from release_catalog.settings import Settings
+from release_catalog.store import database as db
+from release_catalog.store import indexes
+from release_catalog.web import pages
+
+_log = structlog.get_logger()
+
+
+def create_app(settings: Settings | None = None, *, database: Any = None, with_sample: bool = False) -> Starlette:
+    """The catalog as an ASGI application.
+
+    `database` is one of PyMongo's asynchronous databases or a Motor database that the application around
+    already has; without it, the settings say which MongoDB to use. `with_sample` loads the sample into an
+    empty catalog at the start.
+    """
+    settings = settings or Settings()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with opened(settings, database) as used:
+            if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
+                _log.info("loaded the sample", releases=count)
+            app.state.database = used
+            yield
+
+    def context(request: Request) -> Context:
+        return Context(caller.local(settings.tenant), request.app.state.database)
+
+    hal = Hal(context)
+    graphql = View(schema._schema, context)
+
+    async def endpoint(request: Request) -> Response:
+        return pages.graphiql(request) if _is_browser(request) else await graphql(request)
+
+    routes = [
+        Route("/", _home),
+        Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        Route("/livez", _livez),
+        Route("/readyz", _readyz),
+        pages.assets(),
+        Mount("/v1", hal),
+        Mount("/lifecycle", hal),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(logs.Requests)])
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.Database]:
+    """The database with all its indexes; the MongoDB that comes along runs only where no other is named."""
+    if database is not None:
+        used = db.prepared(database)
+        await indexes.ensure(used)
+        yield used
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        url = settings.mongodb_url
+        if url is None:
+            own = await anyio.to_thread.run_sync(embedded.start, settings.data_dir)
+            stack.push_async_callback(anyio.to_thread.run_sync, own.stop)
+            url = own.url
+        client = db.connect(url)
+        stack.push_async_callback(client.close)
+        used = db.prepared(client[settings.database])
+        await indexes.ensure(used)
+        yield used
+
+
+def _is_browser(request: Request) -> bool:
+    accepts = request.headers.get("accept", "")
+    return request.method == "GET" and "text/html" in accepts and "query" not in request.query_params
+
+
+async def _home(_: Request) -> Response:
+    return RedirectResponse("/graphql")
+
+
+async def _livez(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _readyz(request: Request) -> Response:
+    try:
+        await db.ping(request.app.state.database)
+    except db.Unavailable as error:
+        _log.warning("not ready", reason=str(error))
+        return JSONResponse({"ready": False, "reason": "The database's primary does not answer."}, 503)
+    return JSONResponse({"ready": True})

@@ -1,0 +1,135 @@
+"""Gathering everything that is wrong with an input, so that its sender hears it all at once."""
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from release_catalog.domain import instants
+
+MAX_LONG = 2**63 - 1
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s.\x00-\x1f]+(?:\.[^@\s.\x00-\x1f]+)*")
+_SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+_URL = re.compile(r"https?://[^/\s?#]+\S*", re.IGNORECASE)
+# Names are joined into the strings by which releases find each other, and are printed in logs.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Violation:
+    """One thing wrong with an input: `field` is its path, `code` is stable, the message is for people."""
+
+    field: str
+    message: str
+    code: str
+
+
+class Checks:
+    """Reads fields of a JSON object and keeps a violation for each one that can't be used."""
+
+    def __init__(self, fields: Mapping[str, Any], path: str, found: list[Violation] | None = None) -> None:
+        """`path` goes before each field's name in a violation; `found` collects them across objects."""
+        self.fields = fields
+        self.path = path
+        self.found: list[Violation] = [] if found is None else found
+
+    def refuse(self, field: str, code: str, message: str) -> None:
+        """Keep a violation of `field`."""
+        self.found.append(Violation(f"{self.path}.{field}" if self.path else field, message, code))
+
+    def known(self, names: Iterable[str]) -> None:
+        """Refuse fields that nothing would read: what is accepted is never dropped silently."""
+        for name in self.fields.keys() - names:
+            self.refuse(name, "UNKNOWN_FIELD", f"There is no field {name!r} here: correct its name or remove it.")
+
+    def text(self, field: str, limit: int, *, required: bool = False, lines: bool = False) -> str | None:
+        """Text of at most `limit` characters; with `lines`, line breaks and tabs are part of it."""
+        value = self.fields.get(field)
+        if value is None or (required and value == ""):
+            if required:
+                self.refuse(field, "REQUIRED", f"Give a text of 1 to {limit} characters.")
+            return None
+        if not isinstance(value, str):
+            self.refuse(field, "NOT_TEXT", f"Give a text, not {_kind(value)}.")
+            return None
+        if len(value) > limit:
+            self.refuse(field, "TOO_LONG", f"At most {limit} characters fit here; this has {len(value)}.")
+        if "\x00" in value or (not lines and _CONTROL.search(value)):
+            self.refuse(field, "CONTROL_CHARACTER", "Remove the control characters.")
+        return value
+
+    def flag(self, field: str) -> bool:
+        """True or false; absent is false."""
+        value = self.fields.get(field)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        self.refuse(field, "NOT_BOOLEAN", f"Give true or false, not {_kind(value)}.")
+        return False
+
+    def size(self, field: str) -> int:
+        """A number of bytes from 0 to 2^63-1."""
+        value = self.fields.get(field)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LONG:
+            return value
+        self.refuse(field, "NOT_A_SIZE", f"Give a whole number of bytes from 0 to {MAX_LONG}.")
+        return 0
+
+    def sha256(self, field: str) -> str:
+        """A SHA-256 digest, with or without its prefix and in any case, as 64 lowercase digits."""
+        value = self.fields.get(field)
+        match = _SHA256.fullmatch(value.lower()) if isinstance(value, str) else None
+        if match:
+            return match[1]
+        self.refuse(field, "NOT_A_SHA256", "Give a SHA-256 digest: 64 hexadecimal digits.")
+        return ""
+
+    def url(self, field: str) -> str:
+        """An http or https URL of at most 2048 characters."""
+        value = self.text(field, 2048, required=True) or ""
+        if value and not _URL.fullmatch(value):
+            self.refuse(field, "NOT_A_URL", "Give a whole URL that begins with http:// or https://.")
+        return value
+
+    def email(self, field: str) -> str:
+        """An email address of at most 320 characters."""
+        value = self.text(field, 320, required=True) or ""
+        if value and not _EMAIL.fullmatch(value):
+            self.refuse(field, "NOT_AN_EMAIL", f"{value!r} is not an email address.")
+        return value
+
+    def instant(self, field: str) -> datetime.datetime | None:
+        """A required RFC 3339 instant."""
+        value = self.text(field, 64, required=True)
+        if value is None:
+            return None
+        try:
+            return instants.parse(value)
+        except ValueError as error:
+            self.refuse(field, "NOT_AN_INSTANT", str(error))
+            return None
+
+    def items(self, field: str, limit: int, *, required: bool = False) -> list["Checks"]:
+        """The objects of a list of at most `limit`, each to be checked in turn."""
+        value = self.fields.get(field)
+        if value is None and not required:
+            return []
+        if not isinstance(value, list):
+            self.refuse(field, "NOT_A_LIST", "Give a list, which may be empty.")
+            return []
+        if len(value) > limit:
+            self.refuse(field, "TOO_MANY", f"At most {limit} entries fit here; this has {len(value)}.")
+            return []
+        path = f"{self.path}.{field}" if self.path else field
+        inner = []
+        for index, entry in enumerate(value):
+            if isinstance(entry, dict):
+                inner.append(Checks(entry, f"{path}[{index}]", self.found))
+            else:
+                self.refuse(f"{field}[{index}]", "NOT_AN_OBJECT", f"Give an object, not {_kind(entry)}.")
+        return inner
+
+
+def _kind(value: object) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
+    return names.get(type(value), "an object") if value is not None else "null"

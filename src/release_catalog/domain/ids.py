@@ -1,0 +1,13 @@
+"""The one maker of ids."""
+
+import itertools
+import os
+import time
+
+_process = os.urandom(5).hex()
+_counter = itertools.count(int.from_bytes(os.urandom(3)))
+
+
+def new() -> str:
+    """24 hexadecimal digits in the form of an ObjectId: seconds, this process, a counter."""
+    return f"{int(time.time()) & 0xFFFFFFFF:08x}{_process}{next(_counter) & 0xFFFFFF:06x}"

@@ -1,0 +1,63 @@
+"""One clock and one way to write time: UTC with millisecond precision."""
+
+import datetime
+
+UTC = datetime.UTC
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now() -> datetime.datetime:
+    """The current instant, cut to the millisecond that the database keeps."""
+    return cut(datetime.datetime.now(UTC))
+
+
+def cut(instant: datetime.datetime) -> datetime.datetime:
+    """`instant` in UTC without what is finer than a millisecond."""
+    utc = instant.astimezone(UTC)
+    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+
+
+def parse(text: str) -> datetime.datetime:
+    """An RFC 3339 instant with any offset; ValueError tells what is wrong with it."""
+    try:
+        instant = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    # fromisoformat also takes bare dates, week dates and spaces: RFC 3339 has a T and an offset.
+    if (
+        instant is None
+        or instant.tzinfo is None
+        or len(text) < len("2026-03-01T09:30:00Z")
+        or text[10] not in "Tt"
+    ):
+        raise ValueError(f"{text!r} is not an RFC 3339 instant: write it like 2026-03-01T09:30:00Z.")
+    try:
+        return cut(instant)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} lies outside the years 1 to 9999.") from error
+
+
+def written(instant: datetime.datetime) -> str:
+    """RFC 3339 with a Z; the fraction appears only where there is one."""
+    text = instant.isoformat(timespec="milliseconds" if instant.microsecond else "seconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def milliseconds(instant: datetime.datetime) -> int:
+    """Milliseconds since 1970-01-01T00:00:00Z."""
+    return (instant - EPOCH) // datetime.timedelta(milliseconds=1)
+
+
+def from_milliseconds(value: int) -> datetime.datetime:
+    """The inverse of `milliseconds`; OverflowError outside the years 1 to 9999."""
+    return EPOCH + datetime.timedelta(milliseconds=value)
+
+
+def either(text: str) -> datetime.datetime:
+    """An instant given as RFC 3339 or as epoch milliseconds (S3); ValueError tells what is wrong with it."""
+    if not text.removeprefix("-").isdecimal():
+        return parse(text)
+    try:
+        return from_milliseconds(int(text))
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"{text[:40]} milliseconds lie outside the years 1 to 9999.") from error

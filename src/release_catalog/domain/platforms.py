@@ -1,0 +1,22 @@
+"""What an artifact runs on: a bare name such as win64, or an os/architecture pair such as linux/amd64."""
+
+from typing import Any
+
+
+def parsed(name: str | None) -> dict[str, Any] | None:
+    """A platform as documents hold it; S5 has the pair, S1 and S2 the bare name."""
+    if not name:
+        return None
+    family, slash, architecture = name.partition("/")
+    pair = bool(slash and family and architecture)
+    return {
+        "name": name,
+        "osFamily": family if pair else None,
+        "architecture": architecture if pair else None,
+    }
+
+
+def united(*groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The distinct platforms that the entries of `groups` name, in the order of their first mention."""
+    found = (entry["platform"] for group in groups for entry in group if entry["platform"])
+    return list({platform["name"]: platform for platform in found}.values())

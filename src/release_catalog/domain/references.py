@@ -1,0 +1,40 @@
+"""How a release names another one, and the strings by which they find each other.
+
+A reference is either `#<release id>` or `<catalog>/<name>@<version>`. It is kept as declared and is
+never rewritten: a release that comes later answers to the same string.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def by_id(release_id: str) -> str:
+    """The string of a reference that gives an id."""
+    return f"#{release_id}"
+
+
+def by_name(catalog_id: str, name: str, version: str) -> str:
+    """The string of a reference by name and version; different triples never give the same string."""
+    return f"{_escaped(catalog_id, '/')}/{_escaped(name, '@')}@{version}"
+
+
+def declared(catalog_id: str, release_id: str | None, name: str, version: str) -> dict[str, Any]:
+    """A dependency as it stands in a release's document."""
+    reference = by_id(release_id) if release_id else by_name(catalog_id, name, version)
+    return {"releaseId": release_id, "name": name, "version": version, "reference": reference}
+
+
+def answers(release: Mapping[str, Any]) -> list[str]:
+    """The strings that `release` answers to."""
+    return [by_id(release["id"]), by_name(release["catalogId"], release["name"], release["version"])]
+
+
+def winner(candidates: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of the releases that answer to one string: the highest revision, then the newest."""
+    return max(candidates, key=lambda r: (r["revisionKey"], r["createdAt"], r["id"]), default=None)
+
+
+def _escaped(text: str, separator: str) -> str:
+    if "%" in text or separator in text:
+        return text.replace("%", "%25").replace(separator, f"%{ord(separator):02X}")
+    return text

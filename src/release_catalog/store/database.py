@@ -1,0 +1,53 @@
+"""The seam to the driver: PyMongo's asynchronous API, or a Motor database that an application already has."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pymongo
+from bson.codec_options import CodecOptions
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from release_catalog.domain import instants
+
+Document = dict[str, Any]
+# A Motor database quacks the same but for what this module evens out.
+Database = AsyncDatabase[Document]
+
+Unavailable = PyMongoError
+
+
+def connect(url: str) -> AsyncMongoClient[Document]:
+    """A client for `url`; it belongs to the event loop that first uses it."""
+    return AsyncMongoClient(url, appname="release-catalog", serverSelectionTimeoutMS=10_000)
+
+
+def prepared(database: Any) -> Database:
+    """`database` reading instants as UTC from the primary, and writing to a majority."""
+    options: Database = database.with_options(
+        codec_options=CodecOptions(tz_aware=True, tzinfo=instants.UTC),
+        read_preference=ReadPreference.PRIMARY,
+        write_concern=WriteConcern("majority"),
+        read_concern=ReadConcern("local"),
+    )
+    return options
+
+
+async def aggregate(
+    database: Database, collection: str, pipeline: Sequence[Mapping[str, Any]], **options: Any
+) -> list[Document]:
+    """All documents of an aggregation; PyMongo's is awaited for its cursor, Motor's is not."""
+    cursor: Any = database[collection].aggregate(pipeline, **options)
+    if inspect.isawaitable(cursor):
+        cursor = await cursor
+    documents: list[Document] = await cursor.to_list(None)
+    return documents
+
+
+async def ping(database: Database) -> None:
+    """Raise `Unavailable` unless the primary answers within two seconds."""
+    with pymongo.timeout(2):
+        await database.command("ping", read_preference=ReadPreference.PRIMARY)

@@ -1,0 +1,75 @@
+"""Every index, and which questions it serves.
+
+Releases are asked for by many fields in five orders. An index for each pair would be dozens, so there are
+three kinds instead:
+
+`terms`
+    One multikey index over `terms`, the strings that a release is found by (see `store.terms`): id, product,
+    name, version, tag, branch, author, artifact digest, delivery status, end of life, what it answers to and
+    what it needs. Within a term it holds the default order, so it serves each of those filters, reference
+    look-ups, dependants and their counts without sorting. The fields behind the order let the other orders,
+    counts and visibility be judged on index keys alone.
+`created`, `updated`, `released`, `name`, `version`
+    One for each order: pages without a selective filter, and with one that most releases match.
+`latest`
+    The highest version of a product: latestRelease in all its forms.
+"""
+
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from release_catalog.store.database import Database
+
+
+def _index(index: str, /, *, unique: bool = False, **keys: int) -> IndexModel:
+    fields: list[tuple[str, Any]] = [("tenantId", ASCENDING), *keys.items()]
+    return IndexModel(fields, name=index, unique=unique)
+
+
+UP, DOWN = ASCENDING, DESCENDING
+
+INDEXES: dict[str, list[IndexModel]] = {
+    "releases": [
+        # Decides who wins where two create one release at once.
+        _index("identity", unique=True, catalogId=UP, productId=UP, version=UP, revision=UP, channel=UP),
+        _index(
+            "terms",
+            terms=UP, createdAt=DOWN, id=DOWN,
+            status=UP, private=UP, name=UP, versionKey=UP, updatedAt=UP, releasedKey=UP,
+        ),
+        _index("created", createdAt=DOWN, id=DOWN),
+        _index("updated", updatedAt=DOWN, id=DOWN),
+        _index("released", releasedKey=DOWN, id=DOWN),
+        _index("name", name=DOWN, id=DOWN),
+        _index("version", versionKey=DOWN, id=DOWN),
+        _index(
+            "latest",
+            productId=UP, status=UP, versionKey=DOWN, revisionKey=DOWN, createdAt=DOWN, id=DOWN,
+            channel=UP, branch=UP, private=UP,
+        ),
+    ],
+    "catalogs": [_index("name", name=UP, id=UP)],
+    "products": [
+        # Products by key, in all catalogs and in one.
+        _index("key", unique=True, key=UP, catalogId=UP),
+        _index("catalog", catalogId=UP, key=UP),
+    ],
+    "baseImages": [_index("name", name=UP)],
+    "pipelines": [_index("name", name=UP)],
+    "executions": [_index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN)],
+    "environments": [_index("name", unique=True, name=UP)],
+    "contents": [_index("path", unique=True, environment=UP, path=UP)],
+    "promotions": [
+        _index("sequence", unique=True, sequence=DOWN),
+        _index("environment", environment=UP, sequence=DOWN),
+        _index("release", releaseId=UP, sequence=DOWN),
+        _index("record", name=UP, version=UP, sequence=DOWN),
+    ],
+}  # fmt: skip
+
+
+async def ensure(database: Database) -> None:
+    """Create every index that is missing; called when a server or a command starts, and only then."""
+    for collection, indexes in INDEXES.items():
+        await database[collection].create_indexes(indexes)

@@ -1,0 +1,182 @@
+"""Taking in many releases at once, and giving them all back."""
+
+import dataclasses
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
+
+from pymongo.errors import BulkWriteError
+
+from release_catalog.domain import ids, importing, instants, release
+from release_catalog.domain.caller import Caller
+from release_catalog.domain.checks import Violation
+from release_catalog.store import releases, terms
+from release_catalog.store.database import Database, Document
+
+DEFAULT_CATALOG = "default"
+BATCH = 1_000
+
+_DUPLICATE_KEY = 11000
+
+
+@dataclasses.dataclass
+class Loaded:
+    """What became of a batch: how many were added, how many were there before, and which were refused why."""
+
+    added: int = 0
+    present: int = 0
+    refused: dict[int, list[Violation]] = dataclasses.field(default_factory=dict)
+
+
+async def load(
+    caller: Caller,
+    database: Database,
+    read: Mapping[int, Document],
+    *,
+    catalog_id: str = DEFAULT_CATALOG,
+    publish: bool = False,
+) -> Loaded:
+    """Add the releases that `importing.read` made of import documents.
+
+    Each has a number of its own, by which refusals name it. A release whose identity is taken stays as it
+    is, so that a load that broke off can be repeated. With `publish` the releases come in as published, else
+    as drafts (S1).
+    """
+    now = instants.now()
+    outcome = Loaded(refused=await _contradictions(caller, database, read))
+    accepted = [fields for number, fields in read.items() if number not in outcome.refused]
+    if not accepted:
+        return outcome
+    products = await _products(caller, database, catalog_id, {fields["project"] for fields in accepted})
+    life: Document = {"status": "PUBLISHED", "publishedAt": now} if publish else {}
+    made = []
+    for fields in accepted:
+        given = {name: value for name, value in fields.items() if name != "project"}
+        made.append(release.document(caller.tenant, products[fields["project"]], now=now, **given, **life))
+    outcome.added = await _insert(database, "releases", (terms.stored(caller, document) for document in made))
+    outcome.present = len(made) - outcome.added
+    return outcome
+
+
+async def _insert(database: Database, collection: str, documents: Iterable[Document]) -> int:
+    """Insert what no unique index refuses; how many that were."""
+    documents = list(documents)
+    try:
+        await database[collection].insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        if any(failure["code"] != _DUPLICATE_KEY for failure in error.details["writeErrors"]):
+            raise
+        return int(error.details["nInserted"])
+    return len(documents)
+
+
+async def _contradictions(
+    caller: Caller, database: Database, read: Mapping[int, Document]
+) -> dict[int, list[Violation]]:
+    """References whose id leads to a release with another name or version."""
+    wanted = {d["releaseId"] for fields in read.values() for d in fields["dependencies"] if d["releaseId"]}
+    if not wanted:
+        return {}
+    known = await releases.by_ids(caller, database, wanted)
+    refused: dict[int, list[Violation]] = {}
+    for number, fields in read.items():
+        for index, dependency in enumerate(fields["dependencies"]):
+            target = known.get(dependency["releaseId"])
+            if target and (target["name"], target["version"]) != (dependency["name"], dependency["version"]):
+                is_called = f"{target['id']} is {target['name']} {target['version']}: correct the id or these."
+                violation = Violation(f"dependencies[{index}]", is_called, "CONTRADICTORY_REFERENCE")
+                refused.setdefault(number, []).append(violation)
+    return refused
+
+
+async def _products(
+    caller: Caller, database: Database, catalog_id: str, projects: set[str]
+) -> dict[str, Document]:
+    """The product that each project names by its key or id; what does not exist is made (S1)."""
+    found = await _known_products(caller, database, catalog_id, projects)
+    missing = [_new_product(caller, catalog_id, project) for project in projects if project not in found]
+    if not missing:
+        return found
+    await catalog(caller, database, catalog_id)
+    if await _insert(database, "products", missing) == len(missing):
+        return found | {product["key"]: product for product in missing}
+    return await _known_products(caller, database, catalog_id, projects)
+
+
+async def _known_products(
+    caller: Caller, database: Database, catalog_id: str, projects: set[str]
+) -> dict[str, Document]:
+    wanted = list(projects)
+    by_key = {"tenantId": caller.tenant, "key": {"$in": wanted}, "catalogId": catalog_id}
+    by_id = {"_id": {"$in": [caller.key(project) for project in wanted]}, "catalogId": catalog_id}
+    # A key wins over an id: that is what an export writes.
+    found = [product async for product in database.products.find({"$or": [by_key, by_id]})]
+    return {product["id"]: product for product in found if product["id"] in projects} | {
+        product["key"]: product for product in found if product["key"] in projects
+    }
+
+
+def _new_product(caller: Caller, catalog_id: str, project: str) -> Document:
+    id_ = ids.new()
+    return {
+        "_id": caller.key(id_),
+        "id": id_,
+        "tenantId": caller.tenant,
+        "catalogId": catalog_id,
+        "key": project,
+        "name": project,
+        "description": None,
+        "longDisplayName": None,
+        "disclaimer": None,
+        "category": None,
+        "basedOnScratch": None,
+        "latestFree": None,
+        "versionScheme": "ANY",
+    }
+
+
+async def catalog(caller: Caller, database: Database, catalog_id: str) -> None:
+    """See to it that a catalog with this id exists."""
+    made = {
+        "id": catalog_id,
+        "tenantId": caller.tenant,
+        "name": "Default catalog" if catalog_id == DEFAULT_CATALOG else catalog_id,
+        "description": None,
+        "public": False,
+        "createdAt": instants.now(),
+    }
+    await database.catalogs.update_one({"_id": caller.key(catalog_id)}, {"$setOnInsert": made}, upsert=True)
+
+
+async def is_empty(caller: Caller, database: Database) -> bool:
+    """Whether the caller's tenant has no release yet."""
+    return await database.releases.find_one({"tenantId": caller.tenant}, {"_id": 1}) is None
+
+
+async def export(caller: Caller, database: Database) -> AsyncIterator[dict[str, Any]]:
+    """Import documents of all releases that the caller may see, the oldest first; in bounded memory."""
+    found = database.releases.find(releases.visible(caller), {"terms": 0})
+    batch: list[Document] = []
+    async for document in found.sort([("createdAt", 1), ("id", 1)]).hint("created").batch_size(BATCH):
+        batch.append(document)
+        if len(batch) == BATCH:
+            for source in await _written(caller, database, batch):
+                yield source
+            batch = []
+    for source in await _written(caller, database, batch):
+        yield source
+
+
+async def _written(caller: Caller, database: Database, batch: Sequence[Document]) -> list[dict[str, Any]]:
+    keys = {"_id": {"$in": [caller.key(document["productId"]) for document in batch]}}
+    products = {
+        product["id"]: product["key"] async for product in database.products.find(keys, {"id": 1, "key": 1})
+    }
+    return [importing.written(document, products[document["productId"]]) for document in batch]
+
+
+async def put(caller: Caller, database: Database, collection: str, documents: Iterable[Document]) -> int:
+    """Add ready-made documents of the sample that are not there yet; how many were."""
+    keyed = [{**d, "_id": caller.key(d["id"]), "tenantId": caller.tenant} for d in documents]
+    if collection == "releases":
+        keyed = [terms.stored(caller, document) for document in keyed]
+    return await _insert(database, collection, keyed) if keyed else 0

@@ -1,0 +1,279 @@
+"""The one pagination: keyset cursors, stable while documents come and go, in both directions.
+
+A `Question` says which documents are meant without reading them. Several questions about one collection are
+answered by one command, however many they are: that is how a level of a GraphQL query costs one read.
+"""
+
+import base64
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from release_catalog.domain import instants
+from release_catalog.problems import BadArgument
+from release_catalog.store import database as db
+from release_catalog.store.database import Database, Document
+
+MAX_PAGE = 100
+# A term with more matches than this is read along the order's own index: it comes by often enough there.
+# With fewer, their index keys are looked through for the top ones, at about 5 microseconds a key.
+FEW = 2_000
+# MongoDB takes 1,000 stages in a pipeline.
+QUESTIONS_A_COMMAND = 400
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """How documents follow one another: by `fields` in turn, which together tell any two apart.
+
+    Each field comes with the type of its values; all run in one direction. `index` serves the order.
+    """
+
+    name: str
+    index: str
+    fields: Mapping[str, type]
+
+    def cursor(self, document: Mapping[str, Any]) -> str:
+        """An opaque text for the place of `document` in this order."""
+        place = [self.name, *(_plain(document[field]) for field in self.fields)]
+        return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()
+
+    def place(self, argument: str, cursor: str) -> list[Any]:
+        """The values that `cursor` holds; BadArgument where it is none of this order's."""
+        try:
+            raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+            name, *values = orjson.loads(raw)
+            place = [_typed(kind, value) for kind, value in zip(self.fields.values(), values, strict=True)]
+        except (ValueError, TypeError, OverflowError):
+            raise BadArgument(argument, "this is no cursor. Give one that this list returned.") from None
+        if name != self.name:
+            raise BadArgument(argument, "this cursor belongs to a list in another order. Start without one.")
+        return place
+
+
+def _plain(value: Any) -> Any:
+    return instants.milliseconds(value) if isinstance(value, datetime.datetime) else value
+
+
+def _typed(kind: type, value: Any) -> Any:
+    if kind is datetime.datetime and type(value) is int:
+        return instants.from_milliseconds(value)
+    if type(value) is not kind:
+        raise TypeError(value)
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Which part of an ordered list is asked for: `size` documents from `cursor` on, onwards or backwards."""
+
+    size: int
+    cursor: str | None = None
+    backwards: bool = False
+
+    @property
+    def argument(self) -> str:
+        """The name of the argument that the cursor came in."""
+        return "before" if self.backwards else "after"
+
+
+def window(
+    first: int | None,
+    after: str | None = None,
+    last: int | None = None,
+    before: str | None = None,
+    default: int = 20,
+) -> Window:
+    """Relay's four arguments; BadArgument names the one that does not fit."""
+    if first is not None and last is not None:
+        raise BadArgument("last", "give either first or last, not both.")
+    if after is not None and (last is not None or before is not None):
+        raise BadArgument("after", "a cursor given as after goes with first; use before with last.")
+    if before is not None and last is None:
+        raise BadArgument("before", "a cursor given as before goes with last.")
+    for name, value in (("first", first), ("last", last)):
+        if value is not None and not 1 <= value <= MAX_PAGE:
+            raise BadArgument(name, f"{value} is not a page size: give 1 to {MAX_PAGE}.")
+    if last is not None:
+        return Window(last, before, backwards=True)
+    return Window(first or default, after)
+
+
+def offset_cursor(reference: Mapping[str, Any]) -> str:
+    """The place of a reference in its release's list: itself, so that it stays good where others go."""
+    return base64.urlsafe_b64encode(orjson.dumps(reference["reference"])).rstrip(b"=").decode()
+
+
+def offset(references: Sequence[Mapping[str, Any]], argument: str, cursor: str | None) -> int:
+    """Where in `references` the page after `cursor` begins; BadArgument where it is none of theirs."""
+    if cursor is None:
+        return 0
+    for index, reference in enumerate(references):
+        if offset_cursor(reference) == cursor:
+            return index + 1
+    raise BadArgument(argument, "this is no cursor. Give one that this list returned.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Question:
+    """Which documents of a collection, in which order, and which part of them.
+
+    `match` always holds the caller's tenant. `terms`, where given, are of kinds that the `terms` index
+    serves, and a document matches with any of them; an empty list matches nothing. `stages`, for questions
+    without terms, drop documents after the match by what other collections say of them.
+    """
+
+    collection: str
+    match: Mapping[str, Any]
+    order: Order
+    window: Window
+    descending: bool = False
+    terms: Sequence[str] | None = None
+    stages: Sequence[Mapping[str, Any]] = ()
+
+    def conditions(self) -> dict[str, Any]:
+        """The whole condition without the cursor."""
+        if self.terms is None:
+            return dict(self.match)
+        return {**self.match, "terms": self.terms[0] if len(self.terms) == 1 else {"$in": [*self.terms]}}
+
+    def onwards(self) -> dict[str, Any]:
+        """The whole condition from the cursor on, in a form that leaves the order to the index."""
+        if not self.window.cursor:
+            return self.conditions()
+        place = self.order.place(self.window.argument, self.window.cursor)
+        beyond = "$lt" if self.direction < 0 else "$gt"
+        fields = list(self.order.fields)
+        places = [
+            {**dict(zip(fields[:depth], place, strict=False)), field: {beyond: place[depth]}}
+            for depth, field in enumerate(fields)
+        ]
+        if self.terms is None or len(self.terms) <= 1:
+            return {"$and": [self.conditions(), {"$or": places}]}
+        # An $or inside an $and is only merged in order where all else is an equality: so multiply it out.
+        return {"$or": [{"$and": [{**self.match, "terms": t}, p]} for t in self.terms for p in places]}
+
+    @property
+    def direction(self) -> int:
+        """1 or -1: how the order is walked, which a page that is read backwards turns round."""
+        return -1 if self.descending != self.window.backwards else 1
+
+    @property
+    def sort(self) -> dict[str, int]:
+        """The order in the form that MongoDB takes."""
+        return dict.fromkeys(self.order.fields, self.direction)
+
+    @property
+    def ordered_by_terms(self) -> bool:
+        """Whether the terms index holds this very order."""
+        return self.terms is not None and self.order.index == "created"
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """The answer to a question."""
+
+    rows: list[Document]
+    has_next: bool
+    has_previous: bool
+    cursor: Callable[[Mapping[str, Any]], str]
+
+
+def _page(question: Question, rows: list[Document]) -> Page:
+    more = len(rows) > question.window.size
+    rows = rows[: question.window.size]
+    came_from = question.window.cursor is not None
+    if question.window.backwards:
+        rows.reverse()
+        return Page(rows, came_from, more, question.order.cursor)
+    return Page(rows, more, came_from, question.order.cursor)
+
+
+async def read(database: Database, question: Question) -> Page:
+    """The page that a question asks for."""
+    limit = question.window.size + 1
+    if question.terms is not None and not question.terms:
+        return _page(question, [])
+    if question.stages or (question.terms is not None and not question.ordered_by_terms):
+        if not question.stages and await _has_many(database, question):
+            return _page(question, await _along(database, question, question.order.index, limit))
+        pipeline = _pipeline(question, limit)
+        hint = question.order.index if question.terms is None else "terms"
+        return _page(question, await db.aggregate(database, question.collection, pipeline, hint=hint))
+    index = "terms" if question.terms is not None else question.order.index
+    return _page(question, await _along(database, question, index, limit))
+
+
+async def _along(database: Database, question: Question, index: str, limit: int) -> list[Document]:
+    """The first documents from the cursor on, in the order of `index`."""
+    found = database[question.collection].find(question.onwards(), {"terms": 0})
+    return await found.sort(list(question.sort.items())).limit(limit).hint(index).to_list(limit)
+
+
+async def _has_many(database: Database, question: Question) -> bool:
+    matching = {"tenantId": question.match["tenantId"], "terms": question.conditions()["terms"]}
+    collection = database[question.collection]
+    return await collection.count_documents(matching, limit=FEW + 1, hint="terms") > FEW
+
+
+def _pipeline(question: Question, limit: int) -> list[dict[str, Any]]:
+    """The question as stages of an aggregation; none of them sorts more than the page."""
+    if question.terms is None or question.ordered_by_terms:
+        ordered: list[dict[str, Any]] = [
+            {"$sort": question.sort},
+            *map(dict, question.stages),
+            {"$limit": limit},
+        ]
+        return [{"$match": question.onwards()}, *ordered, {"$project": {"terms": 0}}]
+    top = {"n": limit, "sortBy": question.sort, "output": "$_id"}
+    found = {"from": question.collection, "localField": "top", "foreignField": "_id", "as": "found"}
+    return [
+        {"$match": question.onwards()},
+        {"$group": {"_id": None, "top": {"$topN": top}}},
+        {"$unwind": "$top"},
+        {"$lookup": found},
+        {"$replaceRoot": {"newRoot": {"$first": "$found"}}},
+        {"$project": {"terms": 0}},
+    ]
+
+
+async def read_many(database: Database, questions: Sequence[Question]) -> list[Page]:
+    """The pages of several questions, by one command for each collection that they are about."""
+    if len(questions) == 1:
+        return [await read(database, questions[0])]
+    rows = await _united(database, questions, lambda q: _pipeline(q, q.window.size + 1))
+    return [_page(question, found) for question, found in zip(questions, rows, strict=True)]
+
+
+async def count_many(database: Database, questions: Sequence[Question]) -> list[int]:
+    """How many documents match each question, wherever its window lies."""
+    if len(questions) == 1 and not questions[0].stages and questions[0].terms != []:
+        question = questions[0]
+        hint = "terms" if question.terms is not None else question.order.index
+        return [await database[question.collection].count_documents(question.conditions(), hint=hint)]
+    counts = await _united(
+        database, questions, lambda q: [{"$match": q.conditions()}, *map(dict, q.stages), {"$count": "count"}]
+    )
+    return [found[0]["count"] if found else 0 for found in counts]
+
+
+async def _united(
+    database: Database, questions: Sequence[Question], pipeline: Callable[[Question], list[dict[str, Any]]]
+) -> list[list[Document]]:
+    """What `pipeline` gives for each question, asked for together."""
+    found: list[list[Document]] = [[] for _ in questions]
+    asked: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {}
+    for index, question in enumerate(questions):
+        if question.terms is None or question.terms:
+            stages = [*pipeline(question), {"$set": {"question": index}}]
+            asked.setdefault(question.collection, []).append((index, stages))
+    for collection, parts in asked.items():
+        for start in range(0, len(parts), QUESTIONS_A_COMMAND):
+            first, *others = [stages for _, stages in parts[start : start + QUESTIONS_A_COMMAND]]
+            unions = [{"$unionWith": {"coll": collection, "pipeline": stages}} for stages in others]
+            for document in await db.aggregate(database, collection, [*first, *unions]):
+                found[document.pop("question")].append(document)
+    return found

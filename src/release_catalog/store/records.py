@@ -1,0 +1,140 @@
+"""Reading what releases refer to: catalogs, products, pipelines, projects, environments, promotions and more."""
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from release_catalog.domain.caller import Caller
+from release_catalog.problems import BadArgument
+from release_catalog.store import releases
+from release_catalog.store.database import Database, Document
+from release_catalog.store.pages import MAX_PAGE, Order, Question, Window
+
+# Lists without pages in the contract end here.
+MAX_LISTED = 1000
+MAX_EXECUTIONS = 100
+
+_BY_KEY = Order("KEY", "key", {"key": str, "catalogId": str})
+_BY_KEY_IN_CATALOG = Order("CATALOG", "catalog", {"key": str})
+_BY_NAME = Order("NAME", "name", {"name": str, "id": str})
+_BY_PATH = Order("PATH", "path", {"path": str})
+_BY_SEQUENCE = {
+    index: Order("SEQUENCE", index, {"sequence": int})
+    for index in ("sequence", "environment", "release", "record")
+}
+
+
+async def by_ids(caller: Caller, database: Database, collection: str, ids: Iterable[str]) -> dict[str, Document]:
+    """Documents of one collection by id, releases by what the caller may see of them."""
+    if collection == "releases":
+        return await releases.by_ids(caller, database, ids)
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
+    return {document["id"]: document async for document in database[collection].find(match)}
+
+
+def catalogs(caller: Caller, window: Window) -> Question:
+    """All catalogs, by name."""
+    return Question("catalogs", {"tenantId": caller.tenant}, _BY_NAME, window)
+
+
+def products(
+    caller: Caller, window: Window, catalog_id: str | None = None, name_contains: str | None = None
+) -> Question:
+    """Products by key, of one catalog or of all."""
+    match: dict[str, Any] = {"tenantId": caller.tenant}
+    if catalog_id is not None:
+        match["catalogId"] = catalog_id
+    if name_contains is not None:
+        match["name"] = releases.containing(name_contains)
+    return Question("products", match, _BY_KEY if catalog_id is None else _BY_KEY_IN_CATALOG, window)
+
+
+async def products_by_key(caller: Caller, database: Database, key: str) -> list[Document]:
+    """The products with `key`, one for each catalog that has one, at most 100."""
+    found = database.products.find({"tenantId": caller.tenant, "key": key}).sort("catalogId", 1)
+    return await found.hint("key").limit(MAX_PAGE).to_list(MAX_PAGE)
+
+
+async def product_by_key(caller: Caller, database: Database, key: str, catalog_id: str | None) -> Document | None:
+    """The product with `key`; BadArgument where several catalogs have one and none is named."""
+    found = await products_by_key(caller, database, key)
+    if catalog_id is not None:
+        found = [product for product in found if product["catalogId"] == catalog_id]
+    if len(found) > 1:
+        raise BadArgument("catalogId", f"several catalogs have a product {key!r}: say which one is meant.")
+    return found[0] if found else None
+
+
+async def images_of(caller: Caller, database: Database, distro: str) -> list[str]:
+    """Ids of the base images with a distribution written as S5's links have it, such as photon-4."""
+    name, _, version = distro.rpartition("-")
+    system = "operatingSystem"
+    either = [{f"{system}.distro": name, f"{system}.version": version}] if name else []
+    match = {
+        "tenantId": caller.tenant,
+        "$or": [*either, {f"{system}.distro": distro, f"{system}.version": None}],
+    }
+    found = await database.baseImages.find(match, {"id": 1}).hint("name").limit(MAX_LISTED).to_list(MAX_LISTED)
+    return [image["id"] for image in found]
+
+
+async def pipeline_by_name(caller: Caller, database: Database, name: str) -> Document | None:
+    """The pipeline called `name`."""
+    return await database.pipelines.find_one({"tenantId": caller.tenant, "name": name})
+
+
+async def executions(
+    caller: Caller, database: Database, pipeline_id: str, *, running: bool | None
+) -> list[Document]:
+    """The newest executions of a pipeline, at most 100; those of releases that the caller may see."""
+    match: dict[str, Any] = {"tenantId": caller.tenant, "pipelineId": pipeline_id}
+    if running is not None:
+        match["status"] = "RUNNING" if running else {"$ne": "RUNNING"}
+    found = database.executions.find(match).sort("startedAt", -1).limit(MAX_EXECUTIONS)
+    rows = await found.to_list(MAX_EXECUTIONS)
+    seen = await releases.by_ids(caller, database, {row["releaseId"] for row in rows})
+    return [row for row in rows if row["releaseId"] in seen]
+
+
+async def environment(caller: Caller, database: Database, name: str) -> Document | None:
+    """The environment called `name`."""
+    return await database.environments.find_one({"tenantId": caller.tenant, "name": name})
+
+
+async def environments(caller: Caller, database: Database) -> list[Document]:
+    """All environments by name, at most 1000."""
+    found = database.environments.find({"tenantId": caller.tenant}).sort("name", 1)
+    return await found.limit(MAX_LISTED).to_list(MAX_LISTED)
+
+
+def contents(caller: Caller, environment_name: str, prefix: str | None, window: Window) -> Question:
+    """What an environment holds, by path."""
+    match: dict[str, Any] = {"tenantId": caller.tenant, "environment": environment_name}
+    if prefix:
+        match["path"] = {"$gte": prefix, "$lt": prefix + "\U0010ffff"}
+    stages = releases.visible_through(caller, "releaseId")
+    return Question("contents", match, _BY_PATH, window, stages=stages)
+
+
+def promotions(caller: Caller, window: Window, **wanted: str | None) -> Question:
+    """The ledger, newest first; `wanted` are equalities on its fields, None for any."""
+    match = {"tenantId": caller.tenant}
+    match |= {field: value for field, value in wanted.items() if value is not None}
+    for field, index in (("releaseId", "release"), ("name", "record"), ("environment", "environment")):
+        if field in match and (index != "record" or "version" in match):
+            break
+    else:
+        index = "sequence"
+    stages = releases.visible_through(caller, "releaseId")
+    return Question("promotions", match, _BY_SEQUENCE[index], window, descending=True, stages=stages)
+
+
+async def promotion(
+    caller: Caller, database: Database, name: str, version: str, created: datetime.datetime
+) -> Document | None:
+    """The promotion record of S3's address, where its release exists for the caller."""
+    match = {"tenantId": caller.tenant, "name": name, "version": version, "created": created}
+    found = await database.promotions.find_one(match, hint="record")
+    if found and (caller.sees_all or await releases.by_ids(caller, database, [found["releaseId"]])):
+        return found
+    return None

@@ -1,0 +1,248 @@
+"""Reading releases: pages by any filter, look-ups by id and reference, and the latest of a product."""
+
+import datetime
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from release_catalog.domain import references, versions
+from release_catalog.domain.caller import Caller
+from release_catalog.problems import BadArgument
+from release_catalog.store import pages, terms
+from release_catalog.store.database import Database, Document
+from release_catalog.store.pages import Order, Question, Window
+
+MAX_IDS = 100
+# Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
+REFERENCES_A_COMMAND = 5_000
+
+_INSTANT = datetime.datetime
+ORDERS = {
+    "CREATED_AT": Order("CREATED_AT", "created", {"createdAt": _INSTANT, "id": str}),
+    "UPDATED_AT": Order("UPDATED_AT", "updated", {"updatedAt": _INSTANT, "id": str}),
+    "RELEASED_AT": Order("RELEASED_AT", "released", {"releasedKey": _INSTANT, "id": str}),
+    "NAME": Order("NAME", "name", {"name": str, "id": str}),
+    "VERSION": Order("VERSION", "version", {"versionKey": str, "id": str}),
+}
+# Filters whose value is one term; those of the second line match many releases as a rule.
+_EXACT = ("name", "version", "author")
+_COARSE = (("branch", "branch"), ("tag", "tag"), ("catalog", "catalogId"))
+_LATEST = Order("LATEST", "latest", {"versionKey": str, "revisionKey": str, "createdAt": _INSTANT, "id": str})
+
+
+def visible(caller: Caller) -> dict[str, Any]:
+    """The condition that every read of releases begins with (model.md, Visibility)."""
+    if caller.sees_all:
+        return {"tenantId": caller.tenant}
+    return {"tenantId": caller.tenant, "status": {"$ne": "DRAFT"}, "private": False}
+
+
+def visible_through(caller: Caller, field: str) -> list[dict[str, Any]]:
+    """Stages that drop documents whose release, named by `field`, does not exist for the caller."""
+    if caller.sees_all:
+        return []
+    key = {"$concat": [{"$literal": caller.key("")}, f"${field}"]}
+    same = {"$expr": {"$eq": ["$_id", "$$key"]}}
+    seen = [{"$match": {**same, **visible(caller)}}, {"$project": {"_id": 1}}]
+    return [
+        {"$lookup": {"from": "releases", "let": {"key": key}, "pipeline": seen, "as": "visible"}},
+        {"$match": {"visible": {"$ne": []}}},
+        {"$project": {"visible": 0}},
+    ]
+
+
+async def by_ids(caller: Caller, database: Database, ids: Iterable[str]) -> dict[str, Document]:
+    """The releases with these ids, by id; what does not exist for the caller is left out."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
+    return {release["id"]: release async for release in database.releases.find(match, {"terms": 0})}
+
+
+async def answering(caller: Caller, database: Database, wanted: Iterable[str]) -> dict[str, Document]:
+    """The release that each reference leads to; references that lead to none are left out."""
+    wanted = list(dict.fromkeys(wanted))
+    found: dict[str, list[Document]] = {reference: [] for reference in wanted}
+    for start in range(0, len(wanted), REFERENCES_A_COMMAND):
+        some = terms.answering(wanted[start : start + REFERENCES_A_COMMAND])
+        async for release in database.releases.find({**visible(caller), **some}, {"terms": 0}).hint("terms"):
+            for reference in references.answers(release):
+                if reference in found:
+                    found[reference].append(release)
+    winners = {reference: references.winner(candidates) for reference, candidates in found.items()}
+    return {reference: winner for reference, winner in winners.items() if winner}
+
+
+async def needing(caller: Caller, database: Database, releases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """For each release, the terms of the releases that depend on it.
+
+    A reference by name means the highest revision of its version, so only that release has dependants by
+    name: one look-up tells which of `releases` these are.
+    """
+    by_name = {release["id"]: references.answers(release)[1] for release in releases}
+    match = {**visible(caller), **terms.answering(by_name.values())}
+    fields = dict.fromkeys(("id", "catalogId", "name", "version", "revisionKey", "createdAt"), 1)
+    rivals: dict[str, list[Document]] = {}
+    async for rival in database.releases.find(match, fields).hint("terms"):
+        rivals.setdefault(references.answers(rival)[1], []).append(rival)
+    answer = []
+    for release in releases:
+        name = by_name[release["id"]]
+        winner = references.winner(rivals.get(name, []))
+        found = [f"needs:{references.by_id(release['id'])}"]
+        answer.append([*found, f"needs:{name}"] if winner and winner["id"] == release["id"] else found)
+    return answer
+
+
+def dependants(caller: Caller, needing_terms: Sequence[str], window: Window) -> Question:
+    """The releases with one of `needing_terms`, newest first."""
+    return Question(
+        "releases", visible(caller), ORDERS["CREATED_AT"], window, descending=True, terms=needing_terms
+    )
+
+
+def latest(
+    caller: Caller,
+    product: Mapping[str, Any],
+    *,
+    channel: str | None,
+    platform: str | None = None,
+    constraint: str | None = None,
+    packaging: str | None = None,
+    base_images: Sequence[str] | None = None,
+    **branch: str | None,
+) -> Question:
+    """The highest published version of a product; the branch counts only where it is given, None included."""
+    match = {**visible(caller), "productId": product["id"], "status": "PUBLISHED", **branch}
+    if packaging is not None:
+        match["packagingType"] = packaging
+    if base_images is not None:
+        match["baseImageId"] = {"$in": base_images}
+    if channel is not None:
+        match["channel"] = channel
+    if platform is not None:
+        match |= _on_platform(platform)
+    if constraint is not None:
+        try:
+            bounds = versions.constraint(product["versionScheme"], constraint)
+        except ValueError as error:
+            raise BadArgument("constraint", str(error)) from error
+        match["$and"] = [{"versionKey": {bound.operator: bound.key}} for bound in bounds]
+    return Question("releases", match, _LATEST, Window(1), descending=True)
+
+
+async def search(
+    caller: Caller,
+    database: Database,
+    filter_: Mapping[str, Any],
+    window: Window,
+    order: str = "CREATED_AT",
+    *,
+    descending: bool = True,
+) -> Question:
+    """The releases that meet every condition of `filter_`, whose keys are those of ReleaseFilter."""
+    given = {name: value for name, value in filter_.items() if value is not None}
+    _contradictions(given)
+    match = visible(caller)
+    match |= _plain_conditions(given)
+    chosen: list[str] | None = None
+    for found, condition in await _selective(caller, database, given):
+        if chosen is None:
+            chosen = found
+        else:
+            match["$and"] = [*match.get("$and", []), condition]
+    return Question("releases", match, ORDERS[order], window, descending=descending, terms=chosen)
+
+
+def _contradictions(given: Mapping[str, Any]) -> None:
+    for start, end in (("createdFrom", "createdBefore"), ("releasedFrom", "releasedBefore")):
+        if start in given and end in given and given[start] >= given[end]:
+            raise BadArgument(f"filter.{start}", f"nothing lies between it and {end}: give an earlier instant.")
+    if len(given.get("ids", ())) > MAX_IDS:
+        raise BadArgument("filter.ids", f"give at most {MAX_IDS} ids at once.")
+    for name in ("channel", "packagingType", "status", "deliveryStatus", "verification"):
+        if given.get(name) == []:
+            raise BadArgument(f"filter.{name}", "an empty list matches nothing: leave it out to match all.")
+    if "productId" in given and "productKey" in given:
+        raise BadArgument("filter.productKey", "give either productId or productKey, not both.")
+
+
+def _plain_conditions(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions on fields of which few values are in use, judged while walking an order's index."""
+    match: dict[str, Any] = {}
+    for name in ("revision", "trial"):
+        if name in given:
+            match[name] = given[name]
+    for name, path in (
+        ("channel", "channel"),
+        ("packagingType", "packagingType"),
+        ("verification", "artifacts.verification.status"),
+    ):
+        if name in given:
+            match[path] = {"$in": given[name]}
+    for name, field in (("created", "createdAt"), ("released", "releasedKey")):
+        bounds = {"$gte": given.get(f"{name}From"), "$lt": given.get(f"{name}Before")}
+        if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
+            match[field] = bounds if "$gte" in bounds else {"$gt": terms.NEVER, **bounds}
+    if "nameContains" in given:
+        match["name"] = containing(given["nameContains"])
+    if "platform" in given:
+        match |= _on_platform(given["platform"])
+    # These two may stand beside the caller's own visibility: both must hold.
+    also = [{"status": {"$in": given["status"]}}] if "status" in given else []
+    also += [{"private": given["private"]}] if "private" in given else []
+    return match | ({"$and": also} if also else {})
+
+
+def containing(text: str) -> dict[str, Any]:
+    """A condition on texts that hold `text` in any case."""
+    return {"$regex": re.escape(text), "$options": "i"}
+
+
+def _on_platform(platform: str) -> dict[str, Any]:
+    return {"platforms": {"$elemMatch": {"$or": [{"name": platform}, {"osFamily": platform}]}}}
+
+
+async def _selective(
+    caller: Caller, database: Database, given: Mapping[str, Any]
+) -> list[tuple[list[str], dict[str, Any]]]:
+    """What the terms index can find, the fewest matches first: as terms, and as a condition beside others."""
+    found: list[tuple[list[str], dict[str, Any]]] = []
+    if "ids" in given:
+        found.append(([f"is:#{id_}" for id_ in given["ids"]], {"id": {"$in": given["ids"]}}))
+    if "artifactSha256" in given:
+        digest = given["artifactSha256"].lower().removeprefix("sha256:")
+        found.append(([f"sha256:{digest}"], {"artifacts.sha256": digest}))
+    if "dependsOnId" in given:
+        needed = await _needing_id(caller, database, given["dependsOnId"])
+        paths = [term.removeprefix("needs:") for term in needed]
+        found.append((needed, {"dependencies.reference": {"$in": paths}}))
+    if (products := await _product_ids(caller, database, given)) is not None:
+        found.append(([f"product:{id_}" for id_ in products], {"productId": {"$in": products}}))
+    found += [([f"{kind}:{given[kind]}"], {kind: given[kind]}) for kind in _EXACT if kind in given]
+    if "endOfLifeBefore" in given:
+        day = given["endOfLifeBefore"]
+        found.append((terms.ends_before(day), {"endOfLifeAt": {"$lt": day.isoformat()}}))
+    if "deliveryStatus" in given:
+        wanted = given["deliveryStatus"]
+        found.append(([f"delivery:{status}" for status in wanted], {"delivery.status": {"$in": wanted}}))
+    return found + [([f"{kind}:{given[name]}"], {name: given[name]}) for kind, name in _COARSE if name in given]
+
+
+async def _needing_id(caller: Caller, database: Database, id_: str) -> list[str]:
+    found = await by_ids(caller, database, [id_])
+    return (await needing(caller, database, [found[id_]]))[0] if id_ in found else []
+
+
+async def _product_ids(caller: Caller, database: Database, given: Mapping[str, Any]) -> list[str] | None:
+    if "productId" in given:
+        return [given["productId"]]
+    if "productKey" not in given:
+        return None
+    match = {"tenantId": caller.tenant, "key": given["productKey"]}
+    found = database.products.find(match, {"id": 1}).hint("key").limit(pages.MAX_PAGE)
+    return [product["id"] for product in await found.to_list(None)]
+
+
+async def needing_any(caller: Caller, database: Database, wanted: Iterable[str], limit: int) -> list[Document]:
+    """At most `limit` releases that make one of these references."""
+    match = {**visible(caller), "terms": {"$in": [f"needs:{reference}" for reference in wanted]}}
+    return await database.releases.find(match, {"terms": 0}).hint("terms").limit(limit).to_list(limit)

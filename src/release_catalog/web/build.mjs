@@ -1,0 +1,58 @@
+// Bundles the query page into graphiql/, next to this file. Run through `make web`.
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+const OUT = "graphiql";
+
+await rm(OUT, { recursive: true, force: true });
+const { metafile } = await build({
+  entryPoints: {
+    graphiql: "graphiql.jsx",
+    "editor.worker": "monaco-editor/esm/vs/editor/editor.worker.js",
+    "json.worker": "monaco-editor/esm/vs/language/json/json.worker.js",
+    "graphql.worker": "monaco-graphql/esm/graphql.worker.js",
+  },
+  outdir: OUT,
+  bundle: true,
+  splitting: true, // graphql-js is shared with its worker; the formatter loads when it is first used
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  jsx: "automatic",
+  loader: { ".ttf": "file" },
+  // GraphiQL asks for these by the names of CommonJS files, whose exports esbuild loses when it splits
+  // (its issue 4377); the same parsers as modules.
+  alias: {
+    "prettier/parser-babel": "prettier/plugins/babel",
+    "prettier/parser-graphql": "prettier/plugins/graphql",
+  },
+  legalComments: "none", // the whole licence texts are in LICENSES.txt
+  define: { "process.env.NODE_ENV": '"production"' },
+  logLevel: "warning",
+  metafile: true,
+});
+await dropUnlinkedStyles(Object.keys(metafile.outputs));
+const bundled = Object.values(metafile.outputs).flatMap((output) => Object.keys(output.inputs));
+await writeFile(join(OUT, "LICENSES.txt"), await licences(bundled));
+
+/** esbuild writes the styles of every lazily loaded module once more, in files that nothing links. */
+async function dropUnlinkedStyles(outputs) {
+  const styles = outputs.filter((path) => path.endsWith(".css") && path !== `${OUT}/graphiql.css`);
+  await Promise.all(styles.map((path) => rm(path)));
+}
+
+/** The licence texts of every package that went into the bundle: they allow passing it on only with them. */
+async function licences(paths) {
+  const packages = new Set(paths.map((path) => path.match(/.*node_modules\/(?:@[^/]+\/)?[^/]+/)?.[0]).filter(Boolean));
+  const texts = await Promise.all([...packages].sort().map(licence));
+  return texts.join(`\n${"-".repeat(80)}\n\n`);
+}
+
+async function licence(folder) {
+  const { name, version, license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+  const files = (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isFile());
+  const legal = files.map((file) => file.name).filter((file) => /licen[cs]e|copying|notice/i.test(file));
+  const texts = await Promise.all(legal.map((file) => readFile(join(folder, file), "utf8")));
+  return `${name} ${version} (${license})\n\n${texts.join("\n")}`;
+}

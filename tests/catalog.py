@@ -1,0 +1,116 @@
+"""The catalog as tests use it: through its real schema, with every database command counted."""
+
+import collections
+from typing import Any
+
+from graphql import ExecutionResult, execute, parse, validate
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+from release_catalog.api.schema import schema
+from release_catalog.api.view import _formatted
+from release_catalog.domain import importing, instants, release
+from release_catalog.domain.caller import Caller
+from release_catalog.plans.context import Context
+from release_catalog.store import loading
+from release_catalog.store.database import Database, Document
+
+_READS = {"find", "aggregate", "count"}
+
+
+class Commands(CommandListener):
+    """Counts what goes to the database, by the collection that it is for."""
+
+    def __init__(self) -> None:
+        self.reads: collections.Counter[str] = collections.Counter()
+        self.sent: list[dict[str, Any]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name in _READS:
+            self.reads[event.command[event.command_name]] += 1
+            self.sent.append(dict(event.command))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+    def clear(self) -> None:
+        self.reads.clear()
+        self.sent.clear()
+
+
+class Catalog:
+    def __init__(self, database: Database, caller: Caller, commands: Commands | None = None) -> None:
+        self.database = database
+        self.caller = caller
+        self.commands = commands or Commands()
+
+    def seen_by(self, caller: Caller) -> "Catalog":
+        """The same catalog as another caller sees it."""
+        return Catalog(self.database, caller, self.commands)
+
+    async def respond(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The whole response to a query, as a client gets it."""
+        document = parse(query)
+        if errors := validate(schema._schema, document):
+            return _formatted(ExecutionResult(None, errors))
+        self.commands.clear()
+        context = Context(self.caller, self.database)
+        result = execute(schema._schema, document, context_value=context, variable_values=variables)
+        return _formatted(result if isinstance(result, ExecutionResult) else await result)
+
+    async def ask(self, query: str, **variables: Any) -> Any:
+        """The data of a query that has to succeed."""
+        response = await self.respond(query, **variables)
+        assert "errors" not in response, response["errors"]
+        return response["data"]
+
+    async def error(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The one error of a query that has to fail."""
+        response = await self.respond(query, **variables)
+        [error] = response["errors"]
+        return dict(error)
+
+    async def load(
+        self, *sources: dict[str, Any], publish: bool = False, catalog_id: str = "default"
+    ) -> loading.Loaded:
+        """Load import documents."""
+        now = instants.now()
+        read = {}
+        for number, source in enumerate(sources):
+            fields, violations = importing.read(source, "", now)
+            assert not violations
+            read[number] = fields
+        return await loading.load(self.caller, self.database, read, publish=publish, catalog_id=catalog_id)
+
+    async def put(self, product: Document, version: str, name: str | None = None, **fields: Any) -> Document:
+        """Store a release as it is given; returns its document."""
+        now = fields.pop("createdAt", instants.now())
+        made = release.document(
+            self.caller.tenant, product, name or product["name"], version, now, createdAt=now, **fields
+        )
+        assert await loading.put(self.caller, self.database, "releases", [made]) == 1
+        return made
+
+    async def product(self, key: str, scheme: str = "ANY", catalog_id: str = "default", **fields: Any) -> Document:
+        """Store a product; returns its document."""
+        await loading.catalog(self.caller, self.database, catalog_id)
+        made = {**loading._new_product(self.caller, catalog_id, key), "versionScheme": scheme, **fields}
+        await self.database.products.insert_one(made)
+        return made
+
+
+def source(name: str, version: str = "1.0", **fields: Any) -> dict[str, Any]:
+    """An import document."""
+    needs = fields.pop("needs", ())
+    return {
+        "name": name,
+        "version": version,
+        "createdAt": "2026-01-01T00:00:00Z",
+        "project": name,
+        "author": "builds@acme.example",
+        "artifacts": [],
+        "dependencies": [{"name": needed, "version": "1.0"} for needed in needs],
+        **fields,
+    }

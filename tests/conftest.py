@@ -1,0 +1,83 @@
+"""A real MongoDB for the whole run, databases in it, and ways to ask the catalog."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from pymongo import AsyncMongoClient
+
+from catalog import Catalog, Commands
+from release_catalog import embedded, sample
+from release_catalog.domain import caller
+from release_catalog.store import database as db
+from release_catalog.store import indexes
+
+SHARED = Path(__file__).parents[2] / "shared"
+LOCAL = caller.local("local")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if url := os.environ.get("RELEASE_CATALOG_TEST_MONGODB_URL"):
+        yield url
+        return
+    with embedded.start(tmp_path_factory.mktemp("mongodb")) as mongod:
+        yield mongod.url
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str, name: str, *listeners: Any) -> AsyncIterator[db.Database]:
+    client: AsyncMongoClient[db.Document] = AsyncMongoClient(url, event_listeners=listeners)
+    try:
+        yield db.prepared(client[name])
+    finally:
+        await client.close()
+
+
+@pytest.fixture(scope="session")
+def sample_name(mongodb_url: str) -> str:
+    """Name of a database that holds the sample; tests only read it."""
+
+    async def fill() -> None:
+        async with connected(mongodb_url, "sample") as database:
+            await indexes.ensure(database)
+            assert await sample.load(LOCAL, database) > 2000
+
+    anyio.run(fill)
+    return "sample"
+
+
+@pytest.fixture
+async def stocked(mongodb_url: str, sample_name: str) -> AsyncIterator[Catalog]:
+    """The catalog over the sample, for reading only."""
+    commands = Commands()
+    async with connected(mongodb_url, sample_name, commands) as database:
+        yield Catalog(database, LOCAL, commands)
+
+
+@pytest.fixture
+async def empty(mongodb_url: str) -> AsyncIterator[Catalog]:
+    """The catalog over a new database of its own."""
+    commands = Commands()
+    async with connected(mongodb_url, f"test_{uuid.uuid4().hex}", commands) as database:
+        await indexes.ensure(database)
+        yield Catalog(database, LOCAL, commands)
+        await database.client.drop_database(database.name)
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of specifications that may lie beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip("the specifications are not beside this checkout")
+    return SHARED

@@ -1,0 +1,154 @@
+"""GraphiQL in a real browser: it works, and it asks nobody but this server for anything."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from release_catalog.web import pages
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMEDRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1400,1000",
+)
+QUERY = "{ releases(first: 3) { nodes { name version } } }"
+
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM or not CHROMEDRIVER, reason="needs chromium and chromedriver on the PATH"),
+    pytest.mark.skipif(not (pages.BUILT / "graphiql.js").is_file(), reason="GraphiQL is not built: make web"),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A browser with a profile of its own."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def browser(chromium: webdriver.Chrome, server_url: str) -> webdriver.Chrome:
+    """The browser on its first visit to the page, with GraphiQL on it and nothing older in its logs."""
+    chromium.get("about:blank")
+    chromium.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": server_url, "storageTypes": "all"})
+    logged(chromium, "performance")
+    logged(chromium, "browser")
+    chromium.get(f"{server_url}/graphql")
+    see(chromium, ".graphiql-query-editor .view-line")
+    return chromium
+
+
+def logged(browser: webdriver.Chrome, log: str) -> list[dict[str, Any]]:
+    """What a log has got since the last call."""
+    entries: list[dict[str, Any]] = browser.get_log(log)  # type: ignore[no-untyped-call]  # selenium's omission
+    return entries
+
+
+def see(browser: webdriver.Chrome, selector: str, text: str = "") -> WebElement:
+    """The first element that matches and shows the text, which it gets 30 seconds for."""
+
+    def shown(_: object) -> WebElement | Literal[False]:
+        # Monaco writes no-break spaces.
+        matching = browser.find_elements(By.CSS_SELECTOR, selector)
+        return next((each for each in matching if text in each.text.replace("\N{NO-BREAK SPACE}", " ")), False)
+
+    wait = WebDriverWait(browser, 30, ignored_exceptions=[StaleElementReferenceException])
+    return wait.until(shown, f"{selector} does not show {text!r}")
+
+
+def write(browser: webdriver.Chrome, query: str) -> None:
+    """Type over what the editor holds."""
+    see(browser, ".graphiql-query-editor").click()
+    everything = ActionChains(browser).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL)
+    everything.send_keys(Keys.DELETE, query).perform()
+
+
+def requested(browser: webdriver.Chrome) -> list[str]:
+    """The URLs asked for since the last call, over HTTP and web sockets."""
+    messages = [json.loads(entry["message"])["message"] for entry in logged(browser, "performance")]
+    sent = [each["params"] for each in messages if each["method"] == "Network.requestWillBeSent"]
+    sockets = [each["params"] for each in messages if each["method"] == "Network.webSocketCreated"]
+    return [each["request"]["url"] for each in sent] + [each["url"] for each in sockets]
+
+
+def test_a_typed_query_shows_its_result(browser: webdriver.Chrome) -> None:
+    write(browser, QUERY)
+    see(browser, ".graphiql-query-editor", QUERY)
+    see(browser, "button.graphiql-execute-button").click()
+
+    response = see(browser, ".graphiql-response", '"nodes"')
+    assert '"errors"' not in response.text
+    assert response.text.count('"version"') == 3
+
+
+def test_the_first_query_runs_as_it_is(browser: webdriver.Chrome) -> None:
+    see(browser, ".graphiql-query-editor", "query NewestReleases")
+    see(browser, "button.graphiql-execute-button").click()
+
+    assert '"errors"' not in see(browser, ".graphiql-response", '"releases"').text
+
+
+def test_the_documentation_shows_the_schema(browser: webdriver.Chrome) -> None:
+    see(browser, "button[aria-label='Show Documentation Explorer']").click()
+
+    see(browser, ".graphiql-plugin", "query: Query")
+
+
+def test_the_editor_knows_the_schema(browser: webdriver.Chrome) -> None:
+    see(browser, "button[aria-label='Show Documentation Explorer']").click()
+    see(browser, ".graphiql-plugin", "query: Query")  # so the schema is here
+    write(browser, "{ rel")
+
+    see(browser, ".suggest-widget", "releases")
+
+
+def test_the_formatter_works(browser: webdriver.Chrome) -> None:
+    write(browser, "{ __typename }")
+    see(browser, ".graphiql-query-editor", "{ __typename }")
+    see(browser, "button[aria-label^='Prettify']").click()
+
+    see(browser, ".graphiql-query-editor", "{\n  __typename\n}")
+
+
+def test_everything_comes_from_this_server_and_nothing_is_complained_of(
+    browser: webdriver.Chrome, server_url: str
+) -> None:
+    write(browser, QUERY)
+    see(browser, "button.graphiql-execute-button").click()
+    see(browser, ".graphiql-response", '"nodes"')
+    see(browser, "button[aria-label^='Prettify']").click()
+    see(browser, ".graphiql-query-editor", "releases(first: 3) {\n")
+    see(browser, "button[aria-label='Show Documentation Explorer']").click()
+    see(browser, ".graphiql-plugin", "query: Query")
+
+    urls = requested(browser)
+    assert f"{server_url}/graphiql/graphql.worker.js" in urls
+    assert [url for url in urls if not url.startswith((f"{server_url}/", "data:", "blob:"))] == []
+    # A breach of the Content-Security-Policy is an error here too.
+    assert logged(browser, "browser") == []
