@@ -4,6 +4,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+# Without compiled modules every start would take seconds longer.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A catalog that lives in this folder; an installed one keeps its data in the user's data folder.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data

@@ -179,28 +179,23 @@ def test_a_mongod_whose_starter_was_killed_before_it_was_ready_is_taken_over(fol
         assert eventually(lambda: mongods(folder) != [])
         owner.kill()
     orphans = mongods(folder)
-    with embedded.start(folder) as mongodb:
+    with user(folder) as heir:
+        keep(url_of(heir))
         assert mongods(folder) == orphans
-        keep(mongodb.url)
 
 
-def test_a_start_recovers_when_everything_was_killed(folder: pathlib.Path) -> None:
+def test_a_start_recovers_what_was_killed(folder: pathlib.Path) -> None:
     with user(folder) as owner:
-        keep(url_of(owner))
-        owner.kill()
+        url = url_of(owner)
+        keep(url)
         os.kill(mongods(folder)[0], signal.SIGKILL)
+        with user(folder) as heir:
+            assert url_of(heir) == url, "so that the owner finds it again"
+            assert kept(url)
+            for pid in (owner.pid, heir.pid, *mongods(folder)):
+                os.kill(pid, signal.SIGKILL)
     with embedded.start(folder) as mongodb:
         assert kept(mongodb.url)
-
-
-def test_a_start_revives_a_mongod_that_died_under_its_users(folder: pathlib.Path) -> None:
-    with embedded.start(folder) as first:
-        keep(first.url)
-        os.kill(mongods(folder)[0], signal.SIGKILL)
-        with embedded.start(folder) as second:
-            assert second.url == first.url
-            assert kept(first.url)
-    assert mongods(folder) == []
 
 
 def test_another_port_is_found_when_somebody_has_ours(folder: pathlib.Path) -> None:

@@ -133,7 +133,7 @@ class Release:
     )
     dependency_paths: list[DependencyPath] = strawberry.field(
         resolver=dependency.dependency_paths,
-        description="Shortest dependency paths from this release to another, shortest first; to itself, the cycles "
+        description="Shortest paths from this release to another, shortest first; to itself, the cycles "
         "through it. Searched among its 5000 nearest.",
     )
 

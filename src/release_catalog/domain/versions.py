@@ -6,6 +6,7 @@ below everything longer, so that `1.0~rc1` < `1.0` < `1.0.1`.
 """
 
 import dataclasses
+import functools
 import re
 from typing import Literal
 
@@ -44,6 +45,8 @@ def problem(scheme: Scheme, version: str) -> str | None:
     return None
 
 
+# Most releases share a revision, and the versions that are needed most are needed by thousands.
+@functools.lru_cache(4_096)
 def sort_key(scheme: Scheme, version: str) -> str:
     """Text that orders as `version` does among others of `scheme`.
 

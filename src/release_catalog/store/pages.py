@@ -46,12 +46,14 @@ class Order:
         try:
             raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
             name, *values = orjson.loads(raw)
-            place = [_typed(kind, value) for kind, value in zip(self.fields.values(), values, strict=True)]
+            if isinstance(name, str) and name != self.name:
+                reason = (
+                    f"this cursor belongs to a list in the order {name[:20]}. Start this one without a cursor."
+                )
+                raise BadArgument(argument, reason)
+            return [_typed(kind, value) for kind, value in zip(self.fields.values(), values, strict=True)]
         except (ValueError, TypeError, OverflowError):
             raise BadArgument(argument, "this is no cursor. Give one that this list returned.") from None
-        if name != self.name:
-            raise BadArgument(argument, "this cursor belongs to a list in another order. Start without one.")
-        return place
 
 
 def _plain(value: Any) -> Any:
@@ -133,6 +135,13 @@ class Question:
     descending: bool = False
     terms: Sequence[str] | None = None
     stages: Sequence[Mapping[str, Any]] = ()
+    place: list[Any] | None = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the cursor, so that a bad one is refused where it was given."""
+        cursor = self.window.cursor
+        place = None if cursor is None else self.order.place(self.window.argument, cursor)
+        object.__setattr__(self, "place", place)
 
     def conditions(self) -> dict[str, Any]:
         """The whole condition without the cursor."""
@@ -142,13 +151,12 @@ class Question:
 
     def onwards(self) -> dict[str, Any]:
         """The whole condition from the cursor on, in a form that leaves the order to the index."""
-        if not self.window.cursor:
+        if self.place is None:
             return self.conditions()
-        place = self.order.place(self.window.argument, self.window.cursor)
         beyond = "$lt" if self.direction < 0 else "$gt"
         fields = list(self.order.fields)
         places = [
-            {**dict(zip(fields[:depth], place, strict=False)), field: {beyond: place[depth]}}
+            {**dict(zip(fields[:depth], self.place, strict=False)), field: {beyond: self.place[depth]}}
             for depth, field in enumerate(fields)
         ]
         if self.terms is None or len(self.terms) <= 1:

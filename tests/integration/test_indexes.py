@@ -1,0 +1,192 @@
+"""What the database does for every filter and order of the contract, as it tells itself."""
+
+import datetime
+import random
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from catalog import Catalog, Commands
+from conftest import LOCAL, connected
+
+from release_catalog.domain import instants, platforms, release
+from release_catalog.store import indexes, loading, pages, releases
+from release_catalog.store.pages import Window
+
+COUNT = 4_000
+ORDERS = ["CREATED_AT", "UPDATED_AT", "RELEASED_AT", "NAME", "VERSION"]
+# Each matches about 1 release in 100.
+SELECTIVE: dict[str, Any] = {
+    "ids": [f"{number:024d}" for number in range(0, COUNT, 100)],
+    "productId": "p7",
+    "productKey": "p7",
+    "name": "name 7",
+    "version": "1.7",
+    "tag": "tag 7",
+    "branch": "branch 7",
+    "author": "a7@acme.example",
+    "artifactSha256": f"{7:064x}",
+    "dependsOnId": f"{7:024d}",
+    "endOfLifeBefore": datetime.date(2026, 1, 2),
+    "deliveryStatus": ["SUSPENDED"],
+}
+OTHERS: dict[str, Any] = {
+    "catalogId": "default",
+    "nameContains": "NAME 7",
+    "revision": "0",
+    "channel": ["stable", "beta"],
+    "platform": "linux",
+    "packagingType": ["OVA"],
+    "status": ["PUBLISHED"],
+    "private": False,
+    "trial": False,
+    "createdFrom": datetime.datetime(2026, 1, 1, 0, 30, tzinfo=datetime.UTC),
+    "createdBefore": datetime.datetime(2026, 1, 1, 0, 40, tzinfo=datetime.UTC),
+    "releasedFrom": datetime.datetime(2026, 1, 1, 0, 30, tzinfo=datetime.UTC),
+    "releasedBefore": datetime.datetime(2026, 1, 1, 0, 40, tzinfo=datetime.UTC),
+    "verification": ["SKIPPED"],
+}
+
+
+@pytest.fixture(scope="module")
+async def many(mongodb_url: str) -> AsyncIterator[Catalog]:
+    """4,000 releases in which each value of a selective filter comes 40 times, in no particular order."""
+    commands = Commands()
+    async with connected(mongodb_url, "explained", commands) as database:
+        await database.client.drop_database("explained")
+        await indexes.ensure(database)
+        catalog = Catalog(database, LOCAL, commands)
+        products = [await catalog.product(f"p{number}", id=f"p{number}") for number in range(100)]
+        await loading.put(LOCAL, database, "releases", _releases(products))
+        yield catalog
+
+
+def _releases(products: list[Any]) -> Iterator[Any]:
+    shuffled = random.Random(7)
+    start = instants.parse("2026-01-01T00:00:00Z")
+    for number in range(COUNT):
+        seven = shuffled.randrange(100)
+        at = [start + datetime.timedelta(seconds=shuffled.randrange(COUNT)) for _ in range(3)]
+        file = {"name": "f", "sha256": f"{seven:064x}", "size": 1, "downloadUrl": "http://h/f"}
+        yield release.document(
+            "local", products[seven], f"name {seven}", f"1.{seven}", at[0],
+            id=f"{number:024d}", createdAt=at[0], updatedAt=at[1], releasedAt=at[2], revision=str(number),
+            tag=f"tag {seven}", branch=f"branch {seven}", author=f"a{seven}@acme.example", status="PUBLISHED",
+            platforms=[platforms.parsed("linux/amd64")], packagingType="OVA",
+            artifacts=[release.artifact(at[0], **file)],
+            dependencies=[{"releaseId": f"{seven:024d}", "name": "x", "version": "1"}],
+            endOfLifeAt=f"2026-{1 if seven == 7 else 2:02d}-01",
+            delivery={"status": "SUSPENDED" if seven == 7 else "NOT_STARTED"},
+        )  # fmt: skip
+
+
+def stages(plan: Any) -> Iterator[dict[str, Any]]:
+    """Every stage of an explained plan."""
+    if isinstance(plan, dict):
+        if "stage" in plan:
+            yield plan
+        for value in plan.values():
+            yield from stages(value)
+    elif isinstance(plan, list):
+        for value in plan:
+            yield from stages(value)
+
+
+def examined(plan: Any) -> int:
+    """How many documents all parts of an explained command looked at."""
+    if isinstance(plan, list):
+        return sum(map(examined, plan))
+    if not isinstance(plan, dict):
+        return 0
+    return sum(
+        value if name == "totalDocsExamined" else examined(value)
+        for name, value in plan.items()
+        if name != "allPlansExecution"
+    )
+
+
+async def explained(catalog: Catalog, question: pages.Question) -> tuple[list[dict[str, Any]], int, int]:
+    """The stages of everything that the question asks of the database, documents examined and returned."""
+    catalog.commands.clear()
+    rows = (await pages.read(catalog.database, question)).rows
+    found: list[dict[str, Any]] = []
+    documents = 0
+    for command in list(catalog.commands.sent):
+        plain = {name: value for name, value in command.items() if name not in {"lsid", "$db", "$clusterTime"}}
+        answer = await catalog.database.command("explain", plain, verbosity="executionStats")
+        found += [stage for stage in stages(answer) if "nReturned" in stage]
+        documents += examined(answer)
+    return found, documents, len(rows)
+
+
+async def check(
+    many: Catalog, filter_: dict[str, Any], order: str, window: Window, *, descending: bool
+) -> tuple[int, int]:
+    question = await releases.search(LOCAL, many.database, filter_, window, order, descending=descending)
+    found, documents, returned = await explained(many, question)
+    kinds = {stage["stage"] for stage in found}
+    assert not kinds & {"COLLSCAN", "SORT"}, (filter_, order, kinds)
+    assert kinds & {"IXSCAN", "COUNT_SCAN"}
+    return documents, returned
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", SELECTIVE)
+async def test_a_selective_filter_examines_little_more_than_it_returns(
+    many: Catalog, name: str, order: str
+) -> None:
+    filter_ = {name: SELECTIVE[name]}
+    for descending in (True, False):
+        documents, returned = await check(many, filter_, order, Window(10), descending=descending)
+        assert returned == 10
+        assert documents <= 10 * returned, (name, order)
+        question = await releases.search(LOCAL, many.database, filter_, Window(10), order, descending=descending)
+        rows = (await pages.read(many.database, question)).rows
+        window = Window(10, question.order.cursor(rows[-1]), backwards=not descending)
+        documents, returned = await check(many, filter_, order, window, descending=descending)
+        assert documents <= 10 * max(returned, 1), (name, order, "behind a cursor")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", [*OTHERS, None])
+async def test_no_filter_scans_the_collection_or_sorts(many: Catalog, name: str | None, order: str) -> None:
+    filter_ = {name: OTHERS[name]} if name else {}
+    for window in (Window(10), Window(10, backwards=True)):
+        _, returned = await check(many, filter_, order, window, descending=True)
+        assert returned == (1 if name == "revision" else 10)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_a_filter_that_most_releases_match_is_read_along_its_order(many: Catalog, order: str) -> None:
+    documents, returned = await check(many, {"catalogId": "default"}, order, Window(10), descending=True)
+    assert documents <= 2 * returned
+
+
+async def test_selective_filters_may_be_combined(many: Catalog) -> None:
+    for order in ORDERS:
+        await check(
+            many, {"name": "name 7", "tag": "tag 7", "status": ["PUBLISHED"]}, order, Window(5), descending=True
+        )
+
+
+async def test_the_latest_release_is_the_first_of_its_index(many: Catalog) -> None:
+    product = await many.database.products.find_one({"key": "p7"})
+    assert product
+    question = releases.latest(LOCAL, product, channel="stable", branch="branch 7", constraint=">=1,<2")
+    found, documents, returned = await explained(many, question)
+    assert {stage["stage"] for stage in found} <= {
+        "LIMIT",
+        "FETCH",
+        "IXSCAN",
+        "PROJECTION_SIMPLE",
+        "PROJECTION_DEFAULT",
+    }
+    assert documents <= 2
+    assert returned == 1
+
+
+async def test_every_index_says_which_questions_it_serves(many: Catalog) -> None:
+    indexes_ = await many.database.releases.index_information()
+    named = indexes_.keys() - {"_id_"}
+    assert named == {model.document["name"] for model in indexes.INDEXES["releases"]}
+    assert all(f"`{name}`" in (indexes.__doc__ or "") for name in named - {"identity"})

@@ -1,0 +1,207 @@
+"""The smaller rules."""
+
+import datetime
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from release_catalog.domain import (
+    artifacts,
+    comparison,
+    graph,
+    ids,
+    instants,
+    ledger,
+    links,
+    platforms,
+    references,
+)
+from release_catalog.domain.caller import Caller, local
+from release_catalog.store import terms
+
+millis = st.integers(-62135596800000, 253402300799999)
+
+
+@given(millis)
+def test_instants_survive_being_written(value: int) -> None:
+    instant = instants.from_milliseconds(value)
+    assert instants.milliseconds(instant) == value
+    assert instants.parse(instants.written(instant)) == instant
+    assert instants.either(str(value)) == instant
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2023-05-19T08:22:09.586+02:00", "2023-05-19T06:22:09.586Z"),
+        ("2023-05-19T06:22:09.586999Z", "2023-05-19T06:22:09.586Z"),
+        ("2023-05-19T06:22:09Z", "2023-05-19T06:22:09Z"),
+    ],
+)
+def test_input_takes_any_offset_and_keeps_milliseconds(text: str, same: str) -> None:
+    assert instants.written(instants.parse(text)) == same
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "now", "2023-05-19", "2023-05-19T06:22:09", "2023-05-19 06:22:09Z", "2023-13-01T00:00:00Z", "2023-W20-5T06:22:09Z",
+     "0001-01-01T00:00:00+23:00"],
+)  # fmt: skip
+def test_what_is_no_instant(text: str) -> None:
+    with pytest.raises(ValueError, match=r"RFC 3339|years 1 to 9999"):
+        instants.parse(text)
+
+
+def test_ids_look_like_object_ids_and_rise() -> None:
+    made = [ids.new() for _ in range(1000)]
+    assert len(set(made)) == 1000
+    assert all(len(id_) == 24 and int(id_, 16) for id_ in made)
+
+
+triples = st.tuples(*[st.text(alphabet="ab/@%2F", min_size=1, max_size=6)] * 3)
+
+
+@given(triples, triples)
+def test_different_references_have_different_strings(
+    one: tuple[str, str, str], other: tuple[str, str, str]
+) -> None:
+    assert (references.by_name(*one) == references.by_name(*other)) == (one == other)
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_no_tenant_can_spell_the_key_of_another(one: str, other: str, id_: str, other_id: str) -> None:
+    keys = [Caller(tenant, "x", frozenset()).key(i) for tenant, i in ((one, id_), (other, other_id))]
+    assert (keys[0] == keys[1]) == ((one, id_) == (other, other_id))
+
+
+def release(**fields: Any) -> dict[str, Any]:
+    plain = {"id": "1", "catalogId": "c", "productId": "p", "name": "n", "version": "1", "branch": None, "tag": None,
+             "author": None, "dependencies": [], "artifacts": [], "delivery": None, "endOfLifeAt": None}  # fmt: skip
+    return {**plain, **fields}
+
+
+@given(st.dates(), st.dates())
+def test_an_end_of_life_is_found_by_exactly_one_term(end: datetime.date, before: datetime.date) -> None:
+    wanted = terms.ends_before(before)
+    found = set(terms.of(release(endOfLifeAt=end.isoformat()))) & set(wanted)
+    assert len(found) == (end < before)
+    assert len(wanted) == len(set(wanted)) <= 158
+
+
+def test_who_sees_what() -> None:
+    reader = Caller("t", "x", frozenset({"release:read"}))
+    seen = {(s, p): reader.sees({"status": s, "private": p}) for s in ("DRAFT", "PUBLISHED", "WITHDRAWN", "ARCHIVED")
+            for p in (False, True)}  # fmt: skip
+    assert [key for key, sees in seen.items() if sees] == [
+        ("PUBLISHED", False),
+        ("WITHDRAWN", False),
+        ("ARCHIVED", False),
+    ]
+    assert local("t").sees({"status": "DRAFT", "private": True})
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("a.tar.gz", "gz"), ("setup.exe", "exe"), ("README", None), (".profile", None), ("odd.", None)],
+)
+def test_extensions(name: str, end: str | None) -> None:
+    assert artifacts.extension(name) == end
+
+
+def test_platforms() -> None:
+    assert platforms.parsed("win64") == {"name": "win64", "osFamily": None, "architecture": None}
+    assert platforms.parsed("linux/amd64") == {"name": "linux/amd64", "osFamily": "linux", "architecture": "amd64"}
+    assert platforms.parsed(None) is None
+    assert platforms.parsed("/amd64") == {"name": "/amd64", "osFamily": None, "architecture": None}
+
+
+def test_links_keep_ids_in_one_segment() -> None:
+    assert links.release("a/b", "ä?") == "/v1/catalogs/a%2Fb/releases/%C3%A4%3F"
+    made = {"branch": "7", "packagingType": "CONTAINER_IMAGE"}
+    system = {"distro": "photon", "version": "4"}
+    assert links.branch("wordpress", made, system) == (
+        "/v1/applications/product/wordpress/branch/7?packaging=CONTAINER_IMAGE&distro=photon-4"
+    )
+    assert links.branch("wordpress", {"branch": None}) is None
+
+
+# ---------------------------------------------------------------- graphs
+
+edges = st.dictionaries(st.sampled_from("abcdefg"), st.lists(st.sampled_from("abcdefg"), max_size=4, unique=True))
+
+
+def reachable(graph_: dict[str, list[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    todo = list(graph_.get(start, []))
+    while todo:
+        node = todo.pop()
+        if node not in seen:
+            seen.add(node)
+            todo += graph_.get(node, [])
+    return seen
+
+
+@given(edges)
+def test_cycles_are_the_groups_that_reach_each_other(graph_: dict[str, list[str]]) -> None:
+    reach = {node: reachable(graph_, node) for node in "abcdefg"}
+    expected = {frozenset(m for m in reach if m in reach[n] and n in reach[m]) for n in reach if n in reach[n]}
+    found = graph.cycles(graph_)
+    assert {frozenset(group) for group in found} == {group for group in expected if len(group) > 1}
+
+
+def simple_paths(graph_: dict[str, list[str]], start: str, end: str) -> list[list[str]]:
+    found = []
+    for size in range(7):
+        for middle in itertools.permutations([n for n in "abcdefg" if n not in {start, end}], size):
+            path = [start, *middle, end]
+            if all(target in graph_.get(source, []) for source, target in itertools.pairwise(path)):
+                found.append(path)
+    return found
+
+
+@given(st.dictionaries(st.sampled_from("abcde"), st.lists(st.sampled_from("abcde"), max_size=4, unique=True)))
+def test_paths_are_all_there_shortest_first(graph_: dict[str, list[str]]) -> None:
+    for end in ("a", "e"):
+        expected = simple_paths(graph_, "a", end)
+        found = graph.paths(graph_, "a", end, longest=10, most=1000)
+        assert sorted(found) == sorted(expected)
+        assert [len(path) for path in found] == sorted(len(path) for path in expected)
+        few = graph.paths(graph_, "a", end, longest=2, most=2)
+        assert len(few) == min(2, sum(len(path) <= 3 for path in expected))
+
+
+def test_a_graph_as_deep_as_it_gets() -> None:
+    chain = {str(number): [str(number + 1)] for number in range(20_000)} | {"20000": ["0"]}
+    assert [len(group) for group in graph.cycles(chain)] == [20_001]
+
+
+def test_a_search_for_paths_ends() -> None:
+    dense = {str(n): [str(m) for m in range(60)] for n in range(60)}
+    assert len(graph.paths(dense, "0", "59", longest=50, most=100)) == 100
+
+
+# ---------------------------------------------------------------- comparison and ledger
+
+
+def test_a_comparison_tells_what_came_went_and_changed() -> None:
+    def file(name: str, size: int) -> dict[str, Any]:
+        plain = dict.fromkeys(comparison._OF_ARTIFACT)
+        return {**plain, "name": name, "size": size, "platform": platforms.parsed("win64")}
+
+    before = {"artifacts": [file("a", 1), file("b", 1), file("b", 2)]}
+    after = {"artifacts": [file("b", 1), file("b", 3), file("c", 1)]}
+    found = [(change["kind"], change["key"]) for change in comparison.artifacts(before, after)]
+    assert found == [("REMOVED", "a"), ("CHANGED", "b (2)"), ("ADDED", "c")]
+
+
+def test_no_record_of_the_ledger_can_be_changed_unnoticed() -> None:
+    record: dict[str, Any] = dict.fromkeys(ledger._FIELDS, "x") | {"created": instants.now()}
+    first = ledger.sealed(record, None)
+    second = ledger.sealed(record, first)
+    assert (first["sequence"], first["previousHash"]) == (1, None)
+    assert (second["sequence"], second["previousHash"]) == (2, first["hash"])
+    for field in ledger._FIELDS:
+        assert ledger.digest({**second, field: "changed"}) != second["hash"], field

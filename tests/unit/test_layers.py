@@ -1,0 +1,74 @@
+"""The direction of imports: app, cli → api, hal → plans, events, files → store → domain → problems."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import release_catalog
+
+ROOT = Path(release_catalog.__file__).parent
+# What each part may import, besides itself.
+ALLOWED = {
+    "problems": set(),
+    "domain": {"problems"},
+    "store": {"domain", "problems"},
+    "plans": {"store", "domain", "problems"},
+    "api": {"plans", "store", "domain", "problems"},
+    "hal": {"plans", "store", "domain", "problems"},
+    "web": set(),
+    "embedded": set(),
+    "settings": set(),
+    "logs": {"domain"},
+    "sample": {"store", "domain"},
+    "bulk": {"store", "domain"},
+    "app": {"api", "hal", "plans", "store", "domain", "web", "embedded", "settings", "logs", "sample"},
+    "cli": {"app", "api", "store", "domain", "embedded", "settings", "logs", "bulk"},
+}  # fmt: skip
+DRIVERS = {"pymongo", "bson", "motor"}
+GRAPHQL = {"strawberry", "graphql"}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path: Path) -> None:
+    here = part(path)
+    if here == "__init__":
+        return
+    for name in imported(path):
+        package, *rest = name.split(".")
+        if package == "release_catalog" and rest:
+            assert rest[0] in {here, *ALLOWED[here]}, f"{here} imports {name}"
+        if package in DRIVERS:
+            assert here in {"store", "embedded"}, f"{here} imports {name}"
+        if package in GRAPHQL:
+            assert here in {"api", "plans", "problems"}, f"{here} imports {name}"
+
+
+def test_every_part_has_its_place() -> None:
+    assert {part(path) for path in FILES} - {"__init__"} == ALLOWED.keys()
+
+
+def test_names_say_what_is_inside() -> None:
+    empty = {"utils", "util", "helpers", "helper", "common", "base", "misc", "manager", "service", "services"}
+    assert not [path for path in FILES if path.stem in empty]
+
+
+def test_files_stay_short() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 300
+    }
+    assert not long

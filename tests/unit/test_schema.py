@@ -1,0 +1,54 @@
+import re
+from pathlib import Path
+
+import pytest
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    build_schema,
+)
+from graphql.utilities import find_breaking_changes
+
+from release_catalog.api import schema as graphql
+
+PRINTED = Path(__file__).parents[2] / "schema.graphql"
+# What later parts of the contract bring: mutations, events, webhooks and access tokens.
+LATER = re.compile(
+    r"Mutation|Subscription|Event|[Ww]ebhook|[Aa]ccessToken|Input\b|Payload|VerificationMode|ImportConflict|ImportWarning"
+    r"|Query\.events"
+)
+
+
+def test_the_committed_schema_is_the_one_that_is_served() -> None:
+    assert PRINTED.read_text() == graphql.printed(), "run make schema"
+
+
+def test_the_contract_is_kept(shared: Path) -> None:
+    contract = build_schema((shared / "spec" / "contract.graphql").read_text())
+    changes = find_breaking_changes(contract, build_schema(graphql.printed()))
+    assert not [change.description for change in changes if not LATER.search(change.description)]
+
+
+def test_everything_is_described() -> None:
+    missing = []
+    for name, kind in build_schema(graphql.printed()).type_map.items():
+        if name.startswith("__") or name in {"String", "Int", "Boolean", "ID", "Float"}:
+            continue
+        missing += [] if kind.description else [name]
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
+            missing += [f"{name}.{field}" for field, it in kind.fields.items() if not it.description]
+        if isinstance(kind, GraphQLEnumType):
+            missing += [f"{name}.{value}" for value, it in kind.values.items() if not it.description]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", ["first", "after"])
+def test_lists_take_the_arguments_of_a_page(name: str) -> None:
+    schema = build_schema(graphql.printed())
+    for kind in schema.type_map.values():
+        if isinstance(kind, GraphQLObjectType):
+            for field, it in kind.fields.items():
+                if str(it.type).endswith("Connection!"):
+                    assert name in it.args, f"{kind.name}.{field}"
