@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+
 from catalog import Catalog, Commands
 from conftest import LOCAL, connected
-
 from release_catalog.domain import instants, platforms, release
 from release_catalog.store import indexes, loading, pages, releases
 from release_catalog.store.pages import Window

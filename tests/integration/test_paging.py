@@ -4,8 +4,8 @@ import datetime
 from typing import Any
 
 import pytest
-from catalog import Catalog, source
 
+from catalog import Catalog, source
 from release_catalog.domain import instants
 
 PAGE = """

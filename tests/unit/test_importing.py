@@ -2,10 +2,10 @@ import copy
 from typing import Any
 
 import pytest
-from catalog import source
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog import source
 from release_catalog.domain import importing, instants, release
 from release_catalog.domain.checks import MAX_LONG
 

@@ -1,12 +1,13 @@
 """What all of one request shares: the caller, the database, and loaders that make each level one read."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import strawberry
-from strawberry.dataloader import DataLoader
 
 from release_catalog.domain.caller import Caller
+from release_catalog.plans.batches import Batch, Level
 from release_catalog.store import pages, records, releases
 from release_catalog.store.database import Database, Document
 
@@ -17,18 +18,19 @@ class Context:
     def __init__(self, caller: Caller, database: Database) -> None:
         self.caller = caller
         self.database = database
-        self._by_id: dict[str, DataLoader[str, Document | None]] = {}
-        self.references: DataLoader[str, Document | None] = DataLoader(self._answering)
-        self.needing: DataLoader[Document, list[str]] = DataLoader(self._needing, cache_key_fn=_id)
-        self.pages: DataLoader[pages.Question, pages.Page] = DataLoader(self._pages)
-        self.counts: DataLoader[pages.Question, int] = DataLoader(self._counts)
+        self._level = Level()
+        self._by_id: dict[str, Batch[str, Document | None]] = {}
+        self.references: Batch[str, Document | None] = Batch(self._level, self._answering, str)
+        self.needing: Batch[Document, list[str]] = Batch(self._level, self._needing, _id)
+        self.pages: Batch[pages.Question, pages.Page] = Batch(self._level, self._pages, id)
+        self.counts: Batch[pages.Question, int] = Batch(self._level, self._counts, id)
 
     async def one(self, collection: str, id_: str | None) -> Document | None:
         """A document by its id, read together with all others of its level; None where there is none."""
         if id_ is None:
             return None
         if collection not in self._by_id:
-            self._by_id[collection] = DataLoader(self._reader(collection))
+            self._by_id[collection] = Batch(self._level, self._reader(collection), str)
         return await self._by_id[collection].load(id_)
 
     def _reader(self, collection: str) -> Any:
@@ -83,6 +85,7 @@ def _id(document: Document) -> str:
 Info = strawberry.Info[Context, None]
 
 
-async def load_all(loader: DataLoader[Any, Any], keys: Iterable[Any]) -> list[Any]:
-    """The answers to several keys that are there."""
-    return [found for found in await loader.load_many(keys) if found is not None]
+async def load_all(batch: Batch[Any, Any], keys: Iterable[Any]) -> list[Any]:
+    """The values of several keys that there are."""
+    found = await asyncio.gather(*(batch.load(key) for key in keys))
+    return [value for value in found if value is not None]

@@ -11,7 +11,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from release_catalog.domain import instants
 
 Document = dict[str, Any]
 # A Motor database quacks the same but for what this module evens out.
@@ -28,7 +27,7 @@ def connect(url: str) -> AsyncMongoClient[Document]:
 def prepared(database: Any) -> Database:
     """`database` reading instants as UTC from the primary, and writing to a majority."""
     options: Database = database.with_options(
-        codec_options=CodecOptions(tz_aware=True, tzinfo=instants.UTC),
+        codec_options=CodecOptions(tz_aware=True),
         read_preference=ReadPreference.PRIMARY,
         write_concern=WriteConcern("majority"),
         read_concern=ReadConcern("local"),
