@@ -1,6 +1,7 @@
 # make run    serve a sample catalog at http://127.0.0.1:$(PORT)/graphql
 # make test   run every test
 # make check  types, lint and formatting
+# make bench  how fast releases are loaded
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
@@ -27,8 +28,8 @@ check: .venv/.dev
 schema: .venv/.run
 	$(BIN)/release-catalog schema > schema.graphql
 
-bench: .venv/.dev
-	@echo "no benchmarks yet" && exit 1
+bench: .venv/.run
+	$(BIN)/python benchmarks/load.py
 
 clean:
 	rm -rf .venv $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules

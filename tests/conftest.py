@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 
 from catalog import Catalog, Commands
@@ -36,12 +37,22 @@ def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str, name: str, *listeners: Any) -> AsyncIterator[db.Database]:
-    client: AsyncMongoClient[db.Document] = AsyncMongoClient(url, event_listeners=listeners)
+async def connected(
+    url: str, name: str, *listeners: Any, driver: Any = AsyncMongoClient
+) -> AsyncIterator[db.Database]:
+    client = driver(url, event_listeners=listeners)
     try:
         yield db.prepared(client[name])
     finally:
-        await client.close()
+        closing = client.close()
+        if closing is not None:
+            await closing
+
+
+@pytest.fixture(params=[AsyncMongoClient, AsyncIOMotorClient], ids=["pymongo", "motor"])
+def driver(request: pytest.FixtureRequest) -> Any:
+    """Both drivers in turn: what holds for the catalog holds over either."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
@@ -58,18 +69,18 @@ def sample_name(mongodb_url: str) -> str:
 
 
 @pytest.fixture
-async def stocked(mongodb_url: str, sample_name: str) -> AsyncIterator[Catalog]:
+async def stocked(mongodb_url: str, sample_name: str, driver: Any) -> AsyncIterator[Catalog]:
     """The catalog over the sample, for reading only."""
     commands = Commands()
-    async with connected(mongodb_url, sample_name, commands) as database:
+    async with connected(mongodb_url, sample_name, commands, driver=driver) as database:
         yield Catalog(database, LOCAL, commands)
 
 
 @pytest.fixture
-async def empty(mongodb_url: str) -> AsyncIterator[Catalog]:
+async def empty(mongodb_url: str, driver: Any) -> AsyncIterator[Catalog]:
     """The catalog over a new database of its own."""
     commands = Commands()
-    async with connected(mongodb_url, f"test_{uuid.uuid4().hex}", commands) as database:
+    async with connected(mongodb_url, f"test_{uuid.uuid4().hex}", commands, driver=driver) as database:
         await indexes.ensure(database)
         yield Catalog(database, LOCAL, commands)
         await database.client.drop_database(database.name)

@@ -1,6 +1,7 @@
 """Keyset cursors: nothing is skipped or shown twice, in either direction, while releases come in."""
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -51,7 +52,12 @@ async def stock(catalog: Catalog, count: int) -> list[dict[str, Any]]:
     made = []
     for number in range(count):
         at = start + datetime.timedelta(seconds=number // 4)
-        fields = {"name": f"tool {number % 3}", "revision": str(number), "createdAt": at, "updatedAt": at}
+        fields: dict[str, Any] = {
+            "name": f"tool {number % 3}",
+            "revision": str(number),
+            "createdAt": at,
+            "updatedAt": at,
+        }
         fields |= {"tag": "even" if number % 2 == 0 else "odd", "releasedAt": at if number % 5 else None}
         fields |= {"dependencies": [{"name": "base", "version": "1"}] if number % 3 == 0 else []}
         made.append(await catalog.put(product, f"1.{number % 7}", **fields))
@@ -63,7 +69,7 @@ async def stock(catalog: Catalog, count: int) -> list[dict[str, Any]]:
 async def test_every_order_is_walked_both_ways(empty: Catalog, field: str, direction: str) -> None:
     made = await stock(empty, 30)
     never = datetime.datetime.min.replace(tzinfo=datetime.UTC)
-    values = {
+    values: dict[str, Callable[[Any], Any]] = {
         "CREATED_AT": lambda r: r["createdAt"],
         "UPDATED_AT": lambda r: r["updatedAt"],
         "RELEASED_AT": lambda r: r["releasedAt"] or never,

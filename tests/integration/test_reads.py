@@ -183,7 +183,7 @@ async def test_values_that_scalars_refuse(stocked: Catalog, literal: str, messag
 
 async def test_the_latest_is_the_highest_published_version(empty: Catalog) -> None:
     product = await empty.product("tool", "SEMVER")
-    live = {"status": "PUBLISHED"}
+    live: dict[str, Any] = {"status": "PUBLISHED"}
     for version, fields in {
         "1.9.0": live, "1.10.0": {**live, "platforms": [{"name": "linux/arm64", "osFamily": "linux", "architecture": "arm64"}]},
         "2.0.0-rc.1": {**live, "channel": "beta"}, "2.0.0": {"status": "DRAFT"}, "1.11.0": {"status": "WITHDRAWN"},

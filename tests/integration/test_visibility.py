@@ -10,8 +10,15 @@ from release_catalog.domain.caller import Caller, local
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
 STRANGER = local("another")
-HIDDEN = {"draft": {"status": "DRAFT"}, "private": {"status": "PUBLISHED", "private": True}}
-SEEN = {"live": {"status": "PUBLISHED"}, "gone": {"status": "WITHDRAWN"}, "kept": {"status": "ARCHIVED"}}
+HIDDEN: dict[str, dict[str, Any]] = {
+    "draft": {"status": "DRAFT"},
+    "private": {"status": "PUBLISHED", "private": True},
+}
+SEEN: dict[str, dict[str, Any]] = {
+    "live": {"status": "PUBLISHED"},
+    "gone": {"status": "WITHDRAWN"},
+    "kept": {"status": "ARCHIVED"},
+}
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def test_no_tenant_can_spell_the_key_of_another(one: str, other: str, id_: str, 
 
 
 def release(**fields: Any) -> dict[str, Any]:
-    plain = {"id": "1", "catalogId": "c", "productId": "p", "name": "n", "version": "1", "branch": None, "tag": None,
+    plain: dict[str, Any] = {"id": "1", "catalogId": "c", "productId": "p", "name": "n", "version": "1", "branch": None, "tag": None,
              "author": None, "dependencies": [], "artifacts": [], "delivery": None, "endOfLifeAt": None}  # fmt: skip
     return {**plain, **fields}
 
