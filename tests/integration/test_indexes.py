@@ -162,6 +162,15 @@ async def test_a_filter_that_most_releases_match_is_read_along_its_order(many: C
     assert documents <= 2 * returned
 
 
+async def test_a_filter_of_many_terms_is_still_read_in_order(many: Catalog) -> None:
+    filter_ = {"endOfLifeBefore": datetime.date(9999, 12, 31)}
+    question = await releases.search(LOCAL, many.database, filter_, Window(10))
+    rows = (await pages.read(many.database, question)).rows
+    for window in (Window(10), Window(10, question.order.cursor(rows[-1]))):
+        documents, returned = await check(many, filter_, "CREATED_AT", window, descending=True)
+        assert documents <= 2 * returned
+
+
 async def test_selective_filters_may_be_combined(many: Catalog) -> None:
     for order in ORDERS:
         await check(

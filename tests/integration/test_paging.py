@@ -146,11 +146,13 @@ async def test_a_filter_that_matches_nothing(empty: Catalog) -> None:
         ({"filter": {"releasedFrom": "2026-01-02T00:00:00Z", "releasedBefore": "2026-01-02T00:00:00Z"}}, "filter.releasedFrom"),
         ({"filter": {"ids": [str(n) for n in range(101)]}}, "filter.ids"),
         ({"filter": {"status": []}}, "filter.status"),
+        ({"filter": {"nameContains": "x" * 257}}, "filter.nameContains"),
+        ({"filter": {"nameContains": "a\x00"}}, "filter.nameContains"),
         ({"filter": {"productId": "a", "productKey": "b"}}, "filter.productKey"),
     ],
 )  # fmt: skip
-async def test_bad_arguments_are_named(empty: Catalog, variables: dict[str, Any], argument: str) -> None:
-    error = await empty.error(PAGE, **variables)
+async def test_bad_arguments_are_named(stocked: Catalog, variables: dict[str, Any], argument: str) -> None:
+    error = await stocked.error(PAGE, **variables)
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": argument}
     assert error["message"].startswith(f"{argument}: ")
     assert error["path"] == ["releases"]

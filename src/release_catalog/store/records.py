@@ -45,7 +45,7 @@ def products(
     if catalog_id is not None:
         match["catalogId"] = catalog_id
     if name_contains is not None:
-        match["name"] = releases.containing(name_contains)
+        match["name"] = releases.containing("nameContains", name_contains)
     return Question("products", match, _BY_KEY if catalog_id is None else _BY_KEY_IN_CATALOG, window)
 
 

@@ -13,6 +13,7 @@ from release_catalog.store.database import Database, Document
 from release_catalog.store.pages import Order, Question, Window
 
 MAX_IDS = 100
+MAX_SUBSTRING = 256
 # Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
 REFERENCES_A_COMMAND = 5_000
 
@@ -183,7 +184,7 @@ def _plain_conditions(given: Mapping[str, Any]) -> dict[str, Any]:
         if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
             match[field] = bounds if "$gte" in bounds else {"$gt": terms.NEVER, **bounds}
     if "nameContains" in given:
-        match["name"] = containing(given["nameContains"])
+        match["name"] = containing("filter.nameContains", given["nameContains"])
     if "platform" in given:
         match |= _on_platform(given["platform"])
     # These two may stand beside the caller's own visibility: both must hold.
@@ -192,8 +193,10 @@ def _plain_conditions(given: Mapping[str, Any]) -> dict[str, Any]:
     return match | ({"$and": also} if also else {})
 
 
-def containing(text: str) -> dict[str, Any]:
-    """A condition on texts that hold `text` in any case."""
+def containing(argument: str, text: str) -> dict[str, Any]:
+    """A condition on texts that hold `text` in any case; BadArgument where no name could."""
+    if len(text) > MAX_SUBSTRING or "\x00" in text:
+        raise BadArgument(argument, f"give a text of at most {MAX_SUBSTRING} characters, without NUL.")
     return {"$regex": re.escape(text), "$options": "i"}
 
 
