@@ -8,7 +8,7 @@ import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure
 from pymongo.read_concern import ReadConcern
 
 
@@ -16,7 +16,7 @@ Document = dict[str, Any]
 # A Motor database quacks the same but for what this module evens out.
 Database = AsyncDatabase[Document]
 
-Unavailable = PyMongoError
+Unavailable = ConnectionFailure
 
 
 def connect(url: str) -> AsyncMongoClient[Document]:
