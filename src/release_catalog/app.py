@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import anyio
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -73,11 +72,8 @@ async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.D
         yield used
         return
     async with contextlib.AsyncExitStack() as stack:
-        url = settings.mongodb_url
-        if url is None:
-            own = await anyio.to_thread.run_sync(embedded.start, settings.data_dir)
-            stack.push_async_callback(anyio.to_thread.run_sync, own.stop)
-            url = own.url
+        # It blocks for seconds, while nothing else can run yet. In a thread, a signal would lose track of it.
+        url = settings.mongodb_url or stack.enter_context(embedded.start(settings.data_dir)).url
         client = db.connect(url)
         stack.push_async_callback(client.close)
         used = db.prepared(client[settings.database])

@@ -8,15 +8,15 @@ import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure
+from pymongo.errors import ConnectionFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
-
 
 Document = dict[str, Any]
 # A Motor database quacks the same but for what this module evens out.
 Database = AsyncDatabase[Document]
 
 Unavailable = ConnectionFailure
+Failure = PyMongoError
 
 
 def connect(url: str) -> AsyncMongoClient[Document]:
