@@ -19,7 +19,7 @@ from release_catalog.store.database import Database
 MAX_LINE_BYTES = 12 << 20
 MAX_BATCH_BYTES = 8 << 20
 # While the database stores some batches, the next is read and checked.
-BATCHES_AT_ONCE = 3
+BATCHES_AT_ONCE = 4
 LINES_A_REPORT = 10_000
 
 _Batch = dict[int, dict[str, Any]]

@@ -17,11 +17,8 @@ import orjson
 import pydantic
 import structlog
 import typer
-import uvicorn
 
-from release_catalog import app as application
-from release_catalog import bulk, embedded, logs
-from release_catalog.api import schema as graphql
+from release_catalog import bulk, embedded, logs, opening
 from release_catalog.domain import caller
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
@@ -66,6 +63,11 @@ def serve(
     sample: Annotated[bool, typer.Option(help="Load the sample into an empty catalog first.")] = False,
 ) -> None:
     """Serve the catalog until SIGTERM or Ctrl-C; requests that have begun are answered first."""
+    # What only the server needs takes a second to import, and the other commands that much longer to start.
+    import uvicorn  # noqa: PLC0415
+
+    from release_catalog import app as application  # noqa: PLC0415
+
     given: dict[str, Any] = {"host": host, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     logs.configure(settings.log_level, settings.log_format)
@@ -108,6 +110,8 @@ def _announce(host: str, listener: socket.socket) -> None:
 @cli.command()
 def schema() -> None:
     """Print the GraphQL schema."""
+    from release_catalog.api import schema as graphql  # noqa: PLC0415  as above
+
     print(graphql.printed(), end="")  # noqa: T201  what the command is for
 
 
@@ -178,7 +182,7 @@ def _with_database(settings: Settings, work: Callable[[db.Database], Coroutine[A
     logs.configure("warning", settings.log_format)
 
     async def run() -> None:
-        async with application.opened(settings) as database:
+        async with opening.opened(settings) as database:
             await work(database)
 
     anyio.run(run)
