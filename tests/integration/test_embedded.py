@@ -16,13 +16,13 @@ import pymongo
 import pytest
 
 from processes import eventually, mongods
-from release_catalog import embedded
+from release_catalog import embedded, mongod
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded MongoDB is POSIX only")
 
 USER = """
 import pathlib, sys
-from release_catalog import embedded, mongod
+from release_catalog import embedded
 with embedded.start(pathlib.Path(sys.argv[1])) as mongodb:
     print(mongodb.url, flush=True)
     sys.stdin.readline()
