@@ -140,6 +140,7 @@ def test_everything_comes_from_this_server_and_nothing_is_complained_of(
     browser: webdriver.Chrome, server_url: str
 ) -> None:
     write(browser, QUERY)
+    see(browser, ".graphiql-query-editor", QUERY)
     see(browser, "button.graphiql-execute-button").click()
     see(browser, ".graphiql-response", '"nodes"')
     see(browser, "button[aria-label^='Prettify']").click()
