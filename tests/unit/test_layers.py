@@ -22,7 +22,7 @@ ALLOWED = {
     "settings": set(),
     "logs": {"domain"},
     "sample": {"store", "domain"},
-    "bulk": {"store", "domain"},
+    "bulk": {"store", "domain", "problems"},
     "app": {"api", "hal", "plans", "store", "domain", "web", "embedded", "settings", "logs", "sample"},
     "cli": {"app", "api", "store", "domain", "embedded", "settings", "logs", "bulk"},
 }  # fmt: skip

@@ -124,3 +124,34 @@ class SaveBaseImageInput:
     operating_system: OperatingSystemInput | None = _maybe(f"The system inside. {_KEPT}")
     healthy: bool | None = _maybe(f"Whether it could be pulled at the last check. {_KEPT}")
     last_checked_at: datetime.datetime | None = _maybe(f"When that was. {_KEPT}")
+
+
+_IF_MATCH = "The etag that the release must still have."
+_KEY = "Within 24 hours, the same request with the same key, of at most 255 characters, gets the same answer."
+_DRY = "Tries everything and stores nothing."
+
+
+@strawberry.input(description="A draft to publish.")
+class PublishReleaseInput:
+    id: ID = _must("The release.")
+    if_match: str | None = _maybe(_IF_MATCH)
+    idempotency_key: str | None = _maybe(_KEY)
+    dry_run: bool | None = _maybe(_DRY)
+
+
+@strawberry.input(description="A release to archive.")
+class ArchiveReleaseInput:
+    id: ID = _must("The release.")
+    if_match: str | None = _maybe(_IF_MATCH)
+    idempotency_key: str | None = _maybe(_KEY)
+    dry_run: bool | None = _maybe(_DRY)
+
+
+@strawberry.input(description="A published release to take back.")
+class WithdrawReleaseInput:
+    id: ID = _must("The release.")
+    reason: str = _must("Why, for those who depend on it: 1 to 4096 characters.")
+    replacement_id: ID | None = _maybe("What to use instead.")
+    if_match: str | None = _maybe(_IF_MATCH)
+    idempotency_key: str | None = _maybe(_KEY)
+    dry_run: bool | None = _maybe(_DRY)

@@ -37,7 +37,7 @@ def _application(root: strawberry.Parent[Document]) -> Any:
 
 
 async def _product(root: strawberry.Parent[Document], info: Info) -> Any:
-    if root["branch"] is None:
+    if not root["branch"]:
         return None
     product = await info.context.one("products", root["productId"])
     image = await info.context.one("baseImages", root["baseImageId"]) if root["baseImageId"] else None

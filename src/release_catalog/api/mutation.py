@@ -11,9 +11,10 @@ from release_catalog.api.delivery import Pipeline, Project
 from release_catalog.api.problem import Problem
 from release_catalog.api.promotion import Environment
 from release_catalog.api.reference import BaseImage, Registry
+from release_catalog.api.release import Release
 from release_catalog.plans.context import Info
 from release_catalog.problems import Problem as Refusal
-from release_catalog.store import saving
+from release_catalog.store import life, saving
 
 _PROBLEM = "Why nothing was saved; null where it was."
 
@@ -64,11 +65,46 @@ class SaveBaseImagePayload:
     problem: Problem | None = strawberry.field(description=_PROBLEM)
 
 
+def _changed() -> Any:
+    return strawberry.field(description="The release as it is now, or would be; null where there is a problem.")
+
+
+@strawberry.type(description="What became of publishing a release.")
+class PublishReleasePayload:
+    release: Release | None = _changed()
+    problem: Problem | None = strawberry.field(description=_PROBLEM)
+
+
+@strawberry.type(description="What became of archiving a release.")
+class ArchiveReleasePayload:
+    release: Release | None = _changed()
+    problem: Problem | None = strawberry.field(description=_PROBLEM)
+
+
+@strawberry.type(description="What became of withdrawing a release.")
+class WithdrawReleasePayload:
+    release: Release | None = _changed()
+    problem: Problem | None = strawberry.field(description=_PROBLEM)
+    affected_count: int | None = strawberry.field(
+        description="Published releases that reach this one through dependencies."
+    )
+
+
 def payload(name: str, outcome: Any) -> dict[str, Any]:
     """What a mutation answers: a document under `name`, or the problem that was in the way."""
     if isinstance(outcome, Refusal):
         return {name: None, "problem": outcome}
     return {name: outcome, "problem": None}
+
+
+def _live(input_type: type, verb: Callable[..., Awaitable[Any]], description: str) -> Any:
+    async def resolve(info: Info, input: Any) -> Any:  # noqa: A002  the contract's name
+        answer = await verb(info.context.caller, info.context.database, inputs.given(input))
+        nothing = {"release": None, "affectedCount": None, "problem": None}
+        return {**nothing, "problem": answer} if isinstance(answer, Refusal) else {**nothing, **answer}
+
+    resolve.__annotations__["input"] = input_type
+    return strawberry.mutation(resolver=resolve, description=description)
 
 
 def _save(name: str, input_type: type, verb: Callable[..., Awaitable[saving.Outcome]], *about: str) -> Any:
@@ -83,6 +119,21 @@ def _save(name: str, input_type: type, verb: Callable[..., Awaitable[saving.Outc
 
 @strawberry.type(description="What can be changed. Refusals come back as a problem, never as an error.")
 class Mutation:
+    publish_release: PublishReleasePayload = _live(
+        inputs.PublishReleaseInput,
+        life.publish,
+        "Publishes a draft: from then on its files, images and dependencies stay as they are. Refused while a "
+        "file is known to be another than declared.",
+    )
+    archive_release: ArchiveReleasePayload = _live(
+        inputs.ArchiveReleaseInput, life.archive, "Archives a published or withdrawn release."
+    )
+    withdraw_release: WithdrawReleasePayload = _live(
+        inputs.WithdrawReleaseInput,
+        life.withdraw,
+        "Takes a published release back. What depends on it still finds it, with the reason.",
+    )
+
     save_catalog: SaveCatalogPayload = _save("catalog", inputs.SaveCatalogInput, saving.catalog)
     save_product: SaveProductPayload = _save("product", inputs.SaveProductInput, saving.product)
     save_pipeline: SavePipelinePayload = _save("pipeline", inputs.SavePipelineInput, saving.thing, "pipelines")

@@ -41,7 +41,7 @@ def registry(registry_id: str) -> str:
 
 def branch(key: str, source: Mapping[str, Any], operating_system: Mapping[str, Any] | None = None) -> str | None:
     """The product `key` on the branch of a release, with its packaging and distribution; None without one."""
-    if source["branch"] is None:
+    if not source["branch"]:
         return None
     asked = {"packaging": source["packagingType"]}
     if operating_system and operating_system["distro"]:

@@ -1,19 +1,23 @@
 """The links of HAL documents. Lists of links come in pages, with one `next` for all lists of a document."""
 
 import asyncio
+import dataclasses
 import urllib.parse
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from release_catalog.domain import links
 from release_catalog.plans.context import Context, load_all
-from release_catalog.store import pages, records, releases
+from release_catalog.problems import BadArgument
+from release_catalog.store import pages, releases
 from release_catalog.store.database import Document
 from release_catalog.store.pages import Question, Window
 
 PAGE = 100
 # Stands in a `next` link for a list that has ended, so that it is not begun again.
 ENDED = "end"
+NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 
 def link(href: str) -> dict[str, str]:
@@ -26,55 +30,31 @@ def to_release(release: Mapping[str, Any]) -> dict[str, str]:
     return link(links.release(release["catalogId"], release["id"]))
 
 
+def address(path: str, query: Mapping[str, str], *names: str) -> str:
+    """The address of a document at `path`, with the parameters among `names` that it was asked for with."""
+    given = [(name, query[name]) for name in names if name in query]
+    return f"{path}?{urllib.parse.urlencode(given)}" if given else path
+
+
+@dataclasses.dataclass(frozen=True)
 class Related:
-    """A release with everything that its HAL document speaks of."""
+    """A release with everything that its HAL document speaks of; `query` is what it was asked for with."""
 
-    def __init__(self, release: Document, context: Context) -> None:
-        self.release = release
-        self.context = context
-        self.refers_to: dict[str, Document | None] = {}
-        self.needed: list[Document] = []
-        self.needing: list[Document] = []
-        self.more: dict[str, str] = {}
-
-    async def read(self, cursors: Mapping[str, str | None]) -> "Related":
-        """Read it all; `cursors` say after which entries the two lists begin."""
-        release, context = self.release, self.context
-        found = await asyncio.gather(
-            context.one("products", release["productId"]),
-            context.one("baseImages", release["baseImageId"]),
-            context.one("registries", release["registryId"]),
-            context.latest_beside(release),
-            self._read_needed(cursors.get("dependencies_after")),
-            self._read_needing(cursors.get("dependants_after")),
-        )
-        self.refers_to = dict(zip(("product", "baseImage", "registry", "latest"), found, strict=False))
-        return self
-
-    async def _read_needed(self, cursor: str | None) -> None:
-        declared = self.release["dependencies"]
-        start = pages.offset(declared, "dependencies_after", cursor) if cursor != ENDED else len(declared)
-        shown = declared[start : start + PAGE]
-        self.needed = await load_all(self.context.references, [reference["reference"] for reference in shown])
-        if start + PAGE < len(declared):
-            self.more["dependencies_after"] = pages.offset_cursor(shown[-1])
-
-    async def _read_needing(self, cursor: str | None) -> None:
-        if cursor == ENDED:
-            return
-        page = await self.context.pages.load(await self.context.dependants(self.release, Window(PAGE, cursor)))
-        self.needing = page.rows
-        if page.has_next:
-            self.more["dependants_after"] = page.cursor(page.rows[-1])
+    release: Document
+    refers_to: Mapping[str, Document | None]
+    needed: list[Document]
+    needing: list[Document]
+    query: Mapping[str, str]
+    # Where the lists of releases go on, by the parameter that says so.
+    more: Mapping[str, str]
 
     def links(self) -> dict[str, Any]:
         """The release's `_links`."""
         release, product, image = self.release, self.refers_to["product"], self.refers_to["baseImage"]
         catalog_id, latest = release["catalogId"], self.refers_to["latest"]
         system = image["operatingSystem"] if image else None
-        href = links.release(catalog_id, release["id"])
         found: dict[str, str | None] = {
-            "self": href,
+            "self": self._address(self.query),
             "catalog": links.catalog(catalog_id),
             "application": links.application(catalog_id, release["productId"]),
             "product": links.branch(product["key"], release, system) if product else None,
@@ -82,7 +62,7 @@ class Related:
             "registry": release["registryId"] and links.registry(release["registryId"]),
             "pipeline": release["pipelineId"] and links.pipeline(catalog_id, release["pipelineId"]),
             "latest_release": links.release(latest["catalogId"], latest["id"]) if latest else None,
-            "next": next_page(href, self.more, ("dependencies_after", "dependants_after")),
+            "next": self._next(),
         }
         return {
             **{name: link(target) for name, target in found.items() if target},
@@ -90,28 +70,72 @@ class Related:
             "dependants": [to_release(needing) for needing in self.needing],
         }
 
+    def _next(self) -> str | None:
+        ended = {"dependencies_after": ENDED, "dependants_after": ENDED}
+        return self._address({**self.query, **ended, **self.more}) if self.more else None
 
-def next_page(href: str, more: Mapping[str, str], lists: tuple[str, ...]) -> str | None:
-    """The page after this one; None where none of the lists goes on."""
-    if not more:
+    def _address(self, query: Mapping[str, str]) -> str:
+        path = links.release(self.release["catalogId"], self.release["id"])
+        return address(path, query, "expand_relationships", "dependencies_after", "dependants_after")
+
+
+async def related(context: Context, release: Document, query: Mapping[str, str] = NO_QUERY) -> Related:
+    """Read all that belongs to a release; `query` may say after which entries the two lists begin."""
+    # Cursors come first: what is refused reads nothing.
+    shown, needed_more = _shown(release, query.get("dependencies_after"))
+    window = _window(context, query.get("dependants_after"))
+    *found, needed, (needing, needing_more) = await asyncio.gather(
+        context.one("products", release["productId"]),
+        context.one("baseImages", release["baseImageId"]),
+        context.one("registries", release["registryId"]),
+        context.latest_beside(release),
+        load_all(context.references, shown),
+        _needing(context, release, window),
+    )
+    refers_to = dict(zip(("product", "baseImage", "registry", "latest"), found, strict=True))
+    # One reference by id and one by name may lead to the same release.
+    once = list({one["id"]: one for one in needed}.values())
+    return Related(release, refers_to, once, needing, query, needed_more | needing_more)
+
+
+def _shown(release: Document, cursor: str | None) -> tuple[list[str], dict[str, str]]:
+    """The references of a page, and where the next one begins."""
+    # Each once: a cursor is the reference that it stands behind.
+    declared = list({reference["reference"]: reference for reference in release["dependencies"]}.values())
+    start = len(declared) if cursor == ENDED else pages.offset(declared, "dependencies_after", cursor)
+    shown = declared[start : start + PAGE]
+    more = {"dependencies_after": pages.offset_cursor(shown[-1])} if start + PAGE < len(declared) else {}
+    return [reference["reference"] for reference in shown], more
+
+
+def _window(context: Context, cursor: str | None) -> Window | None:
+    """The page of dependants that is asked for; None where they have ended."""
+    if cursor == ENDED:
         return None
-    return f"{href}?{urllib.parse.urlencode({name: more.get(name, ENDED) for name in lists})}"
+    window = Window(PAGE, cursor)
+    try:
+        releases.dependants(context.caller, (), window)
+    except BadArgument as error:
+        raise BadArgument("dependants_after", error.reason) from error
+    return window
 
 
-async def listed(context: Context, question: Question, href: str) -> tuple[list[Document], dict[str, Any]]:
-    """A page of documents, and the `next` link behind it if there is one."""
+async def _needing(
+    context: Context, release: Document, window: Window | None
+) -> tuple[list[Document], dict[str, str]]:
+    """A page of dependants, and where the next one begins."""
+    if window is None:
+        return [], {}
+    page = await context.pages.load(await context.dependants(release, window))
+    return page.rows, {"dependants_after": page.cursor(page.rows[-1])} if page.has_next else {}
+
+
+async def listed(
+    context: Context, question: Question, path: str, query: Mapping[str, str]
+) -> tuple[list[Document], dict[str, Any]]:
+    """A page of documents, with the links to the page at `path` itself and to the next one if there is one."""
     page = await context.pages.load(question)
-    more = {"after": page.cursor(page.rows[-1])} if page.has_next else {}
-    target = next_page(href, more, ("after",))
-    return page.rows, {"next": link(target)} if target else {}
-
-
-def products(context: Context, catalog_id: str, after: str | None) -> Question:
-    """The products of a catalog."""
-    return records.products(context.caller, Window(PAGE, after), catalog_id)
-
-
-async def releases_of(context: Context, product: Document, after: str | None) -> Question:
-    """The releases of a product, the newest first."""
-    wanted = {"productId": product["id"]}
-    return await releases.search(context.caller, context.database, wanted, Window(PAGE, after))
+    own = {"self": link(address(path, query, "after"))}
+    if page.has_next:
+        own["next"] = link(address(path, {"after": page.cursor(page.rows[-1])}, "after"))
+    return page.rows, own

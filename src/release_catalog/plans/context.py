@@ -43,7 +43,8 @@ class Context:
     async def needed(self, release: Document, first: int) -> list[Document]:
         """The releases that the first references of a release lead to."""
         some = [reference["reference"] for reference in release["dependencies"][:first]]
-        return await load_all(self.references, some)
+        found = await load_all(self.references, some)
+        return list({needed["id"]: needed for needed in found}.values())
 
     async def dependants(self, release: Document, window: pages.Window) -> pages.Question:
         """The question which releases need this one."""

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 import pymongo
 from bson.codec_options import CodecOptions
-from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure
 from pymongo.read_concern import ReadConcern
 
 Document = dict[str, Any]
@@ -17,7 +17,8 @@ Database = AsyncDatabase[Document]
 
 Result = TypeVar("Result")
 
-Unavailable = PyMongoError
+AFTER = ReturnDocument.AFTER
+Unavailable = ConnectionFailure
 
 
 def connect(url: str) -> AsyncMongoClient[Document]:

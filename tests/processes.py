@@ -1,0 +1,97 @@
+"""The command line and the server as users have them: processes of their own."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+SCRIPT = str(Path(sys.executable).parent / "release-catalog")
+SERVING = re.compile(r'"url":"(http://[^"]+)/graphql"')
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The environment with these settings, and no others of the catalog."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RELEASE_CATALOG_")}
+    # Each process would compile everything anew.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept | {f"RELEASE_CATALOG_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def run(*arguments: object, source: bytes | None = None, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; `source` is its standard input."""
+    command = [SCRIPT, *map(str, arguments)]
+    done = subprocess.run(
+        command, input=source, env=environment(**settings), capture_output=True, timeout=90, check=False
+    )
+    return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """What `condition` gives as soon as that is true, or in the end."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def mongods(folder: Path) -> list[int]:
+    """The mongods that have their data under `folder`."""
+    rows = subprocess.run(["ps", "-axwwo", "pid=,command="], capture_output=True, text=True, check=True)
+    found = [row.split(maxsplit=1) for row in rows.stdout.splitlines()]
+    return [int(pid) for pid, command in found if "--dbpath" in command and str(folder) in command]
+
+
+class Server:
+    """A server that is ready."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self.log = log
+        found = eventually(lambda: SERVING.search(log.read_text()) or process.poll() is not None)
+        assert isinstance(found, re.Match), log.read_text()
+        self.url = found[1]
+        assert httpx2.get(f"{self.url}/readyz").status_code == 200
+
+    def entries(self, event: str) -> list[dict[str, Any]]:
+        """The log's entries about this event."""
+        entries: list[dict[str, Any]] = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [entry for entry in entries if entry["event"] == event]
+
+    def ask(self, query: str) -> Any:
+        """The data of a query that has to succeed."""
+        answer = httpx2.post(f"{self.url}/graphql", json={"query": query}).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *arguments: object, **settings: object) -> Iterator[Server]:
+    """A server at a free port with its log in `folder`, and its data too unless a MongoDB is named."""
+    settings = {"data_dir": folder / "data", **settings}
+    folder.mkdir(exist_ok=True)
+    log = folder / "server.log"
+    with log.open("wb") as file:
+        command = [SCRIPT, "serve", "--port", "0", *map(str, arguments)]
+        process = subprocess.Popen(command, stderr=file, env=environment(**settings))
+    try:
+        yield Server(process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
