@@ -66,6 +66,13 @@ async def without_index(url: str, name: str, documents: list[dict[str, Any]]) ->
     return len(documents) / took
 
 
+async def drop(url: str, name: str) -> None:
+    """Leave the next round as much room as this one had."""
+    client = db.connect(url)
+    await client.drop_database(name)
+    await client.close()
+
+
 def through_the_command_line(url: str, name: str, file: Path, count: int) -> tuple[float, int]:
     """Releases a second from start to exit, and the most memory that the process took, in MiB."""
     command = [str(Path(sys.executable).parent / "release-catalog"), "load", str(file)]
@@ -99,6 +106,7 @@ def main() -> None:
                 plain.append(asyncio.run(without_index(mongod.url, f"plain_{number}", fresh)))
                 rate, memory = through_the_command_line(mongod.url, f"load_{number}", file, len(sources))
                 rates.append(rate)
+                asyncio.run(drop(mongod.url, f"load_{number}"))
                 print(f"{rate:8.0f} releases/s, {memory} MiB; without index {plain[-1]:.0f} documents/s")  # noqa: T201
         middle = statistics.median(rates)
         print(f"median {middle:.0f} releases/s, {middle / statistics.median(plain):.2f} of without index")  # noqa: T201

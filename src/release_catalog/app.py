@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import anyio
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from release_catalog import embedded, logs, sample
+from release_catalog import logs, opening, sample
 from release_catalog.api.schema import schema
 from release_catalog.api.view import View
 from release_catalog.domain import caller
@@ -20,7 +19,6 @@ from release_catalog.hal.routes import Hal
 from release_catalog.plans.context import Context
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
-from release_catalog.store import indexes
 from release_catalog.web import pages
 
 _log = structlog.get_logger()
@@ -37,7 +35,7 @@ def create_app(settings: Settings | None = None, *, database: Any = None, with_s
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with opened(settings, database) as used:
+        async with opening.opened(settings, database) as used:
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("loaded the sample", releases=count)
             app.state.database = used
@@ -62,27 +60,6 @@ def create_app(settings: Settings | None = None, *, database: Any = None, with_s
         Mount("/lifecycle", hal),
     ]
     return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(logs.Requests)])
-
-
-@contextlib.asynccontextmanager
-async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.Database]:
-    """The database with all its indexes; the MongoDB that comes along runs only where no other is named."""
-    if database is not None:
-        used = db.prepared(database)
-        await indexes.ensure(used)
-        yield used
-        return
-    async with contextlib.AsyncExitStack() as stack:
-        url = settings.mongodb_url
-        if url is None:
-            own = await anyio.to_thread.run_sync(embedded.start, settings.data_dir)
-            stack.push_async_callback(anyio.to_thread.run_sync, own.stop)
-            url = own.url
-        client = db.connect(url)
-        stack.push_async_callback(client.close)
-        used = db.prepared(client[settings.database])
-        await indexes.ensure(used)
-        yield used
 
 
 def _is_browser(request: Request) -> bool:

@@ -1,6 +1,5 @@
 """Loading a file of many releases, and telling whoever waits how far it is."""
 
-import gc
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Self
 
@@ -16,9 +15,11 @@ from release_catalog.problems import Violation
 from release_catalog.store import loading
 from release_catalog.store.database import Database
 
-MAX_LINE_BYTES = 16 << 20
+# MongoDB keeps documents of 16 MiB, of which the catalog's own fields take some.
+MAX_LINE_BYTES = 12 << 20
+MAX_BATCH_BYTES = 8 << 20
 # While the database stores some batches, the next is read and checked.
-BATCHES_AT_ONCE = 3
+BATCHES_AT_ONCE = 4
 LINES_A_REPORT = 10_000
 
 _Batch = dict[int, dict[str, Any]]
@@ -27,12 +28,12 @@ _Batch = dict[int, dict[str, Any]]
 class Report:
     """How far a load is: a bar on a terminal, a line every 10,000 releases elsewhere."""
 
-    def __init__(self, total: int | None) -> None:
-        """`total` is the number of bytes to read, where it is known."""
+    def __init__(self, total: int) -> None:
+        """`total` is the number of bytes to read, 0 where it is not known."""
         self.console = rich.console.Console(stderr=True)
         columns = (rich.progress.BarColumn(), rich.progress.TextColumn("{task.description}"))
         self.bar = rich.progress.Progress(*columns, console=self.console, disable=not self.console.is_terminal)
-        self.task = self.bar.add_task("", total=total)
+        self.task = self.bar.add_task("", total=total or None)
         self.bytes = self.added = self.present = self.refused = self.told = 0
 
     def __enter__(self) -> Self:
@@ -80,16 +81,37 @@ class Loader:
 
     async def run(self, database: Database, source: BinaryIO) -> None:
         """Load all of `source`, or up to the first bad line."""
-        # What is made for a batch goes with it: looking for cycles in it would take a third of the time.
-        gc.freeze()
-        gc.set_threshold(100_000, 50, 100)
-        slots = anyio.Semaphore(BATCHES_AT_ONCE)
+        with self.report:
+            try:
+                await self._run(database, source)
+            except BaseExceptionGroup as failures:
+                # Batches on their way at once fail for the same reason.
+                raise failures.exceptions[0] from None
+
+    async def _run(self, database: Database, source: BinaryIO) -> None:
+        # A pipe may keep us waiting for its next line, and whatever is on its way would wait with us.
+        slots = anyio.Semaphore(BATCHES_AT_ONCE if source.seekable() else 1)
+        batches = self._batches(source)
         async with anyio.create_task_group() as group:
-            for size, batch in self._batches(source):
+            while not self.stopped:
                 await slots.acquire()
+                size, batch = next(batches, (0, None))
+                if batch is None:
+                    return
+                if self.stop:
+                    batch = await self._up_to_contradiction(database, batch)
                 group.start_soon(self._store, database, slots, size, batch)
                 # Lets the batch go out before the next one is read.
                 await anyio.lowlevel.checkpoint()
+
+    async def _up_to_contradiction(self, database: Database, batch: _Batch) -> _Batch:
+        """What stands before the first line that contradicts a release which is there."""
+        refused = await loading.contradictions(self.caller, database, batch)
+        if not refused:
+            return batch
+        first = min(refused)
+        self._refuse(first, refused[first])
+        return {number: fields for number, fields in batch.items() if number < first}
 
     async def _store(self, database: Database, slots: anyio.Semaphore, size: int, batch: _Batch) -> None:
         try:
@@ -106,23 +128,23 @@ class Loader:
         """What good lines hold, under their numbers, and how many bytes they took."""
         batch: _Batch = {}
         size = 0
-        for number, line in enumerate(iter(lambda: source.readline(MAX_LINE_BYTES), b""), start=1):
-            size += len(line)
+        for number, (line, length) in enumerate(_lines(source), start=1):
+            size += length
             if not line.isspace():
                 fields, violations = self._read(line)
                 if violations:
                     self._refuse(number, violations)
                 else:
                     batch[number] = fields
-            if len(batch) == loading.BATCH or self.stopped:
+            if self.stopped:
+                break
+            if len(batch) == loading.BATCH or size >= MAX_BATCH_BYTES:
                 yield size, batch
                 batch, size = {}, 0
-            if self.stopped:
-                return
         yield size, batch
 
     def _read(self, line: bytes) -> tuple[dict[str, Any], list[Violation]]:
-        if len(line) == MAX_LINE_BYTES:
+        if len(line) > MAX_LINE_BYTES:
             return {}, [Violation("", f"A line has at most {MAX_LINE_BYTES} bytes.", "TOO_LONG")]
         try:
             source = orjson.loads(line)
@@ -133,3 +155,13 @@ class Loader:
     def _refuse(self, number: int, violations: list[Violation]) -> None:
         self.report.refuse(number, violations)
         self.stopped = self.stop
+
+
+def _lines(source: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Each line and its length; of a line that is too long, only the beginning."""
+    while line := source.readline(MAX_LINE_BYTES + 1):
+        length, part = len(line), line
+        while len(part) > MAX_LINE_BYTES and not part.endswith(b"\n"):
+            part = source.readline(MAX_LINE_BYTES + 1)
+            length += len(part)
+        yield line, length

@@ -1,40 +1,59 @@
 """The command line: release-catalog serve | load | export | schema."""
 
 import contextlib
+import gc
+import ipaddress
+import os
+import re
+import signal
+import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal, NoReturn
 
 import anyio
 import orjson
 import pydantic
+import structlog
 import typer
-import uvicorn
 
-from release_catalog import app as application
-from release_catalog import bulk, embedded, logs
-from release_catalog.api import schema as graphql
+from release_catalog import bulk, embedded, logs, opening
 from release_catalog.domain import caller
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
 from release_catalog.store import loading
 
+# Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
+MAX_GRACE_SECONDS = 15
+
+_log = structlog.get_logger()
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="The release catalog.")
 _Source = Annotated[str, typer.Argument(help="File of import documents, one a line; - is standard input.")]
 
 
 def main() -> None:
     """Run the command line; what a user can mend ends with a sentence and exit code 1."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     try:
         cli()
     except pydantic.ValidationError as error:
         wrong = "; ".join(f"RELEASE_CATALOG_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        sys.exit(f"The settings can't be used: {wrong}")
+        sys.exit(f"The settings can't be used: {wrong}.")
     except embedded.Unavailable as error:
         sys.exit(str(error))
-    except db.Unavailable as error:
-        sys.exit(f"The database can't be reached: check RELEASE_CATALOG_MONGODB_URL. ({error})")
+    except db.Failure as error:
+        # The driver goes on to tell its timeouts and all that it knows of the servers.
+        reason = re.split(r" \(configured|, Timeout: |, full error: ", str(error))[0]
+        sys.exit(f"The database can't be used: check RELEASE_CATALOG_MONGODB_URL. ({reason})")
+    except OSError as error:
+        sys.exit(f"{error.filename or 'The file'} can't be read or written: {error.strerror}.")
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    # By an exception, so that a MongoDB that was started is stopped.
+    sys.exit(128 + number)
 
 
 @cli.command()
@@ -44,22 +63,55 @@ def serve(
     sample: Annotated[bool, typer.Option(help="Load the sample into an empty catalog first.")] = False,
 ) -> None:
     """Serve the catalog until SIGTERM or Ctrl-C; requests that have begun are answered first."""
-    given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
-    settings = Settings.model_validate(Settings().model_dump() | given)
+    # What only the server needs takes a second to import, and the other commands that much longer to start.
+    import uvicorn  # noqa: PLC0415
+
+    from release_catalog import app as application  # noqa: PLC0415
+
+    given: dict[str, Any] = {"host": host, "port": port}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
     logs.configure(settings.log_level, settings.log_format)
     app = application.create_app(settings, with_sample=sample)
     config = uvicorn.Config(
-        app, settings.host, settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=20
+        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=MAX_GRACE_SECONDS
     )
-    server = uvicorn.Server(config)
-    server.run()
-    if not server.started:
-        sys.exit(1)
+
+    async def run() -> None:
+        # Not by the server, which would tell of a database that is not there by a traceback.
+        async with app.router.lifespan_context(app):
+            _announce(settings.host, listener)
+            # It raises the signal that ended it once more.
+            with contextlib.suppress(SystemExit):
+                await uvicorn.Server(config).serve([listener])
+
+    with _listening(settings.host, settings.port) as listener:
+        anyio.run(run, backend_options={"loop_factory": config.get_loop_factory()})
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket at the address; who comes before the server is ready waits."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]
+        sys.exit(f"{host}, port {port}, can't be served: {reason}. Choose another --host or --port.")
+
+
+def _announce(host: str, listener: socket.socket) -> None:
+    address, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql"
+    if ipaddress.ip_address(address).is_loopback:
+        _log.info("serving everybody on this machine, as there is no authentication yet", url=url)
+    else:
+        _log.warning("serving everybody who can reach this machine, as there is no authentication yet", url=url)
 
 
 @cli.command()
 def schema() -> None:
     """Print the GraphQL schema."""
+    from release_catalog.api import schema as graphql  # noqa: PLC0415  as above
+
     print(graphql.printed(), end="")  # noqa: T201  what the command is for
 
 
@@ -75,13 +127,15 @@ def load(
     """Load releases from import documents; those that are there already stay as they are."""
     if on_error not in {"stop", "skip"}:
         raise typer.BadParameter("give stop or skip", param_hint="--on-error")
-    with contextlib.ExitStack() as stack:
-        source = sys.stdin.buffer if file == "-" else stack.enter_context(_opened(file))
-        total = None if file == "-" else Path(file).stat().st_size
-        report = stack.enter_context(bulk.Report(total))
-        user = caller.local(Settings().tenant)
+    settings = Settings()
+    with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
+        report = bulk.Report(0 if file == "-" else Path(file).stat().st_size)
+        user = caller.local(settings.tenant)
         loader = bulk.Loader(user, report, catalog, publish=publish, stop=on_error == "stop")
-        _with_database(lambda database: loader.run(database, source))
+        # What is made for a batch goes with it: looking for cycles in it would take a third of the time.
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 100)
+        _with_database(settings, lambda database: loader.run(database, source))
     sys.exit(1 if loader.stopped else 0)
 
 
@@ -90,29 +144,45 @@ def export(
     file: Annotated[str, typer.Argument(help="File to write; - is standard output.")] = "-",
 ) -> None:
     """Write all releases as import documents, one a line, the oldest first."""
+    settings = Settings()
 
     async def run(database: db.Database) -> None:
-        target = sys.stdout.buffer if file == "-" else Path(file).open("wb")  # noqa: ASYNC230, SIM115  one writer
-        with target:
-            async for document in loading.export(caller.local(Settings().tenant), database):
+        with _whole(file) as target:
+            async for document in loading.export(caller.local(settings.tenant), database):
                 target.write(orjson.dumps(document) + b"\n")
 
-    _with_database(run)
+    _with_database(settings, run)
 
 
-def _opened(file: str) -> BinaryIO:
+@contextlib.contextmanager
+def _whole(file: str) -> Iterator[BinaryIO]:
+    """Where to write to; a file has its name only once it is complete."""
+    path = Path(file).resolve()
+    if file == "-" or (path.exists() and not path.is_file()):
+        with sys.stdout.buffer if file == "-" else _opened(file, "wb") as target:
+            yield target
+        return
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        return Path(file).open("rb")
+        with _opened(str(partial), "wb") as target:
+            yield target
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _opened(file: str, mode: Literal["rb", "wb"]) -> BinaryIO:
+    try:
+        return Path(file).open(mode)
     except OSError as error:
-        raise typer.BadParameter(f"{file}: {error.strerror}.", param_hint="FILE") from error
+        sys.exit(f"{file} can't be opened: {error.strerror}.")
 
 
-def _with_database(work: Callable[[db.Database], Coroutine[Any, Any, None]]) -> None:
-    settings = Settings()
+def _with_database(settings: Settings, work: Callable[[db.Database], Coroutine[Any, Any, None]]) -> None:
     logs.configure("warning", settings.log_format)
 
     async def run() -> None:
-        async with application.opened(settings) as database:
+        async with opening.opened(settings) as database:
             await work(database)
 
     anyio.run(run)

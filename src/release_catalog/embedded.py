@@ -21,7 +21,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import pymongo.errors
 
@@ -35,6 +35,9 @@ _OPTIONS = (
     *("--bind_ip", _HOST, "--replSet", _REPLICA_SET, "--noscripting", "--quiet"),
     "--nounixsocket",  # one left in /tmp by another user's mongod would stop ours from starting
     *("--wiredTigerCacheSizeGB", "1"),
+    # The defaults write out the same pages over and over once 50 MB of them have changed, as a load soon does.
+    "--wiredTigerEngineConfigString",
+    "eviction_dirty_target=60,eviction_dirty_trigger=80,eviction_updates_target=50,eviction_updates_trigger=70",
     *("--oplogSize", "1024"),  # MB; the default is 5% of the disk, and nobody replicates from here
     *("--setParameter", "diagnosticDataCollectionEnabled=false"),  # 200 MB that only MongoDB's support reads
 )
@@ -49,16 +52,13 @@ class Unavailable(Exception):  # noqa: N818 - read as embedded.Unavailable
     """No MongoDB can be had here; the message says what the user should do about it."""
 
 
-class Embedded:
+class Embedded(contextlib.AbstractContextManager["Embedded", None]):
     """A share in a running, writable MongoDB at `url`, a replica set of one. Leave a `with` block to stop."""
 
     def __init__(self, folder: pathlib.Path, share: IO[bytes]) -> None:
         self.url = f"mongodb://{_HOST}:{_port(folder)}/?directConnection=true"
         self._folder = folder
         self._share = share
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -93,7 +93,7 @@ def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
             share = on_failure.enter_context((folder / "users.lock").open("ab"))
             with _turn(folder, deadline):
                 fcntl.flock(share, fcntl.LOCK_SH)
-                _join_or_launch(folder, deadline)
+                _join_or_launch(folder, deadline, on_failure)
                 on_failure.pop_all()
                 return Embedded(folder, share)
     except OSError as error:
@@ -133,7 +133,7 @@ def _is_locked(path: pathlib.Path) -> bool:
         return False
 
 
-def _join_or_launch(folder: pathlib.Path, deadline: float) -> None:
+def _join_or_launch(folder: pathlib.Path, deadline: float, on_failure: contextlib.ExitStack) -> None:
     """Return when our mongod is a writable primary. Looks afresh each round: a crash leaves anything."""
     launched: subprocess.Popen[bytes] | None = None
     while True:
@@ -149,9 +149,8 @@ def _join_or_launch(folder: pathlib.Path, deadline: float) -> None:
             )
         else:
             launched = _launch(folder)
+            on_failure.callback(launched.terminate)
         if time.monotonic() > deadline:
-            if launched is not None:
-                launched.terminate()
             raise Unavailable(_account(folder, "was not ready in time"))
         time.sleep(_PAUSE_SECONDS)
 

@@ -3,31 +3,36 @@
 import logging
 import sys
 import time
+from typing import Any
 
+import orjson
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import Processor
 
 from release_catalog.domain import ids
+
+# What others who log requests write where there was nobody left to answer.
+CLIENT_GONE = 499
 
 _log = structlog.get_logger()
 
 
 def configure(level: str, form: str) -> None:
     """Log to standard error as JSON lines or as text; `auto` is text on a terminal."""
-    shown: list[Processor] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    if form == "text" or (form == "auto" and sys.stderr.isatty()):
-        shown = [structlog.dev.ConsoleRenderer()]
     prepare: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    shown = _text() if form == "text" or (form == "auto" and sys.stderr.isatty()) else _json()
     structlog.configure(
-        processors=[*prepare, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*prepare, *shown],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
+    # Libraries log by way of the standard library, which takes five times as long.
     handler = logging.StreamHandler(sys.stderr)
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
@@ -36,6 +41,21 @@ def configure(level: str, form: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for quiet in ("pymongo", "asyncio"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
+
+
+def _text() -> list[Processor]:
+    colors = sys.stderr.isatty()
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
+
+
+def _json() -> list[Processor]:
+    # Local variables hold what clients sent, and the database's password.
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer(_dumps)]
+
+
+def _dumps(entry: Any, **_: Any) -> str:
+    return orjson.dumps(entry, default=repr).decode()
 
 
 class Requests:
@@ -49,7 +69,7 @@ class Requests:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id, began, status = ids.new(), time.perf_counter(), 0
+        request_id, began, status = ids.new(), time.perf_counter(), 500
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -61,6 +81,9 @@ class Requests:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self.app(scope, receive, answer)
+            except ClientDisconnect:
+                status = CLIENT_GONE
             finally:
                 took = round((time.perf_counter() - began) * 1000, 2)
-                _log.info("request", method=scope["method"], path=scope["path"], status=status, milliseconds=took)
+                path = scope["raw_path"].decode("latin-1")
+                _log.info("request", method=scope["method"], path=path, status=status, milliseconds=took)

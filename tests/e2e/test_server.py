@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -19,7 +20,7 @@ QUERY = orjson.dumps({"query": "{ viewer { subject } }"})
 HEAD = (
     b"POST /graphql HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: "
     + str(len(QUERY)).encode()
-    + b"\r\n\r\n"
+    + b"\r\nExpect: 100-continue\r\n\r\n"
 )
 
 
@@ -35,10 +36,10 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def begun(server: Server) -> Iterator[socket.socket]:
-    """A request of which the server has the first half."""
+    """A request that the server has begun to answer: it waits for the second half."""
     with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=10) as client:
         client.sendall(HEAD + QUERY[:10])
-        time.sleep(0.2)
+        assert client.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         yield client
 
 
@@ -108,7 +109,8 @@ def test_a_taken_port_is_told_before_anything_is_started(folder: Path) -> None:
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_may_be(name: str, value: str, reason: str, folder: Path) -> None:
-    done = run("serve", **{"data_dir": folder / "data", name: value})
+    settings: dict[str, Any] = {"data_dir": folder / "data", name: value}
+    done = run("serve", **settings)
     assert done.returncode == 1
     assert done.stderr == f"The settings can't be used: RELEASE_CATALOG_{name.upper()}: {reason}.\n"
 
@@ -120,7 +122,7 @@ def test_a_database_that_does_not_answer_is_told_soon(folder: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "The database can't be used: check RELEASE_CATALOG_MONGODB_URL. "
-        "(127.0.0.1:1: [Errno 111] Connection refused)\n"
+        "(127.0.0.1:1: [Errno 111] Connect call failed ('127.0.0.1', 1))\n"
     )
 
 

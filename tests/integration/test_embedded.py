@@ -9,13 +9,13 @@ import stat
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pymongo
 import pytest
 
+from processes import eventually, mongods
 from release_catalog import embedded
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded MongoDB is POSIX only")
@@ -27,13 +27,6 @@ with embedded.start(pathlib.Path(sys.argv[1])) as mongodb:
     print(mongodb.url, flush=True)
     sys.stdin.readline()
 """
-
-
-def mongods(folder: pathlib.Path) -> list[int]:
-    """Ask the system, not the module, which mongods have their data under `folder`."""
-    rows = subprocess.run(["ps", "-axwwo", "pid=,command="], capture_output=True, text=True, check=True)
-    found = [row.split(maxsplit=1) for row in rows.stdout.splitlines()]
-    return [int(pid) for pid, command in found if "--dbpath" in command and str(folder) in command]
 
 
 @pytest.fixture
@@ -73,13 +66,6 @@ def keep(url: str) -> None:
 def kept(url: str) -> bool:
     with connected(url) as client:
         return client["catalog"]["releases"].count_documents({"_id": "kept"}) == 1
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 @contextlib.contextmanager

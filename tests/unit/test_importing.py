@@ -1,4 +1,5 @@
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -90,6 +91,8 @@ def refused(**fields: Any) -> list[tuple[str, str]]:
         ({"dependencies": [{"name": "b"}]}, [("dependencies[0].version", "REQUIRED")]),
         ({"dependencies": [{"name": "a", "version": "1.0"}]}, [("dependencies[0]", "DEPENDS_ON_ITSELF")]),
         ({"metadata": {"x": "y" * (1 << 20)}}, [("metadata", "TOO_LONG")]),
+        ({"metadata": json.loads('{"a":' * 100 + "1" + "}" * 100)}, []),
+        ({"metadata": json.loads('{"a":' * 101 + "1" + "}" * 101)}, [("metadata", "TOO_DEEP")]),
         ({"artifacts": [FILE] * 1001}, [("artifacts", "TOO_MANY")]),
     ],
 )

@@ -23,8 +23,9 @@ ALLOWED = {
     "logs": {"domain"},
     "sample": {"store", "domain"},
     "bulk": {"store", "domain", "problems"},
-    "app": {"api", "hal", "plans", "store", "domain", "web", "embedded", "settings", "logs", "sample"},
-    "cli": {"app", "api", "store", "domain", "embedded", "settings", "logs", "bulk"},
+    "opening": {"store", "embedded", "settings"},
+    "app": {"api", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
+    "cli": {"app", "api", "store", "domain", "embedded", "opening", "settings", "logs", "bulk"},
 }  # fmt: skip
 DRIVERS = {"pymongo", "bson", "motor"}
 GRAPHQL = {"strawberry", "graphql"}

@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -30,9 +31,12 @@ MAX_BODY_BYTES = 1 << 20
 MAX_TOKENS = 2_000
 MAX_VALIDATION_ERRORS = 20
 CACHED_DOCUMENTS = 1_000
+# Nobody writes longer ones by hand, and comments would let them fill the memory.
+MAX_CACHED_CHARACTERS = 20_000
 
 _JSON = "application/json"
 _RESPONSE_JSON = "application/graphql-response+json"
+_WEIGHT = re.compile(r"q=([01](?:\.\d*)?)")
 _log = structlog.get_logger()
 
 
@@ -79,7 +83,8 @@ class View:
 
     async def _answer(self, asked: Asked, request: Request) -> ExecutionResult:
         try:
-            document = self.prepared(asked.query)
+            is_short = len(asked.query) <= MAX_CACHED_CHARACTERS
+            document = (self.prepared if is_short else self._prepared)(asked.query)
         except GraphQLError as error:
             return ExecutionResult(None, [error])
         except _Invalid as invalid:
@@ -112,17 +117,26 @@ class _Invalid(Exception):  # noqa: N818  it is not an error of this program
 
 def _acceptable(headers: Headers) -> str:
     """The media type to answer in: of those that the client takes, the one it likes best."""
-    accepted = [entry.strip() for entry in headers.get("accept", "*/*").lower().split(",")]
-    ranked = []
-    for entry in accepted:
-        media_type, *parameters = [part.strip() for part in entry.split(";")]
-        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        found = {_RESPONSE_JSON: _RESPONSE_JSON, _JSON: _JSON, "*/*": _JSON, "application/*": _JSON}
-        if media_type in found and quality.strip("0."):
-            ranked.append((float(quality) if quality.replace(".", "", 1).isdecimal() else 0, found[media_type]))
-    if not ranked:
+    qualities = dict(_accepted(",".join(headers.getlist("accept")) or "*/*"))
+
+    def quality(media_type: str) -> float:
+        ranges = (media_type, "application/*", "*/*")  # the most specific one counts: RFC 9110, 12.5.1
+        return next((qualities[name] for name in ranges if name in qualities), 0)
+
+    # Of equals, the first that the client names; who names neither is used to JSON.
+    named = [name for name in qualities if name in {_JSON, _RESPONSE_JSON}]
+    best = max((*named, _JSON, _RESPONSE_JSON), key=quality)
+    if not quality(best):
         raise Refusal(406, f"This endpoint answers in {_RESPONSE_JSON} or {_JSON}: accept one of them.")
-    return max(ranked, key=lambda entry: entry[0])[1]
+    return best
+
+
+def _accepted(header: str) -> Iterator[tuple[str, float]]:
+    """The media ranges of an Accept header with their weights; what is no weight is passed over."""
+    for entry in header.lower().split(","):
+        media_range, *parameters = (part.strip() for part in entry.split(";"))
+        weights = (match[1] for part in parameters if (match := _WEIGHT.fullmatch(part)))
+        yield media_range, float(next(weights, 1))
 
 
 async def _asked(request: Request) -> Asked:
@@ -130,11 +144,11 @@ async def _asked(request: Request) -> Asked:
         return _checked({name: _from_url(name, value) for name, value in request.query_params.items()})
     if request.method != "POST":
         raise Refusal(405, "Send GraphQL requests by POST, or queries by GET.", Allow="GET, POST")
-    media_type, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-    if media_type.strip() != _JSON:
+    media_type, *about = [part.strip() for part in request.headers.get("content-type", "").lower().split(";")]
+    if media_type != _JSON:
         raise Refusal(415, f"Send the request as {_JSON}.", Accept_Post=_JSON)
-    charset = parameters.partition("charset=")[2].strip(' "')
-    if charset not in {"", "utf-8", "utf8"}:
+    charsets = {part.removeprefix("charset=").strip('"') for part in about if part.startswith("charset=")}
+    if charsets - {"utf-8", "utf8"}:
         raise Refusal(415, "Send the request in UTF-8.", Accept_Post=_JSON)
     try:
         parameters = orjson.loads(await _body(request))
@@ -181,30 +195,35 @@ def _formatted(result: ExecutionResult) -> dict[str, Any]:
     """The response as GraphQL has it: without data where nothing was executed."""
     if not result.errors:
         return {"data": result.data}
-    errors = [_public(error) for error in result.errors]
+    told: dict[int, str] = {}
+    errors = [_public(error, told) for error in result.errors]
     if result.data is None and all(error.path is None for error in result.errors):
         return {"errors": errors}
     return {"errors": errors, "data": result.data}
 
 
-def _public(error: GraphQLError) -> Any:
-    """An error as a client may see it: what nobody foresaw is told to the log alone, under an id."""
+def _public(error: GraphQLError, told: dict[int, str]) -> Any:
+    """An error as a client may see it: what nobody foresaw is told to the log alone, under an id.
+
+    One failure may be the cause of many errors: `told` holds the ids of those that the log has.
+    """
     cause = error.original_error
-    if cause is None or isinstance(cause, GraphQLError):
+    # Without a path, nothing was executed: it is about the request alone.
+    if cause is None or isinstance(cause, GraphQLError) or error.path is None:
         return error.formatted
-    id_ = ids.new()
+    if id(cause) not in told:
+        told[id(cause)] = ids.new()
+        _log.error("unexpected error", error_id=told[id(cause)], path=error.path, exc_info=cause)
+    id_ = told[id(cause)]
+    code, message = "INTERNAL_SERVER_ERROR", f"Unexpected error {id_}: its cause stands in the server's log."
     if isinstance(cause, Unavailable):
         code, message = "UNAVAILABLE", f"The database can't be reached; try again soon. (Error {id_}.)"
-    else:
-        code, message = (
-            "INTERNAL_SERVER_ERROR",
-            f"Unexpected error {id_}: its cause stands in the server's log.",
-        )
-    _log.error("unexpected error", error_id=id_, path=error.path, exc_info=cause)
     return {**error.formatted, "message": message, "extensions": {"code": code, "errorId": id_}}
 
 
 def _response(
-    body: dict[str, Any], media_type: str, status: int, headers: dict[str, str] | None = None
+    body: dict[str, Any], media_type: str, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
+    # Browsers get a page from the same address.
+    headers = {"Vary": "Accept", **(headers or {})}
     return Response(orjson.dumps(body), status, headers, media_type=f"{media_type}; charset=utf-8")

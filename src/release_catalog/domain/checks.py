@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from release_catalog.domain import instants
@@ -29,14 +29,18 @@ class Checks:
         """Keep a violation of `field`."""
         self.found.append(Violation(f"{self.path}.{field}" if self.path else field, message, code))
 
-    def known(self, names: Iterable[str]) -> None:
+    def known(self, names: frozenset[str]) -> None:
         """Refuse fields that nothing would read: what is accepted is never dropped silently."""
+        if self.fields.keys() <= names:
+            return
         for name in self.fields.keys() - names:
             self.refuse(name, "UNKNOWN_FIELD", f"There is no field {name!r} here: correct its name or remove it.")
 
     def text(self, field: str, limit: int, *, required: bool = False, lines: bool = False) -> str | None:
         """Text of at most `limit` characters; with `lines`, line breaks and tabs are part of it."""
         value = self.fields.get(field)
+        if type(value) is str and 0 < len(value) <= limit and value.isprintable():
+            return value
         if value is None or (required and value == ""):
             if required:
                 self.refuse(field, "REQUIRED", f"Give a text of 1 to {limit} characters.")

@@ -1,7 +1,7 @@
 """S1: the document that a release is imported from, and the one that it is exported as."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -12,6 +12,8 @@ from release_catalog.problems import Violation
 
 MAX_ENTRIES = 1000
 MAX_METADATA_BYTES = 1 << 20
+# JSON readers give up at a few hundred levels, and everybody must be able to read it back.
+MAX_METADATA_LEVELS = 100
 
 _FIELDS = frozenset(
     "name version tag createdAt project projectIdentifier status releaseNotes author metadata artifacts "
@@ -74,7 +76,25 @@ def metadata(doc: Checks) -> str | None:
     if len(text) > MAX_METADATA_BYTES:
         doc.refuse("metadata", "TOO_LONG", f"At most {MAX_METADATA_BYTES} bytes of JSON fit here.")
         return None
+    if _is_deep(value):
+        doc.refuse("metadata", "TOO_DEEP", f"At most {MAX_METADATA_LEVELS} levels fit here.")
+        return None
     return text.decode()
+
+
+def _is_deep(value: Any) -> bool:
+    level, depth = [value], 0
+    while level := [inner for outer in level for inner in _inside(outer)]:
+        depth += 1
+        if depth > MAX_METADATA_LEVELS:
+            return True
+    return False
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _artifact(entry: Checks, now: datetime.datetime) -> release.Document:

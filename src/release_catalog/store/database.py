@@ -8,7 +8,7 @@ import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure
+from pymongo.errors import ConnectionFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 Document = dict[str, Any]
@@ -19,6 +19,7 @@ Result = TypeVar("Result")
 
 AFTER = ReturnDocument.AFTER
 Unavailable = ConnectionFailure
+Failure = PyMongoError
 
 
 def connect(url: str) -> AsyncMongoClient[Document]:

@@ -42,7 +42,7 @@ async def load(
     as drafts (S1).
     """
     now = instants.now()
-    outcome = Loaded(refused=await _contradictions(caller, database, read))
+    outcome = Loaded(refused=await contradictions(caller, database, read))
     accepted = [fields for number, fields in read.items() if number not in outcome.refused]
     if not accepted:
         return outcome
@@ -69,7 +69,7 @@ async def _insert(database: Database, collection: str, documents: Iterable[Docum
     return len(documents)
 
 
-async def _contradictions(
+async def contradictions(
     caller: Caller, database: Database, read: Mapping[int, Document]
 ) -> dict[int, list[Violation]]:
     """References whose id leads to a release with another name or version."""

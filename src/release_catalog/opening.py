@@ -1,0 +1,28 @@
+"""The database that a process works on, from its settings."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from release_catalog import embedded
+from release_catalog.settings import Settings
+from release_catalog.store import database as db
+from release_catalog.store import indexes
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.Database]:
+    """The database with all its indexes; the MongoDB that comes along runs only where no other is named."""
+    if database is not None:
+        used = db.prepared(database)
+        await indexes.ensure(used)
+        yield used
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        # It blocks for seconds, while nothing else can run yet. In a thread, a signal would lose track of it.
+        url = settings.mongodb_url or stack.enter_context(embedded.start(settings.data_dir)).url
+        client = db.connect(url)
+        stack.push_async_callback(client.close)
+        used = db.prepared(client[settings.database])
+        await indexes.ensure(used)
+        yield used

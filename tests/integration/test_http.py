@@ -1,0 +1,397 @@
+"""GraphQL over HTTP: what a request may look like, and what nobody should ever see in an answer."""
+
+import contextlib
+import io
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+import structlog
+from graphql import build_schema
+from pymongo import AsyncMongoClient
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import Message
+
+from conftest import LOCAL, connected
+from release_catalog import logs
+from release_catalog.api import view
+from release_catalog.app import create_app
+from release_catalog.plans.context import Context
+from release_catalog.settings import Settings
+from release_catalog.store import database as db
+from release_catalog.store import records
+
+JSON, RESPONSE = "application/json", "application/graphql-response+json"
+VIEWER = "{ viewer { subject } }"
+ANSWER = {"data": {"viewer": {"subject": "local"}}}
+Entries = Callable[[], list[dict[str, Any]]]
+
+
+@contextlib.asynccontextmanager
+async def client_of(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
+    # What the application raises, it raises here: no test passes over an error that nobody caught.
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://catalog") as client:
+        yield client
+
+
+@pytest.fixture
+async def app(mongodb_url: str, sample_name: str) -> AsyncIterator[Starlette]:
+    """The application over the sample, for reading only."""
+    async with connected(mongodb_url, sample_name) as database:
+        app = create_app(Settings(), database=database)
+        async with app.router.lifespan_context(app):
+            yield app
+
+
+@pytest.fixture
+async def http(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client_of(app) as client:
+        yield client
+
+
+def _none(_: logging.LogRecord) -> bool:
+    return False
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Entries]:
+    """What the log of a server holds."""
+    root, log = logging.getLogger(), io.StringIO()
+    before = (root.handlers[:], root.level)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", log)
+        logs.configure("info", "json")
+    # The client logs, too.
+    logging.getLogger("httpx2").addFilter(_none)
+    yield lambda: [json.loads(line) for line in log.getvalue().splitlines()]
+    logging.getLogger("httpx2").removeFilter(_none)
+    root.handlers[:], root.level = before
+    structlog.reset_defaults()
+
+
+async def post(http: httpx2.AsyncClient, query: str, accept: str = JSON, **more: Any) -> httpx2.Response:
+    return await http.post("/graphql", json={"query": query, **more}, headers={"accept": accept})
+
+
+def error_of(response: httpx2.Response) -> str:
+    """The message of the one error of a request that was not executed."""
+    body = response.json()
+    assert list(body) == ["errors"]
+    [error] = body["errors"]
+    return str(error["message"])
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        ("text/html, */*;q=0.1", JSON),
+        (RESPONSE, RESPONSE),
+        (f"{RESPONSE}, {JSON}", RESPONSE),
+        (f"{JSON}, {RESPONSE}", JSON),
+        (f"*/*, {RESPONSE}", RESPONSE),
+        (f"{JSON};q=0.5, {RESPONSE};q=0.6", RESPONSE),
+        (f"{JSON};q=0.5, {RESPONSE};q=0.4", JSON),
+        (f"{JSON};q=0, */*", RESPONSE),
+        (f"{JSON}; charset=utf-8; q=1.000, {RESPONSE};q=0.999", JSON),
+        ("APPLICATION/JSON;Q=0.1", JSON),
+        # What is no weight, is none.
+        (f"{JSON};q=abc", JSON),
+        (f"{RESPONSE};q=nan", RESPONSE),
+        (f"{JSON};q=, ,;,", JSON),
+    ],
+)
+async def test_the_client_chooses_the_media_type(http: httpx2.AsyncClient, accept: str, media_type: str) -> None:
+    response = await post(http, VIEWER, accept)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == f"{media_type}; charset=utf-8"
+    assert response.headers["vary"] == "Accept"
+    assert response.json() == ANSWER
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/html", "application/json;q=0", "*/*;q=0.0", f"{RESPONSE};q=0, {JSON};q=0"]
+)
+async def test_a_client_that_takes_neither_is_told_what_there_is(http: httpx2.AsyncClient, accept: str) -> None:
+    response = await post(http, VIEWER, accept)
+    assert response.status_code == 406
+    assert JSON in error_of(response)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 200),
+        ("application/json;", 200),
+        ("Application/JSON; Charset=UTF-8", 200),
+        ('application/json; charset="utf-8"; profile=x', 200),
+        ("application/json; profile=x; charset=utf-16", 415),
+        ("text/plain", 415),
+        ("application/graphql", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("", 415),
+    ],
+)
+async def test_requests_are_json_in_utf_8(http: httpx2.AsyncClient, content_type: str, status: int) -> None:
+    body = json.dumps({"query": VIEWER}).encode()
+    response = await http.post("/graphql", content=body, headers={"content-type": content_type})
+    assert response.status_code == status
+    if status == 415:
+        assert response.headers["accept-post"] == JSON
+        assert "Send the request" in error_of(response)
+
+
+async def test_a_body_is_refused_as_soon_as_it_is_too_large(http: httpx2.AsyncClient) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 100 << 20:
+            sent += 1 << 16
+            yield b" " * (1 << 16)
+
+    response = await http.post("/graphql", content=endless(), headers={"content-type": JSON})
+    assert response.status_code == 413
+    assert "1048576 bytes" in error_of(response)
+    assert response.headers["connection"] == "close"
+    assert sent <= view.MAX_BODY_BYTES + (2 << 16)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"NaN", "not JSON"),
+        (b"\xff\xfe{\x00}\x00", "not JSON"),
+        (b'{"query": "\xed\xa0\x80"}', "not JSON"),
+        (b'{"query": "{ viewer { subject } }", "variables": {"a": "\\ud800"}}', "not JSON"),
+        (b'{"query": "{ viewer { subject } }", "variables": {"a": 1e999}}', "not JSON"),
+        (b'{"query": "{ viewer { subject } }", "variables": {"a": ' + b"9" * 5_000 + b"}}", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"null", "must be a JSON object"),
+        (b'[{"query": "{ viewer { subject } }"}]', "must be a JSON object"),
+        (b"{}", "under the name query"),
+        (b'{"query": ""}', "under the name query"),
+        (b'{"query": 1}', "under the name query"),
+        (b'{"query": "{ viewer { subject } }", "variables": "{}"}', "variables must be"),
+        (b'{"query": "{ viewer { subject } }", "variables": []}', "variables must be"),
+        (b'{"query": "{ viewer { subject } }", "extensions": 1}', "extensions must be"),
+        (b'{"query": "{ viewer { subject } }", "operationName": {}}', "operationName must be"),
+    ],
+)
+async def test_what_is_no_request_is_refused_with_a_reason(
+    http: httpx2.AsyncClient, body: bytes, reason: str
+) -> None:
+    response = await http.post("/graphql", content=body, headers={"content-type": JSON})
+    assert response.status_code == 400
+    assert reason in error_of(response)
+
+
+@pytest.mark.parametrize(
+    ("query", "more", "reason"),
+    [
+        ("{", {}, "Syntax Error"),
+        ("\x00", {}, "Syntax Error"),
+        ('{ release(id: "\\ud800") { id } }', {}, "Invalid Unicode escape sequence"),
+        ("{ nothing }", {}, "Cannot query field"),
+        ("{ viewer { subject } }" * 500, {}, "more than 2000 tokens"),
+        ("{ release(id: 1)" + "{ product { latestRelease" * 200 + "}" * 400, {}, "nested too deeply"),
+        ("{ release(id: " + "[" * 900 + "]" * 900 + ") { id } }", {}, "nested too deeply"),
+        ("query ($a: " + "[" * 900 + "ID" + "]" * 900 + ") { viewer { subject } }", {}, "nested too deeply"),
+        (f"{{ releases(first: {'9' * 5_000}) {{ totalCount }} }}", {}, "4300 digits"),
+        ("{ releases(first: 2147483648) { totalCount } }", {}, "32-bit"),
+        ("query A { viewer { subject } } query B { viewer { subject } }", {}, "Must provide operation name"),
+        ("query A { viewer { subject } }", {"operationName": "B"}, "Unknown operation named 'B'"),
+        ("fragment F on Query { viewer { subject } } ", {}, "Fragment 'F' is never used"),
+        ("mutation { publish }", {}, "not supported"),
+        ("subscription { published }", {}, "not supported"),
+    ],
+)
+@pytest.mark.parametrize(("accept", "status"), [(JSON, 200), (RESPONSE, 400)])
+async def test_a_document_that_can_not_be_executed_is_answered_without_data(
+    http: httpx2.AsyncClient, query: str, more: dict[str, Any], reason: str, accept: str, status: int
+) -> None:
+    response = await post(http, query, accept, **more)
+    assert response.status_code == status
+    assert reason in error_of(response)
+    assert "Error 6" not in response.text, "there is nothing in the log to look for"
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "reason"),
+    [
+        ("Int", 10**30, "32-bit"),
+        ("Int", 1e300, "32-bit"),
+        ("Int", "1", "Int cannot represent"),
+        ("Int", True, "Int cannot represent"),
+        ("Int", {"$gt": 0}, "Int cannot represent"),
+        ("Int!", None, "non-null type"),
+    ],
+)
+async def test_a_variable_of_the_wrong_kind_is_a_request_error(
+    http: httpx2.AsyncClient, type_: str, value: Any, reason: str
+) -> None:
+    query = f"query ($n: {type_}) {{ releases(first: $n) {{ totalCount }} }}"
+    response = await post(http, query, RESPONSE, variables={"n": value})
+    assert response.status_code == 400
+    assert reason in error_of(response)
+
+
+async def test_deep_variables_are_refused_or_passed_over(http: httpx2.AsyncClient) -> None:
+    body = json.dumps(
+        {"query": "query ($n: Int, $f: ReleaseFilter) { releases(first: $n, filter: $f) { totalCount } }"}
+    )
+    for path, status in (('{"f": {"ids": %s}}', 400), ('{"n": %s}', 400), ('{"unused": %s}', 200)):
+        content = body.removesuffix("}") + f', "variables": {path % ("[" * 900 + "]" * 900)}}}'
+        headers = {"content-type": JSON, "accept": RESPONSE}
+        response = await http.post("/graphql", content=content, headers=headers)
+        assert response.status_code == status
+        assert "data" in response.json() if status == 200 else error_of(response)
+
+
+@pytest.mark.parametrize("text", ["\x00", "\x00$where", "\U0001f4a9", "'\"\\\n\x1b[2J", "$gt", "a" * 100_000])
+async def test_any_text_is_just_text(http: httpx2.AsyncClient, text: str) -> None:
+    query = """query ($t: String!, $id: ID!) {
+        release(id: $id) { id } product(key: $t) { id } environment(name: $t) { name }
+        releases(filter: {name: $t, version: $t, branch: $t, tag: $t, author: $t}) { totalCount }
+    }"""
+    response = await post(http, query, variables={"t": text, "id": text})
+    nothing = {"release": None, "product": None, "environment": None, "releases": {"totalCount": 0}}
+    assert response.json() == {"data": nothing}
+
+
+async def test_a_query_may_come_by_get(http: httpx2.AsyncClient) -> None:
+    query = "query A($n: Int) { releases(first: $n) { nodes { __typename } } } query B { viewer { subject } }"
+    one = await http.get("/graphql", params={"query": query, "operationName": "A", "variables": '{"n": 1}'})
+    assert one.json() == {"data": {"releases": {"nodes": [{"__typename": "Release"}]}}}
+    assert (await http.get("/graphql", params={"query": VIEWER, "variables": ""})).json() == ANSWER
+    for parameters, reason in (
+        ({"query": VIEWER, "variables": "{"}, "variables is not JSON"),
+        ({"query": VIEWER, "variables": "[1]"}, "variables must be"),
+        ({"variables": "{}"}, "under the name query"),
+    ):
+        response = await http.get("/graphql", params=parameters)
+        assert response.status_code == 400
+        assert reason in error_of(response)
+
+
+async def test_only_queries_may_come_by_get() -> None:
+    schema = build_schema("type Query { read: Int } type Mutation { write: Int }")
+    used: Any = None
+    endpoint = view.View(schema, lambda _: used)
+    app = Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["GET", "POST"])])
+    async with client_of(app) as http:
+        both = {"query": "query Q { read } mutation M { write }"}
+        response = await http.get("/graphql", params={**both, "operationName": "M"})
+        assert (response.status_code, response.headers["allow"]) == (405, "POST")
+        assert "by POST" in error_of(response)
+        assert (await http.get("/graphql", params={**both, "operationName": "Q"})).json() == {
+            "data": {"read": None}
+        }
+        assert (await post(http, **both, operationName="M")).json() == {"data": {"write": None}}
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_other_methods_are_refused(http: httpx2.AsyncClient, method: str) -> None:
+    response = await http.request(method, "/graphql", json={"query": VIEWER})
+    assert response.status_code == 405
+    assert {"GET", "POST"} <= set(response.headers["allow"].split(", "))
+
+
+async def test_what_nobody_foresaw_is_told_to_the_log_alone(
+    http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, logged: Entries
+) -> None:
+    async def fail(*_: object) -> None:
+        password = "hunter2"  # noqa: F841  a local variable of a frame in the traceback
+        raise RuntimeError("the secret reason")
+
+    monkeypatch.setattr(records, "by_ids", fail)
+    response = await post(http, '{ a: release(id: "1") { id } b: release(id: "2") { id } }')
+    assert response.status_code == 200
+    assert "secret" not in response.text
+    errors = response.json()["errors"]
+    assert [error["path"] for error in errors] == [["a"], ["b"]]
+    [id_] = {error["extensions"]["errorId"] for error in errors}
+    assert all(id_ in error["message"] for error in errors)
+    assert errors[0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+
+    entries = logged()
+    [told] = [entry for entry in entries if entry["level"] == "error"]
+    assert told["error_id"] == id_
+    assert told["request_id"] == response.headers["x-request-id"]
+    [trace] = told["exception"]
+    assert (trace["exc_type"], trace["exc_value"]) == ("RuntimeError", "the secret reason")
+    assert trace["frames"][-1]["name"] == "fail"
+    assert "hunter2" not in json.dumps(entries)
+
+
+async def test_each_request_has_its_line_in_the_log(http: httpx2.AsyncClient, logged: Entries) -> None:
+    responses = [
+        await post(http, VIEWER),
+        await http.get("/nowhere%0Aat%20all"),
+        await post(http, "{", "text/css"),
+    ]
+    entries = logged()
+    assert [entry["request_id"] for entry in entries] == [each.headers["x-request-id"] for each in responses]
+    assert [(entry["method"], entry["path"], entry["status"]) for entry in entries] == [
+        ("POST", "/graphql", 200),
+        ("GET", "/nowhere%0Aat%20all", 404),
+        ("POST", "/graphql", 406),
+    ]
+
+
+async def test_a_client_that_goes_away_is_no_error(app: Starlette, logged: Entries) -> None:
+    messages: list[Message] = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    scope = {"type": "http", "method": "POST", "path": "/graphql", "raw_path": b"/graphql", "query_string": b""}
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    await app({**scope, "headers": [(b"content-type", JSON.encode())]}, receive, send)
+    assert [(entry["level"], entry["status"]) for entry in logged()] == [("info", 499)]
+
+
+async def test_without_a_database_the_server_is_alive_but_not_ready(logged: Entries) -> None:
+    # Not a closed port: the driver leaks the socket of an attempt that its end interrupts.
+    url = "mongodb://%2Fnowhere%2Fmongodb.sock"
+    nobody: AsyncMongoClient[db.Document] = AsyncMongoClient(url, serverSelectionTimeoutMS=100)
+    app = create_app(Settings())
+    app.state.database = db.prepared(nobody["nothing"])
+    async with client_of(app) as http:
+        assert (await http.get("/livez")).status_code == 200
+        ready = await http.get("/readyz")
+        assert (ready.status_code, ready.json()["ready"]) == (503, False)
+        response = await post(http, "{ viewer { subject } catalogs { totalCount } }", RESPONSE)
+    await nobody.close()
+    assert response.status_code == 200
+    body = response.json()
+    [error] = body["errors"]
+    assert error["extensions"]["code"] == "UNAVAILABLE"
+    assert "try again" in error["message"]
+    assert "nowhere" not in response.text
+    [told] = [entry for entry in logged() if entry["level"] == "error"]
+    assert told["error_id"] == error["extensions"]["errorId"]
+
+
+async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlette) -> None:
+    schema = build_schema("type Query { read: Int }")
+    endpoint = view.View(schema, lambda _: Context(LOCAL, app.state.database))
+    async with client_of(Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["POST"])])) as http:
+        for query in ("{ read }", "{ read }", "{ read } #" + "x" * view.MAX_CACHED_CHARACTERS):
+            assert (await post(http, query)).json() == {"data": {"read": None}}
+    assert (endpoint.prepared.cache_info().hits, endpoint.prepared.cache_info().currsize) == (1, 1)
