@@ -170,3 +170,8 @@ async def test_environments_lead_to_one_another_and_never_round(empty: Catalog) 
 @pytest.mark.parametrize("url", ["registry.example", "ftp://x", "http://", "javascript:alert(1)"])
 async def test_a_registry_has_a_url(empty: Catalog, url: str) -> None:
     assert await codes(empty, "Registry", name="R", url=url) == [("input.url", "NOT_A_URL")]
+
+
+@pytest.mark.parametrize("id_", ["", ".", ".."])
+async def test_an_id_can_stand_in_an_address(empty: Catalog, id_: str) -> None:
+    assert await codes(empty, "Catalog", id=id_, name="C") == [("input.id", "NOT_AN_ID")]

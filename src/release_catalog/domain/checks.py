@@ -54,6 +54,13 @@ class Checks:
             self.refuse(field, "CONTROL_CHARACTER", "Remove the control characters.")
         return value
 
+    def id(self, field: str) -> str | None:
+        """An id of at most 255 characters that can stand in an address."""
+        value = self.text(field, 255)
+        if value in {"", ".", ".."}:
+            self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of an address: give another id.")
+        return value
+
     def choice(self, field: str) -> str | None:
         """The name of an enumeration's value, which the schema has checked."""
         value: str | None = self.fields.get(field)

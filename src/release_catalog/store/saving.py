@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from release_catalog import problems
@@ -14,6 +14,7 @@ from release_catalog.problems import Problem
 from release_catalog.store import database as db
 from release_catalog.store import loading
 from release_catalog.store.database import Database, Document
+from release_catalog.store.records import MAX_LISTED
 
 Given = Mapping[str, Any]
 Outcome = Document | Problem
@@ -59,7 +60,7 @@ async def catalog(caller: Caller, database: Database, given: Given) -> Outcome:
 async def environment(caller: Caller, database: Database, given: Given) -> Outcome:
     """An environment. Its name stays, because the ledger and what it holds speak of it by name."""
     checks = Checks(given, "input")
-    known = [e async for e in database.environments.find({"tenantId": caller.tenant})]
+    known = [e async for e in database.environments.find({"tenantId": caller.tenant}).limit(MAX_LISTED)]
     fields = saving.environment(checks, {e["name"]: e["requires"] for e in known})
     for before in known:
         if before["id"] == given.get("id"):
@@ -107,15 +108,15 @@ async def _put(
     session: Any = None,
 ) -> Outcome:
     """One conditional write: `fields` are set; what was not given keeps its value, or is `new` or the default."""
-    id_ = checks.text("id", 255) or ids.new()
+    id_ = checks.id("id") or ids.new()
     if checks.found:
         return problems.Invalid(violations=checks.found)
     made = {"id": id_, "tenantId": caller.tenant, **_DEFAULTS[collection], **(new or {})}
     change = {"$set": fields, "$setOnInsert": {key: made[key] for key in made.keys() - fields.keys()}}
-    saved: Any = await database[collection].find_one_and_update(
-        {"_id": caller.key(id_)}, change, upsert=True, return_document=ReturnDocument.AFTER, session=session
+    saved = await database[collection].find_one_and_update(
+        {"_id": caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=session
     )
-    return saved
+    return saved or {}
 
 
 async def _conflict(caller: Caller, database: Database, collection: str, error: DuplicateKeyError) -> Problem:
