@@ -1,12 +1,13 @@
 """The application: its routes, and what lives as long as it does."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -24,12 +25,18 @@ from release_catalog.web import pages
 _log = structlog.get_logger()
 
 
-def create_app(settings: Settings | None = None, *, database: Any = None, with_sample: bool = False) -> Starlette:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    database: Any = None,
+    with_sample: bool = False,
+    hosts: Sequence[str] = ("*",),
+) -> Starlette:
     """The catalog as an ASGI application.
 
     `database` is one of PyMongo's asynchronous databases or a Motor database that the application around
     already has; without it, the settings say which MongoDB to use. `with_sample` loads the sample into an
-    empty catalog at the start.
+    empty catalog at the start. Requests for another host than `hosts` are refused.
     """
     settings = settings or Settings()
 
@@ -59,7 +66,8 @@ def create_app(settings: Settings | None = None, *, database: Any = None, with_s
         Mount("/v1", hal),
         Mount("/lifecycle", hal),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(logs.Requests)])
+    middleware = [Middleware(logs.Requests), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]
+    return Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
 
 
 def _is_browser(request: Request) -> bool:

@@ -11,7 +11,7 @@ import rich.progress
 
 from release_catalog.domain import importing, instants
 from release_catalog.domain.caller import Caller
-from release_catalog.domain.checks import Violation
+from release_catalog.problems import Violation
 from release_catalog.store import loading
 from release_catalog.store.database import Database
 

@@ -27,6 +27,8 @@ from release_catalog.store import loading
 # Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
 MAX_GRACE_SECONDS = 15
 
+_HOME = ("localhost", "127.0.0.1", "::1", "[::1]")
+
 _log = structlog.get_logger()
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="The release catalog.")
 _Source = Annotated[str, typer.Argument(help="File of import documents, one a line; - is standard input.")]
@@ -71,7 +73,9 @@ def serve(
     given: dict[str, Any] = {"host": host, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     logs.configure(settings.log_level, settings.log_format)
-    app = application.create_app(settings, with_sample=sample)
+    # A page in a browser may lead a name of its own to this machine; it can't make the browser say localhost.
+    hosts = (*_HOME, settings.host) if _is_loopback(settings.host) else ("*",)
+    app = application.create_app(settings, with_sample=sample, hosts=hosts)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=MAX_GRACE_SECONDS
     )
@@ -98,10 +102,17 @@ def _listening(host: str, port: int) -> socket.socket:
         sys.exit(f"{host}, port {port}, can't be served: {reason}. Choose another --host or --port.")
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _announce(host: str, listener: socket.socket) -> None:
     address, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql"
-    if ipaddress.ip_address(address).is_loopback:
+    if _is_loopback(address):
         _log.info("serving everybody on this machine, as there is no authentication yet", url=url)
     else:
         _log.warning("serving everybody who can reach this machine, as there is no authentication yet", url=url)

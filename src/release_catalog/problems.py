@@ -1,8 +1,64 @@
 """Every refusal that a caller can act on."""
 
+import dataclasses
 from typing import Any
 
 from graphql import GraphQLError
+
+
+@dataclasses.dataclass(frozen=True)
+class Violation:
+    """One thing wrong with an input: `field` is its path, `code` is stable, the message is for people."""
+
+    field: str
+    message: str
+    code: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Why something was not done, in the form of RFC 9457; returned, never raised."""
+
+    detail: str
+    title: str
+    status: int
+    type: str = "about:blank"
+    instance: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Invalid(Problem):
+    """The input breaks rules: all that it breaks."""
+
+    violations: list[Violation]
+    detail: str = "The input breaks rules: see violations for each of them."
+    title: str = "Invalid input"
+    status: int = 400
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NotFound(Problem):
+    """Something that the input names does not exist for the caller."""
+
+    title: str = "Not found"
+    status: int = 404
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conflict(Problem):
+    """Something is in the way; its id where it has one."""
+
+    conflicting_id: str | None = None
+    title: str = "Conflict"
+    status: int = 409
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Changed(Problem):
+    """The document is not the one that the caller has read."""
+
+    title: str = "Changed meanwhile"
+    status: int = 412
 
 
 class BadArgument(GraphQLError):  # noqa: N818  it is not an error of this program

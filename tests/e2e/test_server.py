@@ -18,7 +18,7 @@ from processes import SCRIPT, Server, environment, eventually, mongods, run, ser
 
 QUERY = orjson.dumps({"query": "{ viewer { subject } }"})
 HEAD = (
-    b"POST /graphql HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: "
+    b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
     + str(len(QUERY)).encode()
     + b"\r\nExpect: 100-continue\r\n\r\n"
 )
@@ -155,3 +155,15 @@ def test_the_log_tells_who_is_served_and_each_request_under_its_id(folder: Path,
     assert len({entry["request_id"] for entry in (ready, asked, gone)}) == 3
     assert gone["status"] == 499
     assert not [line for line in server.log.read_text().splitlines() if '"level":"info"' not in line]
+
+
+def test_at_home_only_this_machine_is_a_host(server_url: str) -> None:
+    """A page elsewhere may lead a name of its own here (DNS rebinding); its requests still carry that name."""
+    port = server_url.rsplit(":", 1)[1]
+    for host, status in (
+        (f"localhost:{port}", b"200"), (f"127.0.0.1:{port}", b"200"), (f"[::1]:{port}", b"200"),
+        (f"rebound.example:{port}", b"400"), ("rebound.example", b"400"),
+    ):  # fmt: skip
+        with socket.create_connection(("127.0.0.1", int(port)), timeout=10) as client:
+            client.sendall(f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            assert client.recv(100).split(b" ")[1] == status, host

@@ -23,7 +23,7 @@ ALLOWED = {
     "settings": set(),
     "logs": {"domain"},
     "sample": {"store", "domain"},
-    "bulk": {"store", "domain"},
+    "bulk": {"store", "domain", "problems"},
     "opening": {"store", "embedded", "settings"},
     "app": {"api", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
     "cli": {"app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk"},

@@ -17,7 +17,9 @@ _keys: dict[str, str] = {}
 
 
 def read(source: Any, name: str) -> Any:
-    """Strawberry's default resolver: the value of a document's key."""
+    """Strawberry's default resolver: the value of a document's key, or of a refusal's attribute."""
+    if not isinstance(source, dict):
+        return getattr(source, name)
     key = _keys.get(name)
     if key is None:
         key = _keys[name] = to_camel_case(name)

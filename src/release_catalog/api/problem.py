@@ -4,6 +4,13 @@ from typing import Any
 
 import strawberry
 
+from release_catalog import problems
+
+
+def _is(kind: type[problems.Problem]) -> Any:
+    """Tells by the refusal which of the interface's types it is."""
+    return classmethod(lambda _, refusal, __: type(refusal) is kind)
+
 
 def _detail(description: str) -> Any:
     return strawberry.field(description=description)
@@ -27,22 +34,24 @@ class Violation:
 
 @strawberry.type(description="The input breaks rules; all of them are listed.")
 class ValidationProblem(Problem):
+    is_type_of = _is(problems.Invalid)
     violations: list[Violation] = _detail("Everything that is wrong, in the order of the input.")
 
 
 @strawberry.type(description="Something that the input names does not exist.")
 class NotFoundProblem(Problem):
-    pass
+    is_type_of = _is(problems.NotFound)
 
 
 @strawberry.type(description="Something is in the way: the same release, a running request, another file.")
 class ConflictProblem(Problem):
+    is_type_of = _is(problems.Conflict)
     conflicting_id: strawberry.ID | None = _detail("What is in the way, where it has an id.")
 
 
 @strawberry.type(description="The document changed since it was read: read it again and repeat.")
 class PreconditionProblem(Problem):
-    pass
+    is_type_of = _is(problems.Changed)
 
 
 PROBLEMS = [ValidationProblem, NotFoundProblem, ConflictProblem, PreconditionProblem]

@@ -1,12 +1,12 @@
 """Gathering everything that is wrong with an input, so that its sender hears it all at once."""
 
-import dataclasses
 import datetime
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from release_catalog.domain import instants
+from release_catalog.problems import Violation
 
 MAX_LONG = 2**63 - 1
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s.\x00-\x1f]+(?:\.[^@\s.\x00-\x1f]+)*")
@@ -14,15 +14,6 @@ _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _URL = re.compile(r"https?://[^/\s?#]+\S*", re.IGNORECASE)
 # Names are joined into the strings by which releases find each other, and are printed in logs.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-@dataclasses.dataclass(frozen=True)
-class Violation:
-    """One thing wrong with an input: `field` is its path, `code` is stable, the message is for people."""
-
-    field: str
-    message: str
-    code: str
 
 
 class Checks:
@@ -62,6 +53,24 @@ class Checks:
         if "\x00" in value or (not lines and _CONTROL.search(value)):
             self.refuse(field, "CONTROL_CHARACTER", "Remove the control characters.")
         return value
+
+    def id(self, field: str) -> str | None:
+        """An id of at most 255 characters that can stand in an address."""
+        value = self.text(field, 255)
+        if value in {"", ".", ".."}:
+            self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of an address: give another id.")
+        return value
+
+    def choice(self, field: str) -> str | None:
+        """The name of an enumeration's value, which the schema has checked."""
+        value: str | None = self.fields.get(field)
+        return value
+
+    def fixed(self, field: str, before: Any) -> None:
+        """Refuse that `field`, where it is given, says something else than `before`."""
+        value = self.fields.get(field)
+        if value is not None and value != before:
+            self.refuse(field, "FIXED", f"This stays {before!r} for good: leave it out, or make another one.")
 
     def flag(self, field: str) -> bool:
         """True or false; absent is false."""

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from release_catalog.domain import instants, platforms, release, versions
-from release_catalog.domain.checks import Checks, Violation
+from release_catalog.domain.checks import Checks
+from release_catalog.problems import Violation
 
 MAX_ENTRIES = 1000
 MAX_METADATA_BYTES = 1 << 20

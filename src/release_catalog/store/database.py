@@ -1,12 +1,12 @@
 """The seam to the driver: PyMongo's asynchronous API, or a Motor database that an application already has."""
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import pymongo
 from bson.codec_options import CodecOptions
-from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -15,6 +15,9 @@ Document = dict[str, Any]
 # A Motor database quacks the same but for what this module evens out.
 Database = AsyncDatabase[Document]
 
+Result = TypeVar("Result")
+
+AFTER = ReturnDocument.AFTER
 Unavailable = ConnectionFailure
 Failure = PyMongoError
 
@@ -44,6 +47,19 @@ async def aggregate(
         cursor = await cursor
     documents: list[Document] = await cursor.to_list(None)
     return documents
+
+
+async def transaction(database: Database, work: Callable[[Any], Awaitable[Result]]) -> Result:
+    """What `work` gives, all of its writes taking effect or none; it gets the session to write in.
+
+    MongoDB asks for a repetition where transactions collide, so `work` may run several times.
+    """
+    session: Any = database.client.start_session()
+    if inspect.isawaitable(session):
+        session = await session
+    async with session:
+        done: Result = await session.with_transaction(work)
+    return done
 
 
 async def ping(database: Database) -> None:

@@ -101,6 +101,25 @@ async def dependants(
     return walk
 
 
+async def affected(caller: Caller, database: Database, start: Mapping[str, Any]) -> int:
+    """How many published releases reach `start` through dependencies, however many there are."""
+    seen = {start["id"]}
+    published = 0
+    level: Sequence[Mapping[str, Any]] = [start]
+    while level:
+        needed = [term for terms in await releases.needing(caller, database, level) for term in terms]
+        level = []
+        for at in range(0, len(needed), releases.REFERENCES_A_COMMAND):
+            some = needed[at : at + releases.REFERENCES_A_COMMAND]
+            match = {**releases.visible(caller), "terms": {"$in": some}}
+            async for one in database.releases.find(match, releases.IDENTITY).hint("terms"):
+                if one["id"] not in seen:
+                    seen.add(one["id"])
+                    level.append(one)
+                    published += one["status"] == "PUBLISHED"
+    return published
+
+
 async def paths(
     caller: Caller, database: Database, start: Mapping[str, Any], to_id: str, longest: int, most: int
 ) -> list[list[Mapping[str, Any]]]:

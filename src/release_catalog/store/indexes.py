@@ -60,6 +60,9 @@ INDEXES: dict[str, list[IndexModel]] = {
     "executions": [_index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN)],
     "environments": [_index("name", unique=True, name=UP)],
     "contents": [_index("path", unique=True, environment=UP, path=UP)],
+    "events": [_index("sequence", unique=True, sequence=UP), _index("release", releaseId=UP, sequence=UP)],
+    # Forgotten by MongoDB itself.
+    "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
     "promotions": [
         _index("sequence", unique=True, sequence=DOWN),
         _index("environment", environment=UP, sequence=DOWN),

@@ -8,7 +8,7 @@ from pymongo.errors import BulkWriteError
 
 from release_catalog.domain import ids, importing, instants, release
 from release_catalog.domain.caller import Caller
-from release_catalog.domain.checks import Violation
+from release_catalog.problems import Violation
 from release_catalog.store import releases, terms
 from release_catalog.store.database import Database, Document
 
@@ -134,7 +134,7 @@ def _new_product(caller: Caller, catalog_id: str, project: str) -> Document:
     }
 
 
-async def catalog(caller: Caller, database: Database, catalog_id: str) -> None:
+async def catalog(caller: Caller, database: Database, catalog_id: str, session: Any = None) -> None:
     """See to it that a catalog with this id exists."""
     made = {
         "id": catalog_id,
@@ -144,7 +144,8 @@ async def catalog(caller: Caller, database: Database, catalog_id: str) -> None:
         "public": False,
         "createdAt": instants.now(),
     }
-    await database.catalogs.update_one({"_id": caller.key(catalog_id)}, {"$setOnInsert": made}, upsert=True)
+    key = {"_id": caller.key(catalog_id)}
+    await database.catalogs.update_one(key, {"$setOnInsert": made}, upsert=True, session=session)
 
 
 async def is_empty(caller: Caller, database: Database) -> bool:

@@ -16,6 +16,8 @@ MAX_IDS = 100
 MAX_SUBSTRING = 256
 # Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
 REFERENCES_A_COMMAND = 5_000
+# What tells which release a reference means.
+IDENTITY = dict.fromkeys(("id", "catalogId", "name", "version", "revisionKey", "createdAt", "status"), 1)
 
 _INSTANT = datetime.datetime
 ORDERS = {
@@ -80,9 +82,8 @@ async def needing(caller: Caller, database: Database, releases: Sequence[Mapping
     """
     by_name = {release["id"]: references.answers(release)[1] for release in releases}
     match = {**visible(caller), **terms.answering(by_name.values())}
-    fields = dict.fromkeys(("id", "catalogId", "name", "version", "revisionKey", "createdAt"), 1)
     rivals: dict[str, list[Document]] = {}
-    async for rival in database.releases.find(match, fields).hint("terms"):
+    async for rival in database.releases.find(match, IDENTITY).hint("terms"):
         rivals.setdefault(references.answers(rival)[1], []).append(rival)
     answer = []
     for release in releases:

@@ -1,0 +1,87 @@
+"""Publishing, archiving and withdrawing releases."""
+
+from typing import Any
+
+from release_catalog import problems
+from release_catalog.domain import instants, life
+from release_catalog.domain.caller import Caller
+from release_catalog.domain.checks import Checks
+from release_catalog.problems import Problem
+from release_catalog.store import graph, releases, writing
+from release_catalog.store.database import Database, Document
+from release_catalog.store.writing import Answer, Given
+
+MAX_REASON = 4096
+
+
+async def publish(caller: Caller, database: Database, given: Given) -> Answer:
+    """DRAFT becomes PUBLISHED, if no file is known to be another than it says."""
+
+    async def work(session: Any) -> Answer:
+        return await _step(caller, database, given, session, "PUBLISHED", _at("publishedAt"))
+
+    return await writing.once(caller, database, "publishRelease", given, work)
+
+
+async def archive(caller: Caller, database: Database, given: Given) -> Answer:
+    """PUBLISHED or WITHDRAWN becomes ARCHIVED."""
+
+    async def work(session: Any) -> Answer:
+        return await _step(caller, database, given, session, "ARCHIVED", _at("archivedAt"))
+
+    return await writing.once(caller, database, "archiveRelease", given, work)
+
+
+def _at(field: str) -> Document:
+    now = instants.now()
+    return {field: now, "updatedAt": now}
+
+
+async def withdraw(caller: Caller, database: Database, given: Given) -> Answer:
+    """PUBLISHED becomes WITHDRAWN, for a reason; tells how many published releases reach it."""
+
+    async def work(session: Any) -> Answer:
+        checks = Checks(given, "input")
+        withdrawal = {
+            "reason": checks.text("reason", MAX_REASON, required=True, lines=True),
+            "replacementId": given.get("replacementId"),
+            "withdrawnAt": instants.now(),
+            "withdrawnBy": caller.subject,
+        }
+        await _check_replacement(caller, database, checks)
+        answer = await _step(caller, database, given, session, "WITHDRAWN", {"withdrawal": withdrawal}, checks)
+        if isinstance(answer, Problem):
+            return answer
+        return {**answer, "affectedCount": await graph.affected(caller, database, answer["release"])}
+
+    return await writing.once(caller, database, "withdrawRelease", given, work)
+
+
+async def _check_replacement(caller: Caller, database: Database, checks: Checks) -> None:
+    other = checks.fields.get("replacementId")
+    if other is not None and (
+        other == checks.fields["id"] or not await releases.by_ids(caller, database, [other])
+    ):
+        checks.refuse("replacementId", "UNKNOWN", "Give the id of another release that there is.")
+
+
+async def _step(
+    caller: Caller,
+    database: Database,
+    given: Given,
+    session: Any,
+    to: str,
+    fields: Document,
+    checks: Checks | None = None,
+) -> Answer:
+    match = {"_id": caller.key(given["id"]), **releases.visible(caller)}
+    found = await database.releases.find_one(match, {"terms": 0}, session=session)
+    if found is None:
+        return problems.NotFound(detail=f"There is no release {given['id']!r}.")
+    if given.get("ifMatch") not in {None, found["etag"]}:
+        return problems.Changed(detail="The release is not as you read it: read it again, then repeat.")
+    if violations := life.step(found, to) + (checks.found if checks else []):
+        return problems.Invalid(violations=violations)
+    after = await writing.change(caller, database, found, {"status": to, **fields}, session)
+    await writing.happened(caller, database, f"release.{to.lower()}", after, session)
+    return {"release": after}
