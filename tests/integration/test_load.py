@@ -179,7 +179,8 @@ def test_the_exit_code_tells_whether_all_was_read(settings: Settings) -> None:
     assert run("load", "-", source=lines, **settings).returncode == 1
     assert [each["name"] for each in documents(settings)["releases"]] == ["before"]
     assert run("load", "-", "--on-error", "skip", source=lines, **settings).returncode == 0
-    assert [each["name"] for each in documents(settings)["releases"]] == ["before", "behind"]
+    # Ids of two processes follow one another only from second to second.
+    assert sorted(each["name"] for each in documents(settings)["releases"]) == ["before", "behind"]
 
 
 @pytest.mark.parametrize("lines", [b"", b"\n", b"\r\n  \n\t\n"])
