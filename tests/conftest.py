@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import hypothesis
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
@@ -17,6 +18,10 @@ from release_catalog import embedded, sample
 from release_catalog.domain import caller
 from release_catalog.store import database as db
 from release_catalog.store import indexes
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 SHARED = Path(__file__).parents[2] / "shared"
 LOCAL = caller.local("local")
