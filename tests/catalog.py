@@ -77,11 +77,11 @@ class Catalog:
     ) -> loading.Loaded:
         """Load import documents."""
         now = instants.now()
-        read = {}
-        for number, source in enumerate(sources):
+        read = []
+        for source in sources:
             fields, violations = importing.read(source, "", now)
             assert not violations
-            read[number] = fields
+            read.append(fields)
         return await loading.load(self.caller, self.database, read, publish=publish, catalog_id=catalog_id)
 
     async def put(self, product: Document, version: str, name: str | None = None, **fields: Any) -> Document:

@@ -98,30 +98,31 @@ class Loader:
                 size, batch = next(batches, (0, None))
                 if batch is None:
                     return
-                if self.stop:
-                    batch = await self._up_to_contradiction(database, batch)
+                batch = await self._without_contradictions(database, batch)
                 group.start_soon(self._store, database, slots, size, batch)
                 # Lets the batch go out before the next one is read.
                 await anyio.lowlevel.checkpoint()
 
-    async def _up_to_contradiction(self, database: Database, batch: _Batch) -> _Batch:
-        """What stands before the first line that contradicts a release which is there."""
+    async def _without_contradictions(self, database: Database, batch: _Batch) -> _Batch:
+        """The lines that contradict no release which is there; with `stop`, those before the first that does."""
+        kept: _Batch = {}
         refused = await loading.contradictions(self.caller, database, batch)
-        if not refused:
-            return batch
-        first = min(refused)
-        self._refuse(first, refused[first])
-        return {number: fields for number, fields in batch.items() if number < first}
+        for number, fields in batch.items():
+            if number not in refused:
+                kept[number] = fields
+                continue
+            self._refuse(number, refused[number])
+            if self.stop:
+                break
+        return kept
 
     async def _store(self, database: Database, slots: anyio.Semaphore, size: int, batch: _Batch) -> None:
         try:
             outcome = await loading.load(
-                self.caller, database, batch, catalog_id=self.catalog, publish=self.publish
+                self.caller, database, batch.values(), catalog_id=self.catalog, publish=self.publish
             )
         finally:
             slots.release()
-        for number, violations in outcome.refused.items():
-            self._refuse(number, violations)
         self.report.batch(size, outcome)
 
     def _batches(self, source: BinaryIO) -> Iterator[tuple[int, _Batch]]:

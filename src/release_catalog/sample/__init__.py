@@ -45,7 +45,7 @@ async def load(caller: Caller, database: Database) -> int:
     now = instants.now()
     for start in range(0, len(lines), loading.BATCH):
         some = [orjson.loads(line) for line in lines[start : start + loading.BATCH]]
-        read = {number: importing.read(source, "", now)[0] for number, source in enumerate(some)}
+        read = [importing.read(source, "", now)[0] for source in some]
         added += (await loading.load(caller, database, read, publish=True)).added
     return added
 

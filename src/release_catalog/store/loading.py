@@ -1,7 +1,7 @@
 """Taking in many releases at once, and giving them all back."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pymongo.errors import BulkWriteError
@@ -18,43 +18,38 @@ BATCH = 1_000
 _DUPLICATE_KEY = 11000
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What became of a batch: how many were added, how many were there before, and which were refused why."""
+    """What became of a batch: how many releases were added, and how many were there before."""
 
-    added: int = 0
-    present: int = 0
-    refused: dict[int, list[Violation]] = dataclasses.field(default_factory=dict)
+    added: int
+    present: int
 
 
 async def load(
     caller: Caller,
     database: Database,
-    read: Mapping[int, Document],
+    read: Collection[Document],
     *,
     catalog_id: str = DEFAULT_CATALOG,
     publish: bool = False,
 ) -> Loaded:
-    """Add the releases that `importing.read` made of import documents.
+    """Add the releases that `importing.read` made of import documents without `contradictions`.
 
-    Each has a number of its own, by which refusals name it. A release whose identity is taken stays as it
-    is, so that a load that broke off can be repeated. With `publish` the releases come in as published, else
-    as drafts (S1).
+    A release whose identity is taken stays as it is, so that a load that broke off can be repeated. With
+    `publish` the releases come in as published, else as drafts (S1).
     """
+    if not read:
+        return Loaded(0, 0)
     now = instants.now()
-    outcome = Loaded(refused=await contradictions(caller, database, read))
-    accepted = [fields for number, fields in read.items() if number not in outcome.refused]
-    if not accepted:
-        return outcome
-    products = await _products(caller, database, catalog_id, {fields["project"] for fields in accepted})
+    products = await _products(caller, database, catalog_id, {fields["project"] for fields in read})
     life: Document = {"status": "PUBLISHED", "publishedAt": now} if publish else {}
     made = []
-    for fields in accepted:
+    for fields in read:
         given = {name: value for name, value in fields.items() if name != "project"}
         made.append(release.document(caller.tenant, products[fields["project"]], now=now, **given, **life))
-    outcome.added = await _insert(database, "releases", (terms.stored(caller, document) for document in made))
-    outcome.present = len(made) - outcome.added
-    return outcome
+    added = await _insert(database, "releases", (terms.stored(caller, document) for document in made))
+    return Loaded(added, len(made) - added)
 
 
 async def _insert(database: Database, collection: str, documents: Iterable[Document]) -> int:
