@@ -19,7 +19,7 @@ from release_catalog.domain import (
     platforms,
     references,
 )
-from release_catalog.domain.caller import Caller, local
+from release_catalog.domain.caller import Caller
 from release_catalog.store import terms
 
 millis = st.integers(-62135596800000, 253402300799999)
@@ -89,18 +89,6 @@ def test_an_end_of_life_is_found_by_exactly_one_term(end: datetime.date, before:
     found = set(terms.of(release(endOfLifeAt=end.isoformat()))) & set(wanted)
     assert len(found) == (end < before)
     assert len(wanted) == len(set(wanted)) <= 158
-
-
-def test_who_sees_what() -> None:
-    reader = Caller("t", "x", frozenset({"release:read"}))
-    seen = {(s, p): reader.sees({"status": s, "private": p}) for s in ("DRAFT", "PUBLISHED", "WITHDRAWN", "ARCHIVED")
-            for p in (False, True)}  # fmt: skip
-    assert [key for key, sees in seen.items() if sees] == [
-        ("PUBLISHED", False),
-        ("WITHDRAWN", False),
-        ("ARCHIVED", False),
-    ]
-    assert local("t").sees({"status": "DRAFT", "private": True})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from mongomock_motor import AsyncMongoMockClient
 
 from catalog import Catalog, source
 from conftest import LOCAL
-from release_catalog.store import indexes, loading
+from release_catalog.domain.caller import Caller, local
+from release_catalog.store import indexes, loading, releases
 
 
 @pytest.fixture
@@ -67,3 +68,22 @@ async def test_an_export_is_what_was_loaded(catalog: Catalog) -> None:
     found = [document async for document in loading.export(LOCAL, catalog.database)]
     assert {document["name"] for document in found} == {f"tool {n}" for n in range(7)} | {"lib", "base"}
     assert source("lib", needs=["base"]) in found
+
+
+async def test_who_sees_what() -> None:
+    client: Any = AsyncMongoMockClient()
+    kinds = [
+        (status, private)
+        for status in ("DRAFT", "PUBLISHED", "WITHDRAWN", "ARCHIVED")
+        for private in (False, True)
+    ]
+    some = client["catalog"].releases
+    await some.insert_many([{"tenantId": "t", "status": status, "private": private} for status, private in kinds])
+
+    async def seen(caller: Caller) -> list[tuple[str, bool]]:
+        return [(found["status"], found["private"]) async for found in some.find(releases.visible(caller))]
+
+    reader = Caller("t", "x", frozenset({"release:read"}))
+    assert await seen(reader) == [("PUBLISHED", False), ("WITHDRAWN", False), ("ARCHIVED", False)]
+    assert await seen(local("t")) == kinds
+    assert await seen(local("another")) == []

@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 import urllib.parse
-from collections.abc import Mapping
-from typing import Any
 
 READ, WRITE, PROMOTE, ADMIN = "release:read", "release:write", "release:promote", "admin"
 SEES_ALL = frozenset({WRITE, PROMOTE, ADMIN})
@@ -30,10 +28,6 @@ class Caller:
     def key(self, id_: str) -> str:
         """The `_id` that a document of this caller's tenant has: another tenant's can't be spelled."""
         return self._prefix + id_
-
-    def sees(self, release: Mapping[str, Any]) -> bool:
-        """Whether `release` exists for this caller (model.md, Visibility)."""
-        return self.sees_all or (release["status"] != "DRAFT" and not release["private"])
 
 
 def local(tenant: str) -> Caller:
