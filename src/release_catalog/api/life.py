@@ -1,0 +1,66 @@
+"""Publishing, archiving and withdrawing releases: inputs, payloads, mutations."""
+
+import strawberry
+
+from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, maybe, must, mutation
+from release_catalog.api.problem import Problem
+from release_catalog.api.release import Release
+from release_catalog.store import life
+
+ID = strawberry.ID
+
+
+@strawberry.input(description="A draft to publish.")
+class PublishReleaseInput(Conditional):
+    id: ID = must("The release.")
+
+
+@strawberry.input(description="A release to archive.")
+class ArchiveReleaseInput(Conditional):
+    id: ID = must("The release.")
+
+
+@strawberry.input(description="A published release to take back.")
+class WithdrawReleaseInput(Conditional):
+    id: ID = must("The release.")
+    reason: str = must("Why, for those who depend on it: 1 to 4096 characters.")
+    replacement_id: ID | None = maybe("What to use instead.")
+
+
+@strawberry.type(description="What became of publishing a release.")
+class PublishReleasePayload:
+    release: Release | None = must(CHANGED)
+    problem: Problem | None = must(PROBLEM)
+
+
+@strawberry.type(description="What became of archiving a release.")
+class ArchiveReleasePayload:
+    release: Release | None = must(CHANGED)
+    problem: Problem | None = must(PROBLEM)
+
+
+@strawberry.type(description="What became of withdrawing a release.")
+class WithdrawReleasePayload:
+    release: Release | None = must(CHANGED)
+    problem: Problem | None = must(PROBLEM)
+    affected_count: int | None = must("Published releases that reach this one through dependencies.")
+
+
+@strawberry.type
+class Life:
+    publish_release: PublishReleasePayload = mutation(
+        PublishReleaseInput,
+        life.publish,
+        {"release": None},
+        "Publishes a draft: from then on its files, images and dependencies stay as they are. Refused while a "
+        "file is known to be another than declared.",
+    )
+    archive_release: ArchiveReleasePayload = mutation(
+        ArchiveReleaseInput, life.archive, {"release": None}, "Archives a published or withdrawn release."
+    )
+    withdraw_release: WithdrawReleasePayload = mutation(
+        WithdrawReleaseInput,
+        life.withdraw,
+        {"release": None, "affectedCount": None},
+        "Takes a published release back. What depends on it still finds it, with the reason.",
+    )
