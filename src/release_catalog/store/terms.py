@@ -25,12 +25,12 @@ _SPANS = (2, 3, 4, 7, 10)
 
 def stored(caller: Caller, release: Document) -> Document:
     """`release` as its collection keeps it: with its key, its terms, and an instant to order by."""
-    return {
-        **release,
-        "_id": caller.key(release["id"]),
-        "terms": of(release),
-        "releasedKey": release["releasedAt"] or NEVER,
-    }
+    return {**release, "_id": caller.key(release["id"]), **derived(release)}
+
+
+def derived(release: Mapping[str, Any]) -> Document:
+    """What is kept beside a release to find and order it by; it follows every change."""
+    return {"terms": of(release), "releasedKey": release["releasedAt"] or NEVER}
 
 
 def of(release: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from release_catalog.domain import events, ids, instants
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import Problem, Violation
 from release_catalog.store import database as db
+from release_catalog.store import terms
 from release_catalog.store.database import Database, Document
 
 Given = Mapping[str, Any]
@@ -110,8 +111,12 @@ async def happened(caller: Caller, database: Database, kind: str, release: Docum
 async def change(
     caller: Caller, database: Database, release: Document, fields: Document, session: Any
 ) -> Document:
-    """Set fields of a release as it was read in this transaction; its event is for the verb to write."""
+    """Set fields of a release as it was read in this transaction; its event is for the verb to write.
+
+    `release` is whole but for its terms, which the release is then found by as it has become.
+    """
     changed = {"updatedAt": instants.now(), **fields, "etag": ids.new()}
+    after = {**release, **changed}
     match = {"_id": caller.key(release["id"]), "etag": release["etag"]}
-    await database.releases.update_one(match, {"$set": changed}, session=session)
-    return {**release, **changed}
+    await database.releases.update_one(match, {"$set": {**changed, **terms.derived(after)}}, session=session)
+    return after

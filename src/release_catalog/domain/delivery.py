@@ -1,0 +1,273 @@
+"""How a release is delivered (S4): what may be asked of a delivery, and the steps that it takes."""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from release_catalog.domain import cron, deployments, properties
+from release_catalog.domain.checks import Checks
+from release_catalog.domain.saving import MAX_ENTRIES
+from release_catalog.problems import Violation
+
+Document = dict[str, Any]
+
+MAX_SCHEDULE = 1024
+MAX_EXPRESSIONS = 50
+STEPS = {
+    "NOT_STARTED": frozenset({"STARTED"}),
+    "STARTED": frozenset({"SUSPENDED", "COMPLETED"}),
+    "SUSPENDED": frozenset({"STARTED", "COMPLETED"}),
+    "COMPLETED": frozenset[str](),
+}
+
+_LONG = 4096
+_NEW: Document = {
+    "status": "NOT_STARTED",
+    "description": None,
+    "startDate": None,
+    "endDate": None,
+    "scheduleBuildExpression": None,
+    "pipelineId": None,
+    "projects": [],
+    "properties": [],
+    "cmsDetails": None,
+}
+_NEW_CMS: Document = {
+    "cmsInstanceId": None,
+    "overrideSettings": False,
+    "overriddenDefaultConfigurations": None,
+    "overriddenEnvironmentConfigurations": None,
+}
+_UNDER_WAY = frozenset({"STARTED", "SUSPENDED"})
+_BEARING_ON_PROPERTIES = frozenset({"status", "pipelineId", "pipelineName", "projects", "properties"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What has to be known to judge a delivery: pipelines by id or by name, projects by id."""
+
+    pipelines: frozenset[str]
+    names: frozenset[str]
+    projects: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What there is of it, by id: pipelines, all that carry a wanted name among them, and projects."""
+
+    pipelines: Mapping[str, Document]
+    projects: Mapping[str, Document]
+
+
+def read(given: Checks) -> Document:
+    """The fields of a DeliveryInput that were given, null kept as None; what is wrong in itself goes to `given`.
+
+    Values of properties become text.
+    """
+    readers: dict[str, Callable[[Checks, str], Any]] = {
+        "status": Checks.choice,
+        "description": lambda checks, field: checks.text(field, _LONG, lines=True),
+        "scheduleBuildExpression": _schedule,
+        "pipelineId": deployments.key,
+        "pipelineName": lambda checks, field: checks.text(field, 256),
+        "projects": lambda checks, field: [deployments.read(e) for e in checks.items(field, MAX_ENTRIES)],
+        "properties": properties.read,
+        "cmsDetails": _cms,
+    }
+    return {
+        field: None if given.fields[field] is None else reader(given, field)
+        for field, reader in readers.items()
+        if field in given.fields
+    }
+
+
+def _schedule(given: Checks, field: str) -> str | None:
+    # S4 rule 11
+    text = given.text(field, MAX_SCHEDULE) or ""
+    pieces = text.split(";")
+    if len(pieces) > MAX_EXPRESSIONS:
+        given.refuse(field, "TOO_MANY", f"At most {MAX_EXPRESSIONS} expressions fit here; this has {len(pieces)}.")
+        return text
+    for piece in pieces if len(text) <= MAX_SCHEDULE else ():
+        try:
+            cron.check(piece)
+        except ValueError as error:
+            given.refuse(field, "NOT_CRON", f"{piece.strip()!r} is no cron expression: {error}")
+    return text
+
+
+def _cms(given: Checks, field: str) -> Document:
+    cms = Checks(given.fields[field], f"{given.path}.{field}", given.found)
+    environments = cms.items("overriddenEnvironmentConfigurations", MAX_ENTRIES)
+    properties.unique(environments, "environmentId")
+    said = {
+        "cmsInstanceId": cms.text("cmsInstanceId", 255),
+        "overrideSettings": None if cms.fields.get("overrideSettings") is None else cms.flag("overrideSettings"),
+        "overriddenDefaultConfigurations": cms.fields.get("overriddenDefaultConfigurations"),
+        "overriddenEnvironmentConfigurations": [
+            {
+                "environmentId": entry.text("environmentId", 255, required=True),
+                "requireChangeTicketForDeployment": entry.flag("requireChangeTicketForDeployment"),
+            }
+            for entry in environments
+        ],
+    }
+    if cms.fields.get("overriddenEnvironmentConfigurations") is None:
+        del said["overriddenEnvironmentConfigurations"]
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def wanted(before: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Wanted:
+    """What `settled` needs to know of; `given` as `read` gives it."""
+    both = [before or {}, given]
+    return Wanted(
+        pipelines=frozenset(id_ for each in both if (id_ := each.get("pipelineId"))),
+        names=frozenset(name for name in [given.get("pipelineName")] if name),
+        projects=frozenset(
+            id_ for each in both for entry in each.get("projects") or () if (id_ := entry.get("projectId"))
+        ),
+    )
+
+
+def settled(
+    before: Document | None,
+    given: Mapping[str, Any],
+    known: Known,
+    checks: Checks,
+    now: datetime.datetime,
+    *,
+    replace: bool,
+) -> tuple[Document, list[str]]:
+    """The delivery as it is to be after `given`, and warnings; what speaks against it goes to `checks`.
+
+    Without `replace`, what was given is added to `before` or updates it and nothing is removed. With it, all but
+    the status and its dates is what was given, or its default.
+    """
+    base = {**_NEW, **({} if replace else before or {})}
+    said = {field: value for field, value in given.items() if value is not None}
+    cms: Document | None = said.get("cmsDetails")
+    texts = {field: said[field] for field in ("description", "scheduleBuildExpression") if field in said}
+    kept = {field: (before or _NEW)[field] for field in ("status", "startDate", "endDate")}
+    after = {
+        **base,
+        **texts,
+        "pipelineId": _pipeline(base["pipelineId"], said, known, checks),
+        "projects": deployments.merged(base["projects"], said.get("projects", ()), known.projects, checks),
+        "properties": properties.put(base["properties"], said.get("properties", ()), "propertyName"),
+        "cmsDetails": base["cmsDetails"] if cms is None else _merged_cms(base["cmsDetails"] or _NEW_CMS, cms),
+        **kept,
+    }
+    warnings = _steer(after, said.get("status"), checks, now)
+    # S4 rule 1
+    if not after["projects"] and (said.get("status") == "STARTED" or (replace and after["status"] in _UNDER_WAY)):
+        field = "status" if said.get("status") == "STARTED" else "projects"
+        checks.refuse(field, "NO_PROJECT", "Nothing is started without at least one project: give one.")
+    _check_sizes(after, checks)
+    if replace or said.keys() & _BEARING_ON_PROPERTIES:
+        _check_properties(after, said, known, checks)
+    return after, warnings
+
+
+def _check_sizes(after: Document, checks: Checks) -> None:
+    inner = "overriddenEnvironmentConfigurations"
+    lists = {field: after[field] for field in ("projects", "properties")}
+    lists[f"cmsDetails.{inner}"] = (after["cmsDetails"] or _NEW_CMS)[inner] or []
+    for field, entries in lists.items():
+        if len(entries) > MAX_ENTRIES:
+            message = f"At most {MAX_ENTRIES} entries fit; this would make {len(entries)}."
+            checks.refuse(field, "TOO_MANY", message)
+
+
+def _pipeline(before: str | None, said: Mapping[str, Any], known: Known, checks: Checks) -> str | None:
+    # S4 rule 4
+    id_, name = said.get("pipelineId"), said.get("pipelineName")
+    if id_ is not None:
+        pipeline = known.pipelines.get(id_)
+        if pipeline is None:
+            checks.refuse("pipelineId", "UNKNOWN", f"There is no pipeline {id_!r}: save it first.")
+        elif name is not None and pipeline["name"] != name:
+            message = f"The pipeline {id_!r} is called {pipeline['name']!r}: give one of the two, or both of one."
+            checks.refuse("pipelineName", "ANOTHER_PIPELINE", message)
+        return str(id_)
+    if name is None:
+        return before
+    found = [pipeline["id"] for pipeline in known.pipelines.values() if pipeline["name"] == name]
+    if not found:
+        checks.refuse("pipelineName", "UNKNOWN", f"There is no pipeline called {name!r}: save it first.")
+    elif len(found) > 1:
+        checks.refuse(
+            "pipelineName", "AMBIGUOUS", f"{len(found)} pipelines are called {name!r}: give its pipelineId."
+        )
+    return found[0] if found else before
+
+
+def _merged_cms(before: Document, given: Document) -> Document:
+    after = {**before, **given}
+    configurations = "overriddenEnvironmentConfigurations"
+    if given.get(configurations) is not None and before[configurations] is not None:
+        after[configurations] = properties.put(before[configurations], given[configurations], "environmentId")
+    return after
+
+
+def _check_properties(after: Document, said: Mapping[str, Any], known: Known, checks: Checks) -> None:
+    pipeline = known.pipelines.get(after["pipelineId"])
+    # S4 rule 5
+    if after["properties"] and not after["pipelineId"] and not said.keys() & {"pipelineId", "pipelineName"}:
+        checks.refuse("properties", "NO_PIPELINE", "Properties are a pipeline's: give pipelineId or pipelineName.")
+    # S4 rule 2: without a project nothing is needed yet
+    used = {entry.get("projectId"): None for entry in after["projects"]}
+    owners = [("project", project) for id_ in used if (project := known.projects.get(id_ or ""))]
+    if used and pipeline:
+        owners.append(("pipeline", pipeline))
+    for kind, owner in owners:
+        for name in properties.missing(after["properties"], owner["properties"]):
+            message = f"The {kind} {owner['name']} needs a value of the property {name!r}."
+            checks.refuse("properties", "PROPERTY_REQUIRED", message)
+
+
+def _steer(delivery: Document, asked: str | None, checks: Checks, now: datetime.datetime) -> list[str]:
+    """S4 rule 12: give `delivery` the status that was asked for where that may be; warnings where it stays."""
+    status = delivery["status"]
+    if asked in {"SUSPENDED", "COMPLETED"} or (asked == "STARTED" and status in {"SUSPENDED", "COMPLETED"}):
+        message = f"From {status} it becomes {asked} through setDeliveryStatus alone."
+        checks.refuse("status", "WRONG_STATUS", message)
+    elif asked == "STARTED" and status == "NOT_STARTED":
+        _enter(delivery, asked, now)
+    elif asked == "NOT_STARTED" and status != "NOT_STARTED":
+        return [f"The delivery stays {status}: what was started can't become NOT_STARTED again."]
+    return []
+
+
+def _enter(delivery: Document, status: str, now: datetime.datetime) -> None:
+    if delivery["status"] == "NOT_STARTED":
+        delivery["startDate"] = now.date().isoformat()
+    if status == "COMPLETED":
+        delivery["endDate"] = now.date().isoformat()
+    delivery["status"] = status
+
+
+def step(
+    delivery: Document | None, to: str, *, running: bool, now: datetime.datetime
+) -> tuple[Document, list[Violation]]:
+    """The delivery as setDeliveryStatus makes it, and what keeps it from becoming `to`.
+
+    `running`: whether a run of its pipeline for this release goes on.
+    """
+    if delivery is None:
+        message = "The release is not delivered: give it a delivery first."
+        return {}, [Violation("input.releaseId", message, "NO_DELIVERY")]
+    found = []
+    if to not in STEPS[delivery["status"]]:
+        message = f"It is {delivery['status']}, from where it can't become {to}."
+        found.append(Violation("input.status", message, "WRONG_STATUS"))
+    if to == "STARTED" and not delivery["projects"]:  # S4 rule 1
+        message = "Nothing is started without at least one project: give the delivery one first."
+        found.append(Violation("input.status", message, "NO_PROJECT"))
+    if to == "COMPLETED" and running:  # S4 rule 3
+        message = "Runs of its pipeline for this release go on: wait until they have ended."
+        found.append(Violation("input.status", message, "RUNNING"))
+    after = {**delivery}
+    if not found:
+        _enter(after, to, now)
+    return after, found

@@ -1,0 +1,61 @@
+"""Values of properties, and the definitions that ask for them (S4 rules 2 and 5)."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from release_catalog.domain.checks import Checks
+from release_catalog.domain.saving import MAX_ENTRIES
+
+Document = dict[str, Any]
+
+MAX_VALUE = 4096
+
+
+def read(given: Checks, field: str) -> list[Document]:
+    """The values of an input, each as text."""
+    entries = given.items(field, MAX_ENTRIES)
+    unique(entries, "propertyName")
+    return [
+        {"propertyName": entry.text("propertyName", 256, required=True), "propertyValue": _value(entry)}
+        for entry in entries
+    ]
+
+
+def _value(entry: Checks) -> str | None:
+    """Text as it is; whole numbers as their digits, others as shortly as they can be told apart."""
+    value = entry.fields.get("propertyValue")
+    if isinstance(value, bool):
+        value = str(value).lower()
+    elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        value = str(value)
+    if not isinstance(value, str):
+        entry.refuse("propertyValue", "NOT_A_VALUE", "Give a text, a number, true or false.")
+        return None
+    inner = Checks({"propertyValue": value}, entry.path, entry.found)
+    return inner.text("propertyValue", MAX_VALUE, lines=True)
+
+
+def unique(entries: Iterable[Checks], key: str) -> None:
+    """Refuse entries whose `key` an earlier one has."""
+    seen = set()
+    for entry in entries:
+        value = entry.fields.get(key)
+        if value in seen:
+            entry.refuse(key, "REPEATED", f"{value!r} was given before: give it once.")
+        seen.add(value)
+
+
+def put(before: Iterable[Document], given: Iterable[Document], key: str) -> list[Document]:
+    """The entries of `before` with those `given` added, or in the place of those with the same `key`."""
+    return list({entry[key]: entry for entries in (before, given) for entry in entries}.values())
+
+
+def missing(values: Iterable[Mapping[str, Any]], definitions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the properties that have to have a value, and have neither one nor a default."""
+    given = {value["propertyName"] for value in values if value["propertyValue"]}
+    return [
+        definition["name"]
+        for definition in definitions
+        if definition["required"] and not definition["defaultValue"] and definition["name"] not in given
+    ]
