@@ -144,7 +144,7 @@ def settled(
     Without `replace`, what was given is added to `before` or updates it and nothing is removed. With it, all but
     the status and its dates is what was given, or its default.
     """
-    base = {**_NEW, **({} if replace else before or {})}
+    base: Document = _NEW if replace or before is None else before
     said = {field: value for field, value in given.items() if value is not None}
     cms: Document | None = said.get("cmsDetails")
     texts = {field: said[field] for field in ("description", "scheduleBuildExpression") if field in said}
