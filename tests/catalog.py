@@ -96,7 +96,7 @@ class Catalog:
     async def product(self, key: str, scheme: str = "ANY", catalog_id: str = "default", **fields: Any) -> Document:
         """Store a product; returns its document."""
         await loading.catalog(self.caller, self.database, catalog_id)
-        made = {**loading._new_product(self.caller, catalog_id, key), "versionScheme": scheme, **fields}
+        made = {**loading.product(self.caller, catalog_id, key), "versionScheme": scheme, **fields}
         await self.database.products.insert_one(made)
         return made
 

@@ -43,7 +43,12 @@ def given(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         fields = ((to_camel_case(field.name), getattr(value, field.name)) for field in dataclasses.fields(value))
         return {name: given(inner) for name, inner in fields if inner is not strawberry.UNSET}
-    if isinstance(value, list):
+    # Free JSON stays as it came, however deep it is.
+    if (
+        isinstance(value, list)
+        and value
+        and (dataclasses.is_dataclass(value[0]) or isinstance(value[0], enum.Enum))
+    ):
         return [given(inner) for inner in value]
     return value.name if isinstance(value, enum.Enum) else value
 

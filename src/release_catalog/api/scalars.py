@@ -30,12 +30,12 @@ def _instant(value: Any) -> datetime.datetime:
 
 def _date(value: Any) -> datetime.date:
     """S5: a calendar date, or the date in a date-time."""
+    if not isinstance(value, str):
+        raise GraphQLError(f"Date cannot represent {value!r}: write it like '2026-03-01'.")
     try:
-        if isinstance(value, str) and len(value) == len("2026-03-01"):
-            return datetime.date.fromisoformat(value)
-        return _instant(value).date()
-    except (ValueError, GraphQLError):
-        raise GraphQLError(f"Date cannot represent {value!r}: write it like '2026-03-01'.") from None
+        return instants.day(value)
+    except ValueError as error:
+        raise GraphQLError(f"Date cannot represent it: {error}") from None
 
 
 SCALARS: dict[object, ScalarDefinition] = {

@@ -2,11 +2,13 @@
 
 import datetime
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from release_catalog.domain import instants
 from release_catalog.problems import Violation
+
+_Time = TypeVar("_Time", datetime.datetime, datetime.date)
 
 MAX_LONG = 2**63 - 1
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s.\x00-\x1f]+(?:\.[^@\s.\x00-\x1f]+)*")
@@ -61,10 +63,23 @@ class Checks:
             self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of an address: give another id.")
         return value
 
-    def choice(self, field: str) -> str | None:
-        """The name of an enumeration's value, which the schema has checked."""
+    def choice(self, field: str, *names: str) -> str | None:
+        """One of these names; without any, the name of an enumeration's value, which the schema has checked."""
         value: str | None = self.fields.get(field)
+        if names and value is not None and value not in names:
+            self.refuse(field, "UNKNOWN", f"Give one of {', '.join(names)}.")
         return value
+
+    def each(self, field: str, limit: int) -> "Checks":
+        """The entries of a list of at most `limit` as fields of their own, such as `platforms[0]`."""
+        value = self.fields.get(field)
+        entries = value if isinstance(value, list) else []
+        if not isinstance(value, list):
+            self.refuse(field, "NOT_A_LIST", "Give a list, which may be empty.")
+        elif len(value) > limit:
+            self.refuse(field, "TOO_MANY", f"At most {limit} entries fit here; this has {len(value)}.")
+            entries = []
+        return Checks({f"{field}[{at}]": entry for at, entry in enumerate(entries)}, self.path, self.found)
 
     def fixed(self, field: str, before: Any) -> None:
         """Refuse that `field`, where it is given, says something else than `before`."""
@@ -113,14 +128,35 @@ class Checks:
 
     def instant(self, field: str) -> datetime.datetime | None:
         """A required RFC 3339 instant."""
-        value = self.text(field, 64, required=True)
-        if value is None:
+        return self._time(field, datetime.datetime, instants.parse)
+
+    def day(self, field: str) -> str | None:
+        """A required calendar date, or the date of an instant, as ISO text (S5)."""
+        day = self._time(field, datetime.date, instants.day)
+        return day.isoformat() if day else None
+
+    def _time(self, field: str, kind: type[_Time], parse: Callable[[str], _Time]) -> _Time | None:
+        value = self.fields.get(field)
+        if isinstance(value, kind):
+            return value
+        text = self.text(field, 64, required=True)
+        if text is None:
             return None
         try:
-            return instants.parse(value)
+            return parse(text)
         except ValueError as error:
-            self.refuse(field, "NOT_AN_INSTANT", str(error))
+            self.refuse(field, "NOT_AN_INSTANT" if kind is datetime.datetime else "NOT_A_DATE", str(error))
             return None
+
+    def inner(self, field: str) -> "Checks | None":
+        """An object, to be checked in turn."""
+        value = self.fields.get(field)
+        if value is None:
+            return None
+        if isinstance(value, dict):
+            return Checks(value, f"{self.path}.{field}" if self.path else field, self.found)
+        self.refuse(field, "NOT_AN_OBJECT", f"Give an object, not {_kind(value)}.")
+        return None
 
     def items(self, field: str, limit: int, *, required: bool = False) -> list["Checks"]:
         """The objects of a list of at most `limit`, each to be checked in turn."""

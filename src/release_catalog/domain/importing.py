@@ -1,30 +1,30 @@
-"""S1: the document that a release is imported from, and the one that it is exported as."""
+"""S1: the document that a release is imported from, and the one that it is exported as.
+
+A release has more to it than S1 knows, so a document may also hold the fields by which releases are created:
+`revision`, `channel`, `delivery` and so on. Where a release is in its life is no part of its document.
+"""
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from release_catalog.domain import instants, platforms, release, versions
+from release_catalog.domain import drafting, instants, parts, platforms, release, versions
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Violation
 
-MAX_ENTRIES = 1000
-MAX_METADATA_BYTES = 1 << 20
-# JSON readers give up at a few hundred levels, and everybody must be able to read it back.
-MAX_METADATA_LEVELS = 100
+MAX_ENTRIES = parts.MAX_ENTRIES
 
 _FIELDS = frozenset(
     "name version tag createdAt project projectIdentifier status releaseNotes author metadata artifacts "
     "dockerImages dependencies".split()
 )
-_ARTIFACT_FIELDS = frozenset(
-    "name platform size sha256 downloadUrl isExecutable arguments metadata secured repositoryKey path "
-    "packageType".split()
-)
-_IMAGE_FIELDS = frozenset(("name", "imageUrl", "platform", "metadata"))
-_DEPENDENCY_FIELDS = frozenset(("catalogId", "name", "version"))
+# What S1 has names or rules of its own for.
+_MORE = drafting.FIELDS - _FIELDS - {"notes"}
+_ALL = _FIELDS | _MORE
+# How far a delivery is, and since when, belongs to the life of its release.
+_DELIVERY = "description scheduleBuildExpression pipelineId projects properties cmsDetails".split()
 
 
 def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any], list[Violation]]:
@@ -35,104 +35,37 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
     if not isinstance(source, dict):
         return {}, [Violation(path, "Give an object: an import document.", "NOT_AN_OBJECT")]
     doc = Checks(source, path)
-    doc.known(_FIELDS)
-    version = doc.text("version", versions.MAX_LENGTH, required=True) or ""
-    artifacts = [_artifact(entry, now) for entry in doc.items("artifacts", MAX_ENTRIES, required=True)]
-    images = [_image(entry) for entry in doc.items("dockerImages", MAX_ENTRIES)]
-    dependencies = [_dependency(entry) for entry in doc.items("dependencies", MAX_ENTRIES)]
-    for index, dependency in enumerate(dependencies):
-        if (dependency["name"], dependency["version"]) == (source.get("name"), version):
-            message = "A release may not depend on itself: remove this dependency."
-            doc.refuse(f"dependencies[{index}]", "DEPENDS_ON_ITSELF", message)
-    fields = {
+    doc.known(_ALL)
+    fields: dict[str, Any] = {
         "project": doc.text("project", 256, required=True),
         "name": doc.text("name", 256, required=True),
-        "version": version,
+        "version": doc.text("version", versions.MAX_LENGTH, required=True) or "",
         "tag": doc.text("tag", 256),
         "createdAt": doc.instant("createdAt"),
         "importedStatus": doc.text("status", 256),
         "notes": doc.text("releaseNotes", 4096, lines=True),
-        "author": doc.email("author"),
-        "metadata": metadata(doc),
+        "author": _author(doc),
+        "metadata": parts.metadata(doc),
         "importedAt": now,
-        "artifacts": artifacts,
-        "dockerImages": images,
-        "platforms": platforms.united(artifacts, images),
-        "dependencies": dependencies,
+        "artifacts": [parts.artifact(entry, now) for entry in doc.items("artifacts", MAX_ENTRIES, required=True)],
+        "dockerImages": [parts.image(entry) for entry in doc.items("dockerImages", MAX_ENTRIES)],
     }
+    needed = doc.items("dependencies", MAX_ENTRIES)
+    fields["dependencies"] = [parts.dependency(entry, "catalogId", whole=True) for entry in needed]
+    fields["platforms"] = platforms.united(fields["artifacts"], fields["dockerImages"])
+    if source.keys() <= _FIELDS:
+        return fields, doc.found
+    more = Checks({name: source[name] for name in _MORE & source.keys()}, path, doc.found)
+    fields |= drafting.read(more, now)
+    if source.get("delivery") is not None:
+        # As it was given: what it refers to has to be known before it can be judged.
+        fields["delivery"] = source["delivery"]
     return fields, doc.found
 
 
-def metadata(doc: Checks) -> str | None:
-    """The field `metadata` as JSON text: kept to the letter, and never part of a query."""
-    value = doc.fields.get("metadata")
-    if value is None:
-        return None
-    try:
-        text = orjson.dumps(value)
-    except TypeError as error:
-        doc.refuse("metadata", "NOT_JSON", f"This can't be kept as JSON: {error}.")
-        return None
-    if len(text) > MAX_METADATA_BYTES:
-        doc.refuse("metadata", "TOO_LONG", f"At most {MAX_METADATA_BYTES} bytes of JSON fit here.")
-        return None
-    if _is_deep(value):
-        doc.refuse("metadata", "TOO_DEEP", f"At most {MAX_METADATA_LEVELS} levels fit here.")
-        return None
-    return text.decode()
-
-
-def _is_deep(value: Any) -> bool:
-    level, depth = [value], 0
-    while level := [inner for outer in level for inner in _inside(outer)]:
-        depth += 1
-        if depth > MAX_METADATA_LEVELS:
-            return True
-    return False
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _artifact(entry: Checks, now: datetime.datetime) -> release.Document:
-    entry.known(_ARTIFACT_FIELDS)
-    return release.artifact(
-        now,
-        name=entry.text("name", 256, required=True),
-        platform=platforms.parsed(entry.text("platform", 128)),
-        size=entry.size("size"),
-        sha256=entry.sha256("sha256"),
-        downloadUrl=entry.url("downloadUrl"),
-        isExecutable=entry.flag("isExecutable"),
-        arguments=entry.text("arguments", 4096, lines=True),
-        metadata=metadata(entry),
-        secured=entry.flag("secured"),
-        repositoryKey=entry.text("repositoryKey", 256),
-        path=entry.text("path", 1024),
-        packageType=entry.text("packageType", 64),
-    )
-
-
-def _image(entry: Checks) -> dict[str, Any]:
-    entry.known(_IMAGE_FIELDS)
-    return {
-        "name": entry.text("name", 256, required=True),
-        "imageUrl": entry.text("imageUrl", 2048, required=True),
-        "platform": platforms.parsed(entry.text("platform", 128)),
-        "metadata": metadata(entry),
-    }
-
-
-def _dependency(entry: Checks) -> dict[str, Any]:
-    entry.known(_DEPENDENCY_FIELDS)
-    return {
-        "releaseId": entry.text("catalogId", 255),
-        "name": entry.text("name", 256, required=True) or "",
-        "version": entry.text("version", versions.MAX_LENGTH, required=True) or "",
-    }
+def _author(doc: Checks) -> str | None:
+    """S1 asks for an author; a release that was made here may have none, and its document says so by null."""
+    return None if doc.fields.get("author", "") is None else doc.email("author")
 
 
 def written(source: Mapping[str, Any], project: str) -> dict[str, Any]:
@@ -152,7 +85,30 @@ def written(source: Mapping[str, Any], project: str) -> dict[str, Any]:
             {**_present(catalogId=d["releaseId"]), "name": d["name"], "version": d["version"]}
             for d in source["dependencies"]
         ],
+        **_written_more(source),
     }
+
+
+def _written_more(source: Mapping[str, Any]) -> dict[str, Any]:
+    """What S1 has no names for, where it is not as it would be without a word."""
+    unsaid = {**release.described(), "channel": "stable", "trial": False}
+    unsaid["platforms"] = platforms.united(source["artifacts"], source["dockerImages"])
+    found = {name: source[name] for name in sorted(_MORE - {"delivery"}) if source[name] != unsaid[name]}
+    if source["delivery"]:
+        found["delivery"] = {name: source["delivery"][name] for name in _DELIVERY}
+    more: dict[str, Any] = _plain(found)
+    return more
+
+
+def _plain(value: Any) -> Any:
+    """JSON as an input has it: platforms by name, nothing where there is no value."""
+    if isinstance(value, dict):
+        if "osFamily" in value:
+            return value["name"]
+        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return instants.written(value) if isinstance(value, datetime.datetime) else value
 
 
 def _written_artifact(artifact: Mapping[str, Any]) -> dict[str, Any]:

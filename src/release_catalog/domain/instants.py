@@ -34,6 +34,14 @@ def parse(text: str) -> datetime.datetime:
         raise ValueError(f"{text!r} lies outside the years 1 to 9999.") from error
 
 
+def day(text: str) -> datetime.date:
+    """An ISO 8601 date, or the date in UTC of an RFC 3339 instant; ValueError tells what is wrong with it."""
+    try:
+        return datetime.date.fromisoformat(text) if len(text) == len("2026-03-01") else parse(text).date()
+    except ValueError:
+        raise ValueError(f"{text!r} is not a date: write it like 2026-03-01.") from None
+
+
 def written(instant: datetime.datetime) -> str:
     """RFC 3339 with a Z; the fraction appears only where there is one."""
     text = instant.isoformat(timespec="milliseconds" if instant.microsecond else "seconds")

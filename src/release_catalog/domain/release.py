@@ -28,29 +28,39 @@ def document(
         "productId": product["id"],
         "name": name,
         "version": version,
-        "revision": "0",
-        "branch": None,
-        "tag": None,
         "channel": "stable",
-        "packagingType": None,
-        "platforms": [],
         "trial": False,
         "status": "DRAFT",
         "importedStatus": None,
         "publishedAt": None,
-        "private": False,
         "archivedAt": None,
         "withdrawal": None,
+        "createdAt": now,
+        "updatedAt": now,
+        "importedAt": None,
+        "etag": ids.new(),
+        **described(),
+        **given,
+    }
+    release["versionKey"] = versions.sort_key(product["versionScheme"], version)
+    return release | derived(release)
+
+
+def described() -> Document:
+    """What can be said of a release again and again, with what holds where nothing is said."""
+    return {
+        "revision": "0",
+        "branch": None,
+        "tag": None,
+        "packagingType": None,
+        "platforms": [],
+        "private": False,
         "author": None,
         "notes": None,
         "description": None,
         "metadata": None,
-        "createdAt": now,
-        "updatedAt": now,
         "releasedAt": None,
-        "importedAt": None,
         "endOfLifeAt": None,
-        "etag": ids.new(),
         "artifacts": [],
         "registryArtifact": None,
         "dockerImages": [],
@@ -61,15 +71,18 @@ def document(
         "pipelineId": None,
         "delivery": None,
         "dependencies": [],
-        **given,
     }
-    release["versionKey"] = versions.sort_key(product["versionScheme"], version)
-    release["revisionKey"] = versions.sort_key("ANY", release["revision"])
-    release["dependencies"] = [
-        references.declared(release["catalogId"], d.get("releaseId"), d["name"], d["version"])
-        for d in release["dependencies"]
-    ]
-    return release
+
+
+def derived(release: Mapping[str, Any]) -> Document:
+    """What follows from the revision and the references of a release."""
+    return {
+        "revisionKey": versions.sort_key("ANY", release["revision"]),
+        "dependencies": [
+            references.declared(release["catalogId"], d.get("releaseId"), d["name"], d["version"])
+            for d in release["dependencies"]
+        ],
+    }
 
 
 def artifact(now: datetime.datetime, **given: Any) -> Document:
@@ -87,12 +100,11 @@ def artifact(now: datetime.datetime, **given: Any) -> Document:
         "packageType": None,
         "createdAt": now,
         "updatedAt": now,
-        "verification": {
-            "status": "SKIPPED",
-            "actualSha256": None,
-            "actualSize": None,
-            "message": None,
-            "checkedAt": None,
-        },
+        "verification": unverified(),
         **given,
     }
+
+
+def unverified(status: str = "SKIPPED") -> Document:
+    """What is known of a file that nobody has looked at, or that is PENDING to be."""
+    return {"status": status, "actualSha256": None, "actualSize": None, "message": None, "checkedAt": None}

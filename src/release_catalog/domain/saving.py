@@ -137,10 +137,9 @@ def _unique(given: Checks, field: str, keys: list[Any]) -> None:
 
 
 def _system(given: Checks, field: str) -> Fields | None:
-    system = given.fields[field]
-    if system is None:
+    inner = given.inner(field)
+    if inner is None:
         return None
-    inner = Checks(system, f"{given.path}.{field}", given.found)
     return {
         "id": inner.text("id", 255, required=True),
         "name": _name(inner, "name"),

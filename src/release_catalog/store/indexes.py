@@ -63,6 +63,8 @@ INDEXES: dict[str, list[IndexModel]] = {
     "events": [_index("sequence", unique=True, sequence=UP), _index("release", releaseId=UP, sequence=UP)],
     # Forgotten by MongoDB itself.
     "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
+    # Of all tenants: whoever is free does what has waited longest.
+    "verifications": [IndexModel([("leaseUntil", UP)], name="leaseUntil")],
     "promotions": [
         _index("sequence", unique=True, sequence=DOWN),
         _index("environment", environment=UP, sequence=DOWN),

@@ -74,12 +74,9 @@ async def _step(
     fields: Document,
     checks: Checks | None = None,
 ) -> Answer:
-    match = {"_id": caller.key(given["id"]), **releases.visible(caller)}
-    found = await database.releases.find_one(match, {"terms": 0}, session=session)
-    if found is None:
-        return problems.NotFound(detail=f"There is no release {given['id']!r}.")
-    if given.get("ifMatch") not in {None, found["etag"]}:
-        return problems.Changed(detail="The release is not as you read it: read it again, then repeat.")
+    found = await writing.found(caller, database, given["id"], given, session)
+    if isinstance(found, Problem):
+        return found
     if violations := life.step(found, to) + (checks.found if checks else []):
         return problems.Invalid(violations=violations)
     after = await writing.change(caller, database, found, {"status": to, **fields}, session)

@@ -6,10 +6,12 @@ from typing import Any
 
 from pymongo.errors import BulkWriteError
 
+from release_catalog.domain import drafting as drafts
 from release_catalog.domain import ids, importing, instants, release
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.checks import Checks
 from release_catalog.problems import Violation
-from release_catalog.store import releases, terms
+from release_catalog.store import drafting, releases, terms
 from release_catalog.store.database import Database, Document
 
 DEFAULT_CATALOG = "default"
@@ -67,19 +69,17 @@ async def _insert(database: Database, collection: str, documents: Iterable[Docum
 async def contradictions(
     caller: Caller, database: Database, read: Mapping[int, Document]
 ) -> dict[int, list[Violation]]:
-    """References whose id leads to a release with another name or version."""
-    wanted = {d["releaseId"] for fields in read.values() for d in fields["dependencies"] if d["releaseId"]}
-    if not wanted:
-        return {}
-    known = await releases.by_ids(caller, database, wanted)
+    """What speaks against releases in what they refer to; completes those that nothing speaks against."""
+    known = await drafting.known(caller, database, read.values())
     refused: dict[int, list[Violation]] = {}
     for number, fields in read.items():
-        for index, dependency in enumerate(fields["dependencies"]):
-            target = known.get(dependency["releaseId"])
-            if target and (target["name"], target["version"]) != (dependency["name"], dependency["version"]):
-                is_called = f"{target['id']} is {target['name']} {target['version']}: correct the id or these."
-                violation = Violation(f"dependencies[{index}]", is_called, "CONTRADICTORY_REFERENCE")
-                refused.setdefault(number, []).append(violation)
+        checks = Checks(fields, "")
+        fields["id"] = ids.new()
+        drafts.refer(checks, fields, known, fields)
+        if "delivery" in fields:
+            await drafting.deliver(caller, database, checks, fields)
+        if checks.found:
+            refused[number] = checks.found
     return refused
 
 
@@ -88,12 +88,12 @@ async def _products(
 ) -> dict[str, Document]:
     """The product that each project names by its key or id; what does not exist is made (S1)."""
     found = await _known_products(caller, database, catalog_id, projects)
-    missing = [_new_product(caller, catalog_id, project) for project in projects if project not in found]
+    missing = [product(caller, catalog_id, project) for project in projects if project not in found]
     if not missing:
         return found
     await catalog(caller, database, catalog_id)
     if await _insert(database, "products", missing) == len(missing):
-        return found | {product["key"]: product for product in missing}
+        return found | {made["key"]: made for made in missing}
     return await _known_products(caller, database, catalog_id, projects)
 
 
@@ -110,7 +110,8 @@ async def _known_products(
     }
 
 
-def _new_product(caller: Caller, catalog_id: str, project: str) -> Document:
+def product(caller: Caller, catalog_id: str, project: str) -> Document:
+    """A product as an import makes it (S1)."""
     id_ = ids.new()
     return {
         "_id": caller.key(id_),

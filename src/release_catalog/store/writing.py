@@ -4,19 +4,22 @@ A request with an idempotency key is remembered for 24 hours with its answer. Of
 collides on that memory; MongoDB has it repeated, and it finds the answer of the first.
 """
 
+import asyncio
+import contextlib
 import datetime
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
+from pymongo.errors import DuplicateKeyError
 
 from release_catalog import problems
 from release_catalog.domain import events, ids, instants
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import Problem, Violation
 from release_catalog.store import database as db
-from release_catalog.store import terms
+from release_catalog.store import releases, terms
 from release_catalog.store.database import Database, Document
 
 Given = Mapping[str, Any]
@@ -24,6 +27,12 @@ Answer = Document | Problem
 
 REMEMBERED = datetime.timedelta(hours=24)
 MAX_KEY = 255
+# How long a request that died keeps others with its key waiting.
+CLAIM = datetime.timedelta(seconds=15)
+
+_RUNNING = problems.Conflict(
+    detail="The first request with this idempotency key is still running: repeat it later."
+)
 
 
 class _Undone(Exception):  # noqa: N818  it carries an answer out of a transaction that is to leave no trace
@@ -33,23 +42,27 @@ class _Undone(Exception):  # noqa: N818  it carries an answer out of a transacti
 
 
 async def once(
-    caller: Caller, database: Database, verb: str, given: Given, work: Callable[[Any], Awaitable[Answer]]
+    caller: Caller,
+    database: Database,
+    verb: str,
+    given: Given,
+    work: Callable[[Any], Awaitable[Answer]],
+    claim: str | None = None,
 ) -> Answer:
     """The answer of `work`, which writes in the session that it gets; a refusal leaves no trace.
 
     `given` may hold an `idempotencyKey`, under which the same input gets the first answer again, and `dryRun`,
-    with which everything is tried and nothing kept.
+    with which everything is tried and nothing kept. A request that has a `claim` on its key goes on.
     """
     key, dry = given.get("idempotencyKey"), given.get("dryRun")
-    if key is not None and not 1 <= len(key) <= MAX_KEY:
-        message = f"A key has 1 to {MAX_KEY} characters; this one has {len(key)}."
-        return problems.Invalid(violations=[Violation("input.idempotencyKey", message, "WRONG_LENGTH")])
+    if refused := _refused(key):
+        return refused
     fingerprint = _fingerprint(verb, given)
 
     async def attempt(session: Any) -> Answer:
         known = await _remembered(caller, database, key, session) if key is not None and not dry else None
-        if known:
-            return _again(known, fingerprint)
+        if known and (answer := _again(known, fingerprint, claim)):
+            return answer
         answer = await work(session)
         if dry or isinstance(answer, Problem):
             raise _Undone(answer)
@@ -59,15 +72,82 @@ async def once(
             await database.requests.replace_one({"_id": caller.key(key)}, memory, upsert=True, session=session)
         return answer
 
+    for again in (False, True):
+        try:
+            return await db.transaction(database, attempt)
+        except _Undone as undone:
+            return undone.answer
+        except DuplicateKeyError as error:
+            # Another request was first. Where it was this very one, its answer is there now.
+            if again:
+                return await _taken(database, error)
+    raise AssertionError("unreachable")
+
+
+@contextlib.asynccontextmanager
+async def claimed(
+    caller: Caller, database: Database, verb: str, given: Given
+) -> AsyncIterator[tuple[str | None, Answer | None]]:
+    """A claim on the idempotency key of a request that takes long, or the answer where it can't be had.
+
+    While the claim is held, the same request elsewhere hears that it is running. It is renewed until the request
+    has ended; if its process dies, the next one with this key takes over within `CLAIM`.
+    """
+    key = given.get("idempotencyKey")
+    refused = _refused(key)
+    if key is None or refused:
+        yield None, refused
+        return
+    claim, fingerprint = ids.new(), _fingerprint(verb, given)
+    free = {
+        "_id": caller.key(key),
+        "$or": [
+            {"expiresAt": {"$lte": instants.now()}},
+            {"answer": None, "fingerprint": fingerprint, "busyUntil": {"$lte": instants.now()}},
+        ],
+    }
+    memory = {"tenantId": caller.tenant, "fingerprint": fingerprint, "claim": claim, **_busy()}
     try:
-        return await db.transaction(database, attempt)
-    except _Undone as undone:
-        return undone.answer
+        await database.requests.replace_one(free, memory, upsert=True)
+    except DuplicateKeyError:
+        known = await _remembered(caller, database, key, None)
+        yield None, _again(known, fingerprint, None) if known else _RUNNING
+        return
+    held = {"_id": caller.key(key), "claim": claim}
+    renewing = asyncio.create_task(_renew(database, held))
+    try:
+        yield claim, None
+    finally:
+        renewing.cancel()
+        # Of a request that took effect its answer stands there by now.
+        await database.requests.delete_one(held)
+
+
+def _busy() -> Document:
+    now = instants.now()
+    return {"busyUntil": now + CLAIM, "expiresAt": now + REMEMBERED}
+
+
+async def _renew(database: Database, held: Document) -> None:
+    while True:
+        await asyncio.sleep(CLAIM.total_seconds() / 3)
+        await database.requests.update_one(held, {"$set": _busy()})
+
+
+def _refused(key: str | None) -> Problem | None:
+    if key is None or 1 <= len(key) <= MAX_KEY:
+        return None
+    message = f"A key has 1 to {MAX_KEY} characters; this one has {len(key)}."
+    return problems.Invalid(violations=[Violation("input.idempotencyKey", message, "WRONG_LENGTH")])
 
 
 def _fingerprint(verb: str, given: Given) -> str:
     asked = {"verb": verb, **{name: value for name, value in given.items() if name != "idempotencyKey"}}
-    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    try:
+        return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    except TypeError:
+        # Free JSON that is no JSON, or too deep: its verb refuses it, and nothing is remembered.
+        return ""
 
 
 async def _remembered(caller: Caller, database: Database, key: str, session: Any) -> Document | None:
@@ -75,12 +155,36 @@ async def _remembered(caller: Caller, database: Database, key: str, session: Any
     return await database.requests.find_one(fresh, session=session)
 
 
-def _again(known: Document, fingerprint: str) -> Answer:
+def _again(known: Document, fingerprint: str, claim: str | None) -> Answer | None:
+    """What a request under a known key is told; None for the one that holds the key."""
     if known["fingerprint"] != fingerprint:
         detail = "This idempotency key came with another input before: give each request a key of its own."
         return problems.Conflict(detail=detail)
-    answer: Document = known["answer"]
-    return answer
+    if "answer" in known:
+        answer: Document = known["answer"]
+        return answer
+    return None if known["claim"] == claim else _RUNNING
+
+
+async def _taken(database: Database, error: DuplicateKeyError) -> Problem:
+    identity = (error.details or {}).get("keyValue", {})
+    if "revision" not in identity:
+        raise error
+    other: Any = await database.releases.find_one(identity, {"id": 1, "status": 1})
+    detail = f"There is already a release {identity['version']} of this product, revision {identity['revision']}, "
+    detail += f"in channel {identity['channel']!r}; it is {other['status']}. Versions are never used again."
+    return problems.Conflict(detail=detail, conflicting_id=other["id"])
+
+
+async def found(caller: Caller, database: Database, id_: str, given: Given, session: Any) -> Answer:
+    """The release that a request is about, if it still has the etag of its `ifMatch`."""
+    match = {"_id": caller.key(id_), **releases.visible(caller)}
+    release = await database.releases.find_one(match, {"terms": 0}, session=session)
+    if release is None:
+        return problems.NotFound(detail=f"There is no release {id_!r}.")
+    if given.get("ifMatch") not in {None, release["etag"]}:
+        return problems.Changed(detail="The release is not as you read it: read it again, then repeat.")
+    return release
 
 
 async def happened(caller: Caller, database: Database, kind: str, release: Document, session: Any) -> None:

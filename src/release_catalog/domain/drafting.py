@@ -1,0 +1,207 @@
+"""What may be said of a release, and what a release becomes by it.
+
+Null says nothing. Creating starts from the defaults, and so does replacing (S4 PUT); patching (S4 PATCH) starts
+from what was there, adds and updates, and never removes: lists are merged by what names their entries.
+"""
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from release_catalog.domain import parts, release
+from release_catalog.domain.checks import Checks
+
+Document = dict[str, Any]
+_Reader = Callable[[Checks, str], Any]
+
+PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
+# Of a published release, these still change; all else that can be said stays as it is.
+_FREE = frozenset(("notes", "description", "metadata", "branch", "endOfLifeAt", "delivery", "private"))
+# Kept of a file whatever is said of it.
+_OWN = frozenset(("id", "createdAt", "updatedAt", "downloads", "verification"))
+# What a verification speaks of.
+_BYTES = ("sha256", "size", "downloadUrl")
+# Collections by the fields that name one of their documents.
+RELATED = {"baseImageId": "baseImages", "registryId": "registries", "pipelineId": "pipelines"}
+
+
+def _text(limit: int, *, required: bool = False) -> _Reader:
+    return lambda given, field: given.text(field, limit, required=required, lines=limit == 4096)  # noqa: PLR2004
+
+
+_READERS: dict[str, _Reader] = {
+    "name": _text(256, required=True),
+    "revision": _text(64, required=True),
+    "channel": _text(256, required=True),
+    "branch": _text(32),
+    "tag": _text(256),
+    "notes": _text(4096),
+    "description": _text(4096),
+    "packagingType": lambda given, field: given.choice(field, *PACKAGING),
+    "private": Checks.flag,
+    "trial": Checks.flag,
+    "author": Checks.email,
+    "releasedAt": Checks.instant,
+    "endOfLifeAt": Checks.day,
+    "metadata": lambda given, _: parts.metadata(given),
+    "registryArtifact": lambda given, field: (inner := given.inner(field)) and parts.registry_artifact(inner),
+    **dict.fromkeys(RELATED, Checks.id),
+}
+_KEYS: dict[str, Callable[[Document], Any]] = {
+    "artifacts": lambda file: file["name"],
+    "dockerImages": lambda image: image["name"],
+    "dependencies": lambda needed: (needed["name"], needed["version"]),
+    "platforms": lambda platform: platform["name"],
+    "platformReleaseMetadata": lambda entry: entry["platform"] and entry["platform"]["name"],
+    "customizations": lambda entry: entry["id"],
+}
+FIELDS = frozenset(_READERS.keys() | _KEYS.keys() | {"delivery"})
+
+
+def read(given: Checks, now: datetime.datetime) -> Document:
+    """What is said of a release: whole values and whole entries of lists, with what is wrong in `given`."""
+    lists: dict[str, Callable[[Checks], Document]] = {
+        "artifacts": lambda entry: parts.artifact(entry, now),
+        "dockerImages": parts.image,
+        "dependencies": lambda entry: parts.dependency(entry, "releaseId", whole=False),
+        "platformReleaseMetadata": parts.platform_metadata,
+        "customizations": parts.customization,
+    }
+    said: Document = {}
+    for field in [name for name, value in given.fields.items() if value is not None]:
+        if reader := _READERS.get(field):
+            said[field] = reader(given, field)
+        elif field in lists:
+            said[field] = [lists[field](entry) for entry in given.items(field, parts.MAX_ENTRIES)]
+        elif field == "platforms":
+            each = given.each(field, parts.MAX_ENTRIES)
+            said[field] = [parsed for name in each.fields if (parsed := parts.platform(each, name))]
+    return said
+
+
+def unique(given: Checks, said: Document) -> None:
+    """Refuse entries that a list has twice: an update could not tell which of them is meant."""
+    for field in _KEYS.keys() & said.keys() - {"platforms"}:
+        seen = set()
+        for at, entry in enumerate(said[field]):
+            key = _KEYS[field](entry)
+            if key in seen:
+                given.refuse(f"{field}[{at}]", "REPEATED", f"{_named(key)} was given before: give it once.")
+            seen.add(key)
+
+
+def refer(given: Checks, said: Document, known: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any]) -> None:
+    """Refuse references to what does not exist or contradicts itself; fill in what a reference by id leaves out.
+
+    `known` are the documents of each collection by id, and `own` the release itself.
+    """
+    for field, collection in RELATED.items():
+        if said.get(field) and said[field] not in known[collection]:
+            given.refuse(field, "UNKNOWN", f"There is nothing with the id {said[field]!r}: save it first.")
+    for at, needed in enumerate(said.get("dependencies", ())):
+        if needed["releaseId"]:
+            _complete(given, f"dependencies[{at}]", needed, known["releases"].get(needed["releaseId"]))
+            itself = needed["releaseId"] == own["id"]
+        else:
+            itself = needed["version"] == own["version"] and needed["name"] == own["name"]
+        if itself:
+            message = "A release may not depend on itself: remove this dependency."
+            given.refuse(f"dependencies[{at}]", "DEPENDS_ON_ITSELF", message)
+
+
+def _complete(given: Checks, path: str, needed: Document, target: Document | None) -> None:
+    for name in ("name", "version"):
+        if needed[name] is None and target is None:
+            message = f"There is no release {needed['releaseId']!r} yet: say its {name} too."
+            given.refuse(f"{path}.{name}", "REQUIRED", message)
+        elif needed[name] is None and target:
+            needed[name] = target[name]
+    if target and (target["name"], target["version"]) != (needed["name"], needed["version"]):
+        message = f"{target['id']} is {target['name']} {target['version']}: correct the id or these."
+        given.refuse(path, "CONTRADICTORY_REFERENCE", message)
+
+
+def revised(before: Document, given: Checks, said: Document, now: datetime.datetime, *, replace: bool) -> Document:
+    """What `before` becomes by what is said of it; its delivery is said as it is to be."""
+    after = {**before, **(release.described() if replace else {})}
+    for field, value in said.items():
+        if field in _KEYS:
+            raw = given.fields[field]
+            after[field] = merged(before[field], value, None if replace else raw, _KEYS[field], now)
+            if len(after[field]) > parts.MAX_ENTRIES:
+                given.refuse(
+                    field, "TOO_MANY", f"With those that are there, at most {parts.MAX_ENTRIES} fit here."
+                )
+        elif field == "metadata" and value and before["metadata"] and not replace:
+            after[field] = parts.json_text(given, _over(orjson.loads(before["metadata"]), orjson.loads(value)))
+        else:
+            after[field] = value
+    if not given.found:
+        after |= release.derived(after)
+    return after
+
+
+def frozen(given: Checks, before: Document, after: Document) -> None:
+    """Refuse what may not change once a release is published."""
+    if before["status"] == "DRAFT":
+        return
+    for field in ("name", *(release.described().keys() - _FREE)):
+        if after[field] != before[field]:
+            message = (
+                f"It is {before['status']}: this stays as it is for good. Leave it so, or make another release."
+            )
+            given.refuse(field, "FIXED", message)
+
+
+def merged(
+    before: Sequence[Document],
+    entries: Sequence[Document],
+    raw: Sequence[Any] | None,
+    key: Callable[[Document], Any],
+    now: datetime.datetime,
+) -> list[Document]:
+    """A list after `entries` were said: merged into it by what is `raw`, or in its place where that is None."""
+    places: dict[Any, list[int]] = {}
+    for at, entry in enumerate(before):
+        places.setdefault(key(entry), []).append(at)
+    after = [] if raw is None else list(before)
+    for at, entry in enumerate(entries):
+        found = places.get(key(entry))
+        if not found:
+            after.append(entry)
+        elif raw is None:
+            after.append(_updated(before[found.pop(0)], entry, now))
+        else:
+            partial = raw[at] if isinstance(raw[at], dict) else {}
+            fields = {name: value for name, value in entry.items() if partial.get(name) is not None}
+            after[found[0]] = _updated(after[found[0]], fields, now)
+    return after
+
+
+def artifacts(before: Sequence[Document], files: Sequence[Document], now: datetime.datetime) -> list[Document]:
+    """`files` in place of those before; one that was there stays the same file."""
+    return merged(before, files, None, _KEYS["artifacts"], now)
+
+
+def _updated(before: Document, fields: Document, now: datetime.datetime) -> Document:
+    if "verification" not in before:
+        return {**before, **fields}
+    after = {**before, **{name: value for name, value in fields.items() if name not in _OWN}}
+    if after == before:
+        return before
+    if any(after[name] != before[name] for name in _BYTES):
+        after["verification"] = release.unverified()
+    return {**after, "updatedAt": now}
+
+
+def _over(before: Any, said: Any) -> Any:
+    """Objects merged, whatever else replaced: adding to metadata never removes any."""
+    if not isinstance(before, dict) or not isinstance(said, dict):
+        return said
+    return {**before, **{name: _over(before.get(name), value) for name, value in said.items()}}
+
+
+def _named(key: Any) -> str:
+    return " ".join(key) if isinstance(key, tuple) else repr(key)

@@ -1,0 +1,131 @@
+"""What is known of files from looking at them, and the releases whose files are still to be looked at.
+
+Such a release has a job, written in the transaction that made it. Whoever takes a job leases it, renews the lease
+while they work, and ends it in the transaction that keeps what was found: it is done once, whoever dies.
+"""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from release_catalog.domain import caller as callers
+from release_catalog.domain import ids, instants, release
+from release_catalog.domain.caller import Caller
+from release_catalog.store import database as db
+from release_catalog.store import writing
+from release_catalog.store.database import Database, Document
+
+LEASE = datetime.timedelta(seconds=30)
+# What was found of a file is true of these alone.
+_BYTES = ("id", "sha256", "size", "downloadUrl")
+
+
+def mark(made: Document, mode: str, looked: Sequence[Document]) -> None:
+    """Note in a release what was found of its files, or in mode BACKGROUND that they are to be looked at."""
+    for at, file in enumerate(made["artifacts"]):
+        if looked:
+            made["artifacts"][at] = {**file, "verification": looked[at]}
+        elif mode == "BACKGROUND":
+            made["artifacts"][at] = {**file, "verification": release.unverified("PENDING")}
+
+
+def warnings(made: Mapping[str, Any]) -> list[Document]:
+    """A warning for each file that is not what it says, or that could not be had (S1)."""
+    return [
+        {
+            "artifactName": file["name"],
+            "message": file["verification"]["message"],
+            "expectedSha256": file["sha256"],
+            "actualSha256": file["verification"]["actualSha256"],
+        }
+        for file in made["artifacts"]
+        if file["verification"]["status"] in {"MISMATCH", "UNREACHABLE"}
+    ]
+
+
+def pending(made: Mapping[str, Any]) -> list[Document]:
+    """The files of a release that are still to be looked at."""
+    return [file for file in made["artifacts"] if file["verification"]["status"] == "PENDING"]
+
+
+async def schedule(caller: Caller, database: Database, made: Document, session: Any) -> None:
+    """Leave a job for the files of a release that are still to be looked at."""
+    if pending(made):
+        job = {"tenantId": caller.tenant, "releaseId": made["id"], "owner": None, "leaseUntil": instants.now()}
+        await database.verifications.replace_one(
+            {"_id": caller.key(made["id"])}, job, upsert=True, session=session
+        )
+
+
+async def put_off(caller: Caller, database: Database, id_: str) -> Any:
+    """Have all files of a release looked at later."""
+
+    async def work(session: Any) -> Any:
+        before = await writing.found(caller, database, id_, {}, session)
+        if not isinstance(before, dict):
+            return before
+        made = {**before, "artifacts": list(before["artifacts"])}
+        mark(made, "BACKGROUND", ())
+        await schedule(caller, database, made, session)
+        after = await writing.change(caller, database, before, {"artifacts": made["artifacts"]}, session)
+        return {"release": after, "warnings": []}
+
+    return await db.transaction(database, work)
+
+
+async def keep(
+    caller: Caller,
+    database: Database,
+    id_: str,
+    files: Sequence[Document],
+    looked: Sequence[Document],
+    job: Document | None = None,
+) -> Any:
+    """Keep what was found of `files`, as far as the release still has them, and end the job it was found for."""
+    found = {tuple(file[name] for name in _BYTES): it for file, it in zip(files, looked, strict=True)}
+
+    async def work(session: Any) -> Any:
+        if job and not (await database.verifications.delete_one(_held(job), session=session)).deleted_count:
+            return None
+        before = await writing.found(caller, database, id_, {}, session)
+        if not isinstance(before, dict):
+            return before
+        after = [
+            {**file, "verification": found.get(tuple(file[name] for name in _BYTES), file["verification"])}
+            for file in before["artifacts"]
+        ]
+        made = await writing.change(caller, database, before, {"artifacts": after}, session)
+        statuses = {it["status"] for it in looked}
+        for status, kind in (("VERIFIED", "artifact.verified"), ("MISMATCH", "artifact.mismatched")):
+            if status in statuses:
+                await writing.happened(caller, database, kind, made, session)
+        return {"release": made, "warnings": warnings(made)}
+
+    return await db.transaction(database, work)
+
+
+async def take(database: Database) -> Document | None:
+    """Lease the job that has waited longest, of any tenant; None where there is none."""
+    now = instants.now()
+    job: Document | None = await database.verifications.find_one_and_update(
+        {"leaseUntil": {"$lte": now}},
+        {"$set": {"owner": ids.new(), "leaseUntil": now + LEASE}},
+        sort=[("leaseUntil", 1)],
+        return_document=db.AFTER,
+    )
+    return job
+
+
+async def renew(database: Database, job: Document) -> None:
+    """Keep a job that is being worked on."""
+    until = {"$set": {"leaseUntil": instants.now() + LEASE}}
+    await database.verifications.update_one(_held(job), until)
+
+
+def owner(job: Document) -> Caller:
+    """For whom a job is done."""
+    return callers.local(job["tenantId"])
+
+
+def _held(job: Document) -> Document:
+    return {"_id": job["_id"], "owner": job["owner"]}
