@@ -112,7 +112,7 @@ async def put(catalog: Catalog, collection: str, **fields: Any) -> Document:
 async def product_of(catalog: Catalog, **fields: Any) -> Document:
     """A product with all its fields as given, its id too."""
     await loading.catalog(catalog.caller, catalog.database, fields["catalogId"])
-    made = {**loading._new_product(catalog.caller, fields["catalogId"], fields["key"]), **fields}
+    made = {**loading.product(catalog.caller, fields["catalogId"], fields["key"]), **fields}
     return await put(catalog, "products", **made)
 
 

@@ -138,6 +138,9 @@ def revised(before: Document, given: Checks, said: Document, now: datetime.datet
             after[field] = parts.json_text(given, _over(orjson.loads(before["metadata"]), orjson.loads(value)))
         else:
             after[field] = value
+    own = {"releaseId": None, "name": after["name"], "version": after["version"]}
+    if any(own.items() <= needed.items() for needed in before["dependencies"]):
+        given.refuse("name", "DEPENDS_ON_ITSELF", "So it would depend on itself: give it another name.")
     if not given.found:
         after |= release.derived(after)
     return after

@@ -60,6 +60,7 @@ def _created(checks: Checks, now: Any) -> Any:
 
 async def add(caller: Caller, database: Database, made: Document, kind: str, session: Any) -> None:
     """Insert a release and tell of it."""
+    writing.fits(made)
     await database.releases.insert_one(terms.stored(caller, made), session=session)
     await writing.happened(caller, database, kind, made, session)
     if made["delivery"] and made["delivery"]["status"] == "STARTED":
@@ -107,6 +108,7 @@ async def store(
     changed = {field: value for field, value in after.items() if value != before[field]}
     if not changed:
         return before
+    writing.fits(after)
     release_ = await writing.change(caller, database, before, changed, session)
     await writing.happened(caller, database, kind, release_, session)
     was, is_ = ((entry["delivery"] or {}).get("status", "NOT_STARTED") for entry in (before, after))

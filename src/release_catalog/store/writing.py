@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+import bson
 import orjson
 from pymongo.errors import DuplicateKeyError
 
@@ -27,6 +28,8 @@ Answer = Document | Problem
 
 REMEMBERED = datetime.timedelta(hours=24)
 MAX_KEY = 255
+# MongoDB keeps documents of 16 MiB; what is remembered of a request holds the release and more.
+MAX_BYTES = 12 << 20
 # How long a request that died keeps others with its key waiting.
 CLAIM = datetime.timedelta(seconds=15)
 
@@ -185,6 +188,13 @@ async def found(caller: Caller, database: Database, id_: str, given: Given, sess
     if given.get("ifMatch") not in {None, release["etag"]}:
         return problems.Changed(detail="The release is not as you read it: read it again, then repeat.")
     return release
+
+
+def fits(release: Document) -> None:
+    """End the request with a refusal if `release` has grown larger than a document may be."""
+    if (size := len(bson.encode(release))) > MAX_BYTES:
+        message = f"A release takes at most {MAX_BYTES} bytes with all that it holds; this would take {size}."
+        raise _Undone(problems.Invalid(violations=[Violation("input", message, "TOO_LARGE")]))
 
 
 async def happened(caller: Caller, database: Database, kind: str, release: Document, session: Any) -> None:
