@@ -3,8 +3,12 @@
 import strawberry
 from strawberry.scalars import JSON
 
-from release_catalog.api.enums import DeliveryStatus
-from release_catalog.api.inputs import maybe, must
+from release_catalog.api.delivery import PipelineExecution
+from release_catalog.api.enums import DeliveryStatus, ExecutionStatus
+from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, maybe, must, mutation
+from release_catalog.api.problem import Problem
+from release_catalog.api.release import Release
+from release_catalog.store import delivering
 
 ID = strawberry.ID
 
@@ -73,3 +77,48 @@ class DeliveryInput:
     projects: list[DeliveryProjectInput] | None = maybe("The projects that are deployed, at most 250.")
     properties: list[PropertyValueInput] | None = maybe("Values of properties, at most 250; they need a pipeline.")
     cms_details: CmsDetailsInput | None = maybe("How a change management system follows it.")
+
+
+@strawberry.input(description="A step in the delivery of a release.")
+class SetDeliveryStatusInput(Conditional):
+    release_id: ID = must("The release.")
+    status: DeliveryStatus = must(
+        "NOT_STARTED becomes STARTED, STARTED becomes SUSPENDED and back, both become COMPLETED."
+    )
+
+
+@strawberry.type(description="What became of a step in the delivery of a release.")
+class SetDeliveryStatusPayload:
+    release: Release | None = must(CHANGED)
+    problem: Problem | None = must(PROBLEM)
+
+
+@strawberry.input(description="A run of a pipeline for a release.")
+class RecordPipelineExecutionInput:
+    id: ID | None = maybe("The run that has ended; where it is new or left out, one begins.")
+    pipeline_id: ID = must("The pipeline that runs.")
+    release_id: ID = must("The release that it runs for.")
+    status: ExecutionStatus = must("How the run stands.")
+
+
+@strawberry.type(description="What became of recording a run of a pipeline.")
+class RecordPipelineExecutionPayload:
+    execution: PipelineExecution | None = must("The run as it is now; null where there is a problem.")
+    problem: Problem | None = must(PROBLEM)
+
+
+@strawberry.type
+class Delivering:
+    set_delivery_status: SetDeliveryStatusPayload = mutation(
+        SetDeliveryStatusInput,
+        delivering.set_delivery_status,
+        {"release": None},
+        "Starts, suspends, resumes or completes a delivery. Nothing starts without a project, and nothing is "
+        "completed while its pipeline runs for the release.",
+    )
+    record_pipeline_execution: RecordPipelineExecutionPayload = mutation(
+        RecordPipelineExecutionInput,
+        delivering.record_pipeline_execution,
+        {"execution": None},
+        "Records that a pipeline runs for a release, or how its run has ended, which then stays.",
+    )

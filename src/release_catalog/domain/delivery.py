@@ -5,7 +5,7 @@ import datetime
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from release_catalog.domain import cron, deployments, properties
+from release_catalog.domain import cms, cron, deployments, properties
 from release_catalog.domain.checks import Checks
 from release_catalog.domain.saving import MAX_ENTRIES
 from release_catalog.problems import Violation
@@ -32,12 +32,6 @@ _NEW: Document = {
     "projects": [],
     "properties": [],
     "cmsDetails": None,
-}
-_NEW_CMS: Document = {
-    "cmsInstanceId": None,
-    "overrideSettings": False,
-    "overriddenDefaultConfigurations": None,
-    "overriddenEnvironmentConfigurations": None,
 }
 _UNDER_WAY = frozenset({"STARTED", "SUSPENDED"})
 _BEARING_ON_PROPERTIES = frozenset({"status", "pipelineId", "pipelineName", "projects", "properties"})
@@ -73,7 +67,7 @@ def read(given: Checks) -> Document:
         "pipelineName": lambda checks, field: checks.text(field, 256),
         "projects": lambda checks, field: [deployments.read(e) for e in checks.items(field, MAX_ENTRIES)],
         "properties": properties.read,
-        "cmsDetails": _cms,
+        "cmsDetails": cms.read,
     }
     return {
         field: None if given.fields[field] is None else reader(given, field)
@@ -95,27 +89,6 @@ def _schedule(given: Checks, field: str) -> str | None:
         except ValueError as error:
             given.refuse(field, "NOT_CRON", f"{piece.strip()!r} is no cron expression: {error}")
     return text
-
-
-def _cms(given: Checks, field: str) -> Document:
-    cms = Checks(given.fields[field], f"{given.path}.{field}", given.found)
-    environments = cms.items("overriddenEnvironmentConfigurations", MAX_ENTRIES)
-    properties.unique(environments, "environmentId")
-    said = {
-        "cmsInstanceId": cms.text("cmsInstanceId", 255),
-        "overrideSettings": None if cms.fields.get("overrideSettings") is None else cms.flag("overrideSettings"),
-        "overriddenDefaultConfigurations": cms.fields.get("overriddenDefaultConfigurations"),
-        "overriddenEnvironmentConfigurations": [
-            {
-                "environmentId": entry.text("environmentId", 255, required=True),
-                "requireChangeTicketForDeployment": entry.flag("requireChangeTicketForDeployment"),
-            }
-            for entry in environments
-        ],
-    }
-    if cms.fields.get("overriddenEnvironmentConfigurations") is None:
-        del said["overriddenEnvironmentConfigurations"]
-    return {name: value for name, value in said.items() if value is not None}
 
 
 def wanted(before: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Wanted:
@@ -146,16 +119,15 @@ def settled(
     """
     base: Document = _NEW if replace or before is None else before
     said = {field: value for field, value in given.items() if value is not None}
-    cms: Document | None = said.get("cmsDetails")
-    texts = {field: said[field] for field in ("description", "scheduleBuildExpression") if field in said}
+    texts: Document = {field: said[field] for field in ("description", "scheduleBuildExpression") if field in said}
     kept = {field: (before or _NEW)[field] for field in ("status", "startDate", "endDate")}
-    after = {
+    after: Document = {
         **base,
         **texts,
         "pipelineId": _pipeline(base["pipelineId"], said, known, checks),
         "projects": deployments.merged(base["projects"], said.get("projects", ()), known.projects, checks),
         "properties": properties.put(base["properties"], said.get("properties", ()), "propertyName"),
-        "cmsDetails": base["cmsDetails"] if cms is None else _merged_cms(base["cmsDetails"] or _NEW_CMS, cms),
+        "cmsDetails": cms.merged(base["cmsDetails"], said.get("cmsDetails")),
         **kept,
     }
     warnings = _steer(after, said.get("status"), checks, now)
@@ -170,9 +142,8 @@ def settled(
 
 
 def _check_sizes(after: Document, checks: Checks) -> None:
-    inner = "overriddenEnvironmentConfigurations"
     lists = {field: after[field] for field in ("projects", "properties")}
-    lists[f"cmsDetails.{inner}"] = (after["cmsDetails"] or _NEW_CMS)[inner] or []
+    lists[f"cmsDetails.{cms.ENVIRONMENTS}"] = (after["cmsDetails"] or {}).get(cms.ENVIRONMENTS) or []
     for field, entries in lists.items():
         if len(entries) > MAX_ENTRIES:
             message = f"At most {MAX_ENTRIES} entries fit; this would make {len(entries)}."
@@ -200,14 +171,6 @@ def _pipeline(before: str | None, said: Mapping[str, Any], known: Known, checks:
             "pipelineName", "AMBIGUOUS", f"{len(found)} pipelines are called {name!r}: give its pipelineId."
         )
     return found[0] if found else before
-
-
-def _merged_cms(before: Document, given: Document) -> Document:
-    after = {**before, **given}
-    configurations = "overriddenEnvironmentConfigurations"
-    if given.get(configurations) is not None and before[configurations] is not None:
-        after[configurations] = properties.put(before[configurations], given[configurations], "environmentId")
-    return after
 
 
 def _check_properties(after: Document, said: Mapping[str, Any], known: Known, checks: Checks) -> None:
@@ -271,3 +234,11 @@ def step(
     if not found:
         _enter(after, to, now)
     return after, found
+
+
+def event(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str | None:
+    """The kind of event that tells of the step between two states of a delivery; None where none was taken."""
+    left, status = before["status"] if before else "NOT_STARTED", after["status"]
+    if left == status:
+        return None
+    return "delivery.resumed" if left == "SUSPENDED" and status == "STARTED" else f"delivery.{status.lower()}"

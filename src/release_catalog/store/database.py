@@ -1,6 +1,7 @@
 """The seam to the driver: PyMongo's asynchronous API, or a Motor database that an application already has."""
 
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +15,8 @@ from pymongo.read_concern import ReadConcern
 Document = dict[str, Any]
 # A Motor database quacks the same but for what this module evens out.
 Database = AsyncDatabase[Document]
+
+_REPEATED = 120.0
 
 Result = TypeVar("Result")
 
@@ -52,14 +55,22 @@ async def aggregate(
 async def transaction(database: Database, work: Callable[[Any], Awaitable[Result]]) -> Result:
     """What `work` gives, all of its writes taking effect or none; it gets the session to write in.
 
-    MongoDB asks for a repetition where transactions collide, so `work` may run several times.
+    MongoDB asks for a repetition where transactions collide, so `work` may run several times, for two minutes.
     """
+    end = time.monotonic() + _REPEATED
     session: Any = database.client.start_session()
     if inspect.isawaitable(session):
         session = await session
     async with session:
-        done: Result = await session.with_transaction(work)
-    return done
+        while True:
+            try:
+                done: Result = await session.with_transaction(work)
+            except PyMongoError as error:
+                # Motor repeats what collided in `work`, but not what collided in the commit.
+                if error.has_error_label("TransientTransactionError") and time.monotonic() < end:
+                    continue
+                raise
+            return done
 
 
 async def ping(database: Database) -> None:

@@ -1,10 +1,18 @@
-"""Delivering releases (S4)."""
+"""Delivering releases (S4): the status of a delivery, and the runs of its pipeline."""
 
 from typing import Any
 
-from release_catalog.domain import delivery
+from release_catalog import problems
+from release_catalog.domain import delivery, ids, instants
 from release_catalog.domain.caller import Caller
-from release_catalog.store.database import Database
+from release_catalog.domain.checks import Checks
+from release_catalog.problems import Problem
+from release_catalog.store import database as db
+from release_catalog.store import releases, writing
+from release_catalog.store.database import Database, Document
+from release_catalog.store.writing import Answer, Given
+
+RUNNING = "RUNNING"
 
 
 async def known(caller: Caller, database: Database, wanted: delivery.Wanted, session: Any) -> delivery.Known:
@@ -18,3 +26,105 @@ async def known(caller: Caller, database: Database, wanted: delivery.Wanted, ses
         pipelines={pipeline["id"]: pipeline async for pipeline in pipelines},
         projects={project["id"]: project async for project in projects},
     )
+
+
+async def set_delivery_status(caller: Caller, database: Database, given: Given) -> Answer:
+    """Start, suspend, resume or complete the delivery of a release."""
+
+    async def work(session: Any) -> Answer:
+        found = await _release(caller, database, given["releaseId"], session)
+        if isinstance(found, Problem):
+            return found
+        if given.get("ifMatch") not in {None, found["etag"]}:
+            return problems.Changed(detail="The release is not as you read it: read it again, then repeat.")
+        to, before, now = given["status"], found["delivery"], instants.now()
+        running = to == "COMPLETED" and await _is_running(caller, database, found, session)
+        after, violations = delivery.step(before, to, running=running, now=now)
+        if violations:
+            return problems.Invalid(violations=violations)
+        fields = {"delivery": after, "updatedAt": now}
+        changed = await writing.change(caller, database, found, fields, session)
+        if kind := delivery.event(before, after):
+            await writing.happened(caller, database, kind, changed, session)
+        return {"release": changed}
+
+    return await writing.once(caller, database, "setDeliveryStatus", given, work)
+
+
+async def record_pipeline_execution(caller: Caller, database: Database, given: Given) -> Answer:
+    """Record that a pipeline runs for a release, or how its run has ended."""
+
+    async def work(session: Any) -> Answer:
+        checks = Checks(given, "input")
+        id_ = checks.id("id") or ids.new()
+        release = await _release(caller, database, given["releaseId"], session)
+        if isinstance(release, Problem):
+            return release
+        pipeline = {"_id": caller.key(given["pipelineId"])}
+        if not await database.pipelines.find_one(pipeline, {"_id": 1}, session=session):
+            checks.refuse("pipelineId", "UNKNOWN", f"There is no pipeline {given['pipelineId']!r}: save it first.")
+        before = await database.executions.find_one({"_id": caller.key(id_)}, session=session)
+        if before:
+            checks.fixed("pipelineId", before["pipelineId"])
+            checks.fixed("releaseId", before["releaseId"])
+        if checks.found:
+            return problems.Invalid(violations=checks.found)
+        if not before and given["status"] == RUNNING and await _is_over(caller, database, given, release, session):
+            return problems.Conflict(detail="The delivery is completed: its pipeline runs for it no more.")
+        return await _record(caller, database, id_, before, given, session)
+
+    return await writing.once(caller, database, "recordPipelineExecution", given, work)
+
+
+async def _release(caller: Caller, database: Database, id_: str, session: Any) -> Document | Problem:
+    match = {"_id": caller.key(id_), **releases.visible(caller)}
+    found = await database.releases.find_one(match, {"terms": 0}, session=session)
+    return found or problems.NotFound(detail=f"There is no release {id_!r}.")
+
+
+async def _is_running(caller: Caller, database: Database, release: Document, session: Any) -> bool:
+    """Whether a run of the delivery's pipeline for the release goes on."""
+    if not release["delivery"] or release["delivery"]["pipelineId"] is None:
+        return False
+    await _take_turns(caller, database, release, session)
+    match = {"tenantId": caller.tenant, "pipelineId": release["delivery"]["pipelineId"], "status": RUNNING}
+    return bool(await database.executions.find_one({**match, "releaseId": release["id"]}, session=session))
+
+
+async def _is_over(caller: Caller, database: Database, given: Given, release: Document, session: Any) -> bool:
+    """Whether the delivery that the pipeline would run for is completed."""
+    await _take_turns(caller, database, release, session)
+    plan = release["delivery"]
+    return bool(plan and plan["status"] == "COMPLETED" and plan["pipelineId"] == given["pipelineId"])
+
+
+async def _take_turns(caller: Caller, database: Database, release: Document, session: Any) -> None:
+    """Write what every start of a run and every completion writes.
+
+    Neither changes what the other reads before it is too late (S4 rule 3). Through this, the two collide, and
+    MongoDB has the later repeated, which then sees the earlier.
+    """
+    turn = {"_id": caller.key(f"executions/{release['id']}")}
+    await database.counters.update_one(turn, {"$inc": {"value": 1}}, upsert=True, session=session)
+
+
+async def _record(
+    caller: Caller, database: Database, id_: str, before: Document | None, given: Given, session: Any
+) -> Answer:
+    now, status = instants.now(), given["status"]
+    if before and before["status"] == status:
+        # Told again: whoever runs pipelines may not know that it was heard.
+        return {"execution": before}
+    if before and before["status"] != RUNNING:
+        detail = f"The run {id_!r} has ended ({before['status']}): that stays."
+        return problems.Conflict(detail=detail, conflicting_id=id_)
+    new = {field: given[field] for field in ("pipelineId", "releaseId")}
+    change = {
+        "$set": {"status": status, "endedAt": None if status == RUNNING else now},
+        "$setOnInsert": {"id": id_, "tenantId": caller.tenant, **new, "startedAt": now},
+    }
+    match = {"_id": caller.key(id_)}
+    saved = await database.executions.find_one_and_update(
+        match, change, upsert=True, return_document=db.AFTER, session=session
+    )
+    return {"execution": saved}
