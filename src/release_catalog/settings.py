@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from release_catalog.files import guard
 
 
 class Settings(BaseSettings):
@@ -31,3 +33,26 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least serious messages that are logged."
     )
+    files_allow: str = Field(
+        default="",
+        description="Where files may be fetched from besides public addresses: addresses, networks, and hosts or "
+        "addresses with a port, separated by commas.",
+    )
+    files_max_bytes: int = Field(
+        default=10 * 1024**3, ge=0, le=2**63 - 1, description="Files that declare more bytes are not fetched."
+    )
+    files_deadline: float = Field(
+        default=300, gt=0, le=86_400, description="Seconds in which all files of a release are fetched."
+    )
+    files_at_once: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="Files of one release fetched at a time; over all releases, 8 times that.",
+    )
+
+    @field_validator("files_allow")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        guard.parse(value)
+        return value

@@ -1,0 +1,140 @@
+"""Which addresses files may be fetched from, and connections to those alone."""
+
+import asyncio
+import contextlib
+import dataclasses
+import ipaddress
+import re
+import socket
+from typing import Any
+
+CONNECT_SECONDS = 10.0
+_TRIES = 4
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Everything that is assigned to hosts on the internet lies in here. Outside are, besides what is local, the
+# forms that carry an IPv4 address: ::a.b.c.d, 64:ff9b::/96 and 64:ff9b:1::/48.
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+# What `is_global` of some Python lets through: protocol assignments, tunnels that carry an IPv4 address
+# (Teredo in the first, 6to4 and its relays), documentation.
+_RESERVED = tuple(
+    ipaddress.ip_network(text)
+    for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24")
+)
+_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
+
+
+class Unreachable(Exception):  # noqa: N818  it is not an error of this program
+    """A file can't be had; the message tells people why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Allowed:
+    """What may be fetched from besides public addresses: networks, and hosts with a port."""
+
+    networks: tuple[Network, ...] = ()
+    ends: frozenset[tuple[str, int]] = frozenset()
+
+    def permits(self, host: str, address: Address, port: int) -> bool:
+        """Whether `address`, which `host` leads to, may be connected to at `port`."""
+        address = _inner(address)
+        return (
+            public(address)
+            or (host.lower().removesuffix("."), port) in self.ends
+            or (str(address), port) in self.ends
+            or any(address in network for network in self.networks)
+        )
+
+
+def public(address: Address) -> bool:
+    """Whether `address` belongs to a host on the internet."""
+    address = _inner(address)
+    if address.version == 6 and address not in _UNICAST:  # noqa: PLR2004
+        return False
+    return address.is_global and not address.is_multicast and not any(address in network for network in _RESERVED)
+
+
+def parse(text: str) -> Allowed:
+    """Read addresses, networks, and hosts or addresses with a port, separated by commas.
+
+    ValueError names the entry that can't be read.
+    """
+    networks: list[Network] = []
+    ends: set[tuple[str, int]] = set()
+    for entry in filter(None, (part.strip().lower() for part in text.split(","))):
+        try:
+            networks.append(_network(entry))
+        except ValueError:
+            ends.add(_end(entry))
+    return Allowed(tuple(networks), frozenset(ends))
+
+
+def _network(entry: str) -> Network:
+    if entry.startswith("[") and entry.endswith("]"):
+        entry = entry[1:-1]
+    if "/" in entry:
+        return ipaddress.ip_network(entry)
+    return ipaddress.ip_network(_inner(ipaddress.ip_address(entry)))
+
+
+def _end(entry: str) -> tuple[str, int]:
+    host, _, port = entry.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        bare = str(_inner(ipaddress.ip_address(bare)))
+        known = (":" in bare) <= (bare != host)
+    except ValueError:
+        bare = bare.removesuffix(".")
+        known = bare == host.removesuffix(".") and bool(_NAME.fullmatch(bare))
+    if not known or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:  # noqa: PLR2004
+        raise ValueError(
+            f"{entry!r} can't be read: give an address (10.1.2.3), a network without bits of a host "
+            "(10.1.0.0/16), or a name or an address with a port (files.example:8080, [fd00::1]:8080)."
+        )
+    return bare, int(port)
+
+
+def _inner(address: Address) -> Address:
+    """The IPv4 address that a mapped one (::ffff:a.b.c.d) connects to."""
+    return (address.version == 6 and address.ipv4_mapped) or address  # noqa: PLR2004
+
+
+async def resolve(host: str, port: int) -> list[tuple[Any, ...]]:
+    """The answers of `getaddrinfo` for a TCP connection; OSError or ValueError where there are none."""
+    return [*await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+async def connect(allowed: Allowed, host: str, port: int) -> socket.socket:
+    """A TCP connection to one of the addresses that `host` has now, given that all of them are permitted.
+
+    The name is looked up once, and what was judged is what is dialled: an answer that changes in between
+    changes nothing. Unreachable tells what failed.
+    """
+    try:
+        answers = await resolve(host, port)
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"{host} has no address: correct the name, or see to its DNS records.") from error
+    if not all(allowed.permits(host, ipaddress.ip_address(answer[4][0]), port) for answer in answers):
+        raise Unreachable(
+            f"{host} leads to an address that may not be fetched from: put the file at a public address, or "
+            f"have an operator add {host}:{port} to RELEASE_CATALOG_FILES_ALLOW."
+        )
+    for answer in answers[:_TRIES]:
+        with contextlib.suppress(OSError):
+            return await _dial(answer, CONNECT_SECONDS / min(len(answers), _TRIES))
+    raise Unreachable(f"{host} takes no connection at port {port}: see that the server runs and can be reached.")
+
+
+async def _dial(answer: tuple[Any, ...], seconds: float) -> socket.socket:
+    family, kind, protocol, _, address = answer
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
