@@ -10,6 +10,7 @@ from release_catalog.api.schema import schema
 from release_catalog.api.view import _formatted
 from release_catalog.domain import importing, instants, release
 from release_catalog.domain.caller import Caller
+from release_catalog.files import hashing
 from release_catalog.plans.context import Context
 from release_catalog.store import loading
 from release_catalog.store.database import Database, Document
@@ -45,6 +46,7 @@ class Catalog:
         self.database = database
         self.caller = caller
         self.commands = commands or Commands()
+        self.files: hashing.Fetcher | None = None
 
     def seen_by(self, caller: Caller) -> "Catalog":
         """The same catalog as another caller sees it."""
@@ -56,7 +58,7 @@ class Catalog:
         if errors := validate(schema._schema, document):
             return _formatted(ExecutionResult(None, errors))
         self.commands.clear()
-        context = Context(self.caller, self.database)
+        context = Context(self.caller, self.database, self.files)
         result = execute(schema._schema, document, context_value=context, variable_values=variables)
         return _formatted(result if isinstance(result, ExecutionResult) else await result)
 

@@ -16,6 +16,7 @@ from release_catalog import logs, opening, sample
 from release_catalog.api.schema import schema
 from release_catalog.api.view import View
 from release_catalog.domain import caller
+from release_catalog.files import verifying
 from release_catalog.hal.routes import Hal
 from release_catalog.plans.context import Context
 from release_catalog.settings import Settings
@@ -42,14 +43,16 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with opening.opened(settings, database) as used:
+        async with opening.opened(settings, database) as used, opening.fetcher(settings) as files:
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("loaded the sample", releases=count)
-            app.state.database = used
-            yield
+            app.state.database, app.state.files = used, files
+            async with verifying.working(used, files):
+                yield
 
     def context(request: Request) -> Context:
-        return Context(caller.local(settings.tenant), request.app.state.database)
+        state = request.app.state
+        return Context(caller.local(settings.tenant), state.database, state.files)
 
     hal = Hal(context)
     graphql = View(schema._schema, context)

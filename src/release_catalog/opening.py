@@ -5,9 +5,20 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from release_catalog import embedded
+from release_catalog.files import guard, hashing
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
 from release_catalog.store import indexes
+
+
+def fetcher(settings: Settings) -> hashing.Fetcher:
+    """What fetches files, within the limits of the settings."""
+    return hashing.Fetcher(
+        guard.parse(settings.files_allow),
+        max_bytes=settings.files_max_bytes,
+        at_once=settings.files_at_once,
+        seconds=settings.files_deadline,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -328,7 +328,9 @@ async def test_s4_a_patch_without_fields_changes_nothing(empty: Catalog, product
     after, _ = await write(empty, "patch", id=made["id"], name="app", **nulls)
     assert after == made
     assert await events(empty) == ["release.created"]
-    empties: dict[str, Any] = {name: [] for name in ("platforms", "artifacts", "dockerImages", "dependencies", "customizations")}
+    empties: dict[str, Any] = {
+        name: [] for name in ("platforms", "artifacts", "dockerImages", "dependencies", "customizations")
+    }
     after, _ = await write(empty, "patch", id=made["id"], name="app", **empties)
     assert after == made
 

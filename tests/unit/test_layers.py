@@ -14,9 +14,9 @@ ALLOWED = {
     "problems": set(),
     "domain": {"problems"},
     "store": {"domain", "problems"},
-    "files": {"domain", "problems"},
-    "plans": {"store", "domain", "problems"},
-    "api": {"plans", "store", "domain", "problems"},
+    "files": {"store", "domain", "problems"},
+    "plans": {"files", "store", "domain", "problems"},
+    "api": {"plans", "files", "store", "domain", "problems"},
     "hal": {"plans", "store", "domain", "problems"},
     "web": set(),
     "mongod": set(),
@@ -25,8 +25,8 @@ ALLOWED = {
     "logs": {"domain"},
     "sample": {"store", "domain"},
     "bulk": {"store", "domain", "problems"},
-    "opening": {"store", "embedded", "settings"},
-    "app": {"api", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
+    "opening": {"files", "store", "embedded", "settings"},
+    "app": {"api", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
     "cli": {"app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk"},
 }  # fmt: skip
 DRIVERS = {"pymongo", "bson", "motor"}

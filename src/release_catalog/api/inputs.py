@@ -54,17 +54,27 @@ def given(value: Any) -> Any:
 
 
 def mutation(
-    input_type: type, verb: Callable[..., Awaitable[Any]], empty: Mapping[str, Any], description: str
+    input_type: type,
+    verb: Callable[..., Awaitable[Any]],
+    empty: Mapping[str, Any],
+    description: str,
+    *,
+    fetches: bool = False,
 ) -> Any:
-    """A mutation that hands its input to a store verb and answers what that gives, or why it refused.
+    """A mutation that hands its input to a verb and answers what that gives, or why it refused.
 
-    `empty` are the payload's fields but `problem`, with what they are where the verb does not say.
+    `empty` are the payload's fields but `problem`, with what they are where the verb does not say. A verb that
+    fetches files gets what fetches them too.
     """
 
     async def resolve(info: Info, input: Any) -> Any:  # noqa: A002  the contract's name
-        answer = await verb(info.context.caller, info.context.database, given(input))
+        context = info.context
+        more = (context.files,) if fetches else ()
+        answer = await verb(context.caller, context.database, *more, given(input))
         if isinstance(answer, Refusal):
-            return {**empty, "problem": answer}
+            # S1's payload has a message in any case.
+            return {**empty, **({"message": answer.detail} if "message" in empty else {}), "problem": answer}
+        context.would_be |= answer.pop("wouldBe", {})
         return {**empty, "problem": None, **answer}
 
     resolve.__annotations__["input"] = input_type

@@ -25,11 +25,12 @@ class Fetcher:
     Made inside the event loop; each fetch under way takes a thread and 2 MiB.
     """
 
-    def __init__(self, allowed: guard.Allowed, *, max_bytes: int, at_once: int) -> None:
-        """Files that declare more than `max_bytes` are not fetched."""
+    def __init__(self, allowed: guard.Allowed, *, max_bytes: int, at_once: int, seconds: float = 300) -> None:
+        """Files that declare more than `max_bytes` are not fetched; those of a release have `seconds` together."""
         self._allowed = allowed
         self._max_bytes = max_bytes
         self._at_once = at_once
+        self._seconds = seconds
         self._free = asyncio.Semaphore(at_once * _RELEASES)
         self._threads = futures.ThreadPoolExecutor(at_once * _RELEASES, "fetch")
         self._tls = ssl.create_default_context()
@@ -40,8 +41,11 @@ class Fetcher:
     async def __aexit__(self, *_: object) -> None:
         self._threads.shutdown(wait=False)
 
-    async def check_all(self, artifacts: Sequence[Mapping[str, Any]], seconds: float) -> list[Verification]:
+    async def check_all(
+        self, artifacts: Sequence[Mapping[str, Any]], seconds: float | None = None
+    ) -> list[Verification]:
         """The verification of each artifact, in order, all within `seconds`."""
+        seconds = self._seconds if seconds is None else seconds
         mine = asyncio.Semaphore(self._at_once)
         end = asyncio.get_running_loop().time() + seconds
 

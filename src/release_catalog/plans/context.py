@@ -7,6 +7,7 @@ from typing import Any
 import strawberry
 
 from release_catalog.domain.caller import Caller
+from release_catalog.files.hashing import Fetcher
 from release_catalog.plans.batches import Batch, Level
 from release_catalog.store import pages, records, releases
 from release_catalog.store.database import Database, Document
@@ -15,9 +16,13 @@ from release_catalog.store.database import Database, Document
 class Context:
     """One request's caller, database and loaders; never kept for another request."""
 
-    def __init__(self, caller: Caller, database: Database) -> None:
+    def __init__(self, caller: Caller, database: Database, files: Fetcher | None = None) -> None:
+        """`files` is what fetches the files of releases; None where nothing is to be fetched."""
         self.caller = caller
         self.database = database
+        self.files = files
+        # By collection and id, what a dry run would have made.
+        self.would_be: dict[tuple[str, str], Document] = {}
         self._level = Level()
         self._by_id: dict[str, Batch[str, Document | None]] = {}
         self.references: Batch[str, Document | None] = Batch(self._level, self._answering, str)
@@ -36,7 +41,7 @@ class Context:
     def _reader(self, collection: str) -> Any:
         async def read(ids: list[str]) -> Sequence[Document | None]:
             found = await records.by_ids(self.caller, self.database, collection, ids)
-            return [found.get(id_) for id_ in ids]
+            return [found.get(id_) or self.would_be.get((collection, id_)) for id_ in ids]
 
         return read
 

@@ -37,7 +37,12 @@ async def take(
             return _in_the_way(before)
         made = _made(caller, product, fields, before)
         verifying.mark(made, given["verification"], looked)
-        return _answer(await _keep(caller, database, product, before, made, session), before, warnings)
+        answer = _answer(await _keep(caller, database, product, before, made, session), before, warnings)
+        return (
+            {**answer, "wouldBe": await _beside(caller, database, product, session)}
+            if given.get("dryRun")
+            else answer
+        )
 
     return await writing.once(caller, database, "importRelease", given, work, claim)
 
@@ -106,6 +111,15 @@ async def _keep(
     )
     await drafting.add(caller, database, made, "release.imported", session)
     return made
+
+
+async def _beside(
+    caller: Caller, database: Database, product: Document, session: Any
+) -> dict[tuple[str, str], Any]:
+    """What a release that is not kept refers to, which may not be there without it."""
+    catalog_id = product["catalogId"]
+    catalog = await database.catalogs.find_one({"_id": caller.key(catalog_id)}, session=session)
+    return {("products", product["id"]): product, ("catalogs", catalog_id): catalog}
 
 
 def _answer(made: Document, before: Document | None, warnings: list[str]) -> Document:

@@ -21,12 +21,14 @@ _BYTES = ("id", "sha256", "size", "downloadUrl")
 
 
 def mark(made: Document, mode: str, looked: Sequence[Document]) -> None:
-    """Note in a release what was found of its files, or in mode BACKGROUND that they are to be looked at."""
+    """Note in a release what was found of its files, or by mode that all of them or none are to be looked at."""
     for at, file in enumerate(made["artifacts"]):
         if looked:
             made["artifacts"][at] = {**file, "verification": looked[at]}
         elif mode == "BACKGROUND":
             made["artifacts"][at] = {**file, "verification": release.unverified("PENDING")}
+        elif file["verification"]["status"] == "PENDING":
+            made["artifacts"][at] = {**file, "verification": release.unverified()}
 
 
 def warnings(made: Mapping[str, Any]) -> list[Document]:
@@ -49,23 +51,24 @@ def pending(made: Mapping[str, Any]) -> list[Document]:
 
 
 async def schedule(caller: Caller, database: Database, made: Document, session: Any) -> None:
-    """Leave a job for the files of a release that are still to be looked at."""
+    """Leave a job for the files of a release that are still to be looked at, and none where there are none."""
+    key = {"_id": caller.key(made["id"])}
     if pending(made):
         job = {"tenantId": caller.tenant, "releaseId": made["id"], "owner": None, "leaseUntil": instants.now()}
-        await database.verifications.replace_one(
-            {"_id": caller.key(made["id"])}, job, upsert=True, session=session
-        )
+        await database.verifications.replace_one(key, job, upsert=True, session=session)
+    else:
+        await database.verifications.delete_one(key, session=session)
 
 
-async def put_off(caller: Caller, database: Database, id_: str) -> Any:
-    """Have all files of a release looked at later."""
+async def put_off(caller: Caller, database: Database, id_: str, mode: str) -> Any:
+    """Have all files of a release looked at later, or in mode SKIP none of those that still wait for it."""
 
     async def work(session: Any) -> Any:
         before = await writing.found(caller, database, id_, {}, session)
         if not isinstance(before, dict):
             return before
         made = {**before, "artifacts": list(before["artifacts"])}
-        mark(made, "BACKGROUND", ())
+        mark(made, mode, ())
         await schedule(caller, database, made, session)
         after = await writing.change(caller, database, before, {"artifacts": made["artifacts"]}, session)
         return {"release": after, "warnings": []}

@@ -1,0 +1,308 @@
+"""S1: importing releases and verifying their files, now and later."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import serving
+from catalog import Catalog, source
+from release_catalog.domain.caller import local
+from release_catalog.files import guard, hashing, verifying
+from release_catalog.store import verifying as stored_jobs
+
+IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input) { catalogId name version status message
+  warnings { artifactName message expectedSha256 actualSha256 }
+  release { id etag status name version tag createdAt importedAt importedStatus notes author metadata platforms { name } channel revision
+    branch description product { id key name versionScheme } artifacts { id name sha256 size
+      verification { status expectedSha256 actualSha256 actualSize message checkedAt } }
+    dockerImages { name platform { name } } dependencies { edges { reference { releaseId name version } node { id } } } }
+  problem { __typename status detail ... on ValidationProblem { violations { field code } } ... on ConflictProblem { conflictingId } } } }"""
+VERIFY = """mutation($id: ID!, $mode: VerificationMode!) { verifyArtifacts(input: {releaseId: $id, verification: $mode}) {
+  release { id artifacts { name verification { status message } } } warnings { artifactName expectedSha256 actualSha256 }
+  problem { __typename } } }"""
+
+
+@pytest.fixture
+async def files(empty: Catalog) -> AsyncIterator[serving.Files]:
+    """Files that the catalog may fetch."""
+    allowed = guard.parse("127.0.0.0/8")
+    async with (
+        serving.serving() as server,
+        hashing.Fetcher(allowed, max_bytes=1 << 30, at_once=4, seconds=20) as f,
+    ):
+        empty.files = f
+        yield server
+
+
+def file(files: serving.Files, name: str, content: bytes = b"content", **given: Any) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    return {"name": name, "size": len(content), "sha256": digest, "downloadUrl": files.put(name, content), **given}
+
+
+async def take(catalog: Catalog, document: dict[str, Any], project: str | None = None, **given: Any) -> Any:
+    asked = {"projectIdentifier": project or document["project"], "release": document, **given}
+    answer = (await catalog.ask(IMPORT, input=asked))["importRelease"]
+    assert (answer["release"] is None) != (answer["problem"] is None)
+    return answer
+
+
+async def events(catalog: Catalog) -> list[str]:
+    return [event["type"] async for event in catalog.database.events.find({}).sort("sequence", 1)]
+
+
+async def statuses(catalog: Catalog) -> list[str]:
+    [release] = [document async for document in catalog.database.releases.find({})]
+    return [artifact["verification"]["status"] for artifact in release["artifacts"]]
+
+
+async def test_s1_all_metadata_is_restored(empty: Catalog, files: serving.Files) -> None:
+    given = source(
+        "tool", "1.0~weird", tag="v1", createdAt="2020-02-02T02:02:02Z", status="released", releaseNotes="# n", metadata={"a": 1},
+        projectIdentifier={"any": "thing"},
+        artifacts=[file(files, "a.exe", platform="win64", isExecutable=True, arguments="-x", metadata={"$k": 1})],
+        dockerImages=[{"name": "i", "imageUrl": "hub/i:1", "platform": "linux/amd64"}],
+        dependencies=[{"name": "lib", "version": "1.0"}, {"catalogId": "x1", "name": "zlib", "version": "2"}],
+    )  # fmt: skip
+    answer = await take(empty, given)
+    made = answer["release"]
+    assert answer["problem"] is None
+    assert (answer["catalogId"], answer["name"], answer["version"], answer["status"]) == (
+        made["id"], "tool", "1.0~weird", "DRAFT",
+    )  # fmt: skip
+    assert answer["warnings"] == []
+    assert (made["tag"], made["createdAt"], made["importedStatus"], made["notes"]) == (
+        "v1", "2020-02-02T02:02:02Z", "released", "# n",
+    )  # fmt: skip
+    assert [platform["name"] for platform in made["platforms"]] == ["win64", "linux/amd64"]
+    assert (made["author"], made["metadata"], made["product"]["key"]) == ("builds@acme.example", {"a": 1}, "tool")
+    assert made["product"]["versionScheme"] == "ANY"
+    assert made["importedAt"]
+    assert [edge["reference"]["releaseId"] for edge in made["dependencies"]["edges"]] == [None, "x1"]
+    [artifact] = made["artifacts"]
+    verification = artifact["verification"]
+    assert (verification["status"], verification["actualSha256"], verification["actualSize"]) == (
+        "VERIFIED", artifact["sha256"], 7,
+    )  # fmt: skip
+    assert verification["checkedAt"]
+    assert await events(empty) == ["release.imported"]
+
+
+async def test_s1_files_that_differ_are_warnings_and_the_release_is_imported(
+    empty: Catalog, files: serving.Files
+) -> None:
+    good, long, wrong, gone = (file(files, name) for name in ("good", "long", "wrong", "gone"))
+    files.contents |= {"/long": b"content!", "/wrong": b"Content"}
+    del files.contents["/gone"]
+    answer = await take(empty, source("tool", artifacts=[good, long, wrong, gone]))
+    found = [artifact["verification"]["status"] for artifact in answer["release"]["artifacts"]]
+    assert found == ["VERIFIED", "MISMATCH", "MISMATCH", "UNREACHABLE"]
+    assert [warning["artifactName"] for warning in answer["warnings"]] == ["long", "wrong", "gone"]
+    assert {warning["expectedSha256"] for warning in answer["warnings"]} == {good["sha256"]}
+    assert answer["warnings"][1]["actualSha256"] == hashlib.sha256(b"Content").hexdigest()
+    assert (answer["warnings"][0]["actualSha256"], answer["warnings"][2]["actualSha256"]) == (None, None)
+    assert all(warning["message"] for warning in answer["warnings"])
+    assert "3 of 4 files" in answer["message"]
+    text = "mutation($id: ID!) { publishRelease(input: {id: $id}) { problem { __typename } } }"
+    refused = await empty.ask(text, id=answer["catalogId"])
+    assert refused["publishRelease"]["problem"] == {"__typename": "ValidationProblem"}
+
+
+async def test_s1_a_draft_is_replaced_and_stays_the_same_release(empty: Catalog, files: serving.Files) -> None:
+    first = await take(empty, source("tool", tag="v1", artifacts=[file(files, "a"), file(files, "b")]))
+    text = 'mutation($id: ID!) { patchRelease(input: {id: $id, name: "tool", description: "d", branch: "b"}) { problem { detail } } }'
+    await empty.ask(text, id=first["catalogId"])
+    second = await take(
+        empty, {**source("tool", artifacts=[file(files, "b"), file(files, "c", b"C")]), "name": "Tool"}
+    )
+    assert second["catalogId"] == first["catalogId"]
+    after = second["release"]
+    assert (after["tag"], after["description"], after["branch"], after["name"]) == (None, None, None, "Tool")
+    before = {artifact["name"]: artifact["id"] for artifact in first["release"]["artifacts"]}
+    assert [artifact["name"] for artifact in after["artifacts"]] == ["b", "c"]
+    assert after["artifacts"][0]["id"] == before["b"]
+    assert await empty.database.releases.count_documents({}) == 1
+    failed = await take(empty, source("tool"), onConflict="FAIL")
+    assert failed["problem"]["conflictingId"] == first["catalogId"]
+    assert failed["message"]
+
+
+@pytest.mark.parametrize("status", ["PUBLISHED", "WITHDRAWN", "ARCHIVED"])
+async def test_s1_what_was_published_is_never_overwritten(
+    empty: Catalog, files: serving.Files, status: str
+) -> None:
+    made = await take(empty, source("tool", artifacts=[file(files, "a")]))
+    await empty.database.releases.update_one({"id": made["catalogId"]}, {"$set": {"status": status}})
+    answer = await take(empty, source("tool"))
+    assert (answer["problem"]["__typename"], answer["problem"]["conflictingId"]) == (
+        "ConflictProblem",
+        made["catalogId"],
+    )
+    assert await statuses(empty) == ["VERIFIED"]
+
+
+async def test_s1_the_project_is_the_one_of_the_request(empty: Catalog, files: serving.Files) -> None:
+    product = await empty.product("key", name="Name")
+    for number, (identifier, project) in enumerate(
+        [("key", "key"), ("key", product["id"]), ("key", "Name"), (product["id"], "key"), (product["id"], "Name")]
+    ):
+        answer = await take(empty, source("tool", str(number), project=project), identifier)
+        assert answer["release"]["product"]["id"] == product["id"]
+    answer = await take(empty, source("tool", "9", project="other"), "key")
+    assert answer["problem"]["violations"] == [{"field": "input.release.project", "code": "ANOTHER_PROJECT"}]
+    answer = await take(empty, source("tool", "9", project="new"), "newer")
+    assert answer["problem"]["violations"] == [{"field": "input.release.project", "code": "ANOTHER_PROJECT"}]
+    assert await empty.database.products.count_documents({}) == 1
+
+
+async def test_s1_all_violations_come_together_and_nothing_is_fetched(
+    empty: Catalog, files: serving.Files
+) -> None:
+    bad = source("tool", "", author="nobody", artifacts=[file(files, "a", sha256="x"), file(files, "b", size=-1)])
+    bad["dependencies"] = [{"name": "tool", "version": "x"}, {"catalogId": "..", "name": "a", "version": "1"}]
+    answer = await take(
+        empty, {**bad, "version": "x", "baseImageId": "none", "delivery": {"status": "COMPLETED"}}, "other"
+    )
+    assert {(v["field"].removeprefix("input.release."), v["code"]) for v in answer["problem"]["violations"]} == {
+        ("author", "NOT_AN_EMAIL"), ("artifacts[0].sha256", "NOT_A_SHA256"), ("artifacts[1].size", "NOT_A_SIZE"),
+        ("dependencies[0]", "DEPENDS_ON_ITSELF"), ("dependencies[1].catalogId", "NOT_AN_ID"), ("baseImageId", "UNKNOWN"),
+        ("delivery.status", "WRONG_STATUS"), ("project", "ANOTHER_PROJECT"),
+    }  # fmt: skip
+    assert files.asked == []
+    assert await empty.database.products.count_documents({}) == 0
+    no_author = source("tool")
+    del no_author["author"]
+    answer = await take(empty, no_author)
+    assert answer["problem"]["violations"] == [{"field": "input.release.author", "code": "REQUIRED"}]
+
+
+async def test_a_dry_run_fetches_and_stores_nothing(empty: Catalog, files: serving.Files) -> None:
+    answer = await take(empty, source("tool", artifacts=[file(files, "a")]), dryRun=True)
+    assert answer["release"]["status"] == "DRAFT"
+    assert files.asked == []
+    for name in ("releases", "products", "catalogs", "events", "requests", "verifications"):
+        assert await empty.database[name].count_documents({}) == 0
+
+
+async def test_skip_hashes_none(empty: Catalog, files: serving.Files) -> None:
+    answer = await take(empty, source("tool", artifacts=[file(files, "a")]), verification="SKIP")
+    assert [a["verification"]["status"] for a in answer["release"]["artifacts"]] == ["SKIPPED"]
+    assert files.asked == []
+
+
+async def test_the_same_key_while_the_first_still_runs(empty: Catalog, files: serving.Files) -> None:
+    files.free.clear()
+    document = source("tool", artifacts=[file(files, "a")])
+    first = asyncio.create_task(take(empty, document, idempotencyKey="k"))
+    await files.arrived.get()
+    others = await asyncio.gather(*(take(empty, document, idempotencyKey="k") for _ in range(20)))
+    assert {other["problem"]["__typename"] for other in others} == {"ConflictProblem"}
+    assert all("still running" in other["problem"]["detail"] for other in others)
+    other = await take(empty, source("another"), idempotencyKey="k")
+    assert "another input" in other["problem"]["detail"]
+    files.free.set()
+    made = await first
+    assert await take(empty, document, idempotencyKey="k") == made
+    assert files.asked == ["/a"]
+    assert await events(empty) == ["release.imported"]
+
+
+async def test_a_refused_import_gives_its_key_back(empty: Catalog, files: serving.Files) -> None:
+    refused = await take(empty, source("tool", author="x"), idempotencyKey="k")
+    assert refused["problem"]["status"] == 400
+    assert await empty.database.requests.count_documents({}) == 0
+    assert (await take(empty, source("tool"), idempotencyKey="k"))["problem"] is None
+
+
+async def test_a_claim_whose_process_died_is_taken_over(empty: Catalog, files: serving.Files) -> None:
+    document = source("tool", artifacts=[file(files, "a")])
+    files.free.clear()
+    first = asyncio.create_task(take(empty, document, idempotencyKey="k"))
+    await files.arrived.get()
+    await empty.database.requests.update_many({}, [{"$set": {"busyUntil": "$$NOW"}}])
+    files.free.set()
+    second = await take(empty, document, idempotencyKey="k")
+    assert second["release"]
+    # The one that was thought dead hears the answer of the other, and nothing is made twice.
+    late = await first
+    assert late == second or "still running" in late["problem"]["detail"]
+    assert await events(empty) == ["release.imported"]
+
+
+# ------------------------------------------------------------------ later
+
+
+async def test_files_are_looked_at_later(empty: Catalog, files: serving.Files) -> None:
+    wrong = file(files, "wrong")
+    files.contents["/wrong"] = b"Content"
+    answer = await take(empty, source("tool", artifacts=[file(files, "a"), wrong]), verification="BACKGROUND")
+    assert {a["verification"]["status"] for a in answer["release"]["artifacts"]} == {"PENDING"}
+    assert files.asked == []
+    assert empty.files
+    assert await verifying.next_job(empty.database, empty.files)
+    assert await statuses(empty) == ["VERIFIED", "MISMATCH"]
+    assert not await verifying.next_job(empty.database, empty.files)
+    assert await events(empty) == ["release.imported", "artifact.verified", "artifact.mismatched"]
+    found = await empty.ask("{ releases(filter: {verification: [MISMATCH]}) { totalCount } }")
+    assert found["releases"]["totalCount"] == 1
+
+
+async def test_of_many_workers_one_does_the_job(empty: Catalog, files: serving.Files) -> None:
+    await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
+    assert empty.files
+    done = await asyncio.gather(*(verifying.next_job(empty.database, empty.files) for _ in range(20)))
+    assert sum(done) == 1
+    assert files.asked == ["/a"]
+    assert await events(empty) == ["release.imported", "artifact.verified"]
+
+
+async def test_a_job_whose_worker_died_is_done_by_another_and_once(empty: Catalog, files: serving.Files) -> None:
+    await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
+    assert empty.files
+    files.free.clear()
+    stalled = asyncio.create_task(verifying.next_job(empty.database, empty.files))
+    await files.arrived.get()
+    assert await stored_jobs.take(empty.database) is None
+    await empty.database.verifications.update_many({}, [{"$set": {"leaseUntil": "$$NOW"}}])
+    files.free.set()
+    await verifying.next_job(empty.database, empty.files)
+    await stalled
+    assert await events(empty) == ["release.imported", "artifact.verified"]
+
+
+async def test_what_was_found_is_not_said_of_other_bytes(empty: Catalog, files: serving.Files) -> None:
+    first = file(files, "a")
+    answer = await take(empty, source("tool", artifacts=[first, file(files, "b")]), verification="BACKGROUND")
+    assert empty.files
+    files.free.clear()
+    working = asyncio.create_task(verifying.next_job(empty.database, empty.files))
+    assert {await files.arrived.get() for _ in "ab"} == {"/a", "/b"}
+    text = 'mutation($id: ID!, $file: ArtifactInput!) { patchRelease(input: {id: $id, name: "tool", artifacts: [$file]}) { problem { detail } } }'
+    await empty.ask(text, id=answer["catalogId"], file={**first, "size": 8})
+    files.free.set()
+    await working
+    assert await statuses(empty) == ["SKIPPED", "VERIFIED"]
+
+
+async def test_files_are_looked_at_again(empty: Catalog, files: serving.Files) -> None:
+    id_ = (await take(empty, source("tool", artifacts=[file(files, "a")])))["catalogId"]
+    files.contents["/a"] = b"CONTENT"
+    again = (await empty.ask(VERIFY, id=id_, mode="WAIT"))["verifyArtifacts"]
+    assert again["release"]["artifacts"][0]["verification"]["status"] == "MISMATCH"
+    assert again["warnings"][0]["actualSha256"] == hashlib.sha256(b"CONTENT").hexdigest()
+    files.contents["/a"] = b"content"
+    later = (await empty.ask(VERIFY, id=id_, mode="BACKGROUND"))["verifyArtifacts"]
+    assert later["release"]["artifacts"][0]["verification"]["status"] == "PENDING"
+    never = (await empty.ask(VERIFY, id=id_, mode="SKIP"))["verifyArtifacts"]
+    assert never["release"]["artifacts"][0]["verification"]["status"] == "SKIPPED"
+    assert await empty.database.verifications.count_documents({}) == 0
+    await empty.ask(VERIFY, id=id_, mode="BACKGROUND")
+    assert empty.files
+    assert await verifying.next_job(empty.database, empty.files)
+    assert await statuses(empty) == ["VERIFIED"]
+    missing = (await empty.ask(VERIFY, id="nobody", mode="WAIT"))["verifyArtifacts"]
+    assert missing["problem"] == {"__typename": "NotFoundProblem"}
+    empty.caller = local("another")
+    assert (await empty.ask(VERIFY, id=id_, mode="WAIT"))["verifyArtifacts"]["problem"]
