@@ -1,6 +1,7 @@
-"""The command line: release-catalog serve | load | export | schema."""
+"""The command line: release-catalog serve | load | import | export | verify | schema."""
 
 import contextlib
+import functools
 import gc
 import ipaddress
 import os
@@ -18,7 +19,7 @@ import pydantic
 import structlog
 import typer
 
-from release_catalog import bulk, logs, mongod, opening
+from release_catalog import bulk, logs, mongod, opening, terminal
 from release_catalog.domain import caller
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
@@ -163,6 +164,62 @@ def export(
                 target.write(orjson.dumps(document) + b"\n")
 
     _with_database(settings, run)
+
+
+@cli.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(help="An import document, or several, one a line; - is standard input.")],
+    project: Annotated[
+        str | None, typer.Option(help="Id or key of the product; what a document names itself otherwise.")
+    ] = None,
+    catalog: Annotated[str | None, typer.Option(help="Id of the catalog to import into.")] = None,
+    verification: Annotated[
+        Literal["wait", "background", "skip"], typer.Option(help="When files are fetched and hashed.")
+    ] = "wait",
+    on_conflict: Annotated[
+        Literal["update", "fail"], typer.Option(help="What to do with a draft of the same identity.")
+    ] = "update",
+    dry_run: Annotated[bool, typer.Option(help="Try everything and store nothing.")] = False,
+) -> None:
+    """Import releases as drafts, verifying their files; exit code 1 where one was refused."""
+    with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
+        documents = _documents(source.read())
+    asked: dict[str, Any] = {"projectIdentifier": project, "catalogId": catalog, "dryRun": dry_run}
+    asked |= {"verification": verification.upper(), "onConflict": on_conflict.upper()}
+    _with_files(functools.partial(terminal.import_all, documents, asked))
+
+
+def _documents(text: bytes) -> list[Any]:
+    try:
+        return [orjson.loads(text)]
+    except orjson.JSONDecodeError:
+        try:
+            return [orjson.loads(line) for line in text.splitlines() if not line.isspace()]
+        except orjson.JSONDecodeError as error:
+            sys.exit(f"This is neither one JSON document nor one a line: {error}.")
+
+
+@cli.command()
+def verify(
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids of releases; without any, all are verified.")
+    ] = None,
+) -> None:
+    """Fetch and hash the files of releases again; exit code 1 where one is not what was declared."""
+    _with_files(functools.partial(terminal.verify_all, ids or []))
+
+
+def _with_files(work: Callable[..., Coroutine[Any, Any, bool]]) -> None:
+    settings = Settings()
+    good: list[bool] = []
+
+    async def run(database: db.Database) -> None:
+        with terminal.Bar() as bar:
+            async with opening.fetcher(settings, bar.came) as files:
+                good.append(await work(caller.local(settings.tenant), database, files, bar))
+
+    _with_database(settings, run)
+    sys.exit(0 if all(good) else 1)
 
 
 @contextlib.contextmanager

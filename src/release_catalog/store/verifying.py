@@ -12,7 +12,7 @@ from release_catalog.domain import caller as callers
 from release_catalog.domain import ids, instants, release
 from release_catalog.domain.caller import Caller
 from release_catalog.store import database as db
-from release_catalog.store import writing
+from release_catalog.store import releases, writing
 from release_catalog.store.database import Database, Document
 
 LEASE = datetime.timedelta(seconds=30)
@@ -48,6 +48,12 @@ def warnings(made: Mapping[str, Any]) -> list[Document]:
 def pending(made: Mapping[str, Any]) -> list[Document]:
     """The files of a release that are still to be looked at."""
     return [file for file in made["artifacts"] if file["verification"]["status"] == "PENDING"]
+
+
+async def with_files(caller: Caller, database: Database) -> list[str]:
+    """Ids of all releases that have files."""
+    match = {**releases.visible(caller), "artifacts.0": {"$exists": True}}
+    return [release["id"] async for release in database.releases.find(match, {"id": 1})]
 
 
 async def schedule(caller: Caller, database: Database, made: Document, session: Any) -> None:
