@@ -1,5 +1,6 @@
 """release-catalog import and verify: S1 from a terminal."""
 
+import functools
 import hashlib
 import http.server
 import threading
@@ -22,10 +23,7 @@ def folder(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    def handler(*arguments: object) -> Quiet:
-        return Quiet(*arguments, directory=str(tmp_path))  # type: ignore[arg-type]  as the server calls it
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)  # type: ignore[arg-type]  likewise
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield tmp_path, f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
