@@ -563,7 +563,7 @@ def test_two_gigabytes(tmp_path: Path) -> None:
 
     The best of each, taken in turn until it is so. A machine that has more to do than it has processors
     gives the server none to send with, and a rate on the clock says nothing then. What is left there is a look at
-    the processor time, which others stretch as well: no more than that it is not several times as much.
+    the processor time, which others stretch as well: a guard at three fifths, not the figure.
     """
     file = tmp_path / "two gigabytes"
     size = 2 * 10**9
