@@ -1,4 +1,4 @@
-"""The command line: release-catalog serve | load | export | schema."""
+"""The command line: release-catalog serve | load | export | schema | ledger."""
 
 import contextlib
 import gc
@@ -20,9 +20,10 @@ import typer
 
 from release_catalog import bulk, logs, mongod, opening
 from release_catalog.domain import caller
+from release_catalog.domain import ledger as chains
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
-from release_catalog.store import loading
+from release_catalog.store import ledger, loading
 
 # Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
 MAX_GRACE_SECONDS = 15
@@ -31,6 +32,8 @@ _HOME = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 _log = structlog.get_logger()
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="The release catalog.")
+ledgers = typer.Typer(no_args_is_help=True, help="The ledger of promotions.")
+cli.add_typer(ledgers, name="ledger")
 _Source = Annotated[str, typer.Argument(help="File of import documents, one a line; - is standard input.")]
 
 
@@ -163,6 +166,29 @@ def export(
                 target.write(orjson.dumps(document) + b"\n")
 
     _with_database(settings, run)
+
+
+@ledgers.command()
+def verify(
+    tenant: Annotated[str | None, typer.Option(help="Whose ledger; else the tenant of the settings.")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="A hash that was noted before; the ledger must still have it.")
+    ] = None,
+) -> None:
+    """Find every promotion record that was changed, removed or moved; exit code 1 if there is any."""
+    settings = Settings()
+    chain, found = chains.Chain(), 0
+
+    async def run(database: db.Database) -> None:
+        nonlocal found
+        async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain, head):
+            found += 1
+            typer.echo(wrong)
+
+    _with_database(settings, run)
+    if found:
+        sys.exit(1)
+    typer.echo(f"{chain.sequence} records, head {chain.hash}")
 
 
 @contextlib.contextmanager

@@ -3,9 +3,10 @@
 import strawberry
 
 from release_catalog.api.life import Life
+from release_catalog.api.promoting import Promoting
 from release_catalog.api.saving import Saving
 
 
 @strawberry.type(description="What can be changed. Refusals come back as a problem, never as an error.")
-class Mutation(Life, Saving):
+class Mutation(Life, Saving, Promoting):
     pass

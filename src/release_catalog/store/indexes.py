@@ -68,6 +68,13 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("environment", environment=UP, sequence=DOWN),
         _index("release", releaseId=UP, sequence=DOWN),
         _index("record", name=UP, version=UP, sequence=DOWN),
+        # Where a release has come to: what was promoted, and what of that was rolled back.
+        _index("reached", releaseId=UP, environment=UP, status=UP),
+        # No promotion is rolled back twice.
+        IndexModel(
+            [("tenantId", UP), ("undoes", UP)],
+            name="undoes", unique=True, partialFilterExpression={"undoes": {"$exists": True}},
+        ),
     ],
 }  # fmt: skip
 
