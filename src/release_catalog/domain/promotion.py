@@ -43,6 +43,7 @@ def chosen(
     """What is promoted, the same file at the same path once, and what keeps these files from it."""
     found: dict[tuple[str, str], Document] = {}
     wrong = []
+    included, excluded = frozenset(included), frozenset(excluded)
     sources = [(_file(file, release, product), file) for file in release["artifacts"]]
     sources += [(_image(image, release, product), {}) for image in release["dockerImages"]]
     for entry, source in sources:

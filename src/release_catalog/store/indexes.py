@@ -28,6 +28,8 @@ def _index(index: str, /, *, unique: bool = False, **keys: int) -> IndexModel:
 
 
 UP, DOWN = ASCENDING, DESCENDING
+# For what is found by its _id alone: transactions that make one collection at once would fail at their end.
+_MADE = [IndexModel([("_id", UP)])]
 
 INDEXES: dict[str, list[IndexModel]] = {
     "releases": [
@@ -63,6 +65,8 @@ INDEXES: dict[str, list[IndexModel]] = {
     "events": [_index("sequence", unique=True, sequence=UP), _index("release", releaseId=UP, sequence=UP)],
     # Forgotten by MongoDB itself.
     "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
+    "counters": _MADE,
+    "meta": _MADE,
     "promotions": [
         _index("sequence", unique=True, sequence=DOWN),
         _index("environment", environment=UP, sequence=DOWN),
