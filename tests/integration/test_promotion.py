@@ -13,7 +13,6 @@ from conftest import connected
 from promoting import digest, environment, everything, file, held, image, promote, published, records, roll_back
 from release_catalog.domain import instants, ledger
 from release_catalog.domain.caller import PROMOTE, READ, Caller, local
-from release_catalog.hal import written
 from release_catalog.store import ledger as stored_ledger
 
 MAVEN: dict[str, Any] = {"repositoryKey": "maven", "packageType": "maven"}
@@ -87,20 +86,6 @@ async def test_s3_a_promotion_is_a_record_contents_and_an_event(qa: Catalog) -> 
     head = await qa.database.counters.find_one({"_id": "local/ledger"})
     assert head
     assert (head["sequence"], head["hash"]) == (1, record["hash"])
-
-
-async def test_s3_the_record_is_served_in_the_seeds_own_form(qa: Catalog, shared: Any) -> None:
-    seed = (shared / "spec" / "seeds" / "3-promotion-record.txt").read_text()
-    wanted = orjson.loads(seed[seed.index("{\n") : seed.rindex("}") + 1])
-    id_ = await published(qa, file("a.jar", path="org/a.jar", **MAVEN))
-    record, _ = await promote(qa, id_, includedRepositoryKeys=["maven"])
-    found = written.promotion((await records(qa))[0])
-    assert list(found) == list(wanted)
-    assert [list(a) for a in found["artifacts"]] == [list(wanted["artifacts"][0])]
-    assert {name: type(value) for name, value in found.items()} == {n: type(v) for n, v in wanted.items()}
-    assert found["included_repository_keys"] == ["maven"]
-    by = f'promotion(name: "tool", version: "1", created: "{record["createdMillis"]}") {{ id }}'
-    assert await qa.ask(f"{{ {by} }}") == {"promotion": {"id": record["id"]}}
 
 
 @pytest.mark.parametrize(
