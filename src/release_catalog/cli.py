@@ -1,4 +1,4 @@
-"""The command line: release-catalog serve | load | import | export | verify | schema."""
+"""The command line: release-catalog serve | load | import | export | verify | ledger verify | schema."""
 
 import contextlib
 import functools
@@ -21,9 +21,10 @@ import typer
 
 from release_catalog import bulk, logs, mongod, opening, terminal
 from release_catalog.domain import caller
+from release_catalog.domain import ledger as chains
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
-from release_catalog.store import loading
+from release_catalog.store import ledger, loading
 
 # Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
 MAX_GRACE_SECONDS = 15
@@ -32,6 +33,8 @@ _HOME = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 _log = structlog.get_logger()
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="The release catalog.")
+ledgers = typer.Typer(no_args_is_help=True, help="The ledger of promotions.")
+cli.add_typer(ledgers, name="ledger")
 _Source = Annotated[str, typer.Argument(help="File of import documents, one a line; - is standard input.")]
 
 
@@ -220,6 +223,29 @@ def _with_files(work: Callable[..., Coroutine[Any, Any, bool]]) -> None:
 
     _with_database(settings, run)
     sys.exit(0 if all(good) else 1)
+
+
+@ledgers.command("verify")
+def verify_ledger(
+    tenant: Annotated[str | None, typer.Option(help="Whose ledger; else the tenant of the settings.")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="A hash that was noted before; the ledger must still have it.")
+    ] = None,
+) -> None:
+    """Find every promotion record that was changed, removed or moved; exit code 1 if there is any."""
+    settings = Settings()
+    chain, found = chains.Chain(), 0
+
+    async def run(database: db.Database) -> None:
+        nonlocal found
+        async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain, head):
+            found += 1
+            typer.echo(wrong)
+
+    _with_database(settings, run)
+    if found:
+        sys.exit(1)
+    typer.echo(f"{chain.sequence} records, head {chain.hash}")
 
 
 @contextlib.contextmanager
