@@ -5,7 +5,7 @@ import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from release_catalog.domain import instants, ledger
@@ -38,6 +38,7 @@ def test_a_ledger_as_it_was_written_is_whole(length: int) -> None:
 
 
 @given(st.data(), st.integers(1, 9))
+@settings(max_examples=500)
 def test_any_change_is_found_where_it_is(data: st.DataObject, length: int) -> None:
     records = copy.deepcopy(chain(length))
     head = dict(records[-1])

@@ -49,14 +49,17 @@ class Chain:
 
     def follow(self, record: Mapping[str, Any]) -> list[str]:
         """What is wrong with `record` as the next one, each with the number of the record that it is about."""
-        number, wrong = record.get("sequence"), []
-        if number != self.sequence + 1:
+        number: Any = record.get("sequence")
+        wrong = []
+        counted = isinstance(number, int) and not isinstance(number, bool)
+        if not counted or number != self.sequence + 1:
             wrong.append(f"{self.sequence + 1}: is missing or moved; {number} comes in its place.")
         elif record.get("previousHash") != self.hash:
             wrong.append(f"{number}: does not continue the record before it; one of the two was changed.")
+        self.sequence = number if counted else self.sequence + 1
         if not _holds(record):
-            wrong.append(f"{number}: was changed; it is not what its hash was taken of.")
-        self.sequence, self.hash = number or 0, record.get("hash")
+            wrong.append(f"{self.sequence}: was changed; it is not what its hash was taken of.")
+        self.hash = record.get("hash")
         return wrong
 
     def end(self, head: Mapping[str, Any] | None) -> list[str]:
