@@ -5,9 +5,7 @@ the head first: of two transactions that do so at once, MongoDB has the later on
 with each record, it shows where records were cut off at the end.
 """
 
-import asyncio
 import datetime
-import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,18 +17,6 @@ from release_catalog.store.database import Database, Document
 HEAD = "ledger"
 _FIELDS = ("sequence", "hash", "created")
 _READ_AT_ONCE = 100
-
-_turns: weakref.WeakValueDictionary[tuple[int, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
-
-
-def turn(caller: Caller, database: Database) -> asyncio.Lock:
-    """What the writers of a ledger wait for within one process.
-
-    It keeps nothing right, as other processes don't know it; without it, a hundred transactions that start at
-    once would be repeated thousands of times.
-    """
-    key = id(asyncio.get_running_loop()), database.name, caller.tenant
-    return _turns.setdefault(key, asyncio.Lock())
 
 
 async def hold(caller: Caller, database: Database, session: Any) -> Document | None:

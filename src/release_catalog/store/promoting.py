@@ -54,8 +54,7 @@ async def promote(caller: Caller, database: Database, given: Given) -> Answer:
         answer = await _told(caller, database, previous, record, release, session)
         return {**answer, "problem": promotion.refusal(reasons)}
 
-    async with ledger.turn(caller, database):
-        return await writing.once(caller, database, "promoteRelease", given, work)
+    return await writing.once(caller, database, "promoteRelease", given, work)
 
 
 async def _asked(
@@ -96,8 +95,7 @@ async def roll_back(caller: Caller, database: Database, given: Given) -> Answer:
         record["artifacts"] = await _restore(caller, database, undone, session)
         return await _told(caller, database, previous, record, release, session)
 
-    async with ledger.turn(caller, database):
-        return await writing.once(caller, database, "rollbackPromotion", given, work)
+    return await writing.once(caller, database, "rollbackPromotion", given, work)
 
 
 async def _restore(caller: Caller, database: Database, undone: Document, session: Any) -> list[Document]:

@@ -79,7 +79,7 @@ async def put_off(caller: Caller, database: Database, id_: str, mode: str) -> An
         after = await writing.change(caller, database, before, {"artifacts": made["artifacts"]}, session)
         return {"release": after, "warnings": []}
 
-    return await db.transaction(database, work)
+    return await writing.in_turn(caller, database, work)
 
 
 async def keep(
@@ -110,7 +110,7 @@ async def keep(
                 await writing.happened(caller, database, kind, made, session)
         return {"release": made, "warnings": warnings(made)}
 
-    return await db.transaction(database, work)
+    return await writing.in_turn(caller, database, work)
 
 
 async def take(database: Database) -> Document | None:
