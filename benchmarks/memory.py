@@ -16,11 +16,11 @@ import tempfile
 from pathlib import Path
 
 import orjson
+
 import servers
 import side_by_side
-from workloads import Workload
-
 from release_catalog import embedded
+from workloads import Workload
 
 FIELDS = "name version revision tag channel status published private author createdAt updatedAt etag trial".split()
 CONNECTIONS = 8

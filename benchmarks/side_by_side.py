@@ -23,17 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import pymongo
+
 import report
 import servers
+from release_catalog import embedded
 from servers import Load, Server
 from workloads import WORKLOADS, Known, Workload
-
-from release_catalog import embedded
 
 CONNECTIONS = (8, 64)
 REQUESTS = 4_000
 COMPARED, COMPARED_AGAIN = 25, 3
-SPAN = 5
+SPAN = 5  # answers that each connection gets at least
 WALK = """query ($after: String) { releases(first: 100, after: $after) { edges { cursor node {
     id name version author createdAt product { id } } } pageInfo { hasNextPage endCursor } } }"""
 MUTATIONS = '{ __type(name: "Mutation") { fields { name } } }'
@@ -73,50 +73,55 @@ class Run:
         return [server for server in able if (workload.name, server.name) not in self.wrong]
 
     def compare(self, workload: Workload, count: int, seed: int) -> None:
-        """Note who answers `count` requests otherwise than this project does, or this project a write wrongly."""
-        some = random.Random(seed).sample(self._drawn[workload.name], count)  # noqa: S311  as above
-        for number, variables in enumerate(some):
-            expected = None
+        """Reject who answers any of `count` requests otherwise than this project does."""
+        for variables in random.Random(seed).sample(self._drawn[workload.name], count):  # noqa: S311  as above
+            expected: Any = None
             for server in self.able(workload):
                 self._number += 1
-                unique = f"{self._number:06d}{number:010d}"
+                unique = f"{self._number:06d}{0:010d}"
                 line = server.lines(workload, [variables])[0]
                 answer = server.ask(server.path(workload), line, unique)
                 if workload.is_write:
                     made = {"name": variables["name"], "version": f"1.{unique}", "status": "DRAFT"}
                     expected = {"data": {"createRelease": {"release": made, "problem": None}}}
                 elif expected is None:
-                    expected = (
-                        answer if "data" in answer and "errors" not in answer else "an answer without errors"
-                    )
+                    is_good = isinstance(answer, dict) and "errors" not in answer
+                    expected = answer if is_good else "an answer without errors"
                 if answer != expected:
-                    self.wrong.add((workload.name, server.name))
-                    say(f"WRONG: {server.name} on {workload.title}, {variables}:\n  {str(answer)[:600]}")
-                    say(f"  instead of {str(expected)[:600]}")
+                    said = f"{str(answer)[:600]}\n  instead of {str(expected)[:600]}"
+                    self._reject(workload, server, f"answered {said}\n  to {variables}")
         self._forget(workload)
 
     def warm_up(self, workload: Workload, seconds: float) -> None:
         """Let every server compile and connect, and see about how fast it is."""
         for server in self.able(workload):
-            load = self._load(workload, server, CONNECTIONS[0], seconds, 0)
-            self._rates[workload.name, server.name] = load.rate
+            self._rates[workload.name, server.name] = self._load(workload, server, CONNECTIONS[0], seconds, 0).rate
 
     def measure(self, workload: Workload, connections: int, seconds: float, seed: int) -> None:
         """Put each server under load in turn, the slow ones for longer: all connections get SPAN answers."""
-        for server in self.able(workload):
+        able = self.able(workload)
+        first = seed % len(able) if able else 0
+        for server in able[first:] + able[:first]:
             needed = SPAN * connections / max(self._rates[workload.name, server.name], 1)
             load = self._load(workload, server, connections, max(seconds, needed), seed)
-            self.loads[workload.name, connections, server.name].append(load)
+            if not load.failed:
+                self.loads[workload.name, connections, server.name].append(load)
 
     def _load(self, workload: Workload, server: Server, connections: int, seconds: float, seed: int) -> Load:
         self._number += 1
         path, file = server.path(workload), self._file(workload, server)
         load = server.load(path, file, connections, seconds, seed, self._number)
         if load.failed:
-            self.wrong.add((workload.name, server.name))
-            say(f"WRONG: {server.name} failed {load.failed} requests of {workload.title}")
+            self._reject(workload, server, f"failed {load.failed} requests")
         self._forget(workload)
         return load
+
+    def _reject(self, workload: Workload, server: Server, reason: str) -> None:
+        """Measure the server no longer, and show nothing of what was measured."""
+        say(f"WRONG: {workload.title}: {server.name} {reason}")
+        self.wrong.add((workload.name, server.name))
+        for connections in CONNECTIONS:
+            self.loads.pop((workload.name, connections, server.name), None)
 
     def _file(self, workload: Workload, server: Server) -> Path:
         return self.folder / f"{workload.name}-{server.path(workload).strip('/').replace('/', '-')}.txt"

@@ -7,7 +7,7 @@ from typing import Any
 from aiodataloader import DataLoader
 from ariadne import ObjectType, ScalarType, make_executable_schema
 from ariadne.asgi import GraphQL
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, validate
+from graphql import parse, validate
 
 import catalog
 from catalog import KEY, TENANT, Document, database, href, only
@@ -51,15 +51,8 @@ async def _answering(references: list[str]) -> list[Document | None]:
 class Page:
     """The releases that meet any of `matches`, in one order; read once, however many fields ask."""
 
-    def __init__(
-        self,
-        matches: list[Document],
-        hint: str,
-        first: int,
-        after: str | None = None,
-        order: str = "CREATED_AT",
-        direction: str = "DESC",
-    ) -> None:
+    def __init__(self, matches: list[Document], hint: str, first: int, after: str | None, **by: str) -> None:
+        order, direction = by.get("field", "CREATED_AT"), by.get("direction", "DESC")
         self.matches, self.hint, self.first, self.order = matches, hint, first, order
         self.sign = 1 if direction == "ASC" else -1
         self.places = catalog.beyond(order, "$gt" if self.sign > 0 else "$lt", after) if after else []
@@ -83,9 +76,8 @@ async def _releases(_: Any, __: Any, first: int = 20, after: str | None = None, 
         match["terms"] = f"author:{filter_['author']}"
     if "createdFrom" in filter_:
         match["createdAt"] = {"$gte": filter_["createdFrom"]}
-    order = given.get("orderBy") or {"field": "CREATED_AT", "direction": "DESC"}
     hint = "terms" if "terms" in match else "created"
-    return await Page([match], hint, first, after, order["field"], order["direction"]).read()
+    return await Page([match], hint, first, after, **given.get("orderBy") or {}).read()
 
 
 @connection.field("pageInfo")
@@ -145,16 +137,7 @@ async def _on_branch(r: Document, info: Any) -> Document | None:
     return {"href": catalog.branch_href(r, named, image)}
 
 
-@functools.cache
-def _parsed(text: str) -> DocumentNode:
-    return parse(text)
-
-
-@functools.cache
-def _errors(text_schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
-    return validate(text_schema, document)
-
-
+_parsed, _errors = functools.cache(parse), functools.cache(validate)
 schema = make_executable_schema(
     Path(__file__).with_name("schema.graphql").read_text(),
     [query, release, connection, dependencies, links, instant],

@@ -27,12 +27,9 @@ const IMAGE = only("id operatingSystem");
 
 const escaped = (text, mark) => text.replaceAll("%", "%25").replaceAll(mark, encodeURIComponent(mark));
 const byName = (r) => `${escaped(r.catalogId, "/")}/${escaped(r.name, "@")}@${r.version}`;
-const rank = (r) => [r.revisionKey, r.createdAt.getTime(), r.id];
-const beats = (a, b) => {
-  const [left, right] = [rank(a), rank(b)];
-  const at = left.findIndex((value, index) => value !== right[index]);
-  return at >= 0 && left[at] > right[at];
-};
+const compare = (a, b) => (a < b ? -1 : Number(a > b));
+const byRank = (a, b) =>
+  compare(a.revisionKey, b.revisionKey) || compare(a.createdAt, b.createdAt) || compare(a.id, b.id);
 
 const byIds = (collection, projection) =>
   new DataLoader(async (ids) => {
@@ -44,12 +41,9 @@ const byIds = (collection, projection) =>
 
 const answering = async (wanted) => {
   const match = { tenantId, terms: { $in: wanted.map((reference) => `is:${reference}`) } };
-  const best = new Map();
-  for (const release of await releases.find(match, { projection: NEEDED, hint: "terms" }).toArray()) {
-    for (const reference of [`#${release.id}`, byName(release)]) {
-      if (!best.has(reference) || beats(release, best.get(reference))) best.set(reference, release);
-    }
-  }
+  const found = await releases.find(match, { projection: NEEDED, hint: "terms" }).toArray();
+  // Of several that answer to one reference, the last here is meant.
+  const best = new Map(found.sort(byRank).flatMap((r) => [`#${r.id}`, byName(r)].map((reference) => [reference, r])));
   return wanted.map((reference) => best.get(reference) ?? null);
 };
 
@@ -74,12 +68,13 @@ const beyond = (order, operator, after) => {
   return [{ [field]: { [operator]: value } }, { [field]: value, id: { [operator]: id } }];
 };
 
+const either = (matches) => (matches.length === 1 ? matches[0] : { $or: matches });
+
 /** A page of the releases that meet any of `matches`; it is counted only where that is asked for. */
 const connection = (matches, hint, { first, after, order = "CREATED_AT", direction = "DESC" }) => {
   const sign = direction === "ASC" ? 1 : -1;
   const places = after ? beyond(order, sign > 0 ? "$gt" : "$lt", after) : [{}];
-  const parts = matches.flatMap((match) => places.map((place) => ({ $and: [match, place] })));
-  const match = parts.length === 1 ? parts[0] : { $or: parts };
+  const match = either(matches.flatMap((match) => places.map((place) => ({ $and: [match, place] }))));
   const sort = { [FIELDS[order]]: sign, id: sign };
   const rows = releases.find(match, { projection: LISTED, hint, sort, limit: first + 1 }).toArray();
   return { rows, first, order, matches, hint };
@@ -118,8 +113,7 @@ export const resolvers = {
       const last = found.slice(0, first).at(-1);
       return { hasNextPage: found.length > first, endCursor: last ? encoded(order, last) : null };
     },
-    totalCount: ({ matches, hint }) =>
-      releases.countDocuments(matches.length === 1 ? matches[0] : { $or: matches }, { hint }),
+    totalCount: ({ matches, hint }) => releases.countDocuments(either(matches), { hint }),
   },
   DependencyConnection: {
     nodes: async (needs, _, { references }) =>

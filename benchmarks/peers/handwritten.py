@@ -7,18 +7,14 @@ import asyncio
 from typing import Any
 
 import orjson
-from pymongo import ReturnDocument, WriteConcern
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 import catalog
+import handwritten_create
 from catalog import KEY, TENANT, Document, cursor, database, href, only, written
-from release_catalog.domain import events, instants
-from release_catalog.domain import release as releases
-from release_catalog.domain.caller import local
-from release_catalog.store import terms
 
 POINT = only(f"id catalogId productId name version status createdAt {catalog.LINKED}")
 LISTED = only(catalog.LISTED)
@@ -70,24 +66,12 @@ async def page(request: Request) -> Response:
     products = await _products(rows)
     nodes = [
         {
-            "id": r["id"],
-            "name": r["name"],
-            "version": r["version"],
-            "revision": r["revision"],
-            "tag": r["tag"],
-            "channel": r["channel"],
-            "status": r["status"],
-            "published": r["status"] == "PUBLISHED",
-            "publishedAt": written(r["publishedAt"]),
-            "private": r["private"],
-            "archived": r["status"] == "ARCHIVED",
-            "author": r["author"],
-            "trial": r["trial"],
-            "createdAt": written(r["createdAt"]),
-            "updatedAt": written(r["updatedAt"]),
-            "etag": r["etag"],
-            "artifactCount": len(r["artifacts"]),
-            "artifacts": r["artifacts"],
+            "id": r["id"], "name": r["name"], "version": r["version"], "revision": r["revision"], "tag": r["tag"],
+            "channel": r["channel"], "trial": r["trial"], "status": r["status"],
+            "published": r["status"] == "PUBLISHED", "publishedAt": written(r["publishedAt"]),
+            "private": r["private"], "archived": r["status"] == "ARCHIVED", "author": r["author"],
+            "createdAt": written(r["createdAt"]), "updatedAt": written(r["updatedAt"]), "etag": r["etag"],
+            "artifactCount": len(r["artifacts"]), "artifacts": r["artifacts"],
             "product": products[r["productId"]],
             "_links": {
                 "self": {"href": href("catalogs", r["catalogId"], "releases", r["id"])},
@@ -96,7 +80,7 @@ async def page(request: Request) -> Response:
             },
         }
         for r in rows
-    ]
+    ]  # fmt: skip
     return answer({"releases": {"nodes": nodes, "pageInfo": info}})
 
 
@@ -106,15 +90,15 @@ async def nested(request: Request) -> Response:
     first = await _needed(rows)
     second = await _needed(list(first.values()))
 
-    def node(r: Document, found: list[Document]) -> Document:
-        shown = {"id": r["id"], "name": r["name"], "version": r["version"]}
-        return {**shown, "dependencies": {"nodes": found}}
-
-    def leaf(r: Document) -> Document:
-        return {"id": r["id"], "name": r["name"], "version": r["version"]}
-
-    nodes = [node(r, [node(n, [leaf(m) for m in _reached(n, second)]) for n in _reached(r, first)]) for r in rows]
+    nodes = [
+        _node(r, [_node(n, [_node(m) for m in _reached(n, second)]) for n in _reached(r, first)]) for r in rows
+    ]
     return answer({"releases": {"nodes": nodes}})
+
+
+def _node(r: Document, needs: list[Document] | None = None) -> Document:
+    shown = {"id": r["id"], "name": r["name"], "version": r["version"]}
+    return shown if needs is None else {**shown, "dependencies": {"nodes": needs}}
 
 
 async def _needed(rows: list[Document]) -> dict[str, Document]:
@@ -141,17 +125,13 @@ async def hub(request: Request) -> Response:
     products = await _products(rows)
     nodes = [
         {
-            "id": d["id"],
-            "name": d["name"],
-            "version": d["version"],
-            "createdAt": written(d["createdAt"]),
+            "id": d["id"], "name": d["name"], "version": d["version"], "createdAt": written(d["createdAt"]),
             "product": products[d["productId"]],
         }
         for d in rows
-    ]
-    return answer(
-        {"release": {"id": r["id"], "name": r["name"], "dependants": {"nodes": nodes, "pageInfo": info}}}
-    )
+    ]  # fmt: skip
+    dependants = {"nodes": nodes, "pageInfo": info}
+    return answer({"release": {"id": r["id"], "name": r["name"], "dependants": dependants}})
 
 
 async def filtered(request: Request) -> Response:
@@ -165,38 +145,6 @@ async def filtered(request: Request) -> Response:
     )
     nodes = [{**r, "createdAt": written(r["createdAt"])} for r in found[:20]]
     return answer({"releases": {"totalCount": count, "nodes": nodes, "pageInfo": _info("NAME", found, 20)}})
-
-
-async def create(request: Request) -> Response:
-    """A new release: the document, its event and the event's number in one transaction."""
-    given = orjson.loads(await request.body())
-    product = await database.products.find_one({"_id": KEY + given["productId"]}) or {}
-    now = instants.now()
-    made = {"size": 1024, "sha256": given["sha256"], "downloadUrl": "https://downloads.example/file"}
-    file = releases.artifact(now, name="file", **made)
-    needed = [{"name": given["needed"], "version": given["neededVersion"]}]
-    names = ("name", "version")
-    new = releases.document(
-        TENANT, product, *(given[name] for name in names), now, artifacts=[file], dependencies=needed
-    )
-
-    async def work(session: Any) -> None:
-        await database.releases.insert_one(terms.stored(local(TENANT), new), session=session)
-        counter = await database.counters.find_one_and_update(
-            {"_id": KEY + "events"},
-            {"$inc": {"value": 1}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
-        event = {"_id": f"{KEY}{counter['value']:016d}", "tenantId": TENANT, "sequence": counter["value"]}
-        event |= {"type": "RELEASE_CREATED", "triggeredAt": now, "releaseId": new["id"]}
-        await database.events.insert_one({**event, "data": orjson.dumps(events.of(new)).decode()}, session=session)
-
-    async with catalog.client.start_session() as session:
-        await session.with_transaction(work, write_concern=WriteConcern("majority"))
-    shown = {name: new[name] for name in (*names, "status")}
-    return answer({"createRelease": {"release": shown, "problem": None}})
 
 
 async def _newest(
@@ -221,12 +169,8 @@ async def _products(rows: list[Document]) -> dict[str, Document]:
 
 
 READS = [typename, point, page, nested, hub, filtered]
-app = Starlette(
-    routes=[
-        *(Route(f"/{endpoint.__name__}", endpoint) for endpoint in READS),
-        Route("/create", create, methods=["POST"]),
-    ]
-)
+routes = [Route(f"/{endpoint.__name__}", endpoint) for endpoint in READS]
+app = Starlette(routes=[*routes, Route("/create", handwritten_create.create, methods=["POST"])])
 
 if __name__ == "__main__":
     catalog.serve(app)
