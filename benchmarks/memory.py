@@ -17,6 +17,7 @@ from pathlib import Path
 
 import orjson
 
+import rounds
 import servers
 import side_by_side
 from release_catalog import embedded
@@ -53,7 +54,7 @@ def main() -> None:
         url = stack.enter_context(embedded.start(folder / "data")).url
         side_by_side.fill(folder, url, asked.releases)
         server = stack.enter_context(servers.running("this project", url, folder))
-        known = side_by_side.known(server)
+        known = rounds.known(server)
         bodies = documents(asked.documents, [release["id"] for release in known.releases])
         sample = Workload("", "", "", lambda *_: {})
         for body in bodies[:20]:

@@ -96,10 +96,10 @@ rect { fill: #8c959f }
 
 def chart(result: Result, connections: int) -> str:
     """Requests a second as bars in SVG, each workload on a scale of its own."""
-    parts, y = [], 20
+    title = f"Requests per second at {connections} connections"
+    parts, y = [f'<text class="title" x="0" y="14">{title}; longer is faster</text>'], 42
     for workload in result.workloads:
-        rates = {s: result.median("rate", workload, connections, s) for s in result.servers}
-        measured = {server: rate for server, rate in rates.items() if rate}
+        measured = _measured(result, workload, connections)
         parts.append(f'<text class="title" x="0" y="{y}">{escape(workload.title)}</text>')
         y += 8
         for server, rate in measured.items():
@@ -110,7 +110,6 @@ def chart(result: Result, connections: int) -> str:
             parts.append(f'<text x="{LEFT + width + 5:.0f}" y="{y + 11}">{rate:,.0f}</text>')
             y += BAR
         y += GAP
-    title = f"Requests per second at {connections} connections"
     about = "; ".join(
         f"{w.title}: " + ", ".join(f"{s} {_rate(result, w, connections, s)}" for s in result.servers)
         for w in result.workloads
@@ -118,6 +117,11 @@ def chart(result: Result, connections: int) -> str:
     size = f'width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title about">\n'
-        f'<title id="title">{escape(title)}</title>\n<desc id="about">{escape(about)}</desc>\n'
+        f'<title id="title">{title}</title>\n<desc id="about">{escape(about)}</desc>\n'
         f"<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</svg>\n"
     )
+
+
+def _measured(result: Result, workload: Workload, connections: int) -> dict[str, float]:
+    rates = {server: result.median("rate", workload, connections, server) for server in result.servers}
+    return {server: rate for server, rate in rates.items() if rate}
