@@ -14,7 +14,8 @@ from workloads import Known, Workload
 
 CONNECTIONS = (8, 64)
 REQUESTS = 4_000
-SPAN = 5  # answers that each connection gets at least
+# Answers that each connection should get, and the seconds after which it has to do.
+SPAN, LONGEST = 5, 15
 WALK = """query ($after: String) { releases(first: 100, after: $after) { edges { cursor node {
     id name version author createdAt product { id } } } pageInfo { hasNextPage endCursor } } }"""
 MUTATIONS = '{ __type(name: "Mutation") { fields { name } } }'
@@ -83,7 +84,7 @@ class Run:
         able = self.able(workload)
         first = seed % len(able) if able else 0
         for server in able[first:] + able[:first]:
-            needed = SPAN * connections / max(self._rates[workload.name, server.name], 1)
+            needed = min(LONGEST, SPAN * connections / max(self._rates[workload.name, server.name], 1))
             load = self._load(workload, server, connections, max(seconds, needed), seed)
             if not load.failed:
                 self.loads[workload.name, connections, server.name].append(load)

@@ -13,6 +13,7 @@ import contextlib
 import gzip
 import importlib.resources
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,7 @@ def main() -> None:
     """Run everything, print the tables, draw the chart; exit with 1 if any answer was wrong."""
     asked = arguments()
     need_wrk()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no server may stay behind
     chosen = [workload for workload in WORKLOADS if workload.name in asked.workloads]
     names = [name for name in servers.COMMANDS if name == "this project" or name in asked.servers]
     with contextlib.ExitStack() as stack:
