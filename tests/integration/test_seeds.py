@@ -311,12 +311,10 @@ async def test_s4_get_by_id(empty: Catalog, product: str) -> None:
         {"projectId": "10001", "buildEnvironmentId": "10056", "requestAllFiles": False, "priority": 2},
     ]
     delivery = {"status": "STARTED", "pipelineName": "Simple Pipeline", "projects": projects}
-    given = {"productId": product, "version": "1.0", "name": "Test Release 1", "description": ""}
-    made = (await do(empty, "createRelease", ANSWER, **given, delivery=delivery))["release"]
-    found = (await empty.ask(f"query($id: ID!) {{ release(id: $id) {{ {DELIVERED} }} }}", id=made["id"]))[
-        "release"
-    ]
-    assert as_s4(found) == {
+    asked = {"productId": product, "version": "1.0", "name": "Test Release 1", "description": ""}
+    made = (await do(empty, "createRelease", ANSWER, **asked, delivery=delivery))["release"]
+    found = await empty.ask(f"query($id: ID!) {{ release(id: $id) {{ {DELIVERED} }} }}", id=made["id"])
+    assert as_s4(found["release"]) == {
         "releaseName": "Test Release 1",
         "description": "",
         "pipelineId": "10004",
@@ -356,7 +354,7 @@ async def test_s4_get_by_id(empty: Catalog, product: str) -> None:
 
 async def test_s4_get_by_name_and_status(empty: Catalog, product: str) -> None:
     await pipeline(empty, "10004", "Test Pipeline")
-    path = {"applicationPath": "FlexDeploy/RESTTests", "buildEnvironments": named("10956")}
+    path: Json = {"applicationPath": "FlexDeploy/RESTTests", "buildEnvironments": named("10956")}
     await project(empty, "13903", "RESTDeployProject1", "FULL", streams=named("13904"), **path)
     await project(empty, "13921", "RESTDeployPartialProject", "PARTIAL", streams=named("13922"), **path)
     whole, all_files = {"projectId": "13903"}, {"projectId": "13921", "requestAllFiles": True}
@@ -391,7 +389,7 @@ async def test_s4_get_by_name_and_status(empty: Catalog, product: str) -> None:
 
     full = part("13903", "RESTDeployProject1", "13904", None)
     partial = ("13921", "RESTDeployPartialProject", "13922")
-    common = {
+    common: Json = {
         "description": None,
         "endDate": None,
         "startDate": today(),
