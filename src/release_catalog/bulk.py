@@ -12,12 +12,14 @@ import rich.progress
 from release_catalog.domain import importing, instants
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import Violation
-from release_catalog.store import loading
+from release_catalog.store import loading, writing
 from release_catalog.store.database import Database
 
 # MongoDB keeps documents of 16 MiB, of which the catalog's own fields take some.
 MAX_LINE_BYTES = 12 << 20
 MAX_BATCH_BYTES = 8 << 20
+# What is short in JSON takes up to seven times as much in the database, where each field has its name and a value.
+MAX_UNWEIGHED_BYTES = 1 << 20
 # While the database stores some batches, the next is read and checked.
 BATCHES_AT_ONCE = 4
 LINES_A_REPORT = 10_000
@@ -151,7 +153,10 @@ class Loader:
             source = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             return {}, [Violation("", f"This is not JSON: {error}.", "NOT_JSON")]
-        return importing.read(source, "", instants.now())
+        fields, violations = importing.read(source, "", instants.now())
+        if len(line) > MAX_UNWEIGHED_BYTES and not violations:
+            violations = writing.too_large(fields, "")
+        return fields, violations
 
     def _refuse(self, number: int, violations: list[Violation]) -> None:
         self.report.refuse(number, violations)

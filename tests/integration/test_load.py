@@ -20,12 +20,13 @@ import pymongo
 import pymongo.errors
 import pytest
 
+import documents as documented
 from catalog import source
 from conftest import LOCAL, connected
 from processes import SCRIPT, environment, eventually, run
 from release_catalog import bulk, cli
 from release_catalog.store import database as db
-from release_catalog.store import indexes, loading
+from release_catalog.store import indexes, loading, writing
 
 Settings = dict[str, Any]
 MAX_MEMORY_KB = 300 * 1024
@@ -108,6 +109,102 @@ def test_loading_again_changes_nothing_and_an_export_gives_all_of_it_back(
         orjson.loads(line) for line in lines
     ]
     assert sorted(tmp_path.iterdir()) == [copy, file], "nothing half-written is left"
+
+
+async def test_an_export_loads_into_an_empty_database_once_what_it_refers_to_is_there(
+    settings: Settings, database: db.Database
+) -> None:
+    """Projects and pipelines are no part of releases: who loads deliveries saves them first."""
+    whole = {**documented.whole(), "author": None}
+    del whole["projectIdentifier"]
+    others = [source("lib", "2.0", project="lib"), source("bare", private=True)]
+    refers_to = {
+        "baseImages": [{"id": "image", "name": "image"}],
+        "registries": [{"id": "registry", "name": "registry"}],
+        "pipelines": [documented.PIPELINE],
+        "projects": [documented.PARTIAL, documented.FULL],
+    }
+    for collection, entries in refers_to.items():
+        await loading.put(LOCAL, database, collection, entries)
+    await load(database, ndjson(whole, *others))
+    lines = run("export", **settings).stdout
+    elsewhere = {**settings, "database": f"{settings['database']}_too"}
+    async with connected(settings["mongodb_url"], elsewhere["database"]) as empty:
+        await indexes.ensure(empty)
+        try:
+            refused = run("load", "-", "--on-error", "skip", source=lines.encode(), **elsewhere)
+            assert refused.stderr.splitlines()[-1] == "2 added, 0 already there, 1 refused"
+            [told] = [line for line in refused.stderr.splitlines() if line.startswith("line ")]
+            for part in (
+                "baseImageId: There is nothing with the id 'image': save it first.",
+                "delivery.pipelineId: There is no pipeline 'pipe': save it first.",
+                "delivery.projects[0].projectId: There is no project 'partial': save it first.",
+            ):
+                assert part in told
+            for collection, entries in refers_to.items():
+                await loading.put(LOCAL, empty, collection, entries)
+            loaded = run("load", "-", source=lines.encode(), **elsewhere)
+            assert loaded.stderr == "1 added, 2 already there, 0 refused\n"
+            assert run("export", **elsewhere).stdout == lines
+            before = {release["name"]: _lasting(release) async for release in database.releases.find()}
+            after = {release["name"]: _lasting(release) async for release in empty.releases.find()}
+            assert after == before
+        finally:
+            await empty.client.drop_database(empty.name)
+
+
+def _lasting(release: db.Document) -> db.Document:
+    """A stored release without what it gets anew wherever it is loaded."""
+    own = {"_id", "id", "etag", "productId", "updatedAt", "importedAt", "importedStatus", "terms", "delivery"}
+    kept = {name: value for name, value in release.items() if name not in own}
+    kept["artifacts"] = [
+        {name: value for name, value in file.items() if name not in {"id", "createdAt", "updatedAt"}}
+        for file in release["artifacts"]
+    ]
+    given: db.Document = release["delivery"] or {}
+    kept["delivery"] = {name: given[name] for name in given.keys() - {"status", "startDate"}}
+    return kept
+
+
+HOSTILE: list[tuple[dict[str, Any], str]] = [
+    ({"delivery": 5}, "delivery: "),
+    ({"delivery": {"cmsDetails": []}}, "delivery.cmsDetails: "),
+    ({"delivery": {"projects": ["x"]}}, "delivery.projects[0]: "),
+    ({"delivery": {"status": ["x"]}}, "delivery.status: "),
+    ({"delivery": {"properties": [{"propertyName": {}, "propertyValue": 1}]}}, "delivery.properties[0].propertyName: "),
+    ({"delivery": {"pipelineId": {"$gt": ""}}}, "delivery.pipelineId: "),
+    ({"delivery": {"colour": "red"}}, "delivery.colour: "),
+    ({"registryArtifact": "x"}, "registryArtifact: "),
+    ({"platforms": {}}, "platforms: "),
+    ({"platforms": [None]}, "platforms[0]: "),
+    ({"baseImageId": {"$ne": None}}, "baseImageId: "),
+    ({"revision": 0}, "revision: "),
+    ({"customizations": [{"id": "c", "artifact": {"id": "x", "mimeType": "y"}}]}, "customizations[0].artifact.mimeType: "),
+]  # fmt: skip
+
+
+async def test_lines_of_any_shape_are_refused_by_what_is_wrong_with_them(
+    database: db.Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ndjson(*(source(f"bad-{number}", **given) for number, (given, _) in enumerate(HOSTILE)))
+    await load(database, lines + ndjson(source("good")), stop=False)
+    told = {line.partition(": ")[0]: line for line in capsys.readouterr().err.splitlines()}
+    for number, (_, reason) in enumerate(HOSTILE, start=1):
+        assert reason in told[f"line {number}"]
+    assert await names(database) == ["good"]
+
+
+def test_a_release_that_grows_too_large_for_a_document_is_refused(settings: Settings) -> None:
+    """Short as it is in JSON, each of these files has fields of its own in the database."""
+    files = b'{"releaseMetadata":[' + b",".join([b'{"id":"x"}'] * 600) + b"]}"
+    large = ndjson(source("large", platformReleaseMetadata=[])).replace(
+        b":[]}", b":[" + b",".join([files] * 600) + b"]}"
+    )
+    assert len(large) < bulk.MAX_LINE_BYTES / 2
+    lines = ndjson(source("before")) + large + ndjson(source("behind"))
+    told = run("load", "-", "--on-error", "skip", source=lines, **settings).stderr
+    assert told.startswith(f"line 2: A release takes at most {writing.MAX_BYTES} bytes ")
+    assert told.endswith("\n2 added, 0 already there, 1 refused\n")
 
 
 BAD_LINES = [

@@ -47,6 +47,8 @@ KNOWN = delivery.Known(
         "needy": project("needy", "FULL", ["s"], [], defined("URL"), defined("EASY", "3"), defined("EMPTY", "")),
     },
 )
+# When it began and ended is for the delivery to know, not for its sender to say.
+DATES = {"startDate", "endDate"}
 STARTED_DELIVERY: Document = {
     "status": "STARTED", "description": "d", "startDate": "2019-02-13", "endDate": None,
     "scheduleBuildExpression": "0 2 * * *", "pipelineId": "12345",
@@ -329,8 +331,9 @@ class TestRule12Status:
     @pytest.mark.parametrize("status", ["SUSPENDED", "COMPLETED"])
     @pytest.mark.parametrize("replace", [False, True])
     def test_only_two_may_be_asked_for(self, status: str, replace: bool) -> None:
-        said = {**STARTED_DELIVERY, "status": status}
-        for before in (None, STARTED_DELIVERY, said):
+        then = {**STARTED_DELIVERY, "status": status}
+        said = {name: value for name, value in then.items() if name not in DATES}
+        for before in (None, STARTED_DELIVERY, then):
             assert refused(said, before, replace=replace) == {("status", "WRONG_STATUS")}
 
     @pytest.mark.parametrize("status", ["SUSPENDED", "COMPLETED"])
@@ -558,7 +561,8 @@ def test_patching(first: Document, second: Document, later: str) -> None:
 def test_replacing_a_delivery_with_itself_changes_nothing(said: Document) -> None:
     before, _, found = judged(said)
     if not found:
-        assert judged(before, before, replace=True)[0::2] == (before, [])
+        again = {name: value for name, value in before.items() if name not in DATES}
+        assert judged(again, before, replace=True)[0::2] == (before, [])
 
 
 STATUSES = ["NOT_STARTED", "STARTED", "SUSPENDED", "COMPLETED"]

@@ -1,65 +1,199 @@
 import copy
+import functools
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import bson
 import pytest
+from graphql import GraphQLInputObjectType
+from graphql.utilities import validate_input_value
 from hypothesis import given
 from hypothesis import strategies as st
 
+import documents
 from catalog import source
-from release_catalog.domain import importing, instants, release
-from release_catalog.domain.checks import MAX_LONG
+from documents import FULL, PARTIAL, PIPELINE
+from release_catalog.api.schema import schema
+from release_catalog.domain import delivery, drafting, importing, instants, release
+from release_catalog.domain.checks import MAX_LONG, Checks
+from release_catalog.problems import Violation
 
 NOW = instants.now()
 FILE = {"name": "a.deb", "size": 1, "sha256": "A" * 64, "downloadUrl": "https://downloads.example/a.deb"}
 PRODUCT = {"id": "p", "catalogId": "c", "key": "k", "versionScheme": "ANY"}
 
-text = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=40)
-version = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=64)
-leaves = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | text
-anything = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(text | st.just("$where"), inner))
-metadata = st.dictionaries(text, anything)
-digest = st.text("0123456789abcdef", min_size=64, max_size=64)
+KNOWN = delivery.Known({"pipe": PIPELINE}, {"partial": PARTIAL, "full": FULL})
+THERE: dict[str, Any] = {
+    "baseImages": {"image": {}}, "registries": {"registry": {}}, "pipelines": {"pipe": {}}, "releases": {},
+}  # fmt: skip
 
 
-def present(**fields: Any) -> Any:
-    return st.fixed_dictionaries(fields)
+def judged(document: Any) -> tuple[dict[str, Any], list[Violation]]:
+    """What a document says and all that is wrong with it, where there is what it may refer to."""
+    fields, violations = importing.read(document, "", NOW)
+    if not fields:
+        return fields, violations
+    checks = Checks(fields, "", violations)
+    fields["id"] = "new"
+    drafting.refer(checks, fields, THERE, fields)
+    if inner := checks.inner("delivery"):
+        said = delivery.read(inner)
+        fields["delivery"], _ = delivery.settled(None, said, KNOWN, inner, NOW, replace=True)
+    return fields, violations
 
 
-artifact = st.fixed_dictionaries(
-    {"name": text, "size": st.integers(0, MAX_LONG), "sha256": digest, "downloadUrl": st.just("http://h/x"),
-     "isExecutable": st.booleans()},
-    optional={"platform": text, "arguments": text, "metadata": metadata, "repositoryKey": text, "path": text,
-              "packageType": text, "secured": st.just(True)},
-)  # fmt: skip
-image = st.fixed_dictionaries({"name": text, "imageUrl": text}, optional={"platform": text, "metadata": metadata})
-dependency = st.fixed_dictionaries({"name": text, "version": version}, optional={"catalogId": text})
-document = st.fixed_dictionaries(
-    {
-        "name": text,
-        "version": version,
-        "createdAt": st.integers(0, 4 * 10**12).map(lambda v: instants.written(instants.from_milliseconds(v))),
-        "project": text,
-        "author": st.just("a@b.example"),
-        "artifacts": st.lists(artifact, max_size=3),
-        "dependencies": st.lists(dependency, max_size=3),
-    },
-    optional={"tag": text, "status": text, "releaseNotes": text, "metadata": metadata,
-              "dockerImages": st.lists(image, min_size=1, max_size=2)},
-)  # fmt: skip
-
-
-@given(document)
-def test_s1_export_gives_back_what_was_imported(given_: dict[str, Any]) -> None:
-    own = (given_["name"], given_["version"])
-    given_["dependencies"] = [d for d in given_["dependencies"] if (d["name"], d["version"]) != own]
-    before = copy.deepcopy(given_)
-    fields, violations = importing.read(given_, "", NOW)
+def imported(document: Any) -> dict[str, Any]:
+    """The release that a document becomes."""
+    fields, violations = judged(document)
     assert not violations
-    project = fields.pop("project")
-    made = release.document("t", PRODUCT, now=NOW, **fields)
-    assert importing.written(made, project) == before
+    fields.pop("project")
+    return release.document("t", PRODUCT, now=NOW, **fields)
+
+
+def lasting(made: dict[str, Any]) -> dict[str, Any]:
+    """A release but for what it gets anew whenever it is made, and for how far it is in its life."""
+    kept = {name: value for name, value in made.items() if name not in {"id", "etag", "importedAt"}}
+    kept["artifacts"] = [
+        {name: value for name, value in file.items() if name != "id"} for file in made["artifacts"]
+    ]
+    return kept
+
+
+@given(documents.seed_document)
+def test_s1_export_gives_back_what_was_imported(given_: dict[str, Any]) -> None:
+    before = copy.deepcopy(given_)
+    made = imported(given_)
+    assert importing.written(made, given_["project"]) == before
     assert made["status"] == "DRAFT"
+
+
+@given(documents.document)
+def test_s1_what_is_exported_imports_to_the_same_release_whatever_it_has(given_: dict[str, Any]) -> None:
+    made = imported(given_)
+    written = json.loads(json.dumps(importing.written(made, "p")))
+    assert lasting(imported(written)) == lasting(made)
+    assert importing.written(imported(written), "p") == written
+
+
+@given(documents.document)
+def test_what_is_exported_is_an_input_of_import_release(given_: dict[str, Any]) -> None:
+    kind = schema._schema.type_map["ReleaseDocumentInput"]
+    assert isinstance(kind, GraphQLInputObjectType)
+    wrong: list[Any] = []
+    written = importing.written(imported(given_), "p")
+    validate_input_value(written, kind, lambda error, path: wrong.append((path, error)))
+    assert wrong == []
+
+
+def test_a_whole_document_has_every_field_and_nothing_wrong() -> None:
+    whole = documents.whole()
+    assert importing._ALL - whole.keys() == set()
+    assert judged(whole)[1] == []
+
+
+# ------------------------------------------------------------------ lines of a file, which no schema has checked
+
+Path = tuple[Any, ...]
+FREE = {"metadata", "projectIdentifier"}
+KINDS: list[Any] = [
+    True,
+    5,
+    1.5,
+    -1,
+    "\x1b",
+    "",
+    [],
+    [5],
+    [None],
+    {},
+    {"": 1},
+    {"x": []},
+    [[]],
+    "x" * 5000,
+    2**63,
+    None,
+]
+
+
+def places(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Every place in a JSON value that is not free."""
+    yield path
+    for name, inner in (
+        value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    ):
+        if name not in FREE:
+            yield from places(inner, (*path, name))
+
+
+def at(value: Any, path: Path) -> Any:
+    return functools.reduce(lambda outer, name: outer[name], path, value)
+
+
+def changed(path: Path, value: Any) -> Any:
+    """The whole document with something else at one place."""
+    whole = documents.whole()
+    if not path:
+        return value
+    at(whole, path[:-1])[path[-1]] = value
+    return whole
+
+
+def spelled(path: Path) -> str:
+    return "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in path).removeprefix(".")
+
+
+def tried(document: Any) -> list[Violation]:
+    """What is wrong with a document; if nothing is, the release can be made, kept and exported."""
+    fields, violations = judged(document)
+    if not violations:
+        made = release.document("t", PRODUCT, now=NOW, **{k: v for k, v in fields.items() if k != "project"})
+        bson.encode(made)
+        json.dumps(importing.written(made, "p"))
+    return violations
+
+
+PLACES = list(places(documents.whole()))
+
+
+@pytest.mark.parametrize("path", PLACES, ids=spelled)
+def test_a_value_of_another_kind_is_a_violation_of_its_field(path: Path) -> None:
+    right = at(documents.whole(), path)
+    for value in KINDS:
+        found = tried(changed(path, value))
+        if (
+            value is None
+            or isinstance(value, type(right))
+            or (isinstance(value, float) and isinstance(right, int))
+        ):
+            continue
+        if path and path[-1] == "propertyValue" and isinstance(value, bool | int | float):
+            continue  # numbers and booleans become text (S4)
+        assert [v for v in found if v.field.startswith(spelled(path))], (value, found)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in PLACES if isinstance(at(documents.whole(), path), dict)], ids=spelled
+)
+def test_an_unknown_field_is_a_violation_wherever_it_stands(path: Path) -> None:
+    assert (spelled((*path, "colour")), "UNKNOWN_FIELD") in [
+        (v.field, v.code) for v in tried(changed((*path, "colour"), "red"))
+    ]
+
+
+@given(st.sampled_from(PLACES), documents.anything)
+def test_any_json_anywhere_is_no_more_than_a_violation(path: Path, value: Any) -> None:
+    tried(changed(path, value))
+
+
+@given(st.dictionaries(st.sampled_from(sorted(importing._ALL)), documents.anything))
+def test_any_json_in_every_field_is_no_more_than_violations(document: dict[str, Any]) -> None:
+    tried(document)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(documents.whole()["delivery"])), documents.anything))
+def test_any_json_in_every_field_of_a_delivery_is_no_more_than_violations(said: dict[str, Any]) -> None:
+    tried({**documents.whole(), "delivery": said})
 
 
 def refused(**fields: Any) -> list[tuple[str, str]]:

@@ -68,6 +68,7 @@ class Checks:
         value: str | None = self.fields.get(field)
         if names and value is not None and value not in names:
             self.refuse(field, "UNKNOWN", f"Give one of {', '.join(names)}.")
+            return None
         return value
 
     def each(self, field: str, limit: int) -> "Checks":

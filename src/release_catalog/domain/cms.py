@@ -9,6 +9,7 @@ from release_catalog.domain.saving import MAX_ENTRIES
 Document = dict[str, Any]
 
 ENVIRONMENTS = "overriddenEnvironmentConfigurations"
+_TICKET = "requireChangeTicketForDeployment"
 _NEW: Document = {
     "cmsInstanceId": None,
     "overrideSettings": False,
@@ -19,26 +20,33 @@ _NEW: Document = {
 
 def read(given: Checks, field: str) -> Document:
     """The fields of an input that were given; null counts as not given."""
-    inner = Checks(given.fields[field], f"{given.path}.{field}", given.found)
-    environments = inner.items(ENVIRONMENTS, MAX_ENTRIES)
+    inner = given.inner(field)
+    if inner is None:
+        return {}
+    inner.known(frozenset(_NEW))
+    environments, default = inner.items(ENVIRONMENTS, MAX_ENTRIES), inner.inner("overriddenDefaultConfigurations")
     properties.unique(environments, "environmentId")
     said = {
         "cmsInstanceId": inner.text("cmsInstanceId", 255),
         "overrideSettings": None
         if inner.fields.get("overrideSettings") is None
         else inner.flag("overrideSettings"),
-        "overriddenDefaultConfigurations": inner.fields.get("overriddenDefaultConfigurations"),
+        "overriddenDefaultConfigurations": default and _ticket(default),
         ENVIRONMENTS: None
         if inner.fields.get(ENVIRONMENTS) is None
         else [
-            {
-                "environmentId": entry.text("environmentId", 255, required=True),
-                "requireChangeTicketForDeployment": entry.flag("requireChangeTicketForDeployment"),
-            }
+            {"environmentId": entry.text("environmentId", 255, required=True), **_ticket(entry, "environmentId")}
             for entry in environments
         ],
     }
     return {name: value for name, value in said.items() if value is not None}
+
+
+def _ticket(entry: Checks, *more: str) -> Document:
+    entry.known(frozenset((_TICKET, *more)))
+    if entry.fields.get(_TICKET) is None:
+        entry.refuse(_TICKET, "REQUIRED", "Say true or false.")
+    return {_TICKET: entry.flag(_TICKET)}
 
 
 def merged(before: Document | None, said: Document | None) -> Document | None:

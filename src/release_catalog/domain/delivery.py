@@ -60,7 +60,7 @@ def read(given: Checks) -> Document:
     Values of properties become text.
     """
     readers: dict[str, Callable[[Checks, str], Any]] = {
-        "status": Checks.choice,
+        "status": lambda checks, field: checks.choice(field, *STEPS),
         "description": lambda checks, field: checks.text(field, _LONG, lines=True),
         "scheduleBuildExpression": _schedule,
         "pipelineId": deployments.key,
@@ -69,6 +69,7 @@ def read(given: Checks) -> Document:
         "properties": properties.read,
         "cmsDetails": cms.read,
     }
+    given.known(frozenset(readers))
     return {
         field: None if given.fields[field] is None else reader(given, field)
         for field, reader in readers.items()
@@ -78,7 +79,9 @@ def read(given: Checks) -> Document:
 
 def _schedule(given: Checks, field: str) -> str | None:
     # S4 rule 11
-    text = given.text(field, MAX_SCHEDULE) or ""
+    text = given.text(field, MAX_SCHEDULE)
+    if text is None:
+        return None
     pieces = text.split(";")
     if len(pieces) > MAX_EXPRESSIONS:
         given.refuse(field, "TOO_MANY", f"At most {MAX_EXPRESSIONS} expressions fit here; this has {len(pieces)}.")

@@ -16,10 +16,12 @@ _NEW: Document = {
     "requestAllFiles": False,
     "projectGroups": None,
 }
+_FIELDS = frozenset(_NEW) | {"projectId"}
 
 
 def read(entry: Checks) -> Document:
     """What an input says of one project; null counts as not given, as does an empty package name."""
+    entry.known(_FIELDS)
     said = {
         "projectId": key(entry, "projectId", required=True),
         "projectStreamId": key(entry, "projectStreamId"),

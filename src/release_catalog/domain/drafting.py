@@ -77,7 +77,7 @@ def read(given: Checks, now: datetime.datetime) -> Document:
             said[field] = [lists[field](entry) for entry in given.items(field, parts.MAX_ENTRIES)]
         elif field == "platforms":
             each = given.each(field, parts.MAX_ENTRIES)
-            said[field] = [parsed for name in each.fields if (parsed := parts.platform(each, name))]
+            said[field] = [parsed for name in each.fields if (parsed := parts.platform(each, name, required=True))]
     return said
 
 

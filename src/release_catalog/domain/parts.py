@@ -23,7 +23,7 @@ _ARTIFACT_FIELDS = frozenset(
 )
 _IMAGE_FIELDS = frozenset(("name", "imageUrl", "platform", "metadata"))
 _PACKAGE_FIELDS = "name version repository url contentDigest repoDigest".split()
-_FILE_FIELDS = frozenset(("id", "mimeType", "url", "filename"))
+_FILE_FIELDS = frozenset(("id", "url", "filename"))
 
 
 def artifact(entry: Checks, now: datetime.datetime) -> Document:
@@ -68,9 +68,9 @@ def dependency(entry: Checks, id_field: str, *, whole: bool) -> Document:
     }
 
 
-def platform(entry: Checks, field: str = "platform") -> Document | None:
+def platform(entry: Checks, field: str = "platform", *, required: bool = False) -> Document | None:
     """A platform by its name: each part of a pair, like a bare name, has at most 64 characters (S5)."""
-    name = entry.text(field, 2 * MAX_PLATFORM + 1)
+    name = entry.text(field, 2 * MAX_PLATFORM + 1, required=required)
     if name and any(len(side) > MAX_PLATFORM for side in name.split("/", 1)):
         entry.refuse(
             field, "TOO_LONG", f"At most {MAX_PLATFORM} characters fit on each side of a platform's slash."
@@ -94,17 +94,19 @@ def platform_metadata(entry: Checks) -> Document:
     entry.known(frozenset(("platform", "releaseMetadata")))
     return {
         "platform": platform(entry),
-        "releaseMetadata": [_file(file) for file in entry.items("releaseMetadata", MAX_ENTRIES, required=True)],
+        "releaseMetadata": [
+            _file(file, "mimeType") for file in entry.items("releaseMetadata", MAX_ENTRIES, required=True)
+        ],
     }
 
 
-def _file(entry: Checks) -> Document:
-    entry.known(_FILE_FIELDS)
+def _file(entry: Checks, *more: str) -> Document:
+    entry.known(_FILE_FIELDS | {*more})
+    texts = {field: entry.text(field, limit) for field, limit in (("url", 2048), ("filename", 256))}
     return {
         "id": entry.text("id", 255, required=True),
-        "mimeType": entry.text("mimeType", 256),
-        "url": entry.text("url", 2048),
-        "filename": entry.text("filename", 256),
+        **{field: entry.text(field, 256) for field in more},
+        **texts,
     }
 
 
@@ -115,7 +117,7 @@ def customization(entry: Checks) -> Document:
     return {
         "id": entry.text("id", 255, required=True),
         "version": entry.text("version", 256),
-        "artifact": file and {name: value for name, value in _file(file).items() if name != "mimeType"},
+        "artifact": file and _file(file),
     }
 
 

@@ -10,16 +10,19 @@ from release_catalog.domain.saving import MAX_ENTRIES
 Document = dict[str, Any]
 
 MAX_VALUE = 4096
+_FIELDS = frozenset(("propertyName", "propertyValue"))
 
 
 def read(given: Checks, field: str) -> list[Document]:
     """The values of an input, each as text."""
     entries = given.items(field, MAX_ENTRIES)
     unique(entries, "propertyName")
-    return [
-        {"propertyName": entry.text("propertyName", 256, required=True), "propertyValue": _value(entry)}
-        for entry in entries
-    ]
+    return [_read(entry) for entry in entries]
+
+
+def _read(entry: Checks) -> Document:
+    entry.known(_FIELDS)
+    return {"propertyName": entry.text("propertyName", 256, required=True), "propertyValue": _value(entry)}
 
 
 def _value(entry: Checks) -> str | None:
@@ -37,10 +40,12 @@ def _value(entry: Checks) -> str | None:
 
 
 def unique(entries: Iterable[Checks], key: str) -> None:
-    """Refuse entries whose `key` an earlier one has."""
+    """Refuse entries whose `key`, a text, an earlier one has."""
     seen = set()
     for entry in entries:
         value = entry.fields.get(key)
+        if not isinstance(value, str):
+            continue
         if value in seen:
             entry.refuse(key, "REPEATED", f"{value!r} was given before: give it once.")
         seen.add(value)

@@ -211,11 +211,18 @@ async def found(caller: Caller, database: Database, id_: str, given: Given, sess
     return release
 
 
+def too_large(release: Document, path: str) -> list[Violation]:
+    """What there is to say of a release that is larger than a document may be."""
+    if (size := len(bson.encode(release))) <= MAX_BYTES:
+        return []
+    message = f"A release takes at most {MAX_BYTES} bytes with all that it holds; this would take {size}."
+    return [Violation(path, message, "TOO_LARGE")]
+
+
 def fits(release: Document) -> None:
     """End the request with a refusal if `release` has grown larger than a document may be."""
-    if (size := len(bson.encode(release))) > MAX_BYTES:
-        message = f"A release takes at most {MAX_BYTES} bytes with all that it holds; this would take {size}."
-        raise _Undone(problems.Invalid(violations=[Violation("input", message, "TOO_LARGE")]))
+    if violations := too_large(release, "input"):
+        raise _Undone(problems.Invalid(violations=violations))
 
 
 def _stored(answer: Document) -> Document:

@@ -1,0 +1,251 @@
+"""Import documents that use every field there is: one spelled out, and any number that hypothesis makes."""
+
+import copy
+from typing import Any
+
+from hypothesis import strategies as st
+
+from release_catalog.domain import instants
+from release_catalog.domain.checks import MAX_LONG
+
+Json = dict[str, Any]
+
+# What a whole document refers to, as the database has it.
+PIPELINE: Json = {"id": "pipe", "name": "Pipe", "properties": []}
+PARTIAL: Json = {
+    "id": "partial",
+    "name": "Partial",
+    "deploymentType": "PARTIAL",
+    "applicationPath": None,
+    "streams": [{"id": "s1", "name": "main"}, {"id": "s2", "name": "next"}],
+    "buildEnvironments": [{"id": "e1", "name": "one"}, {"id": "e2", "name": "two"}],
+    "properties": [],
+}
+FULL: Json = {**PARTIAL, "id": "full", "name": "Full", "deploymentType": "FULL"}
+
+_WHOLE: Json = {
+    "name": "tool",
+    "version": "1.0",
+    "tag": "v1",
+    "createdAt": "2020-02-02T02:02:02Z",
+    "project": "tool",
+    "projectIdentifier": {"any": "thing"},
+    "status": "released",
+    "releaseNotes": "# News\n",
+    "author": "builds@acme.example",
+    "metadata": {"$where": "1", "a.b": [1, None]},
+    "artifacts": [
+        {
+            "name": "tool.tar.gz",
+            "platform": "linux/amd64",
+            "size": 3,
+            "sha256": "a" * 64,
+            "downloadUrl": "https://downloads.example/tool.tar.gz",
+            "isExecutable": True,
+            "arguments": "--help",
+            "metadata": {"k": 1},
+            "secured": True,
+            "repositoryKey": "generic",
+            "path": "tool/tool.tar.gz",
+            "packageType": "generic",
+        }
+    ],
+    "dockerImages": [
+        {"name": "tool", "imageUrl": "hub.example/tool:1", "platform": "linux/arm64", "metadata": {"k": 2}}
+    ],
+    "dependencies": [{"catalogId": "elsewhere", "name": "lib", "version": "2.0"}],
+    "revision": "3",
+    "channel": "beta",
+    "branch": "1.x",
+    "packagingType": "OVA",
+    "platforms": ["win64", "linux/amd64"],
+    "private": True,
+    "trial": True,
+    "description": "What it is",
+    "releasedAt": "2020-02-03T00:00:00.5Z",
+    "endOfLifeAt": "2030-02-03",
+    "registryArtifact": {
+        "name": "tool",
+        "version": "1",
+        "repository": "charts",
+        "url": "oci://hub.example/tool",
+        "contentDigest": "sha256:1",
+        "repoDigest": "sha256:2",
+    },
+    "platformReleaseMetadata": [
+        {
+            "platform": "linux/amd64",
+            "releaseMetadata": [{"id": "f", "mimeType": "sbom", "url": "https://f.example", "filename": "f.json"}],
+        }
+    ],
+    "customizations": [
+        {"id": "c", "version": "2", "artifact": {"id": "x", "url": "/files/x", "filename": "x.sh"}}
+    ],
+    "baseImageId": "image",
+    "registryId": "registry",
+    "pipelineId": "pipe",
+    "delivery": {
+        "status": "STARTED",
+        "description": "To everybody",
+        "scheduleBuildExpression": "0 0 * * *",
+        "pipelineId": "pipe",
+        "pipelineName": "Pipe",
+        "projects": [
+            {
+                "projectId": "partial",
+                "projectStreamId": "s1",
+                "buildEnvironmentId": "e1",
+                "priority": 2,
+                "packageName": "one",
+                "requestAllFiles": False,
+                "projectGroups": "g",
+            }
+        ],
+        "properties": [{"propertyName": "COLOUR", "propertyValue": "red"}],
+        "cmsDetails": {
+            "cmsInstanceId": "cms",
+            "overrideSettings": True,
+            "overriddenDefaultConfigurations": {"requireChangeTicketForDeployment": True},
+            "overriddenEnvironmentConfigurations": [
+                {"environmentId": "prod", "requireChangeTicketForDeployment": True}
+            ],
+        },
+    },
+}
+
+
+def whole() -> Json:
+    """A document with a value in every field that documents have."""
+    return copy.deepcopy(_WHOLE)
+
+
+# ------------------------------------------------------------------ made by hypothesis
+
+text = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+platform = text.map(lambda value: value[:64].replace("/", "-")) | st.sampled_from(["linux/amd64", "win64"])
+version = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=64)
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text
+)
+anything = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text | st.just("$where"), inner, max_size=4),
+)
+metadata = st.dictionaries(text, anything, max_size=3)
+_id = st.text("abcdef0123456789-", min_size=3, max_size=40)
+_instant = st.integers(0, 4 * 10**12).map(lambda v: instants.written(instants.from_milliseconds(v)))
+_lines = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=40)
+
+
+def fields(required: dict[str, Any], **optional: Any) -> Any:
+    """Objects with all of `required` and some of `optional`."""
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+artifact = fields(
+    {
+        "name": text,
+        "size": st.integers(0, MAX_LONG),
+        "sha256": st.text("0123456789abcdef", min_size=64, max_size=64),
+        "downloadUrl": st.just("http://h/x"),
+        "isExecutable": st.booleans(),
+    },
+    platform=platform, arguments=_lines, metadata=metadata, repositoryKey=text, path=text, packageType=text,
+    secured=st.just(True),
+)  # fmt: skip
+image = fields({"name": text, "imageUrl": text}, platform=platform, metadata=metadata)
+dependency = fields({"name": text, "version": version}, catalogId=_id)
+_file = fields({"id": _id}, mimeType=text, url=text, filename=text)
+_project = st.one_of(
+    fields(
+        {"projectId": st.just("partial"), "projectStreamId": st.sampled_from(["s1", "s2"]), "packageName": text},
+        buildEnvironmentId=st.sampled_from(["e1", "e2"]), priority=st.integers(1, 2**31 - 1), projectGroups=text,
+    ),
+    fields(
+        {"projectId": st.just("partial"), "projectStreamId": st.just("s1"), "requestAllFiles": st.just(True)},
+        priority=st.integers(1, 9),
+    ),
+    fields({"projectId": st.just("full"), "projectStreamId": st.just("s2")}, projectGroups=text),
+)  # fmt: skip
+delivery = fields(
+    {},
+    description=_lines,
+    scheduleBuildExpression=st.sampled_from(["0 0 * * *", "0 0 12 * * ?;*/5 * * * *"]),
+    pipelineId=st.just("pipe"),
+    projects=st.lists(_project, max_size=3, unique_by=lambda each: (each["projectId"], each.get("packageName"))),
+    cmsDetails=fields(
+        {},
+        cmsInstanceId=text,
+        overrideSettings=st.booleans(),
+        overriddenDefaultConfigurations=fields({"requireChangeTicketForDeployment": st.booleans()}),
+        overriddenEnvironmentConfigurations=st.lists(
+            fields({"environmentId": text, "requireChangeTicketForDeployment": st.booleans()}),
+            max_size=2, unique_by=lambda each: each["environmentId"],
+        ),
+    ),
+) | fields(
+    {
+        "pipelineId": st.just("pipe"),
+        "properties": st.lists(
+            fields({"propertyName": text, "propertyValue": _lines}),
+            max_size=3, unique_by=lambda each: each["propertyName"],
+        ),
+    }
+)  # fmt: skip
+_seed = {
+    "name": text,
+    "version": version,
+    "createdAt": _instant,
+    "project": text,
+    "author": st.just("a@b.example"),
+    "artifacts": st.lists(artifact, max_size=3, unique_by=lambda each: each["name"]),
+    "dependencies": st.lists(dependency, max_size=3, unique_by=lambda each: (each["name"], each["version"])),
+}
+_seed_too = {
+    "tag": text,
+    "status": text,
+    "releaseNotes": _lines,
+    "metadata": metadata,
+    "dockerImages": st.lists(image, min_size=1, max_size=2, unique_by=lambda each: each["name"]),
+}
+_more = {
+    "revision": version,
+    "channel": text,
+    "branch": text.map(lambda value: value[:32]),
+    "packagingType": st.sampled_from(["HELM_CHART", "OVA", "CONTAINER_IMAGE"]),
+    "platforms": st.lists(platform, max_size=3, unique=True),
+    "private": st.booleans(),
+    "trial": st.booleans(),
+    "description": _lines,
+    "releasedAt": _instant,
+    "endOfLifeAt": st.dates().map(lambda day: day.isoformat()),
+    "registryArtifact": fields(
+        {"name": text, "version": text}, repository=text, url=text, contentDigest=text, repoDigest=text
+    ),
+    "platformReleaseMetadata": st.lists(
+        fields({"releaseMetadata": st.lists(_file, max_size=2)}, platform=platform),
+        max_size=2, unique_by=lambda each: each.get("platform"),
+    ),
+    "customizations": st.lists(
+        fields({"id": _id}, version=text, artifact=fields({"id": _id}, url=text, filename=text)),
+        max_size=2, unique_by=lambda each: each["id"],
+    ),
+    "baseImageId": st.just("image"),
+    "registryId": st.just("registry"),
+    "pipelineId": st.just("pipe"),
+    "delivery": delivery,
+}  # fmt: skip
+
+
+def _alone(given: Json) -> Json:
+    """Without the dependencies on itself."""
+    own = (given["name"], given["version"])
+    return {**given, "dependencies": [d for d in given["dependencies"] if (d["name"], d["version"]) != own]}
+
+
+seed_document = fields(_seed, **_seed_too).map(_alone)
+document = fields({**_seed, "author": st.none() | _seed["author"]}, **_seed_too, **_more).map(_alone)
