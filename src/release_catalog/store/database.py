@@ -1,10 +1,12 @@
 """The seam to the driver: PyMongo's asynchronous API, or a Motor database that an application already has."""
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pymongo
+from bson import tz_util
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
@@ -15,9 +17,14 @@ Document = dict[str, Any]
 # A Motor database quacks the same but for what this module evens out.
 Database = AsyncDatabase[Document]
 
+# The dotted paths that are read of documents; None for all.
+Keys = frozenset[str] | None
+
 Result = TypeVar("Result")
 
 AFTER = ReturnDocument.AFTER
+# What instants come with, whatever the driver.
+UTC = tz_util.utc
 Unavailable = ConnectionFailure
 Failure = PyMongoError
 
@@ -36,6 +43,17 @@ def prepared(database: Any) -> Database:
         read_concern=ReadConcern("local"),
     )
     return options
+
+
+@functools.lru_cache(1_000)
+def projection(keys: Keys, *also: str) -> dict[str, int]:
+    """The part of documents to read: `keys` and `also`, or all but their terms. Not to be changed."""
+    if keys is None:
+        return {"terms": 0}
+    paths = keys.union(also)
+    # MongoDB takes a path or paths below it, not both.
+    kept = [path for path in paths if not any(path.startswith(f"{other}.") for other in paths)]
+    return {**dict.fromkeys(kept, 1), "_id": 0}
 
 
 async def aggregate(
