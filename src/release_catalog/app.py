@@ -18,6 +18,7 @@ from release_catalog.api.view import View
 from release_catalog.domain import caller
 from release_catalog.hal.routes import Hal
 from release_catalog.plans.context import Context
+from release_catalog.plans.sharing import Shared
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
 from release_catalog.web import pages
@@ -48,11 +49,13 @@ def create_app(
             app.state.database = used
             yield
 
+    shared = Shared()
+
     def context(request: Request) -> Context:
-        return Context(caller.local(settings.tenant), request.app.state.database)
+        return Context(caller.local(settings.tenant), request.app.state.database, shared)
 
     hal = Hal(context)
-    graphql = View(schema._schema, context)
+    graphql = View(schema._schema, context, planned=settings.plans == "on")
 
     async def endpoint(request: Request) -> Response:
         return pages.graphiql(request) if _is_browser(request) else await graphql(request)

@@ -9,13 +9,10 @@ from typing import Any
 import orjson
 import structlog
 from graphql import (
-    DocumentNode,
     ExecutionResult,
     GraphQLError,
     GraphQLSchema,
     OperationType,
-    execute,
-    get_operation_ast,
     parse,
     validate,
 )
@@ -24,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from release_catalog.domain import ids
+from release_catalog.plans import leaves, operations
 from release_catalog.plans.context import Context
 from release_catalog.store.database import Unavailable
 
@@ -61,9 +59,12 @@ class Asked:
 class View:
     """Answers GraphQL requests of one schema; `context` makes what the resolvers of a request share."""
 
-    def __init__(self, schema: GraphQLSchema, context: Callable[[Request], Context]) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, context: Callable[[Request], Context], *, planned: bool = True
+    ) -> None:
         self.schema = schema
         self.context = context
+        self.planned = planned
         self.prepared = functools.lru_cache(CACHED_DOCUMENTS)(self._prepared)
 
     async def __call__(self, request: Request) -> Response:
@@ -89,24 +90,24 @@ class View:
             return ExecutionResult(None, [error])
         except _Invalid as invalid:
             return ExecutionResult(None, invalid.errors)
-        operation = get_operation_ast(document, asked.operation_name)
+        operation = document.operation(asked.operation_name)
         if request.method == "GET" and operation and operation.operation is not OperationType.QUERY:
             raise Refusal(405, "GET is only for queries: send this operation by POST.", Allow="POST")
-        result = execute(
-            self.schema,
+        return await operations.answer(
             document,
-            context_value=self.context(request),
-            variable_values=asked.variables,
-            operation_name=asked.operation_name,
+            self.schema,
+            self.context(request),
+            asked.variables,
+            asked.operation_name,
+            planned=self.planned,
         )
-        return result if isinstance(result, ExecutionResult) else await result
 
-    def _prepared(self, query: str) -> DocumentNode:
+    def _prepared(self, query: str) -> operations.Document:
         """The parsed document, known to be valid; raises what is wrong with it."""
         document = parse(query, max_tokens=MAX_TOKENS)
         if errors := validate(self.schema, document, max_errors=MAX_VALIDATION_ERRORS):
             raise _Invalid(errors)
-        return document
+        return operations.Document(self.schema, document)
 
 
 class _Invalid(Exception):  # noqa: N818  it is not an error of this program
@@ -226,4 +227,6 @@ def _response(
 ) -> Response:
     # Browsers get a page from the same address.
     headers = {"Vary": "Accept", **(headers or {})}
-    return Response(orjson.dumps(body), status, headers, media_type=f"{media_type}; charset=utf-8")
+    return Response(
+        orjson.dumps(body, option=leaves.JSON_OPTIONS), status, headers, media_type=f"{media_type}; charset=utf-8"
+    )
