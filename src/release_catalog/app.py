@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 
 from release_catalog import logs, opening, sample
+from release_catalog.api import documents
 from release_catalog.api.schema import schema
 from release_catalog.api.view import View
 from release_catalog.domain import caller
@@ -49,13 +50,14 @@ def create_app(
             app.state.database = used
             yield
 
-    shared = Shared()
+    everybody, shared = caller.local(settings.tenant), Shared()
 
     def context(request: Request) -> Context:
-        return Context(caller.local(settings.tenant), request.app.state.database, shared)
+        return Context(everybody, request.app.state.database, shared)
 
     hal = Hal(context)
-    graphql = View(schema._schema, context, planned=settings.plans == "on")
+    trusted = documents.trusted(settings.documents) if settings.documents else None
+    graphql = View(schema._schema, context, planned=settings.plans == "on", trusted=trusted)
 
     async def endpoint(request: Request) -> Response:
         return pages.graphiql(request) if _is_browser(request) else await graphql(request)

@@ -1,9 +1,10 @@
 """Plans answer as the ordinary executor does, byte for byte; it is asked about whatever they do not expect."""
 
+import gc
 import re
 import time
+from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
 
 import hypothesis
 import pytest
@@ -70,12 +71,13 @@ LISTS = {"dependencies", "platforms", "artifacts", "platformReleaseMetadata", "d
 JUNK: list[Any] = [None, 7, 1.5, True, "x", "", [], [None], [[]], ["x"], {}, {"name": None}, 2**40, b"x"]
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.parametrize("driver", [AsyncMongoClient])
 async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Thousands of tracebacks.
-    monkeypatch.setattr(view, "_log", Mock())
+    monkeypatch.setattr(view, "_log", SimpleNamespace(error=lambda *_, **__: None))
     await empty.load(source("lib"), source("app", needs=["lib"], artifacts=[FILE]), publish=True)
     app = await empty.database.releases.find_one({"name": "app"})
     assert app
@@ -93,6 +95,8 @@ async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
             right += b'"errors"' not in body
             await empty.database.releases.delete_one({"_id": app["_id"]})
     assert right > len(JUNK)
+    # The executor leaves coroutines behind where a field fails beside others that it has not awaited yet.
+    gc.collect()
 
 
 async def test_what_is_asked_rightly_needs_no_executor(stocked: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from graphql import (
 
 STEERING = frozenset({"skip", "include"})
 # No more selections than this are looked at for one plan: fragments can stand for more fields than could be named.
-MAX_VISITS = 10_000
+MAX_VISITS = 4_000
 
 Fields = dict[str, list[FieldNode]]
 
@@ -63,7 +63,7 @@ class Collector:
         self._schema = schema
         self._fragments = fragments
         self._values = values
-        self._visits = 0
+        self.visits = 0
 
     def fields(self, of: GraphQLObjectType, selection_sets: Iterable[SelectionSetNode]) -> Fields:
         """The fields of `of` by the names that they have in the response."""
@@ -78,8 +78,8 @@ class Collector:
         self, of: GraphQLObjectType, selection_set: SelectionSetNode, opened: set[str]
     ) -> Iterator[FieldNode]:
         for node in selection_set.selections:
-            self._visits += 1
-            if self._visits > MAX_VISITS:
+            self.visits += 1
+            if self.visits > MAX_VISITS:
                 raise Unplannable("more fields than a plan may have")
             if not all(map(self._holds, (node.directives or ()))):
                 continue

@@ -21,7 +21,7 @@ from graphql import (
 from graphql.execution.incremental.incremental_executor import IncrementalExecutor
 from graphql.execution.values import VariableValues, get_variable_values
 
-from release_catalog.plans.collecting import Collector, Unplannable, steering
+from release_catalog.plans.collecting import MAX_VISITS, Collector, Unplannable, steering
 from release_catalog.plans.compiling import Compiler
 from release_catalog.plans.context import Context
 from release_catalog.plans.selections import Run, Selection
@@ -50,6 +50,7 @@ class Document:
         self._fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         self._operations: dict[str | None, OperationDefinitionNode | None] = {}
         self._plans: dict[Any, Plan] = {}
+        self._visits = 0
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation of that name, or the only one."""
@@ -66,8 +67,9 @@ class Document:
         known = id(operation), *values.values()
         plan = self._plans.get(known)
         if plan is None:
-            if len(self._plans) >= MAX_PLANS:
+            if len(self._plans) >= MAX_PLANS or self._visits > MAX_VISITS:
                 self._plans.clear()
+                self._visits = 0
             plan = self._plans[known] = self._planned(operation, values)
         return plan
 
@@ -82,6 +84,7 @@ class Document:
         except (Unplannable, RecursionError):
             return Plan({}, single=False)
         plans = {name: _field(compiler, root, name, nodes) for name, nodes in fields.items()}
+        self._visits += collector.visits
         single = len(plans) == 1 and all(plan and plan.single for plan in plans.values())
         return Plan(plans, single)
 

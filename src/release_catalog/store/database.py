@@ -23,6 +23,8 @@ Keys = frozenset[str] | None
 Result = TypeVar("Result")
 
 AFTER = ReturnDocument.AFTER
+# MongoDB sends 101 documents at first and the others when asked again, unless it is told to send more.
+ONE_BATCH = 10_000
 # What instants come with, whatever the driver.
 UTC = tz_util.utc
 Unavailable = ConnectionFailure

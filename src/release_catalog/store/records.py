@@ -32,7 +32,7 @@ async def by_ids(
     if collection == "releases":
         return await releases.by_ids(caller, database, ids, keys)
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
-    found = database[collection].find(match, db.projection(keys, "id"))
+    found = database[collection].find(match, db.projection(keys, "id")).batch_size(db.ONE_BATCH)
     return {document["id"]: document for document in await found.to_list(None)}
 
 

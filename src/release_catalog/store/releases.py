@@ -9,7 +9,7 @@ from release_catalog.domain import references, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import BadArgument
 from release_catalog.store import pages, terms
-from release_catalog.store.database import Database, Document, Keys, projection
+from release_catalog.store.database import ONE_BATCH, Database, Document, Keys, projection
 from release_catalog.store.pages import Order, Question, Window
 
 MAX_IDS = 100
@@ -57,7 +57,7 @@ def visible_through(caller: Caller, field: str) -> list[dict[str, Any]]:
 async def by_ids(caller: Caller, database: Database, ids: Iterable[str], keys: Keys = None) -> dict[str, Document]:
     """The releases with these ids, by id; what does not exist for the caller is left out."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
-    found = database.releases.find(match, projection(keys, "id"))
+    found = database.releases.find(match, projection(keys, "id")).batch_size(ONE_BATCH)
     return {release["id"]: release for release in await found.to_list(None)}
 
 
@@ -70,7 +70,9 @@ async def answering(
     for start in range(0, len(wanted), REFERENCES_A_COMMAND):
         some = terms.answering(wanted[start : start + REFERENCES_A_COMMAND])
         match = {**visible(caller), **some}
-        for release in await database.releases.find(match, shown).hint("terms").to_list(None):
+        for release in (
+            await database.releases.find(match, shown).hint("terms").batch_size(ONE_BATCH).to_list(None)
+        ):
             for reference in references.answers(release):
                 if reference in found:
                     found[reference].append(release)
