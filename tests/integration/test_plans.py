@@ -146,3 +146,18 @@ async def test_more_fields_than_a_plan_may_have_are_left_to_the_executor() -> No
     began = time.process_time()
     assert document.plan(operation, {}).fields == {"release": None}
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("query", "reads"),
+    [
+        ("{ releases { nodes { catalog { id } product { id catalog { __typename } } } } }", {"releases": 1, "products": 1}),
+        ("{ releases { nodes { catalog { id } product { id } } } }", {"releases": 1}),
+        ("{ releases { nodes { name } pageInfo { endCursor } edges { cursor } } }", {"releases": 1}),
+        ("{ releases(first: 50) { nodes { product { name } _links { product { href } } } } }", {"releases": 1, "products": 1}),
+        ("{ release(id: \"13607\") { latestRelease { name } _links { latestRelease { href } } } }", {"releases": 2}),
+    ],
+)  # fmt: skip
+async def test_there_are_no_more_commands_than_levels(stocked: Catalog, query: str, reads: dict[str, int]) -> None:
+    await stocked.ask(query)
+    assert stocked.commands.reads == reads
