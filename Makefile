@@ -1,7 +1,7 @@
 # make run    serve a sample catalog at http://127.0.0.1:$(PORT)/graphql
 # make test   run every test
 # make check  types, lint and formatting
-# make bench  how fast releases are loaded
+# make bench  how fast it is beside other servers; bench-load: loading; bench-memory: memory over many requests
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A catalog that lives in this folder; an installed one keeps its data in the user's data folder.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test check schema bench web clean
+.PHONY: run test check schema bench bench-load bench-memory web clean
 
 run: .venv/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -28,11 +28,25 @@ check: .venv/.dev
 schema: .venv/.run
 	$(BIN)/release-catalog schema > schema.graphql
 
-bench: .venv/.run
-	$(BIN)/python benchmarks/load.py
+# RELEASES=debian.ndjson measures on a file of import documents, otherwise on the sample.
+BENCH := $(BIN)/python benchmarks
+PEERS := benchmarks/peers/node_modules/.package-lock.json
+ROUNDS ?= 5
+SECONDS ?= 3
+REQUESTS ?= 1000000
+DOCUMENTS ?= 10000
+
+bench: .venv/.bench $(PEERS)
+	$(BENCH)/side_by_side.py --rounds $(ROUNDS) --seconds $(SECONDS) $(if $(RELEASES),--releases $(RELEASES))
+
+bench-load: .venv/.run
+	$(BENCH)/load.py
+
+bench-memory: .venv/.bench
+	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))
 
 clean:
-	rm -rf .venv $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules
+	rm -rf .venv $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules benchmarks/peers/node_modules
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: set PYTHON=/path/to/python3.11")'
@@ -46,6 +60,14 @@ clean:
 .venv/.dev: pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install -q -e '.[embedded,motor]' --group dev
 	@touch .venv/.run $@
+
+.venv/.bench: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install -q -e '.[embedded]' --group bench
+	@touch .venv/.run $@
+
+$(PEERS): benchmarks/peers/package.json | .venv/.bench
+	@cd $(dir $<) && PATH="$(CURDIR)/$(BIN):$$PATH" \
+	npm install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
 
 # GraphiQL, from npm packages: with the npm on PATH where its node is recent enough, else with the one on PyPI.
 # A look-up comes first, because npm install takes minutes to give up where there is no registry.

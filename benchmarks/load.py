@@ -1,7 +1,7 @@
 """How fast releases are loaded, and how much memory that takes.
 
-    make bench                              on generated releases
-    make bench RELEASES=debian.ndjson       on a file of import documents
+    make bench-load                         on generated releases
+    make bench-load RELEASES=debian.ndjson       on a file of import documents
 
 Loads through the command line into a MongoDB of its own, three times, each into an empty database, and sets the
 median against what the same server takes in of the same documents without an index: that tells how fast the
@@ -107,9 +107,9 @@ def main() -> None:
                 rate, memory = through_the_command_line(mongod.url, f"load_{number}", file, len(sources))
                 rates.append(rate)
                 asyncio.run(drop(mongod.url, f"load_{number}"))
-                print(f"{rate:8.0f} releases/s, {memory} MiB; without index {plain[-1]:.0f} documents/s")  # noqa: T201
+                print(f"{rate:8.0f} releases/s, {memory} MiB; without index {plain[-1]:.0f} documents/s")
         middle = statistics.median(rates)
-        print(f"median {middle:.0f} releases/s, {middle / statistics.median(plain):.2f} of without index")  # noqa: T201
+        print(f"median {middle:.0f} releases/s, {middle / statistics.median(plain):.2f} of without index")
 
 
 if __name__ == "__main__":

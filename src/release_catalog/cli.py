@@ -1,6 +1,7 @@
-"""The command line: release-catalog serve | load | export | schema."""
+"""The command line: release-catalog serve | load | import | export | verify | ledger verify | schema."""
 
 import contextlib
+import functools
 import gc
 import ipaddress
 import os
@@ -18,11 +19,12 @@ import pydantic
 import structlog
 import typer
 
-from release_catalog import bulk, logs, mongod, opening
+from release_catalog import bulk, logs, mongod, opening, terminal
 from release_catalog.domain import caller
+from release_catalog.domain import ledger as chains
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
-from release_catalog.store import loading
+from release_catalog.store import ledger, loading
 
 # Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
 MAX_GRACE_SECONDS = 15
@@ -31,6 +33,8 @@ _HOME = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 _log = structlog.get_logger()
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="The release catalog.")
+ledgers = typer.Typer(no_args_is_help=True, help="The ledger of promotions.")
+cli.add_typer(ledgers, name="ledger")
 _Source = Annotated[str, typer.Argument(help="File of import documents, one a line; - is standard input.")]
 
 
@@ -163,6 +167,85 @@ def export(
                 target.write(orjson.dumps(document) + b"\n")
 
     _with_database(settings, run)
+
+
+@cli.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(help="An import document, or several, one a line; - is standard input.")],
+    project: Annotated[
+        str | None, typer.Option(help="Id or key of the product; what a document names itself otherwise.")
+    ] = None,
+    catalog: Annotated[str | None, typer.Option(help="Id of the catalog to import into.")] = None,
+    verification: Annotated[
+        Literal["wait", "background", "skip"], typer.Option(help="When files are fetched and hashed.")
+    ] = "wait",
+    on_conflict: Annotated[
+        Literal["update", "fail"], typer.Option(help="What to do with a draft of the same identity.")
+    ] = "update",
+    dry_run: Annotated[bool, typer.Option(help="Try everything and store nothing.")] = False,
+) -> None:
+    """Import releases as drafts, verifying their files; exit code 1 where one was refused."""
+    with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
+        documents = _documents(source.read())
+    asked: dict[str, Any] = {"projectIdentifier": project, "catalogId": catalog, "dryRun": dry_run}
+    asked |= {"verification": verification.upper(), "onConflict": on_conflict.upper()}
+    _with_files(functools.partial(terminal.import_all, documents, asked))
+
+
+def _documents(text: bytes) -> list[Any]:
+    try:
+        return [orjson.loads(text)]
+    except orjson.JSONDecodeError:
+        try:
+            return [orjson.loads(line) for line in text.splitlines() if not line.isspace()]
+        except orjson.JSONDecodeError as error:
+            sys.exit(f"This is neither one JSON document nor one a line: {error}.")
+
+
+@cli.command()
+def verify(
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids of releases; without any, all are verified.")
+    ] = None,
+) -> None:
+    """Fetch and hash the files of releases again; exit code 1 where one is not what was declared."""
+    _with_files(functools.partial(terminal.verify_all, ids or []))
+
+
+def _with_files(work: Callable[..., Coroutine[Any, Any, bool]]) -> None:
+    settings = Settings()
+    good: list[bool] = []
+
+    async def run(database: db.Database) -> None:
+        with terminal.Bar() as bar:
+            async with opening.fetcher(settings, bar.came) as files:
+                good.append(await work(caller.local(settings.tenant), database, files, bar))
+
+    _with_database(settings, run)
+    sys.exit(0 if all(good) else 1)
+
+
+@ledgers.command("verify")
+def verify_ledger(
+    tenant: Annotated[str | None, typer.Option(help="Whose ledger; else the tenant of the settings.")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="A hash that was noted before; the ledger must still have it.")
+    ] = None,
+) -> None:
+    """Find every promotion record that was changed, removed or moved; exit code 1 if there is any."""
+    settings = Settings()
+    chain, found = chains.Chain(), 0
+
+    async def run(database: db.Database) -> None:
+        nonlocal found
+        async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain, head):
+            found += 1
+            typer.echo(wrong)
+
+    _with_database(settings, run)
+    if found:
+        sys.exit(1)
+    typer.echo(f"{chain.sequence} records, head {chain.hash}")
 
 
 @contextlib.contextmanager

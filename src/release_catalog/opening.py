@@ -1,7 +1,7 @@
 """The database that a process works on, from its settings."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from release_catalog import embedded
@@ -11,13 +11,14 @@ from release_catalog.store import database as db
 from release_catalog.store import indexes
 
 
-def fetcher(settings: Settings) -> hashing.Fetcher:
-    """What fetches files, within the limits of the settings."""
+def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -> hashing.Fetcher:
+    """What fetches files within the limits of the settings, telling `progress` how many bytes have come."""
     return hashing.Fetcher(
         guard.parse(settings.files_allow),
         max_bytes=settings.files_max_bytes,
         at_once=settings.files_at_once,
         seconds=settings.files_deadline,
+        progress=progress,
     )
 
 

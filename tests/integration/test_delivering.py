@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from release_catalog.domain import delivery
+from release_catalog.domain import delivery, instants
 from release_catalog.domain.caller import local
 from release_catalog.store import delivering
 
@@ -156,7 +156,7 @@ async def test_runs_begin_and_end(empty: Catalog) -> None:
     assert (await record(empty, id_, "RUNNING", id=begun["id"]))[0] == begun
     ended, _ = await record(empty, id_, "SUCCEEDED", id=begun["id"])
     assert ended == {**begun, "status": "SUCCEEDED", "endedAt": ended["endedAt"]}
-    assert ended["endedAt"] >= begun["startedAt"]
+    assert instants.parse(ended["endedAt"]) >= instants.parse(begun["startedAt"])
     named, _ = await record(empty, id_, "FAILED", id="mine")
     assert named["id"] == "mine"
     assert named["startedAt"] == named["endedAt"]

@@ -17,6 +17,7 @@ from starlette.routing import Mount
 from starlette.types import Message
 
 from catalog import Catalog, source
+from promoting import environment, file, promote, published
 from release_catalog import sample
 from release_catalog.app import create_app
 from release_catalog.domain import ids, instants, ledger, links, platforms
@@ -233,6 +234,20 @@ async def test_s3_comes_back_to_the_letter(empty: Catalog, shared: Path) -> None
         response = await Web(empty).get(f"{CATALINA}/{created}")
         assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
         assert list(response.json().items()) == list(wanted.items())
+
+
+async def test_s3_a_new_promotion_is_served_in_the_seeds_own_form(empty: Catalog, shared: Path) -> None:
+    wanted = seed(shared, "3-promotion-record.txt")
+    await environment(empty, "QA")
+    at: dict[str, Any] = {"repositoryKey": "maven", "packageType": "maven", "path": "org/a.jar"}
+    record, _ = await promote(empty, await published(empty, file("a.jar", **at)), includedRepositoryKeys=["maven"])
+    for created in (record["created"], record["createdMillis"]):
+        response = await Web(empty).get(f"/lifecycle/api/v2/promotion/records/tool/1/{created}")
+        assert response.status_code == 200
+        found = response.json()
+        assert [(name, type(value)) for name, value in found.items()] == [(n, type(v)) for n, v in wanted.items()]
+        assert [list(artifact) for artifact in found["artifacts"]] == [list(wanted["artifacts"][0])]
+        assert (found["environment"], found["included_repository_keys"]) == ("QA", ["maven"])
 
 
 # Links.

@@ -24,10 +24,11 @@ ALLOWED = {
     "settings": {"files"},
     "logs": {"domain"},
     "sample": {"store", "domain"},
+    "terminal": {"files", "store", "domain", "problems"},
     "bulk": {"store", "domain", "problems"},
     "opening": {"files", "store", "embedded", "settings"},
     "app": {"api", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
-    "cli": {"app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk"},
+    "cli": {"app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "terminal"},
 }  # fmt: skip
 DRIVERS = {"pymongo", "bson", "motor"}
 GRAPHQL = {"strawberry", "graphql"}

@@ -6,9 +6,10 @@ from release_catalog.api.delivering import Delivering
 from release_catalog.api.drafting import Drafting
 from release_catalog.api.importing import Importing
 from release_catalog.api.life import Life
+from release_catalog.api.promoting import Promoting
 from release_catalog.api.saving import Saving
 
 
 @strawberry.type(description="What can be changed. Refusals come back as a problem, never as an error.")
-class Mutation(Drafting, Importing, Life, Delivering, Saving):
+class Mutation(Drafting, Importing, Life, Delivering, Promoting, Saving):
     pass

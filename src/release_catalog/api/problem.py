@@ -35,7 +35,7 @@ class Violation:
 @strawberry.type(description="The input breaks rules; all of them are listed.")
 class ValidationProblem(Problem):
     is_type_of = _is(problems.Invalid)
-    violations: list[Violation] = _detail("Everything that is wrong, in the order of the input.")
+    violations: list[Violation] = _detail("Everything that is wrong with it.")
 
 
 @strawberry.type(description="Something that the input names does not exist.")

@@ -33,7 +33,7 @@ _NEW: Document = {
     "properties": [],
     "cmsDetails": None,
 }
-_UNDER_WAY = frozenset({"STARTED", "SUSPENDED"})
+UNDER_WAY = frozenset({"STARTED", "SUSPENDED"})
 _BEARING_ON_PROPERTIES = frozenset({"status", "pipelineId", "pipelineName", "projects", "properties"})
 
 
@@ -135,7 +135,7 @@ def settled(
     }
     warnings = _steer(after, said.get("status"), checks, now)
     # S4 rule 1
-    if not after["projects"] and (said.get("status") == "STARTED" or (replace and after["status"] in _UNDER_WAY)):
+    if not after["projects"] and (said.get("status") == "STARTED" or (replace and after["status"] in UNDER_WAY)):
         field = "status" if said.get("status") == "STARTED" else "projects"
         checks.refuse(field, "NO_PROJECT", "Nothing is started without at least one project: give one.")
     _check_sizes(after, checks)
@@ -239,9 +239,10 @@ def step(
     return after, found
 
 
-def event(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str | None:
+def event(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str | None:
     """The kind of event that tells of the step between two states of a delivery; None where none was taken."""
-    left, status = before["status"] if before else "NOT_STARTED", after["status"]
+    left = before["status"] if before else "NOT_STARTED"
+    status = after["status"] if after else left
     if left == status:
         return None
     return "delivery.resumed" if left == "SUSPENDED" and status == "STARTED" else f"delivery.{status.lower()}"

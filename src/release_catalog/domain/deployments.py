@@ -62,7 +62,7 @@ def merged(
     touched: set[Any] = set()
     for index, (entry, target) in enumerate(zip(given, _targets(before, given), strict=True)):
         rules = Checks(entry, f"{checks.path}.projects[{index}]", checks.found)
-        if target is _SEVERAL:
+        if target == _SEVERAL:
             rules.refuse("packageName", "AMBIGUOUS", "The project is here with several packages: say which one.")
             continue
         meant = _key(entry) if target is None else target

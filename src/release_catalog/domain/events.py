@@ -1,4 +1,4 @@
-"""S2: what an event tells of a release, in the seed's own field names."""
+"""S2: what an event tells of a release, in the seed's own field names; S3: and of its promotion."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +26,13 @@ def of(release: Mapping[str, Any]) -> dict[str, Any]:
         "productId": release["productId"],
         "tenantId": release["tenantId"],
     }
+
+
+def promoted(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event about a promotion says besides, under `promotion`: all that clients can read of its record."""
+    hidden = {"_id", "tenantId", "before"}
+    said = {name: value for name, value in record.items() if name not in hidden}
+    return {**said, "created": instants.written(record["created"])}
 
 
 def _file(release: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:

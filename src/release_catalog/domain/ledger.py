@@ -15,6 +15,8 @@ _FIELDS = (
     "artifacts checkedWebhooks includedRepositoryKeys excludedRepositoryKeys overwriteExistingArtifacts "
     "sequence previousHash"
 ).split()
+# Said only by some records: what the paths of a promotion held before it, and which promotion was rolled back.
+_OPTIONAL = ("before", "undoes")
 
 
 def sealed(record: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -29,9 +31,51 @@ def sealed(record: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dic
 
 def digest(record: Mapping[str, Any]) -> str:
     """SHA-256, in hexadecimal, over the record's fields as JSON with sorted keys and instants in RFC 3339."""
-    said = {name: _plain(record[name]) for name in _FIELDS}
+    said = {name: _plain(record[name]) for name in (*_FIELDS, *(name for name in _OPTIONAL if name in record))}
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _plain(value: Any) -> Any:
     return instants.written(value) if isinstance(value, datetime.datetime) else value
+
+
+class Chain:
+    """Follows a ledger record by record, in the order of their numbers; keeps no more than its own place."""
+
+    def __init__(self) -> None:
+        """The place before the first record."""
+        self.sequence = 0
+        self.hash: str | None = None
+
+    def follow(self, record: Mapping[str, Any]) -> list[str]:
+        """What is wrong with `record` as the next one, each with the number of the record that it is about."""
+        number: Any = record.get("sequence")
+        wrong = []
+        counted = isinstance(number, int) and not isinstance(number, bool)
+        if not counted or number != self.sequence + 1:
+            wrong.append(f"{self.sequence + 1}: is missing or moved; {number} comes in its place.")
+        elif record.get("previousHash") != self.hash:
+            wrong.append(f"{number}: does not continue the record before it; one of the two was changed.")
+        self.sequence = number if counted else self.sequence + 1
+        if not _holds(record):
+            wrong.append(f"{self.sequence}: was changed; it is not what its hash was taken of.")
+        self.hash = record.get("hash")
+        return wrong
+
+    def end(self, head: Mapping[str, Any] | None) -> list[str]:
+        """What is wrong with the record followed last as the one that the catalog wrote last."""
+        if head is None:
+            lost = f"{self.sequence}: may not be the last one; what the catalog kept of that was removed."
+            return [lost] if self.sequence else []
+        if self.sequence != head["sequence"]:
+            return [f"{self.sequence + 1}: is missing, as all up to {head['sequence']}, the last one written."]
+        if self.hash != head["hash"]:
+            return [f"{self.sequence}: was changed; the catalog wrote another one last."]
+        return []
+
+
+def _holds(record: Mapping[str, Any]) -> bool:
+    try:
+        return bool(digest(record) == record["hash"])
+    except (KeyError, TypeError, ValueError):  # a field is gone, or is of a kind that no record has
+        return False

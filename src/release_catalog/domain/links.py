@@ -6,7 +6,13 @@ from typing import Any
 
 
 def _path(*segments: str) -> str:
-    return "/" + "/".join(urllib.parse.quote(segment, safe="") for segment in segments)
+    return "/" + "/".join([_quoted(segment) for segment in segments])
+
+
+def _quoted(segment: str) -> str:
+    # Most ids have nothing to quote, and a page of releases has hundreds of links.
+    is_plain = segment.isalnum() and segment.isascii()
+    return segment if is_plain else urllib.parse.quote(segment, safe="")
 
 
 def catalog(catalog_id: str) -> str:

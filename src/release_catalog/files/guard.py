@@ -51,7 +51,7 @@ class Allowed:
 def public(address: Address) -> bool:
     """Whether `address` belongs to a host on the internet."""
     address = _inner(address)
-    if address.version == 6 and address not in _UNICAST:  # noqa: PLR2004
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
         return False
     return address.is_global and not address.is_multicast and not any(address in network for network in _RESERVED)
 
@@ -98,7 +98,7 @@ def _end(entry: str) -> tuple[str, int]:
 
 def _inner(address: Address) -> Address:
     """The IPv4 address that a mapped one (::ffff:a.b.c.d) connects to."""
-    return (address.version == 6 and address.ipv4_mapped) or address  # noqa: PLR2004
+    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
 
 
 async def resolve(host: str, port: int) -> list[tuple[Any, ...]]:

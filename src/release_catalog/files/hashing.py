@@ -5,7 +5,7 @@ import contextlib
 import socket
 import ssl
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from typing import Any, Self
 
@@ -25,12 +25,24 @@ class Fetcher:
     Made inside the event loop; each fetch under way takes a thread and 2 MiB.
     """
 
-    def __init__(self, allowed: guard.Allowed, *, max_bytes: int, at_once: int, seconds: float = 300) -> None:
-        """Files that declare more than `max_bytes` are not fetched; those of a release have `seconds` together."""
+    def __init__(
+        self,
+        allowed: guard.Allowed,
+        *,
+        max_bytes: int,
+        at_once: int,
+        seconds: float = 300,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Files that declare more than `max_bytes` are not fetched; those of a release have `seconds` together.
+
+        `progress` is told, in the threads that fetch, how many bytes have come.
+        """
         self._allowed = allowed
         self._max_bytes = max_bytes
         self._at_once = at_once
         self._seconds = seconds
+        self._progress = progress or (lambda _: None)
         self._free = asyncio.Semaphore(at_once * _RELEASES)
         self._threads = futures.ThreadPoolExecutor(at_once * _RELEASES, "fetch")
         self._tls = ssl.create_default_context()
@@ -85,7 +97,7 @@ class Fetcher:
         sock = await guard.connect(self._allowed, goal.host, goal.port)
         # TLS takes the socket's descriptor away; another one of the same connection still ends it.
         lever = sock.dup()
-        job = self._threads.submit(transfer.exchange, sock, goal, size, self._tls)
+        job = self._threads.submit(transfer.exchange, sock, goal, size, self._tls, self._progress)
         try:
             return await asyncio.wrap_future(job)
         finally:

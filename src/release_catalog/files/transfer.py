@@ -11,6 +11,7 @@ import http.client
 import socket
 import ssl
 import urllib.parse
+from collections.abc import Callable
 
 from release_catalog.files.guard import Unreachable
 
@@ -19,6 +20,7 @@ READ_SECONDS = 30.0
 BUFFER = 2 * 1024 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PORTS = {"http": 80, "https": 443}
+Progress = Callable[[int], None]
 _PRINTABLE = "".join(map(chr, range(33, 127)))
 
 
@@ -68,7 +70,7 @@ def target(url: str) -> Target:
     return Target(parts.scheme, host, _PORTS[parts.scheme] if port is None else port, path)
 
 
-def exchange(sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext) -> Body | str:
+def exchange(sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext, progress: Progress) -> Body | str:
     """The body that `goal` has, `size` bytes being declared, or the URL that it redirects to.
 
     Takes over `sock` and closes it. Unreachable tells what failed. Shutting the connection down from
@@ -79,7 +81,7 @@ def exchange(sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext) 
         sock.settimeout(READ_SECONDS)
         if goal.scheme == "https":
             sock = tls.wrap_socket(sock, server_hostname=host)
-        return _exchange(sock, goal, size)
+        return _exchange(sock, goal, size, progress)
     except TimeoutError as error:
         raise Unreachable(f"{host} sent nothing for {READ_SECONDS:g} seconds: see what holds it up.") from error
     except ssl.SSLCertVerificationError as error:
@@ -100,7 +102,7 @@ def exchange(sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext) 
         sock.close()
 
 
-def _exchange(sock: socket.socket, goal: Target, size: int) -> Body | str:
+def _exchange(sock: socket.socket, goal: Target, size: int, progress: Progress) -> Body | str:
     connection = http.client.HTTPConnection(goal.host, goal.port)
     connection.sock, connection.auto_open = sock, 0
     headers = {"Host": goal.authority, "Accept-Encoding": "identity", "User-Agent": "release-catalog"}
@@ -117,10 +119,12 @@ def _exchange(sock: socket.socket, goal: Target, size: int) -> Body | str:
         if response.getheader("Transfer-Encoding", "chunked").lower() != "chunked":
             raise Unreachable(f"{goal.host} transfers the file in an unknown encoding: have it send it plainly.")
         encoding = response.getheader("Content-Encoding", "identity").lower()
-        return _hashed(response, size, goal.host, None if encoding == "identity" else encoding[:40])
+        return _hashed(response, size, goal.host, None if encoding == "identity" else encoding[:40], progress)
 
 
-def _hashed(response: http.client.HTTPResponse, size: int, host: str, encoding: str | None) -> Body:
+def _hashed(
+    response: http.client.HTTPResponse, size: int, host: str, encoding: str | None, progress: Progress
+) -> Body:
     if response.length is not None and response.length != size:
         return Body(response.length, None, encoding)
     digest, total = hashlib.sha256(), 0
@@ -130,7 +134,9 @@ def _hashed(response: http.client.HTTPResponse, size: int, host: str, encoding: 
         if total > size:
             return Body(None, None, encoding)
         digest.update(buffer[:read])
-    if response.length:
+        progress(read)
+    # Headers that are cut short look like whole ones with nothing behind them.
+    if response.length or (not total and size and response.length is None and not response.chunked):
         raise Unreachable(_broken(host))
     return Body(total, digest.hexdigest(), encoding)
 

@@ -26,6 +26,7 @@ import orjson
 
 from release_catalog.domain import importing, instants, ledger, platforms, release
 from release_catalog.domain.caller import Caller
+from release_catalog.store import ledger as chain
 from release_catalog.store import loading
 from release_catalog.store.database import Database, Document
 
@@ -61,6 +62,7 @@ async def _load_seeds(caller: Caller, database: Database) -> int:
     for collection, documents in seeds.items():
         await loading.put(caller, database, collection, documents)
     await loading.put(caller, database, "promotions", records)
+    await loading.put(caller, database, "counters", [{"id": chain.HEAD, **chain.head(records[-1])}])
     return await loading.put(caller, database, "releases", made)
 
 

@@ -8,7 +8,7 @@ from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
 from release_catalog.store import database as db
-from release_catalog.store import releases, writing
+from release_catalog.store import writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.writing import Answer, Given
 
@@ -32,11 +32,9 @@ async def set_delivery_status(caller: Caller, database: Database, given: Given) 
     """Start, suspend, resume or complete the delivery of a release."""
 
     async def work(session: Any) -> Answer:
-        found = await _release(caller, database, given["releaseId"], session)
+        found = await writing.found(caller, database, given["releaseId"], given, session)
         if isinstance(found, Problem):
             return found
-        if given.get("ifMatch") not in {None, found["etag"]}:
-            return problems.Changed(detail="The release is not as you read it: read it again, then repeat.")
         to, before, now = given["status"], found["delivery"], instants.now()
         running = to == "COMPLETED" and await _is_running(caller, database, found, session)
         after, violations = delivery.step(before, to, running=running, now=now)
@@ -57,7 +55,7 @@ async def record_pipeline_execution(caller: Caller, database: Database, given: G
     async def work(session: Any) -> Answer:
         checks = Checks(given, "input")
         id_ = checks.id("id") or ids.new()
-        release = await _release(caller, database, given["releaseId"], session)
+        release = await writing.found(caller, database, given["releaseId"], given, session)
         if isinstance(release, Problem):
             return release
         pipeline = {"_id": caller.key(given["pipelineId"])}
@@ -74,12 +72,6 @@ async def record_pipeline_execution(caller: Caller, database: Database, given: G
         return await _record(caller, database, id_, before, given, session)
 
     return await writing.once(caller, database, "recordPipelineExecution", given, work)
-
-
-async def _release(caller: Caller, database: Database, id_: str, session: Any) -> Document | Problem:
-    match = {"_id": caller.key(id_), **releases.visible(caller)}
-    found = await database.releases.find_one(match, {"terms": 0}, session=session)
-    return found or problems.NotFound(detail=f"There is no release {id_!r}.")
 
 
 async def _is_running(caller: Caller, database: Database, release: Document, session: Any) -> bool:

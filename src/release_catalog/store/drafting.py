@@ -8,7 +8,7 @@ from release_catalog.domain import delivery, drafting, ids, instants, release, v
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
-from release_catalog.store import terms, writing
+from release_catalog.store import delivering, terms, writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.writing import Answer, Given
 
@@ -63,8 +63,8 @@ async def add(caller: Caller, database: Database, made: Document, kind: str, ses
     writing.fits(made)
     await database.releases.insert_one(terms.stored(caller, made), session=session)
     await writing.happened(caller, database, kind, made, session)
-    if made["delivery"] and made["delivery"]["status"] == "STARTED":
-        await writing.happened(caller, database, "delivery.started", made, session)
+    if started := delivery.event(None, made["delivery"]):
+        await writing.happened(caller, database, started, made, session)
 
 
 async def patch(caller: Caller, database: Database, given: Given) -> Answer:
@@ -111,9 +111,8 @@ async def store(
     writing.fits(after)
     release_ = await writing.change(caller, database, before, changed, session)
     await writing.happened(caller, database, kind, release_, session)
-    was, is_ = ((entry["delivery"] or {}).get("status", "NOT_STARTED") for entry in (before, after))
-    if was == "NOT_STARTED" and is_ == "STARTED":
-        await writing.happened(caller, database, "delivery.started", release_, session)
+    if started := delivery.event(before["delivery"], after["delivery"]):
+        await writing.happened(caller, database, started, release_, session)
     return release_
 
 
@@ -143,12 +142,15 @@ async def deliver(
     whole: bool = True,
 ) -> list[str]:
     """The delivery of a release, from what is said of it in `checks`; gives warnings."""
-    inner = checks.inner("delivery")
+    inner, then = checks.inner("delivery"), before["delivery"] if before else None
     if inner is None:
+        if whole and then and then["status"] in delivery.UNDER_WAY:
+            checks.refuse(
+                "delivery", "UNDER_WAY", f"It is {then['status']}: say again how it goes on, or complete it."
+            )
         return []
     said = delivery.read(inner)
-    then = before["delivery"] if before else None
-    related = await _delivering(caller, database, delivery.wanted(then, said), session)
+    related = await delivering.known(caller, database, delivery.wanted(then, said), session)
     fields["delivery"], warnings = delivery.settled(then, said, related, inner, instants.now(), replace=whole)
     return warnings
 
@@ -167,14 +169,3 @@ async def known(
         )
         found[collection] = {one["id"]: one async for one in some} if keys else {}
     return found
-
-
-async def _delivering(caller: Caller, database: Database, wanted: delivery.Wanted, session: Any) -> delivery.Known:
-    """The pipelines and projects that a delivery names."""
-    named = {"tenantId": caller.tenant, "name": {"$in": list(wanted.names)}}
-    pipelines = {"$or": [{"_id": {"$in": [caller.key(id_) for id_ in wanted.pipelines]}}, named]}
-    projects = {"_id": {"$in": [caller.key(id_) for id_ in wanted.projects]}}
-    return delivery.Known(
-        pipelines={one["id"]: one async for one in database.pipelines.find(pipelines, session=session)},
-        projects={one["id"]: one async for one in database.projects.find(projects, session=session)},
-    )

@@ -28,6 +28,8 @@ def _index(index: str, /, *, unique: bool = False, **keys: int) -> IndexModel:
 
 
 UP, DOWN = ASCENDING, DESCENDING
+# For what is found by its _id alone: transactions that make one collection at once would fail at their end.
+_MADE = [IndexModel([("_id", UP)])]
 
 INDEXES: dict[str, list[IndexModel]] = {
     "releases": [
@@ -65,11 +67,20 @@ INDEXES: dict[str, list[IndexModel]] = {
     "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
     # Of all tenants: whoever is free does what has waited longest.
     "verifications": [IndexModel([("leaseUntil", UP)], name="leaseUntil")],
+    "counters": _MADE,
+    "meta": _MADE,
     "promotions": [
         _index("sequence", unique=True, sequence=DOWN),
         _index("environment", environment=UP, sequence=DOWN),
         _index("release", releaseId=UP, sequence=DOWN),
         _index("record", name=UP, version=UP, sequence=DOWN),
+        # Where a release has come to: what was promoted, and what of that was rolled back.
+        _index("reached", releaseId=UP, environment=UP, status=UP),
+        # No promotion is rolled back twice.
+        IndexModel(
+            [("tenantId", UP), ("undoes", UP)],
+            name="undoes", unique=True, partialFilterExpression={"undoes": {"$exists": True}},
+        ),
     ],
 }  # fmt: skip
 

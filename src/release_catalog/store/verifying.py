@@ -12,7 +12,7 @@ from release_catalog.domain import caller as callers
 from release_catalog.domain import ids, instants, release
 from release_catalog.domain.caller import Caller
 from release_catalog.store import database as db
-from release_catalog.store import writing
+from release_catalog.store import releases, writing
 from release_catalog.store.database import Database, Document
 
 LEASE = datetime.timedelta(seconds=30)
@@ -50,6 +50,12 @@ def pending(made: Mapping[str, Any]) -> list[Document]:
     return [file for file in made["artifacts"] if file["verification"]["status"] == "PENDING"]
 
 
+async def with_files(caller: Caller, database: Database) -> list[str]:
+    """Ids of all releases that have files."""
+    match = {**releases.visible(caller), "artifacts.0": {"$exists": True}}
+    return [release["id"] async for release in database.releases.find(match, {"id": 1})]
+
+
 async def schedule(caller: Caller, database: Database, made: Document, session: Any) -> None:
     """Leave a job for the files of a release that are still to be looked at, and none where there are none."""
     key = {"_id": caller.key(made["id"])}
@@ -73,7 +79,7 @@ async def put_off(caller: Caller, database: Database, id_: str, mode: str) -> An
         after = await writing.change(caller, database, before, {"artifacts": made["artifacts"]}, session)
         return {"release": after, "warnings": []}
 
-    return await db.transaction(database, work)
+    return await writing.in_turn(caller, database, work)
 
 
 async def keep(
@@ -104,7 +110,7 @@ async def keep(
                 await writing.happened(caller, database, kind, made, session)
         return {"release": made, "warnings": warnings(made)}
 
-    return await db.transaction(database, work)
+    return await writing.in_turn(caller, database, work)
 
 
 async def take(database: Database) -> Document | None:

@@ -6,10 +6,12 @@ collides on that memory; MongoDB has it repeated, and it finds the answer of the
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import hashlib
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import bson
 import orjson
@@ -33,6 +35,9 @@ MAX_BYTES = 12 << 20
 # How long a request that died keeps others with its key waiting.
 CLAIM = datetime.timedelta(seconds=15)
 
+Result = TypeVar("Result")
+
+_turns: weakref.WeakValueDictionary[tuple[int, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
 _RUNNING = problems.Conflict(
     detail="The first request with this idempotency key is still running: repeat it later."
 )
@@ -54,6 +59,7 @@ async def once(
 ) -> Answer:
     """The answer of `work`, which writes in the session that it gets; a refusal leaves no trace.
 
+    An answer that holds a refusal as its `problem` is kept, with all that was written, and remembered.
     `given` may hold an `idempotencyKey`, under which the same input gets the first answer again, and `dryRun`,
     with which everything is tried and nothing kept. A request that has a `claim` on its key goes on.
     """
@@ -70,14 +76,14 @@ async def once(
         if dry or isinstance(answer, Problem):
             raise _Undone(answer)
         if key is not None:
-            memory: Document = {"tenantId": caller.tenant, "fingerprint": fingerprint, "answer": answer}
+            memory: Document = {"tenantId": caller.tenant, "fingerprint": fingerprint, "answer": _stored(answer)}
             memory["expiresAt"] = instants.now() + REMEMBERED
             await database.requests.replace_one({"_id": caller.key(key)}, memory, upsert=True, session=session)
         return answer
 
     for again in (False, True):
         try:
-            return await db.transaction(database, attempt)
+            return await in_turn(caller, database, attempt)
         except _Undone as undone:
             return undone.answer
         except DuplicateKeyError as error:
@@ -85,6 +91,17 @@ async def once(
             if again:
                 return await _taken(database, error)
     raise AssertionError("unreachable")
+
+
+async def in_turn(caller: Caller, database: Database, work: Callable[[Any], Awaitable[Result]]) -> Result:
+    """What `work` gives, in one transaction.
+
+    All that a tenant changes is numbered by one counter, so transactions that run at once collide. Those of one
+    process take turns: nothing would go wrong otherwise, but of 64 at once most would be repeated many times.
+    """
+    key = id(asyncio.get_running_loop()), database.name, caller.tenant
+    async with _turns.setdefault(key, asyncio.Lock()):
+        return await db.transaction(database, work)
 
 
 @contextlib.asynccontextmanager
@@ -163,10 +180,14 @@ def _again(known: Document, fingerprint: str, claim: str | None) -> Answer | Non
     if known["fingerprint"] != fingerprint:
         detail = "This idempotency key came with another input before: give each request a key of its own."
         return problems.Conflict(detail=detail)
-    if "answer" in known:
-        answer: Document = known["answer"]
-        return answer
-    return None if known["claim"] == claim else _RUNNING
+    if "answer" not in known:
+        return None if known["claim"] == claim else _RUNNING
+    answer: Document = known["answer"]
+    if refusal := answer.get("problem"):
+        refusal["violations"] = [Violation(**violation) for violation in refusal["violations"]]
+        kind, fields = refusal.pop("kind"), {name: value for name, value in refusal.items() if value}
+        answer["problem"] = getattr(problems, kind)(**fields)
+    return answer
 
 
 async def _taken(database: Database, error: DuplicateKeyError) -> Problem:
@@ -204,8 +225,24 @@ def fits(release: Document) -> None:
         raise _Undone(problems.Invalid(violations=violations))
 
 
-async def happened(caller: Caller, database: Database, kind: str, release: Document, session: Any) -> None:
-    """Write an event about a release.
+def _stored(answer: Document) -> Document:
+    """An answer as data: the refusal that it may hold is none."""
+    refusal = answer.get("problem")
+    if refusal is None:
+        return answer
+    fields = {"violations": [], **dataclasses.asdict(refusal), "kind": type(refusal).__name__}
+    return {**answer, "problem": fields}
+
+
+async def happened(
+    caller: Caller,
+    database: Database,
+    kind: str,
+    release: Document,
+    session: Any,
+    promotion: Document | None = None,
+) -> None:
+    """Write an event about a release, or about its promotion.
 
     Its number comes from the tenant's counter, which the transaction holds until it ends: numbers become visible
     in the order in which they were taken, so that a reader who has seen one has missed none before it.
@@ -217,14 +254,15 @@ async def happened(caller: Caller, database: Database, kind: str, release: Docum
         return_document=db.AFTER,
         session=session,
     )
+    told = {"promotion": events.promoted(promotion)} if promotion else {}
     event = {
         "_id": caller.key(f"{counter['value']:016d}"),
         "tenantId": caller.tenant,
         "sequence": counter["value"],
         "type": kind,
-        "triggeredAt": release["updatedAt"],
+        "triggeredAt": promotion["created"] if promotion else release["updatedAt"],
         "releaseId": release["id"],
-        "data": orjson.dumps(events.of(release)).decode(),
+        "data": orjson.dumps(events.of(release) | told).decode(),
     }
     await database.events.insert_one(event, session=session)
 

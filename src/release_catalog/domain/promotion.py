@@ -1,0 +1,165 @@
+"""S3: what of a release is promoted, where it comes to lie, and all that stands against it."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from release_catalog import problems
+from release_catalog.domain import ids
+from release_catalog.domain.checks import Checks
+from release_catalog.problems import Problem, Violation
+
+MAX_KEYS = 1_000
+MAX_KEY = 255
+TAKEN = "PATH_TAKEN"
+
+_DIGEST = re.compile(r"@sha256:([0-9a-f]{64})", re.IGNORECASE)
+
+Document = dict[str, Any]
+Given = Mapping[str, Any]
+
+
+def keys(checks: Checks, field: str) -> list[str]:
+    """A list of repository keys, each of 1 to 255 characters."""
+    given: list[str] = checks.fields.get(field) or []
+    if len(given) > MAX_KEYS:
+        checks.refuse(field, "TOO_MANY", f"At most {MAX_KEYS} keys fit here; this has {len(given)}.")
+        return []
+    for index, key in enumerate(given):
+        Checks({f"{field}[{index}]": key}, checks.path, checks.found).text(
+            f"{field}[{index}]", MAX_KEY, required=True
+        )
+    return given
+
+
+def chooses(included: Collection[str], excluded: Collection[str], key: str) -> bool:
+    """Whether a repository is promoted: an include list that is not empty wins over the exclude list."""
+    return key in included if included else key not in excluded
+
+
+def chosen(
+    release: Given, product: Given, included: Collection[str], excluded: Collection[str]
+) -> tuple[list[Document], list[Violation]]:
+    """What is promoted, the same file at the same path once, and what keeps these files from it."""
+    found: dict[tuple[str, str], Document] = {}
+    wrong = []
+    included, excluded = frozenset(included), frozenset(excluded)
+    sources = [(_file(file, release, product), file) for file in release["artifacts"]]
+    sources += [(_image(image, release, product), {}) for image in release["dockerImages"]]
+    for entry, source in sources:
+        if not chooses(included, excluded, entry["repositoryKey"]):
+            continue
+        found.setdefault((entry["path"], entry["checksum"]), entry)
+        if source and source["verification"]["status"] == "MISMATCH":
+            message = f"{source['name']} has another digest or size than declared."
+            wrong.append(Violation("input.releaseId", message, "MISMATCH"))
+    if not found:
+        wrong.append(_nothing(release, included, excluded))
+    return list(found.values()), wrong + _twice(path for path, _ in found)
+
+
+def _file(file: Given, release: Given, product: Given) -> Document:
+    """A file as it is promoted.
+
+    Without a repository, it lies in the product's as `<version>/<file name>`, whatever else it says of its place;
+    a file that has a repository but no path lies there under the same path.
+    """
+    key, path, kind = file["repositoryKey"], file["path"], file["packageType"]
+    if not key:
+        key, path, kind = product["key"], None, None
+    path = path or f"{release['version']}/{file['name']}"
+    return _entry(key, path, file["sha256"], kind or "generic")
+
+
+def _image(image: Given, release: Given, product: Given) -> Document:
+    """An image as it is promoted: known by its digest, or by its whole reference where that names none."""
+    digest = _DIGEST.search(image["imageUrl"])
+    checksum = digest[1].lower() if digest else image["imageUrl"]
+    return _entry(product["key"], f"{release['version']}/{image['name']}", checksum, "docker")
+
+
+def _entry(key: str, path: str, checksum: str, kind: str) -> Document:
+    return {"path": f"{key}/{path}", "checksum": checksum, "packageType": kind, "repositoryKey": key}
+
+
+def _nothing(release: Given, included: Collection[str], excluded: Collection[str]) -> Violation:
+    name = f"{release['name']} {release['version']}"
+    if included:
+        field, reason = "includedRepositoryKeys", f"{name} has nothing in the included repositories"
+    elif excluded:
+        field, reason = "excludedRepositoryKeys", f"{name} has nothing outside the excluded repositories"
+    else:
+        field, reason = "releaseId", f"{name} has neither files nor images"
+    return Violation(f"input.{field}", f"{reason}: nothing would be promoted.", "NOTHING_CHOSEN")
+
+
+def _twice(paths: Iterable[str]) -> list[Violation]:
+    seen: dict[str, int] = {}
+    for path in paths:
+        seen[path] = seen.get(path, 0) + 1
+    message = "{} different files of the release would lie at {}: exclude one, or name its repository and path."
+    return [
+        Violation("input.releaseId", message.format(count, path), "SAME_PATH")
+        for path, count in seen.items()
+        if count > 1
+    ]
+
+
+def unready(release: Given, environment: Given, reached: Collection[str]) -> list[Violation]:
+    """What keeps `release` from any promotion to `environment`; `reached` is where it has come to."""
+    found = []
+    if release["status"] != "PUBLISHED":
+        message = f"It is {release['status']}: only what is PUBLISHED is promoted."
+        found.append(Violation("input.releaseId", message, "WRONG_STATUS"))
+    name = f"{release['name']} {release['version']}"
+    return found + [
+        Violation(
+            "input.environment",
+            f"{environment['name']} requires {required}, which {name} has not reached: promote it there first.",
+            "NOT_REACHED",
+        )
+        for required in environment["requires"]
+        if required not in reached
+    ]
+
+
+def conflicts(artifacts: Iterable[Given], held: Mapping[str, Given]) -> list[Violation]:
+    """Where the environment, which holds `held` by path, has another file than would come there."""
+    paths = {a["path"]: None for a in artifacts if a["checksum"] != held.get(a["path"], a)["checksum"]}
+    message = "The environment holds another file at {}: overwriteExistingArtifacts replaces it."
+    return [Violation("input.overwriteExistingArtifacts", message.format(path), TAKEN) for path in paths]
+
+
+def record(
+    release: Given,
+    environment: Given,
+    keys_: Sequence[list[str]],
+    artifacts: list[Document],
+    reasons: list[Violation],
+    *,
+    overwrite: bool,
+) -> Document:
+    """What the ledger keeps of an attempt, which took effect if there is no reason against it."""
+    return {
+        "id": ids.new(),
+        "environment": environment["name"],
+        "releaseId": release["id"],
+        "name": release["name"],
+        "version": release["version"],
+        "status": "REJECTED" if reasons else "COMPLETED",
+        "messages": [reason.message for reason in reasons],
+        "artifacts": artifacts,
+        "includedRepositoryKeys": keys_[0],
+        "excludedRepositoryKeys": keys_[1],
+        "overwriteExistingArtifacts": overwrite,
+    }
+
+
+def refusal(reasons: list[Violation]) -> Problem | None:
+    """What the caller hears of a promotion that was refused for `reasons`; None where there are none."""
+    if any(reason.code != TAKEN for reason in reasons):
+        return problems.Invalid(violations=reasons)
+    if not reasons:
+        return None
+    more = f" {len(reasons) - 1} more paths are taken likewise: see the messages." if reasons[1:] else ""
+    return problems.Conflict(detail=reasons[0].message + more)

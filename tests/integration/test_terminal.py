@@ -1,0 +1,75 @@
+"""release-catalog import and verify: S1 from a terminal."""
+
+import functools
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+import processes
+from catalog import source
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder that is served, and where."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield tmp_path, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def document(folder: tuple[Path, str], name: str, content: bytes) -> bytes:
+    (folder[0] / name).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    file = {"name": name, "size": len(content), "sha256": digest, "downloadUrl": f"{folder[1]}/{name}"}
+    return orjson.dumps(source(name, artifacts=[file]))
+
+
+def test_import_and_verify(mongodb_url: str, folder: tuple[Path, str]) -> None:
+    settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal", "files_allow": "127.0.0.1"}
+    lines = b"\n".join([document(folder, "a.bin", b"a" * 5_000_000), document(folder, "b.bin", b"b")])
+    done = processes.run("import", "-", source=lines, **settings)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.splitlines() == ["Created the draft a.bin 1.0.", "Created the draft b.bin 1.0."]
+    done = processes.run("verify", **settings)
+    assert done.returncode == 0
+    assert done.stderr.count("1 of 1 files are as declared.") == 2
+    (folder[0] / "b.bin").write_bytes(b"c")
+    done = processes.run("verify", **settings)
+    assert done.returncode == 1
+    assert f"  b.bin: The SHA-256 of the file is {hashlib.sha256(b'c').hexdigest()}" in done.stderr
+    done = processes.run("verify", "nobody", **settings)
+    assert (done.returncode, done.stderr) == (1, "nobody: There is no release 'nobody'.\n")
+
+
+def test_what_is_refused_is_told_and_the_rest_imported(mongodb_url: str, folder: tuple[Path, str]) -> None:
+    settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal2"}
+    lines = b'5\n{"name": "x", "artifacts": 7}\n' + orjson.dumps(source("good"))
+    done = processes.run("import", "-", "--verification", "skip", source=lines, **settings)
+    assert done.returncode == 1
+    assert "document 1: refused" in done.stderr
+    assert "  input.release.artifacts: Give a list, which may be empty." in done.stderr
+    assert done.stderr.endswith("Created the draft good 1.0.\n")
+    again = processes.run("import", "-", "--on-conflict", "fail", source=orjson.dumps(source("good")), **settings)
+    assert again.returncode == 1
+    assert "There is already a release 1.0" in again.stderr
+    done = processes.run("import", "-", source=b"x", **settings)
+    assert (done.returncode, "neither one JSON document nor one a line" in done.stderr) == (1, True)
+
+
+def test_settings_for_files_are_checked(tmp_path: Path) -> None:
+    done = processes.run("verify", files_allow="10.0.0.1/8, what", data_dir=tmp_path)
+    assert done.returncode == 1
+    assert "RELEASE_CATALOG_FILES_ALLOW" in done.stderr
