@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog.testing
 
 import serving
 from catalog import Catalog, source
@@ -270,6 +271,28 @@ async def test_a_job_whose_worker_died_is_done_by_another_and_once(empty: Catalo
     await verifying.next_job(empty.database, empty.files)
     await stalled
     assert await events(empty) == ["release.imported", "artifact.verified"]
+
+
+async def test_a_job_that_can_not_be_done_leaves_the_workers_to_the_others(
+    empty: Catalog, files: serving.Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter(range(2 * verifying.JOBS_AT_ONCE))
+
+    async def take_(database: Any) -> Any:
+        if next(failures, None) is not None:
+            raise RuntimeError("a bug")
+        return await taken(database)
+
+    taken = stored_jobs.take
+    monkeypatch.setattr(stored_jobs, "take", take_)
+    monkeypatch.setattr(verifying, "_IDLE_SECONDS", 0.01)
+    await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
+    assert empty.files
+    with structlog.testing.capture_logs() as logged:
+        async with verifying.working(empty.database, empty.files), asyncio.timeout(20):
+            while await statuses(empty) != ["VERIFIED"]:  # noqa: ASYNC110  it waits for the database
+                await asyncio.sleep(0.01)
+    assert len(logged) == 2 * verifying.JOBS_AT_ONCE
 
 
 async def test_what_was_found_is_not_said_of_other_bytes(empty: Catalog, files: serving.Files) -> None:

@@ -70,6 +70,9 @@ async def _work(database: Database, files: Fetcher) -> None:
         except db.Failure as error:
             _log.warning("can't look for files to verify", reason=str(error))
             done = False
+        except Exception:  # noqa: BLE001  one job that can't be done must not keep the others from being done
+            _log.exception("could not verify the files of a release")
+            done = False
         if not done:
             await asyncio.sleep(_IDLE_SECONDS)
 
