@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from pymongo import AsyncMongoClient
 import structlog.testing
 
 import serving
@@ -329,3 +330,11 @@ async def test_files_are_looked_at_again(empty: Catalog, files: serving.Files) -
     assert missing["problem"] == {"__typename": "NotFoundProblem"}
     empty.caller = local("another")
     assert (await empty.ask(VERIFY, id=id_, mode="WAIT"))["verifyArtifacts"]["problem"]
+
+
+@pytest.mark.parametrize("driver", [AsyncMongoClient])
+async def test_workers_stop_at_once(empty: Catalog, files: serving.Files) -> None:
+    assert empty.files
+    for turn in range(100):
+        async with asyncio.timeout(20), verifying.working(empty.database, empty.files):
+            await asyncio.sleep(turn / 20_000)

@@ -54,17 +54,20 @@ async def verify_artifacts(caller: Caller, database: Database, files: Fetcher, g
 @contextlib.asynccontextmanager
 async def working(database: Database, files: Fetcher) -> Any:
     """Do the jobs that were put off, of all tenants, for as long as the context lasts."""
-    workers = [asyncio.create_task(_work(database, files)) for _ in range(JOBS_AT_ONCE)]
+    leaving = asyncio.Event()
+    workers = [asyncio.create_task(_work(database, files, leaving)) for _ in range(JOBS_AT_ONCE)]
     try:
         yield
     finally:
+        # Drivers may swallow a cancellation that comes when an answer does; the event says it once more.
+        leaving.set()
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-async def _work(database: Database, files: Fetcher) -> None:
-    while True:
+async def _work(database: Database, files: Fetcher, leaving: asyncio.Event) -> None:
+    while not leaving.is_set():
         try:
             done = await next_job(database, files)
         except db.Failure as error:
@@ -74,7 +77,8 @@ async def _work(database: Database, files: Fetcher) -> None:
             _log.exception("could not verify the files of a release")
             done = False
         if not done:
-            await asyncio.sleep(_IDLE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(leaving.wait(), _IDLE_SECONDS)
 
 
 async def next_job(database: Database, files: Fetcher) -> bool:
@@ -98,6 +102,7 @@ async def _waiting(database: Database, job: Document) -> Sequence[Document]:
 
 
 async def _renew(database: Database, job: Document) -> None:
-    while True:
+    held = True
+    while held:
         await asyncio.sleep(verifying.LEASE.total_seconds() / 3)
-        await verifying.renew(database, job)
+        held = await verifying.renew(database, job)
