@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient
 import structlog.testing
+from pymongo import AsyncMongoClient
 
 import serving
 from catalog import Catalog, source
@@ -243,9 +243,9 @@ async def test_files_are_looked_at_later(empty: Catalog, files: serving.Files) -
     assert {a["verification"]["status"] for a in answer["release"]["artifacts"]} == {"PENDING"}
     assert files.asked == []
     assert empty.files
-    assert await verifying.next_job(empty.database, empty.files)
+    assert await verifying.next_job(empty.database, empty.files, verifying.Shift())
     assert await statuses(empty) == ["VERIFIED", "MISMATCH"]
-    assert not await verifying.next_job(empty.database, empty.files)
+    assert not await verifying.next_job(empty.database, empty.files, verifying.Shift())
     assert await events(empty) == ["release.imported", "artifact.verified", "artifact.mismatched"]
     found = await empty.ask("{ releases(filter: {verification: [MISMATCH]}) { totalCount } }")
     assert found["releases"]["totalCount"] == 1
@@ -254,7 +254,9 @@ async def test_files_are_looked_at_later(empty: Catalog, files: serving.Files) -
 async def test_of_many_workers_one_does_the_job(empty: Catalog, files: serving.Files) -> None:
     await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
     assert empty.files
-    done = await asyncio.gather(*(verifying.next_job(empty.database, empty.files) for _ in range(20)))
+    done = await asyncio.gather(
+        *(verifying.next_job(empty.database, empty.files, verifying.Shift()) for _ in range(20))
+    )
     assert sum(done) == 1
     assert files.asked == ["/a"]
     assert await events(empty) == ["release.imported", "artifact.verified"]
@@ -264,12 +266,12 @@ async def test_a_job_whose_worker_died_is_done_by_another_and_once(empty: Catalo
     await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
     assert empty.files
     files.free.clear()
-    stalled = asyncio.create_task(verifying.next_job(empty.database, empty.files))
+    stalled = asyncio.create_task(verifying.next_job(empty.database, empty.files, verifying.Shift()))
     await files.arrived.get()
     assert await stored_jobs.take(empty.database) is None
     await empty.database.verifications.update_many({}, [{"$set": {"leaseUntil": "$$NOW"}}])
     files.free.set()
-    await verifying.next_job(empty.database, empty.files)
+    await verifying.next_job(empty.database, empty.files, verifying.Shift())
     await stalled
     assert await events(empty) == ["release.imported", "artifact.verified"]
 
@@ -301,7 +303,7 @@ async def test_what_was_found_is_not_said_of_other_bytes(empty: Catalog, files: 
     answer = await take(empty, source("tool", artifacts=[first, file(files, "b")]), verification="BACKGROUND")
     assert empty.files
     files.free.clear()
-    working = asyncio.create_task(verifying.next_job(empty.database, empty.files))
+    working = asyncio.create_task(verifying.next_job(empty.database, empty.files, verifying.Shift()))
     assert {await files.arrived.get() for _ in "ab"} == {"/a", "/b"}
     text = 'mutation($id: ID!, $file: ArtifactInput!) { patchRelease(input: {id: $id, name: "tool", artifacts: [$file]}) { problem { detail } } }'
     await empty.ask(text, id=answer["catalogId"], file={**first, "size": 8})
@@ -324,7 +326,7 @@ async def test_files_are_looked_at_again(empty: Catalog, files: serving.Files) -
     assert await empty.database.verifications.count_documents({}) == 0
     await empty.ask(VERIFY, id=id_, mode="BACKGROUND")
     assert empty.files
-    assert await verifying.next_job(empty.database, empty.files)
+    assert await verifying.next_job(empty.database, empty.files, verifying.Shift())
     assert await statuses(empty) == ["VERIFIED"]
     missing = (await empty.ask(VERIFY, id="nobody", mode="WAIT"))["verifyArtifacts"]
     assert missing["problem"] == {"__typename": "NotFoundProblem"}
