@@ -197,7 +197,8 @@ async def test_lines_of_any_shape_are_refused_by_what_is_wrong_with_them(
 async def test_a_file_does_not_steer_the_terminal(
     database: db.Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await load(database, ndjson({**source("bad"), "\x1b[2J\nline 9: \x9b": 1}))
+    steering: dict[str, Any] = {"\x1b[2J\nline 9: \x9b": 1}
+    await load(database, ndjson(source("bad", **steering)))
     told, summary = capsys.readouterr().err.splitlines()
     assert told.startswith("line 1: \\x1b[2J\\nline 9: \\x9b: There is no field ")
     assert summary == "0 added, 0 already there, 1 refused"
