@@ -16,6 +16,7 @@ from release_catalog import logs, opening, sample
 from release_catalog.api.schema import schema
 from release_catalog.api.view import View
 from release_catalog.domain import caller
+from release_catalog.events import delivering
 from release_catalog.files import verifying
 from release_catalog.hal.routes import Hal
 from release_catalog.plans.context import Context
@@ -47,7 +48,7 @@ def create_app(
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("loaded the sample", releases=count)
             app.state.database, app.state.files = used, files
-            async with verifying.working(used, files):
+            async with verifying.working(used, files), delivering.working(used, files.allowed):
                 yield
 
     def context(request: Request) -> Context:

@@ -57,6 +57,13 @@ class Edge(Generic[Node]):
     node: Node = strawberry.field(description="The entry itself.")
 
 
+@strawberry.type(name="Connection", description="A page of a list that is too long to be counted.")
+class Uncounted(Generic[Node]):
+    edges: list[Edge[Node]] = strawberry.field(resolver=_edges, description="The entries with their cursors.")
+    nodes: list[Node] = strawberry.field(resolver=_nodes, description="The entries alone.")
+    page_info: PageInfo = strawberry.field(resolver=_page_info, description="Where this page lies in the list.")
+
+
 @strawberry.type(description="A page of a list. Cursors stay good while entries come and go.")
 class Connection(Generic[Node]):
     edges: list[Edge[Node]] = strawberry.field(resolver=_edges, description="The entries with their cursors.")

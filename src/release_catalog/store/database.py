@@ -41,6 +41,12 @@ def prepared(database: Any) -> Database:
     return options
 
 
+def settled(database: Database) -> Database:
+    """`database` reading only what no failover can undo."""
+    options: Database = database.with_options(read_concern=ReadConcern("majority"))
+    return options
+
+
 async def aggregate(
     database: Database, collection: str, pipeline: Sequence[Mapping[str, Any]], **options: Any
 ) -> list[Document]:
