@@ -3,7 +3,8 @@
 import collections
 from typing import Any
 
-from graphql import ExecutionResult, execute, parse, validate
+import orjson
+from graphql import ExecutionResult, parse, validate
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from release_catalog.api.schema import schema
@@ -11,11 +12,16 @@ from release_catalog.api.view import _formatted
 from release_catalog.domain import importing, instants, release
 from release_catalog.domain.caller import Caller
 from release_catalog.files import hashing
+from release_catalog.plans import leaves, operations
 from release_catalog.plans.context import Context
 from release_catalog.store import loading
 from release_catalog.store.database import Database, Document
 
 _READS = {"find", "aggregate", "count"}
+
+
+def _body(result: ExecutionResult) -> bytes:
+    return orjson.dumps(_formatted(result), option=leaves.JSON_OPTIONS)
 
 
 class Commands(CommandListener):
@@ -52,15 +58,19 @@ class Catalog:
         """The same catalog as another caller sees it."""
         return Catalog(self.database, caller, self.commands)
 
-    async def respond(self, query: str, **variables: Any) -> dict[str, Any]:
+    async def respond(self, query: str, **variables: Any) -> Any:
         """The whole response to a query, as a client gets it."""
+        return orjson.loads(await self.body(query, variables))
+
+    async def body(self, query: str, variables: dict[str, Any], *, planned: bool = True) -> bytes:
+        """The response's body, byte for byte."""
         document = parse(query)
         if errors := validate(schema._schema, document):
-            return _formatted(ExecutionResult(None, errors))
+            return _body(ExecutionResult(None, errors))
         self.commands.clear()
-        context = Context(self.caller, self.database, self.files)
-        result = execute(schema._schema, document, context_value=context, variable_values=variables)
-        return _formatted(result if isinstance(result, ExecutionResult) else await result)
+        prepared = operations.Document(schema._schema, document)
+        context = Context(self.caller, self.database, files=self.files)
+        return _body(await operations.answer(prepared, schema._schema, context, variables, None, planned=planned))
 
     async def ask(self, query: str, **variables: Any) -> Any:
         """The data of a query that has to succeed."""

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 
 from release_catalog import logs, opening, sample
+from release_catalog.api import documents
 from release_catalog.api.schema import schema
 from release_catalog.api.view import View
 from release_catalog.domain import caller
@@ -20,6 +21,7 @@ from release_catalog.events import delivering
 from release_catalog.files import verifying
 from release_catalog.hal.routes import Hal
 from release_catalog.plans.context import Context
+from release_catalog.plans.sharing import Shared
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
 from release_catalog.web import pages
@@ -51,12 +53,15 @@ def create_app(
             async with verifying.working(used, files), delivering.working(used, files.allowed):
                 yield
 
+    everybody, shared = caller.local(settings.tenant), Shared()
+
     def context(request: Request) -> Context:
         state = request.app.state
-        return Context(caller.local(settings.tenant), state.database, state.files)
+        return Context(everybody, state.database, shared, state.files)
 
     hal = Hal(context)
-    graphql = View(schema._schema, context)
+    trusted = documents.trusted(settings.documents) if settings.documents else None
+    graphql = View(schema._schema, context, planned=settings.plans == "on", trusted=trusted)
 
     async def endpoint(request: Request) -> Response:
         return pages.graphiql(request) if _is_browser(request) else await graphql(request)

@@ -27,6 +27,13 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to serve at.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to serve at; 0 takes any free one.")
     tenant: str = Field(default="local", min_length=1, description="Tenant of callers without credentials.")
+    documents: Path | None = Field(
+        default=None,
+        description="JSON file of trusted documents by their ids; with it, no others are answered.",
+    )
+    plans: Literal["on", "off"] = Field(
+        default="on", description="off answers queries without compiling them: slower, and the same."
+    )
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="json, text, or auto: text on a terminal and json elsewhere."
     )

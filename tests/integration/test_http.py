@@ -1,11 +1,13 @@
 """GraphQL over HTTP: what a request may look like, and what nobody should ever see in an answer."""
 
 import contextlib
+import hashlib
 import io
 import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -17,9 +19,10 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Message
 
+from catalog import Catalog
 from conftest import LOCAL, connected
 from release_catalog import logs
-from release_catalog.api import view
+from release_catalog.api import documents, view
 from release_catalog.app import create_app
 from release_catalog.plans.context import Context
 from release_catalog.settings import Settings
@@ -75,8 +78,11 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Entries]:
     structlog.reset_defaults()
 
 
-async def post(http: httpx2.AsyncClient, query: str, accept: str = JSON, **more: Any) -> httpx2.Response:
-    return await http.post("/graphql", json={"query": query, **more}, headers={"accept": accept})
+async def post(
+    http: httpx2.AsyncClient, query: str | None = None, accept: str = JSON, **more: Any
+) -> httpx2.Response:
+    given = more if query is None else {"query": query, **more}
+    return await http.post("/graphql", json=given, headers={"accept": accept})
 
 
 def error_of(response: httpx2.Response) -> str:
@@ -392,6 +398,54 @@ async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlet
     schema = build_schema("type Query { read: Int }")
     endpoint = view.View(schema, lambda _: Context(LOCAL, app.state.database))
     async with client_of(Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["POST"])])) as http:
-        for query in ("{ read }", "{ read }", "{ read } #" + "x" * view.MAX_CACHED_CHARACTERS):
+        for query in ("{ read }", "{ read }", "{ read } #" + "x" * documents.MAX_CACHED_CHARACTERS):
             assert (await post(http, query)).json() == {"data": {"read": None}}
-    assert (endpoint.prepared.cache_info().hits, endpoint.prepared.cache_info().currsize) == (1, 1)
+    assert len(endpoint.documents.kept) == 1
+    assert endpoint.documents.meant({"query": "{ read }"}) is endpoint.documents.kept.get("{ read }")
+
+
+def hashed(query: str) -> dict[str, Any]:
+    digest = hashlib.sha256(query.encode()).hexdigest()
+    return {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest}}}
+
+
+async def test_a_document_is_known_by_its_hash_once_it_was_sent(http: httpx2.AsyncClient) -> None:
+    query = "{ viewer { tenantId } }"
+    unknown = (await post(http, **hashed(query))).json()
+    assert unknown["errors"][0]["message"] == "PersistedQueryNotFound"
+    assert unknown["errors"][0]["extensions"] == {"code": "PERSISTED_QUERY_NOT_FOUND"}
+    sent = (await post(http, query, **hashed(query))).json()
+    assert sent == {"data": {"viewer": {"tenantId": "local"}}}
+    assert (await post(http, **hashed(query))).json() == sent
+    digest = hashed(query)["extensions"]["persistedQuery"]["sha256Hash"]
+    assert (await post(http, documentId=f"sha256:{digest}")).json() == sent
+    told = (await http.get("/graphql", params={"extensions": json.dumps(hashed(query)["extensions"])})).json()
+    assert told == sent
+    other = (await post(http, "{ __typename }", **hashed(query))).json()
+    assert "not the hash" in other["errors"][0]["message"]
+    assert (await post(http, documentId="x")).json()["errors"][0]["extensions"] == {"code": "DOCUMENT_NOT_FOUND"}
+    assert (await post(http, query, documentId="x")).status_code == 400
+
+
+async def test_where_documents_are_trusted_there_are_no_others(stocked: Catalog, tmp_path: Path) -> None:
+    file = tmp_path / "documents.json"
+    file.write_text(json.dumps({"who": "{ viewer { subject } }"}))
+    app = create_app(Settings(documents=file), database=stocked.database)
+    async with app.router.lifespan_context(app), client_of(app) as http:
+        answer = {"data": {"viewer": {"subject": "local"}}}
+        assert (await post(http, documentId="who")).json() == answer
+        assert (await post(http, "{ viewer { subject } }")).json() == answer
+        for refused in ({"query": "{ __typename }"}, {"query": "{ __typename }", **hashed("{ __typename }")}):
+            told = (await http.post("/graphql", json=refused)).json()
+            assert told["errors"][0]["extensions"] == {"code": "DOCUMENT_NOT_TRUSTED"}
+        assert "errors" in (await post(http, None, **hashed("{ __typename }"))).json()
+
+
+def test_kept_documents_weigh_no_more_than_they_may() -> None:
+    kept: documents.Kept[int] = documents.Kept(3, 10)
+    for number, weight in enumerate((2, 2, 2, 2, 9)):
+        kept.add(str(number), number, weight)
+        assert kept.get(str(number)) == number
+    assert len(kept) == 1
+    kept.add("large", 1, 11)
+    assert len(kept) == 0

@@ -10,6 +10,7 @@ from release_catalog.api.enums import VerificationStatus
 from release_catalog.api.fields import computed, json_text
 from release_catalog.api.scalars import Long
 from release_catalog.domain import artifacts
+from release_catalog.plans.keys import Keys, beside, under, union, within
 
 if TYPE_CHECKING:
     from release_catalog.api.release import Release
@@ -52,12 +53,14 @@ class Artifact:
     extension: str | None = computed(
         lambda artifact: artifacts.extension(artifact["name"]),
         "The end of the file name after its last dot, without the dot.",
+        keys=["name"],
     )
     downloads: Long = strawberry.field(description="How many times the download was recorded.")
     secured: bool = strawberry.field(description="Whether downloading needs credentials (S2).")
     published: bool = computed(
         lambda artifact: artifact["release"]["status"] == "PUBLISHED",
         "Whether the file's release is published.",
+        keys=["release.status"],
     )
     repository_key: str | None = strawberry.field(description="The repository it is promoted from (S3).")
     path: str | None = strawberry.field(description="Its path in that repository (S3).")
@@ -67,6 +70,7 @@ class Artifact:
     verification: ArtifactVerification = computed(
         lambda artifact: {**artifact["verification"], "expectedSha256": artifact["sha256"]},
         "What was found when the file was fetched and hashed.",
+        keys=lambda asked: union(within(beside(asked, "expectedSha256"), "verification"), frozenset({"sha256"})),
     )
     release: Annotated["Release", strawberry.lazy("release_catalog.api.release")] = strawberry.field(
         description="The release that the file belongs to."
@@ -122,3 +126,8 @@ class Customization:
 def of(release: dict[str, Any]) -> list[dict[str, Any]]:
     """A release's files, each knowing its release."""
     return [{**artifact, "release": release} for artifact in release["artifacts"]]
+
+
+def keys(asked: Keys) -> Keys:
+    """What `of` reads of a release, from what is asked of its files: they know their release."""
+    return union(under(asked, "release"), within(beside(asked, "release"), "artifacts"))

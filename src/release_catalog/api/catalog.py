@@ -8,9 +8,10 @@ import strawberry
 from release_catalog.api import filters
 from release_catalog.api.connection import Connection
 from release_catalog.api.enums import VersionScheme
-from release_catalog.api.fields import one
+from release_catalog.api.fields import narrowed, one
 from release_catalog.api.filters import ReleaseFilter, ReleaseOrder
 from release_catalog.plans.context import Info
+from release_catalog.plans.how import How, only, told
 from release_catalog.store import pages, records, releases
 from release_catalog.store.database import Document
 
@@ -57,7 +58,7 @@ async def latest(
 class Product:
     id: strawberry.ID = strawberry.field(description="Unique identifier. S5 calls it application_id.")
     catalog: Annotated["Catalog", strawberry.lazy("release_catalog.api.catalog")] = one(
-        "catalogs", "catalogId", "The catalog that it belongs to."
+        "catalogs", "catalogId", "The catalog that it belongs to.", lasting=True
     )
     key: str = strawberry.field(description="Short name, unique in its catalog.")
     name: str = strawberry.field(description="Name for people.")
@@ -70,10 +71,12 @@ class Product:
     version_scheme: VersionScheme = strawberry.field(description="What its versions look like and how they order.")
     releases: Connection[_Release] = strawberry.field(
         resolver=_releases_of("productId"),
+        metadata=told(How(only("id"))),
         description="Its releases, the newest first unless ordered otherwise.",
     )
     latest_release: _Release | None = strawberry.field(
         resolver=latest,
+        metadata=narrowed("releases", keys=only("id", "versionScheme")),
         description="Its highest published version, then the highest revision, then the newest. `constraint` is a "
         "range such as `>=1.2,<2`; a null channel means any.",
     )
@@ -92,8 +95,11 @@ class Catalog:
     description: str | None = strawberry.field(description="What it holds.")
     public: bool = strawberry.field(description="Whether it is meant for everybody (S5).")
     created_at: datetime.datetime = strawberry.field(description="When it was made.")
-    products: Connection[Product] = strawberry.field(resolver=_products, description="Its products, by key.")
+    products: Connection[Product] = strawberry.field(
+        resolver=_products, metadata=told(How(only("id"))), description="Its products, by key."
+    )
     releases: Connection[_Release] = strawberry.field(
         resolver=_releases_of("catalogId"),
+        metadata=told(How(only("id"))),
         description="Its releases, the newest first unless ordered otherwise.",
     )

@@ -1,36 +1,39 @@
 """Lists in pages, after the Relay connection specification."""
 
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import strawberry
 
-from release_catalog.plans.context import Context, Info
+from release_catalog.api.fields import fetched
+from release_catalog.plans.context import Context
+from release_catalog.plans.how import only
+from release_catalog.plans.keys import NOTHING, Keys, under
 from release_catalog.store.pages import Page, Question
 
 Node = TypeVar("Node")
 
 
-async def _page(question: Question, context: Context) -> Page:
-    return await context.pages.load(question)
+async def _edges(context: Context, questions: Sequence[Question], asked: Keys) -> Any:
+    pages = await context.pages.load_many(questions, under(asked, "node"))
+    return [[{"cursor": page.cursor(row), "node": row} for row in page.rows] for page in pages]
 
 
-async def _edges(root: strawberry.Parent[Question], info: Info) -> Any:
-    page = await _page(root, info.context)
-    return [{"cursor": page.cursor(row), "node": row} for row in page.rows]
+async def _nodes(context: Context, questions: Sequence[Question], asked: Keys) -> Any:
+    return [page.rows for page in await context.pages.load_many(questions, asked)]
 
 
-async def _nodes(root: strawberry.Parent[Question], info: Info) -> Any:
-    return (await _page(root, info.context)).rows
+async def _page_info(context: Context, questions: Sequence[Question], _: Keys) -> Any:
+    return [_place(page) for page in await context.pages.load_many(questions, NOTHING)]
 
 
-async def _page_info(root: strawberry.Parent[Question], info: Info) -> Any:
-    page = await _page(root, info.context)
+def _place(page: Page) -> dict[str, Any]:
     cursors = [page.cursor(row) for row in page.rows[:1] + page.rows[-1:]]
     return page_info(cursors, has_next=page.has_next, has_previous=page.has_previous)
 
 
-async def _total_count(root: strawberry.Parent[Question], info: Info) -> int:
-    return await info.context.counts.load(root)
+async def _total_count(context: Context, questions: Sequence[Question], _: Keys) -> Any:
+    return await context.counts.load_many(questions, NOTHING)
 
 
 def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> dict[str, Any]:
@@ -59,16 +62,16 @@ class Edge(Generic[Node]):
 
 @strawberry.type(name="Connection", description="A page of a list that is too long to be counted.")
 class Uncounted(Generic[Node]):
-    edges: list[Edge[Node]] = strawberry.field(resolver=_edges, description="The entries with their cursors.")
-    nodes: list[Node] = strawberry.field(resolver=_nodes, description="The entries alone.")
-    page_info: PageInfo = strawberry.field(resolver=_page_info, description="Where this page lies in the list.")
+    edges: list[Edge[Node]] = fetched(_edges, "The entries with their cursors.", only())
+    nodes: list[Node] = fetched(_nodes, "The entries alone.", only())
+    page_info: PageInfo = fetched(_page_info, "Where this page lies in the list.", only())
 
 
 @strawberry.type(description="A page of a list. Cursors stay good while entries come and go.")
 class Connection(Generic[Node]):
-    edges: list[Edge[Node]] = strawberry.field(resolver=_edges, description="The entries with their cursors.")
-    nodes: list[Node] = strawberry.field(resolver=_nodes, description="The entries alone.")
-    page_info: PageInfo = strawberry.field(resolver=_page_info, description="Where this page lies in the list.")
-    total_count: int = strawberry.field(
-        resolver=_total_count, description="How long the whole list is; counted only where it is asked for."
+    edges: list[Edge[Node]] = fetched(_edges, "The entries with their cursors.", only())
+    nodes: list[Node] = fetched(_nodes, "The entries alone.", only())
+    page_info: PageInfo = fetched(_page_info, "Where this page lies in the list.", only())
+    total_count: int = fetched(
+        _total_count, "How long the whole list is; counted only where it is asked for.", only()
     )

@@ -1,13 +1,16 @@
 """How a release is delivered (S4)."""
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 import strawberry
 
 from release_catalog.api.enums import DeliveryStatus, DeploymentType, ExecutionStatus
-from release_catalog.api.fields import one
-from release_catalog.plans.context import Info
+from release_catalog.api.fields import fetched, one
+from release_catalog.plans.context import Context, Info
+from release_catalog.plans.how import How, only, told
+from release_catalog.plans.keys import Keys
 from release_catalog.store import records
 from release_catalog.store.database import Document
 
@@ -46,6 +49,7 @@ class Pipeline:
     properties: list[PropertyDefinition] = strawberry.field(description="Properties that a delivery can set.")
     executions: list[PipelineExecution] = strawberry.field(
         resolver=_executions,
+        metadata=told(How(only("id"))),
         description="Its 100 newest runs, the newest first; only those that are running, or have ended, if asked.",
     )
 
@@ -64,15 +68,17 @@ class Project:
 def _named(entries: str, key: str, description: str) -> Any:
     """A reference to one of the project's streams or build environments, by the id kept in the delivery."""
 
-    async def resolve(root: strawberry.Parent[Document], info: Info) -> Any:
-        if root[key] is None:
-            return None
-        project = await info.context.one("projects", root["projectId"])
-        found = (entry for entry in (project or {}).get(entries, ()) if entry["id"] == root[key])
-        # The project may have dropped it since: what the delivery was given still stands.
-        return next(found, {"id": root[key], "name": root[key]})
+    async def many(context: Context, parts: Sequence[Document], _: Keys) -> Any:
+        ids = [part["projectId"] for part in parts if part[key] is not None]
+        projects = iter(await context.by_ids("projects").load_many(ids, frozenset({entries})))
+        return [None if part[key] is None else named(part[key], next(projects)) for part in parts]
 
-    return strawberry.field(resolver=resolve, description=description)
+    def named(id_: str, project: Document | None) -> Any:
+        found = (entry for entry in (project or {}).get(entries, ()) if entry["id"] == id_)
+        # The project may have dropped it since: what the delivery was given still stands.
+        return next(found, {"id": id_, "name": id_})
+
+    return fetched(many, description, only("projectId", key))
 
 
 @strawberry.type(description="A project's part in a delivery (S4).")

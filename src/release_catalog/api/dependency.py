@@ -1,14 +1,16 @@
 """What a release needs, what needs it, and everything that can be reached that way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
 from release_catalog.api.connection import PageInfo, page_info
 from release_catalog.api.enums import GraphDirection
-from release_catalog.api.fields import computed
-from release_catalog.plans.context import Info, load_all
+from release_catalog.api.fields import computed, fetched
+from release_catalog.plans.context import Context, Info
+from release_catalog.plans.how import only
+from release_catalog.plans.keys import Keys, under, union
 from release_catalog.problems import BadArgument
 from release_catalog.store import graph, pages
 from release_catalog.store.database import Document
@@ -26,19 +28,24 @@ class DependencyReference:
     version: str = strawberry.field(description="The release's version.")
 
 
-def _node(root: strawberry.Parent[Document], info: Info) -> Any:
-    return info.context.references.load(root["reference"]["reference"])
+async def _node(context: Context, edges: Sequence[Document], asked: Keys) -> Any:
+    return await context.references.load_many([edge["reference"]["reference"] for edge in edges], asked)
 
 
 @strawberry.type(description="One reference to another release.")
 class DependencyEdge:
     cursor: str = computed(
-        lambda edge: pages.offset_cursor(edge["reference"]), "Opaque place of this edge, for `after`."
+        lambda edge: pages.offset_cursor(edge["reference"]),
+        "Opaque place of this edge, for `after`.",
+        keys=["reference.reference"],
     )
     reference: DependencyReference = strawberry.field(description="The reference as it was declared.")
-    node: _Release | None = strawberry.field(
-        resolver=_node, description="The release that it leads to; null as long as there is none."
+    node: _Release | None = fetched(
+        _node, "The release that it leads to; null as long as there is none.", only("reference.reference")
     )
+
+
+_USUAL = pages.window(100)
 
 
 class Dependencies:
@@ -47,43 +54,49 @@ class Dependencies:
     def __init__(self, release: Mapping[str, Any], window: pages.Window) -> None:
         """BadArgument where the window's cursor is not one of this release's references."""
         self.all = release["dependencies"]
-        start = pages.offset(self.all, window.argument, window.cursor)
+        start = pages.offset(self.all, window.argument, window.cursor) if window.cursor is not None else 0
         self.shown = self.all[start : start + window.size]
         self.start, self.end = start, start + len(self.shown)
 
 
-def _edges(root: strawberry.Parent[Dependencies]) -> Any:
-    return [{"reference": reference} for reference in root.shown]
+def _edges(connection: Dependencies) -> Any:
+    return [{"reference": reference} for reference in connection.shown]
 
 
-async def _nodes(root: strawberry.Parent[Dependencies], info: Info) -> Any:
-    return await load_all(info.context.references, [reference["reference"] for reference in root.shown])
+async def _nodes(context: Context, connections: Sequence[Dependencies], asked: Keys) -> Any:
+    wanted = [reference["reference"] for connection in connections for reference in connection.shown]
+    found = iter(await context.references.load_many(wanted, asked))
+    shown = [[next(found) for _ in connection.shown] for connection in connections]
+    return [[release for release in releases if release is not None] for releases in shown]
 
 
-def _page_info(root: strawberry.Parent[Dependencies]) -> Any:
-    cursors = [pages.offset_cursor(reference) for reference in root.shown[:1] + root.shown[-1:]]
-    return page_info(cursors, has_next=root.end < len(root.all), has_previous=root.start > 0)
+def _page_info(connection: Dependencies) -> Any:
+    shown = connection.shown
+    cursors = [pages.offset_cursor(reference) for reference in shown[:1] + shown[-1:]]
+    return page_info(cursors, has_next=connection.end < len(connection.all), has_previous=connection.start > 0)
 
 
-def _total_count(root: strawberry.Parent[Dependencies]) -> int:
-    return len(root.all)
+def _shown(asked: Keys) -> Keys:
+    """What is read of the references for a page of them: what leads to their releases in any case."""
+    return union(under(asked, "reference"), frozenset({"reference"}))
 
 
+# Its fields read the references of the release, so their keys are those of a reference.
 @strawberry.type(description="A page of references: one edge each, resolved or not.")
 class DependencyConnection:
-    edges: list[DependencyEdge] = strawberry.field(
-        resolver=_edges, description="The references with their cursors."
+    edges: list[DependencyEdge] = computed(_edges, "The references with their cursors.", keys=_shown)
+    nodes: list[_Release] = fetched(_nodes, "The releases that the page's references lead to.", only("reference"))
+    page_info: PageInfo = computed(_page_info, "Where this page lies in the list.", keys=["reference"])
+    total_count: int = computed(
+        lambda connection: len(connection.all), "How many references were declared.", keys=["reference"]
     )
-    nodes: list[_Release] = strawberry.field(
-        resolver=_nodes, description="The releases that the page's references lead to."
-    )
-    page_info: PageInfo = strawberry.field(resolver=_page_info, description="Where this page lies in the list.")
-    total_count: int = strawberry.field(resolver=_total_count, description="How many references were declared.")
 
 
 def dependencies(root: strawberry.Parent[Document], first: int | None = 100, after: str | None = None) -> Any:
     """The references of the release `root`."""
-    return Dependencies(root, pages.window(first, after, default=100))
+    # The same window for every release of a level, as a rule.
+    is_usual = first == _USUAL.size and after is None
+    return Dependencies(root, _USUAL if is_usual else pages.window(first, after, default=100))
 
 
 async def dependants(
@@ -158,7 +171,7 @@ class DependencyGraph:
 
 @strawberry.type(description="A chain of releases, each of which needs the next.")
 class DependencyPath:
-    length: int = computed(lambda path: len(path["releases"]) - 1, "How many steps it has.")
+    length: int = computed(lambda path: len(path["releases"]) - 1, "How many steps it has.", keys=["releases"])
     releases: list[_Release] = strawberry.field(description="The releases along it, both ends included.")
 
 

@@ -10,6 +10,7 @@ from release_catalog.api.fields import computed, one
 from release_catalog.api.release import Release
 from release_catalog.domain import events as kinds
 from release_catalog.plans.context import Info
+from release_catalog.plans.how import How, only, told
 from release_catalog.store import events, pages
 from release_catalog.store.database import Document
 
@@ -22,13 +23,16 @@ def _data(root: strawberry.Parent[Document], info: Info) -> Any:
 class Event:
     id: strawberry.ID = computed(
         lambda event: kinds.id_of(event["sequence"]),
-        "Also the cursor to resume after; later events have higher ids.",
+        "Also the cursor to resume after. Later events have higher ids.",
+        keys=["sequence"],
     )
     type: str = strawberry.field(description="What happened, such as release.published.")
     triggered_at: datetime.datetime = strawberry.field(description="When it happened.")
     release: Release | None = one("releases", "releaseId", "The release as it is now.")
     data: JSON = strawberry.field(
-        resolver=_data, description="The release as it was then, in the form that webhooks get (S2)."
+        resolver=_data,
+        metadata=told(How(only("data", "openWithdrawal"))),
+        description="The release as it was then, in the form that webhooks get (S2).",
     )
 
 

@@ -3,14 +3,16 @@
 A plain field reads the document's key of its own GraphQL name, so no object is built for a document.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
 import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
-from release_catalog.plans.context import Info
+from release_catalog.plans.context import Context, Info
+from release_catalog.plans.how import How, only, told
+from release_catalog.plans.keys import WHOLE, Keys
 from release_catalog.store.database import Document
 
 _keys: dict[str, str] = {}
@@ -26,24 +28,75 @@ def read(source: Any, name: str) -> Any:
     return source[key]
 
 
-def computed(value: Callable[[Document], Any], description: str, *, name: str | None = None) -> Any:
-    """A field that a pure function makes from the document."""
+def computed(
+    value: Callable[[Any], Any],
+    description: str,
+    *,
+    name: str | None = None,
+    keys: Iterable[str] | Callable[[Keys], Keys] = (),
+) -> Any:
+    """A field that a pure function makes from the document.
+
+    `keys` are what it reads of the document, where they depend on what is asked of its value a function of
+    that; without them, the whole document is read.
+    """
 
     def resolve(root: strawberry.Parent[Document]) -> Any:
         return value(root)
 
-    return strawberry.field(resolver=resolve, description=description, name=name)
+    said = How(keys if callable(keys) else only(*keys), value=value)
+    return strawberry.field(resolver=resolve, description=description, name=name, metadata=told(said))
 
 
 def json_text(description: str, key: str = "metadata") -> Any:
     """A field of free JSON, which documents keep as text so that it comes back to the letter."""
-    return computed(lambda document: None if document[key] is None else orjson.loads(document[key]), description)
+
+    def value(document: Document) -> Any:
+        return None if document[key] is None else orjson.loads(document[key])
+
+    return computed(value, description, keys=[key])
 
 
-def one(collection: str, key: str, description: str) -> Any:
-    """A relation to the document of `collection` whose id stands under `key`."""
+def fetched(
+    many: Callable[[Context, Sequence[Any], Keys], Awaitable[Sequence[Any]]],
+    description: str,
+    keys: Callable[[Keys], Keys],
+    by_id: Callable[[Document], Any] | None = None,
+) -> Any:
+    """A field whose values `many` fetches for all documents of a level, with what is asked of them.
 
-    def resolve(root: strawberry.Parent[Document], info: Info) -> Any:
-        return info.context.one(collection, root[key])
+    `keys` tells what `many` reads of the documents, from what is asked of its values.
+    """
 
-    return strawberry.field(resolver=resolve, description=description)
+    async def resolve(root: strawberry.Parent[Any], info: Info) -> Any:
+        return (await many(info.context, [root], WHOLE))[0]
+
+    said = told(How(keys, many=many, by_id=by_id))
+    return strawberry.field(resolver=resolve, description=description, metadata=said)
+
+
+def one(collection: str, key: str, description: str, *, lasting: bool = False) -> Any:
+    """A relation to the document of `collection` whose id stands under `key`.
+
+    Where it is `lasting`, that document is known to be there and to be seen, so that it is not read for its id.
+    """
+
+    async def many(context: Context, documents: Sequence[Document], asked: Keys) -> Sequence[Document | None]:
+        ids = [document[key] for document in documents]
+        found = await context.by_ids(collection).load_many([id_ for id_ in ids if id_ is not None], asked)
+        each = iter(found)
+        return [None if id_ is None else next(each) for id_ in ids]
+
+    by_id = (lambda document: {"id": document[key]}) if lasting else None
+    return fetched(many, description, only(key), by_id)
+
+
+_whole = only()
+
+
+def narrowed(collection: str, *reads: str, keys: Callable[[Keys], Keys] = _whole) -> dict[str, How]:
+    """For the metadata of a field whose resolver gets documents of `collection` from the context.
+
+    It reads `reads` of them itself, and `keys` of its parent, as in `computed`.
+    """
+    return told(How(keys, collection=collection, reads=frozenset(reads)))

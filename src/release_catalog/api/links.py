@@ -1,11 +1,16 @@
 """The links of a release (S5): every href is answered by this server as application/hal+json."""
 
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
 
+from release_catalog.api.fields import computed, fetched, narrowed
 from release_catalog.domain import links
-from release_catalog.plans.context import Info
+from release_catalog.plans.context import Context, Info
+from release_catalog.plans.how import only
+from release_catalog.plans.keys import Keys
 from release_catalog.store import pages
 from release_catalog.store.database import Document
 
@@ -13,6 +18,9 @@ from release_catalog.store.database import Document
 @strawberry.type(description="A link of the Hypertext Application Language.")
 class Link:
     href: str = strawberry.field(description="A path on this server.")
+
+
+_OF_LINK = ("catalogId", "id")
 
 
 def _link(href: str | None) -> dict[str, str] | None:
@@ -24,41 +32,41 @@ def to_release(release: Document) -> dict[str, str]:
     return {"href": links.release(release["catalogId"], release["id"])}
 
 
-def _self(root: strawberry.Parent[Document]) -> Any:
-    return to_release(root)
+def _by(path: Callable[[str], str], description: str, key: str) -> Any:
+    """A link whose path is made of the id under `key`; null where there is none."""
+    return computed(
+        lambda release: {"href": path(release[key])} if release[key] else None, description, keys=[key]
+    )
 
 
-def _catalog(root: strawberry.Parent[Document]) -> Any:
-    return _link(links.catalog(root["catalogId"]))
+def _within(path: Callable[[str, str], str], description: str, key: str) -> Any:
+    """A link whose path is made of the catalog and the id under `key`; null where there is none."""
+
+    def link(release: Document) -> Any:
+        return {"href": path(release["catalogId"], release[key])} if release[key] else None
+
+    return computed(link, description, keys=["catalogId", key])
 
 
-def _application(root: strawberry.Parent[Document]) -> Any:
-    return _link(links.application(root["catalogId"], root["productId"]))
+async def _product(context: Context, releases: Sequence[Document], _: Keys) -> Any:
+    on_branches = [release for release in releases if release["branch"]]
+    images = [release["baseImageId"] for release in on_branches if release["baseImageId"]]
+    products, known = await asyncio.gather(
+        context.by_ids("products").load_many([r["productId"] for r in on_branches], frozenset({"key"})),
+        context.by_ids("baseImages").load_many(images, frozenset({"operatingSystem"})),
+    )
+    systems = {id_: image and image["operatingSystem"] for id_, image in zip(images, known, strict=True)}
+    product = iter(products)
+    return [_branch(next(product), release, systems) if release["branch"] else None for release in releases]
 
 
-async def _product(root: strawberry.Parent[Document], info: Info) -> Any:
-    if not root["branch"]:
-        return None
-    product = await info.context.one("products", root["productId"])
-    image = await info.context.one("baseImages", root["baseImageId"]) if root["baseImageId"] else None
-    return _link(links.branch(product["key"], root, image and image["operatingSystem"])) if product else None
+def _branch(product: Document | None, release: Document, systems: Mapping[str, Document | None]) -> Any:
+    return product and _link(links.branch(product["key"], release, systems.get(release["baseImageId"])))
 
 
-def _base_image(root: strawberry.Parent[Document]) -> Any:
-    return _link(links.base_image(root["baseImageId"])) if root["baseImageId"] else None
-
-
-def _registry(root: strawberry.Parent[Document]) -> Any:
-    return _link(links.registry(root["registryId"])) if root["registryId"] else None
-
-
-def _pipeline(root: strawberry.Parent[Document]) -> Any:
-    return _link(links.pipeline(root["catalogId"], root["pipelineId"])) if root["pipelineId"] else None
-
-
-async def _latest(root: strawberry.Parent[Document], info: Info) -> Any:
-    release = await info.context.latest_beside(root)
-    return to_release(release) if release else None
+async def _latest(context: Context, releases: Sequence[Document], _: Keys) -> Any:
+    found = await context.latest_beside_each(releases, frozenset(_OF_LINK))
+    return [to_release(release) if release else None for release in found]
 
 
 async def _dependencies(root: strawberry.Parent[Document], info: Info, first: int | None = 100) -> Any:
@@ -68,26 +76,34 @@ async def _dependencies(root: strawberry.Parent[Document], info: Info, first: in
 
 async def _dependants(root: strawberry.Parent[Document], info: Info, first: int | None = 100) -> Any:
     question = await info.context.dependants(root, pages.window(first, default=100))
-    return [to_release(release) for release in (await info.context.pages.load(question)).rows]
+    return [to_release(release) for release in (await info.context.page(question)).rows]
 
 
 @strawberry.type(description="Where a release and what it refers to are answered as HAL (S5).")
 class ReleaseLinks:
-    self: Link = strawberry.field(resolver=_self, description="This release.")
-    catalog: Link = strawberry.field(resolver=_catalog, description="Its catalog.")
-    application: Link = strawberry.field(resolver=_application, description="Its product in that catalog.")
-    product: Link | None = strawberry.field(
-        resolver=_product, description="Its product on its branch; null without a branch."
+    self: Link = _within(links.release, "This release.", "id")
+    catalog: Link = _by(links.catalog, "Its catalog.", "catalogId")
+    application: Link = _within(links.application, "Its product in that catalog.", "productId")
+    product: Link | None = fetched(
+        _product,
+        "Its product on its branch; null without a branch.",
+        only("branch", "productId", "baseImageId", "packagingType"),
     )
-    base_image: Link | None = strawberry.field(resolver=_base_image, description="The image it is built upon.")
-    registry: Link | None = strawberry.field(resolver=_registry, description="The registry it is pushed to.")
-    pipeline: Link | None = strawberry.field(resolver=_pipeline, description="The pipeline that made it.")
-    latest_release: Link | None = strawberry.field(
-        resolver=_latest, description="The latest release of the same product, channel and branch."
+    base_image: Link | None = _by(links.base_image, "The image it is built upon.", "baseImageId")
+    registry: Link | None = _by(links.registry, "The registry it is pushed to.", "registryId")
+    pipeline: Link | None = _within(links.pipeline, "The pipeline that made it.", "pipelineId")
+    latest_release: Link | None = fetched(
+        _latest,
+        "The latest release of the same product, channel and branch.",
+        only("productId", "channel", "branch"),
     )
     dependencies: list[Link] = strawberry.field(
-        resolver=_dependencies, description="The releases that its first references lead to, at most 100."
+        resolver=_dependencies,
+        metadata=narrowed("releases", *_OF_LINK, keys=only("dependencies.reference")),
+        description="The releases that its first references lead to, at most 100.",
     )
     dependants: list[Link] = strawberry.field(
-        resolver=_dependants, description="The newest releases that need it, at most 100."
+        resolver=_dependants,
+        metadata=narrowed("releases", *_OF_LINK, keys=only("id", "catalogId", "name", "version")),
+        description="The newest releases that need it, at most 100.",
     )

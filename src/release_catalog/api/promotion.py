@@ -12,6 +12,7 @@ from release_catalog.api.fields import computed, one
 from release_catalog.api.scalars import Long
 from release_catalog.domain import instants
 from release_catalog.plans.context import Info
+from release_catalog.plans.how import How, only, told
 from release_catalog.store import pages, records
 from release_catalog.store.database import Document
 
@@ -43,7 +44,9 @@ class Promotion:
     created_by: str = strawberry.field(description="Who asked for it.")
     created: datetime.datetime = strawberry.field(description="When it was asked for.")
     created_millis: Long = computed(
-        lambda record: instants.milliseconds(record["created"]), "The same instant in epoch milliseconds."
+        lambda record: instants.milliseconds(record["created"]),
+        "The same instant in epoch milliseconds.",
+        keys=["created"],
     )
     status: PromotionStatus = strawberry.field(description="How it ended.")
     messages: list[str] = strawberry.field(description="Why it was refused or undone.")
@@ -91,8 +94,12 @@ class Environment:
         description="Environments that a release must have reached before it may be promoted here."
     )
     contents: Connection[EnvironmentContent] = strawberry.field(
-        resolver=_contents, description="What the environment holds now, by path."
+        resolver=_contents,
+        metadata=told(How(only("name"))),
+        description="What the environment holds now, by path.",
     )
     promotions: Connection[Promotion] = strawberry.field(
-        resolver=_promotions, description="Attempts to promote here, the newest first."
+        resolver=_promotions,
+        metadata=told(How(only("name"))),
+        description="Attempts to promote here, the newest first.",
     )

@@ -12,6 +12,7 @@ from release_catalog.api.connection import Connection, Uncounted
 from release_catalog.api.delivery import Pipeline, Project
 from release_catalog.api.enums import PromotionStatus
 from release_catalog.api.events import Event
+from release_catalog.api.fields import narrowed
 from release_catalog.api.filters import ReleaseFilter, ReleaseOrder
 from release_catalog.api.promotion import Environment, Promotion
 from release_catalog.api.reference import BaseImage, Registry
@@ -35,11 +36,11 @@ def _viewer(info: Info) -> Any:
     return {"subject": caller.subject, "tenantId": caller.tenant, "scopes": sorted(caller.scopes)}
 
 
-def _by_id(collection: str) -> Any:
+def _one(collection: str, description: str) -> Any:
     async def resolve(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  the contract's name
         return await info.context.one(collection, id)
 
-    return resolve
+    return strawberry.field(resolver=resolve, description=description, metadata=narrowed(collection))
 
 
 def _catalogs(info: Info, first: int | None = 20, after: str | None = None) -> Any:
@@ -165,14 +166,18 @@ async def _pipeline(
 @strawberry.type(description="What can be asked of the catalog. What does not exist for the caller is null.")
 class Query:
     viewer: Viewer = strawberry.field(resolver=_viewer, description="Who is asking, and what they may do.")
-    catalog: Catalog | None = strawberry.field(resolver=_by_id("catalogs"), description="A catalog by its id.")
+    catalog: Catalog | None = _one("catalogs", "A catalog by its id.")
     catalogs: Connection[Catalog] = strawberry.field(resolver=_catalogs, description="All catalogs, by name.")
     product: Product | None = strawberry.field(
-        resolver=_product, description="A product by its id, or by its key in a catalog."
+        resolver=_product,
+        metadata=narrowed("products", "catalogId"),
+        description="A product by its id, or by its key in a catalog.",
     )
     products: Connection[Product] = strawberry.field(resolver=_products, description="Products, by key.")
     release: Release | None = strawberry.field(
-        resolver=_release, description="A release by its id; with a catalog, only if it stands in that one."
+        resolver=_release,
+        metadata=narrowed("releases", "catalogId"),
+        description="A release by its id; with a catalog, only if it stands in that one.",
     )
     releases: Connection[Release] = strawberry.field(
         resolver=_releases,
@@ -180,6 +185,7 @@ class Query:
     )
     latest_release: Release | None = strawberry.field(
         resolver=_latest_release,
+        metadata=narrowed("releases"),
         description="A product's highest published version, then the highest revision, then the newest. "
         "`constraint` is a range such as `>=1.2,<2`; a null channel means any.",
     )
@@ -204,15 +210,11 @@ class Query:
         resolver=_promotions, description="The ledger of promotions, the newest first."
     )
     pipeline: Pipeline | None = strawberry.field(
-        resolver=_pipeline, description="A pipeline by its id or its name."
+        resolver=_pipeline, metadata=narrowed("pipelines"), description="A pipeline by its id or its name."
     )
-    project: Project | None = strawberry.field(resolver=_by_id("projects"), description="A project by its id.")
-    registry: Registry | None = strawberry.field(
-        resolver=_by_id("registries"), description="A registry by its id."
-    )
-    base_image: BaseImage | None = strawberry.field(
-        resolver=_by_id("baseImages"), description="A base image by its id."
-    )
+    project: Project | None = _one("projects", "A project by its id.")
+    registry: Registry | None = _one("registries", "A registry by its id.")
+    base_image: BaseImage | None = _one("baseImages", "A base image by its id.")
     events: Uncounted[Event] = strawberry.field(
         resolver=events.log,
         description="The event log, oldest first, after a cursor; `types` takes release.* for all of a kind. An "

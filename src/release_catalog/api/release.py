@@ -1,6 +1,7 @@
 """The release: what the catalog is about."""
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 import strawberry
@@ -20,11 +21,13 @@ from release_catalog.api.connection import Connection
 from release_catalog.api.delivery import Delivery, Pipeline
 from release_catalog.api.dependency import DependencyConnection, DependencyGraph, DependencyPath
 from release_catalog.api.enums import PackagingType, ReleaseStatus
-from release_catalog.api.fields import computed, json_text, one
+from release_catalog.api.fields import computed, fetched, json_text, one
 from release_catalog.api.links import ReleaseLinks
 from release_catalog.api.promotion import Promotion
 from release_catalog.api.reference import BaseImage, Registry
-from release_catalog.plans.context import Info
+from release_catalog.plans.context import Context, Info
+from release_catalog.plans.how import How, only, told
+from release_catalog.plans.keys import Keys, within
 from release_catalog.store import pages, records
 from release_catalog.store.database import Document
 
@@ -37,12 +40,8 @@ class Withdrawal:
     withdrawn_by: str | None = strawberry.field(description="Who did it.")
 
 
-def _itself(root: strawberry.Parent[Document]) -> Any:
-    return root
-
-
-async def _latest_beside(root: strawberry.Parent[Document], info: Info) -> Any:
-    return await info.context.latest_beside(root)
+async def _latest_beside(context: Context, releases: Sequence[Document], asked: Keys) -> Any:
+    return await context.latest_beside_each(releases, asked)
 
 
 def _promotions(
@@ -62,8 +61,8 @@ class Release:
         description="Unique identifier, at most 255 characters. S1 calls it catalogId, S4 releaseId."
     )
     tenant_id: strawberry.ID = strawberry.field(description="The organisation that it belongs to.")
-    catalog: Catalog = one("catalogs", "catalogId", "The catalog that it stands in.")
-    product: Product = one("products", "productId", "What it is a release of.")
+    catalog: Catalog = one("catalogs", "catalogId", "The catalog that it stands in.", lasting=True)
+    product: Product = one("products", "productId", "What it is a release of.", lasting=True)
     name: str = strawberry.field(description="Name for people, 1 to 256 characters.")
     version: str = strawberry.field(description="Version, in the form that the product's scheme asks for.")
     revision: str = strawberry.field(description='Distinguishes rebuilds of one version. Defaults to "0".')
@@ -78,10 +77,14 @@ class Release:
     imported_status: str | None = strawberry.field(
         description="The status that an imported document carried; an imported release itself is a DRAFT (S1)."
     )
-    published: bool = computed(lambda release: release["status"] == "PUBLISHED", "Whether it is published now.")
+    published: bool = computed(
+        lambda release: release["status"] == "PUBLISHED", "Whether it is published now.", keys=["status"]
+    )
     published_at: datetime.datetime | None = strawberry.field(description="When it was published.")
     private: bool = strawberry.field(description="Whether only those who may write can see it (S2).")
-    archived: bool = computed(lambda release: release["status"] == "ARCHIVED", "Whether it is archived.")
+    archived: bool = computed(
+        lambda release: release["status"] == "ARCHIVED", "Whether it is archived.", keys=["status"]
+    )
     archived_at: datetime.datetime | None = strawberry.field(description="When it was archived.")
     withdrawal: Withdrawal | None = strawberry.field(description="Why it was taken back, where it was.")
 
@@ -100,8 +103,10 @@ class Release:
     end_of_life_at: datetime.date | None = strawberry.field(description="The day its support ends (S5).")
     etag: str = strawberry.field(description="Opaque version of this document, for ifMatch.")
 
-    artifacts: list[Artifact] = computed(artifact.of, "Its files.")
-    artifact_count: int = computed(lambda release: len(release["artifacts"]), "How many files. S2 totalFiles.")
+    artifacts: list[Artifact] = computed(artifact.of, "Its files.", keys=artifact.keys)
+    artifact_count: int = computed(
+        lambda release: len(release["artifacts"]), "How many files. S2 totalFiles.", keys=["artifacts.id"]
+    )
     registry_artifact: RegistryArtifact | None = strawberry.field(
         description="S5 artifact: the package in its registry."
     )
@@ -121,10 +126,13 @@ class Release:
 
     dependencies: DependencyConnection = strawberry.field(
         resolver=dependency.dependencies,
+        metadata=told(How(lambda asked: within(asked, "dependencies"))),
         description="Releases that this one needs, as declared: one edge a reference, resolved or not.",
     )
     dependants: Connection["Release"] = strawberry.field(
-        resolver=dependency.dependants, description="Releases that need this one, the newest first."
+        resolver=dependency.dependants,
+        metadata=told(How(only("id", "catalogId", "name", "version"))),
+        description="Releases that need this one, the newest first.",
     )
     dependency_graph: DependencyGraph = strawberry.field(
         resolver=dependency.dependency_graph,
@@ -137,13 +145,19 @@ class Release:
         "through it. Searched among its 5000 nearest.",
     )
 
-    latest_release: "Release | None" = strawberry.field(
-        resolver=_latest_beside,
-        description="The newest published release of the same product, channel and branch: possibly this one.",
+    latest_release: "Release | None" = fetched(
+        _latest_beside,
+        "The newest published release of the same product, channel and branch: possibly this one.",
+        only("productId", "channel", "branch"),
     )
     promotions: Connection[Promotion] = strawberry.field(
-        resolver=_promotions, description="Attempts to promote it, the newest first."
+        resolver=_promotions,
+        metadata=told(How(only("id"))),
+        description="Attempts to promote it, the newest first.",
     )
-    links: ReleaseLinks = strawberry.field(
-        name="_links", resolver=_itself, description="Where it is answered as HAL, and what it refers to."
+    links: ReleaseLinks = computed(
+        lambda release: release,
+        "Where it is answered as HAL, and what it refers to.",
+        name="_links",
+        keys=lambda asked: asked,
     )

@@ -9,30 +9,21 @@ from typing import Any
 import orjson
 import structlog
 from graphql import (
-    DocumentNode,
     ExecutionResult,
     GraphQLError,
     GraphQLSchema,
     OperationType,
-    execute,
-    get_operation_ast,
-    parse,
-    validate,
 )
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
+from release_catalog.api.documents import Documents, Invalid
 from release_catalog.domain import ids
+from release_catalog.plans import leaves, operations
 from release_catalog.plans.context import Context
 from release_catalog.store.database import Unavailable
 
 MAX_BODY_BYTES = 1 << 20
-MAX_TOKENS = 2_000
-MAX_VALIDATION_ERRORS = 20
-CACHED_DOCUMENTS = 1_000
-# Nobody writes longer ones by hand, and comments would let them fill the memory.
-MAX_CACHED_CHARACTERS = 20_000
 
 _JSON = "application/json"
 _RESPONSE_JSON = "application/graphql-response+json"
@@ -53,7 +44,8 @@ class Refusal(Exception):  # noqa: N818  it is not an error of this program
 class Asked:
     """The parameters of a GraphQL request."""
 
-    query: str
+    # Whatever says which document is meant.
+    document: Mapping[str, Any]
     variables: dict[str, Any] | None
     operation_name: str | None
 
@@ -61,16 +53,25 @@ class Asked:
 class View:
     """Answers GraphQL requests of one schema; `context` makes what the resolvers of a request share."""
 
-    def __init__(self, schema: GraphQLSchema, context: Callable[[Request], Context]) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        context: Callable[[Request], Context],
+        *,
+        planned: bool = True,
+        trusted: Mapping[str, str] | None = None,
+    ) -> None:
+        """Without being `planned`, queries are answered by the executor alone; see Documents for `trusted`."""
         self.schema = schema
         self.context = context
-        self.prepared = functools.lru_cache(CACHED_DOCUMENTS)(self._prepared)
+        self.planned = planned
+        self.documents = Documents(schema, trusted)
 
     async def __call__(self, request: Request) -> Response:
         """The response to any request for the endpoint but that for its page."""
         media_type = _JSON
         try:
-            media_type = _acceptable(request.headers)
+            media_type = _acceptable(",".join(request.headers.getlist("accept")))
             asked = await _asked(request)
             result = await self._answer(asked, request)
         except Refusal as refusal:
@@ -83,41 +84,26 @@ class View:
 
     async def _answer(self, asked: Asked, request: Request) -> ExecutionResult:
         try:
-            is_short = len(asked.query) <= MAX_CACHED_CHARACTERS
-            document = (self.prepared if is_short else self._prepared)(asked.query)
-        except GraphQLError as error:
-            return ExecutionResult(None, [error])
-        except _Invalid as invalid:
+            document = self.documents.meant(asked.document)
+        except Invalid as invalid:
             return ExecutionResult(None, invalid.errors)
-        operation = get_operation_ast(document, asked.operation_name)
+        operation = document.operation(asked.operation_name)
         if request.method == "GET" and operation and operation.operation is not OperationType.QUERY:
             raise Refusal(405, "GET is only for queries: send this operation by POST.", Allow="POST")
-        result = execute(
-            self.schema,
+        return await operations.answer(
             document,
-            context_value=self.context(request),
-            variable_values=asked.variables,
-            operation_name=asked.operation_name,
+            self.schema,
+            self.context(request),
+            asked.variables,
+            asked.operation_name,
+            planned=self.planned,
         )
-        return result if isinstance(result, ExecutionResult) else await result
-
-    def _prepared(self, query: str) -> DocumentNode:
-        """The parsed document, known to be valid; raises what is wrong with it."""
-        document = parse(query, max_tokens=MAX_TOKENS)
-        if errors := validate(self.schema, document, max_errors=MAX_VALIDATION_ERRORS):
-            raise _Invalid(errors)
-        return document
 
 
-class _Invalid(Exception):  # noqa: N818  it is not an error of this program
-    def __init__(self, errors: list[GraphQLError]) -> None:
-        super().__init__()
-        self.errors = errors
-
-
-def _acceptable(headers: Headers) -> str:
+@functools.lru_cache(256)
+def _acceptable(accept: str) -> str:
     """The media type to answer in: of those that the client takes, the one it likes best."""
-    qualities = dict(_accepted(",".join(headers.getlist("accept")) or "*/*"))
+    qualities = dict(_accepted(accept or "*/*"))
 
     def quality(media_type: str) -> float:
         ranges = (media_type, "application/*", "*/*")  # the most specific one counts: RFC 9110, 12.5.1
@@ -144,12 +130,7 @@ async def _asked(request: Request) -> Asked:
         return _checked({name: _from_url(name, value) for name, value in request.query_params.items()})
     if request.method != "POST":
         raise Refusal(405, "Send GraphQL requests by POST, or queries by GET.", Allow="GET, POST")
-    media_type, *about = [part.strip() for part in request.headers.get("content-type", "").lower().split(";")]
-    if media_type != _JSON:
-        raise Refusal(415, f"Send the request as {_JSON}.", Accept_Post=_JSON)
-    charsets = {part.removeprefix("charset=").strip('"') for part in about if part.startswith("charset=")}
-    if charsets - {"utf-8", "utf8"}:
-        raise Refusal(415, "Send the request in UTF-8.", Accept_Post=_JSON)
+    _check_media_type(request.headers.get("content-type", ""))
     try:
         parameters = orjson.loads(await _body(request))
     except orjson.JSONDecodeError as error:
@@ -157,6 +138,16 @@ async def _asked(request: Request) -> Asked:
     if not isinstance(parameters, dict):
         raise Refusal(400, "The body must be a JSON object with the query under the name query.")
     return _checked(parameters)
+
+
+@functools.lru_cache(256)
+def _check_media_type(header: str) -> None:
+    media_type, *about = [part.strip() for part in header.lower().split(";")]
+    if media_type != _JSON:
+        raise Refusal(415, f"Send the request as {_JSON}.", Accept_Post=_JSON)
+    charsets = {part.removeprefix("charset=").strip('"') for part in about if part.startswith("charset=")}
+    if charsets - {"utf-8", "utf8"}:
+        raise Refusal(415, "Send the request in UTF-8.", Accept_Post=_JSON)
 
 
 async def _body(request: Request) -> bytes:
@@ -179,16 +170,26 @@ def _from_url(name: str, value: str) -> Any:
 
 
 def _checked(parameters: dict[str, Any]) -> Asked:
-    query = parameters.get("query")
-    if not isinstance(query, str) or not query:
-        raise Refusal(400, "Give the GraphQL document as text under the name query.")
+    _check_document(parameters)
     for name in ("variables", "extensions"):
         if not isinstance(parameters.get(name), dict | None):
             raise Refusal(400, f"{name} must be a JSON object.")
     operation_name = parameters.get("operationName")
     if not isinstance(operation_name, str | None):
         raise Refusal(400, "operationName must be a text.")
-    return Asked(query, parameters.get("variables"), operation_name or None)
+    return Asked(parameters, parameters.get("variables"), operation_name or None)
+
+
+def _check_document(parameters: dict[str, Any]) -> None:
+    query, id_, extensions = (parameters.get(name) for name in ("query", "documentId", "extensions"))
+    persisted = extensions.get("persistedQuery") if isinstance(extensions, dict) else None
+    digest = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+    if query is None and (isinstance(id_, str) or isinstance(digest, str)):
+        return
+    if not isinstance(query, str) or not query:
+        raise Refusal(400, "Give the GraphQL document as text under the name query.")
+    if id_ is not None:
+        raise Refusal(400, "Give either query or documentId, not both.")
 
 
 def _formatted(result: ExecutionResult) -> dict[str, Any]:
@@ -226,4 +227,6 @@ def _response(
 ) -> Response:
     # Browsers get a page from the same address.
     headers = {"Vary": "Accept", **(headers or {})}
-    return Response(orjson.dumps(body), status, headers, media_type=f"{media_type}; charset=utf-8")
+    return Response(
+        orjson.dumps(body, option=leaves.JSON_OPTIONS), status, headers, media_type=f"{media_type}; charset=utf-8"
+    )

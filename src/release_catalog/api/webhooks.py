@@ -16,6 +16,7 @@ from release_catalog.events import posting
 from release_catalog.files import guard
 from release_catalog.files.hashing import Fetcher
 from release_catalog.plans.context import Info
+from release_catalog.plans.how import How, only, told
 from release_catalog.store import pages, webhooks
 from release_catalog.store.database import Database, Document
 
@@ -24,8 +25,14 @@ ID = strawberry.ID
 
 @strawberry.type(description="What became of telling a webhook of an event.")
 class WebhookDelivery:
-    id: ID = computed(lambda it: f"{it['webhookId']}-{events.id_of(it['sequence'])}", "Unique identifier.")
-    event_id: ID = computed(lambda it: events.id_of(it["sequence"]), "The event, as in the header webhook-id.")
+    id: ID = computed(
+        lambda it: f"{it['webhookId']}-{events.id_of(it['sequence'])}",
+        "Unique identifier.",
+        keys=["webhookId", "sequence"],
+    )
+    event_id: ID = computed(
+        lambda it: events.id_of(it["sequence"]), "The event, as in the header webhook-id.", keys=["sequence"]
+    )
     status: WebhookDeliveryStatus = strawberry.field(description="How it stands.")
     attempts: int = strawberry.field(description="How often it was tried, over all replays.")
     response_status: int | None = strawberry.field(description="The status of the last answer, if there was one.")
@@ -52,7 +59,9 @@ class Webhook:
     )
     created_at: datetime.datetime = strawberry.field(description="When it was made; it is told what came later.")
     deliveries: Uncounted[WebhookDelivery] = strawberry.field(
-        resolver=_deliveries, description="What became of each event that it was sent, the newest event first."
+        resolver=_deliveries,
+        metadata=told(How(only("id"))),
+        description="What became of each event that it was sent, the newest event first.",
     )
 
 

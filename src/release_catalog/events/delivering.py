@@ -6,7 +6,8 @@ The log of events is the queue. A webhook that fails waits for its next attempt 
 import asyncio
 import contextlib
 import datetime
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 import structlog
 
@@ -34,35 +35,37 @@ _log = structlog.get_logger()
 async def working(database: Database, allowed: guard.Allowed) -> AsyncIterator[None]:
     """Tell webhooks of all tenants for as long as the context lasts."""
     async with Poster(allowed, AT_ONCE) as poster:
-        dispatcher = asyncio.create_task(_dispatch(database, poster))
+        over = asyncio.Event()
+        dispatcher = asyncio.create_task(_dispatch(database, poster, over))
         try:
             yield
         finally:
-            dispatcher.cancel()
+            over.set()
             await asyncio.gather(dispatcher, return_exceptions=True)
 
 
-async def _dispatch(database: Database, poster: Poster) -> None:
-    turns: set[asyncio.Task[None]] = set()
-    try:
-        while True:
-            try:
-                free = AT_ONCE - len(turns)
-                taken = await deliveries.take(database, free) if free else []
-            except db.Failure as error:
-                _log.warning("can't look for webhooks to tell", reason=str(error))
-                taken = []
-            turns |= {asyncio.create_task(turn(database, poster, webhook)) for webhook in taken}
-            await asyncio.sleep(_PAUSE_SECONDS if taken else POLL_SECONDS)
-            turns = {one for one in turns if not _ended(one)}
-    finally:
-        for one in turns:
-            one.cancel()
-        await asyncio.gather(*turns, return_exceptions=True)
+async def _dispatch(database: Database, poster: Poster, over: asyncio.Event) -> None:
+    turns: dict[asyncio.Task[None], Lease] = {}
+    while not over.is_set():
+        try:
+            free = AT_ONCE - len(turns)
+            taken = await deliveries.take(database, free) if free else []
+        except db.Failure as error:
+            _log.warning("can't look for webhooks to tell", reason=str(error))
+            taken = []
+        for webhook in taken:
+            lease = Lease(database, webhook)
+            turns[asyncio.create_task(turn(database, poster, webhook, lease))] = lease
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), _PAUSE_SECONDS if taken else POLL_SECONDS)
+        turns = {one: lease for one, lease in turns.items() if not _ended(one)}
+    for lease in turns.values():
+        lease.end()
+    await asyncio.gather(*turns, return_exceptions=True)
 
 
 def _ended(one: "asyncio.Task[None]") -> bool:
-    if not one.done() or one.cancelled() or not (error := one.exception()):
+    if not one.done() or not (error := one.exception()):
         return one.done()
     # Its lease ends by itself: until then nobody repeats what went wrong.
     if isinstance(error, db.Failure):
@@ -72,32 +75,57 @@ def _ended(one: "asyncio.Task[None]") -> bool:
     return True
 
 
-async def turn(database: Database, poster: Poster, webhook: Document) -> None:
+class Lease:
+    """A webhook that is held for as long as it is told something.
+
+    Where it is over, what is being sent is broken off, and no command to the database: that could cost its
+    connection.
+    """
+
+    def __init__(self, database: Database, webhook: Document) -> None:
+        self.over = asyncio.Event()
+        self._database = database
+        self._webhook = webhook
+        self._sending: asyncio.Future[Reply] | None = None
+
+    def end(self) -> None:
+        """Begin nothing more."""
+        self.over.set()
+        if self._sending:
+            self._sending.cancel()
+
+    async def send(self, sending: Coroutine[Any, Any, Reply]) -> Reply | None:
+        """The reply; None where the lease was over before."""
+        self._sending = asyncio.ensure_future(sending)
+        try:
+            return await self._sending
+        except asyncio.CancelledError:
+            if self.over.is_set():
+                return None
+            raise
+
+    async def renew(self) -> None:
+        """Keep the webhook until the lease is over; it is where somebody else has got it."""
+        while not self.over.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.over.wait(), deliveries.LEASE.total_seconds() / 3)
+            with contextlib.suppress(db.Failure):
+                if not self.over.is_set() and not await deliveries.renew(self._database, self._webhook):
+                    self.end()
+
+
+async def turn(database: Database, poster: Poster, webhook: Document, lease: Lease) -> None:
     """Tell a webhook that is leased what it has not been told yet, for a while."""
-    mine = asyncio.current_task()
-    renewing = asyncio.create_task(_renew(database, webhook, mine))
+    renewing = asyncio.create_task(lease.renew())
     try:
-        await _tell(database, poster, webhook)
-        await deliveries.release(database, webhook)
-    except asyncio.CancelledError:
-        with contextlib.suppress(db.Failure):
-            await deliveries.release(database, webhook)
-        raise
+        await _tell(database, poster, webhook, lease)
     finally:
-        renewing.cancel()
+        lease.end()
+        await renewing
+    await deliveries.release(database, webhook)
 
 
-async def _renew(database: Database, webhook: Document, turn_: "asyncio.Task[None] | None") -> None:
-    """Keep the lease; where it is lost, somebody else goes on, and the turn ends."""
-    while True:
-        await asyncio.sleep(deliveries.LEASE.total_seconds() / 3)
-        with contextlib.suppress(db.Failure):
-            if turn_ and not await deliveries.renew(database, webhook):
-                turn_.cancel()
-                return
-
-
-async def _tell(database: Database, poster: Poster, webhook: Document) -> None:
+async def _tell(database: Database, poster: Poster, webhook: Document, lease: Lease) -> None:
     rows = await events.following(database, webhook["tenantId"], webhook["cursor"])
     if not rows:
         await deliveries.idle(database, webhook)
@@ -110,20 +138,24 @@ async def _tell(database: Database, poster: Poster, webhook: Document) -> None:
         event = await events.whole(owner, database, row) if row["type"] in wanted else None
         if event is None:
             continue
-        after = await _deliver(database, poster, webhook, event)
+        after = await _deliver(database, poster, webhook, event, lease)
         if after is None or after["version"] != version or asyncio.get_running_loop().time() > end:
             return
         webhook = after
     await deliveries.advance(database, webhook, rows[-1]["sequence"])
 
 
-async def _deliver(database: Database, poster: Poster, webhook: Document, event: Document) -> Document | None:
+async def _deliver(
+    database: Database, poster: Poster, webhook: Document, event: Document, lease: Lease
+) -> Document | None:
     """Tell of one event; the webhook behind it, or None where it is not to be told more for now."""
     now, sequence = instants.now(), event["sequence"]
     body = kinds.body(event, all_=stored.owner(webhook).sees_all)
     secrets = [webhook["secret"], *([webhook["formerSecret"]] if webhook["formerUntil"] > now else [])]
     headers = webhooks.headers(kinds.id_of(sequence), now, body, secrets)
-    reply = await poster.post(webhook["url"], headers, body)
+    reply = None if lease.over.is_set() else await lease.send(poster.post(webhook["url"], headers, body))
+    if reply is None:
+        return None
     if reply.error is None:
         at = instants.now()
         await deliveries.note(

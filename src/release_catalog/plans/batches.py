@@ -1,12 +1,14 @@
-"""Batches: what the resolvers of a level ask for one by one is read together.
+"""Batches: what the branches of a level ask for one by one is read together.
 
-A level is read when no resolver has asked for anything for a few turns of the event loop and no earlier read is
+A level is read when nobody has asked for anything for a few turns of the event loop and no earlier read is
 under way. So the number of reads depends on how deep a query goes, and not on which branch of it came first.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
+
+from release_catalog.plans.keys import WHOLE, Keys, union
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -16,9 +18,13 @@ QUIET_TURNS = 8
 
 
 class Level:
-    """Decides when the batches of a request are read: all together, once everybody waits."""
+    """Decides when the batches of a request are read: all together, once everybody waits.
 
-    def __init__(self) -> None:
+    `quiet_turns` may be 0 where no two branches ever ask at the same time.
+    """
+
+    def __init__(self, quiet_turns: int = QUIET_TURNS) -> None:
+        self.quiet_turns = quiet_turns
         self._full: list[Batch[Any, Any]] = []
         self._reads: set[asyncio.Task[None]] = set()
         self._quiet = 0
@@ -34,11 +40,11 @@ class Level:
     def _watch(self) -> None:
         if not self._watching and self._full and not self._reads:
             self._watching = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            self._turn()
 
     def _turn(self) -> None:
         self._quiet += 1
-        if self._quiet <= QUIET_TURNS:
+        if self._quiet <= self.quiet_turns:
             asyncio.get_running_loop().call_soon(self._turn)
             return
         self._watching = False
@@ -55,12 +61,12 @@ class Level:
 
 
 class Batch(Generic[Key, Value]):
-    """Keys asked for one by one and read by `many`, each once a request, in the order of asking."""
+    """Keys asked for one by one or by the list, and read by `many`, in the order of asking."""
 
     def __init__(
         self,
         level: Level,
-        many: Callable[[list[Key]], Awaitable[Sequence[Value]]],
+        many: Callable[[list[Key], Keys], Awaitable[Sequence[Value]]],
         identity: Callable[[Key], Hashable],
     ) -> None:
         """Keys of one `identity` are one key; it must stay the same for as long as the key lives."""
@@ -68,29 +74,41 @@ class Batch(Generic[Key, Value]):
         self._many = many
         self._identity = identity
         # The key stays with its value: an identity may be its address.
-        self._known: dict[Hashable, tuple[Key, asyncio.Future[Value]]] = {}
-        self._waiting: list[tuple[Key, asyncio.Future[Value]]] = []
+        self._known: dict[Hashable, tuple[Key, asyncio.Future[list[Value]]]] = {}
+        self._waiting: list[tuple[Sequence[Key], Keys, asyncio.Future[list[Value]]]] = []
 
-    def load(self, key: Key) -> "asyncio.Future[Value]":
-        """The value of `key`, once its level is read."""
+    async def load(self, key: Key) -> Value:
+        """The whole value of `key`, once its level is read; read once a request."""
         identity = self._identity(key)
         if identity not in self._known:
-            asked = key, asyncio.get_running_loop().create_future()
-            self._known[identity] = asked
-            self._waiting.append(asked)
-            self._level.asked(self)
-        return self._known[identity][1]
+            self._known[identity] = key, self._asked([key], WHOLE)
+        # Who gives up waiting must not take the value from the others.
+        return (await asyncio.shield(self._known[identity][1]))[0]
+
+    async def load_many(self, keys: Sequence[Key], wanted: Keys) -> list[Value]:
+        """What is `wanted` of the values of several keys, once their level is read."""
+        return await self._asked(keys, wanted) if keys else []
+
+    def _asked(self, keys: Sequence[Key], wanted: Keys) -> asyncio.Future[list[Value]]:
+        future: asyncio.Future[list[Value]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((keys, wanted, future))
+        self._level.asked(self)
+        return future
 
     async def read(self) -> None:
         """Read everything that waits; a failure goes to all who wait for it."""
         waiting, self._waiting = self._waiting, []
+        identity = self._identity
+        keys = {identity(key): key for some, _, _ in waiting for key in some}
         try:
-            values = await self._many([key for key, _ in waiting])
+            values = await self._many(list(keys.values()), union(*(wanted for _, wanted, _ in waiting)))
         except Exception as error:  # noqa: BLE001  handed on to whoever awaits the values
-            for _, future in waiting:
+            for _, _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
+                    future.exception()  # it is known, whether or not anybody still waits
             return
-        for (_, future), value in zip(waiting, values, strict=True):
+        found = dict(zip(keys, values, strict=True))
+        for some, _, future in waiting:
             if not future.done():
-                future.set_result(value)
+                future.set_result([found[identity(key)] for key in some])

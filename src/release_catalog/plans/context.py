@@ -1,14 +1,16 @@
 """What all of one request shares: the caller, the database, and loaders that make each level one read."""
 
-import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any
+import copy
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import strawberry
 
 from release_catalog.domain.caller import Caller
 from release_catalog.files.hashing import Fetcher
 from release_catalog.plans.batches import Batch, Level
+from release_catalog.plans.keys import WHOLE, Keys
+from release_catalog.plans.sharing import Shared
 from release_catalog.store import pages, records, releases
 from release_catalog.store.database import Database, Document
 
@@ -16,39 +18,71 @@ from release_catalog.store.database import Database, Document
 class Context:
     """One request's caller, database and loaders; never kept for another request."""
 
-    def __init__(self, caller: Caller, database: Database, files: Fetcher | None = None) -> None:
-        """`files` is what fetches the files of releases; None where nothing is to be fetched."""
+    def __init__(
+        self, caller: Caller, database: Database, shared: Shared | None = None, files: Fetcher | None = None
+    ) -> None:
+        """`shared` makes look-ups together with other requests to the same database; `files` fetches files."""
         self.caller = caller
         self.database = database
         self.files = files
+        self.level = Level()
         # By collection and id, what a dry run would have made.
         self.would_be: dict[tuple[str, str], Document] = {}
-        self._level = Level()
+        self._shared = shared
+        # Of which collection how much is read, other than whole documents.
+        self._narrow: tuple[str | None, Keys] = (None, WHOLE)
         self._by_id: dict[str, Batch[str, Document | None]] = {}
-        self.references: Batch[str, Document | None] = Batch(self._level, self._answering, str)
-        self.needing: Batch[Document, list[str]] = Batch(self._level, self._needing, _id)
-        self.pages: Batch[pages.Question, pages.Page] = Batch(self._level, self._pages, id)
-        self.counts: Batch[pages.Question, int] = Batch(self._level, self._counts, id)
+        self.references: Batch[str, Document | None] = Batch(self.level, self._answering, str)
+        self.needing: Batch[Document, list[str]] = Batch(self.level, self._needing, _id)
+        self.pages: Batch[pages.Question, pages.Page] = Batch(self.level, self._pages, id)
+        self.counts: Batch[pages.Question, int] = Batch(self.level, self._counts, id)
+
+    def again(self) -> Self:
+        """A new context for the same caller."""
+        return type(self)(self.caller, self.database, self._shared, self.files)
+
+    def narrowed(self, collection: str, keys: Keys) -> Self:
+        """The same context, but only `keys` are read of the documents of `collection`."""
+        narrowed = copy.copy(self)
+        narrowed._narrow = collection, keys
+        return narrowed
 
     async def one(self, collection: str, id_: str | None) -> Document | None:
         """A document by its id, read together with all others of its level; None where there is none."""
         if id_ is None:
             return None
+        if collection == self._narrow[0]:
+            return (await self.by_ids(collection).load_many([id_], self._narrow[1]))[0]
+        return await self.by_ids(collection).load(id_)
+
+    def by_ids(self, collection: str) -> Batch[str, Document | None]:
+        """Documents of a collection by their ids."""
         if collection not in self._by_id:
-            self._by_id[collection] = Batch(self._level, self._reader(collection), str)
-        return await self._by_id[collection].load(id_)
+            self._by_id[collection] = Batch(self.level, self._reader(collection), str)
+        return self._by_id[collection]
 
     def _reader(self, collection: str) -> Any:
-        async def read(ids: list[str]) -> Sequence[Document | None]:
-            found = await records.by_ids(self.caller, self.database, collection, ids)
+        async def read(ids: list[str], keys: Keys) -> Sequence[Document | None]:
+            async def find(ids: Collection[str]) -> Mapping[str, Document]:
+                return await records.by_ids(self.caller, self.database, collection, ids, keys)
+
+            found = await self._look_up((collection, keys), ids, find)
             return [found.get(id_) or self.would_be.get((collection, id_)) for id_ in ids]
 
         return read
 
+    async def _look_up(self, kind: Hashable, keys: Collection[str], read: Any) -> Mapping[str, Document]:
+        if self._shared is None:
+            found: Mapping[str, Document] = await read(keys)
+            return found
+        # All that the store's reads depend on besides the keys.
+        allowed = self.caller.tenant, self.caller.sees_all
+        return await self._shared.look_up((allowed, kind), keys, read)
+
     async def needed(self, release: Document, first: int) -> list[Document]:
         """The releases that the first references of a release lead to."""
         some = [reference["reference"] for reference in release["dependencies"][:first]]
-        found = await load_all(self.references, some)
+        found = [needed for needed in await self.references.load_many(some, self._of("releases")) if needed]
         return list({needed["id"]: needed for needed in found}.values())
 
     async def dependants(self, release: Document, window: pages.Window) -> pages.Question:
@@ -64,22 +98,42 @@ class Context:
             releases.latest(self.caller, product, channel=release["channel"], branch=release["branch"])
         )
 
+    async def latest_beside_each(self, some: Sequence[Document], keys: Keys) -> Sequence[Document | None]:
+        """The latest release beside each of several releases."""
+        places = [(release["productId"], release["channel"], release["branch"]) for release in some]
+        questions = {
+            place: releases.latest(self.caller, {"id": place[0]}, channel=place[1], branch=place[2])
+            for place in places
+        }
+        found = dict(zip(questions, await self.pages.load_many(list(questions.values()), keys), strict=True))
+        return [found[place].rows[0] if found[place].rows else None for place in places]
+
+    async def page(self, question: pages.Question) -> pages.Page:
+        """The page that a question asks for."""
+        return (await self.pages.load_many([question], self._of(question.collection)))[0]
+
     async def first(self, question: pages.Question) -> Document | None:
         """The first document that a question asks for."""
-        rows = (await self.pages.load(question)).rows
-        return rows[0] if rows else None
+        page = await self.page(question)
+        return page.rows[0] if page.rows else None
 
-    async def _answering(self, references: list[str]) -> Sequence[Document | None]:
-        found = await releases.answering(self.caller, self.database, references)
+    def _of(self, collection: str) -> Keys:
+        return self._narrow[1] if collection == self._narrow[0] else WHOLE
+
+    async def _answering(self, references: list[str], keys: Keys) -> Sequence[Document | None]:
+        async def find(references: Collection[str]) -> Mapping[str, Document]:
+            return await releases.answering(self.caller, self.database, references, keys)
+
+        found = await self._look_up(("references", keys), references, find)
         return [found.get(reference) for reference in references]
 
-    async def _needing(self, some: list[Document]) -> Sequence[list[str]]:
+    async def _needing(self, some: list[Document], _: Keys) -> Sequence[list[str]]:
         return await releases.needing(self.caller, self.database, some)
 
-    async def _pages(self, questions: list[pages.Question]) -> Sequence[pages.Page]:
-        return await pages.read_many(self.database, questions)
+    async def _pages(self, questions: list[pages.Question], keys: Keys) -> Sequence[pages.Page]:
+        return await pages.read_many(self.database, questions, keys)
 
-    async def _counts(self, questions: list[pages.Question]) -> Sequence[int]:
+    async def _counts(self, questions: list[pages.Question], _: Keys) -> Sequence[int]:
         return await pages.count_many(self.database, questions)
 
 
@@ -93,5 +147,4 @@ Info = strawberry.Info[Context, None]
 
 async def load_all(batch: Batch[Any, Any], keys: Iterable[Any]) -> list[Any]:
     """The values of several keys that there are."""
-    found = await asyncio.gather(*(batch.load(key) for key in keys))
-    return [value for value in found if value is not None]
+    return [value for value in await batch.load_many(list(keys), WHOLE) if value is not None]

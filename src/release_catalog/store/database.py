@@ -1,11 +1,13 @@
 """The seam to the driver: PyMongo's asynchronous API, or a Motor database that an application already has."""
 
+import functools
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pymongo
+from bson import tz_util
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
@@ -17,10 +19,16 @@ Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 
 _REPEATED = 120.0
+# The dotted paths that are read of documents; None for all.
+Keys = frozenset[str] | None
 
 Result = TypeVar("Result")
 
 AFTER = ReturnDocument.AFTER
+# MongoDB sends 101 documents at first and the others when asked again, unless it is told to send more.
+ONE_BATCH = 10_000
+# What instants come with, whatever the driver.
+UTC = tz_util.utc
 Unavailable = ConnectionFailure
 Failure = PyMongoError
 
@@ -45,6 +53,17 @@ def settled(database: Database) -> Database:
     """`database` reading only what no failover can undo."""
     options: Database = database.with_options(read_concern=ReadConcern("majority"))
     return options
+
+
+@functools.lru_cache(1_000)
+def projection(keys: Keys, *also: str) -> dict[str, int]:
+    """The part of documents to read: `keys` and `also`, or all but their terms. Not to be changed."""
+    if keys is None:
+        return {"terms": 0}
+    paths = keys.union(also)
+    # MongoDB takes a path or paths below it, not both.
+    kept = [path for path in paths if not any(path.startswith(f"{other}.") for other in paths)]
+    return {**dict.fromkeys(kept, 1), "_id": 0}
 
 
 async def aggregate(

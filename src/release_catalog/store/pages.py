@@ -15,7 +15,7 @@ import orjson
 from release_catalog.domain import instants
 from release_catalog.problems import BadArgument
 from release_catalog.store import database as db
-from release_catalog.store.database import Database, Document
+from release_catalog.store.database import Database, Document, Keys, projection
 
 MAX_PAGE = 100
 # A term with more matches than this is read along the order's own index: it comes by often enough there.
@@ -202,26 +202,31 @@ def _page(question: Question, rows: list[Document]) -> Page:
     return Page(rows, more, came_from, question.order.cursor)
 
 
-async def read(database: Database, question: Question) -> Page:
-    """The page that a question asks for."""
-    limit = question.window.size + 1
+async def read(database: Database, question: Question, keys: Keys = None) -> Page:
+    """The page that a question asks for, with `keys` of its documents."""
     if question.settled:
         database = db.settled(database)
     if question.terms is not None and not question.terms:
         return _page(question, [])
     if question.stages or (question.terms is not None and not question.ordered_by_terms):
         if not question.stages and await _has_many(database, question):
-            return _page(question, await _along(database, question, question.order.index, limit))
-        pipeline = _pipeline(question, limit)
+            return _page(question, await _along(database, question, question.order.index, keys))
+        pipeline = _pipeline(question, keys)
         hint = question.order.index if question.terms is None else "terms"
         return _page(question, await db.aggregate(database, question.collection, pipeline, hint=hint))
     index = "terms" if question.terms is not None else question.order.index
-    return _page(question, await _along(database, question, index, limit))
+    return _page(question, await _along(database, question, index, keys))
 
 
-async def _along(database: Database, question: Question, index: str, limit: int) -> list[Document]:
+def _shown(question: Question, keys: Keys) -> dict[str, int]:
+    """What is read of the documents of a page: cursors are made of what orders them."""
+    return projection(keys, *question.order.fields)
+
+
+async def _along(database: Database, question: Question, index: str, keys: Keys) -> list[Document]:
     """The first documents from the cursor on, in the order of `index`."""
-    found = database[question.collection].find(question.onwards(), {"terms": 0})
+    limit = question.window.size + 1
+    found = database[question.collection].find(question.onwards(), _shown(question, keys))
     return await found.sort(list(question.sort.items())).limit(limit).hint(index).to_list(limit)
 
 
@@ -231,15 +236,16 @@ async def _has_many(database: Database, question: Question) -> bool:
     return await collection.count_documents(matching, limit=FEW + 1, hint="terms") > FEW
 
 
-def _pipeline(question: Question, limit: int) -> list[dict[str, Any]]:
+def _pipeline(question: Question, keys: Keys) -> list[dict[str, Any]]:
     """The question as stages of an aggregation; none of them sorts more than the page."""
+    limit, shown = question.window.size + 1, {"$project": _shown(question, keys)}
     if question.terms is None or question.ordered_by_terms:
         ordered: list[dict[str, Any]] = [
             {"$sort": question.sort},
             *map(dict, question.stages),
             {"$limit": limit},
         ]
-        return [{"$match": question.onwards()}, *ordered, {"$project": {"terms": 0}}]
+        return [{"$match": question.onwards()}, *ordered, shown]
     top = {"n": limit, "sortBy": question.sort, "output": "$_id"}
     found = {"from": question.collection, "localField": "top", "foreignField": "_id", "as": "found"}
     return [
@@ -248,17 +254,17 @@ def _pipeline(question: Question, limit: int) -> list[dict[str, Any]]:
         {"$unwind": "$top"},
         {"$lookup": found},
         {"$replaceRoot": {"newRoot": {"$first": "$found"}}},
-        {"$project": {"terms": 0}},
+        shown,
     ]
 
 
-async def read_many(database: Database, questions: Sequence[Question]) -> list[Page]:
+async def read_many(database: Database, questions: Sequence[Question], keys: Keys = None) -> list[Page]:
     """The pages of several questions, by one command for each collection that they are about."""
     if len(questions) == 1:
-        return [await read(database, questions[0])]
+        return [await read(database, questions[0], keys)]
     if any(question.settled for question in questions):
         database = db.settled(database)
-    rows = await _united(database, questions, lambda q: _pipeline(q, q.window.size + 1))
+    rows = await _united(database, questions, lambda q: _pipeline(q, keys))
     return [_page(question, found) for question, found in zip(questions, rows, strict=True)]
 
 

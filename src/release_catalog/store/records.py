@@ -25,12 +25,15 @@ _BY_SEQUENCE = {
 }
 
 
-async def by_ids(caller: Caller, database: Database, collection: str, ids: Iterable[str]) -> dict[str, Document]:
-    """Documents of one collection by id, releases by what the caller may see of them."""
+async def by_ids(
+    caller: Caller, database: Database, collection: str, ids: Iterable[str], keys: db.Keys = None
+) -> dict[str, Document]:
+    """Documents of one collection by id, releases by what the caller may see of them; only `keys` of them."""
     if collection == "releases":
-        return await releases.by_ids(caller, database, ids)
+        return await releases.by_ids(caller, database, ids, keys)
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
-    return {document["id"]: document async for document in database[collection].find(match)}
+    found = database[collection].find(match, db.projection(keys, "id")).batch_size(db.ONE_BATCH)
+    return {document["id"]: document for document in await found.to_list(None)}
 
 
 def catalogs(caller: Caller, window: Window) -> Question:

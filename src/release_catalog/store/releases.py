@@ -9,7 +9,7 @@ from release_catalog.domain import references, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import BadArgument
 from release_catalog.store import pages, terms
-from release_catalog.store.database import Database, Document
+from release_catalog.store.database import ONE_BATCH, Database, Document, Keys, projection
 from release_catalog.store.pages import Order, Question, Window
 
 MAX_IDS = 100
@@ -54,24 +54,31 @@ def visible_through(caller: Caller, field: str) -> list[dict[str, Any]]:
     ]
 
 
-async def by_ids(caller: Caller, database: Database, ids: Iterable[str]) -> dict[str, Document]:
+async def by_ids(caller: Caller, database: Database, ids: Iterable[str], keys: Keys = None) -> dict[str, Document]:
     """The releases with these ids, by id; what does not exist for the caller is left out."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
-    return {release["id"]: release async for release in database.releases.find(match, {"terms": 0})}
+    found = database.releases.find(match, projection(keys, "id")).batch_size(ONE_BATCH)
+    return {release["id"]: release for release in await found.to_list(None)}
 
 
-async def answering(caller: Caller, database: Database, wanted: Iterable[str]) -> dict[str, Document]:
+async def answering(
+    caller: Caller, database: Database, wanted: Iterable[str], keys: Keys = None
+) -> dict[str, Document]:
     """The release that each reference leads to; references that lead to none are left out."""
-    wanted = list(dict.fromkeys(wanted))
-    found: dict[str, list[Document]] = {reference: [] for reference in wanted}
+    wanted, shown = list(dict.fromkeys(wanted)), projection(keys, *IDENTITY)
+    sought = set(wanted)
+    found: dict[str, Document] = {}
     for start in range(0, len(wanted), REFERENCES_A_COMMAND):
         some = terms.answering(wanted[start : start + REFERENCES_A_COMMAND])
-        async for release in database.releases.find({**visible(caller), **some}, {"terms": 0}).hint("terms"):
+        match = {**visible(caller), **some}
+        for release in (
+            await database.releases.find(match, shown).hint("terms").batch_size(ONE_BATCH).to_list(None)
+        ):
             for reference in references.answers(release):
-                if reference in found:
-                    found[reference].append(release)
-    winners = {reference: references.winner(candidates) for reference, candidates in found.items()}
-    return {reference: winner for reference, winner in winners.items() if winner}
+                if reference in sought:
+                    rival = found.get(reference)
+                    found[reference] = (rival and references.winner([rival, release])) or release
+    return found
 
 
 async def needing(caller: Caller, database: Database, releases: Sequence[Mapping[str, Any]]) -> list[list[str]]:

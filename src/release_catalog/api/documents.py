@@ -1,0 +1,125 @@
+"""Which document a request means: by its text, by its hash, or by its id in a list of trusted ones."""
+
+import collections
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import orjson
+from graphql import GraphQLError, GraphQLSchema, parse, validate
+
+from release_catalog.plans import operations
+
+MAX_TOKENS = 2_000
+MAX_VALIDATION_ERRORS = 20
+# With its plans, a token takes about a kilobyte.
+MAX_KEPT_TOKENS = 60_000
+MAX_KEPT = 1_000
+# Nobody writes longer ones by hand, and comments would let them fill the memory.
+MAX_CACHED_CHARACTERS = 20_000
+MAX_HASHED_CHARACTERS = 4_000_000
+
+Value = TypeVar("Value")
+
+
+class Invalid(Exception):  # noqa: N818  it is not an error of this program
+    """A document that can't be executed, with all that is wrong with it."""
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+
+class Kept(Generic[Value]):
+    """What was used last, as far as its number and its weight allow."""
+
+    def __init__(self, most: int, weight: int) -> None:
+        self._left, self._most = weight, most
+        self._values: collections.OrderedDict[str, tuple[Value, int]] = collections.OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: str) -> Value | None:
+        """The value of `key` if it is still here."""
+        found = self._values.get(key)
+        if found is None:
+            return None
+        self._values.move_to_end(key)
+        return found[0]
+
+    def add(self, key: str, value: Value, weight: int) -> None:
+        """Keep a value, and no longer those that were not used for longest."""
+        if key not in self._values:
+            self._values[key] = value, weight
+            self._left -= weight
+        while self._left < 0 or len(self._values) > self._most:
+            self._left += self._values.popitem(last=False)[1][1]
+
+
+class Documents:
+    """The documents that requests mean, parsed and validated once for as long as they are in use."""
+
+    def __init__(self, schema: GraphQLSchema, trusted: Mapping[str, str] | None = None) -> None:
+        """With `trusted`, which are texts by their ids, there are no others."""
+        self._schema = schema
+        self._trusted = trusted
+        self._texts = frozenset((trusted or {}).values())
+        self._hashed: Kept[str] = Kept(MAX_KEPT, MAX_HASHED_CHARACTERS)
+        self.kept: Kept[operations.Document] = Kept(MAX_KEPT, MAX_KEPT_TOKENS)
+
+    def meant(self, parameters: Mapping[str, Any]) -> operations.Document:
+        """The document of a request; Invalid where there is none, or none that can be executed."""
+        text, id_ = parameters.get("query"), parameters.get("documentId")
+        persisted = (parameters.get("extensions") or {}).get("persistedQuery")
+        digest = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+        if text is None:
+            text = self._known(id_, digest)
+        elif self._trusted is not None and text not in self._texts:
+            raise Invalid(_refused("Only trusted documents are answered here.", "DOCUMENT_NOT_TRUSTED"))
+        elif isinstance(digest, str) and digest != _hash(text):
+            raise Invalid(_refused("sha256Hash is not the hash of the query.", "BAD_USER_INPUT"))
+        document = self.kept.get(text) or self._read(text)
+        if isinstance(digest, str) and self._trusted is None and self._hashed.get(digest) is None:
+            self._hashed.add(digest, text, len(text))
+        return document
+
+    def _known(self, id_: Any, digest: Any) -> str:
+        """The text that an id or a hash stands for."""
+        wanted = id_ if isinstance(id_, str) else digest
+        found = (self._trusted or {}).get(wanted) or self._hashed.get(wanted.removeprefix("sha256:"))
+        if found is not None:
+            return found
+        if wanted is digest:
+            # As Apollo's clients expect it: they repeat the request with the query.
+            raise Invalid(_refused("PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND"))
+        raise Invalid(_refused("There is no document with this documentId.", "DOCUMENT_NOT_FOUND"))
+
+    def _read(self, text: str) -> operations.Document:
+        try:
+            node = parse(text, max_tokens=MAX_TOKENS)
+        except GraphQLError as error:
+            raise Invalid(error) from error
+        if errors := validate(self._schema, node, max_errors=MAX_VALIDATION_ERRORS):
+            raise Invalid(*errors)
+        document = operations.Document(self._schema, node)
+        if len(text) <= MAX_CACHED_CHARACTERS:
+            self.kept.add(text, document, node.token_count or MAX_TOKENS)
+        return document
+
+
+def trusted(path: Path) -> dict[str, str]:
+    """The trusted documents in a file: a JSON object of texts by their ids, as GraphQL tools write it."""
+    found = orjson.loads(path.read_bytes())
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise ValueError(f"{path} is not a JSON object of documents by their ids.")
+    return found
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refused(message: str, code: str) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": code})

@@ -1,0 +1,131 @@
+"""Compiles the selections of a document: what is read of each type's objects, and how answers are made of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    get_named_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_object_type,
+)
+from strawberry.types.field import StrawberryField
+from strawberry.utils.str_converters import to_camel_case
+
+from release_catalog.plans.collecting import Collector, Fields, Unplannable
+from release_catalog.plans.how import HOW, How
+from release_catalog.plans.keys import NOTHING, Keys, union, within
+from release_catalog.plans.resolving import Resolver
+from release_catalog.plans.selections import Column, Run, Selection, Source
+from release_catalog.plans.writing import Writer
+
+_BY_ID = frozenset({"id"})
+
+
+class Compiler:
+    """Compiles the selections of one document, each of them once however many fragments lead to it."""
+
+    def __init__(self, schema: GraphQLSchema, collector: Collector) -> None:
+        self._schema = schema
+        self._collector = collector
+        self._known: dict[Any, Selection] = {}
+
+    def selection(self, of: GraphQLObjectType, nodes: Sequence[FieldNode]) -> Selection:
+        """What is asked of `of` under several nodes of one field."""
+        return self.fields(of, self._collector.fields(of, [n.selection_set for n in nodes if n.selection_set]))
+
+    def fields(self, of: GraphQLObjectType, fields: Fields) -> Selection:
+        """What is asked of `of`."""
+        # The nodes live as long as their document, and this compiler less.
+        known = of.name, tuple((name, *map(id, nodes)) for name, nodes in fields.items())
+        if known not in self._known:
+            self._known[known] = self._compiled(of, fields)
+        return self._known[known]
+
+    def _compiled(self, of: GraphQLObjectType, fields: Fields) -> Selection:
+        if of.is_type_of:
+            raise Unplannable("types that tell their objects themselves")
+        writer, keys = Writer(), NOTHING
+        for name, nodes in fields.items():
+            if nodes[0].name.value == "__typename":
+                writer.constant(name, of.name)
+            else:
+                keys = union(keys, self._field(writer, name, nodes, of.fields.get(nodes[0].name.value)))
+        return writer.selection(keys)
+
+    def _field(self, writer: Writer, name: str, nodes: list[FieldNode], field: GraphQLField | None) -> Keys:
+        """Write how one field is made; returns what it reads of the document."""
+        if field is None:
+            raise Unplannable("introspection")
+        kind = field.type
+        named = get_named_type(kind)
+        if not is_leaf_type(named) and not is_object_type(named):
+            raise Unplannable("abstract types")
+        child = self.selection(named, nodes) if is_object_type(named) else None
+        asked = child.keys if child else NOTHING
+        definition = field.extensions.get("strawberry-definition")
+        if not isinstance(definition, StrawberryField):
+            raise Unplannable("fields that Strawberry does not know")
+        if definition.is_basic_field:
+            key = to_camel_case(definition.python_name)
+            self._made_here(writer, name, kind, key, child)
+            return _under(kind, asked, key)
+        how: How = definition.metadata.get(HOW) or How()
+        value = how.by_id if how.by_id and asked is not None and asked <= _BY_ID else how.value
+        if value:
+            self._made_here(writer, name, kind, value, child)
+        elif how.many:
+            writer.column(name, kind, _column(kind, _many(how.many, asked), child))
+        else:
+            resolver = Resolver(self._schema, field, nodes[0], how, asked)
+            writer.column(name, kind, _column(kind, resolver, child, asks_once=resolver.asks_once))
+        return how.keys(asked)
+
+    def _made_here(
+        self, writer: Writer, name: str, kind: GraphQLOutputType, source: Any, child: Selection | None
+    ) -> None:
+        """Write a field that is made from each document alone, but for what its objects may still fetch."""
+        if child and child.columns:
+            writer.column(name, kind, _column(kind, _each(source), child))
+        elif isinstance(source, str):
+            writer.key(name, kind, source, child)
+        else:
+            writer.function(name, kind, source, child)
+
+
+def _under(kind: GraphQLOutputType, asked: Keys, key: str) -> Keys:
+    """The keys of what is embedded under `key`: MongoDB drops a null from which it is to show a part."""
+    return within(asked, key) if is_non_null_type(kind) else frozenset({key})
+
+
+def _column(kind: GraphQLOutputType, source: Source, child: Selection | None, *, asks_once: bool = True) -> Column:
+    nullable = not is_non_null_type(kind)
+    kind = getattr(kind, "of_type", kind) if not nullable else kind
+    if child is None:
+        return Column(source, asks_once=asks_once)
+    if is_list_type(kind) and is_list_type(getattr(kind.of_type, "of_type", kind.of_type)):
+        raise Unplannable("lists of lists of objects")
+    return Column(source, child, is_list_type(kind), nullable, asks_once)
+
+
+def _many(many: Any, asked: Keys) -> Source:
+    async def source(run: Run, documents: Sequence[Any]) -> Sequence[Any]:
+        values: Sequence[Any] = await many(run.context, documents, asked)
+        return values
+
+    return source
+
+
+def _each(source: Any) -> Source:
+    async def values(_: Run, documents: Sequence[Any]) -> Sequence[Any]:
+        if isinstance(source, str):
+            return [document[source] for document in documents]
+        return [source(document) for document in documents]
+
+    return values

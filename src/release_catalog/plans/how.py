@@ -1,0 +1,40 @@
+"""How a field comes by its value, said where the field is declared, so that plans need not call its resolver."""
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from release_catalog.plans.keys import NOTHING, WHOLE, Keys
+
+# Its name in a Strawberry field's metadata.
+HOW = "how"
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How a field comes by its value: by `value` or by `many`, or by its resolver where it has neither.
+
+    `keys` tells what of the parent's document is read for that, from what is asked of the value.
+    """
+
+    keys: Callable[[Keys], Keys] = lambda _: WHOLE
+    # A pure function of the parent.
+    value: Callable[[Any], Any] | None = None
+    # From the context, all parents of a level and what is asked of the values: a value for each parent.
+    many: Callable[[Any, Sequence[Any], Keys], Awaitable[Sequence[Any]]] | None = None
+    # A pure function that will do where nothing but the id is asked of the value.
+    by_id: Callable[[Any], Any] | None = None
+    # The collection whose documents the resolver gets from the context, and what it reads of them itself.
+    collection: str | None = None
+    reads: Keys = NOTHING
+
+
+def told(how: How) -> dict[str, How]:
+    """`how`, as a Strawberry field takes it."""
+    return {HOW: how}
+
+
+def only(*paths: str) -> Callable[[Keys], Keys]:
+    """The same keys whatever is asked of the value; whole documents where none are named."""
+    keys: Keys = frozenset(paths) if paths else WHOLE
+    return lambda _: keys

@@ -1,0 +1,180 @@
+"""Documents and the plans of their operations; what no plan expresses goes through the ordinary executor."""
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    execute,
+    get_operation_ast,
+)
+from graphql.execution.incremental.incremental_executor import IncrementalExecutor
+from graphql.execution.values import VariableValues, get_variable_values
+
+from release_catalog.plans.collecting import MAX_VISITS, Collector, Unplannable, steering
+from release_catalog.plans.compiling import Compiler
+from release_catalog.plans.context import Context
+from release_catalog.plans.selections import Run, Selection
+
+# As many as graphql's own execute() reports.
+MAX_COERCION_ERRORS = 50
+# From the values of one level to what is asked for them, however deep it is embedded.
+PLANNED_QUIET_TURNS = 4
+# A client may ask for one document with every value of its @skip and @include; it rarely has more than a few.
+MAX_PLANS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The root fields of an operation, each compiled, or None where the ordinary executor has to answer it."""
+
+    fields: Mapping[str, Selection | None]
+    single: bool
+
+
+class Document:
+    """A valid document with the plans of its operations, made when they are first asked for."""
+
+    def __init__(self, schema: GraphQLSchema, node: DocumentNode) -> None:
+        self.node = node
+        self._schema = schema
+        self._steering = steering(node)
+        self._fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
+        self._operations: dict[str | None, OperationDefinitionNode | None] = {}
+        self._plans: dict[Any, Plan] = {}
+        self._visits = 0
+
+    def operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """The operation of that name, or the only one."""
+        if name not in self._operations:
+            found = get_operation_ast(self.node, name)
+            if found is None:  # names that there are not are not kept
+                return None
+            self._operations[name] = found
+        return self._operations[name]
+
+    def plan(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Plan:
+        """The plan of a query for these variables, as far as they decide which fields are asked for."""
+        values = {name: variables.get(name) for name in self._steering}
+        known = id(operation), *values.values()
+        plan = self._plans.get(known)
+        if plan is None:
+            if len(self._plans) >= MAX_PLANS or self._visits > MAX_VISITS:
+                self._plans.clear()
+                self._visits = 0
+            plan = self._plans[known] = self._planned(operation, values)
+        return plan
+
+    def _planned(self, operation: OperationDefinitionNode, values: Mapping[str, Any]) -> Plan:
+        root = self._schema.query_type
+        collector = Collector(self._schema, self._fragments, values)
+        compiler = Compiler(self._schema, collector)
+        try:
+            if root is None or operation.operation is not OperationType.QUERY or operation.directives:
+                return Plan({}, single=False)
+            fields = collector.fields(root, [operation.selection_set])
+        except (Unplannable, RecursionError):
+            return Plan({}, single=False)
+        plans = {name: _field(compiler, root, name, nodes) for name, nodes in fields.items()}
+        self._visits += collector.visits
+        single = len(plans) == 1 and all(plan and plan.single for plan in plans.values())
+        return Plan(plans, single)
+
+
+def _field(compiler: Compiler, root: GraphQLObjectType, name: str, nodes: list[FieldNode]) -> Selection | None:
+    try:
+        return compiler.fields(root, {name: nodes})
+    except (Unplannable, RecursionError):
+        return None
+
+
+class _Rest(IncrementalExecutor):
+    """The ordinary executor, for the root fields that are not answered yet."""
+
+    def __init__(self, *arguments: Any, answered: Mapping[str, Any], **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._answered = answered
+
+    def execute_field(self, parent_type: Any, source: Any, details: Any, path: Any, position: Any) -> Any:
+        """What the plan has answered, or what the executor does."""
+        if path.prev is None and path.key in self._answered:
+            return self._answered[path.key]
+        return super().execute_field(parent_type, source, details, path, position)
+
+
+async def answer(
+    document: Document,
+    schema: GraphQLSchema,
+    context: Context,
+    variables: dict[str, Any] | None,
+    operation_name: str | None,
+    *,
+    planned: bool = True,
+) -> ExecutionResult:
+    """The response to an operation, by its plan as far as there is one.
+
+    What a plan does not expect (an error, a null or a type where there should be none) it leaves to the
+    ordinary executor, which answers that root field anew and so alone decides what goes wrong, and how.
+    """
+    answered: dict[str, Any] = {}
+    operation = document.operation(operation_name) if planned else None
+    values = operation and _variables(schema, operation, variables)
+    if operation and isinstance(values, VariableValues):
+        plan = document.plan(operation, values.coerced)
+        if any(plan.fields.values()):
+            context.level.quiet_turns = 0 if plan.single else PLANNED_QUIET_TURNS
+            answered = await _answers(plan, Run(context, values))
+            if len(answered) == len(plan.fields):
+                return ExecutionResult(answered)
+            context = context.again()
+    result = execute(
+        schema,
+        document.node,
+        context_value=context,
+        variable_values=variables,
+        operation_name=operation_name,
+        executor_class=_Rest,
+        answered=answered,
+    )
+    return result if isinstance(result, ExecutionResult) else await result
+
+
+def _variables(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, given: dict[str, Any] | None
+) -> VariableValues | list[GraphQLError]:
+    if not operation.variable_definitions:
+        return VariableValues({}, {})
+    return get_variable_values(schema, operation.variable_definitions, given or {}, MAX_COERCION_ERRORS)
+
+
+async def _answers(plan: Plan, run: Run) -> dict[str, Any]:
+    """The root fields that the plan can answer, in the order of the document."""
+    fields = [selection for selection in plan.fields.values() if selection]
+    if len(fields) == 1:
+        found = [await _answered(fields[0], run)]
+    else:
+        found = await asyncio.gather(*(_answered(field, run) for field in fields))
+    return {name: value for one in found for name, value in one.items()}
+
+
+async def _answered(selection: Selection, run: Run) -> dict[str, Any]:
+    try:
+        [found] = await selection.answers(run, [ROOT])
+    except Exception:  # noqa: BLE001  whatever it is, the ordinary executor will meet it again and tell
+        return {}
+    answer: dict[str, Any] = found
+    return answer
+
+
+# Stands for the root value, which no resolver asks for.
+ROOT = object()

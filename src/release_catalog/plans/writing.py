@@ -1,0 +1,145 @@
+"""Writes and compiles the Python function that makes the answers of one selection.
+
+Names come from the schema and from the document, where the grammar leaves nothing but letters, digits and
+underscores; they stand in the source as literals, and everything else is a numbered variable.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from graphql import GraphQLLeafType, GraphQLOutputType, is_leaf_type, is_list_type, is_non_null_type
+
+from release_catalog.plans import leaves
+from release_catalog.plans.collecting import Unplannable
+from release_catalog.plans.keys import Keys
+from release_catalog.plans.selections import Column, Selection, Surprise
+
+
+class Writer:
+    """The source of one function: a loop over documents that checks each value and puts them in a dict."""
+
+    def __init__(self) -> None:
+        self.columns: list[Column] = []
+        self._names: dict[str, Any] = dict(leaves.NAMES)
+        self._lines: list[str] = []
+        self._entries: list[str] = []
+        self._arguments: list[str] = []
+        self._reads = False
+
+    def constant(self, name: str, text: str) -> None:
+        """An entry that is the same for all documents."""
+        self._entries.append(f"{name!r}: {text!r}")
+
+    def key(self, name: str, kind: GraphQLOutputType, key: str, child: Selection | None) -> None:
+        """An entry with the value under a document's key."""
+        self._reads = True
+        self._entry(name, kind, f"document[{key!r}]", child)
+
+    def function(
+        self, name: str, kind: GraphQLOutputType, value: Callable[[Any], Any], child: Selection | None
+    ) -> None:
+        """An entry that a pure function makes from the document."""
+        self._entry(name, kind, f"{self._named(value)}(document)", child)
+
+    def column(self, name: str, kind: GraphQLOutputType, column: Column) -> None:
+        """An entry whose values are fetched for all documents at once."""
+        self.columns.append(column)
+        variable = f"v{len(self._entries)}"
+        self._arguments.append(variable)
+        self._entries.append(f"{name!r}: {variable}")
+        if column.child is None:
+            self._value(kind, variable, None)
+
+    def _entry(self, name: str, kind: GraphQLOutputType, source: str, child: Selection | None) -> None:
+        variable = f"v{len(self._entries)}"
+        self._lines.append(f"{variable} = {source}")
+        self._entries.append(f"{name!r}: {variable}")
+        self._value(kind, variable, child)
+
+    def _value(self, kind: GraphQLOutputType, variable: str, child: Selection | None) -> None:
+        """Lines that complete the value in `variable`."""
+        guard = ""
+        if is_non_null_type(kind):
+            kind = kind.of_type
+        else:
+            guard = f"{variable} is not None and "
+        if is_leaf_type(kind):
+            self._lines.append(f"if {guard}not ({leaves.plain(kind, variable)}): {self._coerced(kind, variable)}")
+        elif is_list_type(kind):
+            self._lines.append(f"if {guard}type({variable}) is not list: raise Surprise({variable!r})")
+            done = f"{variable} = {self._list(kind.of_type, variable, child)}"
+            self._lines.append(f"if {variable} is not None: {done}")
+        else:
+            check = f"{variable} is None" if not guard else "False"
+            self._lines.append(f"if {check}: raise Surprise({variable!r})")
+            self._lines.append(f"if {variable} is not None: {variable} = {self._one(child)}({variable})")
+
+    def _coerced(self, kind: GraphQLLeafType, variable: str) -> str:
+        return f"{variable} = {self._named(leaves.coerced(kind))}({variable})"
+
+    def _list(self, kind: GraphQLOutputType, variable: str, child: Selection | None) -> str:
+        if child:
+            return f"{self._made(child)}({variable})"
+        guard = "" if is_non_null_type(kind) else "item is None or "
+        kind = kind.of_type if is_non_null_type(kind) else kind
+        if is_leaf_type(kind):
+            coerce = self._named(leaves.coerced(kind))
+            return f"[item if {guard}{leaves.plain(kind, 'item')} else {coerce}(item) for item in {variable}]"
+        # Lists of lists are of leaves, one level deep.
+        return f"[{self._nested(kind)}(item) for item in {variable}]"
+
+    def _nested(self, kind: GraphQLOutputType) -> str:
+        if not is_list_type(kind) or not is_leaf_type(inner := getattr(kind.of_type, "of_type", kind.of_type)):
+            raise Unplannable("lists of lists of objects")
+        coerce = leaves.coerced(inner)
+        return self._named(lambda items: [coerce(item) for item in _listed(items)])
+
+    def _one(self, child: Selection | None) -> str:
+        if child is None or child.one is None:
+            raise Unplannable("objects that are not there")
+        return self._named(child.one)
+
+    def _made(self, child: Selection | None) -> str:
+        if child is None or child.columns:
+            raise Unplannable("objects that are not there")
+        return self._named(child.make)
+
+    def _named(self, value: Any) -> str:
+        name = f"n{len(self._names)}"
+        self._names[name] = value
+        return name
+
+    def selection(self, keys: Keys) -> Selection:
+        """The selection with its functions: for many documents with the values of each column, and for one."""
+        columns = "".join(f", c{at}" for at in range(len(self._arguments)))
+        loop = f"zip(documents{columns})" if columns else "documents"
+        targets = ", ".join(["document", *self._arguments])
+        # Nothing else would tell that there is no document.
+        check = [] if self._reads else ["if not_there(document): raise Surprise('null')"]
+        lines, entries = [*self._lines, *check], f"{{{', '.join(self._entries)}}}"
+        source = [
+            f"def make(documents{columns}):",
+            "    made = []",
+            "    add = made.append",
+            f"    for {targets} in {loop}:",
+            *(f"        {line}" for line in lines),
+            f"        add({entries})",
+            "    return made",
+        ]
+        if not columns:
+            source += ["def one(document):", *(f"    {line}" for line in lines), f"    return {entries}"]
+        names = {**self._names, "Surprise": Surprise, "not_there": _not_there}
+        exec(compile("\n".join(source), "<plan>", "exec"), names)  # noqa: S102  see above what it is made of
+        fetched = self.columns
+        single = len(fetched) <= 1 and all(c.asks_once and (not c.child or c.child.single) for c in fetched)
+        return Selection(keys, fetched, names["make"], names.get("one"), single)
+
+
+def _not_there(document: Any) -> bool:
+    return document is None or isinstance(document, Exception)
+
+
+def _listed(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise Surprise("no list")
+    return value
