@@ -50,7 +50,9 @@ class Report:
         return f"{self.added} added, {self.present} already there, {self.refused} refused"
 
     def say(self, text: str) -> None:
-        """A line of its own, whatever else is on the screen."""
+        """A line of its own, whatever else is on the screen; what a file put into it can't steer the terminal."""
+        if not text.isprintable():
+            text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def batch(self, size: int, outcome: loading.Loaded) -> None:

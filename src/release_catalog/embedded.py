@@ -41,6 +41,8 @@ _OPTIONS = (
     "--wiredTigerEngineConfigString",
     "eviction_dirty_target=60,eviction_dirty_trigger=80,eviction_updates_target=50,eviction_updates_trigger=70",
     *("--oplogSize", "1024"),  # MB; the default is 5% of the disk, and nobody replicates from here
+    # What a killed process was about to commit stays locked until its transaction is too old: 60 s by default.
+    *("--setParameter", "transactionLifetimeLimitSeconds=10"),
     *("--setParameter", "diagnosticDataCollectionEnabled=false"),  # 200 MB that only MongoDB's support reads
 )
 _EXIT_PORT_TAKEN = 48

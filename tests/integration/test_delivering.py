@@ -8,7 +8,8 @@ import pytest
 from catalog import Catalog
 from release_catalog.domain import delivery, instants
 from release_catalog.domain.caller import local
-from release_catalog.store import delivering
+from release_catalog.store import database as db
+from release_catalog.store import delivering, writing
 
 PROBLEM = "problem { __typename status detail ... on ValidationProblem { violations { field code } } ... on ConflictProblem { conflictingId } }"
 SET = (
@@ -249,6 +250,11 @@ async def test_a_run_and_a_completion_that_have_both_looked(
         await asyncio.wait_for(looked.wait(), 20)
         await take_turns(*arguments)
 
+    async def at_once(_: Any, database: Any, work: Any) -> Any:
+        return await db.transaction(database, work)
+
+    # Two processes, which do not take turns as the writers of one do.
+    monkeypatch.setattr(writing, "in_turn", at_once)
     monkeypatch.setattr(delivering, "_take_turns", together)
     calls = [record(empty, id_, "RUNNING"), step(empty, id_, "COMPLETED")]
     outcomes = await asyncio.gather(*(calls if first == "run" else calls[::-1]))

@@ -527,6 +527,14 @@ async def test_metadata_that_can_not_be_kept_is_refused(
     }
 
 
+async def test_a_number_too_large_for_json_is_not_kept_as_nothing(empty: Catalog, product: Document) -> None:
+    """A variable can't hold it, but GraphQL's own literals can."""
+    given = f'productId: "{product["id"]}", name: "app", version: "1.0", metadata: {{a: [1e400, null]}}'
+    text = f"mutation {{ createRelease(input: {{{given}}}) {{ problem {{ ... on ValidationProblem {{ violations {{ field code }} }} }} }} }}"
+    answer = (await empty.ask(text))["createRelease"]
+    assert answer["problem"]["violations"] == [{"field": "input.metadata", "code": "NOT_JSON"}]
+
+
 async def test_metadata_stays_within_its_limit_when_it_grows(empty: Catalog, product: Document) -> None:
     made = await create(empty, product, metadata={"a": "x" * 600_000})
     found = await refused(empty, "patch", id=made["id"], name="app", metadata={"b": "x" * 600_000})

@@ -112,7 +112,9 @@ async def test_s1_a_draft_becomes_the_release_that_is_imported_over_it(empty: Ca
     """Nothing of what it was is left."""
     here, there = await stocked(empty), await stocked(empty)
     bare = source("tool", revision="3", channel="beta", project="tool")
-    for before, after in ((documents.whole(), bare), (bare, documents.whole())):
+    whole = documents.whole()
+    del whole["delivery"]["status"]  # what is under way is not dropped by an import
+    for before, after in ((whole, bare), (bare, whole)):
         await there.database.releases.delete_many({})
         await there.database.products.delete_many({})
         await create(there, before)

@@ -340,7 +340,7 @@ async def everything_is_reachable(catalog: Catalog, text: str) -> None:
     [branch] = [document for document in found.values() if "branch" in document and "id" not in document]
     assert (branch["branch"], branch["latest_release"]["id"]) == (text, text)
     await promoted(catalog, name=text, version=text)
-    response = await web.get(links._path("lifecycle", "api", "v2", "promotion", "records", text, text, "0"))
+    response = await web.get(f"/lifecycle/api/v2/promotion/records/{links._quoted(text)}/{links._quoted(text)}/0")
     assert (response.status_code, response.json()["created"]) == (200, "1970-01-01T00:00:00.000Z")
 
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog.testing
+from pymongo import AsyncMongoClient
 
 import serving
 from catalog import Catalog, source
@@ -241,9 +243,9 @@ async def test_files_are_looked_at_later(empty: Catalog, files: serving.Files) -
     assert {a["verification"]["status"] for a in answer["release"]["artifacts"]} == {"PENDING"}
     assert files.asked == []
     assert empty.files
-    assert await verifying.next_job(empty.database, empty.files)
+    assert await verifying.next_job(empty.database, empty.files, verifying.Shift())
     assert await statuses(empty) == ["VERIFIED", "MISMATCH"]
-    assert not await verifying.next_job(empty.database, empty.files)
+    assert not await verifying.next_job(empty.database, empty.files, verifying.Shift())
     assert await events(empty) == ["release.imported", "artifact.verified", "artifact.mismatched"]
     found = await empty.ask("{ releases(filter: {verification: [MISMATCH]}) { totalCount } }")
     assert found["releases"]["totalCount"] == 1
@@ -252,7 +254,9 @@ async def test_files_are_looked_at_later(empty: Catalog, files: serving.Files) -
 async def test_of_many_workers_one_does_the_job(empty: Catalog, files: serving.Files) -> None:
     await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
     assert empty.files
-    done = await asyncio.gather(*(verifying.next_job(empty.database, empty.files) for _ in range(20)))
+    done = await asyncio.gather(
+        *(verifying.next_job(empty.database, empty.files, verifying.Shift()) for _ in range(20))
+    )
     assert sum(done) == 1
     assert files.asked == ["/a"]
     assert await events(empty) == ["release.imported", "artifact.verified"]
@@ -262,14 +266,36 @@ async def test_a_job_whose_worker_died_is_done_by_another_and_once(empty: Catalo
     await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
     assert empty.files
     files.free.clear()
-    stalled = asyncio.create_task(verifying.next_job(empty.database, empty.files))
+    stalled = asyncio.create_task(verifying.next_job(empty.database, empty.files, verifying.Shift()))
     await files.arrived.get()
     assert await stored_jobs.take(empty.database) is None
     await empty.database.verifications.update_many({}, [{"$set": {"leaseUntil": "$$NOW"}}])
     files.free.set()
-    await verifying.next_job(empty.database, empty.files)
+    await verifying.next_job(empty.database, empty.files, verifying.Shift())
     await stalled
     assert await events(empty) == ["release.imported", "artifact.verified"]
+
+
+async def test_a_job_that_can_not_be_done_leaves_the_workers_to_the_others(
+    empty: Catalog, files: serving.Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter(range(2 * verifying.JOBS_AT_ONCE))
+
+    async def take_(database: Any) -> Any:
+        if next(failures, None) is not None:
+            raise RuntimeError("a bug")
+        return await taken(database)
+
+    taken = stored_jobs.take
+    monkeypatch.setattr(stored_jobs, "take", take_)
+    monkeypatch.setattr(verifying, "_IDLE_SECONDS", 0.01)
+    await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
+    assert empty.files
+    with structlog.testing.capture_logs() as logged:
+        async with verifying.working(empty.database, empty.files), asyncio.timeout(20):
+            while await statuses(empty) != ["VERIFIED"]:  # noqa: ASYNC110  it waits for the database
+                await asyncio.sleep(0.01)
+    assert len(logged) == 2 * verifying.JOBS_AT_ONCE
 
 
 async def test_what_was_found_is_not_said_of_other_bytes(empty: Catalog, files: serving.Files) -> None:
@@ -277,7 +303,7 @@ async def test_what_was_found_is_not_said_of_other_bytes(empty: Catalog, files: 
     answer = await take(empty, source("tool", artifacts=[first, file(files, "b")]), verification="BACKGROUND")
     assert empty.files
     files.free.clear()
-    working = asyncio.create_task(verifying.next_job(empty.database, empty.files))
+    working = asyncio.create_task(verifying.next_job(empty.database, empty.files, verifying.Shift()))
     assert {await files.arrived.get() for _ in "ab"} == {"/a", "/b"}
     text = 'mutation($id: ID!, $file: ArtifactInput!) { patchRelease(input: {id: $id, name: "tool", artifacts: [$file]}) { problem { detail } } }'
     await empty.ask(text, id=answer["catalogId"], file={**first, "size": 8})
@@ -300,9 +326,17 @@ async def test_files_are_looked_at_again(empty: Catalog, files: serving.Files) -
     assert await empty.database.verifications.count_documents({}) == 0
     await empty.ask(VERIFY, id=id_, mode="BACKGROUND")
     assert empty.files
-    assert await verifying.next_job(empty.database, empty.files)
+    assert await verifying.next_job(empty.database, empty.files, verifying.Shift())
     assert await statuses(empty) == ["VERIFIED"]
     missing = (await empty.ask(VERIFY, id="nobody", mode="WAIT"))["verifyArtifacts"]
     assert missing["problem"] == {"__typename": "NotFoundProblem"}
     empty.caller = local("another")
     assert (await empty.ask(VERIFY, id=id_, mode="WAIT"))["verifyArtifacts"]["problem"]
+
+
+@pytest.mark.parametrize("driver", [AsyncMongoClient])
+async def test_workers_stop_at_once(empty: Catalog, files: serving.Files) -> None:
+    assert empty.files
+    for turn in range(100):
+        async with asyncio.timeout(20), verifying.working(empty.database, empty.files):
+            await asyncio.sleep(turn / 20_000)

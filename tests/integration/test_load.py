@@ -194,6 +194,16 @@ async def test_lines_of_any_shape_are_refused_by_what_is_wrong_with_them(
     assert await names(database) == ["good"]
 
 
+async def test_a_file_does_not_steer_the_terminal(
+    database: db.Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steering: dict[str, Any] = {"\x1b[2J\nline 9: \x9b": 1}
+    await load(database, ndjson(source("bad", **steering)))
+    told, summary = capsys.readouterr().err.splitlines()
+    assert told.startswith("line 1: \\x1b[2J\\nline 9: \\x9b: There is no field ")
+    assert summary == "0 added, 0 already there, 1 refused"
+
+
 def test_a_release_that_grows_too_large_for_a_document_is_refused(settings: Settings) -> None:
     """Short as it is in JSON, each of these files has fields of its own in the database."""
     files = b'{"releaseMetadata":[' + b",".join([b'{"id":"x"}'] * 600) + b"]}"

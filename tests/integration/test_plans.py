@@ -19,6 +19,11 @@ from release_catalog.api import view
 from release_catalog.api.schema import schema
 from release_catalog.plans import operations
 
+# The executor leaves coroutines behind where a field fails beside others that it has not awaited yet.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 ANY_EXAMPLE = [hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow,
                hypothesis.HealthCheck.filter_too_much]  # fmt: skip
 _ERROR_ID = re.compile(rb"(Unexpected error |\"errorId\":\")[0-9a-f]{24}")
@@ -71,9 +76,6 @@ LISTS = {"dependencies", "platforms", "artifacts", "platformReleaseMetadata", "d
 JUNK: list[Any] = [None, 7, 1.5, True, "x", "", [], [None], [[]], ["x"], {}, {"name": None}, 2**40, b"x"]
 
 
-@pytest.mark.filterwarnings(
-    "ignore:coroutine .* was never awaited:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
 @pytest.mark.parametrize("driver", [AsyncMongoClient])
 async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
@@ -97,7 +99,6 @@ async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
             right += b'"errors"' not in body
             await empty.database.releases.delete_one({"_id": app["_id"]})
     assert right > len(JUNK)
-    # The executor leaves coroutines behind where a field fails beside others that it has not awaited yet.
     gc.collect()
 
 
@@ -148,3 +149,18 @@ async def test_more_fields_than_a_plan_may_have_are_left_to_the_executor() -> No
     began = time.process_time()
     assert document.plan(operation, {}).fields == {"release": None}
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("query", "reads"),
+    [
+        ("{ releases { nodes { catalog { id } product { id catalog { __typename } } } } }", {"releases": 1, "products": 1}),
+        ("{ releases { nodes { catalog { id } product { id } } } }", {"releases": 1}),
+        ("{ releases { nodes { name } pageInfo { endCursor } edges { cursor } } }", {"releases": 1}),
+        ("{ releases(first: 50) { nodes { product { name } _links { product { href } } } } }", {"releases": 1, "products": 1}),
+        ("{ release(id: \"13607\") { latestRelease { name } _links { latestRelease { href } } } }", {"releases": 2}),
+    ],
+)  # fmt: skip
+async def test_there_are_no_more_commands_than_levels(stocked: Catalog, query: str, reads: dict[str, int]) -> None:
+    await stocked.ask(query)
+    assert stocked.commands.reads == reads

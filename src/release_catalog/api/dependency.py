@@ -45,13 +45,16 @@ class DependencyEdge:
     )
 
 
+_USUAL = pages.window(100)
+
+
 class Dependencies:
     """A page of the references that stand in a release's own document: nothing is read for it."""
 
     def __init__(self, release: Mapping[str, Any], window: pages.Window) -> None:
         """BadArgument where the window's cursor is not one of this release's references."""
         self.all = release["dependencies"]
-        start = pages.offset(self.all, window.argument, window.cursor)
+        start = pages.offset(self.all, window.argument, window.cursor) if window.cursor is not None else 0
         self.shown = self.all[start : start + window.size]
         self.start, self.end = start, start + len(self.shown)
 
@@ -91,7 +94,9 @@ class DependencyConnection:
 
 def dependencies(root: strawberry.Parent[Document], first: int | None = 100, after: str | None = None) -> Any:
     """The references of the release `root`."""
-    return Dependencies(root, pages.window(first, after, default=100))
+    # The same window for every release of a level, as a rule.
+    is_usual = first == _USUAL.size and after is None
+    return Dependencies(root, _USUAL if is_usual else pages.window(first, after, default=100))
 
 
 async def dependants(

@@ -5,44 +5,41 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def _path(*segments: str) -> str:
-    return "/" + "/".join([_quoted(segment) for segment in segments])
-
-
 def _quoted(segment: str) -> str:
     # Most ids have nothing to quote, and a page of releases has hundreds of links.
-    is_plain = segment.isalnum() and segment.isascii()
-    return segment if is_plain else urllib.parse.quote(segment, safe="")
+    if segment.isalnum() and segment.isascii():
+        return segment
+    return urllib.parse.quote(segment, safe="")
 
 
 def catalog(catalog_id: str) -> str:
     """A catalog."""
-    return _path("v1", "catalogs", catalog_id)
+    return f"/v1/catalogs/{_quoted(catalog_id)}"
 
 
 def release(catalog_id: str, release_id: str) -> str:
     """A release of a catalog."""
-    return _path("v1", "catalogs", catalog_id, "releases", release_id)
+    return f"/v1/catalogs/{_quoted(catalog_id)}/releases/{_quoted(release_id)}"
 
 
 def application(catalog_id: str, product_id: str) -> str:
     """A product of a catalog; S5 calls it an application."""
-    return _path("v1", "catalogs", catalog_id, "applications", product_id)
+    return f"/v1/catalogs/{_quoted(catalog_id)}/applications/{_quoted(product_id)}"
 
 
 def pipeline(catalog_id: str, pipeline_id: str) -> str:
     """The pipeline that makes releases of a catalog."""
-    return _path("v1", "catalogs", catalog_id, "pipelines", pipeline_id)
+    return f"/v1/catalogs/{_quoted(catalog_id)}/pipelines/{_quoted(pipeline_id)}"
 
 
 def base_image(base_image_id: str) -> str:
     """A base image."""
-    return _path("v1", "base-images", base_image_id)
+    return f"/v1/base-images/{_quoted(base_image_id)}"
 
 
 def registry(registry_id: str) -> str:
     """A registry."""
-    return _path("v1", "registries", registry_id)
+    return f"/v1/registries/{_quoted(registry_id)}"
 
 
 def branch(key: str, source: Mapping[str, Any], operating_system: Mapping[str, Any] | None = None) -> str | None:
@@ -53,5 +50,5 @@ def branch(key: str, source: Mapping[str, Any], operating_system: Mapping[str, A
     if operating_system and operating_system["distro"]:
         asked["distro"] = "-".join(filter(None, (operating_system["distro"], operating_system["version"])))
     query = urllib.parse.urlencode({name: value for name, value in asked.items() if value})
-    path = _path("v1", "applications", "product", key, "branch", source["branch"])
+    path = f"/v1/applications/product/{_quoted(key)}/branch/{_quoted(source['branch'])}"
     return f"{path}?{query}" if query else path

@@ -1,6 +1,7 @@
 """The parts of a release as documents and inputs give them: files, images, references, free JSON."""
 
 import datetime
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -137,6 +138,9 @@ def json_text(doc: Checks, value: Any) -> str | None:
     except TypeError as error:
         doc.refuse("metadata", "NOT_JSON", f"This can't be kept as JSON: {error}.")
         return None
+    if b"null" in text and _is_infinite(value):
+        doc.refuse("metadata", "NOT_JSON", "This can't be kept as JSON: a number is too large.")
+        return None
     if len(text) > MAX_METADATA_BYTES:
         doc.refuse("metadata", "TOO_LONG", f"At most {MAX_METADATA_BYTES} bytes of JSON fit here.")
         return None
@@ -149,6 +153,16 @@ def _is_deep(value: Any) -> bool:
         depth += 1
         if depth > MAX_METADATA_LEVELS:
             return True
+    return False
+
+
+def _is_infinite(value: Any) -> bool:
+    """Whether a number in it is past what JSON's readers know, such as 1e400: it would be written as null."""
+    level = [value]
+    while level:
+        if any(isinstance(each, float) and not math.isfinite(each) for each in level):
+            return True
+        level = [inner for outer in level for inner in _inside(outer)]
     return False
 
 

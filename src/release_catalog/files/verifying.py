@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import structlog
 
@@ -18,6 +18,8 @@ from release_catalog.store.writing import Answer, Given
 
 JOBS_AT_ONCE = 4
 _IDLE_SECONDS = 1.0
+
+Result = TypeVar("Result")
 
 _log = structlog.get_logger()
 
@@ -52,29 +54,63 @@ async def verify_artifacts(caller: Caller, database: Database, files: Fetcher, g
 
 
 @contextlib.asynccontextmanager
-async def working(database: Database, files: Fetcher) -> Any:
+async def working(database: Database, files: Fetcher) -> AsyncIterator[None]:
     """Do the jobs that were put off, of all tenants, for as long as the context lasts."""
-    workers = [asyncio.create_task(_work(database, files)) for _ in range(JOBS_AT_ONCE)]
+    shift = Shift()
+    workers = [asyncio.create_task(_work(database, files, shift)) for _ in range(JOBS_AT_ONCE)]
     try:
         yield
     finally:
-        for worker in workers:
-            worker.cancel()
+        shift.end()
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-async def _work(database: Database, files: Fetcher) -> None:
-    while True:
+class Shift:
+    """Lets workers go home: at once where they wait or fetch, and after a command where the database works on it.
+
+    Who cancels a command may lose its connection, and a driver may swallow the cancellation.
+    """
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self._fetches: set[asyncio.Future[Any]] = set()
+
+    def end(self) -> None:
+        """Begin no more, and break off what is being fetched."""
+        self.over.set()
+        for fetch in self._fetches:
+            fetch.cancel()
+
+    async def fetch(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """What `work` gives; CancelledError where the shift ends before."""
+        fetch = asyncio.ensure_future(work)
+        self._fetches.add(fetch)
         try:
-            done = await next_job(database, files)
+            return await fetch
+        finally:
+            self._fetches.discard(fetch)
+
+    async def rest(self) -> None:
+        """Wait a moment for work to come."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.over.wait(), _IDLE_SECONDS)
+
+
+async def _work(database: Database, files: Fetcher, shift: Shift) -> None:
+    while not shift.over.is_set():
+        try:
+            done = await next_job(database, files, shift)
         except db.Failure as error:
             _log.warning("can't look for files to verify", reason=str(error))
             done = False
+        except Exception:  # noqa: BLE001  one job that can't be done must not keep the others from being done
+            _log.exception("could not verify the files of a release")
+            done = False
         if not done:
-            await asyncio.sleep(_IDLE_SECONDS)
+            await shift.rest()
 
 
-async def next_job(database: Database, files: Fetcher) -> bool:
+async def next_job(database: Database, files: Fetcher, shift: Shift) -> bool:
     """Do the job that has waited longest; False where there is none."""
     job = await verifying.take(database)
     if job is None:
@@ -82,8 +118,9 @@ async def next_job(database: Database, files: Fetcher) -> bool:
     renewing = asyncio.create_task(_renew(database, job))
     try:
         waiting = await _waiting(database, job)
-        looked = await files.check_all(waiting)
-        await verifying.keep(verifying.owner(job), database, job["releaseId"], waiting, looked, job)
+        if not shift.over.is_set():
+            looked = await shift.fetch(files.check_all(waiting))
+            await verifying.keep(verifying.owner(job), database, job["releaseId"], waiting, looked, job)
     finally:
         renewing.cancel()
     return True
@@ -95,6 +132,7 @@ async def _waiting(database: Database, job: Document) -> Sequence[Document]:
 
 
 async def _renew(database: Database, job: Document) -> None:
-    while True:
+    held = True
+    while held:
         await asyncio.sleep(verifying.LEASE.total_seconds() / 3)
-        await verifying.renew(database, job)
+        held = await verifying.renew(database, job)

@@ -57,9 +57,7 @@ class Compiler:
                 writer.constant(name, of.name)
             else:
                 keys = union(keys, self._field(writer, name, nodes, of.fields.get(nodes[0].name.value)))
-        columns = writer.columns
-        single = len(columns) <= 1 and all(c.asks_once and (not c.child or c.child.single) for c in columns)
-        return Selection(keys, columns, writer.make(), single)
+        return writer.selection(keys)
 
     def _field(self, writer: Writer, name: str, nodes: list[FieldNode], field: GraphQLField | None) -> Keys:
         """Write how one field is made; returns what it reads of the document."""

@@ -29,6 +29,8 @@ from release_catalog.plans.selections import Run, Selection
 
 # As many as graphql's own execute() reports.
 MAX_COERCION_ERRORS = 50
+# From the values of one level to what is asked for them, however deep it is embedded.
+PLANNED_QUIET_TURNS = 4
 # A client may ask for one document with every value of its @skip and @include; it rarely has more than a few.
 MAX_PLANS = 16
 
@@ -135,8 +137,7 @@ async def answer(
     if operation and isinstance(values, VariableValues):
         plan = document.plan(operation, values.coerced)
         if any(plan.fields.values()):
-            if plan.single:
-                context.level.quiet_turns = 0
+            context.level.quiet_turns = 0 if plan.single else PLANNED_QUIET_TURNS
             answered = await _answers(plan, Run(context, values))
             if len(answered) == len(plan.fields):
                 return ExecutionResult(answered)

@@ -67,8 +67,7 @@ class Resolver:
 
 async def _settled(values: Sequence[Any]) -> Sequence[Any]:
     """The values, those that are still to come awaited together."""
-    waiting = [value for value in values if inspect.isawaitable(value)]
-    if not waiting:
+    if not any(hasattr(kind, "__await__") for kind in set(map(type, values))):
         return values
-    come = iter(await together(waiting))
+    come = iter(await together([value for value in values if inspect.isawaitable(value)]))
     return [next(come) if inspect.isawaitable(value) else value for value in values]

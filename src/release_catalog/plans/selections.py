@@ -77,6 +77,8 @@ class Selection:
     columns: Sequence[Column]
     # From the documents and the values of each column: the answers.
     make: Callable[..., list[Any]]
+    # The same for a single document, where there are no columns.
+    one: Callable[[Any], Any] | None
     # Whether no two reads are ever asked for side by side.
     single: bool
 

@@ -11,9 +11,8 @@ from graphql import GraphQLLeafType, GraphQLOutputType, is_leaf_type, is_list_ty
 
 from release_catalog.plans import leaves
 from release_catalog.plans.collecting import Unplannable
+from release_catalog.plans.keys import Keys
 from release_catalog.plans.selections import Column, Selection, Surprise
-
-_Make = Callable[..., list[Any]]
 
 
 class Writer:
@@ -73,7 +72,7 @@ class Writer:
         else:
             check = f"{variable} is None" if not guard else "False"
             self._lines.append(f"if {check}: raise Surprise({variable!r})")
-            self._lines.append(f"if {variable} is not None: {variable} = {self._made(child)}(({variable},))[0]")
+            self._lines.append(f"if {variable} is not None: {variable} = {self._one(child)}({variable})")
 
     def _coerced(self, kind: GraphQLLeafType, variable: str) -> str:
         return f"{variable} = {self._named(leaves.coerced(kind))}({variable})"
@@ -95,6 +94,11 @@ class Writer:
         coerce = leaves.coerced(inner)
         return self._named(lambda items: [coerce(item) for item in _listed(items)])
 
+    def _one(self, child: Selection | None) -> str:
+        if child is None or child.one is None:
+            raise Unplannable("objects that are not there")
+        return self._named(child.one)
+
     def _made(self, child: Selection | None) -> str:
         if child is None or child.columns:
             raise Unplannable("objects that are not there")
@@ -105,26 +109,30 @@ class Writer:
         self._names[name] = value
         return name
 
-    def make(self) -> _Make:
-        """The function, which takes the documents and the values of each column."""
+    def selection(self, keys: Keys) -> Selection:
+        """The selection with its functions: for many documents with the values of each column, and for one."""
         columns = "".join(f", c{at}" for at in range(len(self._arguments)))
         loop = f"zip(documents{columns})" if columns else "documents"
         targets = ", ".join(["document", *self._arguments])
-        lines = [
+        # Nothing else would tell that there is no document.
+        check = [] if self._reads else ["if not_there(document): raise Surprise('null')"]
+        lines, entries = [*self._lines, *check], f"{{{', '.join(self._entries)}}}"
+        source = [
             f"def make(documents{columns}):",
             "    made = []",
             "    add = made.append",
             f"    for {targets} in {loop}:",
-            *(f"        {line}" for line in self._lines),
-            # Nothing else would tell that there is no document.
-            *([] if self._reads else ["        if not_there(document): raise Surprise('null')"]),
-            f"        add({{{', '.join(self._entries)}}})",
+            *(f"        {line}" for line in lines),
+            f"        add({entries})",
             "    return made",
         ]
+        if not columns:
+            source += ["def one(document):", *(f"    {line}" for line in lines), f"    return {entries}"]
         names = {**self._names, "Surprise": Surprise, "not_there": _not_there}
-        exec(compile("\n".join(lines), "<plan>", "exec"), names)  # noqa: S102  see above what it is made of
-        make: _Make = names["make"]
-        return make
+        exec(compile("\n".join(source), "<plan>", "exec"), names)  # noqa: S102  see above what it is made of
+        fetched = self.columns
+        single = len(fetched) <= 1 and all(c.asks_once and (not c.child or c.child.single) for c in fetched)
+        return Selection(keys, fetched, names["make"], names.get("one"), single)
 
 
 def _not_there(document: Any) -> bool:

@@ -66,7 +66,8 @@ async def answering(
 ) -> dict[str, Document]:
     """The release that each reference leads to; references that lead to none are left out."""
     wanted, shown = list(dict.fromkeys(wanted)), projection(keys, *IDENTITY)
-    found: dict[str, list[Document]] = {reference: [] for reference in wanted}
+    sought = set(wanted)
+    found: dict[str, Document] = {}
     for start in range(0, len(wanted), REFERENCES_A_COMMAND):
         some = terms.answering(wanted[start : start + REFERENCES_A_COMMAND])
         match = {**visible(caller), **some}
@@ -74,10 +75,10 @@ async def answering(
             await database.releases.find(match, shown).hint("terms").batch_size(ONE_BATCH).to_list(None)
         ):
             for reference in references.answers(release):
-                if reference in found:
-                    found[reference].append(release)
-    winners = {reference: references.winner(candidates) for reference, candidates in found.items()}
-    return {reference: winner for reference, winner in winners.items() if winner}
+                if reference in sought:
+                    rival = found.get(reference)
+                    found[reference] = (rival and references.winner([rival, release])) or release
+    return found
 
 
 async def needing(caller: Caller, database: Database, releases: Sequence[Mapping[str, Any]]) -> list[list[str]]:

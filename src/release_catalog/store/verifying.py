@@ -125,10 +125,10 @@ async def take(database: Database) -> Document | None:
     return job
 
 
-async def renew(database: Database, job: Document) -> None:
-    """Keep a job that is being worked on."""
+async def renew(database: Database, job: Document) -> bool:
+    """Keep a job that is being worked on; False where somebody else has it, or it is done."""
     until = {"$set": {"leaseUntil": instants.now() + LEASE}}
-    await database.verifications.update_one(_held(job), until)
+    return bool((await database.verifications.update_one(_held(job), until)).matched_count)
 
 
 def owner(job: Document) -> Caller:

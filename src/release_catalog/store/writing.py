@@ -149,9 +149,10 @@ def _busy() -> Document:
 
 
 async def _renew(database: Database, held: Document) -> None:
-    while True:
+    mine = 1
+    while mine:
         await asyncio.sleep(CLAIM.total_seconds() / 3)
-        await database.requests.update_one(held, {"$set": _busy()})
+        mine = (await database.requests.update_one(held, {"$set": _busy()})).matched_count
 
 
 def _refused(key: str | None) -> Problem | None:
