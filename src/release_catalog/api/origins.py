@@ -17,20 +17,23 @@ _JSON = "application/json"
 _NAMED = re.compile(r"application/(graphql-response\+)?json", re.IGNORECASE)
 
 
-def check(headers: Headers) -> None:
+def check(headers: Headers, *, strict: bool) -> None:
     """Refuse a query by GET that a page of another site may have made a browser send.
 
     Apollo's rule is to take only what a browser asks permission for before it sends it across sites: a header of
-    its own, or JSON, which POST has to be here anyway. Tools and the audits of GraphQL over HTTP send GET without;
-    they name a GraphQL media type instead, which links, images, forms and scripts can't. Only fetch() can, and
-    whoever has that says in Sec-Fetch-Site where the request comes from.
+    its own, or JSON, which POST has to be here anyway. But tools, and the audits of GraphQL over HTTP, send plain
+    GET. Browsers since 2023 say in Sec-Fetch-Site where a request comes from, and no tool does, so that tells them
+    apart. Where it is `strict`, what comes without has to name a GraphQL media type, as no link, image, form or
+    script of an older browser can. A query changes nothing in any case, and no other site can read its answer.
     """
     if headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
         return
     if any(name in headers for name in _PREFLIGHT):
         return
     site = headers.get("sec-fetch-site")
-    if site in {"same-origin", "none"} or (site is None and _NAMED.search(headers.get("accept", ""))):
+    if site in {"same-origin", "none"}:
         return
-    reason = f"Send a query by GET with the header {_PREFLIGHT[0]}: true, or with Accept: {_JSON}."
+    if site is None and (not strict or _NAMED.search(headers.get("accept", ""))):
+        return
+    reason = f"Send a query by GET with the header {_PREFLIGHT[0]}: true, or by POST."
     raise Refusal(403, reason, {"code": "CSRF"})

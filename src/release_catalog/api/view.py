@@ -80,6 +80,8 @@ class View:
             headers = self.callers.headers(who)
             context.level.max_nodes, context.seconds = self.limits.max_nodes, self.limits.query_seconds
             with self.callers.admitted(who):
+                if request.method == "GET":
+                    origins.check(request.headers, strict=not self.public)
                 asked = await _asked(request, self.limits.max_body_bytes)
                 result = await self._answer(asked, request, context, who)
             headers = self.callers.headers(who)
@@ -159,7 +161,6 @@ def _accepted(header: str) -> Iterator[tuple[str, float]]:
 
 async def _asked(request: Request, max_bytes: int) -> Asked:
     if request.method == "GET":
-        origins.check(request.headers)
         return _checked({name: _from_url(name, value) for name, value in request.query_params.items()})
     if request.method != "POST":
         raise Refusal(405, "Send GraphQL requests by POST, or queries by GET.", Allow="GET, POST")
