@@ -81,17 +81,7 @@ def serve(
     # A page in a browser may lead a name of its own to this machine; it can't make the browser say localhost.
     hosts = (*_HOME, settings.host) if _is_loopback(settings.host) else ("*",)
     app = application.create_app(settings, with_sample=sample, hosts=hosts)
-    protocol = receiving.Hurried
-    protocol.seconds, protocol.most = settings.receive_seconds, settings.max_connections
-    config = uvicorn.Config(
-        app,
-        http=protocol,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        timeout_graceful_shutdown=MAX_GRACE_SECONDS,
-    )
+    config = receiving.configured(app, MAX_GRACE_SECONDS, settings.receive_seconds, settings.max_connections)
 
     async def run() -> None:
         # Not by the server, which would tell of a database that is not there by a traceback.

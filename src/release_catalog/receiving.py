@@ -7,6 +7,7 @@ import asyncio
 import enum
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 1 << 16
@@ -139,3 +140,17 @@ class Hurried(HttpToolsProtocol):
             self.transport.close()
         else:
             self.transport.abort()
+
+
+def configured(app: Any, grace: int, seconds: float, most: int) -> uvicorn.Config:
+    """The server's configuration: see Hurried for `seconds` and `most`; requests get `grace` to end."""
+    Hurried.seconds, Hurried.most = seconds, most
+    return uvicorn.Config(
+        app,
+        http=Hurried,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=grace,
+    )

@@ -135,6 +135,9 @@ def check_document(node: DocumentNode, limits: Limits) -> None:
         size.directives += len(definition.directives or ())
         variables = getattr(definition, "variable_definitions", None) or ()
         size.directives += sum(len(variable.directives or ()) for variable in variables)
+        if isinstance(definition, FragmentDefinitionNode):
+            # Its depth counts where it is spread, which may be within introspection.
+            size.depth = 0
         for limit, came, most, what in (
             ("depth", size.depth, limits.max_depth, "levels of fields"),
             ("aliases", size.aliases, limits.max_aliases, "aliases"),
