@@ -21,13 +21,9 @@ WHO = ("acme", "ci")
 def judged(text: str, **limits: int) -> str:
     """Which limit a document goes past, or what else there is to say of it."""
     try:
-        Documents(schema._schema, limits=Limits(**limits)).meant({"query": text})  # type: ignore[arg-type]
+        Documents(schema._schema, limits=Limits(**limits)).meant({"query": text})
     except Refusal as refusal:
-        assert refusal.status == 400
-        assert refusal.extensions is not None
-        limit: str = refusal.extensions["limit"]
-        assert limit in str(refusal)
-        return limit
+        return f"{(refusal.extensions or {})['limit']}" if refusal.status == 400 else "not 400"
     except Invalid as invalid:
         return invalid.errors[0].message
     return "fine"
@@ -160,7 +156,7 @@ def test_page_sizes_come_from_variables_and_their_defaults() -> None:
 
 def test_deep_pages_cost_more_than_anybody_has() -> None:
     deep = "dependencies(first: 100) { nodes { "
-    assert cost("{ releases(first: 100) { nodes { " + deep * 2 + "id" + " } }" * 3).points > 1_000_000
+    assert cost("{ releases(first: 100) { nodes { " + deep * 2 + "id" + " } }" * 3 + "}").points > 1_000_000
     assert (
         cost("{ release(id: 1) { dependencyGraph(maxNodes: 5000) { nodes { artifacts { id } } } } }").nodes
         > 25_000
