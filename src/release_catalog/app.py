@@ -27,6 +27,8 @@ from release_catalog.settings import Settings, origins
 from release_catalog.store import database as db
 from release_catalog.web import headers, pages
 
+# Of each caller that logs in, unless the settings say otherwise.
+COST_PER_HOUR = 1_000_000
 _RATE_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 _log = structlog.get_logger()
@@ -67,7 +69,7 @@ def create_app(
     # Whether callers have to log in.
     authenticated = False
     public = settings.public_schema if settings.public_schema is not None else not authenticated
-    limits = Limits(**{name: getattr(settings, name) for name in Limits.__dataclass_fields__})
+    limits = _limits(settings, authenticated=authenticated)
     planned = settings.plans == "on"
     graphql = View(schema._schema, context, planned=planned, trusted=trusted, limits=limits, public=public)
 
@@ -90,6 +92,13 @@ def create_app(
         *_cors(settings),
     ]
     return Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+
+
+def _limits(settings: Settings, *, authenticated: bool) -> Limits:
+    given = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
+    if given["cost_per_hour"] is None:
+        given["cost_per_hour"] = COST_PER_HOUR if authenticated else 0
+    return Limits(**given)
 
 
 def _cors(settings: Settings) -> list[Middleware]:

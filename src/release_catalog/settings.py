@@ -49,8 +49,11 @@ class Settings(BaseSettings):
     max_nodes: int = Field(default=50_000, ge=1, description="Objects that an operation may answer with.")
     max_list: int = Field(default=250, ge=1, description="Entries of a list in a GraphQL operation's input.")
     max_concurrency: int = Field(default=100, ge=1, description="Requests of one caller at a time, for a process.")
-    cost_per_hour: int = Field(
-        default=0, ge=0, description="Points that a caller may use in an hour, for a process; 0 sets no limit."
+    cost_per_hour: int | None = Field(
+        default=None,
+        ge=0,
+        description="Points that a caller may use in an hour, for a process; 0 sets no limit. If not said, a million "
+        "where callers log in and no limit elsewhere.",
     )
     query_seconds: float = Field(
         default=15, gt=0, le=120, description="Seconds that a request's database commands may take."

@@ -47,7 +47,7 @@ def memory(server: Server) -> int:
 
 def p99(server: Server, while_true: Callable[[], bool], least: int = 150) -> float:
     """Seconds in which 99 of 100 requests of an ordinary client are answered."""
-    took = []
+    took: list[float] = []
     with httpx2.Client() as client:
         while while_true() or len(took) < least:
             began = time.perf_counter()
@@ -194,11 +194,3 @@ def test_bombs_are_refused_soon_and_disturb_nobody(server: Server) -> None:
     assert statistics.median(took for _, took in found) < 0.5
     assert beside < 2 * alone + 0.25
     assert memory(server) - before < 64
-    print(
-        "bombs",
-        alone,
-        beside,
-        statistics.median(took for _, took in found),
-        max(took for _, took in found),
-        memory(server) - before,
-    )
