@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -14,6 +15,7 @@ from starlette.routing import Mount, Route
 
 from release_catalog import logs, opening, sample
 from release_catalog.api import documents
+from release_catalog.api.limits import Limits
 from release_catalog.api.schema import schema
 from release_catalog.api.view import View
 from release_catalog.domain import caller
@@ -22,9 +24,13 @@ from release_catalog.files import verifying
 from release_catalog.hal.routes import Hal
 from release_catalog.plans.context import Context
 from release_catalog.plans.sharing import Shared
-from release_catalog.settings import Settings
+from release_catalog.settings import Settings, origins
 from release_catalog.store import database as db
-from release_catalog.web import pages
+from release_catalog.web import headers, pages
+
+# Of each caller that logs in, unless the settings say otherwise.
+COST_PER_HOUR = 1_000_000
+_RATE_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 _log = structlog.get_logger()
 
@@ -59,24 +65,57 @@ def create_app(
         state = request.app.state
         return Context(everybody, state.database, shared, state.files)
 
-    hal = Hal(context)
+    hal = Hal(context, settings.query_seconds)
     trusted = documents.trusted(settings.documents) if settings.documents else None
-    graphql = View(schema._schema, context, planned=settings.plans == "on", trusted=trusted)
+    # Whether callers have to log in.
+    authenticated = False
+    public = settings.public_schema if settings.public_schema is not None else not authenticated
+    limits = _limits(settings, authenticated=authenticated)
+    planned = settings.plans == "on"
+    graphql = View(schema._schema, context, planned=planned, trusted=trusted, limits=limits, public=public)
 
     async def endpoint(request: Request) -> Response:
-        return pages.graphiql(request) if _is_browser(request) else await graphql(request)
+        return pages.graphiql(request) if public and _is_browser(request) else await graphql(request)
 
     routes = [
         Route("/", _home),
         Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         Route("/livez", _livez),
         Route("/readyz", _readyz),
-        pages.assets(),
+        *([pages.assets()] if public else []),
         Mount("/v1", hal),
         Mount("/lifecycle", hal),
     ]
-    middleware = [Middleware(logs.Requests), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]
+    middleware = [
+        Middleware(logs.Requests),
+        Middleware(headers.Secured),
+        Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+        *_cors(settings),
+    ]
     return Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+
+
+def _limits(settings: Settings, *, authenticated: bool) -> Limits:
+    given = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
+    if given["cost_per_hour"] is None:
+        given["cost_per_hour"] = COST_PER_HOUR if authenticated else 0
+    return Limits(**given)
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    """Lets pages of the origins that are named read answers; credentials go in headers, never in cookies."""
+    allowed = origins(settings.cors_origins)
+    if not allowed:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=allowed,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["etag", "retry-after", "x-request-id", *_RATE_HEADERS],
+        )
+    ]
 
 
 def _is_browser(request: Request) -> bool:

@@ -73,6 +73,7 @@ def serve(
     import uvicorn  # noqa: PLC0415
 
     from release_catalog import app as application  # noqa: PLC0415
+    from release_catalog import receiving  # noqa: PLC0415
 
     given: dict[str, Any] = {"host": host, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
@@ -80,9 +81,7 @@ def serve(
     # A page in a browser may lead a name of its own to this machine; it can't make the browser say localhost.
     hosts = (*_HOME, settings.host) if _is_loopback(settings.host) else ("*",)
     app = application.create_app(settings, with_sample=sample, hosts=hosts)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=MAX_GRACE_SECONDS
-    )
+    config = receiving.configured(app, MAX_GRACE_SECONDS, settings.receive_seconds, settings.max_connections)
 
     async def run() -> None:
         # Not by the server, which would tell of a database that is not there by a traceback.

@@ -71,6 +71,14 @@ class BadArgument(GraphQLError):  # noqa: N818  it is not an error of this progr
         self.reason = message
 
 
+class TooLarge(GraphQLError):  # noqa: N818  likewise
+    """An answer that would hold more objects than the limit allows."""
+
+    def __init__(self, most: int) -> None:
+        reason = f"This answer would hold more objects than the {most} that the limit nodes allows: ask for less."
+        super().__init__(reason, extensions={"code": "LIMIT_EXCEEDED", "limit": "nodes", "allowed": most})
+
+
 def details(status: int, title: str, detail: str, **members: Any) -> dict[str, Any]:
     """A problem as RFC 9457 has it; `type` is about:blank because the status says all of it."""
     return {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}

@@ -1,5 +1,6 @@
 """The environment, read once into a frozen object."""
 
+import urllib.parse
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,11 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from release_catalog.files import guard
+
+
+def origins(value: str) -> list[str]:
+    """The origins in a list with commas."""
+    return [origin.strip() for origin in value.split(",") if origin.strip()]
 
 
 class Settings(BaseSettings):
@@ -33,6 +39,36 @@ class Settings(BaseSettings):
     )
     plans: Literal["on", "off"] = Field(
         default="on", description="off answers queries without compiling them: slower, and the same."
+    )
+    max_body_bytes: int = Field(default=1 << 20, ge=1, description="Larger request bodies are refused.")
+    max_tokens: int = Field(default=2_000, ge=1, description="Tokens of a GraphQL document.")
+    max_depth: int = Field(default=12, ge=1, le=100, description="Levels of fields in a GraphQL document.")
+    max_aliases: int = Field(default=50, ge=0, description="Aliases in a GraphQL document.")
+    max_directives: int = Field(default=50, ge=0, description="Directives in a GraphQL document.")
+    max_cost: int = Field(default=5_000, ge=1, description="Points that an operation may cost.")
+    max_nodes: int = Field(default=50_000, ge=1, description="Objects that an operation may answer with.")
+    max_list: int = Field(default=250, ge=1, description="Entries of a list in a GraphQL operation's input.")
+    max_concurrency: int = Field(default=100, ge=1, description="Requests of one caller at a time, for a process.")
+    cost_per_hour: int | None = Field(
+        default=None,
+        ge=0,
+        description="Points that a caller may use in an hour, for a process; 0 sets no limit. If not said, a "
+        "million where callers log in and no limit elsewhere.",
+    )
+    query_seconds: float = Field(
+        default=15, gt=0, le=120, description="Seconds that a request's database commands may take."
+    )
+    max_connections: int = Field(default=1_000, ge=10, description="Connections to a process at a time.")
+    receive_seconds: float = Field(
+        default=10, gt=0, le=600, description="Seconds in which the head of a request has to arrive."
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Origins of pages that may read answers, such as https://portal.example, separated by commas.",
+    )
+    public_schema: bool | None = Field(
+        default=None,
+        description="Whether introspection, suggestions and GraphiQL are on; if not said, where nobody logs in.",
     )
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="json, text, or auto: text on a terminal and json elsewhere."
@@ -61,6 +97,15 @@ class Settings(BaseSettings):
     events_days: int = Field(
         default=90, ge=1, le=3650, description="Days for which events and the log of deliveries are kept."
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for origin in origins(value):
+            parts = urllib.parse.urlsplit(origin)
+            if parts.scheme not in {"http", "https"} or origin != f"{parts.scheme}://{parts.netloc}":
+                raise ValueError(f"{origin!r} is no origin: give a scheme, a host and maybe a port, and no path")
+        return value
 
     @field_validator("files_allow")
     @classmethod

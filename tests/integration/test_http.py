@@ -23,6 +23,7 @@ from catalog import Catalog
 from conftest import LOCAL, connected
 from release_catalog import logs
 from release_catalog.api import documents, view
+from release_catalog.api.limits import Limits
 from release_catalog.app import create_app
 from release_catalog.plans.context import Context
 from release_catalog.settings import Settings
@@ -30,6 +31,8 @@ from release_catalog.store import database as db
 from release_catalog.store import records
 
 JSON, RESPONSE = "application/json", "application/graphql-response+json"
+# What a query by GET comes with, unless a browser sends it.
+ASKING = {"accept": JSON}
 VIEWER = "{ viewer { subject } }"
 ANSWER = {"data": {"viewer": {"subject": "local"}}}
 Entries = Callable[[], list[dict[str, Any]]]
@@ -85,6 +88,13 @@ async def post(
     return await http.post("/graphql", json=given, headers={"accept": accept})
 
 
+def answer_of(response: httpx2.Response) -> Any:
+    """The body of a response without what it says of its cost, which every executed operation has."""
+    body = response.json()
+    assert set(body.pop("extensions")["cost"]) == {"requested", "limit"}
+    return body
+
+
 def error_of(response: httpx2.Response) -> str:
     """The message of the one error of a request that was not executed."""
     body = response.json()
@@ -120,7 +130,7 @@ async def test_the_client_chooses_the_media_type(http: httpx2.AsyncClient, accep
     assert response.status_code == 200
     assert response.headers["content-type"] == f"{media_type}; charset=utf-8"
     assert response.headers["vary"] == "Accept"
-    assert response.json() == ANSWER
+    assert answer_of(response) == ANSWER
 
 
 @pytest.mark.parametrize(
@@ -168,7 +178,7 @@ async def test_a_body_is_refused_as_soon_as_it_is_too_large(http: httpx2.AsyncCl
     assert response.status_code == 413
     assert "1048576 bytes" in error_of(response)
     assert response.headers["connection"] == "close"
-    assert sent <= view.MAX_BODY_BYTES + (2 << 16)
+    assert sent <= Limits.max_body_bytes + (2 << 16)
 
 
 @pytest.mark.parametrize(
@@ -209,10 +219,6 @@ async def test_what_is_no_request_is_refused_with_a_reason(
         ("\x00", {}, "Syntax Error"),
         ('{ release(id: "\\ud800") { id } }', {}, "Invalid Unicode escape sequence"),
         ("{ nothing }", {}, "Cannot query field"),
-        ("{ viewer { subject } }" * 500, {}, "more than 2000 tokens"),
-        ("{ release(id: 1)" + "{ product { latestRelease" * 200 + "}" * 400, {}, "nested too deeply"),
-        ("{ release(id: " + "[" * 900 + "]" * 900 + ") { id } }", {}, "nested too deeply"),
-        ("query ($a: " + "[" * 900 + "ID" + "]" * 900 + ") { viewer { subject } }", {}, "nested too deeply"),
         (f"{{ releases(first: {'9' * 5_000}) {{ totalCount }} }}", {}, "4300 digits"),
         ("{ releases(first: 2147483648) { totalCount } }", {}, "32-bit"),
         ("query A { viewer { subject } } query B { viewer { subject } }", {}, "Must provide operation name"),
@@ -272,38 +278,41 @@ async def test_any_text_is_just_text(http: httpx2.AsyncClient, text: str) -> Non
     }"""
     response = await post(http, query, variables={"t": text, "id": text})
     nothing = {"release": None, "product": None, "environment": None, "releases": {"totalCount": 0}}
-    assert response.json() == {"data": nothing}
+    assert answer_of(response) == {"data": nothing}
 
 
 async def test_a_query_may_come_by_get(http: httpx2.AsyncClient) -> None:
     query = "query A($n: Int) { releases(first: $n) { nodes { __typename } } } query B { viewer { subject } }"
-    one = await http.get("/graphql", params={"query": query, "operationName": "A", "variables": '{"n": 1}'})
-    assert one.json() == {"data": {"releases": {"nodes": [{"__typename": "Release"}]}}}
-    assert (await http.get("/graphql", params={"query": VIEWER, "variables": ""})).json() == ANSWER
+    one = await http.get(
+        "/graphql", params={"query": query, "operationName": "A", "variables": '{"n": 1}'}, headers=ASKING
+    )
+    assert answer_of(one) == {"data": {"releases": {"nodes": [{"__typename": "Release"}]}}}
+    assert (
+        answer_of(await http.get("/graphql", params={"query": VIEWER, "variables": ""}, headers=ASKING)) == ANSWER
+    )
     for parameters, reason in (
         ({"query": VIEWER, "variables": "{"}, "variables is not JSON"),
         ({"query": VIEWER, "variables": "[1]"}, "variables must be"),
         ({"variables": "{}"}, "under the name query"),
     ):
-        response = await http.get("/graphql", params=parameters)
+        response = await http.get("/graphql", params=parameters, headers=ASKING)
         assert response.status_code == 400
         assert reason in error_of(response)
 
 
 async def test_only_queries_may_come_by_get() -> None:
     schema = build_schema("type Query { read: Int } type Mutation { write: Int }")
-    used: Any = None
-    endpoint = view.View(schema, lambda _: used)
+    unused: Any = None
+    endpoint = view.View(schema, lambda _: Context(LOCAL, unused))
     app = Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["GET", "POST"])])
     async with client_of(app) as http:
         both = {"query": "query Q { read } mutation M { write }"}
-        response = await http.get("/graphql", params={**both, "operationName": "M"})
+        response = await http.get("/graphql", params={**both, "operationName": "M"}, headers=ASKING)
         assert (response.status_code, response.headers["allow"]) == (405, "POST")
         assert "by POST" in error_of(response)
-        assert (await http.get("/graphql", params={**both, "operationName": "Q"})).json() == {
-            "data": {"read": None}
-        }
-        assert (await post(http, **both, operationName="M")).json() == {"data": {"write": None}}
+        read = await http.get("/graphql", params={**both, "operationName": "Q"}, headers=ASKING)
+        assert answer_of(read) == {"data": {"read": None}}
+        assert answer_of(await post(http, **both, operationName="M")) == {"data": {"write": None}}
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -399,7 +408,7 @@ async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlet
     endpoint = view.View(schema, lambda _: Context(LOCAL, app.state.database))
     async with client_of(Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["POST"])])) as http:
         for query in ("{ read }", "{ read }", "{ read } #" + "x" * documents.MAX_CACHED_CHARACTERS):
-            assert (await post(http, query)).json() == {"data": {"read": None}}
+            assert answer_of(await post(http, query)) == {"data": {"read": None}}
     assert len(endpoint.documents.kept) == 1
     assert endpoint.documents.meant({"query": "{ read }"}) is endpoint.documents.kept.get("{ read }")
 
@@ -414,12 +423,14 @@ async def test_a_document_is_known_by_its_hash_once_it_was_sent(http: httpx2.Asy
     unknown = (await post(http, **hashed(query))).json()
     assert unknown["errors"][0]["message"] == "PersistedQueryNotFound"
     assert unknown["errors"][0]["extensions"] == {"code": "PERSISTED_QUERY_NOT_FOUND"}
-    sent = (await post(http, query, **hashed(query))).json()
-    assert sent == {"data": {"viewer": {"tenantId": "local"}}}
+    first = await post(http, query, **hashed(query))
+    sent = first.json()
+    assert answer_of(first) == {"data": {"viewer": {"tenantId": "local"}}}
     assert (await post(http, **hashed(query))).json() == sent
     digest = hashed(query)["extensions"]["persistedQuery"]["sha256Hash"]
     assert (await post(http, documentId=f"sha256:{digest}")).json() == sent
-    told = (await http.get("/graphql", params={"extensions": json.dumps(hashed(query)["extensions"])})).json()
+    extensions = json.dumps(hashed(query)["extensions"])
+    told = (await http.get("/graphql", params={"extensions": extensions}, headers=ASKING)).json()
     assert told == sent
     other = (await post(http, "{ __typename }", **hashed(query))).json()
     assert "not the hash" in other["errors"][0]["message"]
@@ -433,8 +444,8 @@ async def test_where_documents_are_trusted_there_are_no_others(stocked: Catalog,
     app = create_app(Settings(documents=file), database=stocked.database)
     async with app.router.lifespan_context(app), client_of(app) as http:
         answer = {"data": {"viewer": {"subject": "local"}}}
-        assert (await post(http, documentId="who")).json() == answer
-        assert (await post(http, "{ viewer { subject } }")).json() == answer
+        assert answer_of(await post(http, documentId="who")) == answer
+        assert answer_of(await post(http, "{ viewer { subject } }")) == answer
         for refused in ({"query": "{ __typename }"}, {"query": "{ __typename }", **hashed("{ __typename }")}):
             told = (await http.post("/graphql", json=refused)).json()
             assert told["errors"][0]["extensions"] == {"code": "DOCUMENT_NOT_TRUSTED"}

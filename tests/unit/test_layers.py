@@ -22,6 +22,7 @@ ALLOWED = {
     "web": set(),
     "mongod": set(),
     "embedded": {"mongod"},
+    "receiving": set(),
     "settings": {"files"},
     "logs": {"domain"},
     "sample": {"store", "domain"},
@@ -29,7 +30,9 @@ ALLOWED = {
     "bulk": {"store", "domain", "problems"},
     "opening": {"files", "store", "embedded", "settings"},
     "app": {"api", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
-    "cli": {"app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "terminal"},
+    "cli": {
+        "app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "receiving", "terminal"
+    },
 }  # fmt: skip
 DRIVERS = {"pymongo", "bson", "motor"}
 GRAPHQL = {"strawberry", "graphql"}

@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import orjson
-from graphql import GraphQLError, GraphQLSchema, parse, validate
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
+    parse,
+    specified_rules,
+    validate,
+)
 
+from release_catalog.api import limits as checks
+from release_catalog.api.limits import Limits
+from release_catalog.api.refusals import too_much
 from release_catalog.plans import operations
 
-MAX_TOKENS = 2_000
 MAX_VALIDATION_ERRORS = 20
 # With its plans, a token takes about a kilobyte.
 MAX_KEPT_TOKENS = 60_000
@@ -58,18 +68,39 @@ class Kept(Generic[Value]):
             self._left += self._values.popitem(last=False)[1][1]
 
 
+class Meant(operations.Document):
+    """A valid document, and what is to be checked of its variables."""
+
+    def __init__(self, schema: GraphQLSchema, node: DocumentNode, limits: Limits) -> None:
+        super().__init__(schema, node)
+        self.inputs = checks.Inputs(schema, node, limits)
+
+
 class Documents:
     """The documents that requests mean, parsed and validated once for as long as they are in use."""
 
-    def __init__(self, schema: GraphQLSchema, trusted: Mapping[str, str] | None = None) -> None:
-        """With `trusted`, which are texts by their ids, there are no others."""
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        trusted: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        *,
+        public: bool = True,
+    ) -> None:
+        """With `trusted`, which are texts by their ids, there are no others.
+
+        Unless the schema is `public`, there is no introspection, and no error tells which names it has.
+        """
         self._schema = schema
+        self._limits = limits or Limits()
+        self._public = public
+        self._rules = specified_rules if public else (*specified_rules, NoSchemaIntrospectionCustomRule)
         self._trusted = trusted
         self._texts = frozenset((trusted or {}).values())
         self._hashed: Kept[str] = Kept(MAX_KEPT, MAX_HASHED_CHARACTERS)
-        self.kept: Kept[operations.Document] = Kept(MAX_KEPT, MAX_KEPT_TOKENS)
+        self.kept: Kept[Meant] = Kept(MAX_KEPT, MAX_KEPT_TOKENS)
 
-    def meant(self, parameters: Mapping[str, Any]) -> operations.Document:
+    def meant(self, parameters: Mapping[str, Any]) -> Meant:
         """The document of a request; Invalid where there is none, or none that can be executed."""
         text, id_ = parameters.get("query"), parameters.get("documentId")
         persisted = (parameters.get("extensions") or {}).get("persistedQuery")
@@ -96,16 +127,22 @@ class Documents:
             raise Invalid(_refused("PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND"))
         raise Invalid(_refused("There is no document with this documentId.", "DOCUMENT_NOT_FOUND"))
 
-    def _read(self, text: str) -> operations.Document:
+    def _read(self, text: str) -> Meant:
+        if len(text) > checks.MAX_CHARACTERS:
+            raise too_much("characters", checks.MAX_CHARACTERS, f"The document has {len(text)} characters")
         try:
-            node = parse(text, max_tokens=MAX_TOKENS)
+            node = parse(text, max_tokens=self._limits.max_tokens)
         except GraphQLError as error:
-            raise Invalid(error) from error
-        if errors := validate(self._schema, node, max_errors=MAX_VALIDATION_ERRORS):
+            raise checks.refused_by_parser(error.message, self._limits) or Invalid(error) from error
+        checks.check_document(node, self._limits)
+        errors = validate(
+            self._schema, node, self._rules, MAX_VALIDATION_ERRORS, hide_suggestions=not self._public
+        )
+        if errors:
             raise Invalid(*errors)
-        document = operations.Document(self._schema, node)
+        document = Meant(self._schema, node, self._limits)
         if len(text) <= MAX_CACHED_CHARACTERS:
-            self.kept.add(text, document, node.token_count or MAX_TOKENS)
+            self.kept.add(text, document, node.token_count or self._limits.max_tokens)
         return document
 
 

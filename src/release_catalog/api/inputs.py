@@ -1,5 +1,6 @@
 """How inputs are declared, and how they reach the store."""
 
+import contextlib
 import dataclasses
 import enum
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,6 +11,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from release_catalog.plans.context import Info
 from release_catalog.problems import Problem as Refusal
+from release_catalog.store.database import within
 
 CHANGED = "The release as it is now, or would be; null where there is a problem."
 PROBLEM = "Why nothing was done; null where it was."
@@ -70,7 +72,9 @@ def mutation(
     async def resolve(info: Info, input: Any) -> Any:  # noqa: A002  the contract's name
         context = info.context
         more = (context.files,) if fetches else ()
-        answer = await verb(context.caller, context.database, *more, given(input))
+        # Files may take minutes; what is then written is a transaction with a limit of its own.
+        with contextlib.nullcontext() if fetches else within(context.seconds):
+            answer = await verb(context.caller, context.database, *more, given(input))
         if isinstance(answer, Refusal):
             # S1's payload has a message in any case.
             return {**empty, **({"message": answer.detail} if "message" in empty else {}), "problem": answer}

@@ -1,5 +1,6 @@
 """GraphQL over HTTP: https://graphql.github.io/graphql-over-http/draft/."""
 
+import contextlib
 import dataclasses
 import functools
 import re
@@ -12,32 +13,26 @@ from graphql import (
     ExecutionResult,
     GraphQLError,
     GraphQLSchema,
+    OperationDefinitionNode,
     OperationType,
 )
 from starlette.requests import Request
 from starlette.responses import Response
 
-from release_catalog.api.documents import Documents, Invalid
+from release_catalog.api import origins
+from release_catalog.api.callers import Callers, Who
+from release_catalog.api.documents import Documents, Invalid, Meant
+from release_catalog.api.limits import Limits
+from release_catalog.api.refusals import Refusal, too_much
 from release_catalog.domain import ids
 from release_catalog.plans import leaves, operations
 from release_catalog.plans.context import Context
-from release_catalog.store.database import Unavailable
-
-MAX_BODY_BYTES = 1 << 20
+from release_catalog.store.database import Unavailable, timed_out, within
 
 _JSON = "application/json"
 _RESPONSE_JSON = "application/graphql-response+json"
 _WEIGHT = re.compile(r"q=([01](?:\.\d*)?)")
 _log = structlog.get_logger()
-
-
-class Refusal(Exception):  # noqa: N818  it is not an error of this program
-    """A request that is no GraphQL request: answered with its status and reason."""
-
-    def __init__(self, status: int, reason: str, **headers: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,44 +55,83 @@ class View:
         *,
         planned: bool = True,
         trusted: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        public: bool = True,
     ) -> None:
-        """Without being `planned`, queries are answered by the executor alone; see Documents for `trusted`."""
+        """Without being `planned`, queries are answered by the executor alone.
+
+        See Documents for what is `trusted`, and for a schema that is not `public`.
+        """
         self.schema = schema
         self.context = context
         self.planned = planned
-        self.documents = Documents(schema, trusted)
+        self.public = public
+        self.limits = limits or Limits()
+        self.callers = Callers(self.limits)
+        self.documents = Documents(schema, trusted, self.limits, public=public)
 
     async def __call__(self, request: Request) -> Response:
         """The response to any request for the endpoint but that for its page."""
-        media_type = _JSON
+        media_type, headers = _JSON, {}
         try:
             media_type = _acceptable(",".join(request.headers.getlist("accept")))
-            asked = await _asked(request)
-            result = await self._answer(asked, request)
+            context = self.context(request)
+            who = context.caller.tenant, context.caller.subject
+            headers = self.callers.headers(who)
+            context.level.max_nodes, context.seconds = self.limits.max_nodes, self.limits.query_seconds
+            with self.callers.admitted(who):
+                if request.method == "GET":
+                    origins.check(request.headers, strict=not self.public)
+                asked = await _asked(request, self.limits.max_body_bytes)
+                result = await self._answer(asked, request, context, who)
+            headers = self.callers.headers(who)
         except Refusal as refusal:
-            body = {"errors": [{"message": str(refusal)}]}
-            return _response(body, media_type, refusal.status, refusal.headers)
+            told = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
+            return _response({"errors": [told]}, media_type, refusal.status, headers | refusal.headers)
         body = _formatted(result)
         # Clients of application/json take any other status for a broken connection.
         status = 400 if "data" not in body and media_type == _RESPONSE_JSON else 200
-        return _response(body, media_type, status)
+        return _response(body, media_type, status, headers)
 
-    async def _answer(self, asked: Asked, request: Request) -> ExecutionResult:
+    async def _answer(self, asked: Asked, request: Request, context: Context, who: Who) -> ExecutionResult:
         try:
             document = self.documents.meant(asked.document)
         except Invalid as invalid:
+            self.callers.charge(who, 1)
             return ExecutionResult(None, invalid.errors)
         operation = document.operation(asked.operation_name)
         if request.method == "GET" and operation and operation.operation is not OperationType.QUERY:
             raise Refusal(405, "GET is only for queries: send this operation by POST.", Allow="POST")
-        return await operations.answer(
-            document,
-            self.schema,
-            self.context(request),
-            asked.variables,
-            asked.operation_name,
-            planned=self.planned,
-        )
+        cost = self._affordable(document, operation, asked.variables) if operation else 1
+        self.callers.charge(who, cost)
+        # A mutation may have to wait for files first: see inputs.
+        is_query = operation is None or operation.operation is OperationType.QUERY
+        with within(context.seconds) if is_query else contextlib.nullcontext():
+            result = await operations.answer(
+                document,
+                self.schema,
+                context,
+                asked.variables,
+                asked.operation_name,
+                planned=self.planned,
+                suggesting=self.public,
+            )
+        result.extensions = {"cost": {"requested": cost, "limit": self.limits.max_cost}}
+        return result
+
+    def _affordable(
+        self, document: Meant, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None
+    ) -> int:
+        """What an operation costs; refused where it is too much."""
+        document.inputs.check(operation, variables)
+        cost = document.costs.of(operation, variables or {})
+        for limit, most, came, what in (
+            ("cost", self.limits.max_cost, cost.points, "cost {} points"),
+            ("nodes", self.limits.max_nodes, cost.nodes, "answer with up to {} objects"),
+        ):
+            if came > most:
+                raise too_much(limit, most, f"This operation may {what.format(came)}: ask for smaller pages")
+        return cost.points
 
 
 @functools.lru_cache(256)
@@ -125,14 +159,14 @@ def _accepted(header: str) -> Iterator[tuple[str, float]]:
         yield media_range, float(next(weights, 1))
 
 
-async def _asked(request: Request) -> Asked:
+async def _asked(request: Request, max_bytes: int) -> Asked:
     if request.method == "GET":
         return _checked({name: _from_url(name, value) for name, value in request.query_params.items()})
     if request.method != "POST":
         raise Refusal(405, "Send GraphQL requests by POST, or queries by GET.", Allow="GET, POST")
     _check_media_type(request.headers.get("content-type", ""))
     try:
-        parameters = orjson.loads(await _body(request))
+        parameters = orjson.loads(await _body(request, max_bytes))
     except orjson.JSONDecodeError as error:
         raise Refusal(400, f"The body is not JSON: {error}.") from error
     if not isinstance(parameters, dict):
@@ -150,13 +184,15 @@ def _check_media_type(header: str) -> None:
         raise Refusal(415, "Send the request in UTF-8.", Accept_Post=_JSON)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int) -> bytes:
     """The request's body, refused as soon as it grows past the limit."""
+    told = {"code": "LIMIT_EXCEEDED", "limit": "body", "allowed": most}
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise Refusal(413, f"The body is larger than {MAX_BODY_BYTES} bytes.", Connection="close")
+        if len(body) > most:
+            reason = f"The body is larger than the {most} bytes that the limit body allows."
+            raise Refusal(413, reason, told, Connection="close")
     return bytes(body)
 
 
@@ -194,13 +230,14 @@ def _check_document(parameters: dict[str, Any]) -> None:
 
 def _formatted(result: ExecutionResult) -> dict[str, Any]:
     """The response as GraphQL has it: without data where nothing was executed."""
+    extensions = {"extensions": result.extensions} if result.extensions else {}
     if not result.errors:
-        return {"data": result.data}
+        return {"data": result.data, **extensions}
     told: dict[int, str] = {}
     errors = [_public(error, told) for error in result.errors]
     if result.data is None and all(error.path is None for error in result.errors):
         return {"errors": errors}
-    return {"errors": errors, "data": result.data}
+    return {"errors": errors, "data": result.data, **extensions}
 
 
 def _public(error: GraphQLError, told: dict[int, str]) -> Any:
@@ -217,7 +254,9 @@ def _public(error: GraphQLError, told: dict[int, str]) -> Any:
         _log.error("unexpected error", error_id=told[id(cause)], path=error.path, exc_info=cause)
     id_ = told[id(cause)]
     code, message = "INTERNAL_SERVER_ERROR", f"Unexpected error {id_}: its cause stands in the server's log."
-    if isinstance(cause, Unavailable):
+    if timed_out(cause):
+        code, message = "TIMEOUT", f"The database took longer than it may: ask for less. (Error {id_}.)"
+    elif isinstance(cause, Unavailable):
         code, message = "UNAVAILABLE", f"The database can't be reached; try again soon. (Error {id_}.)"
     return {**error.formatted, "message": message, "extensions": {"code": code, "errorId": id_}}
 

@@ -207,4 +207,7 @@ def _over(before: Any, said: Any) -> Any:
 
 
 def _named(key: Any) -> str:
-    return " ".join(key) if isinstance(key, tuple) else repr(key)
+    if not isinstance(key, tuple):
+        return repr(key)
+    # What is missing from both is refused as well.
+    return " ".join(part for part in key if part is not None) or "This"

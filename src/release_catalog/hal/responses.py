@@ -52,6 +52,11 @@ def unavailable(request: Request, error: Exception) -> Response:
     return _logged(request, 503, "Service Unavailable", "The database can't be reached; try again soon.", error)
 
 
+def too_slow(request: Request, error: Exception) -> Response:
+    """503: the database took longer than it may."""
+    return _logged(request, 503, "Service Unavailable", "The database took longer than it may.", error)
+
+
 def failed(request: Request, error: Exception) -> Response:
     """500: a bug, of which the client learns no more than where to find it in the log."""
     return _logged(request, 500, "Internal Server Error", "An unexpected error occurred.", error)

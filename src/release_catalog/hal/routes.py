@@ -10,9 +10,9 @@ from starlette.types import Receive, Scope, Send
 
 from release_catalog.hal import answers, responses
 from release_catalog.hal.answers import Answer, Asked
-from release_catalog.plans.context import Context
+from release_catalog.plans.context import SECONDS, Context
 from release_catalog.problems import BadArgument
-from release_catalog.store.database import Unavailable
+from release_catalog.store.database import Failure, Unavailable, timed_out, within
 
 _Answers = Callable[[Asked], Awaitable[Answer]]
 _ROUTES: dict[str, _Answers] = {
@@ -28,10 +28,10 @@ _ROUTES: dict[str, _Answers] = {
 
 
 class Hal:
-    """The application behind all links; `context` makes what a request's reads share."""
+    """The application behind all links; `context` makes what a request's reads share, for so many seconds."""
 
-    def __init__(self, context: Callable[[Request], Context]) -> None:
-        routes = [Route(path, _Endpoint(answer, context)) for path, answer in _ROUTES.items()]
+    def __init__(self, context: Callable[[Request], Context], seconds: float = SECONDS) -> None:
+        routes = [Route(path, _Endpoint(answer, context, seconds)) for path, answer in _ROUTES.items()]
         self.router = Router(routes, redirect_slashes=False, default=self._unknown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,8 +49,9 @@ class Hal:
 class _Endpoint:
     """One address. As an application of its own it gets requests of every method."""
 
-    def __init__(self, answer: _Answers, context: Callable[[Request], Context]) -> None:
+    def __init__(self, answer: _Answers, context: Callable[[Request], Context], seconds: float) -> None:
         self.answer = answer
+        self.seconds = seconds
         self.context = context
         self.media_type = "application/json" if answer is answers.promotion else "application/hal+json"
 
@@ -63,11 +64,19 @@ class _Endpoint:
         if request.method not in responses.METHODS:
             return responses.not_allowed(request)
         try:
-            found = await self.answer(Asked(request, self.context(request)))
+            with within(self.seconds):
+                found = await self.answer(Asked(request, self.context(request)))
             return responses.found(request, found, self.media_type) if found else responses.missing(request)
         except BadArgument as error:
             return responses.refused(request, error)
-        except Unavailable as error:
-            return responses.unavailable(request, error)
+        except Failure as error:
+            return self._failed(request, error)
         except Exception as error:  # noqa: BLE001  the last stop before the client: masked and logged
             return responses.failed(request, error)
+
+    @staticmethod
+    def _failed(request: Request, error: Failure) -> Response:
+        if timed_out(error):
+            return responses.too_slow(request, error)
+        known = isinstance(error, Unavailable)
+        return responses.unavailable(request, error) if known else responses.failed(request, error)

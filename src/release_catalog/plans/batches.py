@@ -9,10 +9,13 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from release_catalog.plans.keys import WHOLE, Keys, union
+from release_catalog.problems import TooLarge
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
+# How many objects a request may fetch, those that it fetches again and again included.
+MAX_NODES = 50_000
 # graphql-core needs up to four turns from one awaited field to the next below it.
 QUIET_TURNS = 8
 
@@ -25,10 +28,21 @@ class Level:
 
     def __init__(self, quiet_turns: int = QUIET_TURNS) -> None:
         self.quiet_turns = quiet_turns
+        self.max_nodes = MAX_NODES
+        # Why the request has to end, once it has fetched too much.
+        self.overdrawn: TooLarge | None = None
+        self._fetched = 0
         self._full: list[Batch[Any, Any]] = []
         self._reads: set[asyncio.Task[None]] = set()
         self._quiet = 0
         self._watching = False
+
+    def fetches(self, count: int) -> None:
+        """Count objects; TooLarge where they are too many. Lists may be longer than anybody could tell before."""
+        self._fetched += count
+        if self._fetched > self.max_nodes:
+            self.overdrawn = TooLarge(self.max_nodes)
+            raise self.overdrawn
 
     def asked(self, batch: "Batch[Any, Any]") -> None:
         """Note that `batch` has something to read."""
@@ -79,6 +93,7 @@ class Batch(Generic[Key, Value]):
 
     async def load(self, key: Key) -> Value:
         """The whole value of `key`, once its level is read; read once a request."""
+        self._level.fetches(1)
         identity = self._identity(key)
         if identity not in self._known:
             self._known[identity] = key, self._asked([key], WHOLE)
@@ -87,6 +102,7 @@ class Batch(Generic[Key, Value]):
 
     async def load_many(self, keys: Sequence[Key], wanted: Keys) -> list[Value]:
         """What is `wanted` of the values of several keys, once their level is read."""
+        self._level.fetches(len(keys))
         return await self._asked(keys, wanted) if keys else []
 
     def _asked(self, keys: Sequence[Key], wanted: Keys) -> asyncio.Future[list[Value]]:

@@ -14,18 +14,26 @@ from release_catalog.plans.sharing import Shared
 from release_catalog.store import pages, records, releases
 from release_catalog.store.database import Database, Document
 
+SECONDS = 15.0
+
 
 class Context:
     """One request's caller, database and loaders; never kept for another request."""
 
     def __init__(
-        self, caller: Caller, database: Database, shared: Shared | None = None, files: Fetcher | None = None
+        self,
+        caller: Caller,
+        database: Database,
+        shared: Shared | None = None,
+        files: Fetcher | None = None,
     ) -> None:
         """`shared` makes look-ups together with other requests to the same database; `files` fetches files."""
         self.caller = caller
         self.database = database
         self.files = files
         self.level = Level()
+        # How long its commands may take, all together.
+        self.seconds = SECONDS
         # By collection and id, what a dry run would have made.
         self.would_be: dict[tuple[str, str], Document] = {}
         self._shared = shared
@@ -39,7 +47,9 @@ class Context:
 
     def again(self) -> Self:
         """A new context for the same caller."""
-        return type(self)(self.caller, self.database, self._shared, self.files)
+        new = type(self)(self.caller, self.database, self._shared, self.files)
+        new.level.max_nodes, new.seconds = self.level.max_nodes, self.seconds
+        return new
 
     def narrowed(self, collection: str, keys: Keys) -> Self:
         """The same context, but only `keys` are read of the documents of `collection`."""

@@ -24,6 +24,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from release_catalog.plans.collecting import MAX_VISITS, Collector, Unplannable, steering
 from release_catalog.plans.compiling import Compiler
 from release_catalog.plans.context import Context
+from release_catalog.plans.costs import Costs
 from release_catalog.plans.selections import Run, Selection
 
 # As many as graphql's own execute() reports.
@@ -50,6 +51,7 @@ class Document:
         self._schema = schema
         self._steering = steering(node)
         self._fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
+        self.costs = Costs(schema, self._fragments)
         self._operations: dict[str | None, OperationDefinitionNode | None] = {}
         self._plans: dict[Any, Plan] = {}
         self._visits = 0
@@ -120,11 +122,14 @@ async def answer(
     operation_name: str | None,
     *,
     planned: bool = True,
+    suggesting: bool = True,
 ) -> ExecutionResult:
     """The response to an operation, by its plan as far as there is one.
 
     What a plan does not expect (an error, a null or a type where there should be none) it leaves to the
-    ordinary executor, which answers that root field anew and so alone decides what goes wrong, and how.
+    ordinary executor, which answers that root field anew and so alone decides what goes wrong, and how. What
+    has grown too large it would only make larger, so that is refused at once. Without `suggesting`, no error
+    tells which names there are.
     """
     answered: dict[str, Any] = {}
     operation = document.operation(operation_name) if planned else None
@@ -136,6 +141,8 @@ async def answer(
             answered = await _answers(plan, Run(context, values))
             if len(answered) == len(plan.fields):
                 return ExecutionResult(answered)
+            if context.level.overdrawn:
+                return ExecutionResult(None, [context.level.overdrawn])
             context = context.again()
     result = execute(
         schema,
@@ -145,8 +152,10 @@ async def answer(
         operation_name=operation_name,
         executor_class=_Rest,
         answered=answered,
+        hide_suggestions=not suggesting,
     )
-    return result if isinstance(result, ExecutionResult) else await result
+    result = result if isinstance(result, ExecutionResult) else await result
+    return ExecutionResult(None, [context.level.overdrawn]) if context.level.overdrawn else result
 
 
 def _variables(

@@ -4,6 +4,7 @@ import functools
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import pymongo
@@ -11,7 +12,7 @@ from bson import tz_util
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
 Document = dict[str, Any]
@@ -81,21 +82,36 @@ async def transaction(database: Database, work: Callable[[Any], Awaitable[Result
     """What `work` gives, all of its writes taking effect or none; it gets the session to write in.
 
     MongoDB asks for a repetition where transactions collide, so `work` may run several times, for two minutes.
+    Its commands have no longer, either.
     """
     end = time.monotonic() + _REPEATED
     session: Any = database.client.start_session()
     if inspect.isawaitable(session):
         session = await session
-    async with session:
-        while True:
-            try:
-                done: Result = await session.with_transaction(work)
-            except PyMongoError as error:
-                # Motor repeats what collided in `work`, but not what collided in the commit.
-                if error.has_error_label("TransientTransactionError") and time.monotonic() < end:
-                    continue
-                raise
-            return done
+    with pymongo.timeout(_REPEATED):
+        async with session:
+            while True:
+                try:
+                    done: Result = await session.with_transaction(work)
+                except PyMongoError as error:
+                    # Motor repeats what collided in `work`, but not what collided in the commit.
+                    if error.has_error_label("TransientTransactionError") and time.monotonic() < end:
+                        continue
+                    raise
+                return done
+
+
+def within(seconds: float) -> AbstractContextManager[None]:
+    """Have every command inside end when `seconds` are over: each is sent with the time that is left to it.
+
+    Both drivers take it from the context, so it needs no client of one's own.
+    """
+    return pymongo.timeout(seconds)
+
+
+def timed_out(error: object) -> bool:
+    """Whether a command took longer than it may, which says nothing of whether the database can be reached."""
+    return isinstance(error, PyMongoError) and error.timeout and not isinstance(error, ServerSelectionTimeoutError)
 
 
 async def ping(database: Database) -> None:

@@ -1,0 +1,39 @@
+"""Where a query by GET may come from."""
+
+import re
+
+from starlette.datastructures import Headers
+
+from release_catalog.api.refusals import Refusal
+
+# Headers that browsers send across sites only after asking whether they may.
+_PREFLIGHT = (
+    "apollo-require-preflight",
+    "x-apollo-operation-name",
+    "x-requested-with",
+    "graphql-require-preflight",
+)
+_JSON = "application/json"
+_NAMED = re.compile(r"application/(graphql-response\+)?json", re.IGNORECASE)
+
+
+def check(headers: Headers, *, strict: bool) -> None:
+    """Refuse a query by GET that a page of another site may have made a browser send.
+
+    Apollo's rule is to take only what a browser asks permission for before it sends it across sites: a header of
+    its own, or JSON, which POST has to be here anyway. But tools, and the audits of GraphQL over HTTP, send plain
+    GET. Browsers since 2023 say in Sec-Fetch-Site where a request comes from, and no tool does, so that tells them
+    apart. Where it is `strict`, what comes without has to name a GraphQL media type, as no link, image, form or
+    script of an older browser can. A query changes nothing in any case, and no other site can read its answer.
+    """
+    if headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
+        return
+    if any(name in headers for name in _PREFLIGHT):
+        return
+    site = headers.get("sec-fetch-site")
+    if site in {"same-origin", "none"}:
+        return
+    if site is None and (not strict or _NAMED.search(headers.get("accept", ""))):
+        return
+    reason = f"Send a query by GET with the header {_PREFLIGHT[0]}: true, or by POST."
+    raise Refusal(403, reason, {"code": "CSRF"})

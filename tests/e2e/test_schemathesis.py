@@ -1,0 +1,54 @@
+"""Requests made up by schemathesis from the whole schema: whatever they ask, nothing fails unforeseen."""
+
+import collections
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+
+from processes import Server, serving
+from release_catalog.api.schema import schema
+
+schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis: make test installs it")
+
+UNFORESEEN = {"INTERNAL_SERVER_ERROR", "UNAVAILABLE", "TIMEOUT"}
+SETTINGS = hypothesis.settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[hypothesis.Phase.generate],
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str) -> Iterator[Server]:
+    """With the sample in a database that may be changed."""
+    folder = tmp_path_factory.mktemp("made_up")
+    with serving(folder, "--sample", mongodb_url=mongodb_url, database="made_up") as server:
+        yield server
+        assert server.stop() == 0
+
+
+def test_no_request_fails_unforeseen(server: Server) -> None:
+    # Not by its pytest plugin, which does not know this pytest.
+    made_up = schemathesis.graphql.from_url(f"{server.url}/graphql")
+    asked: collections.Counter[str] = collections.Counter()
+
+    def ask(case: Any) -> None:
+        response = case.call()
+        assert response.status_code in {200, 400}, (case.body, response.text)
+        codes = {error.get("extensions", {}).get("code") for error in response.json().get("errors", ())}
+        assert not codes & UNFORESEEN, (case.body, response.text)
+        asked[case.operation.label] += 1
+
+    operations: Any = made_up.get_all_operations()
+    for operation in operations:
+        cases: Any = operation.ok().as_strategy()
+        asking: Any = SETTINGS(hypothesis.given(cases)(ask))
+        asking()
+
+    roots = [schema._schema.query_type, schema._schema.mutation_type]
+    assert asked.keys() == {f"{kind.name}.{name}" for kind in roots if kind for name in kind.fields}

@@ -1,0 +1,196 @@
+"""A real server between clients that take their time, or send bombs, and clients that do not."""
+
+import contextlib
+import json
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from processes import Server, eventually, serving
+
+QUERY = json.dumps({"query": "{ viewer { subject } }"}).encode()
+HEAD = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+SECONDS = 2
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("hurried")
+    settings = {"receive_seconds": SECONDS, "max_connections": 600, "database": "hurried"}
+    with serving(folder, mongodb_url=mongodb_url, **settings) as server:
+        yield server
+        assert server.stop() == 0
+
+
+def connected(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=20)
+
+
+def ended(client: socket.socket) -> bytes:
+    """What the server sends until it closes the connection."""
+    with contextlib.suppress(ConnectionResetError):
+        return client.makefile("rb").read()
+    return b""
+
+
+def memory(server: Server) -> int:
+    """Megabytes that the server holds."""
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def p99(server: Server, while_true: Callable[[], bool], least: int = 150) -> float:
+    """Seconds in which 99 of 100 requests of an ordinary client are answered."""
+    took: list[float] = []
+    with httpx2.Client() as client:
+        while while_true() or len(took) < least:
+            began = time.perf_counter()
+            response = client.post(
+                f"{server.url}/graphql", content=QUERY, headers={"content-type": "application/json"}
+            )
+            assert response.status_code == 200
+            took.append(time.perf_counter() - began)
+            time.sleep(0.002)
+    return statistics.quantiles(took, n=100)[98]
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(server: Server) -> None:
+    for sent in (b"", HEAD, b"\r\n", QUERY[:1]):
+        with connected(server) as client:
+            client.sendall(sent)
+            began = time.monotonic()
+            answer = ended(client)
+            assert time.monotonic() - began < 5 * SECONDS
+            assert answer.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 400 "))
+
+
+def test_bytes_now_and_then_do_not_help(server: Server) -> None:
+    with connected(server) as client:
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - began < 10 * SECONDS:
+                client.sendall(b"X-a: b\r\n" if time.monotonic() - began > 0.1 else HEAD)
+                time.sleep(0.2)
+        assert time.monotonic() - began < 5 * SECONDS
+
+
+def test_a_second_request_has_to_come_as_soon(server: Server) -> None:
+    with connected(server) as client:
+        client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(QUERY) + QUERY + HEAD)
+        assert ended(client).count(b"HTTP/1.1 ") == 2
+
+
+def test_a_body_that_stalls_is_not_waited_for(server: Server) -> None:
+    with connected(server) as client:
+        client.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + QUERY)
+        began = time.monotonic()
+        assert ended(client) == b""
+        assert time.monotonic() - began < 5 * SECONDS
+    assert eventually(lambda: 499 in {entry["status"] for entry in server.entries("request")})
+
+
+def test_a_body_that_goes_on_may_take_longer(server: Server) -> None:
+    body = QUERY + b" " * 200_000
+    with connected(server) as client:
+        client.sendall(HEAD + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body))
+        for at in range(0, len(body), 25_000):
+            client.sendall(body[at : at + 25_000])
+            time.sleep(0.4)
+        assert ended(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_has_an_end(server: Server) -> None:
+    with connected(server) as client:
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                client.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 10_000 if not _ else b"a" * 10_000)
+                time.sleep(0.005)
+        assert ended(client).startswith((b"HTTP/1.1 431 ", b""))
+    assert server.ask("{ viewer { subject } }")
+
+
+def test_a_hundred_megabytes_in_chunks_are_cut_off(server: Server) -> None:
+    before = memory(server)
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    sent = 0
+    with connected(server) as client:
+        client.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(1_600):
+                client.sendall(chunk)
+                sent += len(chunk)
+        ended(client)
+    assert sent < 32 << 20
+    assert eventually(lambda: 413 in {entry["status"] for entry in server.entries("request")})
+    assert memory(server) - before < 32
+
+
+def test_500_slow_connections_disturb_nobody(server: Server) -> None:
+    alone = p99(server, lambda: False)
+    before = memory(server)
+    with contextlib.ExitStack() as stack:
+        for _ in range(500):
+            stack.enter_context(connected(server)).sendall(HEAD)
+        end = time.monotonic() + SECONDS
+        beside = p99(server, lambda: time.monotonic() < end)
+    # Within twice as long, and what this machine's other work adds.
+    assert beside < 2 * alone + 0.05
+    assert memory(server) - before < 32
+
+
+def test_where_there_is_no_room_the_one_that_waits_longest_goes(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(700):
+            stack.enter_context(connected(server)).sendall(HEAD)
+        assert server.ask("{ viewer { subject } }")
+
+
+def bombs() -> Iterator[bytes]:
+    """Bodies that are to be refused."""
+    spreads = "".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }} " for n in range(95))
+    deep = "[" * 500_000
+    for query in (
+        "{" + "a:__typename " * 75_000 + "}",
+        "{" + " ".join(f"a{n}:__typename" for n in range(600)) + "}",
+        "{ a" * 10_000,
+        "{ ...F0 } " + spreads + "fragment F95 on Query { __typename }",
+        "{" + "viewer { subject } " * 490 + "}",
+        "#" + "x" * 1_000_000 + "\n{ __typename }",
+    ):
+        yield json.dumps({"query": query}).encode()
+    search = "query ($f: ReleaseFilter) { releases(filter: $f) { totalCount } }"
+    for value in ({"nameContains": "(a+)+" * 40_000}, {"channel": ["x"] * 200_000}, {"name": "x" * 1_000_000}):
+        yield json.dumps({"query": search, "variables": {"f": value}}).encode()
+    yield json.dumps([{"query": "{ __typename }"}] * 10_000).encode()
+    yield f'{{"query": "{{ __typename }}", "variables": {{"a": {deep}'.encode()
+
+
+def test_bombs_are_refused_soon_and_disturb_nobody(server: Server) -> None:
+    alone = p99(server, lambda: False)
+    before = memory(server)
+    found = []
+
+    def throw() -> None:
+        with httpx2.Client(timeout=60) as client:
+            for body in list(bombs()) * 3:
+                began = time.perf_counter()
+                headers = {"content-type": "application/json"}
+                status = client.post(f"{server.url}/graphql", content=body, headers=headers).status_code
+                found.append((status, time.perf_counter() - began))
+
+    thrower = threading.Thread(target=throw)
+    thrower.start()
+    beside = p99(server, thrower.is_alive)
+    thrower.join()
+    assert {status for status, _ in found} == {400}
+    assert len(found) == 33
+    # They take tens of milliseconds each, some of it in this very process.
+    assert statistics.median(took for _, took in found) < 0.5
+    assert beside < 2 * alone + 0.25
+    assert memory(server) - before < 64

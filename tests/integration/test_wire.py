@@ -1,0 +1,363 @@
+"""What may come over the wire and what goes back: limits, other sites' pages, and what production keeps to itself."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from graphql import get_introspection_query, parse
+from pymongo.monitoring import CommandStartedEvent
+
+from catalog import Catalog, Commands
+from conftest import LOCAL, connected
+from release_catalog.api.schema import schema
+from release_catalog.app import create_app
+from release_catalog.plans import operations
+from release_catalog.plans.context import Context
+from release_catalog.settings import Settings
+from release_catalog.store import database as db
+from release_catalog.store import records
+
+JSON, RESPONSE = "application/json", "application/graphql-response+json"
+TYPENAME = "{ __typename }"
+
+
+class Sent(Commands):
+    """Every command, not only reads."""
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.sent.append(dict(event.command))
+
+
+@contextlib.asynccontextmanager
+async def served(url: str, name: str, *listeners: Any, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
+    async with connected(url, name, *listeners) as database:
+        app = create_app(Settings(**settings), database=database)
+        transport = httpx2.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://catalog") as client,
+        ):
+            yield client
+
+
+@pytest.fixture
+async def home(mongodb_url: str, sample_name: str) -> AsyncIterator[httpx2.AsyncClient]:
+    async with served(mongodb_url, sample_name) as client:
+        yield client
+
+
+@pytest.fixture
+async def production(mongodb_url: str, sample_name: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """With the schema kept private, as it is where callers log in."""
+    async with served(mongodb_url, sample_name, public_schema=False, cost_per_hour=1_000_000) as client:
+        yield client
+
+
+async def post(http: httpx2.AsyncClient, query: str, **more: Any) -> httpx2.Response:
+    return await http.post("/graphql", json={"query": query, **more})
+
+
+# ---------------------------------------------------------------- the 13 checks of graphql-cop
+
+
+async def test_alias_overloading(production: httpx2.AsyncClient) -> None:
+    found = await post(production, "query cop {" + " ".join(f"alias{n}:__typename" for n in range(101)) + "}")
+    assert (found.status_code, found.json()["errors"][0]["extensions"]["limit"]) == (400, "aliases")
+
+
+@pytest.mark.parametrize("count", [10, 10_000])
+async def test_batch_queries(production: httpx2.AsyncClient, count: int) -> None:
+    assert (await production.post("/graphql", json=[{"query": TYPENAME}] * count)).status_code == 400
+
+
+async def test_directive_overloading(production: httpx2.AsyncClient) -> None:
+    found = await post(production, "query cop { __typename " + "@aa" * 500 + " }")
+    assert (found.status_code, found.json()["errors"][0]["extensions"]["limit"]) == (400, "directives")
+
+
+async def test_circular_introspection(production: httpx2.AsyncClient, home: httpx2.AsyncClient) -> None:
+    query = (
+        "query cop { __schema { types { fields { type"
+        + " { fields { type" * 3
+        + " { name }"
+        + " } }" * 3
+        + " } } } }"
+    )
+    for http in (production, home):
+        assert "data" not in (await post(http, query)).json()
+
+
+async def test_trace_mode(production: httpx2.AsyncClient) -> None:
+    found = await production.post("/graphql", json={"query": TYPENAME}, headers={"x-apollo-tracing": "1"})
+    assert list(found.json()["extensions"]) == ["cost"]
+
+
+async def test_field_suggestions(production: httpx2.AsyncClient, home: httpx2.AsyncClient) -> None:
+    for query, variables in (
+        ("query cop { viewe { subject } }", None),
+        ("{ release(idd: 1) { id } }", None),
+        ("query ($f: ReleaseFilter) { releases(filter: $f) { totalCount } }", {"f": {"chanel": ["x"]}}),
+        ("query ($f: ReleaseFilter) { releases(filter: $f) { totalCount } }", {"f": {"status": ["PUBLISHD"]}}),
+    ):
+        assert "Did you mean" in (await post(home, query, variables=variables)).text
+        told = (await post(production, query, variables=variables)).text
+        assert "errors" in told
+        assert "Did you mean" not in told
+
+
+async def test_queries_by_get(production: httpx2.AsyncClient) -> None:
+    assert (await production.get("/graphql", params={"query": TYPENAME})).status_code == 403
+
+
+@pytest.mark.parametrize("accept", ["*/*", RESPONSE])
+async def test_mutations_by_get(production: httpx2.AsyncClient, accept: str) -> None:
+    found = await production.get(
+        "/graphql", params={"query": "mutation { __typename }"}, headers={"accept": accept}
+    )
+    assert found.status_code in {403, 405}
+
+
+async def test_forms_by_post(production: httpx2.AsyncClient) -> None:
+    assert (await production.post("/graphql", data={"query": TYPENAME})).status_code == 415
+    assert (await production.post("/graphql", content=b'{"query":"{__typename}"}')).status_code == 415
+
+
+async def test_unhandled_errors(production: httpx2.AsyncClient) -> None:
+    found = await post(production, "qwerty cop { abc }")
+    assert found.status_code == 200
+    assert "exception" not in found.text.lower()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/graphql", "/graphiql", "/graphiql/graphiql.js", "/playground", "/console"]
+)
+async def test_no_page_for_queries(production: httpx2.AsyncClient, path: str) -> None:
+    found = await production.get(path, headers={"accept": "text/html"}, follow_redirects=True)
+    assert found.status_code in {404, 406}
+    assert "graphiql" not in found.text.lower()
+
+
+@pytest.mark.parametrize("field", ["__typename", "viewer { subject }"])
+async def test_field_duplication(production: httpx2.AsyncClient, field: str) -> None:
+    found = await post(production, "query cop {" + f" {field}" * 300 + " }")
+    assert (found.status_code, found.json()["errors"][0]["extensions"]["limit"]) == (400, "repeats")
+
+
+async def test_introspection(production: httpx2.AsyncClient, home: httpx2.AsyncClient) -> None:
+    assert "data" in (await post(home, get_introspection_query())).json()
+    for query in (
+        get_introspection_query(),
+        '{ __type(name: "Query") { name } }',
+        "{ ...F } fragment F on Query { __schema { __typename } }",
+    ):
+        found = await post(production, query)
+        assert "introspection has been disabled" in found.text
+        assert "data" not in found.json()
+    assert (await post(production, TYPENAME)).json()["data"] == {"__typename": "Query"}
+
+
+# ---------------------------------------------------------------- other sites
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "none"}, 200),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site", "accept": JSON}, 403),
+        ({"sec-fetch-site": "cross-site", "apollo-require-preflight": "true"}, 200),
+        ({"sec-fetch-site": "cross-site", "x-requested-with": "x"}, 200),
+        ({"sec-fetch-site": "cross-site", "content-type": "application/json; charset=utf-8"}, 200),
+        ({"sec-fetch-site": "cross-site", "content-type": "text/plain; x=application/json"}, 403),
+    ],
+)
+async def test_a_page_elsewhere_can_not_ask_by_get(
+    home: httpx2.AsyncClient, headers: dict[str, str], status: int
+) -> None:
+    found = await home.get("/graphql", params={"query": TYPENAME}, headers=headers)
+    assert found.status_code == status
+    if status == 403:
+        assert found.json()["errors"][0]["extensions"] == {"code": "CSRF"}
+
+
+async def test_without_sec_fetch_production_wants_a_sign(production: httpx2.AsyncClient) -> None:
+    for headers in (
+        {"accept": RESPONSE},
+        {"accept": JSON},
+        {"apollo-require-preflight": "1"},
+        {"sec-fetch-site": "none"},
+    ):
+        found = await production.get("/graphql", params={"query": TYPENAME}, headers=headers)
+        assert found.status_code == 200, headers
+
+
+async def test_only_pages_of_named_origins_may_read(
+    mongodb_url: str, sample_name: str, home: httpx2.AsyncClient
+) -> None:
+    asked = {
+        "origin": "https://portal.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type, authorization",
+    }
+    assert "access-control-allow-origin" not in (await home.options("/graphql", headers=asked)).headers
+    async with served(
+        mongodb_url, sample_name, cors_origins="https://portal.example, http://localhost:3000"
+    ) as http:
+        allowed = await http.options("/graphql", headers=asked)
+        assert allowed.status_code == 200
+        assert allowed.headers["access-control-allow-origin"] == "https://portal.example"
+        assert "authorization" in allowed.headers["access-control-allow-headers"]
+        assert "access-control-allow-credentials" not in allowed.headers
+        other = await http.options("/graphql", headers={**asked, "origin": "https://portal.example.evil"})
+        assert other.status_code == 400
+        assert "access-control-allow-origin" not in other.headers
+        answer = await http.post("/graphql", json={"query": TYPENAME}, headers={"origin": "http://localhost:3000"})
+        assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+    with pytest.raises(ValueError, match="is no origin"):
+        Settings(cors_origins="portal.example")
+
+
+async def test_every_answer_tells_browsers_what_not_to_do(home: httpx2.AsyncClient) -> None:
+    for path in ("/graphql?query={__typename}", "/v1/catalogs/default", "/livez", "/nowhere", "/"):
+        headers = (await home.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert headers["x-frame-options"] == "DENY"
+        assert "server" not in headers
+    page = await home.get("/graphql", headers={"accept": "text/html"})
+    assert page.headers.get_list("content-security-policy")[0].startswith("default-src 'none'; script-src 'self'")
+    assert len(page.headers.get_list("content-security-policy")) == 1
+
+
+# ---------------------------------------------------------------- limits
+
+
+async def test_what_costs_too_much_is_refused_before_it_is_read(mongodb_url: str, sample_name: str) -> None:
+    commands = Commands()
+    async with served(mongodb_url, sample_name, commands) as http:
+        commands.clear()
+        deep = "{ releases(first: 100) { nodes { dependencies(first: $n) { nodes { dependencies(first: 100) { nodes { id } } } } } } }"
+        found = await post(http, "query ($n: Int = 100) " + deep)
+        assert found.status_code == 400
+        [error] = found.json()["errors"]
+        assert error["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "cost", "allowed": 5000}
+        assert "1020201 points" in error["message"]
+        less = await post(http, "query ($n: Int = 100) " + deep.replace("100", "5"), variables={"n": 2})
+        assert less.json()["extensions"] == {"cost": {"requested": 81, "limit": 5000}}
+        graph = "{ release(id: 1) { dependencyGraph(maxNodes: 5000) { nodes { dependencies(first: 20) { nodes { id } } } } } }"
+        assert (await post(http, graph)).json()["errors"][0]["extensions"]["limit"] == "nodes"
+    assert not [one for one in commands.sent if one.get("find") == "nothing"]
+
+
+NESTED = (
+    "{ releases(first: 20) { nodes { name dependencies { nodes { name dependencies { nodes { name } } } } } } }"
+)
+
+
+@pytest.mark.parametrize("planned", [True, False])
+async def test_lists_that_turn_out_longer_end_the_request(stocked: Catalog, planned: bool) -> None:
+    document = operations.Document(schema._schema, parse(NESTED))
+    context = Context(LOCAL, stocked.database)
+    context.level.max_nodes = 100
+    result = await operations.answer(document, schema._schema, context, None, None, planned=planned)
+    assert result.data is None
+    [error] = result.errors or []
+    assert error.extensions == {"code": "LIMIT_EXCEEDED", "limit": "nodes", "allowed": 100}
+
+
+async def test_the_rate_is_told_and_held(mongodb_url: str, sample_name: str) -> None:
+    query = "{ releases(first: 20) { nodes { id } } }"
+    async with served(mongodb_url, sample_name, cost_per_hour=50) as http:
+        first = await post(http, query)
+        assert [first.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining")] == ["50", "29"]
+        assert 3_590 <= int(first.headers["x-ratelimit-reset"]) <= 3_600
+        await post(http, "{")
+        await post(http, query)
+        refused = await post(http, query)
+        assert (refused.status_code, refused.headers["x-ratelimit-remaining"]) == (429, "7")
+        assert int(refused.headers["retry-after"]) > 3_000
+        assert refused.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+        assert (await post(http, TYPENAME)).status_code == 200
+
+
+async def test_a_caller_with_too_much_under_way_waits(
+    mongodb_url: str, sample_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = asyncio.Event()
+
+    async def slow(*_: object, **__: object) -> Any:
+        await free.wait()
+        return None
+
+    monkeypatch.setattr("release_catalog.store.records.product_by_key", slow)
+    async with served(mongodb_url, sample_name, max_concurrency=3) as http:
+        waiting = [asyncio.create_task(post(http, '{ product(key: "x") { id } }')) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        refused = await post(http, TYPENAME)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        free.set()
+        assert {(await one).status_code for one in waiting} == {200}
+        assert (await post(http, TYPENAME)).status_code == 200
+
+
+async def test_every_command_has_the_time_that_is_left(mongodb_url: str, sample_name: str, driver: Any) -> None:
+    sent = Sent()
+    async with connected(mongodb_url, sample_name, sent, driver=driver) as database:
+        app = create_app(Settings(query_seconds=7), database=database)
+        transport = httpx2.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://x") as http,
+        ):
+            asked: list[dict[str, Any]] = []
+            for query in (
+                NESTED,
+                "{ releases { totalCount nodes { dependants(first: 2) { nodes { id } } } } }",
+                MUTATION,
+            ):
+                sent.sent.clear()
+                assert "errors" not in (await post(http, query)).json()
+                asked += sent.sent
+            sent.sent.clear()
+            assert (await http.get("/v1/catalogs/default")).status_code == 200
+            asked += sent.sent
+    mine = [one for one in asked if "verifications" not in one.values() and "abortTransaction" not in one]
+    assert len(mine) > 6
+    for command in mine:
+        assert 0 < command["maxTimeMS"] <= 7_000, command
+
+
+MUTATION = 'mutation { saveCatalog(input: {name: "x", id: "default"}) { problem { detail } } }'
+
+
+async def test_a_slow_database_is_a_timeout(
+    mongodb_url: str, sample_name: str, driver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(_: object, database: Any, *__: object) -> Any:
+        # A join that no index helps: it looks at four million pairs.
+        never = {"$expr": {"$eq": ["$$name", "$author"]}}
+        join = {"from": "releases", "let": {"name": "$name"}, "pipeline": [{"$match": never}], "as": "x"}
+        return await db.aggregate(database, "releases", [{"$lookup": join}, {"$count": "n"}])
+
+    monkeypatch.setattr(records, "by_ids", slow)
+    async with connected(mongodb_url, sample_name, driver=driver) as database:
+        for planned in ("on", "off"):
+            app = create_app(Settings(query_seconds=0.3, plans=planned), database=database)
+            transport = httpx2.ASGITransport(app)
+            async with (
+                app.router.lifespan_context(app),
+                httpx2.AsyncClient(transport=transport, base_url="http://x") as http,
+            ):
+                began = time.monotonic()
+                [error] = (await post(http, '{ catalog(id: "default") { id } }')).json()["errors"]
+                assert error["extensions"]["code"] == "TIMEOUT"
+                hal = await http.get("/v1/catalogs/default")
+                assert (hal.status_code, "took longer" in hal.json()["detail"]) == (503, True)
+                assert time.monotonic() - began < 5

@@ -1,0 +1,249 @@
+"""What a document may ask for: measured before it is validated, in time that does not grow with its malice."""
+
+import time
+from typing import Any
+
+import pytest
+from graphql import FragmentDefinitionNode, get_introspection_query, get_operation_ast, parse
+
+from release_catalog.api import limits
+from release_catalog.api.callers import HOUR, Callers
+from release_catalog.api.documents import Documents, Invalid
+from release_catalog.api.limits import Limits
+from release_catalog.api.refusals import Refusal
+from release_catalog.api.schema import schema
+from release_catalog.plans.costs import Cost, Costs
+
+MEGABYTE = 1 << 20
+WHO = ("acme", "ci")
+
+
+def judged(text: str, **limits: int) -> str:
+    """Which limit a document goes past, or what else there is to say of it."""
+    try:
+        Documents(schema._schema, limits=Limits(**limits)).meant({"query": text})
+    except Refusal as refusal:
+        return f"{(refusal.extensions or {})['limit']}" if refusal.status == 400 else "not 400"
+    except Invalid as invalid:
+        return invalid.errors[0].message
+    return "fine"
+
+
+def doubling(count: int, last: str = "__typename") -> str:
+    """Fragments that each spread the next one twice, the second time a level below."""
+    spreads = "".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }} " for n in range(count))
+    return f"{{ ...F0 }} {spreads} fragment F{count} on Query {{ {last} }}"
+
+
+BOMBS = {
+    "a million aliases": ("{" + "a:__typename " * 80_000 + "}", "characters"),
+    "aliases within the characters": ("{" + "a:__typename " * 7_000 + "}", "tokens"),
+    "aliases within the tokens": ("{" + " ".join(f"a{n}: __typename" for n in range(51)) + "}", "aliases"),
+    "10,000 levels": ("{ a" * 10_000 + "}" * 10_000, "depth"),
+    "lists in lists": ("{ a(b: " + "[" * 10_000, "depth"),
+    "13 levels": ("{ a" * 13 + "}" * 13, "depth"),
+    "fragments that spread the next twice": (doubling(95), "repeats"),
+    "aliases in such fragments": (doubling(95, "a: __typename b: __typename"), "aliases"),
+    "directives in such fragments": (doubling(6, "__typename @skip(if: false)"), "directives"),
+    "a cycle": ("{ ...A } fragment A on Query { ...B ...B } fragment B on Query { ...A ...A }", "Cannot spread"),
+    "a cycle of one": ("{ ...A } fragment A on Query { ...A }", "Cannot spread"),
+    "one field 500 times": ("{" + " __typename" * 500 + "}", "repeats"),
+    "one object 490 times": ("{" + "viewer { subject } " * 490 + "}", "repeats"),
+    "one object in 90 fragments": (
+        "{" + " ".join(f"...A{n}" for n in range(90)) + "}"
+        + " ".join(f"fragment A{n} on Query {{ viewer {{ subject }} }}" for n in range(90)),
+        "repeats",
+    ),
+    "a chain of 240 fragments": (
+        "{ ...F0 }" + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(240)), "Validation aborted",
+    ),
+    "51 directives": ("{ __typename " + "@skip(if: false)" * 51 + "}", "directives"),
+    "directives of variables": ("query (" + "$a: Int @skip(if: false) " * 51 + ") { __typename }", "directives"),
+    "a comment": ("#" + "x" * (MEGABYTE - 20) + "\n{ __typename }", "characters"),
+    "comments": ("#\n" * (MEGABYTE // 2 - 20) + "{ __typename }", "characters"),
+    "a text": ('{ release(id: "' + "x" * (MEGABYTE - 40) + '") { id } }', "characters"),
+    "escapes": ('{ release(id: "' + "\\u0041" * (MEGABYTE // 6) + '") { id } }', "characters"),
+    "a block of text": ('{ release(id: """' + "x\n" * (MEGABYTE // 2) + '""") { id } }', "characters"),
+    "nothing": (" " * MEGABYTE, "characters"),
+    "a number": ("{ releases(first: " + "9" * 90_000 + ") { totalCount } }", "Expected value of type 'Int'"),
+    "a long name": ("{" + "a" * 90_000 + "}", "Cannot query field"),
+    "a long list": ('{ releases(filter: {channel: ["x"' + ' "x"' * 250 + "]}) { totalCount } }", "lists"),
+    "types of types": ("{ __schema { types" + " { fields { type" * 8 + " { name }" + "} }" * 8 + "} }", "depth"),
+    "types of types, less": (
+        "{ __schema { types" + " { fields { type" * 3 + " { name }" + "} }" * 3 + "} }", "Maximum introspection depth",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_every_bomb_is_judged_soon(name: str) -> None:
+    text, verdict = BOMBS[name]
+    began = time.process_time()
+    found = judged(text[:MEGABYTE])
+    # It takes a tenth of this; without the checks, some take minutes.
+    assert time.process_time() - began < 1
+    assert verdict in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        get_introspection_query(input_value_deprecation=True),
+        "{ a: viewer { subject } b: viewer { subject } }",
+        "{" + " ".join(f"a{n}: __typename" for n in range(50)) + "}",
+        "{ releases { nodes { product { catalog { products { nodes { releases { nodes { name } } } } } } } } }",
+        "{ release(id: 1) { ...A ...B } } fragment A on Release { id name } fragment B on Release { id version }",
+    ],
+)
+def test_what_people_and_tools_ask_is_fine(text: str) -> None:
+    assert judged(text) == "fine"
+
+
+def test_a_limit_is_what_it_is_set_to() -> None:
+    query = "{ a: viewer { subject @skip(if: false) } }"
+    assert judged(query, max_depth=2, max_aliases=1, max_directives=1, max_tokens=17) == "fine"
+    assert judged(query, max_depth=1) == "depth"
+    assert judged(query, max_aliases=0) == "aliases"
+    assert judged(query, max_directives=0) == "directives"
+    assert judged(query, max_tokens=10) == "tokens"
+
+
+# ---------------------------------------------------------------- cost
+
+
+def cost(text: str, **variables: Any) -> Cost:
+    document = parse(text)
+    fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
+    operation = get_operation_ast(document)
+    assert operation is not None
+    return Costs(schema._schema, fragments).of(operation, variables)
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("{ __typename }", 1),
+        ("{ viewer { subject } }", 1),
+        ("{ releases { totalCount } }", 1),
+        ("{ releases { nodes { id } pageInfo { hasNextPage } } }", 22),
+        ("{ releases(first: 3) { edges { node { id } } } }", 7),
+        ("{ releases(last: 3) { nodes { product { id } } } }", 7),
+        ("{ releases(first: 101) { nodes { id } } }", 101),
+        ("{ releases(first: -1) { nodes { id } } }", 2),
+        ("{ release(id: 1) { dependencies { nodes { id } } } }", 12),
+        ("{ release(id: 1) { dependencies(first: 100) { nodes { id } } } }", 102),
+        ("{ release(id: 1) { artifacts { release { id } } } }", 11),
+        ("{ release(id: 1) { artifacts { release { artifacts { id } } } } }", 25_011),
+        ("{ release(id: 1) { dependencyGraph { nodes { id } } } }", 22),
+        ("{ release(id: 1) { dependencyGraph(maxNodes: 5000) { nodes { id } } } }", 102),
+        (
+            "{ ...F } fragment F on Query { releases { ...P } } fragment P on ReleaseConnection { nodes { id } }",
+            21,
+        ),
+        ("{ releases(first: 5) { ... on ReleaseConnection { nodes { ... { id } } } } }", 6),
+        ("mutation { publishRelease(input: {id: 1}) { release { id } } }", 12),
+    ],
+)
+def test_each_object_costs_a_point_times_the_pages_around_it(text: str, points: int) -> None:
+    assert cost(text).points == points
+
+
+def test_page_sizes_come_from_variables_and_their_defaults() -> None:
+    query = "query ($n: Int = 7) { releases(first: $n) { nodes { id } } }"
+    assert (cost(query).points, cost(query, n=3).points, cost(query, n=10**30).points) == (8, 4, 101)
+    assert (cost(query, n=None).points, cost(query, n="x").points, cost(query, n=True).points) == (21, 21, 21)
+
+
+def test_deep_pages_cost_more_than_anybody_has() -> None:
+    deep = "dependencies(first: 100) { nodes { "
+    assert cost("{ releases(first: 100) { nodes { " + deep * 2 + "id" + " } }" * 3 + "}").points > 1_000_000
+    assert (
+        cost("{ release(id: 1) { dependencyGraph(maxNodes: 5000) { nodes { artifacts { id } } } } }").nodes
+        > 25_000
+    )
+
+
+def test_fragments_are_priced_once_however_often_they_are_spread() -> None:
+    spreads = "".join(
+        f"fragment F{n} on Release {{ a: product {{ x: latestRelease {{ ...F{n + 1} }} }} "
+        f"latestRelease {{ ...F{n + 1} }} }} "
+        for n in range(60)
+    )
+    began = time.process_time()
+    assert cost("{ release(id: 1) { ...F0 } }" + spreads + "fragment F60 on Release { id }").points > 2**60
+    assert time.process_time() - began < 1
+
+
+# ---------------------------------------------------------------- input
+
+
+def refused(query: str, **variables: Any) -> str | None:
+    document = parse(query)
+    operation = get_operation_ast(document)
+    assert operation is not None
+    try:
+        limits.Inputs(schema._schema, document, Limits()).check(operation, variables)
+    except Refusal as refusal:
+        return str(refusal)
+    return None
+
+
+SEARCH = "query ($f: ReleaseFilter) { releases(filter: $f) { totalCount } }"
+CREATE = "mutation ($i: CreateReleaseInput!) { createRelease(input: $i) { problem { detail } } }"
+PROMOTE = """mutation ($keys: [String!]) { promoteRelease(input: {
+    releaseId: 1, environment: "QA", includedRepositoryKeys: $keys}) { problem { detail } } }"""
+
+
+def test_lists_have_as_many_entries_as_are_of_use() -> None:
+    assert refused(SEARCH, f={"channel": ["x"] * 250}) is None
+    assert refused(SEARCH, f={"channel": ["x"] * 251}) == "f.channel has 251 entries; the limit lists allows 250."
+    assert refused(CREATE, i={"artifacts": [{}] * 1_000, "platforms": ["x"] * 1_000}) is None
+    assert "i.artifacts has 1001 entries" in (refused(CREATE, i={"artifacts": [{}] * 1_001}) or "")
+    assert refused(CREATE, i={"metadata": {"free": [0] * 5_000}}) is None
+    assert refused(PROMOTE, keys=["x"] * 1_000) is None
+    assert "keys has 1001" in (refused(PROMOTE, keys=["x"] * 1_001) or "")
+    assert refused("query ($f: [ID!]) { releases(filter: {ids: $f}) { totalCount } }", f=["x"] * 251)
+
+
+def test_texts_have_as_many_characters_as_are_of_use() -> None:
+    assert refused(SEARCH, f={"nameContains": "(a+)+" * 20_000}) is None
+    assert "f.nameContains has 200000 characters" in (refused(SEARCH, f={"nameContains": "(a+)+" * 40_000}) or "")
+    assert refused(CREATE, i={"metadata": {"text": "x" * 200_000}}) is None
+    # What it is for is for others to check.
+    assert refused(SEARCH, f=["x", {"a": 1}], other="y" * 200_000) is None
+
+
+# ---------------------------------------------------------------- callers
+
+
+def test_a_caller_has_so_many_requests_under_way() -> None:
+    callers = Callers(Limits(max_concurrency=2))
+    with callers.admitted(WHO), callers.admitted(WHO):
+        with pytest.raises(Refusal, match="limit concurrency") as refusal, callers.admitted(WHO):
+            pass
+        assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
+        with callers.admitted(("other", "ci")):
+            pass
+    with callers.admitted(WHO):
+        pass
+
+
+def test_a_caller_has_so_many_points_an_hour() -> None:
+    now = 1_000.0
+    callers = Callers(Limits(cost_per_hour=100), lambda: now)
+    callers.charge(WHO, 60)
+    now += 600
+    assert callers.headers(WHO) == {
+        "x-ratelimit-limit": "100", "x-ratelimit-remaining": "40", "x-ratelimit-reset": "3000",
+    }  # fmt: skip
+    with pytest.raises(Refusal, match="40 are left of the 100") as refusal:
+        callers.charge(WHO, 41)
+    assert refusal.value.headers == {"Retry-After": "3000"}
+    callers.charge(("other", "ci"), 100)
+    callers.charge(WHO, 40)
+    now += HOUR
+    callers.charge(WHO, 100)
+    now += 2 * HOUR
+    callers.charge(WHO, 1)
+    assert len(callers._used) == 1
+    assert Callers(Limits()).headers(WHO) == {}
