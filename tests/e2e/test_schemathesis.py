@@ -46,9 +46,8 @@ def test_no_request_fails_unforeseen(server: Server) -> None:
 
     operations: Any = made_up.get_all_operations()
     for operation in operations:
-        cases: Any = operation.ok().as_strategy()
-        asking: Any = SETTINGS(hypothesis.given(cases)(ask))
-        asking()
+        given: Any = hypothesis.given(operation.ok().as_strategy())
+        SETTINGS(given(ask))()
 
     roots = [schema._schema.query_type, schema._schema.mutation_type]
     assert asked.keys() == {f"{kind.name}.{name}" for kind in roots if kind for name in kind.fields}
