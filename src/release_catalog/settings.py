@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     cost_per_hour: int | None = Field(
         default=None,
         ge=0,
-        description="Points that a caller may use in an hour, for a process; 0 sets no limit. If not said, a million "
-        "where callers log in and no limit elsewhere.",
+        description="Points that a caller may use in an hour, for a process; 0 sets no limit. If not said, a "
+        "million where callers log in and no limit elsewhere.",
     )
     query_seconds: float = Field(
         default=15, gt=0, le=120, description="Seconds that a request's database commands may take."
