@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 from graphql import get_introspection_query, parse
 from pymongo.monitoring import CommandStartedEvent
 
@@ -347,6 +348,12 @@ async def test_a_slow_database_is_a_timeout(
         return await db.aggregate(database, "releases", [{"$lookup": join}, {"$count": "n"}])
 
     monkeypatch.setattr(records, "by_ids", slow)
+    # Painting a traceback on a terminal takes seconds.
+    with structlog.testing.capture_logs():
+        await _timeouts(mongodb_url, sample_name, driver)
+
+
+async def _timeouts(mongodb_url: str, sample_name: str, driver: Any) -> None:
     async with connected(mongodb_url, sample_name, driver=driver) as database:
         for planned in ("on", "off"):
             app = create_app(Settings(query_seconds=0.3, plans=planned), database=database)
