@@ -40,7 +40,7 @@ def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with embedded.start(tmp_path_factory.mktemp("mongodb")) as mongod:
         with MongoClient[db.Document](mongod.url) as client:
             # It would keep the files of dropped databases open for five minutes, in which tests make too many.
-            client.admin.command({"setParameter": 1, "minSnapshotHistoryWindowInSeconds": 0})
+            client.admin.command({"setParameter": 1, "minSnapshotHistoryWindowInSeconds": 60})
         yield mongod.url
 
 
