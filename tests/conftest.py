@@ -11,7 +11,7 @@ import anyio
 import hypothesis
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, MongoClient
 
 from catalog import Catalog, Commands
 from release_catalog import embedded, sample
@@ -38,6 +38,9 @@ def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
         return
     with embedded.start(tmp_path_factory.mktemp("mongodb")) as mongod:
+        with MongoClient[db.Document](mongod.url) as client:
+            # It would keep the files of dropped databases open for five minutes, in which tests make too many.
+            client.admin.command({"setParameter": 1, "minSnapshotHistoryWindowInSeconds": 60})
         yield mongod.url
 
 
