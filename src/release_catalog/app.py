@@ -19,6 +19,7 @@ from release_catalog.api.limits import Limits
 from release_catalog.api.schema import schema
 from release_catalog.api.view import View
 from release_catalog.domain import caller
+from release_catalog.events import delivering
 from release_catalog.files import verifying
 from release_catalog.hal.routes import Hal
 from release_catalog.plans.context import Context
@@ -55,7 +56,7 @@ def create_app(
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("loaded the sample", releases=count)
             app.state.database, app.state.files = used, files
-            async with verifying.working(used, files):
+            async with verifying.working(used, files), delivering.working(used, files.allowed):
                 yield
 
     everybody, shared = caller.local(settings.tenant), Shared()

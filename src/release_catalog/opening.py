@@ -27,7 +27,7 @@ async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.D
     """The database with all its indexes; the MongoDB that comes along runs only where no other is named."""
     if database is not None:
         used = db.prepared(database)
-        await indexes.ensure(used)
+        await indexes.ensure(used, settings.events_days)
         yield used
         return
     async with contextlib.AsyncExitStack() as stack:
@@ -36,5 +36,5 @@ async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.D
         client = db.connect(url)
         stack.push_async_callback(client.close)
         used = db.prepared(client[settings.database])
-        await indexes.ensure(used)
+        await indexes.ensure(used, settings.events_days)
         yield used

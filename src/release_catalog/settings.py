@@ -78,8 +78,8 @@ class Settings(BaseSettings):
     )
     files_allow: str = Field(
         default="",
-        description="Where files may be fetched from besides public addresses: addresses, networks, and hosts or "
-        "addresses with a port, separated by commas.",
+        description="Where files may be fetched from and events sent to besides public addresses: addresses, "
+        "networks, and hosts or addresses with a port, separated by commas.",
     )
     files_max_bytes: int = Field(
         default=10 * 1024**3, ge=0, le=2**63 - 1, description="Files that declare more bytes are not fetched."
@@ -92,6 +92,10 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Files of one release fetched at a time; over all releases, 8 times that.",
+    )
+
+    events_days: int = Field(
+        default=90, ge=1, le=3650, description="Days for which events and the log of deliveries are kept."
     )
 
     @field_validator("cors_origins")

@@ -89,7 +89,7 @@ async def test_s1_all_metadata_is_restored(empty: Catalog, files: serving.Files)
         "VERIFIED", artifact["sha256"], 7,
     )  # fmt: skip
     assert verification["checkedAt"]
-    assert await events(empty) == ["release.imported"]
+    assert await events(empty) == ["release.imported", "artifact.verified"]
 
 
 async def test_s1_files_that_differ_are_warnings_and_the_release_is_imported(
@@ -208,7 +208,7 @@ async def test_the_same_key_while_the_first_still_runs(empty: Catalog, files: se
     made = await first
     assert await take(empty, document, idempotencyKey="k") == made
     assert files.asked == ["/a"]
-    assert await events(empty) == ["release.imported"]
+    assert await events(empty) == ["release.imported", "artifact.verified"]
 
 
 async def test_a_refused_import_gives_its_key_back(empty: Catalog, files: serving.Files) -> None:
@@ -230,7 +230,7 @@ async def test_a_claim_whose_process_died_is_taken_over(empty: Catalog, files: s
     # The one that was thought dead hears the answer of the other, and nothing is made twice.
     late = await first
     assert late == second or "still running" in late["problem"]["detail"]
-    assert await events(empty) == ["release.imported"]
+    assert await events(empty) == ["release.imported", "artifact.verified"]
 
 
 # ------------------------------------------------------------------ later

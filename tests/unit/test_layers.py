@@ -16,7 +16,8 @@ ALLOWED = {
     "store": {"domain", "problems"},
     "files": {"store", "domain", "problems"},
     "plans": {"files", "store", "domain", "problems"},
-    "api": {"plans", "files", "store", "domain", "problems"},
+    "events": {"files", "store", "domain", "problems"},
+    "api": {"plans", "events", "files", "store", "domain", "problems"},
     "hal": {"plans", "store", "domain", "problems"},
     "web": set(),
     "mongod": set(),
@@ -28,7 +29,7 @@ ALLOWED = {
     "terminal": {"files", "store", "domain", "problems"},
     "bulk": {"store", "domain", "problems"},
     "opening": {"files", "store", "embedded", "settings"},
-    "app": {"api", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
+    "app": {"api", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
     "cli": {
         "app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "receiving", "terminal"
     },

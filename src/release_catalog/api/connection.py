@@ -60,6 +60,13 @@ class Edge(Generic[Node]):
     node: Node = strawberry.field(description="The entry itself.")
 
 
+@strawberry.type(name="Connection", description="A page of a list that is too long to be counted.")
+class Uncounted(Generic[Node]):
+    edges: list[Edge[Node]] = fetched(_edges, "The entries with their cursors.", only())
+    nodes: list[Node] = fetched(_nodes, "The entries alone.", only())
+    page_info: PageInfo = fetched(_page_info, "Where this page lies in the list.", only())
+
+
 @strawberry.type(description="A page of a list. Cursors stay good while entries come and go.")
 class Connection(Generic[Node]):
     edges: list[Edge[Node]] = fetched(_edges, "The entries with their cursors.", only())

@@ -82,6 +82,13 @@ class PromotionStatus(enum.Enum):
     ROLLED_BACK = _value("ROLLED_BACK", description="An earlier promotion was undone.")
 
 
+@strawberry.enum(description="What became of telling a webhook of an event.")
+class WebhookDeliveryStatus(enum.Enum):
+    PENDING = _value("PENDING", description="Not taken yet: it is tried again, once the webhook is active.")
+    DELIVERED = _value("DELIVERED", description="The receiver took it.")
+    FAILED = _value("FAILED", description="Given up after the last attempt; a replay tells it again.")
+
+
 @strawberry.enum(description="What releases are ordered by.")
 class ReleaseOrderField(enum.Enum):
     CREATED_AT = _value("CREATED_AT", description="When it was created.")

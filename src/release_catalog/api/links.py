@@ -50,6 +50,8 @@ def _within(path: Callable[[str, str], str], description: str, key: str) -> Any:
 
 async def _product(context: Context, releases: Sequence[Document], _: Keys) -> Any:
     on_branches = [release for release in releases if release["branch"]]
+    if not on_branches:
+        return [None] * len(releases)
     images = [release["baseImageId"] for release in on_branches if release["baseImageId"]]
     products, known = await asyncio.gather(
         context.by_ids("products").load_many([r["productId"] for r in on_branches], frozenset({"key"})),

@@ -8,8 +8,9 @@ from release_catalog.api.importing import Importing
 from release_catalog.api.life import Life
 from release_catalog.api.promoting import Promoting
 from release_catalog.api.saving import Saving
+from release_catalog.api.webhooks import Webhooks
 
 
 @strawberry.type(description="What can be changed. Refusals come back as a problem, never as an error.")
-class Mutation(Drafting, Importing, Life, Delivering, Promoting, Saving):
+class Mutation(Drafting, Importing, Life, Delivering, Promoting, Saving, Webhooks):
     pass

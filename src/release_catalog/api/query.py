@@ -5,17 +5,19 @@ from typing import Any
 import strawberry
 from strawberry.scalars import JSON
 
-from release_catalog.api import catalog, filters
+from release_catalog.api import catalog, events, filters, webhooks
 from release_catalog.api.catalog import Catalog, Product
 from release_catalog.api.comparison import ReleaseComparison
-from release_catalog.api.connection import Connection
+from release_catalog.api.connection import Connection, Uncounted
 from release_catalog.api.delivery import Pipeline, Project
 from release_catalog.api.enums import PromotionStatus
+from release_catalog.api.events import Event
 from release_catalog.api.fields import narrowed
 from release_catalog.api.filters import ReleaseFilter, ReleaseOrder
 from release_catalog.api.promotion import Environment, Promotion
 from release_catalog.api.reference import BaseImage, Registry
 from release_catalog.api.release import Release
+from release_catalog.api.webhooks import Webhook
 from release_catalog.domain import importing, instants
 from release_catalog.plans.context import Info
 from release_catalog.problems import BadArgument
@@ -213,3 +215,12 @@ class Query:
     project: Project | None = _one("projects", "A project by its id.")
     registry: Registry | None = _one("registries", "A registry by its id.")
     base_image: BaseImage | None = _one("baseImages", "A base image by its id.")
+    events: Uncounted[Event] = strawberry.field(
+        resolver=events.log,
+        description="The event log, oldest first, after a cursor; `types` takes release.* for all of a kind. An "
+        "error says so where events after the cursor are no longer kept.",
+    )
+    webhook: Webhook | None = strawberry.field(resolver=webhooks.one, description="A webhook by its id.")
+    webhooks: list[Webhook] = strawberry.field(
+        resolver=webhooks.listed, description="All webhooks, the oldest first, at most 1000."
+    )

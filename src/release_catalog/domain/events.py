@@ -1,9 +1,80 @@
-"""S2: what an event tells of a release, in the seed's own field names; S3: and of its promotion."""
+"""What happens, by type, and what is told of it: S2's `data` in the seed's own field names, and more beside it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import orjson
+
 from release_catalog.domain import artifacts, instants
+
+TYPES = (
+    "release.created",
+    "release.imported",
+    "release.updated",
+    "release.published",
+    "release.archived",
+    "release.withdrawn",
+    "artifact.verified",
+    "artifact.mismatched",
+    "delivery.started",
+    "delivery.suspended",
+    "delivery.resumed",
+    "delivery.completed",
+    "promotion.completed",
+    "promotion.rejected",
+    "promotion.rolled_back",
+)
+_CURSOR = re.compile(r"[0-9]{1,16}")
+
+
+def matching(patterns: Iterable[str]) -> frozenset[str]:
+    """The types that patterns mean: a type itself, all of a kind (release.*), or all (*)."""
+    ends = {pattern.removesuffix("*") for pattern in patterns if pattern == "*" or pattern.endswith(".*")}
+    return frozenset(kind for kind in TYPES if kind in patterns or any(map(kind.startswith, ends)))
+
+
+def id_of(sequence: int) -> str:
+    """The id of a tenant's event with this number, which is also the cursor to go on after it."""
+    return f"{sequence:016d}"
+
+
+def sequence(cursor: str) -> int | None:
+    """The number that a cursor holds; None where it is none. 0 lies before the first event."""
+    return int(cursor) if _CURSOR.fullmatch(cursor) else None
+
+
+def is_open(release: Mapping[str, Any]) -> bool:
+    """Whether callers who may only read can see a release as it is now (model.md, Visibility)."""
+    return release["status"] != "DRAFT" and not release["private"]
+
+
+def seen(event: Mapping[str, Any], *, all_: bool) -> dict[str, Any]:
+    """The `data` of an event for a caller who sees everything, or only what is open."""
+    data: dict[str, Any] = orjson.loads(event["data"])
+    if not all_ and "openWithdrawal" in event:
+        data["withdrawal"] = orjson.loads(event["openWithdrawal"])
+    return data
+
+
+def body(event: Mapping[str, Any], *, all_: bool) -> bytes:
+    """What a webhook gets (S2)."""
+    told = {"event": event["type"], "data": seen(event, all_=all_)}
+    return orjson.dumps(told | {"triggeredAt": instants.written(event["triggeredAt"])})
+
+
+def withdrawn(
+    withdrawal: Mapping[str, Any], count: int, affected: Iterable[Mapping[str, Any]], replacement_id: str | None
+) -> dict[str, Any]:
+    """What the event of a withdrawal says under `withdrawal`: whom it concerns: how many, and some by name."""
+    return {
+        "reason": withdrawal["reason"],
+        "replacementId": replacement_id,
+        "withdrawnAt": instants.written(withdrawal["withdrawnAt"]),
+        "withdrawnBy": withdrawal["withdrawnBy"],
+        "affectedCount": count,
+        "affected": [{name: release[name] for name in ("id", "name", "version")} for release in affected],
+    }
 
 
 def of(release: Mapping[str, Any]) -> dict[str, Any]:

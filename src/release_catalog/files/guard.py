@@ -47,6 +47,14 @@ class Allowed:
             or any(address in network for network in self.networks)
         )
 
+    def names(self, host: str, port: int) -> bool:
+        """Whether `host` itself stands in the list, whatever a look-up of it would say."""
+        try:
+            address = _inner(ipaddress.ip_address(host))
+        except ValueError:
+            return (host.lower().removesuffix("."), port) in self.ends
+        return (str(address), port) in self.ends or any(address in network for network in self.networks)
+
 
 def public(address: Address) -> bool:
     """Whether `address` belongs to a host on the internet."""
@@ -118,8 +126,8 @@ async def connect(allowed: Allowed, host: str, port: int) -> socket.socket:
         raise Unreachable(f"{host} has no address: correct the name, or see to its DNS records.") from error
     if not all(allowed.permits(host, ipaddress.ip_address(answer[4][0]), port) for answer in answers):
         raise Unreachable(
-            f"{host} leads to an address that may not be fetched from: put the file at a public address, or "
-            f"have an operator add {host}:{port} to RELEASE_CATALOG_FILES_ALLOW."
+            f"{host} leads to an address that may not be fetched from or sent to: use a public address, or have "
+            f"an operator add {host}:{port} to RELEASE_CATALOG_FILES_ALLOW."
         )
     for answer in answers[:_TRIES]:
         with contextlib.suppress(OSError):

@@ -38,7 +38,7 @@ class Fetcher:
 
         `progress` is told, in the threads that fetch, how many bytes have come.
         """
-        self._allowed = allowed
+        self.allowed = allowed
         self._max_bytes = max_bytes
         self._at_once = at_once
         self._seconds = seconds
@@ -94,7 +94,7 @@ class Fetcher:
         )
 
     async def _exchange(self, goal: transfer.Target, size: int) -> transfer.Body | str:
-        sock = await guard.connect(self._allowed, goal.host, goal.port)
+        sock = await guard.connect(self.allowed, goal.host, goal.port)
         # TLS takes the socket's descriptor away; another one of the same connection still ends it.
         lever = sock.dup()
         job = self._threads.submit(transfer.exchange, sock, goal, size, self._tls, self._progress)

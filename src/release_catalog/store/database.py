@@ -50,6 +50,12 @@ def prepared(database: Any) -> Database:
     return options
 
 
+def settled(database: Database) -> Database:
+    """`database` reading only what no failover can undo."""
+    options: Database = database.with_options(read_concern=ReadConcern("majority"))
+    return options
+
+
 @functools.lru_cache(1_000)
 def projection(keys: Keys, *also: str) -> dict[str, int]:
     """The part of documents to read: `keys` and `also`, or all but their terms. Not to be changed."""

@@ -4,13 +4,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from release_catalog.domain import graph
+from release_catalog.domain import events, graph
 from release_catalog.domain.caller import Caller
 from release_catalog.store import releases
 from release_catalog.store.database import Database, Document
 
 MAX_DEPTH = 100
 MAX_NODES = 5_000
+# Of the releases that a withdrawal concerns, so many are named.
+MAX_NEAREST = 100
+_REACHED = {**releases.IDENTITY, "private": 1}
 
 
 @dataclasses.dataclass
@@ -101,10 +104,28 @@ async def dependants(
     return walk
 
 
-async def affected(caller: Caller, database: Database, start: Mapping[str, Any]) -> int:
-    """How many published releases reach `start` through dependencies, however many there are."""
+@dataclasses.dataclass
+class Affected:
+    """The published releases that reach one: how many, and the nearest of them."""
+
+    count: int = 0
+    nearest: list[Document] = dataclasses.field(default_factory=list)
+    # Whether the way led over any that callers who may only read don't see.
+    hidden: bool = False
+
+    def add(self, release: Document) -> None:
+        """Count a release that was reached, if it is published."""
+        self.hidden = self.hidden or not events.is_open(release)
+        if release["status"] == "PUBLISHED":
+            self.count += 1
+            if len(self.nearest) < MAX_NEAREST:
+                self.nearest.append(release)
+
+
+async def affected(caller: Caller, database: Database, start: Mapping[str, Any]) -> Affected:
+    """The published releases that reach `start` through dependencies, however many there are."""
     seen = {start["id"]}
-    published = 0
+    found = Affected()
     level: Sequence[Mapping[str, Any]] = [start]
     while level:
         needed = [term for terms in await releases.needing(caller, database, level) for term in terms]
@@ -112,12 +133,12 @@ async def affected(caller: Caller, database: Database, start: Mapping[str, Any])
         for at in range(0, len(needed), releases.REFERENCES_A_COMMAND):
             some = needed[at : at + releases.REFERENCES_A_COMMAND]
             match = {**releases.visible(caller), "terms": {"$in": some}}
-            async for one in database.releases.find(match, releases.IDENTITY).hint("terms"):
+            async for one in database.releases.find(match, _REACHED).hint("terms"):
                 if one["id"] not in seen:
                     seen.add(one["id"])
                     level.append(one)
-                    published += one["status"] == "PUBLISHED"
-    return published
+                    found.add(one)
+    return found
 
 
 async def paths(

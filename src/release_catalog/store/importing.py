@@ -37,7 +37,9 @@ async def take(
             return _in_the_way(before)
         made = _made(caller, product, fields, before)
         verifying.mark(made, given["verification"], looked)
-        answer = _answer(await _keep(caller, database, product, before, made, session), before, warnings)
+        kept = await _keep(caller, database, product, before, made, session)
+        await verifying.tell(caller, database, kept, looked, session)
+        answer = _answer(kept, before, warnings)
         return (
             {**answer, "wouldBe": await _beside(caller, database, product, session)}
             if given.get("dryRun")

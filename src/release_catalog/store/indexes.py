@@ -18,6 +18,7 @@ three kinds instead:
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import OperationFailure
 
 from release_catalog.store.database import Database
 
@@ -62,7 +63,20 @@ INDEXES: dict[str, list[IndexModel]] = {
     "executions": [_index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN)],
     "environments": [_index("name", unique=True, name=UP)],
     "contents": [_index("path", unique=True, environment=UP, path=UP)],
-    "events": [_index("sequence", unique=True, sequence=UP), _index("release", releaseId=UP, sequence=UP)],
+    "events": [
+        _index("sequence", unique=True, sequence=UP),
+        _index("type", type=UP, sequence=UP),
+        _index("release", releaseId=UP, sequence=UP),
+    ],
+    "webhooks": [
+        _index("created", createdAt=UP, id=UP),
+        # Of all tenants: all that it takes to see who is due.
+        IndexModel(
+            [(field, UP) for field in ("active", "tenantId", "cursor", "nextAttemptAt", "leaseUntil", "_id")],
+            name="due",
+        ),
+    ],
+    "webhookDeliveries": [_index("webhook", webhookId=UP, sequence=DOWN)],
     # Forgotten by MongoDB itself.
     "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
     # Of all tenants: whoever is free does what has waited longest.
@@ -85,7 +99,23 @@ INDEXES: dict[str, list[IndexModel]] = {
 }  # fmt: skip
 
 
-async def ensure(database: Database) -> None:
-    """Create every index that is missing; called when a server or a command starts, and only then."""
+# What MongoDB forgets some days after the instant that stands under this field.
+_KEPT = {"events": "writtenAt", "webhookDeliveries": "createdAt"}
+_OTHER_OPTIONS = 85
+
+
+async def ensure(database: Database, events_days: int = 90) -> None:
+    """Create every index that is missing; called when a server or a command starts, and only then.
+
+    Events and deliveries are kept for `events_days`; who starts last says how long that is.
+    """
     for collection, indexes in INDEXES.items():
         await database[collection].create_indexes(indexes)
+    for collection, field in _KEPT.items():
+        kept: dict[str, Any] = {"name": "kept", "expireAfterSeconds": events_days * 86_400}
+        try:
+            await database[collection].create_indexes([IndexModel([(field, UP)], **kept)])
+        except OperationFailure as error:
+            if error.code != _OTHER_OPTIONS:
+                raise
+            await database.command("collMod", collection, index=kept)

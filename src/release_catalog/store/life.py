@@ -1,10 +1,11 @@
 """Publishing, archiving and withdrawing releases."""
 
+import dataclasses
 from typing import Any
 
 from release_catalog import problems
-from release_catalog.domain import instants, life
-from release_catalog.domain.caller import Caller
+from release_catalog.domain import events, instants, life
+from release_catalog.domain.caller import READ, Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
 from release_catalog.store import graph, releases, writing
@@ -49,12 +50,23 @@ async def withdraw(caller: Caller, database: Database, given: Given) -> Answer:
             "withdrawnBy": caller.subject,
         }
         await _check_replacement(caller, database, checks)
-        answer = await _step(caller, database, given, session, "WITHDRAWN", {"withdrawal": withdrawal}, checks)
-        if isinstance(answer, Problem):
-            return answer
-        return {**answer, "affectedCount": await graph.affected(caller, database, answer["release"])}
+        return await _step(caller, database, given, session, "WITHDRAWN", {"withdrawal": withdrawal}, checks)
 
     return await writing.once(caller, database, "withdrawRelease", given, work)
+
+
+async def _notice(caller: Caller, database: Database, release: Document) -> tuple[Document, Document | None]:
+    """Whom a withdrawal concerns: for those who see everything, and for others where that is less."""
+    withdrawal = release["withdrawal"]
+    replacement = withdrawal["replacementId"]
+    found = await graph.affected(caller, database, release)
+    told = events.withdrawn(withdrawal, found.count, found.nearest, replacement)
+    reader = dataclasses.replace(caller, scopes=frozenset({READ}))
+    seen = await releases.by_ids(reader, database, [replacement] if replacement else [])
+    if not found.hidden and bool(seen) == bool(replacement):
+        return told, None
+    found = await graph.affected(reader, database, release)
+    return told, events.withdrawn(withdrawal, found.count, found.nearest, replacement if seen else None)
 
 
 async def _check_replacement(caller: Caller, database: Database, checks: Checks) -> None:
@@ -80,5 +92,11 @@ async def _step(
     if violations := life.step(found, to) + (checks.found if checks else []):
         return problems.Invalid(violations=violations)
     after = await writing.change(caller, database, found, {"status": to, **fields}, session)
-    await writing.happened(caller, database, f"release.{to.lower()}", after, session)
-    return {"release": after}
+    if to != "WITHDRAWN":
+        await writing.happened(caller, database, f"release.{to.lower()}", after, session)
+        return {"release": after}
+    told, less = await _notice(caller, database, after)
+    await writing.happened(
+        caller, database, "release.withdrawn", after, session, withdrawal=told, open_withdrawal=less
+    )
+    return {"release": after, "affectedCount": told["affectedCount"]}

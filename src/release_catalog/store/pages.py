@@ -125,7 +125,8 @@ class Question:
 
     `match` always holds the caller's tenant. `terms`, where given, are of kinds that the `terms` index
     serves, and a document matches with any of them; an empty list matches nothing. `stages`, for questions
-    without terms, drop documents after the match by what other collections say of them.
+    without terms, drop documents after the match by what other collections say of them. A question that is
+    `settled` is answered by what no failover can undo.
     """
 
     collection: str
@@ -135,6 +136,7 @@ class Question:
     descending: bool = False
     terms: Sequence[str] | None = None
     stages: Sequence[Mapping[str, Any]] = ()
+    settled: bool = False
     place: list[Any] | None = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -202,6 +204,8 @@ def _page(question: Question, rows: list[Document]) -> Page:
 
 async def read(database: Database, question: Question, keys: Keys = None) -> Page:
     """The page that a question asks for, with `keys` of its documents."""
+    if question.settled:
+        database = db.settled(database)
     if question.terms is not None and not question.terms:
         return _page(question, [])
     if question.stages or (question.terms is not None and not question.ordered_by_terms):
@@ -258,6 +262,8 @@ async def read_many(database: Database, questions: Sequence[Question], keys: Key
     """The pages of several questions, by one command for each collection that they are about."""
     if len(questions) == 1:
         return [await read(database, questions[0], keys)]
+    if any(question.settled for question in questions):
+        database = db.settled(database)
     rows = await _united(database, questions, lambda q: _pipeline(q, keys))
     return [_page(question, found) for question, found in zip(questions, rows, strict=True)]
 

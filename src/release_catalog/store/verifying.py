@@ -18,6 +18,7 @@ from release_catalog.store.database import Database, Document
 LEASE = datetime.timedelta(seconds=30)
 # What was found of a file is true of these alone.
 _BYTES = ("id", "sha256", "size", "downloadUrl")
+_TOLD = (("VERIFIED", "artifact.verified"), ("MISMATCH", "artifact.mismatched"))
 
 
 def mark(made: Document, mode: str, looked: Sequence[Document]) -> None:
@@ -77,6 +78,7 @@ async def put_off(caller: Caller, database: Database, id_: str, mode: str) -> An
         mark(made, mode, ())
         await schedule(caller, database, made, session)
         after = await writing.change(caller, database, before, {"artifacts": made["artifacts"]}, session)
+        await writing.happened(caller, database, "release.updated", after, session)
         return {"release": after, "warnings": []}
 
     return await writing.in_turn(caller, database, work)
@@ -104,13 +106,22 @@ async def keep(
             for file in before["artifacts"]
         ]
         made = await writing.change(caller, database, before, {"artifacts": after}, session)
-        statuses = {it["status"] for it in looked}
-        for status, kind in (("VERIFIED", "artifact.verified"), ("MISMATCH", "artifact.mismatched")):
-            if status in statuses:
-                await writing.happened(caller, database, kind, made, session)
+        if not await tell(caller, database, made, looked, session):
+            await writing.happened(caller, database, "release.updated", made, session)
         return {"release": made, "warnings": warnings(made)}
 
     return await writing.in_turn(caller, database, work)
+
+
+async def tell(
+    caller: Caller, database: Database, made: Document, looked: Sequence[Document], session: Any
+) -> bool:
+    """Write an event for what was found of files; False where nothing was found that there is an event for."""
+    statuses = {it["status"] for it in looked}
+    kinds = [kind for status, kind in _TOLD if status in statuses]
+    for kind in kinds:
+        await writing.happened(caller, database, kind, made, session)
+    return bool(kinds)
 
 
 async def take(database: Database) -> Document | None:

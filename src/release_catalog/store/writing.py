@@ -241,30 +241,41 @@ async def happened(
     kind: str,
     release: Document,
     session: Any,
+    *,
     promotion: Document | None = None,
+    withdrawal: Given | None = None,
+    open_withdrawal: Given | None = None,
 ) -> None:
-    """Write an event about a release, or about its promotion.
+    """Write an event about a release, or about its promotion or withdrawal.
 
     Its number comes from the tenant's counter, which the transaction holds until it ends: numbers become visible
-    in the order in which they were taken, so that a reader who has seen one has missed none before it.
+    in the order in which they were taken, so that a reader who has seen one has missed none before it. So does the
+    instant after which it is forgotten, whatever the clocks of several machines say.
+
+    `open_withdrawal` is what callers who may only read are told of the withdrawal, where that is less.
     """
     counter: Any = await database.counters.find_one_and_update(
         {"_id": caller.key("events")},
-        {"$inc": {"value": 1}},
+        {"$inc": {"value": 1}, "$max": {"at": instants.now()}},
         upsert=True,
         return_document=db.AFTER,
         session=session,
     )
-    told = {"promotion": events.promoted(promotion)} if promotion else {}
+    more: Document = {"promotion": events.promoted(promotion)} if promotion else {}
+    more |= {"withdrawal": {**withdrawal}} if withdrawal else {}
     event = {
-        "_id": caller.key(f"{counter['value']:016d}"),
+        "_id": caller.key(events.id_of(counter["value"])),
         "tenantId": caller.tenant,
         "sequence": counter["value"],
         "type": kind,
         "triggeredAt": promotion["created"] if promotion else release["updatedAt"],
+        "writtenAt": counter["at"],
         "releaseId": release["id"],
-        "data": orjson.dumps(events.of(release) | told).decode(),
+        "open": events.is_open(release),
+        "data": orjson.dumps(events.of(release) | more).decode(),
     }
+    if open_withdrawal:
+        event["openWithdrawal"] = orjson.dumps(open_withdrawal).decode()
     await database.events.insert_one(event, session=session)
 
 

@@ -1,0 +1,64 @@
+"""Webhooks: signatures by the Standard Webhooks scheme, and when a delivery that failed is tried again."""
+
+import base64
+import datetime
+import email.utils
+import hashlib
+import hmac
+import os
+import random
+from collections.abc import Iterable
+
+from release_catalog.domain import instants
+
+# Seconds from one attempt to the next: the first is made at once, and after the tenth there is none.
+DELAYS = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+# By so much of itself a delay is longer at most, so that not all who were refused together come back together.
+JITTER = 0.2
+MAX_DELAY = 86_400.0
+# How long a secret that was replaced still signs.
+OVERLAP = datetime.timedelta(hours=24)
+
+_PREFIX = "whsec_"
+
+
+def new_secret() -> str:
+    """32 random bytes in the form of the Standard Webhooks scheme."""
+    return _PREFIX + base64.b64encode(os.urandom(32)).decode()
+
+
+def headers(id_: str, now: datetime.datetime, body: bytes, secrets: Iterable[str]) -> dict[str, str]:
+    """What tells a receiver that `body` is message `id_`, sent now by who holds one of `secrets`."""
+    seconds = str(instants.milliseconds(now) // 1000)
+    signed = f"{id_}.{seconds}.".encode() + body
+    signatures = " ".join(_signature(secret, signed) for secret in secrets)
+    return {"webhook-id": id_, "webhook-timestamp": seconds, "webhook-signature": signatures}
+
+
+def _signature(secret: str, signed: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix(_PREFIX))
+    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+
+
+def delay(attempts: int, asked: float | None = None) -> float | None:
+    """Seconds until the next attempt after so many that failed; None where there is none.
+
+    `asked` are the seconds that the receiver asked for, which count where they are more, up to a day.
+    """
+    if attempts >= len(DELAYS):
+        return None
+    seconds = DELAYS[attempts] * random.uniform(1, 1 + JITTER)  # noqa: S311  it is no secret
+    return max(seconds, min(asked or 0, MAX_DELAY))
+
+
+def retry_after(header: str | None, now: datetime.datetime) -> float | None:
+    """The seconds that a Retry-After header asks for, in either of its forms; None where it can't be read."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header.strip()[:9])
+    try:
+        instant = email.utils.parsedate_to_datetime(header)
+        return max((instant.replace(tzinfo=instant.tzinfo or instants.UTC) - now).total_seconds(), 0)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,192 @@
+"""Telling webhooks what happened: each in order, at least once, by whichever process is free.
+
+The log of events is the queue. A webhook that fails waits for its next attempt and delays nobody else.
+"""
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import structlog
+
+from release_catalog.domain import events as kinds
+from release_catalog.domain import instants, webhooks
+from release_catalog.events.posting import Poster, Reply
+from release_catalog.files import guard
+from release_catalog.store import database as db
+from release_catalog.store import deliveries, events
+from release_catalog.store import webhooks as stored
+from release_catalog.store.database import Database, Document
+
+# Webhooks that a process tells something at a time; receivers that hang hold a place for 15 seconds.
+AT_ONCE = 64
+# Others get their turn after so many seconds, however much one webhook still has to be told.
+TURN_SECONDS = 10.0
+POLL_SECONDS = 1.0
+_PAUSE_SECONDS = 0.05
+_GONE = 410
+
+_log = structlog.get_logger()
+
+
+@contextlib.asynccontextmanager
+async def working(database: Database, allowed: guard.Allowed) -> AsyncIterator[None]:
+    """Tell webhooks of all tenants for as long as the context lasts."""
+    async with Poster(allowed, AT_ONCE) as poster:
+        over = asyncio.Event()
+        dispatcher = asyncio.create_task(_dispatch(database, poster, over))
+        try:
+            yield
+        finally:
+            over.set()
+            await asyncio.gather(dispatcher, return_exceptions=True)
+
+
+async def _dispatch(database: Database, poster: Poster, over: asyncio.Event) -> None:
+    turns: dict[asyncio.Task[None], Lease] = {}
+    while not over.is_set():
+        try:
+            free = AT_ONCE - len(turns)
+            taken = await deliveries.take(database, free) if free else []
+        except db.Failure as error:
+            _log.warning("can't look for webhooks to tell", reason=str(error))
+            taken = []
+        for webhook in taken:
+            lease = Lease(database, webhook)
+            turns[asyncio.create_task(turn(database, poster, webhook, lease))] = lease
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), _PAUSE_SECONDS if taken else POLL_SECONDS)
+        turns = {one: lease for one, lease in turns.items() if not _ended(one)}
+    for lease in turns.values():
+        lease.end()
+    await asyncio.gather(*turns, return_exceptions=True)
+
+
+def _ended(one: "asyncio.Task[None]") -> bool:
+    if not one.done() or not (error := one.exception()):
+        return one.done()
+    # Its lease ends by itself: until then nobody repeats what went wrong.
+    if isinstance(error, db.Failure):
+        _log.warning("can't tell a webhook", reason=str(error))
+    else:
+        _log.error("can't tell a webhook", exc_info=error)
+    return True
+
+
+class Lease:
+    """A webhook that is held for as long as it is told something.
+
+    Where it is over, what is being sent is broken off, and no command to the database: that could cost its
+    connection.
+    """
+
+    def __init__(self, database: Database, webhook: Document) -> None:
+        self.over = asyncio.Event()
+        self._database = database
+        self._webhook = webhook
+        self._sending: asyncio.Future[Reply] | None = None
+
+    def end(self) -> None:
+        """Begin nothing more."""
+        self.over.set()
+        if self._sending:
+            self._sending.cancel()
+
+    async def send(self, sending: Coroutine[Any, Any, Reply]) -> Reply | None:
+        """The reply; None where the lease was over before."""
+        self._sending = asyncio.ensure_future(sending)
+        try:
+            return await self._sending
+        except asyncio.CancelledError:
+            if self.over.is_set():
+                return None
+            raise
+
+    async def renew(self) -> None:
+        """Keep the webhook until the lease is over; it is where somebody else has got it."""
+        while not self.over.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.over.wait(), deliveries.LEASE.total_seconds() / 3)
+            with contextlib.suppress(db.Failure):
+                if not self.over.is_set() and not await deliveries.renew(self._database, self._webhook):
+                    self.end()
+
+
+async def turn(database: Database, poster: Poster, webhook: Document, lease: Lease) -> None:
+    """Tell a webhook that is leased what it has not been told yet, for a while."""
+    renewing = asyncio.create_task(lease.renew())
+    try:
+        await _tell(database, poster, webhook, lease)
+    finally:
+        lease.end()
+        await renewing
+    await deliveries.release(database, webhook)
+
+
+async def _tell(database: Database, poster: Poster, webhook: Document, lease: Lease) -> None:
+    rows = await events.following(database, webhook["tenantId"], webhook["cursor"])
+    if not rows:
+        await deliveries.idle(database, webhook)
+        return
+    if rows[0]["sequence"] > webhook["cursor"] + 1:
+        await _lost(database, webhook, rows[0]["sequence"] - 1)
+    end = asyncio.get_running_loop().time() + TURN_SECONDS
+    version, wanted, owner = webhook["version"], kinds.matching(webhook["events"]), stored.owner(webhook)
+    for row in rows:
+        event = await events.whole(owner, database, row) if row["type"] in wanted else None
+        if event is None:
+            continue
+        after = await _deliver(database, poster, webhook, event, lease)
+        if after is None or after["version"] != version or asyncio.get_running_loop().time() > end:
+            return
+        webhook = after
+    await deliveries.advance(database, webhook, rows[-1]["sequence"])
+
+
+async def _deliver(
+    database: Database, poster: Poster, webhook: Document, event: Document, lease: Lease
+) -> Document | None:
+    """Tell of one event; the webhook behind it, or None where it is not to be told more for now."""
+    now, sequence = instants.now(), event["sequence"]
+    body = kinds.body(event, all_=stored.owner(webhook).sees_all)
+    secrets = [webhook["secret"], *([webhook["formerSecret"]] if webhook["formerUntil"] > now else [])]
+    headers = webhooks.headers(kinds.id_of(sequence), now, body, secrets)
+    reply = None if lease.over.is_set() else await lease.send(poster.post(webhook["url"], headers, body))
+    if reply is None:
+        return None
+    if reply.error is None:
+        at = instants.now()
+        await deliveries.note(
+            database, webhook, sequence, "DELIVERED", responseStatus=reply.status, deliveredAt=at
+        )
+        return await deliveries.advance(database, webhook, sequence)
+    return await _failed(database, webhook, sequence, reply)
+
+
+async def _failed(database: Database, webhook: Document, sequence: int, reply: Reply) -> Document | None:
+    attempts = webhook["attempts"] + 1
+    said = {"responseStatus": reply.status, "error": reply.error}
+    _log.info("a webhook did not take an event", webhook=webhook["id"], attempts=attempts, status=reply.status)
+    if reply.status == _GONE:
+        await deliveries.note(database, webhook, sequence, "PENDING", **said)
+        await deliveries.switch_off(database, webhook)
+        return None
+    now = instants.now()
+    seconds = webhooks.delay(attempts, webhooks.retry_after(reply.retry_after, now))
+    if seconds is None:
+        await deliveries.note(database, webhook, sequence, "FAILED", **said)
+        return await deliveries.advance(database, webhook, sequence)
+    at = instants.cut(now + datetime.timedelta(seconds=seconds))
+    await deliveries.note(database, webhook, sequence, "PENDING", nextAttemptAt=at, **said)
+    await deliveries.put_off(database, webhook, attempts, at)
+    return None
+
+
+async def _lost(database: Database, webhook: Document, last: int) -> None:
+    """Tell the log that events were forgotten before their webhook took them."""
+    first = webhook["cursor"] + 1
+    error = f"Events up to {kinds.id_of(last)} were no longer kept when this webhook could be told."
+    _log.warning("events were forgotten before a webhook took them", webhook=webhook["id"], count=last - first + 1)
+    await deliveries.note(database, webhook, first, "FAILED", error=error)

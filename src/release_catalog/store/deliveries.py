@@ -1,0 +1,98 @@
+"""Who tells which webhook what: leases, the log of deliveries, and how far each webhook has come.
+
+Whoever tells a webhook leases it and renews the lease meanwhile; who dies loses it. A webhook is
+written to on condition that the lease is still held and that nobody has put the cursor elsewhere.
+"""
+
+import datetime
+import random
+from typing import Any
+
+from release_catalog.domain import events as kinds
+from release_catalog.domain import ids, instants
+from release_catalog.store import database as db
+from release_catalog.store import events
+from release_catalog.store.database import Database, Document
+
+LEASE = datetime.timedelta(seconds=10)
+# For a webhook that all events it waits for are gone from before it was told: there is nothing to look for.
+_IDLE = datetime.timedelta(seconds=60)
+
+
+async def take(database: Database, most: int) -> list[Document]:
+    """Lease up to `most` webhooks that have something to be told, of any tenant.
+
+    It costs one covered walk over the keys of all active webhooks and one look-up of their tenants' counters:
+    nothing is written when something happens, however many webhooks there are.
+    """
+    now = instants.now()
+    free: Document = {"active": True, "nextAttemptAt": {"$lte": now}, "leaseUntil": {"$lte": now}}
+    found = database.webhooks.find(free, {"tenantId": 1, "cursor": 1}).hint("due")
+    waiting = await found.to_list(None)
+    heads = await events.heads(database, {webhook["tenantId"] for webhook in waiting})
+    behind = [webhook for webhook in waiting if webhook["cursor"] < heads.get(webhook["tenantId"], 0)]
+    # So that several processes seldom reach for the same ones, and none has to wait for long.
+    random.shuffle(behind)
+    lease = {"$set": {"owner": ids.new(), "leaseUntil": now + LEASE}}
+    taken = [
+        await database.webhooks.find_one_and_update(
+            {"_id": webhook["_id"], **free}, lease, return_document=db.AFTER
+        )
+        for webhook in behind[:most]
+    ]
+    return [webhook for webhook in taken if webhook]
+
+
+async def renew(database: Database, webhook: Document) -> bool:
+    """Keep a webhook that is being told something; False where somebody else has it."""
+    until = {"$set": {"leaseUntil": instants.now() + LEASE}}
+    return bool((await database.webhooks.update_one(_held(webhook), until)).matched_count)
+
+
+async def release(database: Database, webhook: Document) -> None:
+    """Let others have a webhook."""
+    await database.webhooks.update_one(_held(webhook), {"$set": {"owner": None, "leaseUntil": instants.now()}})
+
+
+async def advance(database: Database, webhook: Document, sequence: int) -> Document | None:
+    """Be done with all events up to a number; the webhook as it is by now, or None where it is no longer held."""
+    now = instants.now()
+    done = {"cursor": sequence, "attempts": 0, "nextAttemptAt": now, "leaseUntil": now + LEASE}
+    match = {**_held(webhook), "cursor": webhook["cursor"]}
+    return await database.webhooks.find_one_and_update(match, {"$set": done}, return_document=db.AFTER)
+
+
+async def put_off(database: Database, webhook: Document, attempts: int, at: datetime.datetime) -> None:
+    """Leave a webhook alone until `at`, unless it was changed meanwhile."""
+    await _set(database, webhook, {"attempts": attempts, "nextAttemptAt": at})
+
+
+async def switch_off(database: Database, webhook: Document) -> None:
+    """Send nothing more to a webhook until its owner says so, unless it was changed meanwhile."""
+    await _set(database, webhook, {"active": False, "attempts": 0})
+
+
+async def idle(database: Database, webhook: Document) -> None:
+    """Look for events again after a while: those that the counter tells of are gone."""
+    await put_off(database, webhook, webhook["attempts"], instants.now() + _IDLE)
+
+
+async def _set(database: Database, webhook: Document, fields: Document) -> None:
+    match = {**_held(webhook), "version": webhook["version"]}
+    await database.webhooks.update_one(match, {"$set": fields})
+
+
+async def note(database: Database, webhook: Document, sequence: int, status: str, **said: Any) -> None:
+    """Keep in the log how an attempt to tell of an event ended; told again, an event keeps its entry."""
+    now, id_ = instants.now(), kinds.id_of(sequence)
+    fields = {"responseStatus": None, "error": None, "nextAttemptAt": None, "deliveredAt": None, **said}
+    new = {"tenantId": webhook["tenantId"], "webhookId": webhook["id"], "sequence": sequence, "createdAt": now}
+    await database.webhookDeliveries.update_one(
+        {"_id": f"{webhook['_id']}/{id_}"},
+        {"$set": {"status": status, **fields}, "$inc": {"attempts": 1}, "$setOnInsert": new},
+        upsert=True,
+    )
+
+
+def _held(webhook: Document) -> Document:
+    return {"_id": webhook["_id"], "owner": webhook["owner"]}

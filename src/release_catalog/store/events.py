@@ -1,0 +1,126 @@
+"""Reading what happened, in its order: for the log that clients page through, and for what is told to webhooks.
+
+It is read as a majority of the database's nodes has it: what a failover could still undo is told to nobody.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from release_catalog.domain import caller as callers
+from release_catalog.domain import events
+from release_catalog.domain.caller import Caller
+from release_catalog.problems import BadArgument
+from release_catalog.store import database as db
+from release_catalog.store import releases
+from release_catalog.store.database import Database, Document
+from release_catalog.store.pages import Order, Question, Window
+
+# How many events a webhook is held against at a time.
+AT_ONCE = 500
+_HEADER = {"_id": 1, "sequence": 1, "type": 1, "open": 1, "releaseId": 1}
+
+
+class _Log(Order):
+    """The order of the log, in which ids are cursors."""
+
+    def cursor(self, document: Mapping[str, Any]) -> str:
+        return events.id_of(document["sequence"])
+
+    def place(self, argument: str, cursor: str) -> list[Any]:
+        number = events.sequence(cursor)
+        if number is None:
+            raise BadArgument(argument, "this is no event's id. Give one that this list returned.")
+        return [number]
+
+
+_ORDERS = {index: _Log("LOG", index, {"sequence": int}) for index in ("sequence", "type", "release")}
+
+
+async def log(
+    caller: Caller,
+    database: Database,
+    window: Window,
+    types: Sequence[str] | None = None,
+    release_id: str | None = None,
+) -> Question:
+    """The events that exist for the caller, oldest first; BadArgument where some after the cursor are gone.
+
+    Who may only read gets those of releases that were open then and still are.
+    """
+    match: dict[str, Any] = {"tenantId": caller.tenant, **({} if caller.sees_all else {"open": True})}
+    index = "sequence"
+    if types is not None:
+        match["type"] = {"$in": sorted(_types(types))}
+        index = "type"
+    if release_id is not None:
+        match["releaseId"] = release_id
+        index = "release"
+    stages = releases.visible_through(caller, "releaseId")
+    question = Question("events", match, _ORDERS[index], window, stages=stages, settled=True)
+    if question.place and (reason := await unkept(caller, database, question.place[0])):
+        raise BadArgument("after", reason)
+    return question
+
+
+def _types(patterns: Sequence[str]) -> frozenset[str]:
+    for pattern in patterns:
+        if not events.matching([pattern]):
+            raise BadArgument("types", f"there is no event {pattern[:64]!r}. Give {known()}.")
+    return events.matching(patterns)
+
+
+def known() -> str:
+    """What may stand for types of events, for people."""
+    return f"one of {', '.join(events.TYPES)}, all of a kind such as release.*, or *"
+
+
+async def unkept(caller: Caller, database: Database, after: int) -> str | None:
+    """Why the log can't be read on from this place; None where it can."""
+    last = await head(caller, database)
+    if after > last:
+        return f"there is no such event yet, the last one is {events.id_of(last)}. Give an id that was returned."
+    first = await database.events.find_one({"tenantId": caller.tenant}, _HEADER, sort=[("sequence", 1)])
+    oldest = first["sequence"] if first else last + 1
+    if after + 1 < oldest:
+        return (
+            f"events from {events.id_of(after + 1)} to {events.id_of(oldest - 1)} are no longer kept "
+            "(RELEASE_CATALOG_EVENTS_DAYS). Read again what you follow, then go on from the oldest that is kept: "
+            f"after {events.id_of(oldest - 1)}."
+        )
+    return None
+
+
+async def head(caller: Caller, database: Database) -> int:
+    """The number of the last event; 0 where nothing has happened yet."""
+    return (await heads(database, {caller.tenant})).get(caller.tenant, 0)
+
+
+async def heads(database: Database, tenants: Iterable[str]) -> dict[str, int]:
+    """The numbers of the last events of tenants in which anything happened yet."""
+    keys = {callers.local(tenant).key("events"): tenant for tenant in tenants}
+    found = db.settled(database).counters.find({"_id": {"$in": list(keys)}})
+    return {keys[counter["_id"]]: counter["value"] async for counter in found}
+
+
+async def following(database: Database, tenant: str, after: int) -> list[Document]:
+    """What there is to know of the next events after a number but their data, without a gap between them."""
+    match = {"tenantId": tenant, "sequence": {"$gt": after}}
+    found = db.settled(database).events.find(match, _HEADER).sort("sequence", 1).limit(AT_ONCE)
+    rows = await found.hint("sequence").to_list(AT_ONCE)
+    return [row for at, row in enumerate(rows) if row["sequence"] == rows[0]["sequence"] + at]
+
+
+async def whole(caller: Caller, database: Database, header: Document) -> Document | None:
+    """An event with its data, if it exists for the caller."""
+    if not caller.sees_all:
+        match = {"_id": caller.key(header["releaseId"]), **releases.visible(caller)}
+        if not header.get("open") or not await database.releases.find_one(match, {"_id": 1}):
+            return None
+    return await database.events.find_one({"_id": header["_id"]})
+
+
+async def count(caller: Caller, database: Database, after: int, patterns: Sequence[str], most: int) -> int:
+    """How many events of these types follow after a number, counted up to `most`."""
+    match: Document = {"tenantId": caller.tenant, "type": {"$in": sorted(events.matching(patterns))}}
+    match |= {"sequence": {"$gt": after}} | ({} if caller.sees_all else {"open": True})
+    return await database.events.count_documents(match, limit=most, hint="type")

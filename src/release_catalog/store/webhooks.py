@@ -1,0 +1,165 @@
+"""Webhooks: whom to tell of which events. Each has a cursor, the number of the last event that it is done with.
+
+A webhook sees what its maker could see. Its secret has to be kept as it is, because it signs; nothing gives it out
+again.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from release_catalog import problems
+from release_catalog.domain import events as kinds
+from release_catalog.domain import ids, instants, webhooks
+from release_catalog.domain.caller import SEES_ALL, Caller
+from release_catalog.domain.checks import Checks
+from release_catalog.problems import Problem
+from release_catalog.store import database as db
+from release_catalog.store import events
+from release_catalog.store.database import Database, Document
+from release_catalog.store.pages import Order, Question, Window
+from release_catalog.store.records import MAX_LISTED
+
+Given = Mapping[str, Any]
+Answer = Document | Problem
+
+MAX_PATTERNS = 100
+MAX_COUNTED = 10_000
+_NEWEST_FIRST = Order("DELIVERY", "webhook", {"sequence": int})
+
+
+def _visible(caller: Caller) -> Document:
+    """Nobody changes or sees a webhook that is told more than they may see themselves."""
+    seen = {} if caller.sees_all else {"scopes": {"$nin": sorted(SEES_ALL)}}
+    return {"tenantId": caller.tenant, **seen}
+
+
+async def listed(caller: Caller, database: Database) -> list[Document]:
+    """All webhooks, the oldest first."""
+    found = database.webhooks.find(_visible(caller)).sort([("createdAt", 1), ("id", 1)]).hint("created")
+    return await found.to_list(MAX_LISTED)
+
+
+async def one(caller: Caller, database: Database, id_: str) -> Document | None:
+    """The webhook with this id."""
+    return await database.webhooks.find_one({"_id": caller.key(id_), **_visible(caller)})
+
+
+def deliveries(caller: Caller, webhook: Given, window: Window) -> Question:
+    """What became of each event that a webhook was to be told, the newest event first."""
+    match = {"tenantId": caller.tenant, "webhookId": webhook["id"]}
+    return Question("webhookDeliveries", match, _NEWEST_FIRST, window, descending=True)
+
+
+def owner(webhook: Given) -> Caller:
+    """As whom a webhook sees events."""
+    return Caller(webhook["tenantId"], webhook["createdBy"], frozenset(webhook["scopes"]))
+
+
+async def create(caller: Caller, database: Database, given: Given, unusable: str | None) -> Answer:
+    """A webhook for what happens from now on; `unusable` says why nothing can be sent to its URL."""
+    checks = Checks(given, "input")
+    fields = {"url": _url(checks, unusable), "events": _patterns(checks)}
+    if checks.found:
+        return problems.Invalid(violations=checks.found)
+    if await database.webhooks.count_documents({"tenantId": caller.tenant}, limit=MAX_LISTED) == MAX_LISTED:
+        return problems.Conflict(detail=f"There are {MAX_LISTED} webhooks: delete one that is not needed.")
+    now, id_ = instants.now(), ids.new()
+    webhook = {
+        "_id": caller.key(id_),
+        "id": id_,
+        "tenantId": caller.tenant,
+        **fields,
+        "active": True,
+        "createdAt": now,
+        "createdBy": caller.subject,
+        "scopes": sorted(caller.scopes),
+        "version": ids.new(),
+        "secret": webhooks.new_secret(),
+        "formerSecret": None,
+        "formerUntil": now,
+        "cursor": await events.head(caller, database),
+        "attempts": 0,
+        "nextAttemptAt": now,
+        "owner": None,
+        "leaseUntil": now,
+    }
+    await database.webhooks.insert_one(webhook)
+    return {"webhook": webhook, "secret": webhook["secret"]}
+
+
+async def update(caller: Caller, database: Database, given: Given, unusable: str | None) -> Answer:
+    """Change what is given, and try at once what waits for its next attempt."""
+    checks = Checks(given, "input")
+    now = instants.now()
+    change: Document = {"version": ids.new(), "attempts": 0, "nextAttemptAt": now}
+    if given.get("url") is not None:
+        change["url"] = _url(checks, unusable)
+    if given.get("events") is not None:
+        change["events"] = _patterns(checks)
+    if given.get("active") is not None:
+        change["active"] = given["active"]
+    if checks.found:
+        return problems.Invalid(violations=checks.found)
+    rotated = {}
+    if given.get("rotateSecret"):
+        change |= {"secret": webhooks.new_secret(), "formerUntil": now + webhooks.OVERLAP}
+        rotated = {"formerSecret": "$secret"}
+    literal = {name: {"$literal": value} for name, value in change.items()}
+    saved = await database.webhooks.find_one_and_update(
+        {"_id": caller.key(given["id"]), **_visible(caller)},
+        [{"$set": {**rotated, **literal}}],
+        return_document=db.AFTER,
+    )
+    return {"webhook": saved, "secret": change.get("secret")} if saved else _missing(given)
+
+
+async def delete(caller: Caller, database: Database, given: Given) -> Answer:
+    """Forget a webhook and its secret; nothing more is sent to it."""
+    match = {"_id": caller.key(given["id"]), **_visible(caller)}
+    gone = (await database.webhooks.delete_one(match)).deleted_count
+    return {"deletedId": given["id"]} if gone else _missing(given)
+
+
+async def replay(caller: Caller, database: Database, given: Given) -> Answer:
+    """Put a webhook back behind an event, so that all that followed is told again; never ahead."""
+    checks = Checks(given, "input")
+    after = kinds.sequence(given["after"])
+    if after is None:
+        checks.refuse("after", "NOT_AN_EVENT", "Give the id of an event, or 0 for the first one.")
+    elif reason := await events.unkept(caller, database, after):
+        checks.refuse("after", "NOT_KEPT", reason[0].upper() + reason[1:])
+    if checks.found:
+        return problems.Invalid(violations=checks.found)
+    again = {"attempts": 0, "nextAttemptAt": instants.now(), "version": ids.new()}
+    webhook = await database.webhooks.find_one_and_update(
+        {"_id": caller.key(given["id"]), **_visible(caller)},
+        {"$min": {"cursor": after}, "$set": again},
+        return_document=db.AFTER,
+    )
+    if webhook is None:
+        return _missing(given)
+    queued = await events.count(owner(webhook), database, webhook["cursor"], webhook["events"], MAX_COUNTED)
+    return {"queued": queued}
+
+
+def _missing(given: Given) -> Problem:
+    return problems.NotFound(detail=f"There is no webhook {given['id']!r}.")
+
+
+def _url(checks: Checks, unusable: str | None) -> str:
+    url = checks.url("url")
+    if url and unusable and not checks.found:
+        checks.refuse("url", "UNUSABLE", unusable)
+    return url
+
+
+def _patterns(checks: Checks) -> list[str]:
+    given: list[str] = list(dict.fromkeys(checks.fields["events"]))
+    if not 1 <= len(given) <= MAX_PATTERNS:
+        checks.refuse("events", "WRONG_LENGTH", f"Give 1 to {MAX_PATTERNS} types of events; * is all of them.")
+        return given
+    for at, pattern in enumerate(checks.fields["events"]):
+        if not kinds.matching([pattern]):
+            message = f"There is no event {pattern[:64]!r}: give {events.known()}."
+            checks.refuse(f"events[{at}]", "UNKNOWN", message)
+    return given

@@ -1,0 +1,502 @@
+"""Webhooks through the schema: who is told what, in order, signed, again and again until it is taken."""
+
+import asyncio
+import contextlib
+import datetime
+import ssl
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from catalog import Catalog
+from receiving import Receiver, receiving, status
+from release_catalog.domain import caller, instants, webhooks
+from release_catalog.domain.caller import Caller
+from release_catalog.events import delivering, posting
+from release_catalog.files import guard, hashing
+from release_catalog.store import deliveries
+
+READER = Caller("local", "reader", frozenset({"release:read", "webhook:write"}))
+CREATE = """mutation($input: CreateWebhookInput!) { createWebhook(input: $input) { secret webhook { id url events active
+  createdAt } problem { __typename detail ... on ValidationProblem { violations { field code message } } } } }"""
+UPDATE = """mutation($input: UpdateWebhookInput!) { updateWebhook(input: $input) { secret webhook { id url events active }
+  problem { __typename ... on ValidationProblem { violations { field code } } } } }"""
+DELETE = "mutation($id: ID!) { deleteWebhook(input: {id: $id}) { deletedId problem { __typename } } }"
+REPLAY = """mutation($id: ID!, $after: ID!) { replayWebhook(input: {id: $id, after: $after}) { queued
+  problem { __typename ... on ValidationProblem { violations { field code message } } } } }"""
+LOG = """query($id: ID!) { webhook(id: $id) { active deliveries { nodes { id eventId status attempts responseStatus error
+  nextAttemptAt deliveredAt } pageInfo { hasNextPage } } } }"""
+ALLOWED = guard.parse("127.0.0.0/8")
+
+
+@pytest.fixture
+async def catalog(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Catalog]:
+    """A catalog that may send to loopback, and looks for what is to be sent all the time."""
+    monkeypatch.setattr(delivering, "POLL_SECONDS", 0.02)
+    async with hashing.Fetcher(ALLOWED, max_bytes=1, at_once=1) as empty.files:
+        yield empty
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No retry has to be waited for."""
+    monkeypatch.setattr(webhooks, "DELAYS", (0,) * len(webhooks.DELAYS))
+
+
+async def make(catalog: Catalog, receiver: Receiver, *types: str, as_: Caller | None = None) -> str:
+    seen = catalog.seen_by(as_) if as_ else catalog
+    seen.files = catalog.files
+    answer = (await seen.ask(CREATE, input={"url": receiver.url, "events": list(types) or ["*"]}))["createWebhook"]
+    assert answer["problem"] is None
+    receiver.secret = answer["secret"]
+    return str(answer["webhook"]["id"])
+
+
+async def happen(catalog: Catalog, count: int = 1, **fields: Any) -> list[str]:
+    """Publish so many releases."""
+    product = await catalog.product(f"tool {await catalog.database.products.count_documents({})}")
+    made = [await catalog.put(product, str(number), **fields) for number in range(count)]
+    publish = "mutation($id: ID!) { publishRelease(input: {id: $id}) { problem { detail } } }"
+    for release in made:
+        assert (await catalog.ask(publish, id=release["id"]))["publishRelease"]["problem"] is None
+    return [release["id"] for release in made]
+
+
+async def withdraw(catalog: Catalog, id_: str, **fields: Any) -> None:
+    text = "mutation($input: WithdrawReleaseInput!) { withdrawRelease(input: $input) { problem { detail } } }"
+    answer = await catalog.ask(text, input={"id": id_, "reason": "It leaks.", **fields})
+    assert answer["withdrawRelease"]["problem"] is None
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  receivers and databases know no events
+            await asyncio.sleep(0.01)
+
+
+async def log(catalog: Catalog, id_: str) -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = (await catalog.ask(LOG, id=id_))["webhook"]["deliveries"]["nodes"]
+    return nodes
+
+
+async def logged(catalog: Catalog, id_: str, **wanted: Any) -> dict[str, Any]:
+    """The newest entry of a webhook's log, once it says this."""
+    async with asyncio.timeout(10):
+        while True:
+            for entry in (await log(catalog, id_))[:1]:
+                if wanted.items() <= entry.items():
+                    return entry
+            await asyncio.sleep(0.01)
+
+
+async def test_s2_the_body_is_the_seeds_and_the_signature_the_schemes(
+    catalog: Catalog, receiver: Receiver
+) -> None:
+    id_ = await make(catalog, receiver, "release.*")
+    product = await catalog.product("editor", "DOTTED")
+    create = "mutation($input: CreateReleaseInput!) { createRelease(input: $input) { release { id createdAt } } }"
+    given = {
+        "productId": product["id"],
+        "name": "Editor",
+        "version": "1.0",
+        "platforms": ["linux"],
+        "private": True,
+    }
+    made = (await catalog.ask(create, input=given))["createRelease"]["release"]
+    async with delivering.working(catalog.database, ALLOWED):
+        await eventually(lambda: receiver.got)
+    [message] = receiver.got
+    receiver.verify()
+    assert message.id == "0000000000000001"
+    assert message.headers["content-type"] == "application/json"
+    assert message.headers["webhook-signature"].count("v1,") == 1
+    assert list(message.event) == ["event", "data", "triggeredAt"]
+    assert message.event["event"] == "release.created"
+    assert message.event["triggeredAt"] == made["createdAt"]
+    assert list(message.event["data"]) == (
+        "id createdAt updatedAt name channel version platforms notes totalFiles publishedAt files published private "
+        "archived productId tenantId".split()
+    )
+    assert (message.event["data"]["id"], message.event["data"]["private"]) == (made["id"], True)
+    entry = await logged(catalog, id_, status="DELIVERED")
+    assert entry.pop("deliveredAt")
+    assert entry == {
+        "id": f"{id_}-0000000000000001", "eventId": message.id, "status": "DELIVERED", "attempts": 1,
+        "responseStatus": 204, "error": None, "nextAttemptAt": None,
+    }  # fmt: skip
+
+
+async def test_only_what_was_asked_for_is_told_and_only_what_came_later(
+    catalog: Catalog, receiver: Receiver
+) -> None:
+    await happen(catalog)
+    await make(catalog, receiver, "release.withdrawn", "promotion.*")
+    [id_, _] = await happen(catalog, 2)
+    await withdraw(catalog, id_)
+    async with delivering.working(catalog.database, ALLOWED):
+        await eventually(lambda: receiver.got)
+        await asyncio.sleep(0.1)
+    assert receiver.types == ["release.withdrawn"]
+    hook = await catalog.database.webhooks.find_one({})
+    assert hook
+    assert (hook["cursor"], hook["owner"]) == (4, None)
+
+
+async def test_a_receiver_that_refuses_gets_every_event_later_and_in_order(
+    catalog: Catalog, receiver: Receiver, at_once: None
+) -> None:
+    id_ = await make(catalog, receiver)
+    receiver.answer = status("503 Busy", body=b"try\x1b[31m later\n" + b"x" * 10_000)
+    await happen(catalog, 3)
+    async with receiving() as other, delivering.working(catalog.database, ALLOWED):
+        await make(catalog, other)
+        await happen(catalog)
+        await eventually(lambda: len(receiver.got) >= 3)
+        await eventually(lambda: other.got)
+        entry = await logged(catalog, id_, status="PENDING")
+        assert entry["responseStatus"] == 503
+        assert entry["error"].startswith("It answered with status 503: try [31m later xxx")
+        assert len(entry["error"]) < 250
+        assert entry["nextAttemptAt"]
+        receiver.answer = status("200 OK")
+        await eventually(lambda: receiver.ids[-1] == 4)
+    assert receiver.ids == sorted(receiver.ids)
+    assert set(receiver.ids) == {1, 2, 3, 4}
+    receiver.verify()
+    first = (await log(catalog, id_))[-1]
+    assert first["attempts"] == receiver.ids.count(1) >= 3
+    assert (first["status"], first["error"]) == ("DELIVERED", None)
+
+
+async def test_after_the_last_attempt_an_event_is_given_up_and_may_be_replayed(
+    catalog: Catalog, receiver: Receiver, at_once: None
+) -> None:
+    id_ = await make(catalog, receiver)
+    receiver.answer = status("500 Broken")
+    await happen(catalog)
+    async with delivering.working(catalog.database, ALLOWED):
+        entry = await logged(catalog, id_, status="FAILED")
+        assert (entry["attempts"], len(receiver.got), entry["nextAttemptAt"]) == (10, 10, None)
+        receiver.answer = status("202 Taken")
+        await happen(catalog)
+        await eventually(lambda: receiver.ids[-1] == 2)
+        assert (await catalog.ask(REPLAY, id=id_, after="0"))["replayWebhook"] == {"queued": 2, "problem": None}
+        await eventually(lambda: receiver.ids[10:] == [2, 1, 2])
+        entry = await logged(catalog, id_, eventId="0000000000000002", attempts=2)
+    assert [entry["status"] for entry in await log(catalog, id_)] == ["DELIVERED", "DELIVERED"]
+
+
+async def test_retry_after_and_the_schedule_say_when_it_is_tried_again(
+    catalog: Catalog, receiver: Receiver
+) -> None:
+    id_ = await make(catalog, receiver)
+    await happen(catalog)
+    for tried, header, least, most in (
+        (0, "X-Nothing: 1", 5, 6),
+        (0, "Retry-After: 3000", 3000, 3000),
+        (1, "Retry-After: 3", 300, 360),
+        (4, "Retry-After: soon", 7200 * 2.5, 7200 * 3),
+    ):
+        receiver.answer = status("429 Slowly", header)
+        again = {"nextAttemptAt": instants.now(), "attempts": tried}
+        await catalog.database.webhooks.update_one({}, {"$set": again})
+        await catalog.database.webhookDeliveries.delete_many({})
+        before = instants.now()
+        async with delivering.working(catalog.database, ALLOWED):
+            entry = await logged(catalog, id_, status="PENDING")
+        waits = (instants.parse(entry["nextAttemptAt"]) - before).total_seconds()
+        assert least <= waits <= most + 5
+    assert receiver.ids == [1, 1, 1, 1]
+
+
+async def test_410_switches_off_and_what_waits_is_sent_once_it_is_on_again(
+    catalog: Catalog, receiver: Receiver
+) -> None:
+    id_ = await make(catalog, receiver)
+    receiver.answer = status("410 Gone")
+    await happen(catalog, 2)
+    async with delivering.working(catalog.database, ALLOWED):
+        entry = await logged(catalog, id_, status="PENDING")
+        assert (entry["responseStatus"], entry["nextAttemptAt"]) == (410, None)
+        await asyncio.sleep(0.2)
+        assert receiver.ids == [1]
+        assert (await catalog.ask(LOG, id=id_))["webhook"]["active"] is False
+        receiver.answer = status("200 OK")
+        on = (await catalog.ask(UPDATE, input={"id": id_, "active": True}))["updateWebhook"]
+        assert (on["webhook"]["active"], on["secret"]) == (True, None)
+        await eventually(lambda: receiver.ids == [1, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (status("302 Found", "Location: http://127.0.0.1:1/"), "redirects are not followed"),
+        (status("304 Not Modified"), "redirects are not followed"),
+        (b"SSH-2.0-x\r\n", "does not answer in HTTP/1.1"),
+        (b"", "closed the connection"),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: " + b"b" * 70_000, "does not answer in HTTP/1.1"),
+    ],
+)
+async def test_what_is_no_success(catalog: Catalog, receiver: Receiver, answer: bytes, said: str) -> None:
+    receiver.answer = answer
+    async with posting.Poster(ALLOWED, 1) as poster:
+        reply = await poster.post(receiver.url, {}, b"{}")
+    assert reply.error
+    assert said in reply.error
+
+
+async def test_a_receiver_that_hangs_or_drips_is_left_in_time(
+    catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting, "SECONDS", 0.3)
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            for _number in range(100):
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+
+    receiver.answer = None
+    dripping = await asyncio.start_server(drip, "127.0.0.1", 0)
+    url = "http://127.0.0.1:%d/hook" % dripping.sockets[0].getsockname()[1]
+    async with posting.Poster(ALLOWED, 2) as poster:
+        for bad in (receiver.url, url):
+            reply = await poster.post(bad, {}, b"{}")
+            assert reply == posting.Reply(None, "It took longer than 0.3 seconds to answer.")
+    dripping.close()
+    # Its connections notice that they are gone.
+    await asyncio.sleep(0.2)
+
+
+async def test_nothing_is_sent_to_where_it_may_not_be(
+    catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may be sent to is judged at each attempt, not only when a webhook is made."""
+    monkeypatch.setattr(posting, "SECONDS", 0.5)
+    id_ = await make(catalog, receiver)
+    await happen(catalog)
+    port = int(receiver.url.split(":")[2].split("/")[0])
+    for allowed, said in ((guard.Allowed(), "by https"), (guard.parse(f"127.0.0.1:{port + 1}"), "by https")):
+        async with delivering.working(catalog.database, allowed):
+            assert said in (await logged(catalog, id_, status="PENDING"))["error"]
+        await catalog.database.webhookDeliveries.delete_many({})
+        await catalog.ask(UPDATE, input={"id": id_, "active": True})
+    assert not receiver.got
+    async with posting.Poster(guard.Allowed(), 1) as poster:
+        reply = await poster.post(f"https://127.0.0.1:{port}/hook", {}, b"{}")
+        assert reply.error
+        assert "may not be fetched from or sent to" in reply.error
+    async with posting.Poster(ALLOWED, 1) as poster:
+        reply = await poster.post(f"https://127.0.0.1:{port}/hook", {}, b"{}")
+        assert reply.error
+    assert not receiver.got
+    assert ssl.create_default_context().verify_mode == ssl.CERT_REQUIRED
+
+
+async def test_what_can_be_wrong_with_a_webhook(catalog: Catalog) -> None:
+    for url, code in (
+        ("ftp://h/", "NOT_A_URL"),
+        ("http://hooks.example/x", "UNUSABLE"),
+        ("http://10.0.0.1/x", "UNUSABLE"),
+        ("https://me:secret@hooks.example/x", "UNUSABLE"),
+        ("https://hooks.example:x/", "UNUSABLE"),
+    ):
+        answer = (await catalog.ask(CREATE, input={"url": url, "events": ["release.*", "x.*", "release.exploded"]}))["createWebhook"]  # fmt: skip
+        assert (answer["webhook"], answer["secret"]) == (None, None)
+        found = [(violation["field"], violation["code"]) for violation in answer["problem"]["violations"]]
+        assert found == [("input.url", code), ("input.events[1]", "UNKNOWN"), ("input.events[2]", "UNKNOWN")]
+        assert "secret" not in str(answer["problem"])
+    for events in ([], ["release.created"] * 3 + [f"x{number}" for number in range(100)]):
+        answer = (await catalog.ask(CREATE, input={"url": "https://h.example", "events": events}))["createWebhook"]
+        assert [v["code"] for v in answer["problem"]["violations"]] == ["WRONG_LENGTH"]
+    for text, fields in (
+        (UPDATE, {"input": {"id": "x"}}),
+        (DELETE, {"id": "x"}),
+        (REPLAY, {"id": "x", "after": "0"}),
+    ):
+        [answer] = (await catalog.ask(text, **fields)).values()
+        assert answer["problem"]["__typename"] == "NotFoundProblem"
+    assert await catalog.database.webhooks.count_documents({}) == 0
+
+
+async def test_a_secret_is_shown_once_and_rotates_with_an_overlap(catalog: Catalog, receiver: Receiver) -> None:
+    id_ = await make(catalog, receiver)
+    first = receiver.secret
+    assert first.startswith("whsec_")
+    rotated = (await catalog.ask(UPDATE, input={"id": id_, "rotateSecret": True, "events": ["release.*"]}))["updateWebhook"]  # fmt: skip
+    assert rotated["webhook"]["events"] == ["release.*"]
+    second = rotated["secret"]
+    assert second != first
+    await happen(catalog, 1)
+    async with delivering.working(catalog.database, ALLOWED):
+        await eventually(lambda: receiver.got)
+    [message] = receiver.got
+    assert len(message.headers["webhook-signature"].split()) == 2
+    for secret in (first, second):
+        Webhook(secret).verify(message.body, message.headers)
+    past = instants.now() - datetime.timedelta(seconds=1)
+    await catalog.database.webhooks.update_one({}, {"$set": {"formerUntil": past}})
+    await happen(catalog, 1)
+    async with delivering.working(catalog.database, ALLOWED):
+        await eventually(lambda: len(receiver.got) == 2)
+    Webhook(second).verify(receiver.got[1].body, receiver.got[1].headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(first).verify(receiver.got[1].body, receiver.got[1].headers)
+    shown = await catalog.ask("{ webhooks { id url events active createdAt deliveries { nodes { id } } } }")
+    assert "whsec" not in str(shown)
+
+
+async def test_what_its_maker_may_not_see_is_not_told(catalog: Catalog, receiver: Receiver) -> None:
+    await make(catalog, receiver, as_=READER)
+    async with receiving() as other:
+        await make(catalog, other)
+        [open_] = await happen(catalog)
+        await happen(catalog, private=True)
+        [turned] = await happen(catalog)
+        await catalog.database.releases.update_one({"id": turned}, {"$set": {"private": True}})
+        await withdraw(catalog, open_)
+        async with delivering.working(catalog.database, ALLOWED):
+            await eventually(lambda: len(other.got) == 4)
+            await eventually(lambda: len(receiver.got) == 2)
+            await asyncio.sleep(0.1)
+    assert [(message.event["event"], message.event["data"]["id"]) for message in receiver.got] == [
+        ("release.published", open_),
+        ("release.withdrawn", open_),
+    ]
+
+
+async def test_nobody_reaches_a_webhook_that_is_told_more_than_they_may_see(
+    catalog: Catalog, receiver: Receiver
+) -> None:
+    mine = await make(catalog, receiver, as_=READER)
+    ours = await make(catalog, receiver)
+    reader, stranger = catalog.seen_by(READER), catalog.seen_by(caller.local("another"))
+    reader.files = stranger.files = catalog.files
+    listing = "{ webhooks { id } }"
+    assert await catalog.ask(listing) == {"webhooks": [{"id": mine}, {"id": ours}]}
+    assert await reader.ask(listing) == {"webhooks": [{"id": mine}]}
+    assert await stranger.ask(listing) == {"webhooks": []}
+    for who, whose in ((reader, ours), (stranger, ours), (stranger, mine)):
+        assert (await who.ask(LOG, id=whose))["webhook"] is None
+        for text, fields in (
+            (UPDATE, {"input": {"id": whose, "url": receiver.url, "rotateSecret": True}}),
+            (DELETE, {"id": whose}),
+            (REPLAY, {"id": whose, "after": "0"}),
+        ):
+            [answer] = (await who.ask(text, **fields)).values()
+            assert answer["problem"]["__typename"] == "NotFoundProblem"
+    assert (await reader.ask(DELETE, id=mine))["deleteWebhook"] == {"deletedId": mine, "problem": None}
+    assert await catalog.ask(listing) == {"webhooks": [{"id": ours}]}
+
+
+async def test_a_replay_goes_back_and_never_ahead(catalog: Catalog, receiver: Receiver) -> None:
+    id_ = await make(catalog, receiver, "release.published")
+    await happen(catalog, 5)
+    ahead = (await catalog.ask(REPLAY, id=id_, after="0000000000000003"))["replayWebhook"]
+    assert ahead["queued"] == 5
+    async with delivering.working(catalog.database, ALLOWED):
+        await eventually(lambda: len(receiver.got) == 5)
+        assert (await catalog.ask(REPLAY, id=id_, after=receiver.got[2].id))["replayWebhook"]["queued"] == 2
+        await eventually(lambda: receiver.ids == [1, 2, 3, 4, 5, 4, 5])
+    await catalog.database.events.delete_many({"sequence": {"$lte": 2}})
+    for after, code in (("7", "NOT_KEPT"), ("1", "NOT_KEPT"), ("x", "NOT_AN_EVENT"), ("-1", "NOT_AN_EVENT")):
+        refused = (await catalog.ask(REPLAY, id=id_, after=after))["replayWebhook"]
+        assert refused["queued"] == 0
+        assert [v["code"] for v in refused["problem"]["violations"]] == [code]
+    assert (await catalog.ask(REPLAY, id=id_, after="2"))["replayWebhook"]["queued"] == 3
+
+
+async def test_what_was_forgotten_before_it_was_told_is_said_in_the_log(
+    catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = await make(catalog, receiver)
+    await happen(catalog, 4)
+    await catalog.database.events.delete_many({"sequence": {"$lte": 2}})
+    async with delivering.working(catalog.database, ALLOWED):
+        await eventually(lambda: receiver.ids == [3, 4])
+    lost = (await log(catalog, id_))[-1]
+    assert (lost["eventId"], lost["status"]) == ("0000000000000001", "FAILED")
+    assert lost["error"] == "Events up to 0000000000000002 were no longer kept when this webhook could be told."
+    # Where nothing at all is left, it is not looked for all the time.
+    await happen(catalog)
+    await catalog.database.events.delete_many({})
+    [hook] = await deliveries.take(catalog.database, 9)
+    lease = delivering.Lease(catalog.database, hook)
+    async with posting.Poster(ALLOWED, 1) as poster:
+        await delivering.turn(catalog.database, poster, hook, lease)
+    assert await deliveries.take(catalog.database, 9) == []
+
+
+async def test_a_webhook_has_one_worker_at_a_time_and_another_where_that_dies(
+    catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(catalog, receiver)
+    await happen(catalog)
+    taken = await asyncio.gather(*(deliveries.take(catalog.database, 9) for _ in range(10)))
+    [dead] = [hook for hooks in taken for hook in hooks]
+    assert await deliveries.renew(catalog.database, dead)
+    await catalog.database.webhooks.update_one({}, {"$set": {"leaseUntil": instants.now()}})
+    async with delivering.working(catalog.database, ALLOWED):
+        await eventually(lambda: receiver.got)
+    # Who comes back from the dead holds nothing any more.
+    assert not await deliveries.renew(catalog.database, dead)
+    assert await deliveries.advance(catalog.database, dead, 9) is None
+    await deliveries.put_off(catalog.database, dead, 3, instants.now())
+    hook = await catalog.database.webhooks.find_one({})
+    assert hook
+    assert (hook["cursor"], hook["attempts"]) == (1, 0)
+
+
+async def test_a_lost_lease_breaks_off_what_is_being_sent(
+    catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LEASE", datetime.timedelta(seconds=0.3))
+    await make(catalog, receiver)
+    await happen(catalog)
+    receiver.answer = None
+    [hook] = await deliveries.take(catalog.database, 9)
+    async with posting.Poster(ALLOWED, 1) as poster, asyncio.timeout(10):
+        lease = delivering.Lease(catalog.database, hook)
+        turn = asyncio.create_task(delivering.turn(catalog.database, poster, hook, lease))
+        await eventually(lambda: receiver.got)
+        await asyncio.sleep(0.5)
+        assert not turn.done()
+        assert await deliveries.take(catalog.database, 9) == []
+        await catalog.database.webhooks.update_one({}, {"$set": {"owner": "somebody else"}})
+        await turn
+    assert await catalog.database.webhookDeliveries.count_documents({}) == 0
+
+
+async def test_the_workers_leave_at_once_and_what_was_being_sent_is_sent_again(
+    catalog: Catalog, receiver: Receiver
+) -> None:
+    await make(catalog, receiver)
+    await happen(catalog)
+    receiver.answer = None
+    async with asyncio.timeout(5):
+        async with delivering.working(catalog.database, ALLOWED):
+            await eventually(lambda: receiver.got)
+        receiver.answer = status("200 OK")
+        async with delivering.working(catalog.database, ALLOWED):
+            await eventually(lambda: receiver.ids == [1, 1])
+
+
+async def test_to_see_who_is_due_no_webhook_is_read(catalog: Catalog, receiver: Receiver) -> None:
+    await make(catalog, receiver)
+    catalog.commands.clear()
+    await deliveries.take(catalog.database, 9)
+    [command] = [dict(command) for command in catalog.commands.sent if command.get("find") == "webhooks"]
+    plain = {name: it for name, it in command.items() if name not in {"lsid", "$db", "$clusterTime"}}
+    answer = await catalog.database.command("explain", plain, verbosity="executionStats")
+    assert answer["executionStats"]["totalDocsExamined"] == 0
+    assert answer["executionStats"]["totalKeysExamined"] == 1
