@@ -2,6 +2,7 @@
 
 import strawberry
 
+from release_catalog.api.access import Access
 from release_catalog.api.delivering import Delivering
 from release_catalog.api.drafting import Drafting
 from release_catalog.api.importing import Importing
@@ -10,6 +11,9 @@ from release_catalog.api.promoting import Promoting
 from release_catalog.api.saving import Saving
 
 
-@strawberry.type(description="What can be changed. Refusals come back as a problem, never as an error.")
-class Mutation(Drafting, Importing, Life, Delivering, Promoting, Saving):
+@strawberry.type(
+    description="What can be changed. Refusals come back as a problem; an error with the code "
+    "FORBIDDEN tells that the caller may not do this."
+)
+class Mutation(Drafting, Importing, Life, Delivering, Promoting, Saving, Access):
     pass

@@ -5,7 +5,8 @@ from typing import Any
 import strawberry
 from strawberry.scalars import JSON
 
-from release_catalog.api import catalog, filters
+from release_catalog.api import access, catalog, filters, scopes
+from release_catalog.api.access import AccessToken
 from release_catalog.api.catalog import Catalog, Product
 from release_catalog.api.comparison import ReleaseComparison
 from release_catalog.api.connection import Connection
@@ -15,7 +16,7 @@ from release_catalog.api.filters import ReleaseFilter, ReleaseOrder
 from release_catalog.api.promotion import Environment, Promotion
 from release_catalog.api.reference import BaseImage, Registry
 from release_catalog.api.release import Release
-from release_catalog.domain import importing, instants
+from release_catalog.domain import caller, importing, instants
 from release_catalog.plans.context import Info
 from release_catalog.problems import BadArgument
 from release_catalog.store import pages, records
@@ -29,8 +30,8 @@ class Viewer:
 
 
 def _viewer(info: Info) -> Any:
-    caller = info.context.caller
-    return {"subject": caller.subject, "tenantId": caller.tenant, "scopes": sorted(caller.scopes)}
+    asking = info.context.caller
+    return {"subject": asking.subject, "tenantId": asking.tenant, "scopes": sorted(asking.scopes)}
 
 
 def _by_id(collection: str) -> Any:
@@ -160,6 +161,7 @@ async def _pipeline(
     return await info.context.one("pipelines", id)
 
 
+@scopes.needed(viewer=None, access_tokens=caller.ADMIN)
 @strawberry.type(description="What can be asked of the catalog. What does not exist for the caller is null.")
 class Query:
     viewer: Viewer = strawberry.field(resolver=_viewer, description="Who is asking, and what they may do.")
@@ -210,4 +212,7 @@ class Query:
     )
     base_image: BaseImage | None = strawberry.field(
         resolver=_by_id("baseImages"), description="A base image by its id."
+    )
+    access_tokens: list[AccessToken] = strawberry.field(
+        resolver=access.everyone, description="The tenant's access tokens, the newest first, at most 1000."
     )

@@ -45,6 +45,8 @@ async def verify_artifacts(caller: Caller, database: Database, files: Fetcher, g
     found = (await releases.by_ids(caller, database, [id_])).get(id_)
     if found is None:
         return problems.NotFound(detail=f"There is no release {id_!r}.")
+    if refused := writing.beyond(caller, found["productId"]):
+        return refused
     if mode != "WAIT":
         return await verifying.put_off(caller, database, id_, mode)
     looked = await files.check_all(found["artifacts"])

@@ -27,6 +27,8 @@ async def take(
         now = instants.now()
         fields, violations = importing.read(given["release"], "input.release", now)
         product = await _product(caller, database, Checks(given, "input", violations), fields["project"], session)
+        if refused := writing.beyond(caller, product["id"]):
+            return refused
         before = await _before(caller, database, product, fields, session)
         fields["id"] = before["id"] if before else ids.new()
         doc = Checks(given["release"], "input.release", violations)

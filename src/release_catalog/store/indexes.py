@@ -63,6 +63,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "environments": [_index("name", unique=True, name=UP)],
     "contents": [_index("path", unique=True, environment=UP, path=UP)],
     "events": [_index("sequence", unique=True, sequence=UP), _index("release", releaseId=UP, sequence=UP)],
+    "tokens": [_index("id", unique=True, id=UP), _index("created", createdAt=DOWN, id=DOWN)],
     # Forgotten by MongoDB itself.
     "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
     # Of all tenants: whoever is free does what has waited longest.

@@ -66,7 +66,7 @@ async def once(
     key, dry = given.get("idempotencyKey"), given.get("dryRun")
     if refused := _refused(key):
         return refused
-    fingerprint = _fingerprint(verb, given)
+    fingerprint = _fingerprint(caller, verb, given)
 
     async def attempt(session: Any) -> Answer:
         known = await _remembered(caller, database, key, session) if key is not None and not dry else None
@@ -118,7 +118,7 @@ async def claimed(
     if key is None or refused:
         yield None, refused
         return
-    claim, fingerprint = ids.new(), _fingerprint(verb, given)
+    claim, fingerprint = ids.new(), _fingerprint(caller, verb, given)
     free = {
         "_id": caller.key(key),
         "$or": [
@@ -161,8 +161,13 @@ def _refused(key: str | None) -> Problem | None:
     return problems.Invalid(violations=[Violation("input.idempotencyKey", message, "WRONG_LENGTH")])
 
 
-def _fingerprint(verb: str, given: Given) -> str:
-    asked = {"verb": verb, **{name: value for name, value in given.items() if name != "idempotencyKey"}}
+def _fingerprint(caller: Caller, verb: str, given: Given) -> str:
+    # Who is bound to a product gets no answer that somebody else was given.
+    asked = {
+        "verb": verb,
+        "product": caller.product,
+        **{name: value for name, value in given.items() if name != "idempotencyKey"},
+    }
     try:
         return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
     except TypeError:
@@ -206,9 +211,19 @@ async def found(caller: Caller, database: Database, id_: str, given: Given, sess
     release = await database.releases.find_one(match, {"terms": 0}, session=session)
     if release is None:
         return problems.NotFound(detail=f"There is no release {id_!r}.")
+    if refused := beyond(caller, release["productId"]):
+        return refused
     if given.get("ifMatch") not in {None, release["etag"]}:
         return problems.Changed(detail="The release is not as you read it: read it again, then repeat.")
     return release
+
+
+def beyond(caller: Caller, product_id: str) -> Problem | None:
+    """Why the caller may not write releases of this product, where it is bound to another one."""
+    if caller.product in {None, product_id}:
+        return None
+    detail = f"Your token is bound to the product {caller.product!r}: only releases of that one can be written."
+    return problems.Forbidden(detail=detail)
 
 
 def too_large(release: Document, path: str) -> list[Violation]:
