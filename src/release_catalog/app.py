@@ -1,7 +1,7 @@
 """The application: its routes, and what lives as long as it does."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -11,12 +11,17 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from release_catalog import logs, opening, sample
+from release_catalog.access.callers import Callers
+from release_catalog.access.refusal import Refused
+from release_catalog.api import view
 from release_catalog.api.schema import schema
 from release_catalog.api.view import View
 from release_catalog.domain import caller
 from release_catalog.files import verifying
+from release_catalog.hal import responses
 from release_catalog.hal.routes import Hal
 from release_catalog.plans.context import Context
 from release_catalog.settings import Settings
@@ -49,16 +54,30 @@ def create_app(
             app.state.database, app.state.files = used, files
             async with verifying.working(used, files):
                 yield
+            await callers.close()
+
+    callers = Callers(settings)
+
+    async def identify(request: Request) -> None:
+        client = request.client.host if request.client else None
+        request.state.caller = await callers.of(request.headers, client, request.app.state.database)
 
     def context(request: Request) -> Context:
         state = request.app.state
-        return Context(caller.local(settings.tenant), state.database, state.files)
+        return Context(request.state.caller, state.database, getattr(state, "files", None))
 
-    hal = Hal(context)
+    hal = _Identified(Hal(context), identify)
     graphql = View(schema._schema, context)
 
     async def endpoint(request: Request) -> Response:
-        return pages.graphiql(request) if _is_browser(request) else await graphql(request)
+        # The page holds nothing of anybody's: its requests come with credentials of their own.
+        if _is_browser(request):
+            return pages.graphiql(request)
+        try:
+            await identify(request)
+        except Refused as refused:
+            return view.refused(request, view.Refusal(refused.status, str(refused), **refused.headers))
+        return await graphql(request)
 
     routes = [
         Route("/", _home),
@@ -71,6 +90,25 @@ def create_app(
     ]
     middleware = [Middleware(logs.Requests), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]
     return Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+
+
+class _Identified:
+    """HAL's application, behind a look at who is asking."""
+
+    def __init__(self, app: ASGIApp, identify: Callable[[Request], Awaitable[None]]) -> None:
+        self.app = app
+        self.identify = identify
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = Request(scope)
+            try:
+                await self.identify(request)
+            except Refused as refused:
+                response = responses.unknown(request, refused.status, str(refused), refused.headers)
+                await response(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
 
 
 def _is_browser(request: Request) -> bool:

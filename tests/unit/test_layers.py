@@ -18,6 +18,7 @@ ALLOWED = {
     "plans": {"files", "store", "domain", "problems"},
     "api": {"plans", "files", "store", "domain", "problems"},
     "hal": {"plans", "store", "domain", "problems"},
+    "access": {"store", "domain", "problems", "settings"},
     "web": set(),
     "mongod": set(),
     "embedded": {"mongod"},
@@ -26,9 +27,10 @@ ALLOWED = {
     "sample": {"store", "domain"},
     "terminal": {"files", "store", "domain", "problems"},
     "bulk": {"store", "domain", "problems"},
-    "opening": {"files", "store", "embedded", "settings"},
-    "app": {"api", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
-    "cli": {"app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "terminal"},
+    "opening": {"files", "store", "embedded", "settings", "logs"},
+    "credentials": {"access", "store", "domain", "problems", "opening", "settings"},
+    "app": {"access", "api", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
+    "cli": {"app", "access", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "terminal", "credentials"},
 }  # fmt: skip
 DRIVERS = {"pymongo", "bson", "motor"}
 GRAPHQL = {"strawberry", "graphql"}

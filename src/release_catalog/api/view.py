@@ -115,6 +115,15 @@ class _Invalid(Exception):  # noqa: N818  it is not an error of this program
         self.errors = errors
 
 
+def refused(request: Request, refusal: Refusal) -> Response:
+    """The response to a request that is refused before anything of it is read."""
+    try:
+        media_type = _acceptable(request.headers)
+    except Refusal as unacceptable:
+        media_type, refusal = _JSON, unacceptable
+    return _response({"errors": [{"message": str(refusal)}]}, media_type, refusal.status, refusal.headers)
+
+
 def _acceptable(headers: Headers) -> str:
     """The media type to answer in: of those that the client takes, the one it likes best."""
     qualities = dict(_accepted(",".join(headers.getlist("accept")) or "*/*"))
