@@ -60,8 +60,12 @@ async def working(database: Database, files: Fetcher) -> Any:
     try:
         yield
     finally:
-        for worker in workers:
-            worker.cancel()
+        pending = set(workers)
+        while pending:
+            for worker in pending:
+                worker.cancel()
+            # The driver swallows a cancellation that comes at a bad time; the worker would go on for ever.
+            _, pending = await asyncio.wait(pending, timeout=_IDLE_SECONDS)
         await asyncio.gather(*workers, return_exceptions=True)
 
 
