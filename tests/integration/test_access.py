@@ -18,6 +18,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import SecretStr
 
 from catalog import Catalog
 from release_catalog.access import accounts, callers, jwks, opaque
@@ -40,7 +41,13 @@ KEYS: dict[str, Any] = {
 
 def claims(**changed: Any) -> dict[str, Any]:
     now = time.time()
-    made = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "tenant": "local", "scope": "openid release:read"}
+    made: dict[str, Any] = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "ann",
+        "tenant": "local",
+        "scope": "openid release:read",
+    }
     made |= {"iat": int(now), "exp": int(now) + 300, **changed}
     return {name: value for name, value in made.items() if value is not None}
 
@@ -76,10 +83,10 @@ async def viewer(http: httpx2.AsyncClient, **headers: str) -> dict[str, Any]:
     return answer
 
 
-async def refused(http: httpx2.AsyncClient, status: int = 401, **headers: str) -> tuple[str, str]:
+async def refused(http: httpx2.AsyncClient, status: int = 401, /, **headers: str) -> tuple[str, str]:
     """What whoever sends these headers is told, at both kinds of addresses alike; and it is told soon."""
     began = time.monotonic()
-    raw = {name: value.encode("latin-1") for name, value in headers.items()}
+    raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     hal = await http.get(HAL, headers=raw)
     response = await http.post(GRAPHQL, json=VIEWER, headers=raw)
     assert time.monotonic() - began < 1
@@ -148,22 +155,18 @@ def attacks() -> Iterator[tuple[str, str]]:
     yield "no signature", signed().rpartition(".")[0] + "."
     yield "another signature", signed()[:-4] + "AAAA"
     for name in ("exp", "iat", "iss", "aud", "sub", "tenant"):
-        yield f"no {name}", signed(**{name: None})
+        nothing: dict[str, Any] = {name: None}
+        yield f"no {name}", signed(**nothing)
     yield "another audience", signed(aud="others")
     yield "another issuer", signed(iss=f"{ISSUER}/")
     yield "expired", signed(exp=now - 60)
     yield "not yet valid", signed(nbf=now + 60)
     yield "issued later", signed(iat=now + 60)
-    for value in (float("inf"), float("nan"), "x", [], {}, True):
-        yield (
-            f"exp {value}",
-            forged(
-                {"alg": "HS256"},
-                {**good, "exp": value} if value is not True else {**good, "exp": None},
-                SECRET.encode(),
-            ),
-        )
-    for value in ("", "a\n", "x" * 256, 7, ["local"], {"$ne": 1}):
+    values: list[Any] = [float("inf"), float("nan"), "x", [], {}, None]
+    for value in values:
+        yield f"exp {value}", forged({"alg": "HS256"}, {**good, "exp": value}, SECRET.encode())
+    values = ["", "a\n", "x" * 256, 7, ["local"], {"$ne": 1}]
+    for value in values:
         yield f"tenant {value}", forged({"alg": "HS256"}, {**good, "tenant": value}, SECRET.encode())
     for kind in ("logout+jwt", "dpop+jwt", "JWE", 7, ""):
         yield f"typ {kind}", forged({"alg": "HS256", "typ": kind}, good, SECRET.encode())
@@ -328,7 +331,8 @@ def test_only_keys_fit_for_signatures_are_used() -> None:
     for number, jwk in enumerate(unfit):
         assert jwks.usable({"keys": [jwk]}) == {}, number
     assert set(jwks.usable({"keys": [*unfit, {**good, "kid": "1", "use": "sig", "alg": "RS256"}]})) == {"1", None}
-    for wrong in (None, [], {}, {"keys": {}}):
+    wrongs: list[Any] = [None, [], {}, {"keys": {}}]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="no set of keys"):
             jwks.usable(wrong)
 
@@ -356,9 +360,14 @@ async def test_accounts_sign_in_with_their_password(
     empty: Catalog, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert PASSWORD not in file.read_text()
-    tried = []
+    tried: list[str] = []
     matches = accounts._matches
-    monkeypatch.setattr(accounts, "_matches", lambda *given: tried.append(1) or matches(*given))
+
+    def trying(known: str, password: str) -> bool:
+        tried.append(password)
+        return matches(known, password)
+
+    monkeypatch.setattr(accounts, "_matches", trying)
     async with served(empty, accounts=file) as http:
         mine = {"subject": "account:ci", "tenantId": "acme corp/1", "scopes": ["release:read", "release:write"]}
         for _ in range(5):
@@ -447,7 +456,7 @@ async def test_a_token_works_in_both_headers_until_it_is_revoked(
             "revokedAt"
         ] == revoked
         now = time.monotonic
-        monkeypatch.setattr(opaque.time, "monotonic", lambda: now() + opaque.KNOWN_SECONDS)
+        monkeypatch.setattr(time, "monotonic", lambda: now() + opaque.KNOWN_SECONDS)
         await refused(http, **bearer(token["token"]))
     [listed] = (await empty.ask(LIST))["accessTokens"]
     assert listed["revokedAt"] == revoked
@@ -458,15 +467,20 @@ async def test_a_token_expires_even_while_it_is_known(empty: Catalog, monkeypatc
     token = await made(empty, "release:read", expiresAt="2126-01-01T00:00:00Z")
     async with served(empty, authentication="required") as http:
         assert await viewer(http, **bearer(token["token"]))
-        monkeypatch.setattr(opaque.instants, "now", lambda: instants.parse("2126-01-01T00:00:00Z"))
+        monkeypatch.setattr(instants, "now", lambda: instants.parse("2126-01-01T00:00:00Z"))
         await refused(http, **bearer(token["token"]))
 
 
 async def test_the_last_use_is_noted_once_a_minute(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opaque, "KNOWN_SECONDS", -1.0)
-    token, notes = await made(empty, "release:read"), []
-    noted = opaque._noted
-    monkeypatch.setattr(opaque, "_noted", lambda *given: notes.append(1) or noted(*given))
+    token, noted = await made(empty, "release:read"), opaque._noted
+    notes: list[Any] = []
+
+    def noting(database: Any, document: Any) -> Any:
+        notes.append(document)
+        return noted(database, document)
+
+    monkeypatch.setattr(opaque, "_noted", noting)
     async with served(empty, authentication="required") as http:
         await viewer(http, **bearer(token["token"]))
         for _ in range(100):
@@ -539,7 +553,7 @@ def test_settings_that_would_let_anybody_in_are_refused(settings: dict[str, Any]
 
 
 def test_secrets_do_not_show_in_settings() -> None:
-    shown = repr(Settings(**JWT, jwt_secret=SECRET, mongodb_url="mongodb://u:hunter2@h"))
+    shown = repr(Settings(**JWT, jwt_secret=SecretStr(SECRET), mongodb_url="mongodb://u:hunter2@h"))
     assert SECRET not in shown
     assert "hunter2" not in shown
 
