@@ -223,6 +223,8 @@ def literal(of: str, name: str, kind: Any, values: World) -> str:
     text: str
     if name == "id":
         text = json.dumps(values[OWN.get(of, "release")])
+    elif name == "idempotencyKey":
+        text = json.dumps(f"{values['used']}-{of}")
     elif name == "name" and of in OWN:
         text = json.dumps(values[OWN[of]])
     elif isinstance(inner, GraphQLInputObjectType):
@@ -253,7 +255,11 @@ def literal(of: str, name: str, kind: Any, values: World) -> str:
 
 
 def useful(field: str, kind: Any) -> bool:
-    return field == "id" or field in NAMED or isinstance(get_named_type(kind), GraphQLInputObjectType)
+    return (
+        field in {"id", "verification"}
+        or field in NAMED
+        or isinstance(get_named_type(kind), GraphQLInputObjectType)
+    )
 
 
 def queries(values: World) -> Iterator[tuple[str, str]]:
@@ -289,7 +295,7 @@ def mutations(values: World) -> Iterator[tuple[str, str]]:
         keyed = isinstance(named, GraphQLInputObjectType) and "idempotencyKey" in named.fields
         unkeyed = re.sub(r'idempotencyKey: "[^"]*"(, )?', "", text)
         for said in [text, unkeyed] if keyed else [text]:
-            yield name, f"mutation {{ {name}(input: {said}) {selection(field.type, values, 2)} }}"
+            yield name, f"mutation {{ {name}(input: {said}) {selection(field.type, values, 1)} }}"
 
 
 async def hal(catalog: Catalog, values: World) -> dict[str, Any]:
@@ -306,11 +312,11 @@ async def hal(catalog: Catalog, values: World) -> dict[str, Any]:
     return answers
 
 
-async def answers(catalog: Catalog, values: World, *, change: bool = True) -> dict[str, str]:
+async def answers(catalog: Catalog, values: World, *, read: bool = True, change: bool = True) -> dict[str, str]:
     """What a caller is told, by what it asked, in a form that two of them can be compared in."""
-    asked = list(queries(values)) + (list(mutations(values)) if change else [])
+    asked = (list(queries(values)) if read else []) + (list(mutations(values)) if change else [])
     told: dict[str, Any] = {f"{at} {name}": await catalog.respond(text) for at, (name, text) in enumerate(asked)}
-    told |= await hal(catalog, values)
+    told |= await hal(catalog, values) if read else {}
     return {name: plain(json.dumps(answer), values, catalog.caller.tenant) for name, answer in told.items()}
 
 

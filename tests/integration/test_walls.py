@@ -66,7 +66,7 @@ PASSED_OVER = {
 async def test_another_tenant_finds_nothing_and_changes_nothing(databases: list[Catalog]) -> None:
     catalog, _ = databases
     await walls.stock(catalog)
-    used = 'mutation { publishRelease(input: {id: "areal-release-draft", idempotencyKey: "areal-used"}) { problem { detail } } }'
+    used = 'mutation { publishRelease(input: {id: "areal-release-draft", idempotencyKey: "areal-used-publishRelease"}) { problem { detail } } }'
     await catalog.ask(used)
     before = await everything(catalog)
     real, unreal = walls.world(), walls.unreal(walls.world())
@@ -97,8 +97,8 @@ async def test_what_is_hidden_makes_no_difference(databases: list[Catalog], call
     before = await everything(catalog)
     # Of its own product, who is bound to one may say that it needs what is hidden.
     for values in (walls.world(hidden), walls.world(hidden) | {"product": "areal-other", "key": "areal-other"}):
-        told = await walls.answers(catalog.seen_by(caller), values)
-        nothing = await walls.answers(without.seen_by(caller), values)
+        told = await walls.answers(catalog.seen_by(caller), values, read=False)
+        nothing = await walls.answers(without.seen_by(caller), values, read=False)
         assert differences(told, nothing) == {}
         assert not [name for name, answer in told.items() if "INTERNAL_SERVER_ERROR" in answer]
     after = await everything(catalog)
