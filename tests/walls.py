@@ -227,6 +227,9 @@ def literal(of: str, name: str, kind: Any, values: World) -> str:
         text = json.dumps(f"{values['used']}-{of}")
     elif name == "name" and of in OWN:
         text = json.dumps(values[OWN[of]])
+    elif inner.name == "DependencyInput":
+        # Its name and version are filled in where there is such a release.
+        text = f'{{releaseId: "{values["release"]}"}}'
     elif isinstance(inner, GraphQLInputObjectType):
         fields = {
             field: literal(of, field, it.type, values)

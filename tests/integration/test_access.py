@@ -48,7 +48,7 @@ def claims(**changed: Any) -> dict[str, Any]:
         "tenant": "local",
         "scope": "openid release:read",
     }
-    made |= {"iat": int(now), "exp": int(now) + 300, **changed}
+    made |= {"iat": int(now), "exp": int(now) + 3000, **changed}
     return {name: value for name, value in made.items() if value is not None}
 
 
@@ -160,8 +160,8 @@ def attacks() -> Iterator[tuple[str, str]]:
     yield "another audience", signed(aud="others")
     yield "another issuer", signed(iss=f"{ISSUER}/")
     yield "expired", signed(exp=now - 60)
-    yield "not yet valid", signed(nbf=now + 60)
-    yield "issued later", signed(iat=now + 60)
+    yield "not yet valid", signed(nbf=now + 3600, exp=now + 7200)
+    yield "issued later", signed(iat=now + 3600, exp=now + 7200)
     values: list[Any] = [float("inf"), float("nan"), "x", [], {}, None]
     for value in values:
         yield f"exp {value}", forged({"alg": "HS256"}, {**good, "exp": value}, SECRET.encode())
