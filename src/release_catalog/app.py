@@ -1,7 +1,7 @@
 """The application: its routes, and what lives as long as it does."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -12,15 +12,20 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from release_catalog import logs, opening, sample
-from release_catalog.api import documents
+from release_catalog.access.callers import Callers
+from release_catalog.access.refusal import Refused
+from release_catalog.api import documents, view
 from release_catalog.api.limits import Limits
+from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
 from release_catalog.api.view import View
 from release_catalog.domain import caller
 from release_catalog.events import delivering
 from release_catalog.files import verifying
+from release_catalog.hal import responses
 from release_catalog.hal.routes import Hal
 from release_catalog.plans.context import Context
 from release_catalog.plans.sharing import Shared
@@ -58,24 +63,35 @@ def create_app(
             app.state.database, app.state.files = used, files
             async with verifying.working(used, files), delivering.working(used, files.allowed):
                 yield
+            await callers.close()
 
-    everybody, shared = caller.local(settings.tenant), Shared()
+    callers = Callers(settings)
+
+    async def identify(request: Request) -> None:
+        client = request.client.host if request.client else None
+        request.state.caller = await callers.of(request.headers, client, request.app.state.database)
+
+    shared = Shared()
 
     def context(request: Request) -> Context:
         state = request.app.state
-        return Context(everybody, state.database, shared, state.files)
+        return Context(request.state.caller, state.database, shared, getattr(state, "files", None))
 
-    hal = Hal(context, settings.query_seconds)
+    hal = _Identified(Hal(context, settings.query_seconds), identify)
     trusted = documents.trusted(settings.documents) if settings.documents else None
-    # Whether callers have to log in.
-    authenticated = False
-    public = settings.public_schema if settings.public_schema is not None else not authenticated
-    limits = _limits(settings, authenticated=authenticated)
-    planned = settings.plans == "on"
+    public = settings.public_schema if settings.public_schema is not None else not settings.authenticated
+    limits, planned = _limits(settings), settings.plans == "on"
     graphql = View(schema._schema, context, planned=planned, trusted=trusted, limits=limits, public=public)
 
     async def endpoint(request: Request) -> Response:
-        return pages.graphiql(request) if public and _is_browser(request) else await graphql(request)
+        # The page holds nothing of anybody's: its requests come with credentials of their own.
+        if public and _is_browser(request):
+            return pages.graphiql(request)
+        try:
+            await identify(request)
+        except Refused as refused:
+            return view.refused(request, Refusal(refused.status, str(refused), **refused.headers))
+        return await graphql(request)
 
     routes = [
         Route("/", _home),
@@ -95,10 +111,29 @@ def create_app(
     return Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
 
 
-def _limits(settings: Settings, *, authenticated: bool) -> Limits:
+class _Identified:
+    """HAL's application, behind a look at who is asking."""
+
+    def __init__(self, app: ASGIApp, identify: Callable[[Request], Awaitable[None]]) -> None:
+        self.app = app
+        self.identify = identify
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = Request(scope)
+            try:
+                await self.identify(request)
+            except Refused as refused:
+                response = responses.unknown(request, refused.status, str(refused), refused.headers)
+                await response(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _limits(settings: Settings) -> Limits:
     given = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
     if given["cost_per_hour"] is None:
-        given["cost_per_hour"] = COST_PER_HOUR if authenticated else 0
+        given["cost_per_hour"] = COST_PER_HOUR if settings.authenticated else 0
     return Limits(**given)
 
 

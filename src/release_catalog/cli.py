@@ -1,9 +1,8 @@
-"""The command line: release-catalog serve | load | import | export | verify | ledger verify | schema."""
+"""The command line: release-catalog serve | load | import | export | verify | ledger | token | account | ..."""
 
 import contextlib
 import functools
 import gc
-import ipaddress
 import os
 import re
 import signal
@@ -19,7 +18,8 @@ import pydantic
 import structlog
 import typer
 
-from release_catalog import bulk, logs, mongod, opening, terminal
+from release_catalog import bulk, credentials, logs, mongod, opening, terminal
+from release_catalog.access import accounts, callers
 from release_catalog.domain import caller
 from release_catalog.domain import ledger as chains
 from release_catalog.settings import Settings
@@ -35,6 +35,9 @@ _log = structlog.get_logger()
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="The release catalog.")
 ledgers = typer.Typer(no_args_is_help=True, help="The ledger of promotions.")
 cli.add_typer(ledgers, name="ledger")
+cli.command("token")(credentials.token)
+cli.command("account")(credentials.account)
+_Tenant = Annotated[str | None, typer.Option(help="Whose releases; else those of the settings' tenant.")]
 _Source = Annotated[str, typer.Argument(help="File of import documents, one a line; - is standard input.")]
 
 
@@ -45,8 +48,12 @@ def main() -> None:
     try:
         cli()
     except pydantic.ValidationError as error:
-        wrong = "; ".join(f"RELEASE_CATALOG_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        sys.exit(f"The settings can't be used: {wrong}.")
+        said = (
+            "".join(f"RELEASE_CATALOG_{str(n).upper()}: " for n in e["loc"]) + e["msg"] for e in error.errors()
+        )
+        sys.exit(f"The settings can't be used: {'; '.join(said)}.")
+    except accounts.Unreadable as error:
+        sys.exit(f"The accounts can't be used: {error}. Check RELEASE_CATALOG_ACCOUNTS.")
     except mongod.Unavailable as error:
         sys.exit(str(error))
     except db.Failure as error:
@@ -55,6 +62,11 @@ def main() -> None:
         sys.exit(f"The database can't be used: check RELEASE_CATALOG_MONGODB_URL. ({reason})")
     except OSError as error:
         sys.exit(f"{error.filename or 'The file'} can't be read or written: {error.strerror}.")
+
+
+def _variable(wrong: Any) -> str:
+    # What is wrong with several of them together names them itself.
+    return "".join(f"RELEASE_CATALOG_{name.upper()}: " for name in wrong["loc"])
 
 
 def _leave(number: int, _: object) -> NoReturn:
@@ -79,20 +91,21 @@ def serve(
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     logs.configure(settings.log_level, settings.log_format)
     # A page in a browser may lead a name of its own to this machine; it can't make the browser say localhost.
-    hosts = (*_HOME, settings.host) if _is_loopback(settings.host) else ("*",)
+    at_home = settings.host == "localhost" or callers.is_home(settings.host)
+    hosts = (*_HOME, settings.host) if at_home else ("*",)
     app = application.create_app(settings, with_sample=sample, hosts=hosts)
     config = receiving.configured(app, MAX_GRACE_SECONDS, settings.receive_seconds, settings.max_connections)
 
     async def run() -> None:
         # Not by the server, which would tell of a database that is not there by a traceback.
         async with app.router.lifespan_context(app):
-            _announce(settings.host, listener)
+            _announce(settings, listener)
             _settle()
             # It raises the signal that ended it once more.
             with contextlib.suppress(SystemExit):
                 await uvicorn.Server(config).serve([listener])
 
-    with _listening(settings.host, settings.port) as listener:
+    with _listening(settings) as listener:
         anyio.run(run, backend_options={"loop_factory": config.get_loop_factory()})
 
 
@@ -106,30 +119,29 @@ def _settle() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening(settings: Settings) -> socket.socket:
     """A socket at the address; who comes before the server is ready waits."""
+    host, port = settings.host, settings.port
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        if not settings.authenticated and not callers.is_home(str(address[0])):
+            sys.exit(
+                f"{host} can be reached by others, and there is no authentication: make a token "
+                "(release-catalog token) and set RELEASE_CATALOG_AUTHENTICATION=required, or serve at 127.0.0.1."
+            )
+        return socket.create_server((str(address[0]), port), family=family, backlog=2048)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
         sys.exit(f"{host}, port {port}, can't be served: {reason}. Choose another --host or --port.")
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _announce(host: str, listener: socket.socket) -> None:
-    address, port = listener.getsockname()[:2]
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    port, host = listener.getsockname()[1], settings.host
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql"
-    if _is_loopback(address):
-        _log.info("serving everybody on this machine, as there is no authentication yet", url=url)
+    if settings.authenticated:
+        _log.info("serving callers with credentials", url=url)
     else:
-        _log.warning("serving everybody who can reach this machine, as there is no authentication yet", url=url)
+        _log.info("serving everybody on this machine, as no authentication is configured", url=url)
 
 
 @cli.command()
@@ -148,6 +160,7 @@ def load(
         bool, typer.Option(help="Publish what is loaded; otherwise it comes in as drafts.")
     ] = False,
     on_error: Annotated[str, typer.Option(help="At a bad line: stop, or skip it.")] = "stop",
+    tenant: _Tenant = None,
 ) -> None:
     """Load releases from import documents; those that are there already stay as they are."""
     if on_error not in {"stop", "skip"}:
@@ -155,28 +168,29 @@ def load(
     settings = Settings()
     with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
         report = bulk.Report(0 if file == "-" else Path(file).stat().st_size)
-        user = caller.local(settings.tenant)
+        user = caller.local(tenant or settings.tenant)
         loader = bulk.Loader(user, report, catalog, publish=publish, stop=on_error == "stop")
         # What is made for a batch goes with it: looking for cycles in it would take a third of the time.
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
-        _with_database(settings, lambda database: loader.run(database, source))
+        opening.work(settings, lambda database: loader.run(database, source))
     sys.exit(1 if loader.stopped else 0)
 
 
 @cli.command()
 def export(
     file: Annotated[str, typer.Argument(help="File to write; - is standard output.")] = "-",
+    tenant: _Tenant = None,
 ) -> None:
     """Write all releases as import documents, one a line, the oldest first."""
     settings = Settings()
 
     async def run(database: db.Database) -> None:
         with _whole(file) as target:
-            async for document in loading.export(caller.local(settings.tenant), database):
+            async for document in loading.export(caller.local(tenant or settings.tenant), database):
                 target.write(orjson.dumps(document) + b"\n")
 
-    _with_database(settings, run)
+    opening.work(settings, run)
 
 
 @cli.command("import")
@@ -193,13 +207,14 @@ def import_(
         Literal["update", "fail"], typer.Option(help="What to do with a draft of the same identity.")
     ] = "update",
     dry_run: Annotated[bool, typer.Option(help="Try everything and store nothing.")] = False,
+    tenant: _Tenant = None,
 ) -> None:
     """Import releases as drafts, verifying their files; exit code 1 where one was refused."""
     with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
         documents = _documents(source.read())
     asked: dict[str, Any] = {"projectIdentifier": project, "catalogId": catalog, "dryRun": dry_run}
     asked |= {"verification": verification.upper(), "onConflict": on_conflict.upper()}
-    _with_files(functools.partial(terminal.import_all, documents, asked))
+    _with_files(tenant, functools.partial(terminal.import_all, documents, asked))
 
 
 def _documents(text: bytes) -> list[Any]:
@@ -217,21 +232,22 @@ def verify(
     ids: Annotated[
         list[str] | None, typer.Argument(help="Ids of releases; without any, all are verified.")
     ] = None,
+    tenant: _Tenant = None,
 ) -> None:
     """Fetch and hash the files of releases again; exit code 1 where one is not what was declared."""
-    _with_files(functools.partial(terminal.verify_all, ids or []))
+    _with_files(tenant, functools.partial(terminal.verify_all, ids or []))
 
 
-def _with_files(work: Callable[..., Coroutine[Any, Any, bool]]) -> None:
+def _with_files(tenant: str | None, work: Callable[..., Coroutine[Any, Any, bool]]) -> None:
     settings = Settings()
     good: list[bool] = []
 
     async def run(database: db.Database) -> None:
         with terminal.Bar() as bar:
             async with opening.fetcher(settings, bar.came) as files:
-                good.append(await work(caller.local(settings.tenant), database, files, bar))
+                good.append(await work(caller.local(tenant or settings.tenant), database, files, bar))
 
-    _with_database(settings, run)
+    opening.work(settings, run)
     sys.exit(0 if all(good) else 1)
 
 
@@ -252,7 +268,7 @@ def verify_ledger(
             found += 1
             typer.echo(wrong)
 
-    _with_database(settings, run)
+    opening.work(settings, run)
     if found:
         sys.exit(1)
     typer.echo(f"{chain.sequence} records, head {chain.hash}")
@@ -280,13 +296,3 @@ def _opened(file: str, mode: Literal["rb", "wb"]) -> BinaryIO:
         return Path(file).open(mode)
     except OSError as error:
         sys.exit(f"{file} can't be opened: {error.strerror}.")
-
-
-def _with_database(settings: Settings, work: Callable[[db.Database], Coroutine[Any, Any, None]]) -> None:
-    logs.configure("warning", settings.log_format)
-
-    async def run() -> None:
-        async with opening.opened(settings) as database:
-            await work(database)
-
-    anyio.run(run)

@@ -1,10 +1,12 @@
 """The database that a process works on, from its settings."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from release_catalog import embedded
+import anyio
+
+from release_catalog import embedded, logs
 from release_catalog.files import guard, hashing
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
@@ -20,6 +22,17 @@ def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -
         seconds=settings.files_deadline,
         progress=progress,
     )
+
+
+def work(settings: Settings, does: Callable[[db.Database], Coroutine[Any, Any, None]]) -> None:
+    """Run a command on the database: a loop of its own, and warnings in the log."""
+    logs.configure("warning", settings.log_format)
+
+    async def run() -> None:
+        async with opened(settings) as database:
+            await does(database)
+
+    anyio.run(run)
 
 
 @contextlib.asynccontextmanager

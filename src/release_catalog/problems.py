@@ -61,6 +61,22 @@ class Changed(Problem):
     status: int = 412
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forbidden(Problem):
+    """The caller may not do this; clients get it as an error (see Denied)."""
+
+    title: str = "Forbidden"
+    status: int = 403
+
+
+class Denied(GraphQLError):  # noqa: N818  it is not an error of this program
+    """A field that the caller may not have, with the problem that says why."""
+
+    def __init__(self, why: Forbidden) -> None:
+        problem = details(why.status, why.title, why.detail)
+        super().__init__(why.detail, extensions={"code": "FORBIDDEN", "problem": problem})
+
+
 class BadArgument(GraphQLError):  # noqa: N818  it is not an error of this program
     """An argument of a query that can't be answered; the message names it and says what to give instead."""
 

@@ -2,13 +2,17 @@
 
 import urllib.parse
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import platformdirs
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from release_catalog.files import guard
+
+_MIN_SECRET = 32
+# A key that everybody may read must never be taken for a secret: so one kind of them excludes the other.
+_SHARED, _PUBLISHED = ("HS256",), ("RS256", "ES256", "EdDSA")
 
 
 def origins(value: str) -> list[str]:
@@ -19,10 +23,14 @@ def origins(value: str) -> list[str]:
 class Settings(BaseSettings):
     """Settings of a process; each is the environment variable `RELEASE_CATALOG_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="RELEASE_CATALOG_", frozen=True, env_ignore_empty=True)
+    # What can't be used may be a secret with a slip in it: errors do not repeat it.
+    model_config = SettingsConfigDict(
+        env_prefix="RELEASE_CATALOG_", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     mongodb_url: str | None = Field(
         default=None,
+        repr=False,  # it may hold a password
         description="MongoDB to use: a replica set or a sharded cluster. Without it, one of its own.",
     )
     database: str = Field(default="release_catalog", description="Name of the database.")
@@ -70,6 +78,26 @@ class Settings(BaseSettings):
         default=None,
         description="Whether introspection, suggestions and GraphiQL are on; if not said, where nobody logs in.",
     )
+    authentication: Literal["auto", "required"] = Field(
+        default="auto",
+        description="required: nobody is served without credentials, even where access tokens are the only ones; "
+        "auto: only where accounts or an issuer of JWTs are set.",
+    )
+    accounts: Path | None = Field(default=None, description="File of service accounts, for HTTP Basic.")
+    jwt_issuer: str | None = Field(default=None, description="What the claim iss of a JWT must be.")
+    jwt_audience: str | None = Field(default=None, description="What the claim aud of a JWT must be, or hold.")
+    jwt_secret: SecretStr | None = Field(
+        default=None, description="Secret of at least 32 bytes that JWTs are signed with (HS256)."
+    )
+    jwt_jwks_url: str | None = Field(
+        default=None, description="Where the issuer publishes its keys: https, or http on this machine."
+    )
+    jwt_algorithms: str = Field(
+        default="",
+        description="What JWTs may be signed with, separated by commas: HS256 with a secret; with published keys "
+        "RS256, ES256 and EdDSA, all three unless said otherwise.",
+    )
+    jwt_tenant_claim: str = Field(default="tenant", description="The claim of a JWT that names the tenant.")
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="json, text, or auto: text on a terminal and json elsewhere."
     )
@@ -112,3 +140,42 @@ class Settings(BaseSettings):
     def _readable(cls, value: str) -> str:
         guard.parse(value)
         return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and len(value.get_secret_value().encode()) < _MIN_SECRET:
+            raise ValueError(f"at least {_MIN_SECRET} bytes are needed, such as openssl rand -hex 32 gives")
+        return value
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _safe(cls, value: str | None) -> str | None:
+        parts = urllib.parse.urlsplit(value or "https://none")
+        at_home = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+        if not parts.hostname or "@" in parts.netloc or not (parts.scheme == "https" or at_home):
+            raise ValueError("an https URL without a password is needed; http is only for this machine")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        given = (self.jwt_issuer, self.jwt_audience, self.jwt_secret or self.jwt_jwks_url)
+        if any(given) and not all(given):
+            raise ValueError("JWTs need RELEASE_CATALOG_JWT_ISSUER, _AUDIENCE, and _SECRET or _JWKS_URL")
+        if self.jwt_secret and self.jwt_jwks_url:
+            raise ValueError("RELEASE_CATALOG_JWT_SECRET and _JWT_JWKS_URL exclude each other: set one of them")
+        known = _SHARED if self.jwt_secret else _PUBLISHED
+        if any(given) and not set(self.algorithms) <= set(known):
+            raise ValueError(f"RELEASE_CATALOG_JWT_ALGORITHMS: only {', '.join(known)} can be used here")
+        return self
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether callers need credentials."""
+        return self.authentication == "required" or bool(self.accounts or self.jwt_issuer)
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The algorithms that JWTs may be signed with."""
+        named = tuple(filter(None, (name.strip() for name in self.jwt_algorithms.split(","))))
+        return named or (_SHARED if self.jwt_secret else _PUBLISHED)

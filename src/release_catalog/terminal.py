@@ -13,7 +13,7 @@ from release_catalog.problems import Invalid, Problem
 from release_catalog.store import releases
 from release_catalog.store import verifying as jobs
 from release_catalog.store.database import Database, Document
-from release_catalog.store.writing import Given
+from release_catalog.store.requests import Given
 
 
 class Bar:

@@ -5,9 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from processes import run, serving
 
 FOLDER = Path(__file__).parent / "graphql_http"
 INSTALL = ["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--fetch-retries=1"]
@@ -35,11 +39,27 @@ def node() -> str:
     return node
 
 
-def test_every_audit_of_graphql_over_http_is_ok(node: str, server_url: str) -> None:
-    run = subprocess.run(
-        [node, "audit.mjs", f"{server_url}/graphql"], cwd=FOLDER, capture_output=True, text=True, check=True
-    )
-    audits = [json.loads(line) for line in run.stdout.splitlines()]
+def audits(node: str, *arguments: str) -> list[dict[str, Any]]:
+    command = [node, "audit.mjs", *arguments]
+    run = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in run.stdout.splitlines()]
 
-    assert [audit for audit in audits if audit["status"] != "ok"] == []
-    assert len(audits) == 61
+
+def test_every_audit_of_graphql_over_http_is_ok(node: str, server_url: str) -> None:
+    found = audits(node, f"{server_url}/graphql")
+    assert [audit for audit in found if audit["status"] != "ok"] == []
+    assert len(found) == 61
+
+
+def test_with_credentials_every_audit_is_ok_too(node: str, tmp_path: Path, mongodb_url: str) -> None:
+    settings: dict[str, Any] = {
+        "mongodb_url": mongodb_url,
+        "database": f"test_{uuid.uuid4().hex}",
+        "data_dir": tmp_path / "data",
+    }
+    token = run("token", "audits", "--scope", "release:read", **settings).stdout.strip()
+    with serving(tmp_path, authentication="required", **settings) as server:
+        found = audits(node, f"{server.url}/graphql", f"Bearer {token}")
+        assert [audit for audit in found if audit["status"] != "ok"] == []
+        assert len(found) == 61
+        assert [audit for audit in audits(node, f"{server.url}/graphql") if audit["status"] != "ok"]

@@ -24,7 +24,7 @@ import pytest
 from catalog import source
 from processes import Server, eventually, serving
 from release_catalog.domain import instants
-from release_catalog.store import writing
+from release_catalog.store import requests
 
 Json = dict[str, Any]
 
@@ -220,7 +220,7 @@ def patience(database: Any) -> float:
     limit = "transactionLifetimeLimitSeconds"
     locked: float = database.client.admin.command({"getParameter": 1, limit: 1})[limit]
     # MongoDB looks for transactions that are too old twice in that time.
-    return max(writing.CLAIM.total_seconds(), 1.5 * locked) + 5
+    return max(requests.CLAIM.total_seconds(), 1.5 * locked) + 5
 
 
 def is_waiting(database: Any, key: str) -> bool:

@@ -142,7 +142,7 @@ def test_the_log_tells_who_is_served_and_each_request_under_its_id(folder: Path,
     with serving(folder, mongodb_url=mongodb_url) as server:
         assert [
             entry["event"]
-            for entry in server.entries("serving everybody on this machine, as there is no authentication yet")
+            for entry in server.entries("serving everybody on this machine, as no authentication is configured")
         ]
         server.ask("{ viewer { subject } }")
         with begun(server):

@@ -369,7 +369,14 @@ async def test_a_client_that_goes_away_is_no_error(app: Starlette, logged: Entri
         {"type": "http.request", "body": b"{", "more_body": True},
         {"type": "http.disconnect"},
     ]
-    scope = {"type": "http", "method": "POST", "path": "/graphql", "raw_path": b"/graphql", "query_string": b""}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/graphql",
+        "raw_path": b"/graphql",
+        "query_string": b"",
+    }
+    scope["client"] = ("127.0.0.1", 1)
 
     async def receive() -> Message:
         return messages.pop(0)

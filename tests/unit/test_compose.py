@@ -153,6 +153,7 @@ def test_image_runs_a_console_script_of_this_project(name: str) -> None:
     words = json.loads(command)
     assert words[0] in PROJECT["project"]["scripts"]
     assert words[1:] == ["serve", "--host", "0.0.0.0"]
+    assert "ENV RELEASE_CATALOG_AUTHENTICATION=required" in dockerfile(name)
     assert any(PROJECT["project"]["name"] in line for line in dockerfile(name) if "pip install" in line)
 
 

@@ -19,6 +19,7 @@ ALLOWED = {
     "events": {"files", "store", "domain", "problems"},
     "api": {"plans", "events", "files", "store", "domain", "problems"},
     "hal": {"plans", "store", "domain", "problems"},
+    "access": {"store", "domain", "problems", "settings"},
     "web": set(),
     "mongod": set(),
     "embedded": {"mongod"},
@@ -28,10 +29,14 @@ ALLOWED = {
     "sample": {"store", "domain"},
     "terminal": {"files", "store", "domain", "problems"},
     "bulk": {"store", "domain", "problems"},
-    "opening": {"files", "store", "embedded", "settings"},
-    "app": {"api", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
+    "opening": {"files", "store", "embedded", "settings", "logs"},
+    "credentials": {"access", "store", "domain", "problems", "opening", "settings"},
+    "app": {
+        "access", "api", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"
+    },
     "cli": {
-        "app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "receiving", "terminal"
+        "app", "access", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "receiving", "terminal",
+        "credentials",
     },
 }  # fmt: skip
 DRIVERS = {"pymongo", "bson", "motor"}

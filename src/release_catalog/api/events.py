@@ -16,7 +16,7 @@ from release_catalog.store.database import Document
 
 
 def _data(root: strawberry.Parent[Document], info: Info) -> Any:
-    return kinds.seen(root, all_=info.context.caller.sees_all)
+    return kinds.seen(root, all_=info.context.caller.sees_drafts is True)
 
 
 @strawberry.type(description="Something that happened to a release.")

@@ -12,6 +12,7 @@ from release_catalog.api.drafting import ArtifactInput, DockerImageInput, More
 from release_catalog.api.inputs import CHANGED, PROBLEM, Repeatable, maybe, must, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
+from release_catalog.domain import caller
 from release_catalog.files import verifying
 
 ID = strawberry.ID
@@ -125,6 +126,8 @@ class Importing:
         {**_EMPTY, "catalogId": None, "name": None, "version": None, "status": None, "message": ""},
         "Imports a release as a draft, or replaces a draft of the same identity (S1). Its files are fetched and "
         "hashed; one that differs is a warning, and the release is imported still.",
+        scope=caller.WRITE,
+        of_product=True,
         fetches=True,
     )
     verify_artifacts: VerifyArtifactsPayload = mutation(
@@ -132,5 +135,7 @@ class Importing:
         verifying.verify_artifacts,
         _EMPTY,
         "Fetches and hashes the files of a release again.",
+        scope=caller.WRITE,
+        of_product=True,
         fetches=True,
     )

@@ -9,7 +9,9 @@ from typing import Any
 import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
+from release_catalog.api import scopes
 from release_catalog.plans.context import Info
+from release_catalog.problems import Denied, Forbidden
 from release_catalog.problems import Problem as Refusal
 from release_catalog.store.database import within
 
@@ -61,20 +63,26 @@ def mutation(
     empty: Mapping[str, Any],
     description: str,
     *,
+    scope: str,
+    of_product: bool = False,
     fetches: bool = False,
 ) -> Any:
     """A mutation that hands its input to a verb and answers what that gives, or why it refused.
 
-    `empty` are the payload's fields but `problem`, with what they are where the verb does not say. A verb that
-    fetches files gets what fetches them too.
+    `empty` are the payload's fields but `problem`, with what they are where the verb does not say. It needs
+    `scope`; with `of_product`, whoever has it for a single product may come too, and the verb sees to the rest. A
+    verb that fetches files gets what fetches them too.
     """
 
     async def resolve(info: Info, input: Any) -> Any:  # noqa: A002  the contract's name
         context = info.context
+        scopes.check(context.caller, scope, of_product=of_product)
         more = (context.files,) if fetches else ()
         # Files may take minutes; what is then written is a transaction with a limit of its own.
         with contextlib.nullcontext() if fetches else within(context.seconds):
             answer = await verb(context.caller, context.database, *more, given(input))
+        if isinstance(answer, Forbidden):
+            raise Denied(answer)
         if isinstance(answer, Refusal):
             # S1's payload has a message in any case.
             return {**empty, **({"message": answer.detail} if "message" in empty else {}), "problem": answer}

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from release_catalog.api.access import Access
 from release_catalog.api.delivering import Delivering
 from release_catalog.api.drafting import Drafting
 from release_catalog.api.importing import Importing
@@ -11,6 +12,9 @@ from release_catalog.api.saving import Saving
 from release_catalog.api.webhooks import Webhooks
 
 
-@strawberry.type(description="What can be changed. Refusals come back as a problem, never as an error.")
-class Mutation(Drafting, Importing, Life, Delivering, Promoting, Saving, Webhooks):
+@strawberry.type(
+    description="What can be changed. Refusals come back as a problem; an error with the code "
+    "FORBIDDEN tells that the caller may not do this."
+)
+class Mutation(Drafting, Importing, Life, Delivering, Promoting, Saving, Webhooks, Access):
     pass

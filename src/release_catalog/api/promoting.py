@@ -5,6 +5,7 @@ import strawberry
 from release_catalog.api.inputs import Repeatable, maybe, must, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.promotion import Promotion
+from release_catalog.domain import caller
 from release_catalog.store import promoting
 
 ID = strawberry.ID
@@ -53,6 +54,7 @@ class Promoting:
         {"promotion": None},
         "Brings the files and images of a release to an environment, all or none. The ledger keeps each attempt, "
         "a refused one with every reason.",
+        scope=caller.PROMOTE,
     )
     rollback_promotion: RollbackPromotionPayload = mutation(
         RollbackPromotionInput,
@@ -60,4 +62,5 @@ class Promoting:
         {"promotion": None},
         "Undoes a promotion: each path that still holds what it brought holds again what was there before. What "
         "later promotions brought stays, and what was rolled back itself does not come back.",
+        scope=caller.PROMOTE,
     )

@@ -5,7 +5,8 @@ from typing import Any
 import strawberry
 from strawberry.scalars import JSON
 
-from release_catalog.api import catalog, events, filters, webhooks
+from release_catalog.api import access, catalog, events, filters, scopes, webhooks
+from release_catalog.api.access import AccessToken
 from release_catalog.api.catalog import Catalog, Product
 from release_catalog.api.comparison import ReleaseComparison
 from release_catalog.api.connection import Connection, Uncounted
@@ -18,7 +19,7 @@ from release_catalog.api.promotion import Environment, Promotion
 from release_catalog.api.reference import BaseImage, Registry
 from release_catalog.api.release import Release
 from release_catalog.api.webhooks import Webhook
-from release_catalog.domain import importing, instants
+from release_catalog.domain import caller, importing, instants
 from release_catalog.plans.context import Info
 from release_catalog.problems import BadArgument
 from release_catalog.store import pages, records
@@ -32,8 +33,8 @@ class Viewer:
 
 
 def _viewer(info: Info) -> Any:
-    caller = info.context.caller
-    return {"subject": caller.subject, "tenantId": caller.tenant, "scopes": sorted(caller.scopes)}
+    asking = info.context.caller
+    return {"subject": asking.subject, "tenantId": asking.tenant, "scopes": sorted(asking.scopes)}
 
 
 def _one(collection: str, description: str) -> Any:
@@ -163,6 +164,7 @@ async def _pipeline(
     return await info.context.one("pipelines", id)
 
 
+@scopes.needed(viewer=None, access_tokens=caller.ADMIN, webhook=caller.WEBHOOK, webhooks=caller.WEBHOOK)
 @strawberry.type(description="What can be asked of the catalog. What does not exist for the caller is null.")
 class Query:
     viewer: Viewer = strawberry.field(resolver=_viewer, description="Who is asking, and what they may do.")
@@ -223,4 +225,7 @@ class Query:
     webhook: Webhook | None = strawberry.field(resolver=webhooks.one, description="A webhook by its id.")
     webhooks: list[Webhook] = strawberry.field(
         resolver=webhooks.listed, description="All webhooks, the oldest first, at most 1000."
+    )
+    access_tokens: list[AccessToken] = strawberry.field(
+        resolver=access.everyone, description="The tenant's access tokens, the newest first, at most 1000."
     )

@@ -13,6 +13,7 @@ from release_catalog.api.inputs import PROBLEM, maybe, must, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.promotion import Environment
 from release_catalog.api.reference import BaseImage, Registry
+from release_catalog.domain import caller
 from release_catalog.problems import Problem as Refusal
 from release_catalog.store import saving
 
@@ -159,13 +160,19 @@ class SaveBaseImagePayload:
     problem: Problem | None = must(PROBLEM)
 
 
-def _save(name: str, input_type: type, verb: Callable[..., Awaitable[saving.Outcome]], *about: str) -> Any:
-    async def save(caller: Any, database: Any, given: Any) -> Any:
-        outcome = await verb(caller, database, *about, given)
+def _save(
+    name: str,
+    input_type: type,
+    verb: Callable[..., Awaitable[saving.Outcome]],
+    *about: str,
+    scope: str = caller.WRITE,
+) -> Any:
+    async def save(asking: Any, database: Any, given: Any) -> Any:
+        outcome = await verb(asking, database, *about, given)
         return outcome if isinstance(outcome, Refusal) else {name: outcome}
 
     text = "Makes it where the id is new or absent and changes it otherwise; what is not given is left as it is."
-    return mutation(input_type, save, {name: None}, text)
+    return mutation(input_type, save, {name: None}, text, scope=scope)
 
 
 @strawberry.type
@@ -174,6 +181,9 @@ class Saving:
     save_product: SaveProductPayload = _save("product", SaveProductInput, saving.product)
     save_pipeline: SavePipelinePayload = _save("pipeline", SavePipelineInput, saving.thing, "pipelines")
     save_project: SaveProjectPayload = _save("project", SaveProjectInput, saving.thing, "projects")
-    save_environment: SaveEnvironmentPayload = _save("environment", SaveEnvironmentInput, saving.environment)
+    # What an environment requires holds back those who promote: it is not theirs to change.
+    save_environment: SaveEnvironmentPayload = _save(
+        "environment", SaveEnvironmentInput, saving.environment, scope=caller.ADMIN
+    )
     save_registry: SaveRegistryPayload = _save("registry", SaveRegistryInput, saving.thing, "registries")
     save_base_image: SaveBaseImagePayload = _save("baseImage", SaveBaseImageInput, saving.thing, "baseImages")

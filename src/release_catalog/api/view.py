@@ -134,6 +134,15 @@ class View:
         return cost.points
 
 
+def refused(request: Request, refusal: Refusal) -> Response:
+    """The response to a request that is refused before anything of it is read."""
+    try:
+        media_type = _acceptable(",".join(request.headers.getlist("accept")))
+    except Refusal as unacceptable:
+        media_type, refusal = _JSON, unacceptable
+    return _response({"errors": [{"message": str(refusal)}]}, media_type, refusal.status, refusal.headers)
+
+
 @functools.lru_cache(256)
 def _acceptable(accept: str) -> str:
     """The media type to answer in: of those that the client takes, the one it likes best."""

@@ -11,7 +11,7 @@ from release_catalog.api.fields import computed
 from release_catalog.api.inputs import PROBLEM, maybe, must, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.domain import events
-from release_catalog.domain.caller import Caller
+from release_catalog.domain.caller import WEBHOOK, Caller
 from release_catalog.events import posting
 from release_catalog.files import guard
 from release_catalog.files.hashing import Fetcher
@@ -151,6 +151,7 @@ class Webhooks:
         _create,
         {"webhook": None, "secret": None},
         "Has events sent to a URL from now on. The webhook sees what its maker may see.",
+        scope=WEBHOOK,
         fetches=True,
     )
     update_webhook: UpdateWebhookPayload = mutation(
@@ -158,11 +159,20 @@ class Webhooks:
         _update,
         {"webhook": None, "secret": None},
         "Changes a webhook, switches it off or on, or gives it a new secret.",
+        scope=WEBHOOK,
         fetches=True,
     )
     delete_webhook: DeleteWebhookPayload = mutation(
-        DeleteWebhookInput, webhooks.delete, {"deletedId": None}, "Deletes a webhook: nothing more is sent."
+        DeleteWebhookInput,
+        webhooks.delete,
+        {"deletedId": None},
+        "Deletes a webhook: nothing more is sent.",
+        scope=WEBHOOK,
     )
     replay_webhook: ReplayWebhookPayload = mutation(
-        ReplayWebhookInput, webhooks.replay, {"queued": 0}, "Replays every event after a cursor to one webhook."
+        ReplayWebhookInput,
+        webhooks.replay,
+        {"queued": 0},
+        "Replays every event after a cursor to one webhook.",
+        scope=WEBHOOK,
     )

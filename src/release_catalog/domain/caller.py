@@ -4,22 +4,36 @@ import dataclasses
 import functools
 import urllib.parse
 
-READ, WRITE, PROMOTE, ADMIN = "release:read", "release:write", "release:promote", "admin"
+READ, WRITE, PROMOTE, WEBHOOK, ADMIN = "release:read", "release:write", "release:promote", "webhook:write", "admin"
+SCOPES = frozenset({READ, WRITE, PROMOTE, WEBHOOK, ADMIN})
 SEES_ALL = frozenset({WRITE, PROMOTE, ADMIN})
 
 
 @dataclasses.dataclass(frozen=True)
 class Caller:
-    """A subject of one tenant with the scopes that it was given."""
+    """A subject of one tenant with the scopes that it was given.
+
+    Where it is bound to a `product` (S1's project token), it writes releases of that one alone, and sees of the
+    others what `release:read` sees.
+    """
 
     tenant: str
     subject: str
     scopes: frozenset[str]
+    product: str | None = None
+
+    def may(self, scope: str) -> bool:
+        """Whether it has `scope`: admin implies all of them, and who writes or promotes releases reads them."""
+        enough = {scope, ADMIN} | (SEES_ALL if scope == READ else frozenset())
+        return not self.scopes.isdisjoint(enough)
 
     @functools.cached_property
-    def sees_all(self) -> bool:
-        """Whether drafts and private releases exist for this caller."""
-        return bool(self.scopes & SEES_ALL)
+    def sees_drafts(self) -> bool | str:
+        """Which drafts and private releases exist for this caller: all, none, or those of one product, by its id.
+
+        With the tenant, it is all that decides what this caller sees.
+        """
+        return (self.product or True) if self.scopes & SEES_ALL else False
 
     @functools.cached_property
     def _prefix(self) -> str:
@@ -31,5 +45,5 @@ class Caller:
 
 
 def local(tenant: str) -> Caller:
-    """The caller of a server without authentication, which serves its own machine alone."""
-    return Caller(tenant, "local", frozenset({READ, WRITE, PROMOTE, "webhook:write", ADMIN}))
+    """The operator of this machine: of its command line, and of a server without authentication."""
+    return Caller(tenant, "local", SCOPES)

@@ -151,7 +151,7 @@ async def _deliver(
 ) -> Document | None:
     """Tell of one event; the webhook behind it, or None where it is not to be told more for now."""
     now, sequence = instants.now(), event["sequence"]
-    body = kinds.body(event, all_=stored.owner(webhook).sees_all)
+    body = kinds.body(event, all_=stored.owner(webhook).sees_drafts is True)
     secrets = [webhook["secret"], *([webhook["formerSecret"]] if webhook["formerUntil"] > now else [])]
     headers = webhooks.headers(kinds.id_of(sequence), now, body, secrets)
     reply = None if lease.over.is_set() else await lease.send(poster.post(webhook["url"], headers, body))

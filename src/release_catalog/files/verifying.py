@@ -12,9 +12,9 @@ from release_catalog.domain.caller import Caller
 from release_catalog.files.hashing import Fetcher
 from release_catalog.problems import Problem
 from release_catalog.store import database as db
-from release_catalog.store import importing, releases, verifying, writing
+from release_catalog.store import importing, releases, requests, verifying, writing
 from release_catalog.store.database import Database, Document
-from release_catalog.store.writing import Answer, Given
+from release_catalog.store.requests import Answer, Given
 
 JOBS_AT_ONCE = 4
 _IDLE_SECONDS = 1.0
@@ -31,7 +31,7 @@ async def import_release(caller: Caller, database: Database, files: Fetcher, giv
     """
     if given["verification"] != "WAIT" or given.get("dryRun"):
         return await importing.take(caller, database, given)
-    async with writing.claimed(caller, database, "importRelease", given) as (claim, answer):
+    async with requests.claimed(caller, database, "importRelease", given) as (claim, answer):
         if answer is not None:
             return answer
         tried = await importing.take(caller, database, {**given, "dryRun": True})
@@ -47,6 +47,8 @@ async def verify_artifacts(caller: Caller, database: Database, files: Fetcher, g
     found = (await releases.by_ids(caller, database, [id_])).get(id_)
     if found is None:
         return problems.NotFound(detail=f"There is no release {id_!r}.")
+    if refused := writing.beyond(caller, found["productId"]):
+        return refused
     if mode != "WAIT":
         return await verifying.put_off(caller, database, id_, mode)
     looked = await files.check_all(found["artifacts"])

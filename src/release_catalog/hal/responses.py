@@ -1,6 +1,7 @@
 """A document as an HTTP response, or the problem that came up instead (RFC 9457)."""
 
 import hashlib
+import http
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,19 @@ def found(request: Request, document: Mapping[str, Any], media_type: str) -> Res
 def missing(request: Request) -> Response:
     """404: it does not exist for this caller."""
     return _problem(request, 404, "Not Found", "There is nothing at this address.")
+
+
+def unknown(request: Request, status: int, reason: str, headers: Mapping[str, str]) -> Response:
+    """401, or what else there is to say to a caller who is not known."""
+    response = _problem(request, status, http.HTTPStatus(status).phrase, reason)
+    response.headers.update(headers)
+    return response
+
+
+def forbidden(request: Request) -> Response:
+    """403: the caller may read nothing."""
+    detail = "This needs the scope release:read, which your credentials do not have."
+    return _problem(request, 403, "Forbidden", detail)
 
 
 def not_allowed(request: Request) -> Response:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
+from release_catalog.domain import caller
 from release_catalog.hal import answers, responses
 from release_catalog.hal.answers import Answer, Asked
 from release_catalog.plans.context import SECONDS, Context
@@ -64,8 +65,11 @@ class _Endpoint:
         if request.method not in responses.METHODS:
             return responses.not_allowed(request)
         try:
+            context = self.context(request)
+            if not context.caller.may(caller.READ):
+                return responses.forbidden(request)
             with within(self.seconds):
-                found = await self.answer(Asked(request, self.context(request)))
+                found = await self.answer(Asked(request, context))
             return responses.found(request, found, self.media_type) if found else responses.missing(request)
         except BadArgument as error:
             return responses.refused(request, error)

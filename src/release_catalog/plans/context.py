@@ -86,7 +86,7 @@ class Context:
             found: Mapping[str, Document] = await read(keys)
             return found
         # All that the store's reads depend on besides the keys.
-        allowed = self.caller.tenant, self.caller.sees_all
+        allowed = self.caller.tenant, self.caller.sees_drafts
         return await self._shared.look_up((allowed, kind), keys, read)
 
     async def needed(self, release: Document, first: int) -> list[Document]:

@@ -10,7 +10,7 @@ from release_catalog.problems import Problem
 from release_catalog.store import database as db
 from release_catalog.store import writing
 from release_catalog.store.database import Database, Document
-from release_catalog.store.writing import Answer, Given
+from release_catalog.store.requests import Answer, Given
 
 RUNNING = "RUNNING"
 
@@ -62,6 +62,9 @@ async def record_pipeline_execution(caller: Caller, database: Database, given: G
         if not await database.pipelines.find_one(pipeline, {"_id": 1}, session=session):
             checks.refuse("pipelineId", "UNKNOWN", f"There is no pipeline {given['pipelineId']!r}: save it first.")
         before = await database.executions.find_one({"_id": caller.key(id_)}, session=session)
+        if before and caller.product and before["releaseId"] != release["id"]:
+            # It may be of a release that does not exist for this caller: nothing is told of it.
+            return problems.Conflict(detail=f"The id {id_!r} is taken: give another one.", conflicting_id=id_)
         if before:
             checks.fixed("pipelineId", before["pipelineId"])
             checks.fixed("releaseId", before["releaseId"])

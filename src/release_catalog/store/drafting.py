@@ -8,9 +8,9 @@ from release_catalog.domain import delivery, drafting, ids, instants, release, v
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
-from release_catalog.store import delivering, terms, writing
+from release_catalog.store import delivering, releases, terms, writing
 from release_catalog.store.database import Database, Document
-from release_catalog.store.writing import Answer, Given
+from release_catalog.store.requests import Answer, Given
 
 
 async def create(caller: Caller, database: Database, given: Given) -> Answer:
@@ -20,6 +20,8 @@ async def create(caller: Caller, database: Database, given: Given) -> Answer:
         now = instants.now()
         checks = Checks(given, "input")
         product = await _product(caller, database, checks, session)
+        if product and (refused := writing.beyond(caller, product["id"])):
+            return refused
         fields = drafting.read(checks, now)
         drafting.unique(checks, fields)
         fields |= {"id": ids.new(), "version": _version(checks, product), "createdAt": _created(checks, now)}
@@ -164,8 +166,8 @@ async def known(
     found: dict[str, dict[str, Document]] = {}
     for collection, ids_ in wanted.items():
         keys = [caller.key(id_) for id_ in ids_ if id_]
-        some = database[collection].find(
-            {"_id": {"$in": keys}}, {"id": 1, "name": 1, "version": 1}, session=session
-        )
+        seen = releases.visible(caller) if collection == "releases" else {}
+        match = {"_id": {"$in": keys}, **seen}
+        some = database[collection].find(match, {"id": 1, "name": 1, "version": 1}, session=session)
         found[collection] = {one["id"]: one async for one in some} if keys else {}
     return found

@@ -47,7 +47,7 @@ async def log(
 
     Who may only read gets those of releases that were open then and still are.
     """
-    match: dict[str, Any] = {"tenantId": caller.tenant, **({} if caller.sees_all else {"open": True})}
+    match: dict[str, Any] = {"tenantId": caller.tenant, **({} if caller.sees_drafts is True else {"open": True})}
     index = "sequence"
     if types is not None:
         match["type"] = {"$in": sorted(_types(types))}
@@ -112,7 +112,7 @@ async def following(database: Database, tenant: str, after: int) -> list[Documen
 
 async def whole(caller: Caller, database: Database, header: Document) -> Document | None:
     """An event with its data, if it exists for the caller."""
-    if not caller.sees_all:
+    if caller.sees_drafts is not True:
         match = {"_id": caller.key(header["releaseId"]), **releases.visible(caller)}
         if not header.get("open") or not await database.releases.find_one(match, {"_id": 1}):
             return None
@@ -122,5 +122,5 @@ async def whole(caller: Caller, database: Database, header: Document) -> Documen
 async def count(caller: Caller, database: Database, after: int, patterns: Sequence[str], most: int) -> int:
     """How many events of these types follow after a number, counted up to `most`."""
     match: Document = {"tenantId": caller.tenant, "type": {"$in": sorted(events.matching(patterns))}}
-    match |= {"sequence": {"$gt": after}} | ({} if caller.sees_all else {"open": True})
+    match |= {"sequence": {"$gt": after}} | ({} if caller.sees_drafts is True else {"open": True})
     return await database.events.count_documents(match, limit=most, hint="type")

@@ -11,7 +11,7 @@ from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem, Violation
 from release_catalog.store import drafting, loading, verifying, writing
 from release_catalog.store.database import Database, Document
-from release_catalog.store.writing import Answer, Given
+from release_catalog.store.requests import Answer, Given
 
 
 async def take(
@@ -27,6 +27,8 @@ async def take(
         now = instants.now()
         fields, violations = importing.read(given["release"], "input.release", now)
         product = await _product(caller, database, Checks(given, "input", violations), fields["project"], session)
+        if refused := writing.beyond(caller, product["id"]):
+            return refused
         before = await _before(caller, database, product, fields, session)
         fields["id"] = before["id"] if before else ids.new()
         doc = Checks(given["release"], "input.release", violations)

@@ -83,6 +83,7 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="pending", partialFilterExpression={"status": "PENDING"},
         ),
     ],
+    "tokens": [_index("id", unique=True, id=UP), _index("created", createdAt=DOWN, id=DOWN)],
     # Forgotten by MongoDB itself.
     "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
     # Of all tenants: whoever is free does what has waited longest.

@@ -16,7 +16,7 @@ from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
 from release_catalog.store import ledger, releases, writing
 from release_catalog.store.database import Database, Document
-from release_catalog.store.writing import Answer, Given
+from release_catalog.store.requests import Answer, Given
 
 MAX_REASON = 4096
 

@@ -92,10 +92,10 @@ async def executions(
     match: dict[str, Any] = {"tenantId": caller.tenant, "pipelineId": pipeline_id}
     if running is not None:
         match["status"] = "RUNNING" if running else {"$ne": "RUNNING"}
-    found = database.executions.find(match).sort("startedAt", -1).limit(MAX_EXECUTIONS)
-    rows = await found.to_list(MAX_EXECUTIONS)
-    seen = await releases.by_ids(caller, database, {row["releaseId"] for row in rows})
-    return [row for row in rows if row["releaseId"] in seen]
+    # Those of hidden releases are dropped before the others are counted: they take no place in the list.
+    newest: list[dict[str, Any]] = [{"$match": match}, {"$sort": {"startedAt": -1}}]
+    stages = [*newest, *releases.visible_through(caller, "releaseId"), {"$limit": MAX_EXECUTIONS}]
+    return await db.aggregate(database, "executions", stages)
 
 
 async def environment(caller: Caller, database: Database, name: str) -> Document | None:

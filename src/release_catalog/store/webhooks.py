@@ -29,7 +29,7 @@ _NEWEST_FIRST = Order("DELIVERY", "webhook", {"sequence": int})
 
 def _visible(caller: Caller) -> Document:
     """Nobody changes or sees a webhook that is told more than they may see themselves."""
-    seen = {} if caller.sees_all else {"scopes": {"$nin": sorted(SEES_ALL)}}
+    seen = {} if caller.sees_drafts is True else {"scopes": {"$nin": sorted(SEES_ALL)}}
     return {"tenantId": caller.tenant, **seen}
 
 

@@ -5,12 +5,8 @@ collides on that memory; MongoDB has it repeated, and it finds the answer of the
 """
 
 import asyncio
-import contextlib
-import dataclasses
-import datetime
-import hashlib
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import bson
@@ -22,25 +18,16 @@ from release_catalog.domain import events, ids, instants
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import Problem, Violation
 from release_catalog.store import database as db
-from release_catalog.store import releases, terms
+from release_catalog.store import releases, requests, terms
 from release_catalog.store.database import Database, Document
+from release_catalog.store.requests import Answer, Given
 
-Given = Mapping[str, Any]
-Answer = Document | Problem
-
-REMEMBERED = datetime.timedelta(hours=24)
-MAX_KEY = 255
 # MongoDB keeps documents of 16 MiB; what is remembered of a request holds the release and more.
 MAX_BYTES = 12 << 20
-# How long a request that died keeps others with its key waiting.
-CLAIM = datetime.timedelta(seconds=15)
 
 Result = TypeVar("Result")
 
 _turns: weakref.WeakValueDictionary[tuple[int, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
-_RUNNING = problems.Conflict(
-    detail="The first request with this idempotency key is still running: repeat it later."
-)
 
 
 class _Undone(Exception):  # noqa: N818  it carries an answer out of a transaction that is to leave no trace
@@ -64,20 +51,24 @@ async def once(
     with which everything is tried and nothing kept. A request that has a `claim` on its key goes on.
     """
     key, dry = given.get("idempotencyKey"), given.get("dryRun")
-    if refused := _refused(key):
-        return refused
-    fingerprint = _fingerprint(verb, given)
+    if unusable := requests.refused(key):
+        return unusable
+    fingerprint = requests.fingerprint_of(caller, verb, given)
 
     async def attempt(session: Any) -> Answer:
-        known = await _remembered(caller, database, key, session) if key is not None and not dry else None
-        if known and (answer := _again(known, fingerprint, claim)):
+        known = await requests.remembered(caller, database, key, session) if key is not None and not dry else None
+        if known and (answer := requests.again(known, fingerprint, claim)):
             return answer
         answer = await work(session)
         if dry or isinstance(answer, Problem):
             raise _Undone(answer)
         if key is not None:
-            memory: Document = {"tenantId": caller.tenant, "fingerprint": fingerprint, "answer": _stored(answer)}
-            memory["expiresAt"] = instants.now() + REMEMBERED
+            memory: Document = {
+                "tenantId": caller.tenant,
+                "fingerprint": fingerprint,
+                "answer": requests.stored(answer),
+            }
+            memory["expiresAt"] = instants.now() + requests.REMEMBERED
             await database.requests.replace_one({"_id": caller.key(key)}, memory, upsert=True, session=session)
         return answer
 
@@ -104,93 +95,6 @@ async def in_turn(caller: Caller, database: Database, work: Callable[[Any], Awai
         return await db.transaction(database, work)
 
 
-@contextlib.asynccontextmanager
-async def claimed(
-    caller: Caller, database: Database, verb: str, given: Given
-) -> AsyncIterator[tuple[str | None, Answer | None]]:
-    """A claim on the idempotency key of a request that takes long, or the answer where it can't be had.
-
-    While the claim is held, the same request elsewhere hears that it is running. It is renewed until the request
-    has ended; if its process dies, the next one with this key takes over within `CLAIM`.
-    """
-    key = given.get("idempotencyKey")
-    refused = _refused(key)
-    if key is None or refused:
-        yield None, refused
-        return
-    claim, fingerprint = ids.new(), _fingerprint(verb, given)
-    free = {
-        "_id": caller.key(key),
-        "$or": [
-            {"expiresAt": {"$lte": instants.now()}},
-            {"answer": None, "fingerprint": fingerprint, "busyUntil": {"$lte": instants.now()}},
-        ],
-    }
-    memory = {"tenantId": caller.tenant, "fingerprint": fingerprint, "claim": claim, **_busy()}
-    try:
-        await database.requests.replace_one(free, memory, upsert=True)
-    except DuplicateKeyError:
-        known = await _remembered(caller, database, key, None)
-        yield None, _again(known, fingerprint, None) if known else _RUNNING
-        return
-    held = {"_id": caller.key(key), "claim": claim}
-    renewing = asyncio.create_task(_renew(database, held))
-    try:
-        yield claim, None
-    finally:
-        renewing.cancel()
-        # Of a request that took effect its answer stands there by now.
-        await database.requests.delete_one(held)
-
-
-def _busy() -> Document:
-    now = instants.now()
-    return {"busyUntil": now + CLAIM, "expiresAt": now + REMEMBERED}
-
-
-async def _renew(database: Database, held: Document) -> None:
-    mine = 1
-    while mine:
-        await asyncio.sleep(CLAIM.total_seconds() / 3)
-        mine = (await database.requests.update_one(held, {"$set": _busy()})).matched_count
-
-
-def _refused(key: str | None) -> Problem | None:
-    if key is None or 1 <= len(key) <= MAX_KEY:
-        return None
-    message = f"A key has 1 to {MAX_KEY} characters; this one has {len(key)}."
-    return problems.Invalid(violations=[Violation("input.idempotencyKey", message, "WRONG_LENGTH")])
-
-
-def _fingerprint(verb: str, given: Given) -> str:
-    asked = {"verb": verb, **{name: value for name, value in given.items() if name != "idempotencyKey"}}
-    try:
-        return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    except TypeError:
-        # Free JSON that is no JSON, or too deep: its verb refuses it, and nothing is remembered.
-        return ""
-
-
-async def _remembered(caller: Caller, database: Database, key: str, session: Any) -> Document | None:
-    fresh = {"_id": caller.key(key), "expiresAt": {"$gt": instants.now()}}
-    return await database.requests.find_one(fresh, session=session)
-
-
-def _again(known: Document, fingerprint: str, claim: str | None) -> Answer | None:
-    """What a request under a known key is told; None for the one that holds the key."""
-    if known["fingerprint"] != fingerprint:
-        detail = "This idempotency key came with another input before: give each request a key of its own."
-        return problems.Conflict(detail=detail)
-    if "answer" not in known:
-        return None if known["claim"] == claim else _RUNNING
-    answer: Document = known["answer"]
-    if refusal := answer.get("problem"):
-        refusal["violations"] = [Violation(**violation) for violation in refusal["violations"]]
-        kind, fields = refusal.pop("kind"), {name: value for name, value in refusal.items() if value}
-        answer["problem"] = getattr(problems, kind)(**fields)
-    return answer
-
-
 async def _taken(database: Database, error: DuplicateKeyError) -> Problem:
     identity = (error.details or {}).get("keyValue", {})
     if "revision" not in identity:
@@ -207,9 +111,19 @@ async def found(caller: Caller, database: Database, id_: str, given: Given, sess
     release = await database.releases.find_one(match, {"terms": 0}, session=session)
     if release is None:
         return problems.NotFound(detail=f"There is no release {id_!r}.")
+    if refused := beyond(caller, release["productId"]):
+        return refused
     if given.get("ifMatch") not in {None, release["etag"]}:
         return problems.Changed(detail="The release is not as you read it: read it again, then repeat.")
     return release
+
+
+def beyond(caller: Caller, product_id: str) -> Problem | None:
+    """Why the caller may not write releases of this product, where it is bound to another one."""
+    if caller.product in {None, product_id}:
+        return None
+    detail = f"Your token is bound to the product {caller.product!r}: only releases of that one can be written."
+    return problems.Forbidden(detail=detail)
 
 
 def too_large(release: Document, path: str) -> list[Violation]:
@@ -224,15 +138,6 @@ def fits(release: Document) -> None:
     """End the request with a refusal if `release` has grown larger than a document may be."""
     if violations := too_large(release, "input"):
         raise _Undone(problems.Invalid(violations=violations))
-
-
-def _stored(answer: Document) -> Document:
-    """An answer as data: the refusal that it may hold is none."""
-    refusal = answer.get("problem")
-    if refusal is None:
-        return answer
-    fields = {"violations": [], **dataclasses.asdict(refusal), "kind": type(refusal).__name__}
-    return {**answer, "problem": fields}
 
 
 async def happened(

@@ -1,0 +1,73 @@
+"""Who sends a request: told by its credentials, of one of the kinds that the settings know."""
+
+import ipaddress
+
+from starlette.datastructures import Headers
+
+from release_catalog.access import accounts, opaque, refusal
+from release_catalog.domain import caller as callers
+from release_catalog.domain import tokens
+from release_catalog.domain.caller import Caller
+from release_catalog.settings import Settings
+from release_catalog.store.database import Database
+
+# What is longer is no token of anybody's, and nothing is done with it.
+MAX_CREDENTIALS = 8 * 1024
+_ALONE = "This server serves its own machine alone: set RELEASE_CATALOG_AUTHENTICATION to open it to others."
+
+
+class Callers:
+    """Identifies callers. Without any authentication configured, everybody on this machine is its operator."""
+
+    def __init__(self, settings: Settings) -> None:
+        """OSError or accounts.Unreadable where the file of accounts can't be used."""
+        self._everybody = None if settings.authenticated else callers.local(settings.tenant)
+        self._tokens = opaque.Tokens()
+        self._accounts = accounts.Accounts(settings.accounts) if settings.accounts else None
+        self._jwts = None
+        if settings.jwt_issuer:
+            # Its cryptography takes a while to import.
+            from release_catalog.access import jwts  # noqa: PLC0415
+
+            self._jwts = jwts.Jwts(settings)
+
+    async def of(self, headers: Headers, client: str | None, database: Database) -> Caller:
+        """Who sends a request with these headers from the address `client`; Refused where that is not known."""
+        if self._everybody:
+            if not is_home(client):
+                raise refusal.missing(_ALONE)
+            return self._everybody
+        sent = [("", token) for token in headers.getlist("x-project-token")]
+        for value in headers.getlist("authorization"):
+            scheme, _, credentials = value.partition(" ")
+            sent.append((scheme.lower() or "-", credentials.strip()))
+        if not sent:
+            raise refusal.missing()
+        if len(sent) > 1:
+            raise refusal.several()
+        [(scheme, credentials)] = sent
+        found = await self._known(scheme, credentials, database) if len(credentials) <= MAX_CREDENTIALS else None
+        if found is None:
+            raise refusal.wrong("Basic" if scheme == "basic" else "Bearer")
+        return found
+
+    async def close(self) -> None:
+        """End what goes on beside requests."""
+        await self._tokens.close()
+        if self._jwts:
+            await self._jwts.close()
+
+    async def _known(self, scheme: str, credentials: str, database: Database) -> Caller | None:
+        if scheme == "basic":
+            return await self._accounts.caller(credentials) if self._accounts else None
+        if scheme == "" or (scheme == "bearer" and credentials.startswith(tokens.PREFIX)):
+            return await self._tokens.caller(database, credentials)
+        return await self._jwts.caller(credentials) if scheme == "bearer" and self._jwts else None
+
+
+def is_home(address: str | None) -> bool:
+    """Whether an address is one of this machine alone."""
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,60 @@
+"""Making credentials from the command line: the first access token of an installation, and service accounts."""
+
+import datetime
+import sys
+from typing import Annotated
+
+import typer
+
+from release_catalog import opening
+from release_catalog.access import accounts
+from release_catalog.domain import caller, instants
+from release_catalog.problems import Invalid, Problem
+from release_catalog.settings import Settings
+from release_catalog.store import tokens
+from release_catalog.store.database import Database
+
+_Scopes = Annotated[
+    list[str], typer.Option(help=f"What it may do; give it several times: {', '.join(sorted(caller.SCOPES))}.")
+]
+_Tenant = Annotated[str | None, typer.Option(help="The tenant that it is of; else the tenant of the settings.")]
+
+
+def token(
+    name: Annotated[str, typer.Argument(help="What the token is for.")],
+    scope: _Scopes,
+    product: Annotated[str | None, typer.Option(help="Id of the product to bind it to.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days after which it expires; else it does not.")] = None,
+    tenant: _Tenant = None,
+) -> None:
+    """Make an access token and print it, this once: only its digest is kept."""
+    settings = Settings()
+    expires = instants.now() + datetime.timedelta(days=days) if days else None
+    asked = {"name": name, "scopes": scope, "productId": product, "expiresAt": expires}
+    made: list[str] = []
+
+    async def run(database: Database) -> None:
+        answer = await tokens.create(caller.local(tenant or settings.tenant), database, asked)
+        if isinstance(answer, Problem):
+            wrong = [v.message for v in answer.violations] if isinstance(answer, Invalid) else [answer.detail]
+            sys.exit("\n".join(wrong))
+        made.append(answer["token"])
+
+    opening.work(settings, run)
+    typer.echo(made[0])
+
+
+def account(
+    name: Annotated[str, typer.Argument(help="Its name, by which it signs in with HTTP Basic.")],
+    scope: _Scopes,
+    tenant: _Tenant = None,
+) -> None:
+    """Print a line for the file of service accounts; the password is asked for, or read from standard input."""
+    if sys.stdin.isatty():
+        password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    try:
+        typer.echo(accounts.line(name, tenant or Settings().tenant, scope, password))
+    except ValueError as error:
+        sys.exit(str(error))

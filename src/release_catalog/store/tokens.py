@@ -1,0 +1,72 @@
+"""Access tokens: a document each, under the digest of its token, which itself is kept nowhere."""
+
+import datetime
+from typing import Any
+
+from release_catalog import problems
+from release_catalog.domain import ids, instants, tokens
+from release_catalog.domain.caller import Caller
+from release_catalog.domain.checks import Checks
+from release_catalog.store.database import Database, Document
+from release_catalog.store.records import MAX_LISTED
+from release_catalog.store.requests import Answer, Given
+
+# How precisely it is told when a token was last used.
+USED = datetime.timedelta(minutes=1)
+
+
+async def create(caller: Caller, database: Database, given: Given) -> Answer:
+    """A new token of the caller's tenant; the answer alone holds it."""
+    checks, now = Checks(given, "input"), instants.now()
+    name, scopes = checks.text("name", 256, required=True), tokens.scopes(checks)
+    expires, product_id = given.get("expiresAt"), given.get("productId")
+    if expires is not None and expires <= now:
+        checks.refuse("expiresAt", "IN_PAST", "Give an instant to come, or none for a token that does not expire.")
+    if product_id is not None and not await database.products.find_one(
+        {"_id": caller.key(product_id)}, {"_id": 1}
+    ):
+        checks.refuse("productId", "UNKNOWN", f"There is no product {product_id!r}: save it first.")
+    if checks.found:
+        return problems.Invalid(violations=checks.found)
+    token = tokens.new()
+    made: Document = {
+        "_id": tokens.digest(token),
+        "id": ids.new(),
+        "tenantId": caller.tenant,
+        "name": name,
+        "scopes": scopes,
+        "productId": product_id,
+        "createdAt": now,
+        "createdBy": caller.subject,
+        "expiresAt": expires,
+        "lastUsedAt": None,
+        "revokedAt": None,
+    }
+    await database.tokens.insert_one(made)
+    return {"accessToken": made, "token": token}
+
+
+async def revoke(caller: Caller, database: Database, given: Given) -> Answer:
+    """End a token for good; one that was revoked before stays as it is."""
+    match = {"tenantId": caller.tenant, "id": given["id"]}
+    await database.tokens.update_one({**match, "revokedAt": None}, {"$set": {"revokedAt": instants.now()}})
+    found = await database.tokens.find_one(match)
+    return {"accessToken": found} if found else problems.NotFound(detail=f"There is no token {given['id']!r}.")
+
+
+async def everyone(caller: Caller, database: Database) -> list[Document]:
+    """The tenant's tokens, the newest first, at most 1000."""
+    found = database.tokens.find({"tenantId": caller.tenant}).sort([("createdAt", -1), ("id", -1)])
+    return await found.hint("created").limit(MAX_LISTED).to_list(MAX_LISTED)
+
+
+async def known(database: Database, token: str) -> Document | None:
+    """The document of a token, of whichever tenant: it is what tells who the caller is."""
+    return await database.tokens.find_one({"_id": tokens.digest(token)})
+
+
+async def used(database: Database, document: Document) -> None:
+    """Note that a token is used, unless that was noted within the last minute."""
+    now = instants.now()
+    rarely: dict[str, Any] = {"$or": [{"lastUsedAt": None}, {"lastUsedAt": {"$lte": now - USED}}]}
+    await database.tokens.update_one({"_id": document["_id"], **rarely}, {"$set": {"lastUsedAt": now}})

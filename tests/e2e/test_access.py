@@ -1,0 +1,172 @@
+"""Credentials as operators and callers have them; and whatever is printed or stored meanwhile, no secret is in it."""
+
+import base64
+import json
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import jwt
+import pytest
+
+from conftest import connected
+from processes import SCRIPT, environment, run, serving
+from release_catalog.domain import caller
+
+SECRET = "5ecret-of-the-issuer-that-nobody-may-see"
+PASSWORD = "5ecret password of ci"
+VIEWER = {"query": "{ viewer { subject tenantId } }"}
+
+
+def settings(folder: Path, mongodb_url: str, **more: Any) -> dict[str, Any]:
+    return {
+        "mongodb_url": mongodb_url,
+        "database": f"test_{uuid.uuid4().hex}",
+        "data_dir": folder / "data",
+        **more,
+    }
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_without_authentication_no_other_address_is_served(host: str, tmp_path: Path, mongodb_url: str) -> None:
+    done = run("serve", "--host", host, "--port", 0, **settings(tmp_path, mongodb_url))
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"{host} can be reached by others, and there is no authentication: make a token (release-catalog token) and set "
+        "RELEASE_CATALOG_AUTHENTICATION=required, or serve at 127.0.0.1.\n"
+    )
+
+
+def test_what_is_wrong_with_settings_is_said_without_them(tmp_path: Path) -> None:
+    done = run("serve", jwt_secret=SECRET, data_dir=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The settings can't be used: Value error, JWTs need RELEASE_CATALOG_JWT_ISSUER")
+    short = run("serve", jwt_secret="5ecret", data_dir=tmp_path)
+    assert short.stderr.startswith(
+        "The settings can't be used: RELEASE_CATALOG_JWT_SECRET: Value error, at least 32"
+    )
+    (tmp_path / "accounts").write_text("ci acme 5ecret\n")
+    file = run("serve", accounts=tmp_path / "accounts", data_dir=tmp_path)
+    assert file.stderr == (
+        "The accounts can't be used: line 1 is not one that release-catalog account makes. "
+        "Check RELEASE_CATALOG_ACCOUNTS.\n"
+    )
+    missing = run("serve", accounts=tmp_path / "none", data_dir=tmp_path)
+    assert missing.stderr == f"{tmp_path / 'none'} can't be read or written: No such file or directory.\n"
+    assert "5ecret" not in done.stderr + short.stderr + file.stderr + missing.stderr
+
+
+def test_credentials_are_made_at_the_command_line(tmp_path: Path, mongodb_url: str) -> None:
+    mine = settings(tmp_path, mongodb_url)
+    wrong = run("token", "nightly", "--scope", "root", "--product", "none", **mine)
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr.splitlines() == [
+        "Give some of release:read, release:write.",
+        "There is no product 'none': save it first.",
+    ]
+    for arguments, source, reason in (
+        (("ci:1", "--scope", "admin"), PASSWORD, "without colons"),
+        (("ci", "--scope", "root"), PASSWORD, "scopes among"),
+        (("ci", "--scope", "admin"), "short", "at least 12"),
+    ):
+        done = run("account", *arguments, source=source.encode())
+        assert (done.returncode, done.stdout) == (1, "")
+        assert reason in done.stderr
+        assert PASSWORD not in done.stderr
+
+
+def test_no_secret_is_printed_or_stored(tmp_path: Path, mongodb_url: str) -> None:
+    printed: list[str] = []
+    made = run("account", "ci", "--scope", "admin", "--tenant", "acme", source=f"{PASSWORD}\n".encode())
+    printed.append(made.stdout + made.stderr)
+    file = tmp_path / "accounts"
+    file.write_text(made.stdout)
+    mine = settings(
+        tmp_path, mongodb_url, accounts=file, jwt_issuer="https://i", jwt_audience="a", jwt_secret=SECRET,
+        log_level="debug",
+    )  # fmt: skip
+    token = run("token", "first", "--scope", "admin", "--tenant", "acme", "--days", 1, **mine).stdout.strip()
+    now = int(time.time())
+    said = {
+        "iss": "https://i",
+        "aud": "a",
+        "sub": "ann",
+        "tenant": "acme",
+        "iat": now,
+        "exp": now + 60,
+        "scope": "admin",
+    }
+    good, bad = jwt.encode(said, SECRET), jwt.encode(said, "5ecret that is another one, and as long")
+    basic = base64.b64encode(f"ci:{PASSWORD}".encode()).decode()
+    guess = base64.b64encode(b"ci:5ecret guess").decode()
+    create = """mutation { createAccessToken(input: {name: "n", scopes: ["release:write"]}) { token } }"""
+    with serving(tmp_path, **mine) as server, httpx2.Client(base_url=server.url) as http:
+        assert [entry["event"] for entry in server.entries("serving callers with credentials")]
+        answer = http.post("/graphql", json={"query": create}, headers={"authorization": f"Bearer {token}"}).json()
+        second = answer["data"]["createAccessToken"]["token"]
+        for value, subject in (
+            (f"Bearer {good}", "ann"),
+            (f"Basic {basic}", "account:ci"),
+            (f"Bearer {token}", "token"),
+        ):
+            response = http.post("/graphql", json=VIEWER, headers={"authorization": value})
+            assert response.json()["data"]["viewer"]["subject"].startswith(subject)
+            printed.append(response.text)
+        for headers in (
+            {"authorization": f"Bearer {bad}"}, {"authorization": f"Basic {guess}"}, {"authorization": f"Bearer {token}x"},
+            {"x-project-token": second}, {"authorization": f"Digest {token}"}, {"authorization": token},
+            {"authorization": f"Bearer {second}", "x-project-token": token}, {"authorization": "Bearer " + token * 500},
+        ):  # fmt: skip
+            for path in (f"/v1/catalogs/default?token={token}", "/graphql"):
+                response = http.post(path, json={"query": "{ catalogs { nodes { id } } x }"}, headers=headers)
+                printed.append(response.text + str(response.headers))
+        product = 'mutation { saveProduct(input: {key: "tool", name: "Tool"}) { product { id } } }'
+        writer = {"x-project-token": second}
+        id_ = http.post("/graphql", json={"query": product}, headers=writer).json()["data"]["saveProduct"][
+            "product"
+        ]["id"]
+        release = f'mutation {{ createRelease(input: {{productId: "{id_}", name: "n", version: "1.0"}}) {{ release {{ id }} }} }}'
+        printed.append(http.post("/graphql", json={"query": release}, headers=writer).text)
+        assert '"id"' in printed[-1]
+        everything = {"query": "{ accessTokens { id name } releases { nodes { id } } }"}
+        printed.append(http.post("/graphql", json=everything, headers={"authorization": f"Basic {basic}"}).text)
+        assert server.stop() == 0
+        printed.append(server.log.read_text())
+    exported = run("export", "--tenant", "acme", **mine)
+    assert exported.stdout.count("\n") == 1
+    printed += [exported.stdout, exported.stderr, anyio.run(stored, mongodb_url, mine["database"])]
+    secrets = [
+        SECRET,
+        PASSWORD,
+        token,
+        second,
+        good,
+        bad,
+        basic,
+        guess,
+        "5ecret",
+        token[5:],
+        good.rpartition(".")[2],
+    ]
+    for secret in secrets:
+        assert [text for text in printed if secret in text] == [], secret
+
+
+async def stored(url: str, name: str) -> str:
+    """All that the database holds, events included."""
+    async with connected(url, name) as database:
+        names = await database.list_collection_names()
+        rows = {name: [row async for row in database[name].find({})] for name in names}
+        assert rows["events"]
+        return json.dumps(rows, default=repr)
+
+
+def test_scopes_are_told_where_tokens_are_made() -> None:
+    told = subprocess.run(
+        [SCRIPT, "token", "--help"], env=environment(columns=200), capture_output=True, text=True, check=True
+    )
+    assert all(scope in told.stdout.replace("\n", " ") for scope in ("admin", caller.READ))
