@@ -29,7 +29,8 @@ from release_catalog.api.schema import schema
 from release_catalog.domain import instants, ledger, release
 from release_catalog.hal import routes
 from release_catalog.plans.context import Context
-from release_catalog.store import loading
+from release_catalog.store import database as db
+from release_catalog.store import loading, writing
 
 SECRET = "nobody else may read this"
 CREATED = "2026-01-02T03:04:05.000Z"
@@ -59,7 +60,8 @@ OWN = {
     "project": "project", "registry": "registry", "baseImage": "image", "saveCatalog": "catalog",
     "saveProduct": "product", "savePipeline": "pipeline", "saveProject": "project",
     "saveEnvironment": "environment", "saveRegistry": "registry", "saveBaseImage": "image",
-    "revokeAccessToken": "token", "recordPipelineExecution": "run",
+    "revokeAccessToken": "token", "recordPipelineExecution": "run", "webhook": "webhook", "updateWebhook": "webhook",
+    "deleteWebhook": "webhook", "replayWebhook": "webhook",
 }  # fmt: skip
 # Optional fields that would have a mutation refused before it looks at anything.
 LEFT_OUT = {"ifMatch", "platformReleaseMetadata", "customizations", "cmsDetails", "registryArtifact"}
@@ -136,6 +138,11 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
             "revokedAt": None,
         }
     )  # fmt: skip
+    await put(
+        "webhooks", id=w["webhook"], url="https://areal/hook", events=["*"], active=False, createdAt=now, createdBy="x",
+        scopes=["admin"], version="1", secret=SECRET, formerSecret=None, formerUntil=now, cursor=0, attempts=0,
+        nextAttemptAt=now, owner=None, leaseUntil=now,
+    )  # fmt: skip
     base = release.document(
         tenant, other, "areal-base", "1", now, id="areal-base", createdAt=now, status="PUBLISHED"
     )
@@ -159,6 +166,11 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
             platforms=[platform],
         )  # fmt: skip
         await put("releases", **made)
+
+        async def told(session: Any, made: dict[str, Any] = made) -> None:
+            await writing.happened(catalog.caller, catalog.database, "release.created", made, session)
+
+        await db.transaction(catalog.database, told)
         record: dict[str, Any] = dict.fromkeys(ledger._FIELDS) | {
             "id": w["promotion"], "tenantId": tenant, "releaseId": w["release"], "environment": w["environment"],
             "name": w["name"], "version": w["version"], "created": now, "status": "COMPLETED", "messages": [SECRET],

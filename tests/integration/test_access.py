@@ -110,7 +110,7 @@ def basic(name: str, password: str) -> dict[str, str]:
 
 
 async def test_without_credentials_there_is_a_challenge(empty: Catalog) -> None:
-    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+    async with served(empty, **JWT, jwt_secret=SECRET, public_schema=True) as http:
         _, challenge = await refused(http)
         assert challenge == 'Bearer realm="release-catalog"'
         page = await http.get(GRAPHQL, headers={"accept": "text/html"})
