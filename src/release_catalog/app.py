@@ -8,16 +8,17 @@ import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from release_catalog import logs, opening, sample
-from release_catalog.api import documents
+from release_catalog.api import documents, websocket
 from release_catalog.api.schema import schema
+from release_catalog.api.seats import Seats
 from release_catalog.api.view import View
 from release_catalog.domain import caller
-from release_catalog.events import delivering
+from release_catalog.events import delivering, following
 from release_catalog.files import verifying
 from release_catalog.hal.routes import Hal
 from release_catalog.plans.context import Context
@@ -50,18 +51,27 @@ def create_app(
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("loaded the sample", releases=count)
             app.state.database, app.state.files = used, files
-            async with verifying.working(used, files), delivering.working(used, files.allowed):
+            async with (
+                verifying.working(used, files),
+                delivering.working(used, files.allowed),
+                following.feeding(used) as feeds,
+            ):
+                app.state.follow = feeds.follow
                 yield
 
     everybody, shared = caller.local(settings.tenant), Shared()
 
-    def context(request: Request) -> Context:
+    def context(request: HTTPConnection) -> Context:
         state = request.app.state
-        return Context(everybody, state.database, shared, state.files)
+        return Context(everybody, state.database, shared, state.files, state.follow)
+
+    async def arriving(connection: HTTPConnection) -> Context:
+        return context(connection)
 
     hal = Hal(context)
     trusted = documents.trusted(settings.documents) if settings.documents else None
-    graphql = View(schema._schema, context, planned=settings.plans == "on", trusted=trusted)
+    seats = Seats(settings.subscribers)
+    graphql = View(schema._schema, context, planned=settings.plans == "on", trusted=trusted, seats=seats)
 
     async def endpoint(request: Request) -> Response:
         return pages.graphiql(request) if _is_browser(request) else await graphql(request)
@@ -69,6 +79,7 @@ def create_app(
     routes = [
         Route("/", _home),
         Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        WebSocketRoute("/graphql", websocket.Endpoint(graphql.results, arriving, seats).serve),
         Route("/livez", _livez),
         Route("/readyz", _readyz),
         pages.assets(),
@@ -76,7 +87,9 @@ def create_app(
         Mount("/lifecycle", hal),
     ]
     middleware = [Middleware(logs.Requests), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]
-    return Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    app.state.seats, app.state.files, app.state.follow = seats, None, None
+    return app
 
 
 def _is_browser(request: Request) -> bool:

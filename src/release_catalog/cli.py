@@ -70,9 +70,8 @@ def serve(
 ) -> None:
     """Serve the catalog until SIGTERM or Ctrl-C; requests that have begun are answered first."""
     # What only the server needs takes a second to import, and the other commands that much longer to start.
-    import uvicorn  # noqa: PLC0415
-
     from release_catalog import app as application  # noqa: PLC0415
+    from release_catalog import serving  # noqa: PLC0415
 
     given: dict[str, Any] = {"host": host, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
@@ -80,9 +79,7 @@ def serve(
     # A page in a browser may lead a name of its own to this machine; it can't make the browser say localhost.
     hosts = (*_HOME, settings.host) if _is_loopback(settings.host) else ("*",)
     app = application.create_app(settings, with_sample=sample, hosts=hosts)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=MAX_GRACE_SECONDS
-    )
+    server = serving.server(app, MAX_GRACE_SECONDS)
 
     async def run() -> None:
         # Not by the server, which would tell of a database that is not there by a traceback.
@@ -91,10 +88,10 @@ def serve(
             _settle()
             # It raises the signal that ended it once more.
             with contextlib.suppress(SystemExit):
-                await uvicorn.Server(config).serve([listener])
+                await server.serve([listener])
 
     with _listening(settings.host, settings.port) as listener:
-        anyio.run(run, backend_options={"loop_factory": config.get_loop_factory()})
+        anyio.run(run, backend_options={"loop_factory": server.config.get_loop_factory()})
 
 
 def _settle() -> None:

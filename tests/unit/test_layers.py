@@ -29,7 +29,8 @@ ALLOWED = {
     "bulk": {"store", "domain", "problems"},
     "opening": {"files", "store", "embedded", "settings"},
     "app": {"api", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"},
-    "cli": {"app", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "terminal"},
+    "serving": {"api"},
+    "cli": {"app", "api", "serving", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "terminal"},
 }  # fmt: skip
 DRIVERS = {"pymongo", "bson", "motor"}
 GRAPHQL = {"strawberry", "graphql"}

@@ -1,9 +1,9 @@
 """GraphQL over HTTP: https://graphql.github.io/graphql-over-http/draft/."""
 
+import contextlib
 import dataclasses
 import functools
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any
 
 import orjson
@@ -17,18 +17,26 @@ from graphql import (
 from starlette.requests import Request
 from starlette.responses import Response
 
+from release_catalog.api import accepting, sse
 from release_catalog.api.documents import Documents, Invalid
+from release_catalog.api.seats import Seats
 from release_catalog.domain import ids
-from release_catalog.plans import leaves, operations
+from release_catalog.plans import leaves, operations, subscribing
 from release_catalog.plans.context import Context
-from release_catalog.store.database import Unavailable
+from release_catalog.store.database import Unavailable, undisturbed
 
 MAX_BODY_BYTES = 1 << 20
 
-_JSON = "application/json"
-_RESPONSE_JSON = "application/graphql-response+json"
-_WEIGHT = re.compile(r"q=([01](?:\.\d*)?)")
+_JSON, _RESPONSE_JSON, _ = accepting.MEDIA_TYPES
+_STREAMED = (
+    "A subscription is not answered in one response: send it here over WebSocket (graphql-transport-ws), "
+    f"or accept {sse.MEDIA_TYPE}."
+)
+FULL = "There are as many subscribers as this server takes: try again soon."
 _log = structlog.get_logger()
+
+Meant = operations.Document | Invalid
+Results = AsyncGenerator[dict[str, Any], None]
 
 
 class Refusal(Exception):  # noqa: N818  it is not an error of this program
@@ -60,12 +68,17 @@ class View:
         *,
         planned: bool = True,
         trusted: Mapping[str, str] | None = None,
+        seats: Seats | None = None,
     ) -> None:
-        """Without being `planned`, queries are answered by the executor alone; see Documents for `trusted`."""
+        """Without being `planned`, queries are answered by the executor alone; see Documents for `trusted`.
+
+        Answers that are streams take one of `seats` each.
+        """
         self.schema = schema
         self.context = context
         self.planned = planned
         self.documents = Documents(schema, trusted)
+        self.seats = seats or Seats()
 
     async def __call__(self, request: Request) -> Response:
         """The response to any request for the endpoint but that for its page."""
@@ -73,7 +86,12 @@ class View:
         try:
             media_type = _acceptable(",".join(request.headers.getlist("accept")))
             asked = await _asked(request)
-            result = await self._answer(asked, request)
+            document = self._meant(asked)
+            _check_method(request.method, document, asked, media_type)
+            context = self.context(request)
+            if media_type == sse.MEDIA_TYPE:
+                return await self._stream(document, asked, context)
+            result = await self._answer(document, asked, context)
         except Refusal as refusal:
             body = {"errors": [{"message": str(refusal)}]}
             return _response(body, media_type, refusal.status, refusal.headers)
@@ -82,47 +100,76 @@ class View:
         status = 400 if "data" not in body and media_type == _RESPONSE_JSON else 200
         return _response(body, media_type, status)
 
-    async def _answer(self, asked: Asked, request: Request) -> ExecutionResult:
+    def _meant(self, asked: Asked) -> Meant:
         try:
-            document = self.documents.meant(asked.document)
+            return self.documents.meant(asked.document)
         except Invalid as invalid:
-            return ExecutionResult(None, invalid.errors)
-        operation = document.operation(asked.operation_name)
-        if request.method == "GET" and operation and operation.operation is not OperationType.QUERY:
-            raise Refusal(405, "GET is only for queries: send this operation by POST.", Allow="POST")
+            return invalid
+
+    async def _answer(self, document: Meant, asked: Asked, context: Context) -> ExecutionResult:
+        if isinstance(document, Invalid):
+            return ExecutionResult(None, document.errors)
+        if _kind(document, asked) is OperationType.SUBSCRIPTION:
+            return ExecutionResult(None, [GraphQLError(_STREAMED, extensions={"code": "BAD_USER_INPUT"})])
         return await operations.answer(
             document,
             self.schema,
-            self.context(request),
+            context,
             asked.variables,
             asked.operation_name,
             planned=self.planned,
         )
 
+    async def _stream(self, document: Meant, asked: Asked, context: Context) -> Response:
+        if not self.seats.left:
+            raise Refusal(503, FULL, Retry_After="5")
+        results = await self._results(document, asked, context)
+        return sse.Stream(results, encoded, self.seats, context.caller.expires_at)
 
-@functools.lru_cache(256)
+    async def results(self, parameters: dict[str, Any], context: Context) -> Results:
+        """The responses to an operation: of a subscription one for each event, otherwise one.
+
+        Refusal where the parameters are none. What has come when this returns, a subscription does not miss.
+        """
+        asked = _checked(parameters)
+        return await self._results(self._meant(asked), asked, context)
+
+    async def _results(self, document: Meant, asked: Asked, context: Context) -> Results:
+        if isinstance(document, Invalid) or _kind(document, asked) is not OperationType.SUBSCRIPTION:
+            return _once(self._answer(document, asked, context))
+        each = subscribing.subscribe(document, self.schema, context, asked.variables, asked.operation_name)
+        return _all(await each)
+
+
+async def _once(answer: Coroutine[Any, Any, ExecutionResult]) -> Results:
+    # Who goes away does not break off what is being written.
+    yield _formatted(await undisturbed(answer))
+
+
+async def _all(results: AsyncGenerator[ExecutionResult, None]) -> Results:
+    async with contextlib.aclosing(results):
+        async for result in results:
+            yield _formatted(result)
+
+
+def _kind(document: operations.Document, asked: Asked) -> OperationType | None:
+    operation = document.operation(asked.operation_name)
+    return operation.operation if operation else None
+
+
+def _check_method(method: str, document: Meant, asked: Asked, media_type: str) -> None:
+    kind = None if isinstance(document, Invalid) else _kind(document, asked)
+    may = {None, OperationType.QUERY} | ({OperationType.SUBSCRIPTION} if media_type == sse.MEDIA_TYPE else set())
+    if method == "GET" and kind not in may:
+        raise Refusal(405, "GET is only for queries: send this operation by POST.", Allow="POST")
+
+
 def _acceptable(accept: str) -> str:
-    """The media type to answer in: of those that the client takes, the one it likes best."""
-    qualities = dict(_accepted(accept or "*/*"))
-
-    def quality(media_type: str) -> float:
-        ranges = (media_type, "application/*", "*/*")  # the most specific one counts: RFC 9110, 12.5.1
-        return next((qualities[name] for name in ranges if name in qualities), 0)
-
-    # Of equals, the first that the client names; who names neither is used to JSON.
-    named = [name for name in qualities if name in {_JSON, _RESPONSE_JSON}]
-    best = max((*named, _JSON, _RESPONSE_JSON), key=quality)
-    if not quality(best):
-        raise Refusal(406, f"This endpoint answers in {_RESPONSE_JSON} or {_JSON}: accept one of them.")
+    best = accepting.best(accept)
+    if best is None:
+        either = ", ".join(accepting.MEDIA_TYPES)
+        raise Refusal(406, f"This endpoint answers in one of {either}: accept one of them.")
     return best
-
-
-def _accepted(header: str) -> Iterator[tuple[str, float]]:
-    """The media ranges of an Accept header with their weights; what is no weight is passed over."""
-    for entry in header.lower().split(","):
-        media_range, *parameters = (part.strip() for part in entry.split(";"))
-        weights = (match[1] for part in parameters if (match := _WEIGHT.fullmatch(part)))
-        yield media_range, float(next(weights, 1))
 
 
 async def _asked(request: Request) -> Asked:
@@ -225,8 +272,13 @@ def _public(error: GraphQLError, told: dict[int, str]) -> Any:
 def _response(
     body: dict[str, Any], media_type: str, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
+    if media_type == sse.MEDIA_TYPE:  # what is refused is no stream
+        media_type = _JSON
     # Browsers get a page from the same address.
     headers = {"Vary": "Accept", **(headers or {})}
-    return Response(
-        orjson.dumps(body, option=leaves.JSON_OPTIONS), status, headers, media_type=f"{media_type}; charset=utf-8"
-    )
+    return Response(encoded(body), status, headers, media_type=f"{media_type}; charset=utf-8")
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """A response in JSON."""
+    return orjson.dumps(body, option=leaves.JSON_OPTIONS)

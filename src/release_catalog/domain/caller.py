@@ -1,6 +1,7 @@
 """Who is asking: every store verb takes this first, so that no tenant's wall can be left out."""
 
 import dataclasses
+import datetime
 import functools
 import urllib.parse
 
@@ -15,6 +16,8 @@ class Caller:
     tenant: str
     subject: str
     scopes: frozenset[str]
+    # When its credentials end, and with them what it follows; None where they do not.
+    expires_at: datetime.datetime | None = None
 
     @functools.cached_property
     def sees_all(self) -> bool:

@@ -1,7 +1,7 @@
 """What all of one request shares: the caller, the database, and loaders that make each level one read."""
 
 import copy
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import strawberry
@@ -14,17 +14,29 @@ from release_catalog.plans.sharing import Shared
 from release_catalog.store import pages, records, releases
 from release_catalog.store.database import Database, Document
 
+# What follows events: see events.following.
+Follow = Callable[..., Awaitable[AsyncIterator[Document]]]
+
 
 class Context:
     """One request's caller, database and loaders; never kept for another request."""
 
     def __init__(
-        self, caller: Caller, database: Database, shared: Shared | None = None, files: Fetcher | None = None
+        self,
+        caller: Caller,
+        database: Database,
+        shared: Shared | None = None,
+        files: Fetcher | None = None,
+        follow: Follow | None = None,
     ) -> None:
-        """`shared` makes look-ups together with other requests to the same database; `files` fetches files."""
+        """`shared` makes look-ups together with other requests to the same database; `files` fetches files.
+
+        `follow` follows events; only subscriptions need it.
+        """
         self.caller = caller
         self.database = database
         self.files = files
+        self.follow = follow
         self.level = Level()
         # By collection and id, what a dry run would have made.
         self.would_be: dict[tuple[str, str], Document] = {}
@@ -39,7 +51,7 @@ class Context:
 
     def again(self) -> Self:
         """A new context for the same caller."""
-        return type(self)(self.caller, self.database, self._shared, self.files)
+        return type(self)(self.caller, self.database, self._shared, self.files, self.follow)
 
     def narrowed(self, collection: str, keys: Keys) -> Self:
         """The same context, but only `keys` are read of the documents of `collection`."""

@@ -1,9 +1,11 @@
 """The seam to the driver: PyMongo's asynchronous API, or a Motor database that an application already has."""
 
+import asyncio
+import contextlib
 import functools
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pymongo
@@ -96,6 +98,32 @@ async def transaction(database: Database, work: Callable[[Any], Awaitable[Result
                     continue
                 raise
             return done
+
+
+@contextlib.asynccontextmanager
+async def changes(
+    database: Database, collection: str, pipeline: Sequence[Mapping[str, Any]]
+) -> AsyncIterator[Any]:
+    """A change stream from now on, whose `try_next` waits for a second; PyMongo's is awaited, Motor's is not."""
+    stream: Any = database[collection].watch(pipeline, max_await_time_ms=1_000)
+    if inspect.isawaitable(stream):
+        stream = await stream
+    async with stream:
+        yield stream
+
+
+_unwatched: set["asyncio.Future[Any]"] = set()
+
+
+async def undisturbed(work: Coroutine[Any, Any, Result]) -> Result:
+    """What `work` gives. Who is cancelled while waiting for it leaves it to end by itself.
+
+    A command that is cancelled may lose its connection, and a driver may swallow the cancellation.
+    """
+    task = asyncio.ensure_future(work)
+    _unwatched.add(task)
+    task.add_done_callback(_unwatched.discard)
+    return await asyncio.shield(task)
 
 
 async def ping(database: Database) -> None:
