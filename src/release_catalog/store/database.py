@@ -104,8 +104,8 @@ async def transaction(database: Database, work: Callable[[Any], Awaitable[Result
 async def changes(
     database: Database, collection: str, pipeline: Sequence[Mapping[str, Any]]
 ) -> AsyncIterator[Any]:
-    """A change stream from now on, whose `try_next` waits for a second; PyMongo's is awaited, Motor's is not."""
-    stream: Any = database[collection].watch(pipeline, max_await_time_ms=1_000)
+    """A change stream from now on, whose `try_next` waits for a moment; PyMongo's is awaited, Motor's is not."""
+    stream: Any = settled(database)[collection].watch(pipeline, max_await_time_ms=250)
     if inspect.isawaitable(stream):
         stream = await stream
     async with stream:
