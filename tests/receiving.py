@@ -34,6 +34,7 @@ class Receiver:
         self.answer: bytes | None = OK
         self.secret = ""
         self.url = ""
+        self.open: set[asyncio.StreamWriter] = set()
 
     @property
     def ids(self) -> list[int]:
@@ -48,6 +49,7 @@ class Receiver:
             Webhook(self.secret).verify(message.body, message.headers)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open.add(writer)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             request, *lines = head.strip().split("\r\n")
@@ -61,6 +63,7 @@ class Receiver:
                 writer.write(self.answer)
                 await writer.drain()
         writer.close()
+        self.open.discard(writer)
 
 
 @contextlib.asynccontextmanager
@@ -73,6 +76,10 @@ async def receiving() -> AsyncIterator[Receiver]:
         yield receiver
     finally:
         server.close()
+        for writer in receiver.open:
+            writer.transport.abort()
+        # Lets them close their sockets.
+        await asyncio.sleep(0.01)
 
 
 def status(line: str, *headers: str, body: bytes = b"") -> bytes:

@@ -419,13 +419,22 @@ async def test_a_replay_goes_back_and_never_ahead(catalog: Catalog, receiver: Re
 async def test_what_was_forgotten_before_it_was_told_is_said_in_the_log(
     catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    id_ = await make(catalog, receiver)
-    await happen(catalog, 4)
-    await catalog.database.events.delete_many({"sequence": {"$lte": 2}})
+    id_ = await make(catalog, receiver, "release.withdrawn", "release.published")
+    receiver.answer = status("500 Broken")
+    [first, *_] = await happen(catalog)
+    archive = "mutation($id: ID!) { archiveRelease(input: {id: $id}) { problem { detail } } }"
+    await catalog.ask(archive, id=first)
+    await catalog.ask(UPDATE, input={"id": id_, "events": ["release.*"]})
     async with delivering.working(catalog.database, ALLOWED):
-        await eventually(lambda: receiver.ids == [3, 4])
+        await logged(catalog, id_, status="PENDING")
+    await happen(catalog, 2)
+    await catalog.database.events.delete_many({"sequence": {"$lte": 2}})
+    receiver.answer = status("200 OK")
+    await catalog.ask(UPDATE, input={"id": id_, "active": True})
+    async with delivering.working(catalog.database, ALLOWED):
+        await eventually(lambda: receiver.ids == [1, 3, 4])
     lost = (await log(catalog, id_))[-1]
-    assert (lost["eventId"], lost["status"]) == ("0000000000000001", "FAILED")
+    assert (lost["eventId"], lost["status"], lost["attempts"]) == ("0000000000000001", "FAILED", 1)
     assert lost["error"] == "Events up to 0000000000000002 were no longer kept when this webhook could be told."
     # Where nothing at all is left, it is not looked for all the time.
     await happen(catalog)
@@ -435,6 +444,20 @@ async def test_what_was_forgotten_before_it_was_told_is_said_in_the_log(
     async with posting.Poster(ALLOWED, 1) as poster:
         await delivering.turn(catalog.database, poster, hook, lease)
     assert await deliveries.take(catalog.database, 9) == []
+
+
+async def test_what_is_no_longer_asked_for_does_not_wait_in_the_log(catalog: Catalog, receiver: Receiver) -> None:
+    id_ = await make(catalog, receiver)
+    receiver.answer = status("500 Broken")
+    await happen(catalog)
+    async with delivering.working(catalog.database, ALLOWED):
+        await logged(catalog, id_, status="PENDING")
+        await catalog.ask(UPDATE, input={"id": id_, "events": ["release.withdrawn"]})
+        entry = await logged(catalog, id_, status="FAILED")
+    assert (entry["error"], entry["nextAttemptAt"]) == (
+        "It was not tried again: it is no longer kept, asked for or to be seen.",
+        None,
+    )
 
 
 async def test_a_webhook_has_one_worker_at_a_time_and_another_where_that_dies(

@@ -142,7 +142,8 @@ async def _tell(database: Database, poster: Poster, webhook: Document, lease: Le
         if after is None or after["version"] != version or asyncio.get_running_loop().time() > end:
             return
         webhook = after
-    await deliveries.advance(database, webhook, rows[-1]["sequence"])
+    if await deliveries.advance(database, webhook, rows[-1]["sequence"]):
+        await deliveries.give_up(database, webhook, rows[-1]["sequence"])
 
 
 async def _deliver(
@@ -167,7 +168,7 @@ async def _deliver(
 
 async def _failed(database: Database, webhook: Document, sequence: int, reply: Reply) -> Document | None:
     attempts = webhook["attempts"] + 1
-    said = {"responseStatus": reply.status, "error": reply.error}
+    said: dict[str, Any] = {"responseStatus": reply.status, "error": reply.error}
     _log.info("a webhook did not take an event", webhook=webhook["id"], attempts=attempts, status=reply.status)
     if reply.status == _GONE:
         await deliveries.note(database, webhook, sequence, "PENDING", **said)
@@ -189,4 +190,4 @@ async def _lost(database: Database, webhook: Document, last: int) -> None:
     first = webhook["cursor"] + 1
     error = f"Events up to {kinds.id_of(last)} were no longer kept when this webhook could be told."
     _log.warning("events were forgotten before a webhook took them", webhook=webhook["id"], count=last - first + 1)
-    await deliveries.note(database, webhook, first, "FAILED", error=error)
+    await deliveries.note(database, webhook, first, "FAILED", attempts=0, error=error)

