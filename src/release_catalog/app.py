@@ -9,21 +9,22 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from release_catalog import logs, opening, sample
 from release_catalog.access.callers import Callers
 from release_catalog.access.refusal import Refused
-from release_catalog.api import documents, view
+from release_catalog.api import documents, view, websocket
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
+from release_catalog.api.seats import Seats
 from release_catalog.api.view import View
 from release_catalog.domain import caller
-from release_catalog.events import delivering
+from release_catalog.events import delivering, following
 from release_catalog.files import verifying
 from release_catalog.hal import responses
 from release_catalog.hal.routes import Hal
@@ -61,27 +62,46 @@ def create_app(
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("loaded the sample", releases=count)
             app.state.database, app.state.files = used, files
-            async with verifying.working(used, files), delivering.working(used, files.allowed):
+            async with (
+                verifying.working(used, files),
+                delivering.working(used, files.allowed),
+                following.feeding(used) as feeds,
+            ):
+                app.state.follow = feeds.follow
                 yield
             await callers.close()
 
     callers = Callers(settings)
 
-    async def identify(request: Request) -> None:
+    async def identify(request: HTTPConnection) -> None:
         client = request.client.host if request.client else None
         request.state.caller = await callers.of(request.headers, client, request.app.state.database)
 
     shared = Shared()
 
-    def context(request: Request) -> Context:
+    def context(request: HTTPConnection) -> Context:
         state = request.app.state
-        return Context(request.state.caller, state.database, shared, getattr(state, "files", None))
+        return Context(request.state.caller, state.database, shared, state.files, state.follow)
+
+    async def arriving(connection: HTTPConnection) -> Context:
+        try:
+            await identify(connection)
+        except Refused as refused:
+            raise Refusal(refused.status, str(refused), **refused.headers) from refused
+        made = context(connection)
+        made.level.max_nodes, made.seconds = limits.max_nodes, limits.query_seconds
+        return made
 
     hal = _Identified(Hal(context, settings.query_seconds), identify)
     trusted = documents.trusted(settings.documents) if settings.documents else None
     public = settings.public_schema if settings.public_schema is not None else not settings.authenticated
+    seats = Seats(settings.subscribers)
     limits, planned = _limits(settings), settings.plans == "on"
-    graphql = View(schema._schema, context, planned=planned, trusted=trusted, limits=limits, public=public)
+    graphql = View(
+        schema._schema, context, planned=planned, trusted=trusted, limits=limits, public=public, seats=seats
+    )
+
+    sockets = websocket.Endpoint(graphql.results, arriving, seats, origins(settings.cors_origins))
 
     async def endpoint(request: Request) -> Response:
         # The page holds nothing of anybody's: its requests come with credentials of their own.
@@ -96,6 +116,7 @@ def create_app(
     routes = [
         Route("/", _home),
         Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        WebSocketRoute("/graphql", sockets.serve),
         Route("/livez", _livez),
         Route("/readyz", _readyz),
         *([pages.assets()] if public else []),
@@ -108,13 +129,15 @@ def create_app(
         Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
         *_cors(settings),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    app.state.seats, app.state.files, app.state.follow = seats, None, None
+    return app
 
 
 class _Identified:
     """HAL's application, behind a look at who is asking."""
 
-    def __init__(self, app: ASGIApp, identify: Callable[[Request], Awaitable[None]]) -> None:
+    def __init__(self, app: ASGIApp, identify: Callable[[HTTPConnection], Awaitable[None]]) -> None:
         self.app = app
         self.identify = identify
 

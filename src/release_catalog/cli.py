@@ -82,10 +82,8 @@ def serve(
 ) -> None:
     """Serve the catalog until SIGTERM or Ctrl-C; requests that have begun are answered first."""
     # What only the server needs takes a second to import, and the other commands that much longer to start.
-    import uvicorn  # noqa: PLC0415
-
     from release_catalog import app as application  # noqa: PLC0415
-    from release_catalog import receiving  # noqa: PLC0415
+    from release_catalog import serving  # noqa: PLC0415
 
     given: dict[str, Any] = {"host": host, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
@@ -94,7 +92,7 @@ def serve(
     at_home = settings.host == "localhost" or callers.is_home(settings.host)
     hosts = (*_HOME, settings.host) if at_home else ("*",)
     app = application.create_app(settings, with_sample=sample, hosts=hosts)
-    config = receiving.configured(app, MAX_GRACE_SECONDS, settings.receive_seconds, settings.max_connections)
+    server = serving.server(app, MAX_GRACE_SECONDS, settings.receive_seconds, settings.max_connections)
 
     async def run() -> None:
         # Not by the server, which would tell of a database that is not there by a traceback.
@@ -103,10 +101,10 @@ def serve(
             _settle()
             # It raises the signal that ended it once more.
             with contextlib.suppress(SystemExit):
-                await uvicorn.Server(config).serve([listener])
+                await server.serve([listener])
 
     with _listening(settings) as listener:
-        anyio.run(run, backend_options={"loop_factory": config.get_loop_factory()})
+        anyio.run(run, backend_options={"loop_factory": server.config.get_loop_factory()})
 
 
 def _settle() -> None:

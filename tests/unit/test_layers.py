@@ -34,8 +34,9 @@ ALLOWED = {
     "app": {
         "access", "api", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"
     },
+    "serving": {"api", "receiving"},
     "cli": {
-        "app", "access", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "receiving", "terminal",
+        "app", "access", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "serving", "terminal",
         "credentials",
     },
 }  # fmt: skip

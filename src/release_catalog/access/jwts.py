@@ -1,5 +1,6 @@
 """JSON Web Tokens: who they say is asking, if all of what they say holds (RFC 8725)."""
 
+import datetime
 from typing import Any
 
 import jwt
@@ -80,7 +81,8 @@ class Jwts:
         for text in (tenant, subject):
             if not isinstance(text, str) or not 0 < len(text) <= _MAX_TEXT or not text.isprintable():
                 raise _Invalid("no usable tenant or subject")
-        return Caller(tenant, subject, _scopes(claims) & SCOPES)
+        end = datetime.datetime.fromtimestamp(claims["exp"], datetime.UTC)
+        return Caller(tenant, subject, _scopes(claims) & SCOPES, expires_at=end)
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:

@@ -35,7 +35,7 @@ class Tokens:
         if document["expiresAt"] is not None and document["expiresAt"] <= instants.now():
             return None
         subject, scopes = f"token:{document['id']}", frozenset(document["scopes"])
-        return Caller(document["tenantId"], subject, scopes, document["productId"])
+        return Caller(document["tenantId"], subject, scopes, document["productId"], document["expiresAt"])
 
     async def close(self) -> None:
         """Wait for what is still to be noted."""

@@ -1,13 +1,16 @@
 """What happened: the log of events."""
 
 import datetime
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
 
+from release_catalog.api import scopes
 from release_catalog.api.fields import computed, one
 from release_catalog.api.release import Release
+from release_catalog.domain import caller as callers
 from release_catalog.domain import events as kinds
 from release_catalog.plans.context import Info
 from release_catalog.plans.how import How, only, told
@@ -46,3 +49,26 @@ async def log(
     """The question which events follow."""
     window = pages.window(first, after, default=100)
     return await events.log(info.context.caller, info.context.database, window, types, release_id)
+
+
+async def _following(
+    info: Info,
+    after: strawberry.ID | None = None,
+    types: list[str] | None = None,
+    release_id: strawberry.ID | None = None,
+    product_id: strawberry.ID | None = None,
+) -> Any:
+    # Read before the first event is asked for, so that "from now on" means since the operation was sent.
+    scopes.check(info.context.caller, callers.READ)
+    assert info.context.follow, "this context can't follow events"  # noqa: S101  a mistake of who made it
+    return await info.context.follow(info.context.caller, after, types, release_id, product_id)
+
+
+@strawberry.type(description="What can be followed, over WebSocket (graphql-transport-ws) or as event stream.")
+class Subscription:
+    events: AsyncGenerator[Event, None] = strawberry.subscription(
+        resolver=_following,
+        description="Events as they are written, from now on; with `after`, an event's id, those that were missed "
+        "come first. In order, each at least once. `types` takes release.* for all of a kind. An error says so "
+        "where events after the cursor are no longer kept.",
+    )

@@ -4,6 +4,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from release_catalog.api import fields, scalars
+from release_catalog.api.events import Subscription
 from release_catalog.api.mutation import Mutation
 from release_catalog.api.problem import PROBLEMS
 from release_catalog.api.query import Query
@@ -11,6 +12,7 @@ from release_catalog.api.query import Query
 schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
+    subscription=Subscription,
     types=PROBLEMS,
     config=StrawberryConfig(default_resolver=fields.read, scalar_map=scalars.SCALARS),
 )

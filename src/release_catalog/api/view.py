@@ -1,10 +1,7 @@
 """GraphQL over HTTP: https://graphql.github.io/graphql-over-http/draft/."""
 
 import contextlib
-import dataclasses
-import functools
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any
 
 import orjson
@@ -19,30 +16,27 @@ from graphql import (
 from starlette.requests import Request
 from starlette.responses import Response
 
-from release_catalog.api import origins
-from release_catalog.api.callers import Callers, Who
+from release_catalog.api import accepting, origins, parameters, sse
+from release_catalog.api.callers import Callers
 from release_catalog.api.documents import Documents, Invalid, Meant
 from release_catalog.api.limits import Limits
+from release_catalog.api.parameters import Asked
 from release_catalog.api.refusals import Refusal, too_much
+from release_catalog.api.seats import Seats
 from release_catalog.domain import ids
-from release_catalog.plans import leaves, operations
+from release_catalog.plans import leaves, operations, subscribing
 from release_catalog.plans.context import Context
-from release_catalog.store.database import Unavailable, timed_out, within
+from release_catalog.store.database import Unavailable, timed_out, undisturbed, within
 
-_JSON = "application/json"
-_RESPONSE_JSON = "application/graphql-response+json"
-_WEIGHT = re.compile(r"q=([01](?:\.\d*)?)")
+_JSON, _RESPONSE_JSON, _ = accepting.MEDIA_TYPES
+_STREAMED = (
+    "A subscription is not answered in one response: send it here over WebSocket (graphql-transport-ws), "
+    f"or accept {sse.MEDIA_TYPE}."
+)
+FULL = "There are as many subscribers as this server takes: try again soon."
 _log = structlog.get_logger()
 
-
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """The parameters of a GraphQL request."""
-
-    # Whatever says which document is meant.
-    document: Mapping[str, Any]
-    variables: dict[str, Any] | None
-    operation_name: str | None
+Results = AsyncGenerator[dict[str, Any], None]
 
 
 class View:
@@ -57,10 +51,12 @@ class View:
         trusted: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         public: bool = True,
+        seats: Seats | None = None,
     ) -> None:
         """Without being `planned`, queries are answered by the executor alone.
 
-        See Documents for what is `trusted`, and for a schema that is not `public`.
+        See Documents for what is `trusted`, and for a schema that is not `public`. Answers that are streams take
+        one of `seats` each.
         """
         self.schema = schema
         self.context = context
@@ -69,6 +65,7 @@ class View:
         self.limits = limits or Limits()
         self.callers = Callers(self.limits)
         self.documents = Documents(schema, trusted, self.limits, public=public)
+        self.seats = seats or Seats()
 
     async def __call__(self, request: Request) -> Response:
         """The response to any request for the endpoint but that for its page."""
@@ -82,8 +79,12 @@ class View:
             with self.callers.admitted(who):
                 if request.method == "GET":
                     origins.check(request.headers, strict=not self.public)
-                asked = await _asked(request, self.limits.max_body_bytes)
-                result = await self._answer(asked, request, context, who)
+                asked = await parameters.read(request, self.limits.max_body_bytes)
+                document = self._meant(asked)
+                _check_method(request.method, document, asked, media_type)
+                if media_type == sse.MEDIA_TYPE:
+                    return await self._stream(document, asked, context)
+                result = await self._answer(document, asked, context, self._charged(document, asked, context))
             headers = self.callers.headers(who)
         except Refusal as refusal:
             told = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
@@ -93,20 +94,22 @@ class View:
         status = 400 if "data" not in body and media_type == _RESPONSE_JSON else 200
         return _response(body, media_type, status, headers)
 
-    async def _answer(self, asked: Asked, request: Request, context: Context, who: Who) -> ExecutionResult:
+    def _meant(self, asked: Asked) -> Meant | Invalid:
         try:
-            document = self.documents.meant(asked.document)
+            return self.documents.meant(asked.document)
         except Invalid as invalid:
-            self.callers.charge(who, 1)
-            return ExecutionResult(None, invalid.errors)
-        operation = document.operation(asked.operation_name)
-        if request.method == "GET" and operation and operation.operation is not OperationType.QUERY:
-            raise Refusal(405, "GET is only for queries: send this operation by POST.", Allow="POST")
-        cost = self._affordable(document, operation, asked.variables) if operation else 1
-        self.callers.charge(who, cost)
+            return invalid
+
+    async def _answer(
+        self, document: Meant | Invalid, asked: Asked, context: Context, cost: int
+    ) -> ExecutionResult:
+        if isinstance(document, Invalid):
+            return ExecutionResult(None, document.errors)
+        kind = _kind(document, asked)
+        if kind is OperationType.SUBSCRIPTION:
+            return ExecutionResult(None, [GraphQLError(_STREAMED, extensions={"code": "BAD_USER_INPUT"})])
         # A mutation may have to wait for files first: see inputs.
-        is_query = operation is None or operation.operation is OperationType.QUERY
-        with within(context.seconds) if is_query else contextlib.nullcontext():
+        with within(context.seconds) if kind in {None, OperationType.QUERY} else contextlib.nullcontext():
             result = await operations.answer(
                 document,
                 self.schema,
@@ -118,6 +121,15 @@ class View:
             )
         result.extensions = {"cost": {"requested": cost, "limit": self.limits.max_cost}}
         return result
+
+    def _charged(self, document: Meant | Invalid, asked: Asked, context: Context) -> int:
+        """What an operation costs its caller; refused where it is too much."""
+        operation = None if isinstance(document, Invalid) else document.operation(asked.operation_name)
+        cost = 1
+        if operation and not isinstance(document, Invalid):
+            cost = self._affordable(document, operation, asked.variables)
+        self.callers.charge((context.caller.tenant, context.caller.subject), cost)
+        return cost
 
     def _affordable(
         self, document: Meant, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None
@@ -133,6 +145,58 @@ class View:
                 raise too_much(limit, most, f"This operation may {what.format(came)}: ask for smaller pages")
         return cost.points
 
+    async def _stream(self, document: Meant | Invalid, asked: Asked, context: Context) -> Response:
+        if not self.seats.left:
+            raise Refusal(503, FULL, Retry_After="5")
+        results = await self._results(document, asked, context)
+        return sse.Stream(results, encoded, self.seats, context.caller.expires_at)
+
+    async def results(self, given: dict[str, Any], context: Context) -> Results:
+        """The responses to an operation: of a subscription one for each event, otherwise one.
+
+        Refusal where the parameters are none. What has come when this returns, a subscription does not miss.
+        """
+        asked = parameters.checked(given)
+        return await self._results(self._meant(asked), asked, context)
+
+    async def _results(self, document: Meant | Invalid, asked: Asked, context: Context) -> Results:
+        cost = self._charged(document, asked, context)
+        if isinstance(document, Invalid) or _kind(document, asked) is not OperationType.SUBSCRIPTION:
+            return _once(self._answer(document, asked, context, cost))
+        each = subscribing.subscribe(document, self.schema, context, asked.variables, asked.operation_name)
+        return _all(await each)
+
+
+async def _once(answer: Coroutine[Any, Any, ExecutionResult]) -> Results:
+    # Who goes away does not break off what is being written.
+    yield _formatted(await undisturbed(answer))
+
+
+async def _all(results: AsyncGenerator[ExecutionResult, None]) -> Results:
+    async with contextlib.aclosing(results):
+        async for result in results:
+            yield _formatted(result)
+
+
+def _kind(document: operations.Document, asked: Asked) -> OperationType | None:
+    operation = document.operation(asked.operation_name)
+    return operation.operation if operation else None
+
+
+def _check_method(method: str, document: Meant | Invalid, asked: Asked, media_type: str) -> None:
+    kind = None if isinstance(document, Invalid) else _kind(document, asked)
+    may = {None, OperationType.QUERY} | ({OperationType.SUBSCRIPTION} if media_type == sse.MEDIA_TYPE else set())
+    if method == "GET" and kind not in may:
+        raise Refusal(405, "GET is only for queries: send this operation by POST.", Allow="POST")
+
+
+def _acceptable(accept: str) -> str:
+    best = accepting.best(accept)
+    if best is None:
+        either = ", ".join(accepting.MEDIA_TYPES)
+        raise Refusal(406, f"This endpoint answers in one of {either}: accept one of them.")
+    return best
+
 
 def refused(request: Request, refusal: Refusal) -> Response:
     """The response to a request that is refused before anything of it is read."""
@@ -141,100 +205,6 @@ def refused(request: Request, refusal: Refusal) -> Response:
     except Refusal as unacceptable:
         media_type, refusal = _JSON, unacceptable
     return _response({"errors": [{"message": str(refusal)}]}, media_type, refusal.status, refusal.headers)
-
-
-@functools.lru_cache(256)
-def _acceptable(accept: str) -> str:
-    """The media type to answer in: of those that the client takes, the one it likes best."""
-    qualities = dict(_accepted(accept or "*/*"))
-
-    def quality(media_type: str) -> float:
-        ranges = (media_type, "application/*", "*/*")  # the most specific one counts: RFC 9110, 12.5.1
-        return next((qualities[name] for name in ranges if name in qualities), 0)
-
-    # Of equals, the first that the client names; who names neither is used to JSON.
-    named = [name for name in qualities if name in {_JSON, _RESPONSE_JSON}]
-    best = max((*named, _JSON, _RESPONSE_JSON), key=quality)
-    if not quality(best):
-        raise Refusal(406, f"This endpoint answers in {_RESPONSE_JSON} or {_JSON}: accept one of them.")
-    return best
-
-
-def _accepted(header: str) -> Iterator[tuple[str, float]]:
-    """The media ranges of an Accept header with their weights; what is no weight is passed over."""
-    for entry in header.lower().split(","):
-        media_range, *parameters = (part.strip() for part in entry.split(";"))
-        weights = (match[1] for part in parameters if (match := _WEIGHT.fullmatch(part)))
-        yield media_range, float(next(weights, 1))
-
-
-async def _asked(request: Request, max_bytes: int) -> Asked:
-    if request.method == "GET":
-        return _checked({name: _from_url(name, value) for name, value in request.query_params.items()})
-    if request.method != "POST":
-        raise Refusal(405, "Send GraphQL requests by POST, or queries by GET.", Allow="GET, POST")
-    _check_media_type(request.headers.get("content-type", ""))
-    try:
-        parameters = orjson.loads(await _body(request, max_bytes))
-    except orjson.JSONDecodeError as error:
-        raise Refusal(400, f"The body is not JSON: {error}.") from error
-    if not isinstance(parameters, dict):
-        raise Refusal(400, "The body must be a JSON object with the query under the name query.")
-    return _checked(parameters)
-
-
-@functools.lru_cache(256)
-def _check_media_type(header: str) -> None:
-    media_type, *about = [part.strip() for part in header.lower().split(";")]
-    if media_type != _JSON:
-        raise Refusal(415, f"Send the request as {_JSON}.", Accept_Post=_JSON)
-    charsets = {part.removeprefix("charset=").strip('"') for part in about if part.startswith("charset=")}
-    if charsets - {"utf-8", "utf8"}:
-        raise Refusal(415, "Send the request in UTF-8.", Accept_Post=_JSON)
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """The request's body, refused as soon as it grows past the limit."""
-    told = {"code": "LIMIT_EXCEEDED", "limit": "body", "allowed": most}
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            reason = f"The body is larger than the {most} bytes that the limit body allows."
-            raise Refusal(413, reason, told, Connection="close")
-    return bytes(body)
-
-
-def _from_url(name: str, value: str) -> Any:
-    if name not in {"variables", "extensions"}:
-        return value
-    try:
-        return orjson.loads(value) if value else None
-    except orjson.JSONDecodeError as error:
-        raise Refusal(400, f"{name} is not JSON: {error}.") from error
-
-
-def _checked(parameters: dict[str, Any]) -> Asked:
-    _check_document(parameters)
-    for name in ("variables", "extensions"):
-        if not isinstance(parameters.get(name), dict | None):
-            raise Refusal(400, f"{name} must be a JSON object.")
-    operation_name = parameters.get("operationName")
-    if not isinstance(operation_name, str | None):
-        raise Refusal(400, "operationName must be a text.")
-    return Asked(parameters, parameters.get("variables"), operation_name or None)
-
-
-def _check_document(parameters: dict[str, Any]) -> None:
-    query, id_, extensions = (parameters.get(name) for name in ("query", "documentId", "extensions"))
-    persisted = extensions.get("persistedQuery") if isinstance(extensions, dict) else None
-    digest = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
-    if query is None and (isinstance(id_, str) or isinstance(digest, str)):
-        return
-    if not isinstance(query, str) or not query:
-        raise Refusal(400, "Give the GraphQL document as text under the name query.")
-    if id_ is not None:
-        raise Refusal(400, "Give either query or documentId, not both.")
 
 
 def _formatted(result: ExecutionResult) -> dict[str, Any]:
@@ -273,8 +243,13 @@ def _public(error: GraphQLError, told: dict[int, str]) -> Any:
 def _response(
     body: dict[str, Any], media_type: str, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
+    if media_type == sse.MEDIA_TYPE:  # what is refused is no stream
+        media_type = _JSON
     # Browsers get a page from the same address.
     headers = {"Vary": "Accept", **(headers or {})}
-    return Response(
-        orjson.dumps(body, option=leaves.JSON_OPTIONS), status, headers, media_type=f"{media_type}; charset=utf-8"
-    )
+    return Response(encoded(body), status, headers, media_type=f"{media_type}; charset=utf-8")
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """A response in JSON."""
+    return orjson.dumps(body, option=leaves.JSON_OPTIONS)

@@ -1,6 +1,7 @@
 """Who is asking: every store verb takes this first, so that no tenant's wall can be left out."""
 
 import dataclasses
+import datetime
 import functools
 import urllib.parse
 
@@ -21,6 +22,8 @@ class Caller:
     subject: str
     scopes: frozenset[str]
     product: str | None = None
+    # When its credentials end, and with them what it follows; None where they do not.
+    expires_at: datetime.datetime | None = None
 
     def may(self, scope: str) -> bool:
         """Whether it has `scope`: admin implies all of them, and who writes or promotes releases reads them."""

@@ -1,7 +1,7 @@
 """What all of one request shares: the caller, the database, and loaders that make each level one read."""
 
 import copy
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import strawberry
@@ -15,6 +15,8 @@ from release_catalog.store import pages, records, releases
 from release_catalog.store.database import Database, Document
 
 SECONDS = 15.0
+# What follows events: see events.following.
+Follow = Callable[..., Awaitable[AsyncIterator[Document]]]
 
 
 class Context:
@@ -26,11 +28,16 @@ class Context:
         database: Database,
         shared: Shared | None = None,
         files: Fetcher | None = None,
+        follow: Follow | None = None,
     ) -> None:
-        """`shared` makes look-ups together with other requests to the same database; `files` fetches files."""
+        """`shared` makes look-ups together with other requests to the same database; `files` fetches files.
+
+        `follow` follows events; only subscriptions need it.
+        """
         self.caller = caller
         self.database = database
         self.files = files
+        self.follow = follow
         self.level = Level()
         # How long its commands may take, all together.
         self.seconds = SECONDS
@@ -47,7 +54,7 @@ class Context:
 
     def again(self) -> Self:
         """A new context for the same caller."""
-        new = type(self)(self.caller, self.database, self._shared, self.files)
+        new = type(self)(self.caller, self.database, self._shared, self.files, self.follow)
         new.level.max_nodes, new.seconds = self.level.max_nodes, self.seconds
         return new
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from graphql import (
@@ -55,6 +55,8 @@ class Document:
         self._operations: dict[str | None, OperationDefinitionNode | None] = {}
         self._plans: dict[Any, Plan] = {}
         self._visits = 0
+        # To events, for a moment: see subscribing.
+        self.answers: dict[Hashable, asyncio.Task[ExecutionResult]] = {}
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation of that name, or the only one."""

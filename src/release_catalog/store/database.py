@@ -1,9 +1,11 @@
 """The seam to the driver: PyMongo's asynchronous API, or a Motor database that an application already has."""
 
+import asyncio
+import contextlib
 import functools
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -112,6 +114,32 @@ def within(seconds: float) -> AbstractContextManager[None]:
 def timed_out(error: object) -> bool:
     """Whether a command took longer than it may, which says nothing of whether the database can be reached."""
     return isinstance(error, PyMongoError) and error.timeout and not isinstance(error, ServerSelectionTimeoutError)
+
+
+@contextlib.asynccontextmanager
+async def changes(
+    database: Database, collection: str, pipeline: Sequence[Mapping[str, Any]]
+) -> AsyncIterator[Any]:
+    """A change stream from now on, whose `try_next` waits for a moment; PyMongo's is awaited, Motor's is not."""
+    stream: Any = settled(database)[collection].watch(pipeline, max_await_time_ms=250)
+    if inspect.isawaitable(stream):
+        stream = await stream
+    async with stream:
+        yield stream
+
+
+_unwatched: set["asyncio.Future[Any]"] = set()
+
+
+async def undisturbed(work: Coroutine[Any, Any, Result]) -> Result:
+    """What `work` gives. Who is cancelled while waiting for it leaves it to end by itself.
+
+    A command that is cancelled may lose its connection, and a driver may swallow the cancellation.
+    """
+    task = asyncio.ensure_future(work)
+    _unwatched.add(task)
+    task.add_done_callback(_unwatched.discard)
+    return await asyncio.shield(task)
 
 
 async def ping(database: Database) -> None:

@@ -3,6 +3,7 @@
 It is read as a majority of the database's nodes has it: what a failover could still undo is told to nobody.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -117,6 +118,62 @@ async def whole(caller: Caller, database: Database, header: Document) -> Documen
         if not header.get("open") or not await database.releases.find_one(match, {"_id": 1}):
             return None
     return await database.events.find_one({"_id": header["_id"]})
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """Which events a subscriber follows: those of some types, of one release, of one product, or all."""
+
+    types: frozenset[str] | None = None
+    release_id: str | None = None
+    product_id: str | None = None
+
+    def takes(self, event: Mapping[str, Any]) -> bool:
+        """Whether it is one of them."""
+        return (
+            (self.types is None or event["type"] in self.types)
+            and self.release_id in {None, event["releaseId"]}
+            and self.product_id in {None, event["productId"]}
+        )
+
+    def match(self) -> Document:
+        """The same for MongoDB."""
+        types = None if self.types is None else {"$in": sorted(self.types)}
+        match = {"type": types, "releaseId": self.release_id, "productId": self.product_id}
+        return {field: value for field, value in match.items() if value is not None}
+
+
+def wanted(types: Sequence[str] | None, release_id: str | None, product_id: str | None) -> Wanted:
+    """What arguments ask for; BadArgument where they name no type."""
+    return Wanted(None if types is None else _types(types), release_id, product_id)
+
+
+async def start(caller: Caller, database: Database, after: str | None) -> int:
+    """The number after which to follow: a cursor's, or the last event's; BadArgument where some are gone."""
+    if after is None:
+        return await head(caller, database)
+    [number] = _ORDERS["sequence"].place("after", after)
+    if reason := await unkept(caller, database, number):
+        raise BadArgument("after", reason)
+    return int(number)
+
+
+async def since(
+    caller: Caller, database: Database, after: int, asked: Wanted, most: int
+) -> tuple[list[Document], int]:
+    """The next events after a number that exist for the caller, and the number up to which these are all."""
+    last = await head(caller, database)
+    if last <= after:
+        return [], after
+    match = {"tenantId": caller.tenant, "sequence": {"$gt": after, "$lte": last}, **asked.match()}
+    stages = [
+        {"$match": match if caller.sees_drafts is True else {**match, "open": True}},
+        {"$sort": {"sequence": 1}},
+        *releases.visible_through(caller, "releaseId"),
+        {"$limit": most},
+    ]
+    found = await db.aggregate(db.settled(database), "events", stages)
+    return found, found[-1]["sequence"] if len(found) == most else last
 
 
 async def count(caller: Caller, database: Database, after: int, patterns: Sequence[str], most: int) -> int:

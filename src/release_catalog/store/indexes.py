@@ -67,6 +67,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("sequence", unique=True, sequence=UP),
         _index("type", type=UP, sequence=UP),
         _index("release", releaseId=UP, sequence=UP),
+        _index("product", productId=UP, sequence=UP),
     ],
     "webhooks": [
         _index("created", createdAt=UP, id=UP),

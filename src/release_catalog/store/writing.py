@@ -176,6 +176,7 @@ async def happened(
         "triggeredAt": promotion["created"] if promotion else release["updatedAt"],
         "writtenAt": counter["at"],
         "releaseId": release["id"],
+        "productId": release["productId"],
         "open": events.is_open(release),
         "data": orjson.dumps(events.of(release) | more).decode(),
     }

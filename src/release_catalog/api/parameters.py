@@ -1,0 +1,94 @@
+"""The parameters of a GraphQL request, from its body or its address."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from release_catalog.api.refusals import Refusal
+
+_JSON = "application/json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """The parameters of a GraphQL request."""
+
+    # Whatever says which document is meant.
+    document: Mapping[str, Any]
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+
+async def read(request: Request, max_bytes: int) -> Asked:
+    """What a request asks; Refusal where it is no GraphQL request."""
+    if request.method == "GET":
+        return checked({name: _from_url(name, value) for name, value in request.query_params.items()})
+    if request.method != "POST":
+        raise Refusal(405, "Send GraphQL requests by POST, or queries by GET.", Allow="GET, POST")
+    _check_media_type(request.headers.get("content-type", ""))
+    try:
+        parameters = orjson.loads(await _body(request, max_bytes))
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, f"The body is not JSON: {error}.") from error
+    if not isinstance(parameters, dict):
+        raise Refusal(400, "The body must be a JSON object with the query under the name query.")
+    return checked(parameters)
+
+
+@functools.lru_cache(256)
+def _check_media_type(header: str) -> None:
+    media_type, *about = [part.strip() for part in header.lower().split(";")]
+    if media_type != _JSON:
+        raise Refusal(415, f"Send the request as {_JSON}.", Accept_Post=_JSON)
+    charsets = {part.removeprefix("charset=").strip('"') for part in about if part.startswith("charset=")}
+    if charsets - {"utf-8", "utf8"}:
+        raise Refusal(415, "Send the request in UTF-8.", Accept_Post=_JSON)
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """The request's body, refused as soon as it grows past the limit."""
+    told = {"code": "LIMIT_EXCEEDED", "limit": "body", "allowed": most}
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            reason = f"The body is larger than the {most} bytes that the limit body allows."
+            raise Refusal(413, reason, told, Connection="close")
+    return bytes(body)
+
+
+def _from_url(name: str, value: str) -> Any:
+    if name not in {"variables", "extensions"}:
+        return value
+    try:
+        return orjson.loads(value) if value else None
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, f"{name} is not JSON: {error}.") from error
+
+
+def checked(parameters: dict[str, Any]) -> Asked:
+    """The parameters of a request; Refusal where they are none."""
+    _check_document(parameters)
+    for name in ("variables", "extensions"):
+        if not isinstance(parameters.get(name), dict | None):
+            raise Refusal(400, f"{name} must be a JSON object.")
+    operation_name = parameters.get("operationName")
+    if not isinstance(operation_name, str | None):
+        raise Refusal(400, "operationName must be a text.")
+    return Asked(parameters, parameters.get("variables"), operation_name or None)
+
+
+def _check_document(parameters: dict[str, Any]) -> None:
+    query, id_, extensions = (parameters.get(name) for name in ("query", "documentId", "extensions"))
+    persisted = extensions.get("persistedQuery") if isinstance(extensions, dict) else None
+    digest = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+    if query is None and (isinstance(id_, str) or isinstance(digest, str)):
+        return
+    if not isinstance(query, str) or not query:
+        raise Refusal(400, "Give the GraphQL document as text under the name query.")
+    if id_ is not None:
+        raise Refusal(400, "Give either query or documentId, not both.")

@@ -1,0 +1,222 @@
+"""GraphQL over WebSocket: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md (graphql-transport-ws).
+
+Beside the codes of the protocol a socket is closed with 4403 where who is asking is refused, and when their
+credentials end; with 4420 where the client took nothing for 30 seconds; with 1013 where there are too many. One
+that shuts down says 1012. A client that subscribes again with `after` goes on after the last event that it has.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from release_catalog.api import sse, view
+from release_catalog.api.refusals import Refusal
+from release_catalog.api.seats import Seats
+from release_catalog.plans.context import Context
+
+PROTOCOL = "graphql-transport-ws"
+MAX_MESSAGE_BYTES = 1 << 20
+MAX_OPERATIONS = 50
+INIT_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
+_MAX_REASON_BYTES = 123
+_TOO_SLOW = "Too slow: subscribe again with after: the id of the last event that you have."
+
+Results = AsyncGenerator[dict[str, Any], None]
+Answer = Callable[[dict[str, Any], Context], Awaitable[Results]]
+Arriving = Callable[[HTTPConnection], Awaitable[Context]]
+
+
+class Closed(Exception):  # noqa: N818  it is not an error of this program
+    """Why a socket is closed, with the code that says so."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+
+
+class Endpoint:
+    """Serves sockets: `answer` gives the responses to an operation, and `arriving` says who is asking.
+
+    `arriving` is told what the client sent as Authorization, be it a header or, as browsers can send none, in the
+    payload of connection_init; it raises Refusal. Pages of `origins` may connect besides those of this host.
+    """
+
+    def __init__(self, answer: Answer, arriving: Arriving, seats: Seats, origins: Sequence[str] = ()) -> None:
+        self.answer = answer
+        self.arriving = arriving
+        self.seats = seats
+        self.origins = origins
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """Serve a socket until it is closed."""
+        if not welcome(websocket.headers, self.origins):
+            await websocket.close()  # before it is accepted: HTTP's 403
+            return
+        try:
+            await self._serve(websocket)
+        except WebSocketDisconnect:
+            return
+        except Closed as closed:
+            # Who takes nothing can't be told before they do, and many never will.
+            with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await websocket.close(closed.code, closed.reason)
+
+    async def _serve(self, websocket: WebSocket) -> None:
+        if PROTOCOL not in websocket.scope["subprotocols"]:
+            await websocket.accept()
+            raise Closed(4406, "Subprotocol not acceptable")
+        await websocket.accept(PROTOCOL)
+        if not self.seats.left:
+            raise Closed(1013, view.FULL)
+        with self.seats.taken():
+            await Socket(websocket, self.answer, self.arriving).run()
+
+
+def welcome(headers: Headers, origins: Sequence[str]) -> bool:
+    """Whether a page of this origin may connect: browsers let those of any, with what they know of the user."""
+    origin = headers.get("origin")
+    return origin is None or origin in origins or urlsplit(origin).netloc == headers.get("host")
+
+
+class Socket:
+    """A connection and its operations."""
+
+    def __init__(self, websocket: WebSocket, answer: Answer, arriving: Arriving) -> None:
+        self._websocket = websocket
+        self._answer = answer
+        self._arriving = arriving
+        self._context: Context | None = None
+        self._initialised = False
+        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._sending = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Answer until the client goes, which is WebSocketDisconnect, or is Closed."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._receive(tasks)
+        except BaseExceptionGroup as group:
+            # The first is what the others were cancelled for.
+            raise group.exceptions[0] from None
+
+    async def _receive(self, tasks: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        deadline: float | None = loop.time() + INIT_SECONDS
+        while True:
+            late = (
+                (4403, "Credentials have expired")
+                if self._context
+                else (4408, "Connection initialisation timeout")
+            )
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = _read(await self._websocket.receive())
+            except TimeoutError:
+                raise Closed(*late) from None
+            await self._take(message, tasks)
+            if self._context:
+                left = sse.seconds_until(self._context.caller.expires_at)
+                deadline = None if left is None else loop.time() + left
+
+    async def _take(self, message: dict[str, Any], tasks: asyncio.TaskGroup) -> None:
+        match message:
+            case {"type": "connection_init"}:
+                await self._initialise(message.get("payload"))
+            case {"type": "ping"}:
+                await self._send({"type": "pong"})
+            case {"type": "pong"}:
+                pass
+            case {"type": "subscribe", "id": str(id_), "payload": dict(payload)} if id_:
+                await self._subscribe(id_, payload, tasks)
+            case {"type": "complete", "id": str(id_)}:
+                if operation := self._operations.pop(id_, None):
+                    operation.cancel()
+            case _:
+                raise Closed(4400, "This is no message of graphql-transport-ws.")
+
+    async def _initialise(self, payload: Any) -> None:
+        if self._initialised:
+            raise Closed(4429, "Too many initialisation requests")
+        self._initialised = True
+        if not isinstance(payload, dict | None):
+            raise Closed(4400, "The payload of connection_init must be an object.")
+        for name, value in (payload or {}).items():
+            if name.lower() == "authorization" and isinstance(value, str):
+                kept = [pair for pair in self._websocket.scope["headers"] if pair[0] != b"authorization"]
+                self._websocket.scope["headers"] = [*kept, (b"authorization", value.encode())]
+        try:
+            # Not the socket, which has its headers in mind.
+            self._context = await self._arriving(HTTPConnection(self._websocket.scope))
+        except Refusal as refusal:
+            raise Closed(4403, f"Forbidden: {refusal}") from refusal
+        await self._send({"type": "connection_ack"})
+
+    async def _subscribe(self, id_: str, payload: dict[str, Any], tasks: asyncio.TaskGroup) -> None:
+        if self._context is None:
+            raise Closed(4401, "Unauthorized")
+        if id_ in self._operations:
+            raise Closed(4409, f"Subscriber for {id_} already exists")
+        if len(self._operations) >= MAX_OPERATIONS:
+            reason = f"There are {MAX_OPERATIONS} operations on this socket already: complete one first."
+            await self._send({"id": id_, "type": "error", "payload": [{"message": reason}]})
+            return
+        operation = self._operate(id_, payload, self._context.again())
+        self._operations[id_] = tasks.create_task(operation)
+
+    async def _operate(self, id_: str, payload: dict[str, Any], context: Context) -> None:
+        this = asyncio.current_task()
+        try:
+            results = await self._answer(payload, context)
+        except Refusal as refusal:
+            if refusal.extensions is None:
+                raise Closed(4400, str(refusal)) from refusal
+            # It asks for too much: the others on this socket go on.
+            results = _refused(refusal)
+        async with contextlib.aclosing(results):
+            last: dict[str, Any] = {"id": id_, "type": "complete"}
+            async for result in results:
+                if "data" not in result:
+                    last = {"id": id_, "type": "error", "payload": result["errors"]}
+                    break
+                await self._send({"id": id_, "type": "next", "payload": result})
+        # Before the client is told, who may use the id again at once.
+        if self._operations.get(id_) is this:
+            del self._operations[id_]
+            await self._send(last)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        text = view.encoded(message).decode()
+        try:
+            async with self._sending, asyncio.timeout(PATIENCE_SECONDS):
+                await self._websocket.send_text(text)
+        except TimeoutError:
+            raise Closed(4420, _TOO_SLOW) from None
+
+
+async def _refused(refusal: Refusal) -> Results:
+    yield {"errors": [{"message": str(refusal), "extensions": refusal.extensions}]}
+
+
+def _read(received: Any) -> dict[str, Any]:
+    if received["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(received.get("code", 1006))
+    text = received.get("text")
+    if text is None:
+        raise Closed(4400, "Messages are text.")
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise Closed(1009, f"Messages have at most {MAX_MESSAGE_BYTES} bytes.")
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Closed(4400, f"This is not JSON: {error}.") from error
+    return message if isinstance(message, dict) else {}

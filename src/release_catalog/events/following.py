@@ -1,0 +1,198 @@
+"""Following what happens: each event once to every subscriber, in order, from any event on.
+
+The log is the truth. What is new is read once for all subscribers who see the same, and put into a bounded queue
+of each. Who comes late or falls behind reads the log from where it is until it has caught up.
+"""
+
+import asyncio
+import collections
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
+
+import structlog
+
+from release_catalog.domain.caller import Caller
+from release_catalog.events import waking
+from release_catalog.store import database as db
+from release_catalog.store import events
+from release_catalog.store.database import Database, Document
+from release_catalog.store.events import Wanted
+
+# Events that wait for a subscriber; with more, it has fallen behind.
+QUEUED = 100
+# How many are read at a time, for all and for one who catches up: that one holds them until they are taken.
+READ, REPLAYED = 50, 25
+# How long it takes at most until what nobody was woken for is read.
+UNWOKEN_SECONDS = 10.0
+_PAUSE_SECONDS = 1.0
+
+Result = TypeVar("Result")
+
+_log = structlog.get_logger()
+
+
+class Subscriber:
+    """What waits for one subscriber."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._waiting: collections.deque[Document] = collections.deque()
+        self._behind = False
+        self._changed = asyncio.Event()
+
+    def offer(self, event: Document) -> None:
+        """Keep an event for it, unless it has fallen behind."""
+        if self._behind or not self._wanted.takes(event):
+            return
+        self._behind = len(self._waiting) >= QUEUED
+        if not self._behind:
+            self._waiting.append(event)
+        self._changed.set()
+
+    async def next(self) -> Document | None:
+        """The next event; None where those after the last one were not kept."""
+        while not self._waiting and not self._behind:
+            self._changed.clear()
+            await self._changed.wait()
+        return self._waiting.popleft() if self._waiting else None
+
+
+class Feed:
+    """What is new for all subscribers who see the same."""
+
+    def __init__(self, caller: Caller, at: int) -> None:
+        self.caller = caller
+        # All after this number is offered to every subscriber.
+        self.at = at
+        self.subscribers: set[Subscriber] = set()
+        self.bell = asyncio.Event()
+
+    async def read(self, database: Database) -> None:
+        """Offer what is new."""
+        found, reached = await events.since(self.caller, database, self.at, Wanted(), READ)
+        # In one go, so that who joins has either missed an event or is offered it.
+        for event in found:
+            for subscriber in self.subscribers:
+                subscriber.offer(event)
+        self.at = reached
+        if len(found) == READ:
+            self.bell.set()
+
+
+class Feeds:
+    """Who follows what, in this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._feeds: dict[tuple[str, bool | str], Feed] = {}
+        self._readers: set[asyncio.Task[None]] = set()
+        self._over = False
+
+    async def follow(
+        self,
+        caller: Caller,
+        after: str | None,
+        types: Sequence[str] | None = None,
+        release_id: str | None = None,
+        product_id: str | None = None,
+    ) -> AsyncIterator[Document]:
+        """What happens after an event, or from now on; BadArgument where that can't be followed."""
+        wanted = events.wanted(types, release_id, product_id)
+        at = await db.undisturbed(events.start(caller, self._database, after))
+        return self._followed(caller, at, wanted)
+
+    async def _followed(self, caller: Caller, at: int, wanted: Wanted) -> AsyncIterator[Document]:
+        while True:
+            feed = await _patiently(lambda: self._feed(caller))
+            with _joined(feed, wanted) as subscriber:
+                offered, reached = feed.at, at
+                while reached < offered:
+                    read = functools.partial(self._missed, caller, reached, wanted)
+                    found, reached = await _patiently(read)
+                    for event in found:
+                        at = event["sequence"]
+                        yield event
+                at = max(at, reached)
+                while event_ := await subscriber.next():
+                    if event_["sequence"] > at:
+                        at = event_["sequence"]
+                        yield event_
+
+    async def _missed(self, caller: Caller, at: int, wanted: Wanted) -> tuple[list[Document], int]:
+        found, reached = await db.undisturbed(events.since(caller, self._database, at, wanted, REPLAYED))
+        if reached == at:  # just after a failover
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return found, reached
+
+    async def _feed(self, caller: Caller) -> Feed:
+        # All that decides which events exist for a caller.
+        key = caller.tenant, caller.sees_drafts
+        if key not in self._feeds:
+            at = await db.undisturbed(events.head(caller, self._database))
+            if key not in self._feeds:
+                self._feeds[key] = Feed(caller, at)
+                reader = asyncio.create_task(self._read(key, self._feeds[key]))
+                self._readers.add(reader)
+                reader.add_done_callback(self._readers.discard)
+        return self._feeds[key]
+
+    async def _read(self, key: tuple[str, bool | str], feed: Feed) -> None:
+        await asyncio.sleep(0)  # whoever wanted it joins first
+        while feed.subscribers and not self._over:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(feed.bell.wait(), UNWOKEN_SECONDS)
+            feed.bell.clear()
+            try:
+                await feed.read(self._database)
+            except db.Failure as error:
+                _log.warning("can't read events", reason=str(error))
+            except Exception:  # noqa: BLE001  who follows would wait for ever
+                _log.exception("can't read events")
+        del self._feeds[key]
+
+    def ring(self, tenant: str | None) -> None:
+        """Read what has happened in a tenant, or in any."""
+        for (of, _), feed in self._feeds.items():
+            if tenant in {None, of}:
+                feed.bell.set()
+
+    async def end(self) -> None:
+        """Read no more."""
+        self._over = True
+        self.ring(None)
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+
+async def _patiently(read: Callable[[], Awaitable[Result]]) -> Result:
+    """What `read` gives as soon as the database can be read: who follows waits for it."""
+    while True:
+        try:
+            return await read()
+        except db.Failure as error:
+            _log.warning("can't read events for a subscriber", reason=str(error))
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+@contextlib.contextmanager
+def _joined(feed: Feed, wanted: Wanted) -> Iterator[Subscriber]:
+    subscriber = Subscriber(wanted)
+    feed.subscribers.add(subscriber)
+    try:
+        yield subscriber
+    finally:
+        feed.subscribers.discard(subscriber)
+        if not feed.subscribers:
+            feed.bell.set()
+
+
+@contextlib.asynccontextmanager
+async def feeding(database: Database) -> AsyncIterator[Feeds]:
+    """Let subscribers follow for as long as the context lasts."""
+    feeds = Feeds(database)
+    async with waking.waking(database, feeds.ring):
+        try:
+            yield feeds
+        finally:
+            await feeds.end()

@@ -1,0 +1,117 @@
+"""Subscriptions: each event is answered as an operation of its own, which shares nothing with the one before.
+
+Of subscribers who see the same and ask the same of an event, the first has it answered for all: of a thousand, the
+others cost no more than what is sent to them.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Hashable, Mapping
+from typing import Any
+
+import orjson
+from graphql import (
+    ExecutionResult,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
+from graphql.execution import create_source_event_stream, execute_subscription_event
+from graphql.execution.incremental.incremental_executor import IncrementalExecutor
+from graphql.pyutils import is_awaitable
+
+from release_catalog.plans.context import Context
+from release_catalog.plans.operations import Document
+
+# Who follows the same is told at about the same time; who comes later gets what is true then.
+SHARED_SECONDS = 1.0
+MAX_SHARED = 200
+
+Results = AsyncGenerator[ExecutionResult, None]
+
+
+async def subscribe(
+    document: Document,
+    schema: GraphQLSchema,
+    context: Context,
+    variables: dict[str, Any] | None,
+    operation_name: str | None,
+) -> Results:
+    """The response to each event that comes after this has returned; or the one that says what is wrong."""
+    executor = IncrementalExecutor.build(
+        schema,
+        document.node,
+        context_value=context,
+        raw_variable_values=variables,
+        operation_name=operation_name,
+    )
+    if isinstance(executor, list):
+        return _refused(ExecutionResult(None, executor))
+    source: Any = create_source_event_stream(executor)
+    if is_awaitable(source):
+        source = await source
+    if isinstance(source, ExecutionResult):
+        return _refused(source)
+    # All that an answer depends on besides the event: see Context.
+    asked = operation_name, _below(document, executor.operation, variables or {})
+    allowed = context.caller.tenant, context.caller.sees_drafts
+    return _each(executor, source, context, document, (asked, allowed))
+
+
+def _below(document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> bytes:
+    """The variables that matter below the root field: not where to follow from."""
+    names = _Names()
+    for selection in operation.selection_set.selections:
+        parts = (
+            [selection.selection_set, *(selection.directives or ())]
+            if isinstance(selection, FieldNode)
+            else [selection]
+        )
+        for part in filter(None, parts):
+            visit(part, names)
+    for definition in document.node.definitions:
+        if isinstance(definition, FragmentDefinitionNode):
+            visit(definition, names)
+    matter = {name: value for name, value in variables.items() if name in names.found}
+    return orjson.dumps(matter, option=orjson.OPT_SORT_KEYS)
+
+
+class _Names(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        self.found.add(node.name.value)
+
+
+async def _refused(result: ExecutionResult) -> Results:
+    yield result
+
+
+async def _each(executor: Any, source: Any, context: Context, document: Document, key: Hashable) -> Results:
+    async def answer(event: Any) -> ExecutionResult:
+        one = executor.build_per_event_executor(event)
+        one.context_value = context.again()
+        result: Any = execute_subscription_event(one)
+        answer: ExecutionResult = await result if is_awaitable(result) else result
+        return answer
+
+    async with contextlib.aclosing(source):
+        try:
+            async for event in source:
+                known = event["_id"], key
+                task = document.answers.get(known)
+                if task is None:
+                    task = asyncio.ensure_future(answer(event))
+                    if len(document.answers) < MAX_SHARED:
+                        document.answers[known] = task
+                        asyncio.get_running_loop().call_later(SHARED_SECONDS, document.answers.pop, known, None)
+                yield await asyncio.shield(task)
+        except Exception as error:  # noqa: BLE001  told as any other error of a resolver is
+            yield ExecutionResult(None, [GraphQLError(str(error), path=["events"], original_error=error)])

@@ -1,0 +1,36 @@
+"""The server around the application."""
+
+import socket
+
+import uvicorn
+from starlette.applications import Starlette
+
+from release_catalog import receiving
+from release_catalog.api import websocket
+
+
+def server(app: Starlette, grace_seconds: int, seconds: float, connections: int) -> uvicorn.Server:
+    """A server of the application that answers within `grace_seconds` what has begun when it is told to end.
+
+    See receiving.Hurried for the `seconds` that clients have, and for how many `connections` there are.
+    """
+    config = uvicorn.Config(
+        app,
+        http=receiving.hurried(seconds, connections),
+        log_config=None,
+        server_header=False,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=grace_seconds,
+        ws_max_size=websocket.MAX_MESSAGE_BYTES,
+        # It would take memory for each subscriber, for messages that are small.
+        ws_per_message_deflate=False,
+    )
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # It waits for every response to end, and event streams do not end by themselves.
+        self.config.app.state.seats.over.set()  # type: ignore[union-attr]  # what it was made with
+        await super().shutdown(sockets)

@@ -1,0 +1,433 @@
+"""Following events: from any of them on, none left out, whatever breaks in between, and over both protocols."""
+
+import asyncio
+import contextlib
+import datetime
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+import websockets
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient
+from pymongo.errors import OperationFailure
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+from starlette.routing import Route, WebSocketRoute
+
+from catalog import Catalog
+from following import FOLLOW, PROTOCOL, ask, connected, happen, received, send, served, subscribe, told
+from release_catalog.api import sse, view, websocket
+from release_catalog.api.refusals import Refusal
+from release_catalog.api.schema import schema
+from release_catalog.api.seats import Seats
+from release_catalog.app import create_app
+from release_catalog.domain import instants
+from release_catalog.domain.caller import Caller
+from release_catalog.events import following, waking
+from release_catalog.plans.context import Context
+from release_catalog.settings import Settings
+from release_catalog.store import database as db
+
+Ids = list[str]
+EVENTS = {"Accept": "text/event-stream"}
+
+
+@pytest.fixture
+def driver() -> Any:
+    return AsyncMongoClient
+
+
+@pytest.fixture
+async def host(empty: Catalog) -> AsyncIterator[str]:
+    async with served(create_app(Settings(), database=empty.database)) as host:
+        yield host
+
+
+async def made(catalog: Catalog, name: str = "a", **fields: Any) -> db.Document:
+    return await catalog.put(await catalog.product(name), "1", **{"status": "PUBLISHED", **fields})
+
+
+def ids(count: int, first: int = 1) -> Ids:
+    return [f"{number:016d}" for number in range(first, first + count)]
+
+
+@pytest.mark.parametrize("driver", [AsyncMongoClient, AsyncIOMotorClient])
+async def test_what_happens_is_told_from_now_on_and_what_was_missed_before_that(empty: Catalog, host: str) -> None:
+    release = await made(empty)
+    await happen(empty, release, times=2)
+    async with connected(host) as client:
+        await subscribe(client)
+        await happen(empty, release, "release.archived")
+        assert await told(client) == {"id": ids(1, 3)[0], "type": "release.archived", "release": {"name": "a"}}
+        await send(client, type="complete", id="1")
+        await subscribe(client, after="1")
+    async with connected(host) as client:
+        await send(client, type="subscribe", id="1", payload={"query": FOLLOW, "variables": {"after": "1"}})
+        assert [(await told(client))["id"] for _ in range(2)] == ids(2, 2)
+        await happen(empty, release)
+        assert (await told(client))["id"] == ids(1, 4)[0]
+
+
+async def test_a_subscriber_gets_what_it_asks_for_alone(empty: Catalog, host: str) -> None:
+    a, b = await made(empty, "a"), await made(empty, "b")
+    async with connected(host) as client:
+        for after in (None, "0"):
+            await subscribe(client, id_=f"type{after}", types=["promotion.*"], after=after)
+            if after is None:
+                await subscribe(client, id_="release", release=a["id"])
+                await subscribe(client, id_="product", product=b["productId"])
+                await happen(empty, a)
+                await happen(empty, b)
+                await happen(empty, b, "promotion.completed")
+                got = [await received(client) for _ in range(4)]
+                found = sorted((one["id"], one["payload"]["data"]["events"]["id"][-1]) for one in got)
+                assert found == [("product", "2"), ("product", "3"), ("release", "1"), ("typeNone", "3")]
+                break
+    for variables, numbers in (
+        ({"types": ["promotion.*"]}, [3]),
+        ({"release": a["id"]}, [1]),
+        ({"product": b["productId"]}, [2, 3]),
+    ):
+        async with connected(host) as client:
+            payload = {"query": FOLLOW, "variables": {"after": "0", **variables}}
+            await send(client, type="subscribe", id="1", payload=payload)
+            assert [int((await told(client))["id"]) for _ in numbers] == numbers
+
+
+async def test_who_may_only_read_is_told_of_what_is_open(empty: Catalog) -> None:
+    open_, private = await made(empty, "a"), await made(empty, "b", private=True)
+    reader = Caller("local", "reader", frozenset({"release:read"}))
+    async with following.feeding(empty.database) as feeds:
+        late = [await feeds.follow(caller, None) for caller in (reader, empty.caller)]
+        waiting = [asyncio.ensure_future(anext(each)) for each in late]
+        await happen(empty, private)
+        await happen(empty, open_)
+        assert [(await asyncio.wait_for(one, 5))["sequence"] for one in waiting] == [2, 1]
+        assert (await anext(await feeds.follow(reader, "0")))["sequence"] == 2
+        assert len(feeds._feeds) == 2
+        for each in late:
+            await each.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_subscriber_that_drops_and_resumes_a_hundred_times_has_seen_each_event(
+    empty: Catalog, host: str
+) -> None:
+    release = await made(empty)
+    writing = asyncio.create_task(happen(empty, release, times=300))
+    seen: Ids = []
+    for _ in range(100):
+        async with connected(host) as client:
+            variables = {"after": seen[-1] if seen else "0"}
+            await send(client, type="subscribe", id="1", payload={"query": FOLLOW, "variables": variables})
+            seen += [(await told(client))["id"] for _ in range(3)]
+    await writing
+    assert seen == ids(300)
+
+
+async def test_nothing_is_missed_while_the_change_stream_is_lost_beyond_the_oplog(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = await made(empty)
+    monkeypatch.setattr(waking, "POLL_SECONDS", 0.1)
+    opened, real = [], db.changes
+
+    class Lost:
+        alive = True
+
+        def __init__(self, stream: Any) -> None:
+            self.stream, self.left = stream, 3
+
+        async def try_next(self) -> Any:
+            self.left -= 1
+            if not self.left:
+                raise OperationFailure("Resume of change stream was not possible, as the oplog is gone", 286)
+            return await self.stream.try_next()
+
+    @contextlib.asynccontextmanager
+    async def changes(*arguments: Any) -> AsyncIterator[Lost]:
+        opened.append(arguments)
+        async with real(*arguments) as stream:
+            yield Lost(stream)
+
+    monkeypatch.setattr(db, "changes", changes)
+    async with following.feeding(empty.database) as feeds:
+        follow = await feeds.follow(empty.caller, None)
+        writing = asyncio.create_task(happen(empty, release, times=40))
+        assert [(await asyncio.wait_for(anext(follow), 5))["sequence"] for _ in range(40)] == [*range(1, 41)]
+        await writing
+        assert len(opened) > 1
+
+
+async def test_where_there_are_no_change_streams_the_log_is_looked_at(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = await made(empty)
+
+    def refused(*_: Any) -> Any:
+        raise OperationFailure("The $changeStream stage is only supported on replica sets", 40573)
+
+    monkeypatch.setattr(db, "changes", refused)
+    async with following.feeding(empty.database) as feeds:
+        follow = await feeds.follow(empty.caller, None)
+        coming = asyncio.ensure_future(anext(follow))
+        await asyncio.sleep(0.1)
+        await happen(empty, release)
+        assert (await asyncio.wait_for(coming, 3))["sequence"] == 1
+
+
+async def test_who_falls_behind_reads_on_from_where_it_is(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "QUEUED", 5)
+    release = await made(empty)
+    async with following.feeding(empty.database) as feeds:
+        slow, quick = await feeds.follow(empty.caller, None), await feeds.follow(empty.caller, None)
+        first = asyncio.ensure_future(anext(slow))
+        seen = asyncio.create_task(_take(quick, 60))
+        await asyncio.sleep(0.1)
+        await happen(empty, release, times=60)
+        numbers = [(await first)["sequence"], *await _take(slow, 59)]
+        assert numbers == await asyncio.wait_for(seen, 5) == [*range(1, 61)]
+
+
+async def _take(follow: Any, count: int) -> list[int]:
+    return [(await asyncio.wait_for(anext(follow), 5))["sequence"] for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"after": "x"}, "after: this is no event's id"),
+        ({"after": "9"}, "after: there is no such event yet"),
+        ({"types": ["x"]}, "types: there is no event 'x'"),
+    ],
+)
+async def test_what_can_not_be_followed_is_an_error(host: str, variables: Any, said: str) -> None:
+    async with connected(host) as client:
+        await send(client, type="subscribe", id="1", payload={"query": FOLLOW, "variables": variables})
+        answer = await received(client)
+        assert (answer["type"], answer["id"]) == ("next", "1") or answer["type"] == "error"
+        errors = answer["payload"] if answer["type"] == "error" else answer["payload"]["errors"]
+        assert errors[0]["message"].startswith(said)
+        assert errors[0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_a_cursor_whose_successors_are_forgotten_is_an_error(empty: Catalog, host: str) -> None:
+    await happen(empty, await made(empty), times=3)
+    await empty.database.events.delete_many({"sequence": {"$lte": 2}})
+    body = {"query": FOLLOW, "variables": {"after": "0"}}
+    async with httpx2.AsyncClient() as http:
+        text = (await http.post(f"http://{host}/graphql", json=body, headers=EVENTS)).text
+    assert "no longer kept" in text
+    assert text.endswith("event: complete\ndata:\n\n")
+
+
+async def closing(client: Any) -> tuple[int, str]:
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        await asyncio.wait_for(_read_all(client), 10)
+    assert closed.value.rcvd
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+async def _read_all(client: Any) -> None:
+    while True:
+        await client.recv()
+
+
+INIT = {"type": "connection_init"}
+SUBSCRIBE = {"type": "subscribe", "id": "1", "payload": {"query": "subscription { events { id } }"}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "code", "said"),
+    [
+        ([{"type": "x"}], 4400, "no message of"),
+        ([[]], 4400, "no message of"),
+        (["{"], 4400, "not JSON"),
+        ([b"{}"], 4400, "text"),
+        ([INIT, {**SUBSCRIBE, "id": ""}], 4400, "no message of"),
+        ([INIT, {**SUBSCRIBE, "payload": {}}], 4400, "under the name query"),
+        ([{**INIT, "payload": 1}], 4400, "must be an object"),
+        ([SUBSCRIBE], 4401, "Unauthorized"),
+        ([INIT, SUBSCRIBE, SUBSCRIBE], 4409, "Subscriber for 1 already exists"),
+        ([INIT, INIT], 4429, "Too many initialisation requests"),
+        ([], 4408, "Connection initialisation timeout"),
+        (["[" * (1 << 20) + "]"], 1009, ""),
+    ],
+)
+async def test_who_does_not_keep_to_the_protocol_is_told_by_a_code(
+    host: str, messages: list[Any], code: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not messages:
+        monkeypatch.setattr(websocket, "INIT_SECONDS", 0.1)
+    async with websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL]) as client:  # type: ignore[list-item]
+        for message in messages:
+            await client.send(message if isinstance(message, str | bytes) else orjson.dumps(message).decode())
+        found, reason = await closing(client)
+        assert found == code
+        assert said in reason
+
+
+async def test_other_protocols_and_pages_of_others_are_refused(host: str) -> None:
+    async with websockets.connect(f"ws://{host}/graphql", subprotocols=["graphql-ws"]) as client:  # type: ignore[list-item]
+        assert await closing(client) == (4406, "Subprotocol not acceptable")
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        async with connected(host, origin="https://evil.example"):
+            pass
+    assert refused.value.response.status_code == 403
+    async with connected(host, origin=f"http://{host}") as client:
+        await send(client, type="ping")
+        assert await received(client) == {"type": "pong"}
+
+
+async def test_queries_and_mutations_are_answered_too_and_errors_told(empty: Catalog, host: str) -> None:
+    async with connected(host) as client:
+        assert await ask(client, "q", "{ viewer { subject } }") == {"viewer": {"subject": "local"}}
+        mutation = 'mutation { saveCatalog(input: {id: "c", name: "C"}) { catalog { id } } }'
+        assert await ask(client, "m", mutation) == {"saveCatalog": {"catalog": {"id": "c"}}}
+        await send(client, type="subscribe", id="1", payload={"query": "{ nothing }"})
+        answer = await received(client)
+        assert (answer["type"], answer["id"]) == ("error", "1")
+        assert "nothing" in answer["payload"][0]["message"]
+        for number in range(websocket.MAX_OPERATIONS):
+            payload = {"query": "subscription { events { id } }"}
+            await send(client, type="subscribe", id=str(number), payload=payload)
+        await send(client, type="subscribe", id="more", payload=payload)
+        assert (await received(client))["payload"][0]["message"].startswith("There are 50 operations")
+        await send(client, type="complete", id="7")
+        assert await ask(client, "7", "{ viewer { subject } }")
+
+
+@pytest.fixture
+def arriving(empty: Catalog) -> Callable[..., Starlette]:
+    """An application whose callers are who their Authorization says."""
+
+    def app(seats: Seats | None = None, seconds: float = 0.5) -> Starlette:
+        def context(connection: HTTPConnection) -> Context:
+            name = connection.headers.get("authorization")
+            if name != "Bearer good":
+                raise Refusal(401, "Log in.")
+            end = instants.now() + datetime.timedelta(seconds=seconds)
+            follow = connection.app.state.follow
+            return Context(
+                Caller("local", "me", frozenset({"admin"}), expires_at=end), empty.database, follow=follow
+            )
+
+        async def arrive(connection: HTTPConnection) -> Context:
+            return context(connection)
+
+        graphql = view.View(schema._schema, context, seats=seats)
+        full = create_app(Settings(), database=empty.database)
+        endpoint = websocket.Endpoint(graphql.results, arrive, graphql.seats)
+        full.state.seats = graphql.seats
+        full.router.routes[:0] = [
+            Route("/graphql", graphql.__call__, methods=["GET", "POST"]),
+            WebSocketRoute("/graphql", endpoint.serve),
+        ]
+        return full
+
+    return app
+
+
+async def test_who_is_not_known_is_refused_and_who_was_known_is_when_that_ends(
+    arriving: Callable[..., Starlette],
+) -> None:
+    async with served(arriving()) as host:
+        for payload in (None, {"Authorization": "Bearer bad"}):
+            async with websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL]) as client:  # type: ignore[list-item]
+                await send(client, type="connection_init", payload=payload)
+                assert await closing(client) == (4403, "Forbidden: Log in.")
+        async with connected(host, {"authorization": "Bearer good"}) as client:
+            await subscribe(client)
+            assert await closing(client) == (4403, "Credentials have expired")
+        async with httpx2.AsyncClient() as http:
+            body = {"query": "subscription { events { id } }"}
+            answer = await http.post(f"http://{host}/graphql", json=body, headers=EVENTS)
+            assert (answer.status_code, answer.json()) == (401, {"errors": [{"message": "Log in."}]})
+            known = {**EVENTS, "Authorization": "Bearer good"}
+            answer = await http.post(f"http://{host}/graphql", json=body, headers=known)
+            assert (answer.status_code, answer.text) == (200, ":\n\n")
+
+
+async def test_there_are_as_many_seats_as_are_set(arriving: Callable[..., Starlette]) -> None:
+    async with served(arriving(Seats(1), seconds=60)) as host, httpx2.AsyncClient() as http:
+        known = {"Authorization": "Bearer good"}
+        async with connected(host, additional_headers=known):
+            async with websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL]) as client:  # type: ignore[list-item]
+                assert (await closing(client))[0] == 1013
+            body = {"query": "subscription { events { id } }"}
+            answer = await http.post(f"http://{host}/graphql", json=body, headers={**EVENTS, **known})
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        await asyncio.sleep(0.1)
+        async with connected(host, additional_headers=known):
+            pass
+
+
+async def test_who_takes_nothing_is_cut_with_a_code(
+    empty: Catalog, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "PATIENCE_SECONDS", 0.5)
+    await happen(empty, await made(empty, notes="x" * 1_000_000), times=12)
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    name, port = host.split(":")
+    small.connect((name, int(port)))
+    async with connected(host, sock=small, max_size=None, max_queue=1) as client:
+        query = 'subscription { events(after: "0") { id data } }'
+        await send(client, type="subscribe", id="1", payload={"query": query})
+        await asyncio.sleep(0.7)
+        code, reason = await closing(client)
+        assert code == 4420
+        assert "after" in reason
+
+
+async def test_events_come_as_a_stream_of_their_own(
+    empty: Catalog, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "SILENCE_SECONDS", 0.2)
+    release = await made(empty)
+    await happen(empty, release)
+    async with httpx2.AsyncClient() as http:
+        query = 'subscription { events(after: "0") { id release { name } } }'
+        async with http.stream("GET", f"http://{host}/graphql", params={"query": query}, headers=EVENTS) as answer:
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            lines = answer.aiter_lines()
+            got = [line async for line in _until(lines, 6)]
+            assert got[:3] == [":", "", "event: next"]
+            told = {"data": {"events": {"id": ids(1)[0], "release": {"name": "a"}}}}
+            assert orjson.loads(got[3].removeprefix("data: ")) == told
+            assert got[4:] == ["", ":"]
+        url = f"http://{host}/graphql"
+        answer = await http.post(url, json={"query": "{ viewer { subject } }"}, headers=EVENTS)
+        text = '{"data":{"viewer":{"subject":"local"}}}'
+        assert answer.text == f":\n\nevent: next\ndata: {text}\n\nevent: complete\ndata:\n\n"
+        answer = await http.post(url, json={"query": "{ nothing }"}, headers=EVENTS)
+        assert "Cannot query field" in answer.text
+        answer = await http.get(url, params={"query": "mutation { __typename }"}, headers=EVENTS)
+        assert answer.status_code == 405
+        answer = await http.post(url, json={"query": "subscription { events { id } }"})
+        assert "text/event-stream" in answer.json()["errors"][0]["message"]
+
+
+async def _until(lines: AsyncIterator[str], count: int) -> AsyncIterator[str]:
+    for _ in range(count):
+        yield await asyncio.wait_for(anext(lines), 5)
+
+
+async def test_a_server_that_ends_does_not_wait_for_streams(empty: Catalog) -> None:
+    app = create_app(Settings(), database=empty.database)
+    async with httpx2.AsyncClient() as http:
+        async with served(app) as host:
+            query = {"query": "subscription { events { id } }"}
+            sent = http.build_request("POST", f"http://{host}/graphql", json=query, headers=EVENTS)
+            answer = await http.send(sent, stream=True)
+            client = await websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL])  # type: ignore[list-item]
+            await send(client, type="connection_init")
+            await received(client)
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began < 4
+        assert (await answer.aread()) == b":\n\n"
+        assert (await closing(client))[0] == 1012
