@@ -4,6 +4,8 @@
 # make bench  how fast it is beside other servers; bench-load: loading; bench-memory: memory over many requests
 PYTHON ?= python3
 PORT ?= 8000
+# Test files that run at once, each with a MongoDB of its own.
+JOBS ?= 2
 BIN := .venv/bin
 # Without compiled modules every start would take seconds longer.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,7 +22,7 @@ run: .venv/.run
 
 test: .venv/.dev
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built: its tests are skipped."
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 check: .venv/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -43,6 +43,14 @@ def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
     return found
 
 
+def high_water(pid: int) -> int:
+    """The most memory that a process has had, in kB; what wait4 tells begins with the parent's, before exec."""
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(found[1]) if (found := re.search(r"VmHWM:\s+(\d+) kB", status)) else 0
+    return 0
+
+
 def mongods(folder: Path) -> list[int]:
     """The mongods that have their data under `folder`."""
     rows = subprocess.run(["ps", "-axwwo", "pid=,command="], capture_output=True, text=True, check=True)

@@ -1,6 +1,5 @@
 """Loading files of releases and writing them out again, as users do it and into a real MongoDB."""
 
-import contextlib
 import gzip
 import importlib.resources
 import io
@@ -24,7 +23,7 @@ import pytest
 import documents as documented
 from catalog import source
 from conftest import LOCAL, connected
-from processes import SCRIPT, environment, eventually, run
+from processes import SCRIPT, environment, eventually, high_water, run
 from release_catalog import bulk, cli
 from release_catalog.store import database as db
 from release_catalog.store import indexes, loading, writing
@@ -354,14 +353,6 @@ def test_a_load_that_waits_for_its_next_line_can_be_ended(settings: Settings) ->
         running.terminate()
         assert b"Traceback" not in running.communicate()[1]
     assert running.returncode == 128 + signal.SIGTERM
-
-
-def high_water(pid: int) -> int:
-    """The most memory that a process has had, in kB; what wait4 tells begins with the parent's, before exec."""
-    with contextlib.suppress(OSError):
-        status = Path(f"/proc/{pid}/status").read_text()
-        return int(found[1]) if (found := re.search(r"VmHWM:\s+(\d+) kB", status)) else 0
-    return 0
 
 
 def test_memory_is_bounded_and_progress_is_told_in_plain_lines(settings: Settings, tmp_path: Path) -> None:

@@ -402,7 +402,7 @@ async def test_events_come_as_a_stream_of_their_own(
             assert got[4:] == ["", ":"]
         url = f"http://{host}/graphql"
         answer = await http.post(url, json={"query": "{ viewer { subject } }"}, headers=EVENTS)
-        text = '{"data":{"viewer":{"subject":"local"}}}'
+        text = '{"data":{"viewer":{"subject":"local"}},"extensions":{"cost":{"requested":1,"limit":5000}}}'
         assert answer.text == f":\n\nevent: next\ndata: {text}\n\nevent: complete\ndata:\n\n"
         answer = await http.post(url, json={"query": "{ nothing }"}, headers=EVENTS)
         assert "Cannot query field" in answer.text

@@ -9,6 +9,8 @@ from release_catalog.api.refusals import Refusal
 # Headers that browsers send across sites only after asking whether they may.
 _PREFLIGHT = (
     "apollo-require-preflight",
+    "authorization",
+    "x-project-token",
     "x-apollo-operation-name",
     "x-requested-with",
     "graphql-require-preflight",
