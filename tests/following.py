@@ -53,7 +53,7 @@ async def send(client: ClientConnection, **message: Any) -> None:
 
 
 async def received(client: ClientConnection) -> Any:
-    return orjson.loads(await asyncio.wait_for(client.recv(), 10))
+    return orjson.loads(await asyncio.wait_for(client.recv(), 30))
 
 
 async def subscribe(client: ClientConnection, query: str = FOLLOW, id_: str = "1", **variables: Any) -> None:

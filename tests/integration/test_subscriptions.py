@@ -106,7 +106,7 @@ async def test_who_may_only_read_is_told_of_what_is_open(empty: Catalog) -> None
         waiting = [asyncio.ensure_future(anext(each)) for each in late]
         await happen(empty, private)
         await happen(empty, open_)
-        assert [(await asyncio.wait_for(one, 5))["sequence"] for one in waiting] == [2, 1]
+        assert [(await asyncio.wait_for(one, 9))["sequence"] for one in waiting] == [2, 1]
         assert (await anext(await feeds.follow(reader, "0")))["sequence"] == 2
         assert len(feeds._feeds) == 2
         for each in late:
@@ -157,7 +157,7 @@ async def test_nothing_is_missed_while_the_change_stream_is_lost_beyond_the_oplo
     async with following.feeding(empty.database) as feeds:
         follow = await feeds.follow(empty.caller, None)
         writing = asyncio.create_task(happen(empty, release, times=40))
-        assert [(await asyncio.wait_for(anext(follow), 5))["sequence"] for _ in range(40)] == [*range(1, 41)]
+        assert [(await asyncio.wait_for(anext(follow), 9))["sequence"] for _ in range(40)] == [*range(1, 41)]
         await writing
         assert len(opened) > 1
 
@@ -176,7 +176,7 @@ async def test_where_there_are_no_change_streams_the_log_is_looked_at(
         coming = asyncio.ensure_future(anext(follow))
         await asyncio.sleep(0.1)
         await happen(empty, release)
-        assert (await asyncio.wait_for(coming, 3))["sequence"] == 1
+        assert (await asyncio.wait_for(coming, 9))["sequence"] == 1
 
 
 async def test_who_falls_behind_reads_on_from_where_it_is(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,11 +189,11 @@ async def test_who_falls_behind_reads_on_from_where_it_is(empty: Catalog, monkey
         await asyncio.sleep(0.1)
         await happen(empty, release, times=60)
         numbers = [(await first)["sequence"], *await _take(slow, 59)]
-        assert numbers == await asyncio.wait_for(seen, 5) == [*range(1, 61)]
+        assert numbers == await asyncio.wait_for(seen, 9) == [*range(1, 61)]
 
 
 async def _take(follow: Any, count: int) -> list[int]:
-    return [(await asyncio.wait_for(anext(follow), 5))["sequence"] for _ in range(count)]
+    return [(await asyncio.wait_for(anext(follow), 9))["sequence"] for _ in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ async def test_a_cursor_whose_successors_are_forgotten_is_an_error(empty: Catalo
 
 async def closing(client: Any) -> tuple[int, str]:
     with pytest.raises(websockets.ConnectionClosed) as closed:
-        await asyncio.wait_for(_read_all(client), 10)
+        await asyncio.wait_for(_read_all(client), 30)
     assert closed.value.rcvd
     return closed.value.rcvd.code, closed.value.rcvd.reason
 
@@ -368,7 +368,7 @@ async def test_there_are_as_many_seats_as_are_set(arriving: Callable[..., Starle
 async def test_who_takes_nothing_is_cut_with_a_code(
     empty: Catalog, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(websocket, "PATIENCE_SECONDS", 3)
     await happen(empty, await made(empty, notes="x" * 1_000_000), times=12)
     small = socket.socket()
     small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -377,7 +377,7 @@ async def test_who_takes_nothing_is_cut_with_a_code(
     async with connected(host, sock=small, max_size=None, max_queue=1) as client:
         query = 'subscription { events(after: "0") { id data } }'
         await send(client, type="subscribe", id="1", payload={"query": query})
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(3.5)
         code, reason = await closing(client)
         assert code == 4420
         assert "after" in reason
@@ -414,7 +414,7 @@ async def test_events_come_as_a_stream_of_their_own(
 
 async def _until(lines: AsyncIterator[str], count: int) -> AsyncIterator[str]:
     for _ in range(count):
-        yield await asyncio.wait_for(anext(lines), 5)
+        yield await asyncio.wait_for(anext(lines), 9)
 
 
 async def test_a_server_that_ends_does_not_wait_for_streams(empty: Catalog) -> None:

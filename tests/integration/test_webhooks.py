@@ -76,7 +76,7 @@ async def withdraw(catalog: Catalog, id_: str, **fields: Any) -> None:
     assert answer["withdrawRelease"]["problem"] is None
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 10) -> None:
+async def eventually(condition: Callable[[], Any], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  receivers and databases know no events
             await asyncio.sleep(0.01)
@@ -89,7 +89,7 @@ async def log(catalog: Catalog, id_: str) -> list[dict[str, Any]]:
 
 async def logged(catalog: Catalog, id_: str, **wanted: Any) -> dict[str, Any]:
     """The newest entry of a webhook's log, once it says this."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             for entry in (await log(catalog, id_))[:1]:
                 if wanted.items() <= entry.items():
