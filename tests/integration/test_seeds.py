@@ -207,6 +207,61 @@ async def test_s2_the_example_is_all_that_it_takes(empty: Catalog) -> None:
     assert made["createdAt"] == made["updatedAt"]
 
 
+# ------------------------------------------------------------------ S3
+
+PROMOTED = [
+    ("catalina-qa-maven-local/org/apache/tomcat/catalina/1.0.0/catalina-1.0.0.pom", "maven",
+     "c05ce06781aaa8c3318dd7d96972c964507d6771e4bf9ae45d63c740c142b84e"),
+    ("catalina-qa-maven-local/org/apache/tomcat/catalina/1.0.0/catalina-1.0.0.jar", "maven",
+     "36b3df648df4d82632b165166b2631d91c5860d6202125389dbbb44ee70c0012"),
+    ("catalina-qa-generic-local/catalina/release-notes-1.0.0.txt", "generic",
+     "e06f59f5a976c7f4a5406907790bb8cad6148406282f07cd143fd1de64ca169d"),
+]  # fmt: skip
+
+
+async def test_s3_the_record_of_the_seed(empty: Catalog) -> None:
+    made = await empty.product("catalina", "DOTTED")
+    keys = ["catalina-qa-maven-local", "catalina-qa-docker-local", "catalina-qa-generic-local"]
+    files = []
+    for place, kind, sha256 in PROMOTED:
+        key, _, path = place.partition("/")
+        name = path.rpartition("/")[2]
+        file = {"name": name, "size": 1, "sha256": sha256, "downloadUrl": f"https://repo.example/{place}"}
+        files.append({**file, "repositoryKey": key, "path": path, "packageType": kind})
+    answer = await do(
+        empty,
+        "createRelease",
+        "release { id }",
+        productId=made["id"],
+        name="catalina",
+        version="1.0.0",
+        artifacts=files,
+    )
+    await do(empty, "publishRelease", "release { id }", id=answer["release"]["id"])
+    await do(empty, "saveEnvironment", "environment { id }", name="QA")
+    promoted = await do(
+        empty, "promoteRelease", "promotion { status createdMillis serviceId }", releaseId=answer["release"]["id"],
+        environment="QA", includedRepositoryKeys=keys, overwriteExistingArtifacts=True,
+    )  # fmt: skip
+    assert promoted["promotion"]["status"] == "COMPLETED"
+    millis = promoted["promotion"]["createdMillis"]
+    record = await read(empty, f"/lifecycle/api/v2/promotion/records/catalina/1.0.0/{millis}")
+    created = datetime.datetime.fromtimestamp(millis / 1000, datetime.UTC)
+    assert record == {
+        "schema_version": "1.0.0",
+        "service_id": promoted["promotion"]["serviceId"],
+        "environment": "QA",
+        "created_by": "local",
+        "created": f"{created:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z",
+        "created_millis": millis,
+        "artifacts": [{"path": path, "checksum": sha, "package_type": kind} for path, kind, sha in PROMOTED],
+        "checked_webhooks": [],
+        "included_repository_keys": keys,
+        "excluded_repository_keys": [],
+        "overwrite_existing_artifacts": True,
+    }
+
+
 # ------------------------------------------------------------------ S4
 
 DELIVERED = """id name description delivery { status startDate endDate scheduleBuildExpression pipeline { id name }
@@ -624,10 +679,12 @@ async def released(catalog: Catalog, product: str, version: str, **given: Any) -
 
 async def read(catalog: Catalog, href: str) -> Json:
     """What the server has at an address, as the application serves it."""
-    app = Starlette(routes=[Mount("/v1", Hal(lambda _: Context(catalog.caller, catalog.database)))])
+    hal = Hal(lambda _: Context(catalog.caller, catalog.database))
+    app = Starlette(routes=[Mount("/v1", hal), Mount("/lifecycle", hal)])
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://catalog") as client:
         response = await client.get(href)
-    assert (response.status_code, response.headers["content-type"]) == (200, "application/hal+json"), response.text
+    form = "application/json" if href.startswith("/lifecycle") else "application/hal+json"
+    assert (response.status_code, response.headers["content-type"]) == (200, form), response.text
     document: Json = response.json()
     return document
 
