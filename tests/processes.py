@@ -51,6 +51,15 @@ def high_water(pid: int) -> int:
     return 0
 
 
+def peak(process: subprocess.Popen[bytes]) -> int:
+    """The most memory that a process has had until it ends, in kB."""
+    most = 0
+    while process.poll() is None:
+        most = max(most, high_water(process.pid))
+        time.sleep(0.02)
+    return most
+
+
 def mongods(folder: Path) -> list[int]:
     """The mongods that have their data under `folder`."""
     rows = subprocess.run(["ps", "-axwwo", "pid=,command="], capture_output=True, text=True, check=True)

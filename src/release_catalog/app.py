@@ -83,14 +83,15 @@ def create_app(
         state = request.app.state
         return Context(request.state.caller, state.database, shared, state.files, state.follow)
 
-    async def arriving(connection: HTTPConnection) -> Context:
+    async def admit(connection: HTTPConnection) -> None:
         try:
             await identify(connection)
         except Refused as refused:
             raise Refusal(refused.status, str(refused), **refused.headers) from refused
-        made = context(connection)
-        made.level.max_nodes, made.seconds = limits.max_nodes, limits.query_seconds
-        return made
+
+    async def arriving(connection: HTTPConnection) -> Context:
+        await admit(connection)
+        return context(connection)
 
     hal = _Identified(Hal(context, settings.query_seconds), identify)
     trusted = documents.trusted(settings.documents) if settings.documents else None
@@ -108,9 +109,9 @@ def create_app(
         if public and _is_browser(request):
             return pages.graphiql(request)
         try:
-            await identify(request)
-        except Refused as refused:
-            return view.refused(request, Refusal(refused.status, str(refused), **refused.headers))
+            await admit(request)
+        except Refusal as refusal:
+            return view.refused(request, refusal)
         return await graphql(request)
 
     routes = [

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from catalog import Catalog, Commands, source
 from conftest import LOCAL, SHARED, connected
-from processes import high_water
+from processes import peak
 
 SCRIPT = SHARED / "data" / "debian_releases.py"
 LISTS = Path("/var/lib/apt/lists")
@@ -32,12 +31,9 @@ def loaded(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> int:
     environment = {**os.environ, "RELEASE_CATALOG_MONGODB_URL": mongodb_url, "RELEASE_CATALOG_DATABASE": "debian"}
     command = [str(Path(sys.executable).parent / "release-catalog"), "load", str(file)]
     process = subprocess.Popen(command, env=environment)
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, high_water(process.pid))
-        time.sleep(0.02)
+    memory = peak(process)
     assert process.returncode == 0
-    assert peak < MAX_MEMORY_KB
+    assert memory < MAX_MEMORY_KB
     with file.open("rb") as lines:
         return sum(1 for _ in lines)
 

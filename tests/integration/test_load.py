@@ -23,7 +23,7 @@ import pytest
 import documents as documented
 from catalog import source
 from conftest import LOCAL, connected
-from processes import SCRIPT, environment, eventually, high_water, run
+from processes import SCRIPT, environment, eventually, peak, run
 from release_catalog import bulk, cli
 from release_catalog.store import database as db
 from release_catalog.store import indexes, loading, writing
@@ -370,12 +370,9 @@ def test_memory_is_bounded_and_progress_is_told_in_plain_lines(settings: Setting
             )
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([SCRIPT, "load", file], stderr=log, env=environment(**settings))
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, high_water(process.pid))
-            time.sleep(0.02)
+        memory = peak(process)
     assert process.returncode == 0
-    assert peak < MAX_MEMORY_KB
+    assert memory < MAX_MEMORY_KB
     assert (tmp_path / "log").read_text().splitlines() == [
         "10000 added, 0 already there, 0 refused",
         "20000 added, 0 already there, 0 refused",

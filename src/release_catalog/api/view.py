@@ -75,7 +75,7 @@ class View:
             context = self.context(request)
             who = context.caller.tenant, context.caller.subject
             headers = self.callers.headers(who)
-            context.level.max_nodes, context.seconds = self.limits.max_nodes, self.limits.query_seconds
+            self._bound(context)
             with self.callers.admitted(who):
                 if request.method == "GET":
                     origins.check(request.headers, strict=not self.public)
@@ -87,12 +87,14 @@ class View:
                 result = await self._answer(document, asked, context, self._charged(document, asked, context))
             headers = self.callers.headers(who)
         except Refusal as refusal:
-            told = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
-            return _response({"errors": [told]}, media_type, refusal.status, headers | refusal.headers)
+            return _told(refusal, media_type, headers)
         body = _formatted(result)
         # Clients of application/json take any other status for a broken connection.
         status = 400 if "data" not in body and media_type == _RESPONSE_JSON else 200
         return _response(body, media_type, status, headers)
+
+    def _bound(self, context: Context) -> None:
+        context.level.max_nodes, context.seconds = self.limits.max_nodes, self.limits.query_seconds
 
     def _meant(self, asked: Asked) -> Meant | Invalid:
         try:
@@ -156,6 +158,7 @@ class View:
 
         Refusal where the parameters are none. What has come when this returns, a subscription does not miss.
         """
+        self._bound(context)
         asked = parameters.checked(given)
         return await self._results(self._meant(asked), asked, context)
 
@@ -204,7 +207,12 @@ def refused(request: Request, refusal: Refusal) -> Response:
         media_type = _acceptable(",".join(request.headers.getlist("accept")))
     except Refusal as unacceptable:
         media_type, refusal = _JSON, unacceptable
-    return _response({"errors": [{"message": str(refusal)}]}, media_type, refusal.status, refusal.headers)
+    return _told(refusal, media_type, {})
+
+
+def _told(refusal: Refusal, media_type: str, headers: Mapping[str, str]) -> Response:
+    told = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
+    return _response({"errors": [told]}, media_type, refusal.status, {**headers, **refusal.headers})
 
 
 def _formatted(result: ExecutionResult) -> dict[str, Any]:

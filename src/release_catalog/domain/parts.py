@@ -2,7 +2,7 @@
 
 import datetime
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -148,22 +148,19 @@ def json_text(doc: Checks, value: Any) -> str | None:
 
 
 def _is_deep(value: Any) -> bool:
-    level, depth = [value], 0
-    while level := [inner for outer in level for inner in _inside(outer)]:
-        depth += 1
-        if depth > MAX_METADATA_LEVELS:
-            return True
-    return False
+    return any(depth > MAX_METADATA_LEVELS for depth, _ in enumerate(_levels(value)))
 
 
 def _is_infinite(value: Any) -> bool:
     """Whether a number in it is past what JSON's readers know, such as 1e400: it would be written as null."""
+    return any(isinstance(each, float) and not math.isfinite(each) for level in _levels(value) for each in level)
+
+
+def _levels(value: Any) -> Iterator[list[Any]]:
     level = [value]
     while level:
-        if any(isinstance(each, float) and not math.isfinite(each) for each in level):
-            return True
+        yield level
         level = [inner for outer in level for inner in _inside(outer)]
-    return False
 
 
 def _inside(value: Any) -> Iterable[Any]:

@@ -1,7 +1,6 @@
 """Sending one message to a receiver: over a guarded connection, without following redirects, within 15 seconds."""
 
 import asyncio
-import contextlib
 import dataclasses
 import http.client
 import socket
@@ -74,17 +73,7 @@ class Poster:
 
     async def _post(self, goal: transfer.Target, headers: Mapping[str, str], body: bytes) -> Reply:
         sock = await guard.connect(self._allowed, goal.host, goal.port)
-        # As for files: TLS takes the socket's descriptor away, and another one of it still ends the connection.
-        lever = sock.dup()
-        job = self._threads.submit(_exchange, sock, goal, headers, body, self._tls)
-        try:
-            return await asyncio.wrap_future(job)
-        finally:
-            if job.cancelled():
-                sock.close()
-            with contextlib.suppress(OSError):
-                lever.shutdown(socket.SHUT_RDWR)
-            lever.close()
+        return await transfer.in_thread(self._threads, sock, _exchange, goal, headers, body, self._tls)
 
 
 def _exchange(
@@ -94,8 +83,7 @@ def _exchange(
         sock.settimeout(SECONDS)
         if goal.scheme == "https":
             sock = tls.wrap_socket(sock, server_hostname=goal.host)
-        connection = http.client.HTTPConnection(goal.host, goal.port)
-        connection.sock, connection.auto_open = sock, 0
+        connection = transfer.connection(sock, goal)
         about = {"Host": goal.authority, "Content-Type": "application/json", "User-Agent": "release-catalog"}
         connection.request("POST", goal.path, body, {**about, **headers, "Connection": "close"})
         with connection.getresponse() as response:

@@ -1,8 +1,6 @@
 """Whether the bytes at an artifact's URL are the ones that it declares."""
 
 import asyncio
-import contextlib
-import socket
 import ssl
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
@@ -95,17 +93,9 @@ class Fetcher:
 
     async def _exchange(self, goal: transfer.Target, size: int) -> transfer.Body | str:
         sock = await guard.connect(self.allowed, goal.host, goal.port)
-        # TLS takes the socket's descriptor away; another one of the same connection still ends it.
-        lever = sock.dup()
-        job = self._threads.submit(transfer.exchange, sock, goal, size, self._tls, self._progress)
-        try:
-            return await asyncio.wrap_future(job)
-        finally:
-            if job.cancelled():
-                sock.close()
-            with contextlib.suppress(OSError):
-                lever.shutdown(socket.SHUT_RDWR)
-            lever.close()
+        return await transfer.in_thread(
+            self._threads, sock, transfer.exchange, goal, size, self._tls, self._progress
+        )
 
 
 def _redirected(goal: transfer.Target, url: str, location: str) -> tuple[transfer.Target, str]:

@@ -5,6 +5,8 @@ hashed in place, which is twice as fast as passing pieces through an event loop.
 network and hash without holding the interpreter.
 """
 
+import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import http.client
@@ -12,6 +14,8 @@ import socket
 import ssl
 import urllib.parse
 from collections.abc import Callable
+from concurrent import futures
+from typing import Any, TypeVar
 
 from release_catalog.files.guard import Unreachable
 
@@ -21,6 +25,7 @@ BUFFER = 2 * 1024 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PORTS = {"http": 80, "https": 443}
 Progress = Callable[[int], None]
+Result = TypeVar("Result")
 _PRINTABLE = "".join(map(chr, range(33, 127)))
 
 
@@ -70,6 +75,30 @@ def target(url: str) -> Target:
     return Target(parts.scheme, host, _PORTS[parts.scheme] if port is None else port, path)
 
 
+async def in_thread(
+    threads: futures.Executor, sock: socket.socket, work: Callable[..., Result], *about: Any
+) -> Result:
+    """What `work` gives, which takes over a connection in a thread; who gives up waiting ends the connection."""
+    # TLS takes the socket's descriptor away; another one of the same connection still ends it.
+    lever = sock.dup()
+    job = threads.submit(work, sock, *about)
+    try:
+        return await asyncio.wrap_future(job)
+    finally:
+        if job.cancelled():
+            sock.close()
+        with contextlib.suppress(OSError):
+            lever.shutdown(socket.SHUT_RDWR)
+        lever.close()
+
+
+def connection(sock: socket.socket, goal: Target) -> http.client.HTTPConnection:
+    """HTTP over a connection that is there already, and over no other one."""
+    there = http.client.HTTPConnection(goal.host, goal.port)
+    there.sock, there.auto_open = sock, 0
+    return there
+
+
 def exchange(sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext, progress: Progress) -> Body | str:
     """The body that `goal` has, `size` bytes being declared, or the URL that it redirects to.
 
@@ -103,11 +132,10 @@ def exchange(sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext, 
 
 
 def _exchange(sock: socket.socket, goal: Target, size: int, progress: Progress) -> Body | str:
-    connection = http.client.HTTPConnection(goal.host, goal.port)
-    connection.sock, connection.auto_open = sock, 0
+    there = connection(sock, goal)
     headers = {"Host": goal.authority, "Accept-Encoding": "identity", "User-Agent": "release-catalog"}
-    connection.request("GET", goal.path, headers=headers | {"Connection": "close"})
-    with connection.getresponse() as response:
+    there.request("GET", goal.path, headers=headers | {"Connection": "close"})
+    with there.getresponse() as response:
         location = response.getheader("Location")
         if response.status in _REDIRECTS and location:
             return location

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from release_catalog import problems
 from release_catalog.domain.caller import Caller
 from release_catalog.files.hashing import Fetcher
 from release_catalog.problems import Problem
@@ -44,11 +43,9 @@ async def import_release(caller: Caller, database: Database, files: Fetcher, giv
 async def verify_artifacts(caller: Caller, database: Database, files: Fetcher, given: Given) -> Any:
     """Look at the files of a release again: now, later, or (SKIP) not at those that still wait for it."""
     id_, mode = given["releaseId"], given["verification"]
-    found = (await releases.by_ids(caller, database, [id_])).get(id_)
-    if found is None:
-        return problems.NotFound(detail=f"There is no release {id_!r}.")
-    if refused := writing.beyond(caller, found["productId"]):
-        return refused
+    found = await writing.found(caller, database, id_, given, None)
+    if isinstance(found, Problem):
+        return found
     if mode != "WAIT":
         return await verifying.put_off(caller, database, id_, mode)
     looked = await files.check_all(found["artifacts"])

@@ -42,11 +42,9 @@ async def take(
         kept = await _keep(caller, database, product, before, made, session)
         await verifying.tell(caller, database, kept, looked, session)
         answer = _answer(kept, before, warnings)
-        return (
-            {**answer, "wouldBe": await _beside(caller, database, product, session)}
-            if given.get("dryRun")
-            else answer
-        )
+        if given.get("dryRun"):
+            answer["wouldBe"] = await _beside(caller, database, product, session)
+        return answer
 
     return await writing.once(caller, database, "importRelease", given, work, claim)
 

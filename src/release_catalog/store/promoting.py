@@ -14,7 +14,7 @@ from release_catalog.domain import ids, promotion
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
-from release_catalog.store import ledger, releases, writing
+from release_catalog.store import ledger, writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.requests import Answer, Given
 
@@ -61,9 +61,9 @@ async def _asked(
     caller: Caller, database: Database, given: Given, session: Any
 ) -> tuple[Document, Document, Document] | Problem:
     """The release, its product and the environment that the input means."""
-    release = await _release(caller, database, given["releaseId"], session)
-    if release is None:
-        return problems.NotFound(detail=f"There is no release {given['releaseId']!r}.")
+    release = await writing.found(caller, database, given["releaseId"], given, session)
+    if isinstance(release, Problem):
+        return release
     match = {"tenantId": caller.tenant, "name": given["environment"]}
     environment = await database.environments.find_one(match, session=session)
     if environment is None:
@@ -80,8 +80,8 @@ async def roll_back(caller: Caller, database: Database, given: Given) -> Answer:
         checks = Checks(given, "input")
         reason = checks.text("reason", MAX_REASON, required=True, lines=True)
         undone = await database.promotions.find_one({"_id": caller.key(given["promotionId"])}, session=session)
-        release = undone and await _release(caller, database, undone["releaseId"], session)
-        if not undone or not release:
+        release = undone and await writing.found(caller, database, undone["releaseId"], given, session)
+        if not undone or not release or isinstance(release, Problem):
             return problems.NotFound(detail=f"There is no promotion {given['promotionId']!r}.")
         if undone["status"] != "COMPLETED":
             message = f"It is {undone['status']}: only what is COMPLETED is rolled back."
@@ -148,11 +148,6 @@ async def _reached(
     records = [r async for r in database.promotions.find(match, fields, hint="reached", session=session)]
     undone = {record.get("undoes") for record in records}
     return {r["environment"] for r in records if "undoes" not in r and r["id"] not in undone}
-
-
-async def _release(caller: Caller, database: Database, id_: str, session: Any) -> Document | None:
-    match = {"_id": caller.key(id_), **releases.visible(caller)}
-    return await database.releases.find_one(match, {"terms": 0}, session=session)
 
 
 async def _held(

@@ -53,7 +53,7 @@ async def once(
     key, dry = given.get("idempotencyKey"), given.get("dryRun")
     if unusable := requests.refused(key):
         return unusable
-    fingerprint = requests.fingerprint_of(caller, verb, given)
+    fingerprint = requests.fingerprint_of(caller, verb, given) if key is not None else ""
 
     async def attempt(session: Any) -> Answer:
         known = await requests.remembered(caller, database, key, session) if key is not None and not dry else None
