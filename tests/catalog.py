@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 from graphql import ExecutionResult, parse, validate
+from mongomock_motor import AsyncMongoMockClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from release_catalog.api.schema import schema
@@ -15,7 +16,7 @@ from release_catalog.files import hashing
 from release_catalog.plans import leaves, operations
 from release_catalog.plans.context import Context
 from release_catalog.store import loading
-from release_catalog.store.database import Database, Document
+from release_catalog.store.database import Database, Document, Reading
 
 _READS = {"find", "aggregate", "count"}
 
@@ -69,7 +70,10 @@ class Catalog:
             return _body(ExecutionResult(None, errors))
         self.commands.clear()
         prepared = operations.Document(schema._schema, document)
-        context = Context(self.caller, self.database, files=self.files)
+        # As the application has it, but for mongomock-motor, whose databases take no options.
+        is_mock = isinstance(self.database.client, AsyncMongoMockClient)
+        reading = None if is_mock else Reading(self.database)
+        context = Context(self.caller, self.database, files=self.files, reading=reading)
         return _body(await operations.answer(prepared, schema._schema, context, variables, None, planned=planned))
 
     async def ask(self, query: str, **variables: Any) -> Any:

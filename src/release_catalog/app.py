@@ -61,7 +61,7 @@ def create_app(
         async with opening.opened(settings, database) as used, opening.fetcher(settings) as files:
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("loaded the sample", releases=count)
-            app.state.database, app.state.files = used, files
+            app.state.database, app.state.reading, app.state.files = used, db.Reading(used), files
             async with (
                 verifying.working(used, files),
                 delivering.working(used, files.allowed),
@@ -81,7 +81,7 @@ def create_app(
 
     def context(request: HTTPConnection) -> Context:
         state = request.app.state
-        return Context(request.state.caller, state.database, shared, state.files, state.follow)
+        return Context(request.state.caller, state.database, shared, state.files, state.follow, state.reading)
 
     async def admit(connection: HTTPConnection) -> None:
         try:

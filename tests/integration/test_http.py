@@ -393,7 +393,8 @@ async def test_without_a_database_the_server_is_alive_but_not_ready(logged: Entr
     url = "mongodb://%2Fnowhere%2Fmongodb.sock"
     nobody: AsyncMongoClient[db.Document] = AsyncMongoClient(url, serverSelectionTimeoutMS=100)
     app = create_app(Settings())
-    app.state.database, app.state.files = db.prepared(nobody["nothing"]), None
+    database = db.prepared(nobody["nothing"])
+    app.state.database, app.state.reading, app.state.files = database, db.Reading(database), None
     async with client_of(app) as http:
         assert (await http.get("/livez")).status_code == 200
         ready = await http.get("/readyz")

@@ -313,7 +313,7 @@ async def test_every_command_has_the_time_that_is_left(mongodb_url: str, sample_
     async with connected(mongodb_url, sample_name, sent, driver=driver) as database:
         app = create_app(Settings(query_seconds=7), database=database)
         # Without its lifespan: what works in the background sends commands as well.
-        app.state.database, app.state.files = database, None
+        app.state.database, app.state.reading, app.state.files = database, db.Reading(database), None
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://x") as http:
             asked: list[dict[str, Any]] = []
@@ -344,7 +344,7 @@ async def test_a_slow_database_is_a_timeout(
         # A join that no index helps: it looks at four million pairs.
         never = {"$expr": {"$eq": ["$$name", "$author"]}}
         join = {"from": "releases", "let": {"name": "$name"}, "pipeline": [{"$match": never}], "as": "x"}
-        return await db.aggregate(database, "releases", [{"$lookup": join}, {"$count": "n"}])
+        return await db.aggregate(database["releases"], [{"$lookup": join}, {"$count": "n"}])
 
     monkeypatch.setattr(records, "by_ids", slow)
     # Painting a traceback on a terminal takes seconds.

@@ -43,14 +43,15 @@ def day(text: str) -> datetime.date:
 
 
 def written(instant: datetime.datetime) -> str:
-    """RFC 3339 with a Z; the fraction appears only where there is one."""
+    """RFC 3339 with a Z, of an instant in UTC; the fraction appears only where there is one."""
     text = instant.isoformat(timespec="milliseconds" if instant.microsecond else "seconds")
     return text.removesuffix("+00:00") + "Z"
 
 
 def milliseconds(instant: datetime.datetime) -> int:
-    """Milliseconds since 1970-01-01T00:00:00Z."""
-    return (instant - EPOCH) // datetime.timedelta(milliseconds=1)
+    """Milliseconds since 1970-01-01T00:00:00Z; an instant that does not say so is in UTC."""
+    since = EPOCH if instant.tzinfo else EPOCH.replace(tzinfo=None)
+    return (instant - since) // datetime.timedelta(milliseconds=1)
 
 
 def from_milliseconds(value: int) -> datetime.datetime:

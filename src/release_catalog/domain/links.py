@@ -6,10 +6,18 @@ from typing import Any
 
 
 def _quoted(segment: str) -> str:
+    return segment if _is_plain(segment) else urllib.parse.quote(segment, safe="")
+
+
+def _is_plain(text: str) -> bool:
     # Most ids have nothing to quote, and a page of releases has hundreds of links.
-    if segment.isalnum() and segment.isascii():
-        return segment
-    return urllib.parse.quote(segment, safe="")
+    return text.isascii() and text.isalnum()
+
+
+def _within(catalog_id: str, what: str, id_: str) -> str:
+    if not _is_plain(catalog_id + id_):
+        catalog_id, id_ = _quoted(catalog_id), _quoted(id_)
+    return f"/v1/catalogs/{catalog_id}/{what}/{id_}"
 
 
 def catalog(catalog_id: str) -> str:
@@ -19,17 +27,17 @@ def catalog(catalog_id: str) -> str:
 
 def release(catalog_id: str, release_id: str) -> str:
     """A release of a catalog."""
-    return f"/v1/catalogs/{_quoted(catalog_id)}/releases/{_quoted(release_id)}"
+    return _within(catalog_id, "releases", release_id)
 
 
 def application(catalog_id: str, product_id: str) -> str:
     """A product of a catalog; S5 calls it an application."""
-    return f"/v1/catalogs/{_quoted(catalog_id)}/applications/{_quoted(product_id)}"
+    return _within(catalog_id, "applications", product_id)
 
 
 def pipeline(catalog_id: str, pipeline_id: str) -> str:
     """The pipeline that makes releases of a catalog."""
-    return f"/v1/catalogs/{_quoted(catalog_id)}/pipelines/{_quoted(pipeline_id)}"
+    return _within(catalog_id, "pipelines", pipeline_id)
 
 
 def base_image(base_image_id: str) -> str:

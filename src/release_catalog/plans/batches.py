@@ -21,13 +21,12 @@ QUIET_TURNS = 8
 
 
 class Level:
-    """Decides when the batches of a request are read: all together, once everybody waits.
+    """Decides when the batches of a request are read: all together, once everybody waits."""
 
-    `quiet_turns` may be 0 where no two branches ever ask at the same time.
-    """
-
-    def __init__(self, quiet_turns: int = QUIET_TURNS) -> None:
-        self.quiet_turns = quiet_turns
+    def __init__(self) -> None:
+        self.quiet_turns = QUIET_TURNS
+        # Whether no two branches ever ask side by side, so that nobody need wait for another.
+        self.single = False
         self.max_nodes = MAX_NODES
         # Why the request has to end, once it has fetched too much.
         self.overdrawn: TooLarge | None = None
@@ -94,6 +93,8 @@ class Batch(Generic[Key, Value]):
     async def load(self, key: Key) -> Value:
         """The whole value of `key`, once its level is read; read once a request."""
         self._level.fetches(1)
+        if self._level.single:
+            return (await self._many([key], WHOLE))[0]
         identity = self._identity(key)
         if identity not in self._known:
             self._known[identity] = key, self._asked([key], WHOLE)
@@ -103,7 +104,14 @@ class Batch(Generic[Key, Value]):
     async def load_many(self, keys: Sequence[Key], wanted: Keys) -> list[Value]:
         """What is `wanted` of the values of several keys, once their level is read."""
         self._level.fetches(len(keys))
-        return await self._asked(keys, wanted) if keys else []
+        if not keys:
+            return []
+        if not self._level.single:
+            return await self._asked(keys, wanted)
+        identity = self._identity
+        unique = {identity(key): key for key in keys}
+        found = dict(zip(unique, await self._many(list(unique.values()), wanted), strict=True))
+        return [found[identity(key)] for key in keys]
 
     def _asked(self, keys: Sequence[Key], wanted: Keys) -> asyncio.Future[list[Value]]:
         future: asyncio.Future[list[Value]] = asyncio.get_running_loop().create_future()

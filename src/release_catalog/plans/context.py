@@ -1,6 +1,5 @@
 """What all of one request shares: the caller, the database, and loaders that make each level one read."""
 
-import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
@@ -12,7 +11,7 @@ from release_catalog.plans.batches import Batch, Level
 from release_catalog.plans.keys import WHOLE, Keys
 from release_catalog.plans.sharing import Shared
 from release_catalog.store import pages, records, releases
-from release_catalog.store.database import Database, Document
+from release_catalog.store.database import Collections, Database, Document
 
 SECONDS = 15.0
 # What follows events: see events.following.
@@ -29,13 +28,15 @@ class Context:
         shared: Shared | None = None,
         files: Fetcher | None = None,
         follow: Follow | None = None,
+        reading: Collections | None = None,
     ) -> None:
         """`shared` makes look-ups together with other requests to the same database; `files` fetches files.
 
-        `follow` follows events; only subscriptions need it.
+        `follow` follows events; only subscriptions need it. `reading` is the database for what is only shown.
         """
         self.caller = caller
         self.database = database
+        self.reading: Collections = database if reading is None else reading
         self.files = files
         self.follow = follow
         self.level = Level()
@@ -54,14 +55,14 @@ class Context:
 
     def again(self) -> Self:
         """A new context for the same caller."""
-        new = type(self)(self.caller, self.database, self._shared, self.files, self.follow)
+        new = type(self)(self.caller, self.database, self._shared, self.files, self.follow, self.reading)
         new.level.max_nodes, new.seconds = self.level.max_nodes, self.seconds
         return new
 
     def narrowed(self, collection: str, keys: Keys) -> Self:
         """The same context, but only `keys` are read of the documents of `collection`."""
-        narrowed = copy.copy(self)
-        narrowed._narrow = collection, keys
+        narrowed = object.__new__(type(self))  # a third of the time that copy.copy takes
+        narrowed.__dict__.update(self.__dict__, _narrow=(collection, keys))
         return narrowed
 
     async def one(self, collection: str, id_: str | None) -> Document | None:
@@ -81,7 +82,7 @@ class Context:
     def _reader(self, collection: str) -> Any:
         async def read(ids: list[str], keys: Keys) -> Sequence[Document | None]:
             async def find(ids: Collection[str]) -> Mapping[str, Document]:
-                return await records.by_ids(self.caller, self.database, collection, ids, keys)
+                return await records.by_ids(self.caller, self.reading, collection, ids, keys)
 
             found = await self._look_up((collection, keys), ids, find)
             return [found.get(id_) or self.would_be.get((collection, id_)) for id_ in ids]
@@ -139,19 +140,19 @@ class Context:
 
     async def _answering(self, references: list[str], keys: Keys) -> Sequence[Document | None]:
         async def find(references: Collection[str]) -> Mapping[str, Document]:
-            return await releases.answering(self.caller, self.database, references, keys)
+            return await releases.answering(self.caller, self.reading, references, keys)
 
         found = await self._look_up(("references", keys), references, find)
         return [found.get(reference) for reference in references]
 
     async def _needing(self, some: list[Document], _: Keys) -> Sequence[list[str]]:
-        return await releases.needing(self.caller, self.database, some)
+        return await releases.needing(self.caller, self.reading, some)
 
     async def _pages(self, questions: list[pages.Question], keys: Keys) -> Sequence[pages.Page]:
-        return await pages.read_many(self.database, questions, keys)
+        return await pages.read_many(self.reading, questions, keys)
 
     async def _counts(self, questions: list[pages.Question], _: Keys) -> Sequence[int]:
-        return await pages.count_many(self.database, questions)
+        return await pages.count_many(self.reading, questions)
 
 
 def _id(document: Document) -> str:

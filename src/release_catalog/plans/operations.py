@@ -139,7 +139,7 @@ async def answer(
     if operation and isinstance(values, VariableValues):
         plan = document.plan(operation, values.coerced)
         if any(plan.fields.values()):
-            context.level.quiet_turns = 0 if plan.single else PLANNED_QUIET_TURNS
+            context.level.quiet_turns, context.level.single = PLANNED_QUIET_TURNS, plan.single
             answered = await _answers(plan, Run(context, values))
             if len(answered) == len(plan.fields):
                 return ExecutionResult(answered)

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from graphql import FieldNode, GraphQLField, GraphQLSchema
+from graphql import FieldNode, GraphQLField, GraphQLSchema, VariableNode, get_nullable_type, is_leaf_type
 from graphql.execution.values import get_argument_values
 from strawberry import Schema
 from strawberry.types.arguments import convert_arguments
@@ -44,6 +44,8 @@ class Resolver:
         self.asks_once = parent is None or not resolver.is_async
         self._info = resolver.info_parameter.name if resolver.info_parameter else None
         self._narrow = (how.collection, union(asked, how.reads)) if how.collection else None
+        self._is_async = resolver.is_async
+        self._fixed, self._leaves = self._simple()
 
     async def __call__(self, run: Run, documents: Sequence[Any]) -> Sequence[Any]:
         """The resolver's value for each document."""
@@ -55,14 +57,40 @@ class Resolver:
             values = [self._call(**given) for _ in documents]
         else:
             values = [self._call(**{self._parent: document}, **given) for document in documents]
-        return await _settled(values)
+        return await together(values) if self._is_async else await _settled(values)
 
-    def _arguments(self, run: Run) -> dict[str, Any]:
-        if not self._field.args:
-            return {}
-        values = get_argument_values(self._field, self._node, run.variables)
+    def _simple(self) -> tuple[dict[str, Any], dict[str, str] | None]:
+        """Arguments that are always the same, and the variables that give the others.
+
+        None for those where there are more than leaves, which alone need no conversion.
+        """
+        nodes = {argument.name.value: argument.value for argument in self._node.arguments or ()}
+        leaves, others = {}, {}
+        for name, argument in self._field.args.items():
+            is_leaf, node = is_leaf_type(get_nullable_type(argument.type)), nodes.get(name)
+            if is_leaf and isinstance(node, VariableNode):
+                leaves[name] = node.name.value
+            elif is_leaf or (node is None and argument.default is None):
+                others[name] = argument
+            else:
+                return {}, None
+        converter = self._converter.config.name_converter
+        names = {converter.from_argument(each): each.python_name for each in self._definition.arguments}
+        fixed = self._converted(get_argument_values(GraphQLField(self._field.type, others), self._node))
+        return fixed, {names[name]: variable for name, variable in leaves.items()}
+
+    def _converted(self, values: dict[str, Any]) -> dict[str, Any]:
         converter = self._converter
         return convert_arguments(values, self._definition.arguments, converter.scalar_registry, converter.config)
+
+    def _arguments(self, run: Run) -> dict[str, Any]:
+        if self._leaves is not None:
+            known = run.variables.coerced
+            given = {name: known.get(variable) for name, variable in self._leaves.items()}
+            # Whether a null was given, and what it then stands for, is for the executor's own function.
+            if None not in given.values():
+                return self._fixed | given
+        return self._converted(get_argument_values(self._field, self._node, run.variables))
 
 
 async def _settled(values: Sequence[Any]) -> Sequence[Any]:

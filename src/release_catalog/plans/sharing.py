@@ -34,16 +34,28 @@ class _Line:
     def __init__(self, leave: Callable[[], object]) -> None:
         self._leave = leave
         self._waiting: list[_Asked] = []
-        self._busy: set[asyncio.Task[None]] = set()
+        self._reads = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._began = 0.0
 
-    def join(self, asked: _Asked) -> None:
+    async def ask(self, keys: Collection[str], read: Read) -> Found:
         """Read at once, or with all others that come while a read is under way."""
+        if not self._reads:
+            return await self._alone(keys, read)
+        asked = _Asked(keys, read, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
-        if not self._busy or time.monotonic() - self._began > PATIENCE_SECONDS:
+        if time.monotonic() - self._began > PATIENCE_SECONDS:
             self._begin()
         elif len(self._waiting) == 1:
             asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._hurry, self._waiting)
+        return await asked.answer
+
+    async def _alone(self, keys: Collection[str], read: Read) -> Found:
+        self._reads, self._began = self._reads + 1, time.monotonic()
+        try:
+            return await read(keys)
+        finally:
+            self._ended()
 
     def _hurry(self, waiting: list[_Asked]) -> None:
         if waiting is self._waiting:
@@ -51,17 +63,21 @@ class _Line:
 
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, []
-        self._began = time.monotonic()
+        self._reads, self._began = self._reads + 1, time.monotonic()
         # Not a task of any caller: who gives up takes nothing from the others.
         task = asyncio.get_running_loop().create_task(_answer(waiting))
-        self._busy.add(task)
+        self._tasks.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: "asyncio.Task[None]") -> None:
-        self._busy.discard(task)
-        if self._waiting and not self._busy:
+        self._tasks.discard(task)
+        self._ended()
+
+    def _ended(self) -> None:
+        self._reads -= 1
+        if self._waiting and not self._reads:
             self._begin()
-        elif not self._busy:
+        elif not self._reads:
             self._leave()
 
 
@@ -102,6 +118,4 @@ class Shared:
         line = self._lines.get(kind)
         if line is None:
             line = self._lines[kind] = _Line(lambda: self._lines.pop(kind, None))
-        asked = _Asked(keys, read, asyncio.get_running_loop().create_future())
-        line.join(asked)
-        return await asked.answer
+        return await line.ask(keys, read)

@@ -15,7 +15,7 @@ import orjson
 from release_catalog.domain import instants
 from release_catalog.problems import BadArgument
 from release_catalog.store import database as db
-from release_catalog.store.database import Database, Document, Keys, projection
+from release_catalog.store.database import Collections, Document, Keys, projection
 
 MAX_PAGE = 100
 # A term with more matches than this is read along the order's own index: it comes by often enough there.
@@ -202,20 +202,21 @@ def _page(question: Question, rows: list[Document]) -> Page:
     return Page(rows, more, came_from, question.order.cursor)
 
 
-async def read(database: Database, question: Question, keys: Keys = None) -> Page:
+async def read(database: Collections, question: Question, keys: Keys = None) -> Page:
     """The page that a question asks for, with `keys` of its documents."""
-    if question.settled:
-        database = db.settled(database)
+    collection = _collection(database, question.collection, settled=question.settled)
     if question.terms is not None and not question.terms:
         return _page(question, [])
+    index = question.order.index if question.terms is None else "terms"
     if question.stages or (question.terms is not None and not question.ordered_by_terms):
-        if not question.stages and await _has_many(database, question):
-            return _page(question, await _along(database, question, question.order.index, keys))
-        pipeline = _pipeline(question, keys)
-        hint = question.order.index if question.terms is None else "terms"
-        return _page(question, await db.aggregate(database, question.collection, pipeline, hint=hint))
-    index = "terms" if question.terms is not None else question.order.index
-    return _page(question, await _along(database, question, index, keys))
+        if not question.stages and await _has_many(collection, question):
+            return _page(question, await _along(collection, question, question.order.index, keys))
+        return _page(question, await db.aggregate(collection, _pipeline(question, keys), hint=index))
+    return _page(question, await _along(collection, question, index, keys))
+
+
+def _collection(database: Collections, name: str, *, settled: bool) -> Any:
+    return db.settled(database, name) if settled else database[name]
 
 
 def _shown(question: Question, keys: Keys) -> dict[str, int]:
@@ -223,17 +224,18 @@ def _shown(question: Question, keys: Keys) -> dict[str, int]:
     return projection(keys, *question.order.fields)
 
 
-async def _along(database: Database, question: Question, index: str, keys: Keys) -> list[Document]:
+async def _along(collection: Any, question: Question, index: str, keys: Keys) -> list[Document]:
     """The first documents from the cursor on, in the order of `index`."""
     limit = question.window.size + 1
-    found = database[question.collection].find(question.onwards(), _shown(question, keys))
-    return await found.sort(list(question.sort.items())).limit(limit).hint(index).to_list(limit)
+    found = collection.find(question.onwards(), _shown(question, keys))
+    rows: list[Document] = await found.sort(list(question.sort.items())).limit(limit).hint(index).to_list(limit)
+    return rows
 
 
-async def _has_many(database: Database, question: Question) -> bool:
+async def _has_many(collection: Any, question: Question) -> bool:
     matching = {"tenantId": question.match["tenantId"], "terms": question.conditions()["terms"]}
-    collection = database[question.collection]
-    return await collection.count_documents(matching, limit=FEW + 1, hint="terms") > FEW
+    count: int = await collection.count_documents(matching, limit=FEW + 1, hint="terms")
+    return count > FEW
 
 
 def _pipeline(question: Question, keys: Keys) -> list[dict[str, Any]]:
@@ -258,17 +260,15 @@ def _pipeline(question: Question, keys: Keys) -> list[dict[str, Any]]:
     ]
 
 
-async def read_many(database: Database, questions: Sequence[Question], keys: Keys = None) -> list[Page]:
+async def read_many(database: Collections, questions: Sequence[Question], keys: Keys = None) -> list[Page]:
     """The pages of several questions, by one command for each collection that they are about."""
     if len(questions) == 1:
         return [await read(database, questions[0], keys)]
-    if any(question.settled for question in questions):
-        database = db.settled(database)
     rows = await _united(database, questions, lambda q: _pipeline(q, keys))
     return [_page(question, found) for question, found in zip(questions, rows, strict=True)]
 
 
-async def count_many(database: Database, questions: Sequence[Question]) -> list[int]:
+async def count_many(database: Collections, questions: Sequence[Question]) -> list[int]:
     """How many documents match each question, wherever its window lies."""
     if len(questions) == 1 and not questions[0].stages and questions[0].terms != []:
         question = questions[0]
@@ -281,19 +281,20 @@ async def count_many(database: Database, questions: Sequence[Question]) -> list[
 
 
 async def _united(
-    database: Database, questions: Sequence[Question], pipeline: Callable[[Question], list[dict[str, Any]]]
+    database: Collections, questions: Sequence[Question], pipeline: Callable[[Question], list[dict[str, Any]]]
 ) -> list[list[Document]]:
     """What `pipeline` gives for each question, asked for together."""
     found: list[list[Document]] = [[] for _ in questions]
-    asked: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {}
+    asked: dict[tuple[str, bool], list[tuple[int, list[dict[str, Any]]]]] = {}
     for index, question in enumerate(questions):
         if question.terms is None or question.terms:
             stages = [*pipeline(question), {"$set": {"question": index}}]
-            asked.setdefault(question.collection, []).append((index, stages))
-    for collection, parts in asked.items():
+            asked.setdefault((question.collection, question.settled), []).append((index, stages))
+    for (name, settled), parts in asked.items():
+        collection = _collection(database, name, settled=settled)
         for start in range(0, len(parts), QUESTIONS_A_COMMAND):
             first, *others = [stages for _, stages in parts[start : start + QUESTIONS_A_COMMAND]]
-            unions = [{"$unionWith": {"coll": collection, "pipeline": stages}} for stages in others]
-            for document in await db.aggregate(database, collection, [*first, *unions]):
+            unions = [{"$unionWith": {"coll": name, "pipeline": stages}} for stages in others]
+            for document in await db.aggregate(collection, [*first, *unions]):
                 found[document.pop("question")].append(document)
     return found

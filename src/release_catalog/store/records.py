@@ -26,7 +26,7 @@ _BY_SEQUENCE = {
 
 
 async def by_ids(
-    caller: Caller, database: Database, collection: str, ids: Iterable[str], keys: db.Keys = None
+    caller: Caller, database: db.Collections, collection: str, ids: Iterable[str], keys: db.Keys = None
 ) -> dict[str, Document]:
     """Documents of one collection by id, releases by what the caller may see of them; only `keys` of them."""
     if collection == "releases":
@@ -95,7 +95,7 @@ async def executions(
     # Those of hidden releases are dropped before the others are counted: they take no place in the list.
     newest: list[dict[str, Any]] = [{"$match": match}, {"$sort": {"startedAt": -1}}]
     stages = [*newest, *releases.visible_through(caller, "releaseId"), {"$limit": MAX_EXECUTIONS}]
-    return await db.aggregate(database, "executions", stages)
+    return await db.aggregate(database["executions"], stages)
 
 
 async def environment(caller: Caller, database: Database, name: str) -> Document | None:
@@ -137,5 +137,5 @@ async def promotion(
     """The promotion record of S3's address, where its release exists for the caller."""
     match = {"tenantId": caller.tenant, "name": name, "version": version, "created": created}
     stages = [{"$match": match}, *releases.visible_through(caller, "releaseId"), {"$limit": 1}]
-    found = await db.aggregate(database, "promotions", stages, hint="record")
+    found = await db.aggregate(database["promotions"], stages, hint="record")
     return found[0] if found else None

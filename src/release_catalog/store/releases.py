@@ -9,7 +9,7 @@ from release_catalog.domain import references, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import BadArgument
 from release_catalog.store import pages, terms
-from release_catalog.store.database import ONE_BATCH, Database, Document, Keys, projection
+from release_catalog.store.database import ONE_BATCH, Collections, Database, Document, Keys, projection
 from release_catalog.store.pages import Order, Question, Window
 
 MAX_IDS = 100
@@ -58,15 +58,17 @@ def visible_through(caller: Caller, field: str) -> list[dict[str, Any]]:
     ]
 
 
-async def by_ids(caller: Caller, database: Database, ids: Iterable[str], keys: Keys = None) -> dict[str, Document]:
+async def by_ids(
+    caller: Caller, database: Collections, ids: Iterable[str], keys: Keys = None
+) -> dict[str, Document]:
     """The releases with these ids, by id; what does not exist for the caller is left out."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
-    found = database.releases.find(match, projection(keys, "id")).batch_size(ONE_BATCH)
+    found = database["releases"].find(match, projection(keys, "id")).batch_size(ONE_BATCH)
     return {release["id"]: release for release in await found.to_list(None)}
 
 
 async def answering(
-    caller: Caller, database: Database, wanted: Iterable[str], keys: Keys = None
+    caller: Caller, database: Collections, wanted: Iterable[str], keys: Keys = None
 ) -> dict[str, Document]:
     """The release that each reference leads to; references that lead to none are left out."""
     wanted, shown = list(dict.fromkeys(wanted)), projection(keys, *IDENTITY)
@@ -75,9 +77,8 @@ async def answering(
     for start in range(0, len(wanted), REFERENCES_A_COMMAND):
         some = terms.answering(wanted[start : start + REFERENCES_A_COMMAND])
         match = {**visible(caller), **some}
-        for release in (
-            await database.releases.find(match, shown).hint("terms").batch_size(ONE_BATCH).to_list(None)
-        ):
+        cursor = database["releases"].find(match, shown).hint("terms").batch_size(ONE_BATCH)
+        for release in await cursor.to_list(None):
             for reference in references.answers(release):
                 if reference in sought:
                     rival = found.get(reference)
@@ -85,7 +86,7 @@ async def answering(
     return found
 
 
-async def needing(caller: Caller, database: Database, releases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+async def needing(caller: Caller, database: Collections, releases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """For each release, the terms of the releases that depend on it.
 
     A reference by name means the highest revision of its version, so only that release has dependants by
@@ -94,7 +95,8 @@ async def needing(caller: Caller, database: Database, releases: Sequence[Mapping
     by_name = {release["id"]: references.answers(release)[1] for release in releases}
     match = {**visible(caller), **terms.answering(by_name.values())}
     rivals: dict[str, list[Document]] = {}
-    async for rival in database.releases.find(match, IDENTITY).hint("terms"):
+    cursor = database["releases"].find(match, IDENTITY).hint("terms").batch_size(ONE_BATCH)
+    for rival in await cursor.to_list(None):
         rivals.setdefault(references.answers(rival)[1], []).append(rival)
     answer = []
     for release in releases:
