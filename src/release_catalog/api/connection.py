@@ -1,6 +1,6 @@
 """Lists in pages, after the Relay connection specification."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import strawberry
@@ -14,26 +14,25 @@ from release_catalog.store.pages import Page, Question
 Node = TypeVar("Node")
 
 
-async def _edges(context: Context, questions: Sequence[Question], asked: Keys) -> Any:
-    pages = await context.pages.load_many(questions, under(asked, "node"))
-    return [[{"cursor": page.cursor(row), "node": row} for row in page.rows] for page in pages]
+async def _pages(context: Context, questions: Sequence[Question], asked: Keys) -> Sequence[Page]:
+    return await context.pages.load_many(questions, asked)
 
 
-async def _nodes(context: Context, questions: Sequence[Question], asked: Keys) -> Any:
-    return [page.rows for page in await context.pages.load_many(questions, asked)]
+async def _total_count(context: Context, questions: Sequence[Question], _: Keys) -> Sequence[int]:
+    return await context.counts.load_many(questions, NOTHING)
 
 
-async def _page_info(context: Context, questions: Sequence[Question], _: Keys) -> Any:
-    return [_place(page) for page in await context.pages.load_many(questions, NOTHING)]
+def _of_node(asked: Keys) -> Keys:
+    return under(asked, "node")
+
+
+def _edges(page: Page) -> list[dict[str, Any]]:
+    return [{"cursor": page.cursor(row), "node": row} for row in page.rows]
 
 
 def _place(page: Page) -> dict[str, Any]:
     cursors = [page.cursor(row) for row in page.rows[:1] + page.rows[-1:]]
     return page_info(cursors, has_next=page.has_next, has_previous=page.has_previous)
-
-
-async def _total_count(context: Context, questions: Sequence[Question], _: Keys) -> Any:
-    return await context.counts.load_many(questions, NOTHING)
 
 
 def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> dict[str, Any]:
@@ -44,6 +43,11 @@ def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> dict
         "startCursor": cursors[0] if cursors else None,
         "endCursor": cursors[-1] if cursors else None,
     }
+
+
+def _of_page(part: Callable[[Page], Any], description: str, wants: Callable[[Keys], Keys]) -> Any:
+    """A field made from the page that its connection asks for; `wants` tells what it reads of the entries."""
+    return fetched(_pages, description, only(), part=part, wants=wants)
 
 
 @strawberry.type(description="Where a page lies in its list.")
@@ -62,16 +66,16 @@ class Edge(Generic[Node]):
 
 @strawberry.type(name="Connection", description="A page of a list that is too long to be counted.")
 class Uncounted(Generic[Node]):
-    edges: list[Edge[Node]] = fetched(_edges, "The entries with their cursors.", only())
-    nodes: list[Node] = fetched(_nodes, "The entries alone.", only())
-    page_info: PageInfo = fetched(_page_info, "Where this page lies in the list.", only())
+    edges: list[Edge[Node]] = _of_page(_edges, "The entries with their cursors.", _of_node)
+    nodes: list[Node] = _of_page(lambda page: page.rows, "The entries alone.", lambda asked: asked)
+    page_info: PageInfo = _of_page(_place, "Where this page lies in the list.", lambda _: NOTHING)
 
 
 @strawberry.type(description="A page of a list. Cursors stay good while entries come and go.")
 class Connection(Generic[Node]):
-    edges: list[Edge[Node]] = fetched(_edges, "The entries with their cursors.", only())
-    nodes: list[Node] = fetched(_nodes, "The entries alone.", only())
-    page_info: PageInfo = fetched(_page_info, "Where this page lies in the list.", only())
+    edges: list[Edge[Node]] = _of_page(_edges, "The entries with their cursors.", _of_node)
+    nodes: list[Node] = _of_page(lambda page: page.rows, "The entries alone.", lambda asked: asked)
+    page_info: PageInfo = _of_page(_place, "Where this page lies in the list.", lambda _: NOTHING)
     total_count: int = fetched(
         _total_count, "How long the whole list is; counted only where it is asked for.", only()
     )

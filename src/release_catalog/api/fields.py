@@ -61,18 +61,19 @@ def fetched(
     many: Callable[[Context, Sequence[Any], Keys], Awaitable[Sequence[Any]]],
     description: str,
     keys: Callable[[Keys], Keys],
-    by_id: Callable[[Document], Any] | None = None,
+    **how: Any,
 ) -> Any:
     """A field whose values `many` fetches for all documents of a level, with what is asked of them.
 
-    `keys` tells what `many` reads of the documents, from what is asked of its values.
+    `keys` tells what `many` reads of the documents, from what is asked of its values; for more, see How.
     """
+    said = How(keys, many=many, **how)
 
     async def resolve(root: strawberry.Parent[Any], info: Info) -> Any:
-        return (await many(info.context, [root], WHOLE))[0]
+        [value] = await many(info.context, [root], WHOLE)
+        return said.part(value) if said.part else value
 
-    said = told(How(keys, many=many, by_id=by_id))
-    return strawberry.field(resolver=resolve, description=description, metadata=said)
+    return strawberry.field(resolver=resolve, description=description, metadata=told(said))
 
 
 def one(collection: str, key: str, description: str, *, lasting: bool = False) -> Any:
@@ -88,7 +89,7 @@ def one(collection: str, key: str, description: str, *, lasting: bool = False) -
         return [None if id_ is None else next(each) for id_ in ids]
 
     by_id = (lambda document: {"id": document[key]}) if lasting else None
-    return fetched(many, description, only(key), by_id)
+    return fetched(many, description, only(key), by_id=by_id)
 
 
 _whole = only()

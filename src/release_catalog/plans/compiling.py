@@ -57,6 +57,8 @@ class Compiler:
                 writer.constant(name, of.name)
             else:
                 keys = union(keys, self._field(writer, name, nodes, of.fields.get(nodes[0].name.value)))
+        for many, (variable, inner) in writer.wholes.items():
+            writer.whole(variable, Column(_many(many, inner.asked), inner.selection(NOTHING)))
         return writer.selection(keys)
 
     def _field(self, writer: Writer, name: str, nodes: list[FieldNode], field: GraphQLField | None) -> Keys:
@@ -80,6 +82,10 @@ class Compiler:
         value = how.by_id if how.by_id and asked is not None and asked <= _BY_ID else how.value
         if value:
             self._made_here(writer, name, kind, value, child)
+        elif how.many and how.part:
+            inner = writer.part(name, how.many)
+            inner.asked = union(inner.asked, how.wants(asked))
+            self._made_here(inner, name, kind, how.part, child)
         elif how.many:
             writer.column(name, kind, _column(kind, _many(how.many, asked), child))
         else:

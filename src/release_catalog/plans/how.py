@@ -22,6 +22,10 @@ class How:
     value: Callable[[Any], Any] | None = None
     # From the context, all parents of a level and what is asked of the values: a value for each parent.
     many: Callable[[Any, Sequence[Any], Keys], Awaitable[Sequence[Any]]] | None = None
+    # Where several fields share what `many` fetches, which is then fetched once: the pure function that makes the
+    # value of it, and what is asked of it where so much is asked of the value.
+    part: Callable[[Any], Any] | None = None
+    wants: Callable[[Keys], Keys] = lambda asked: asked
     # A pure function that will do where nothing but the id is asked of the value.
     by_id: Callable[[Any], Any] | None = None
     # The collection whose documents the resolver gets from the context, and what it reads of them itself.

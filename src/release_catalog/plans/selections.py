@@ -79,8 +79,9 @@ class Selection:
     make: Callable[..., list[Any]]
     # The same for a single document, where there are no columns.
     one: Callable[[Any], Any] | None
-    # Whether no two reads are ever asked for side by side.
+    # Whether no two reads are ever asked for side by side: of one document, and of any number of them.
     single: bool
+    single_of_many: bool
 
     async def answers(self, run: Run, documents: Sequence[Any]) -> list[Any]:
         """What the response says of each document; whatever goes wrong is for the ordinary executor."""

@@ -4,14 +4,14 @@ Names come from the schema and from the document, where the grammar leaves nothi
 underscores; they stand in the source as literals, and everything else is a numbered variable.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphql import GraphQLLeafType, GraphQLOutputType, is_leaf_type, is_list_type, is_non_null_type
 
 from release_catalog.plans import leaves
 from release_catalog.plans.collecting import Unplannable
-from release_catalog.plans.keys import Keys
+from release_catalog.plans.keys import NOTHING, Keys
 from release_catalog.plans.selections import Column, Selection, Surprise
 
 
@@ -20,6 +20,10 @@ class Writer:
 
     def __init__(self) -> None:
         self.columns: list[Column] = []
+        # By what fetches them, the objects that entries are parts of: in which variable, and what writes them.
+        self.wholes: dict[Any, tuple[str, Writer]] = {}
+        # Of an object of which entries are parts, what is asked of it.
+        self.asked: Keys = NOTHING
         self._names: dict[str, Any] = dict(leaves.NAMES)
         self._lines: list[str] = []
         self._entries: list[str] = []
@@ -49,6 +53,17 @@ class Writer:
         self._entries.append(f"{name!r}: {variable}")
         if column.child is None:
             self._value(kind, variable, None)
+
+    def part(self, name: str, whole: Any) -> "Writer":
+        """An entry out of an object that `whole` fetches once for all of its parts; returns what writes that."""
+        variable, inner = self.wholes.setdefault(whole, (f"w{len(self.wholes)}", Writer()))
+        self._entries.append(f"{name!r}: {variable}[{name!r}]")
+        return inner
+
+    def whole(self, variable: str, column: Column) -> None:
+        """How the objects in one of the `wholes` are fetched and made."""
+        self.columns.append(column)
+        self._arguments.append(variable)
 
     def _entry(self, name: str, kind: GraphQLOutputType, source: str, child: Selection | None) -> None:
         variable = f"v{len(self._entries)}"
@@ -130,9 +145,16 @@ class Writer:
             source += ["def one(document):", *(f"    {line}" for line in lines), f"    return {entries}"]
         names = {**self._names, "Surprise": Surprise, "not_there": _not_there}
         exec(compile("\n".join(source), "<plan>", "exec"), names)  # noqa: S102  see above what it is made of
-        fetched = self.columns
-        single = len(fetched) <= 1 and all(c.asks_once and (not c.child or c.child.single) for c in fetched)
-        return Selection(keys, fetched, names["make"], names.get("one"), single)
+        return Selection(keys, self.columns, names["make"], names.get("one"), *_single(self.columns))
+
+
+def _single(columns: Sequence[Column]) -> tuple[bool, bool]:
+    """See Selection."""
+    if len(columns) != 1:
+        return not columns, not columns
+    [column] = columns
+    of_one, of_many = (column.child.single, column.child.single_of_many) if column.child else (True, True)
+    return of_many if column.is_list else of_one, of_many and column.asks_once
 
 
 def _not_there(document: Any) -> bool:
