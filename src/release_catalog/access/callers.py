@@ -1,5 +1,6 @@
 """Who sends a request: told by its credentials, of one of the kinds that the settings know."""
 
+import functools
 import ipaddress
 
 from starlette.datastructures import Headers
@@ -65,6 +66,7 @@ class Callers:
         return await self._jwts.caller(credentials) if scheme == "bearer" and self._jwts else None
 
 
+@functools.lru_cache(1_000)
 def is_home(address: str | None) -> bool:
     """Whether an address is one of this machine alone."""
     try:

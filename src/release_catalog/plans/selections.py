@@ -87,6 +87,8 @@ class Selection:
         """What the response says of each document; whatever goes wrong is for the ordinary executor."""
         if not documents:
             return []
+        if len(self.columns) == 1:
+            return self.make(documents, await self.columns[0].values(run, documents))
         columns = await together([column.values(run, documents) for column in self.columns])
         return self.make(documents, *columns)
 
