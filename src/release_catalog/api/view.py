@@ -187,9 +187,10 @@ def _kind(document: operations.Document, asked: Asked) -> OperationType | None:
 
 
 def _check_method(method: str, document: Meant | Invalid, asked: Asked, media_type: str) -> None:
-    kind = None if isinstance(document, Invalid) else _kind(document, asked)
+    if method != "GET" or isinstance(document, Invalid):
+        return
     may = {None, OperationType.QUERY} | ({OperationType.SUBSCRIPTION} if media_type == sse.MEDIA_TYPE else set())
-    if method == "GET" and kind not in may:
+    if _kind(document, asked) not in may:
         raise Refusal(405, "GET is only for queries: send this operation by POST.", Allow="POST")
 
 
