@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import datetime
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from catalog import Catalog
-from receiving import Receiver, receiving, status
+from receiving import Receiver, eventually, receiving, status
 from release_catalog.domain import caller, instants, webhooks
 from release_catalog.domain.caller import Caller
 from release_catalog.events import delivering, posting
@@ -74,12 +74,6 @@ async def withdraw(catalog: Catalog, id_: str, **fields: Any) -> None:
     text = "mutation($input: WithdrawReleaseInput!) { withdrawRelease(input: $input) { problem { detail } } }"
     answer = await catalog.ask(text, input={"id": id_, "reason": "It leaks.", **fields})
     assert answer["withdrawRelease"]["problem"] is None
-
-
-async def eventually(condition: Callable[[], Any], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  receivers and databases know no events
-            await asyncio.sleep(0.01)
 
 
 async def log(catalog: Catalog, id_: str) -> list[dict[str, Any]]:
