@@ -24,7 +24,7 @@ from release_catalog.api.schema import schema
 from release_catalog.api.seats import Seats
 from release_catalog.api.view import View
 from release_catalog.domain import caller
-from release_catalog.events import delivering, following
+from release_catalog.events import delivering, following, waking
 from release_catalog.files import verifying
 from release_catalog.hal import responses
 from release_catalog.hal.routes import Hal
@@ -64,8 +64,9 @@ def create_app(
             app.state.database, app.state.files = used, files
             async with (
                 verifying.working(used, files),
-                delivering.working(used, files.allowed),
+                delivering.working(used, files.allowed) as look,
                 following.feeding(used) as feeds,
+                waking.waking(used, feeds.ring, look),
             ):
                 app.state.follow = feeds.follow
                 yield

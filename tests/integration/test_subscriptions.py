@@ -47,6 +47,13 @@ async def host(empty: Catalog) -> AsyncIterator[str]:
         yield host
 
 
+@contextlib.asynccontextmanager
+async def feeding(catalog: Catalog) -> AsyncIterator[following.Feeds]:
+    """What a process does whose subscribers follow."""
+    async with following.feeding(catalog.database) as feeds, waking.waking(catalog.database, feeds.ring):
+        yield feeds
+
+
 async def made(catalog: Catalog, name: str = "a", **fields: Any) -> db.Document:
     return await catalog.put(await catalog.product(name), "1", **{"status": "PUBLISHED", **fields})
 
@@ -101,7 +108,7 @@ async def test_a_subscriber_gets_what_it_asks_for_alone(empty: Catalog, host: st
 async def test_who_may_only_read_is_told_of_what_is_open(empty: Catalog) -> None:
     open_, private = await made(empty, "a"), await made(empty, "b", private=True)
     reader = Caller("local", "reader", frozenset({"release:read"}))
-    async with following.feeding(empty.database) as feeds:
+    async with feeding(empty) as feeds:
         late = [await feeds.follow(caller, None) for caller in (reader, empty.caller)]
         waiting = [asyncio.ensure_future(anext(each)) for each in late]
         await happen(empty, private)
@@ -154,7 +161,7 @@ async def test_nothing_is_missed_while_the_change_stream_is_lost_beyond_the_oplo
             yield Lost(stream)
 
     monkeypatch.setattr(db, "changes", changes)
-    async with following.feeding(empty.database) as feeds:
+    async with feeding(empty) as feeds:
         follow = await feeds.follow(empty.caller, None)
         writing = asyncio.create_task(happen(empty, release, times=40))
         assert [(await asyncio.wait_for(anext(follow), 9))["sequence"] for _ in range(40)] == [*range(1, 41)]
@@ -171,7 +178,7 @@ async def test_where_there_are_no_change_streams_the_log_is_looked_at(
         raise OperationFailure("The $changeStream stage is only supported on replica sets", 40573)
 
     monkeypatch.setattr(db, "changes", refused)
-    async with following.feeding(empty.database) as feeds:
+    async with feeding(empty) as feeds:
         follow = await feeds.follow(empty.caller, None)
         coming = asyncio.ensure_future(anext(follow))
         await asyncio.sleep(0.1)
@@ -182,7 +189,7 @@ async def test_where_there_are_no_change_streams_the_log_is_looked_at(
 async def test_who_falls_behind_reads_on_from_where_it_is(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "QUEUED", 5)
     release = await made(empty)
-    async with following.feeding(empty.database) as feeds:
+    async with feeding(empty) as feeds:
         slow, quick = await feeds.follow(empty.caller, None), await feeds.follow(empty.caller, None)
         first = asyncio.ensure_future(anext(slow))
         seen = asyncio.create_task(_take(quick, 60))

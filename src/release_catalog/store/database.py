@@ -117,11 +117,9 @@ def timed_out(error: object) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def changes(
-    database: Database, collection: str, pipeline: Sequence[Mapping[str, Any]]
-) -> AsyncIterator[Any]:
+async def changes(database: Database, pipeline: Sequence[Mapping[str, Any]]) -> AsyncIterator[Any]:
     """A change stream from now on, whose `try_next` waits for a moment; PyMongo's is awaited, Motor's is not."""
-    stream: Any = settled(database)[collection].watch(pipeline, max_await_time_ms=250)
+    stream: Any = settled(database).watch(pipeline, max_await_time_ms=250)
     if inspect.isawaitable(stream):
         stream = await stream
     async with stream:
