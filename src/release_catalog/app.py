@@ -1,6 +1,7 @@
 """The application: its routes, and what lives as long as it does."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from release_catalog import logs, opening, sample
 from release_catalog.access.callers import Callers
 from release_catalog.access.refusal import Refused
-from release_catalog.api import documents, view, websocket
+from release_catalog.api import documents, sse, view, websocket
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
@@ -113,7 +114,10 @@ def create_app(
             await admit(request)
         except Refusal as refusal:
             return view.refused(request, refusal)
-        return await graphql(request)
+        response = await graphql(request)
+        if isinstance(response, sse.Stream):
+            response.admit = functools.partial(admit, request)
+        return response
 
     routes = [
         Route("/", _home),
