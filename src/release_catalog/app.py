@@ -1,6 +1,7 @@
 """The application: its routes, and what lives as long as it does."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -17,14 +18,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from release_catalog import logs, opening, sample
 from release_catalog.access.callers import Callers
 from release_catalog.access.refusal import Refused
-from release_catalog.api import documents, view, websocket
+from release_catalog.api import documents, sse, view, websocket
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
 from release_catalog.api.seats import Seats
 from release_catalog.api.view import View
 from release_catalog.domain import caller
-from release_catalog.events import delivering, following
+from release_catalog.events import delivering, following, waking
 from release_catalog.files import verifying
 from release_catalog.hal import responses
 from release_catalog.hal.routes import Hal
@@ -64,8 +65,9 @@ def create_app(
             app.state.database, app.state.reading, app.state.files = used, db.Reading(used), files
             async with (
                 verifying.working(used, files),
-                delivering.working(used, files.allowed),
+                delivering.working(used, files.allowed) as look,
                 following.feeding(used) as feeds,
+                waking.waking(used, feeds.ring, look),
             ):
                 app.state.follow = feeds.follow
                 yield
@@ -112,7 +114,10 @@ def create_app(
             await admit(request)
         except Refusal as refusal:
             return view.refused(request, refusal)
-        return await graphql(request)
+        response = await graphql(request)
+        if isinstance(response, sse.Stream):
+            response.admit = functools.partial(admit, request)
+        return response
 
     routes = [
         Route("/", _home),

@@ -1,5 +1,6 @@
 """The server around the application."""
 
+import asyncio
 import socket
 
 import uvicorn
@@ -7,6 +8,9 @@ from starlette.applications import Starlette
 
 from release_catalog import receiving
 from release_catalog.api import websocket
+
+# WebSockets whose clients do not take that the server ends in that time are left without a word.
+_CLOSING_SECONDS = 3.0
 
 
 def server(app: Starlette, grace_seconds: int, seconds: float, connections: int) -> uvicorn.Server:
@@ -33,4 +37,10 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # It waits for every response to end, and event streams do not end by themselves.
         self.config.app.state.seats.over.set()  # type: ignore[union-attr]  # what it was made with
+        asyncio.get_running_loop().call_later(_CLOSING_SECONDS, self._abort_sockets)
         await super().shutdown(sockets)
+
+    def _abort_sockets(self) -> None:
+        for connection in list(self.server_state.connections):
+            if not isinstance(connection, receiving.Hurried):
+                connection.transport.abort()

@@ -20,7 +20,8 @@ from starlette.routing import Route, WebSocketRoute
 
 from catalog import Catalog
 from following import FOLLOW, PROTOCOL, ask, connected, happen, received, send, served, subscribe, told
-from release_catalog.api import sse, view, websocket
+from release_catalog.access import opaque
+from release_catalog.api import seats, sse, view, websocket
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
 from release_catalog.api.seats import Seats
@@ -31,6 +32,7 @@ from release_catalog.events import following, waking
 from release_catalog.plans.context import Context
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
+from release_catalog.store import tokens
 
 Ids = list[str]
 EVENTS = {"Accept": "text/event-stream"}
@@ -45,6 +47,13 @@ def driver() -> Any:
 async def host(empty: Catalog) -> AsyncIterator[str]:
     async with served(create_app(Settings(), database=empty.database)) as host:
         yield host
+
+
+@contextlib.asynccontextmanager
+async def feeding(catalog: Catalog) -> AsyncIterator[following.Feeds]:
+    """What a process does whose subscribers follow."""
+    async with following.feeding(catalog.database) as feeds, waking.waking(catalog.database, feeds.ring):
+        yield feeds
 
 
 async def made(catalog: Catalog, name: str = "a", **fields: Any) -> db.Document:
@@ -101,7 +110,7 @@ async def test_a_subscriber_gets_what_it_asks_for_alone(empty: Catalog, host: st
 async def test_who_may_only_read_is_told_of_what_is_open(empty: Catalog) -> None:
     open_, private = await made(empty, "a"), await made(empty, "b", private=True)
     reader = Caller("local", "reader", frozenset({"release:read"}))
-    async with following.feeding(empty.database) as feeds:
+    async with feeding(empty) as feeds:
         late = [await feeds.follow(caller, None) for caller in (reader, empty.caller)]
         waiting = [asyncio.ensure_future(anext(each)) for each in late]
         await happen(empty, private)
@@ -154,7 +163,7 @@ async def test_nothing_is_missed_while_the_change_stream_is_lost_beyond_the_oplo
             yield Lost(stream)
 
     monkeypatch.setattr(db, "changes", changes)
-    async with following.feeding(empty.database) as feeds:
+    async with feeding(empty) as feeds:
         follow = await feeds.follow(empty.caller, None)
         writing = asyncio.create_task(happen(empty, release, times=40))
         assert [(await asyncio.wait_for(anext(follow), 9))["sequence"] for _ in range(40)] == [*range(1, 41)]
@@ -171,7 +180,7 @@ async def test_where_there_are_no_change_streams_the_log_is_looked_at(
         raise OperationFailure("The $changeStream stage is only supported on replica sets", 40573)
 
     monkeypatch.setattr(db, "changes", refused)
-    async with following.feeding(empty.database) as feeds:
+    async with feeding(empty) as feeds:
         follow = await feeds.follow(empty.caller, None)
         coming = asyncio.ensure_future(anext(follow))
         await asyncio.sleep(0.1)
@@ -182,7 +191,7 @@ async def test_where_there_are_no_change_streams_the_log_is_looked_at(
 async def test_who_falls_behind_reads_on_from_where_it_is(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "QUEUED", 5)
     release = await made(empty)
-    async with following.feeding(empty.database) as feeds:
+    async with feeding(empty) as feeds:
         slow, quick = await feeds.follow(empty.caller, None), await feeds.follow(empty.caller, None)
         first = asyncio.ensure_future(anext(slow))
         seen = asyncio.create_task(_take(quick, 60))
@@ -304,7 +313,7 @@ async def test_queries_and_mutations_are_answered_too_and_errors_told(empty: Cat
 def arriving(empty: Catalog) -> Callable[..., Starlette]:
     """An application whose callers are who their Authorization says."""
 
-    def app(seats: Seats | None = None, seconds: float = 0.5) -> Starlette:
+    def app(left: Seats | None = None, seconds: float = 0.5) -> Starlette:
         def context(connection: HTTPConnection) -> Context:
             name = connection.headers.get("authorization")
             if name != "Bearer good":
@@ -318,7 +327,7 @@ def arriving(empty: Catalog) -> Callable[..., Starlette]:
         async def arrive(connection: HTTPConnection) -> Context:
             return context(connection)
 
-        graphql = view.View(schema._schema, context, seats=seats)
+        graphql = view.View(schema._schema, context, seats=left)
         full = create_app(Settings(), database=empty.database)
         endpoint = websocket.Endpoint(graphql.results, arrive, graphql.seats)
         full.state.seats = graphql.seats
@@ -341,7 +350,7 @@ async def test_who_is_not_known_is_refused_and_who_was_known_is_when_that_ends(
                 assert await closing(client) == (4403, "Forbidden: Log in.")
         async with connected(host, {"authorization": "Bearer good"}) as client:
             await subscribe(client)
-            assert await closing(client) == (4403, "Credentials have expired")
+            assert await closing(client) == (4403, "Credentials have ended")
         async with httpx2.AsyncClient() as http:
             body = {"query": "subscription { events { id } }"}
             answer = await http.post(f"http://{host}/graphql", json=body, headers=EVENTS)
@@ -349,6 +358,52 @@ async def test_who_is_not_known_is_refused_and_who_was_known_is_when_that_ends(
             known = {**EVENTS, "Authorization": "Bearer good"}
             answer = await http.post(f"http://{host}/graphql", json=body, headers=known)
             assert (answer.status_code, answer.text) == (200, ":\n\n")
+
+
+async def test_a_token_that_anybody_revokes_is_followed_with_no_longer(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(opaque, "KNOWN_SECONDS", 0)
+    release = await made(empty)
+    good, bad = [await token(empty) for _ in range(2)]
+    keeps, loses = ({"authorization": f"Bearer {one['token']}"} for one in (good, bad))
+    query = {"query": "subscription { events { id } }"}
+    app = create_app(Settings(authentication="required"), database=empty.database)
+    async with (
+        served(app) as host,
+        connected(host, keeps) as kept,
+        connected(host, loses) as cut,
+        httpx2.AsyncClient(timeout=30, headers={**EVENTS, **loses}) as http,
+        http.stream("POST", f"http://{host}/graphql", json=query) as stream,
+    ):
+        for client in (kept, cut):
+            await subscribe(client)
+        # While nobody can tell, all of it goes on.
+        with monkeypatch.context() as outage:
+            outage.setattr(tokens, "known", unreachable)
+            await asyncio.sleep(0.5)
+        await happen(empty, release)
+        assert (await told(kept))["id"] == (await told(cut))["id"] == ids(1)[0]
+        # As another process does it: in the database alone.
+        await tokens.revoke(empty.caller, empty.database, {"id": bad["accessToken"]["id"]})
+        assert await closing(cut) == (4403, "Credentials have ended")
+        text = (await stream.aread()).decode()
+        assert ids(1)[0] in text
+        assert "complete" not in text
+        await happen(empty, release)
+        assert (await told(kept))["id"] == ids(1, 2)[0]
+
+
+async def token(catalog: Catalog) -> db.Document:
+    given = {"name": "a", "scopes": ["admin"]}
+    answer = await tokens.create(catalog.caller, catalog.database, given)
+    assert isinstance(answer, dict)
+    return answer
+
+
+async def unreachable(*_: Any) -> Any:
+    raise db.Unavailable("no primary")
 
 
 async def test_there_are_as_many_seats_as_are_set(arriving: Callable[..., Starlette]) -> None:
@@ -369,6 +424,14 @@ async def test_who_takes_nothing_is_cut_with_a_code(
     empty: Catalog, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket, "PATIENCE_SECONDS", 3)
+    cut = asyncio.Event()
+
+    class Closed(websocket.Closed):
+        def __init__(self, code: int, reason: str) -> None:
+            super().__init__(code, reason)
+            cut.set()
+
+    monkeypatch.setattr(websocket, "Closed", Closed)
     await happen(empty, await made(empty, notes="x" * 1_000_000), times=12)
     small = socket.socket()
     small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -377,7 +440,7 @@ async def test_who_takes_nothing_is_cut_with_a_code(
     async with connected(host, sock=small, max_size=None, max_queue=1) as client:
         query = 'subscription { events(after: "0") { id data } }'
         await send(client, type="subscribe", id="1", payload={"query": query})
-        await asyncio.sleep(3.5)
+        await asyncio.wait_for(cut.wait(), 30)
         code, reason = await closing(client)
         assert code == 4420
         assert "after" in reason

@@ -4,17 +4,18 @@ import asyncio
 import contextlib
 import datetime
 import ssl
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from catalog import Catalog
-from receiving import Receiver, receiving, status
+from receiving import Receiver, eventually, receiving, status
 from release_catalog.domain import caller, instants, webhooks
 from release_catalog.domain.caller import Caller
-from release_catalog.events import delivering, posting
+from release_catalog.events import delivering, posting, waking
 from release_catalog.files import guard, hashing
 from release_catalog.store import deliveries
 
@@ -33,8 +34,8 @@ ALLOWED = guard.parse("127.0.0.0/8")
 
 @pytest.fixture
 async def catalog(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Catalog]:
-    """A catalog that may send to loopback, and looks for what is to be sent all the time."""
-    monkeypatch.setattr(delivering, "POLL_SECONDS", 0.02)
+    """A catalog that may send to loopback, and looks for what is to be sent only where something says so."""
+    monkeypatch.setattr(deliveries, "LOOK", datetime.timedelta(days=1))
     async with hashing.Fetcher(ALLOWED, max_bytes=1, at_once=1) as empty.files:
         yield empty
 
@@ -43,6 +44,16 @@ async def catalog(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 async def receiver() -> AsyncIterator[Receiver]:
     async with receiving() as receiver:
         yield receiver
+
+
+@contextlib.asynccontextmanager
+async def working(catalog: Catalog, allowed: guard.Allowed = ALLOWED) -> AsyncIterator[None]:
+    """What a process does that tells webhooks."""
+    async with (
+        delivering.working(catalog.database, allowed) as look,
+        waking.waking(catalog.database, look),
+    ):
+        yield
 
 
 @pytest.fixture
@@ -76,12 +87,6 @@ async def withdraw(catalog: Catalog, id_: str, **fields: Any) -> None:
     assert answer["withdrawRelease"]["problem"] is None
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  receivers and databases know no events
-            await asyncio.sleep(0.01)
-
-
 async def log(catalog: Catalog, id_: str) -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = (await catalog.ask(LOG, id=id_))["webhook"]["deliveries"]["nodes"]
     return nodes
@@ -111,7 +116,7 @@ async def test_s2_the_body_is_the_seeds_and_the_signature_the_schemes(
         "private": True,
     }
     made = (await catalog.ask(create, input=given))["createRelease"]["release"]
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         await eventually(lambda: receiver.got)
     [message] = receiver.got
     receiver.verify()
@@ -141,7 +146,7 @@ async def test_only_what_was_asked_for_is_told_and_only_what_came_later(
     await make(catalog, receiver, "release.withdrawn", "promotion.*")
     [id_, _] = await happen(catalog, 2)
     await withdraw(catalog, id_)
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         await eventually(lambda: receiver.got)
         await asyncio.sleep(0.1)
     assert receiver.types == ["release.withdrawn"]
@@ -156,7 +161,7 @@ async def test_a_receiver_that_refuses_gets_every_event_later_and_in_order(
     id_ = await make(catalog, receiver)
     receiver.answer = status("503 Busy", body=b"try\x1b[31m later\n" + b"x" * 10_000)
     await happen(catalog, 3)
-    async with receiving() as other, delivering.working(catalog.database, ALLOWED):
+    async with receiving() as other, working(catalog):
         await make(catalog, other)
         await happen(catalog)
         await eventually(lambda: len(receiver.got) >= 3)
@@ -182,7 +187,7 @@ async def test_after_the_last_attempt_an_event_is_given_up_and_may_be_replayed(
     id_ = await make(catalog, receiver)
     receiver.answer = status("500 Broken")
     await happen(catalog)
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         entry = await logged(catalog, id_, status="FAILED")
         assert (entry["attempts"], len(receiver.got), entry["nextAttemptAt"]) == (10, 10, None)
         receiver.answer = status("202 Taken")
@@ -210,7 +215,7 @@ async def test_retry_after_and_the_schedule_say_when_it_is_tried_again(
         await catalog.database.webhooks.update_one({}, {"$set": again})
         await catalog.database.webhookDeliveries.delete_many({})
         before = instants.now()
-        async with delivering.working(catalog.database, ALLOWED):
+        async with working(catalog):
             entry = await logged(catalog, id_, status="PENDING")
         waits = (instants.parse(entry["nextAttemptAt"]) - before).total_seconds()
         assert least <= waits <= most + 5
@@ -223,7 +228,7 @@ async def test_410_switches_off_and_what_waits_is_sent_once_it_is_on_again(
     id_ = await make(catalog, receiver)
     receiver.answer = status("410 Gone")
     await happen(catalog, 2)
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         entry = await logged(catalog, id_, status="PENDING")
         assert (entry["responseStatus"], entry["nextAttemptAt"]) == (410, None)
         await asyncio.sleep(0.2)
@@ -287,7 +292,7 @@ async def test_nothing_is_sent_to_where_it_may_not_be(
     await happen(catalog)
     port = int(receiver.url.split(":")[2].split("/")[0])
     for allowed, said in ((guard.Allowed(), "by https"), (guard.parse(f"127.0.0.1:{port + 1}"), "by https")):
-        async with delivering.working(catalog.database, allowed):
+        async with working(catalog, allowed):
             assert said in (await logged(catalog, id_, status="PENDING"))["error"]
         await catalog.database.webhookDeliveries.delete_many({})
         await catalog.ask(UPDATE, input={"id": id_, "active": True})
@@ -338,7 +343,7 @@ async def test_a_secret_is_shown_once_and_rotates_with_an_overlap(catalog: Catal
     second = rotated["secret"]
     assert second != first
     await happen(catalog, 1)
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         await eventually(lambda: receiver.got)
     [message] = receiver.got
     assert len(message.headers["webhook-signature"].split()) == 2
@@ -347,7 +352,7 @@ async def test_a_secret_is_shown_once_and_rotates_with_an_overlap(catalog: Catal
     past = instants.now() - datetime.timedelta(seconds=1)
     await catalog.database.webhooks.update_one({}, {"$set": {"formerUntil": past}})
     await happen(catalog, 1)
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         await eventually(lambda: len(receiver.got) == 2)
     Webhook(second).verify(receiver.got[1].body, receiver.got[1].headers)
     with pytest.raises(WebhookVerificationError):
@@ -365,7 +370,7 @@ async def test_what_its_maker_may_not_see_is_not_told(catalog: Catalog, receiver
         [turned] = await happen(catalog)
         await catalog.database.releases.update_one({"id": turned}, {"$set": {"private": True}})
         await withdraw(catalog, open_)
-        async with delivering.working(catalog.database, ALLOWED):
+        async with working(catalog):
             await eventually(lambda: len(other.got) == 4)
             await eventually(lambda: len(receiver.got) == 2)
             await asyncio.sleep(0.1)
@@ -404,7 +409,7 @@ async def test_a_replay_goes_back_and_never_ahead(catalog: Catalog, receiver: Re
     await happen(catalog, 5)
     ahead = (await catalog.ask(REPLAY, id=id_, after="0000000000000003"))["replayWebhook"]
     assert ahead["queued"] == 5
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         await eventually(lambda: len(receiver.got) == 5)
         assert (await catalog.ask(REPLAY, id=id_, after=receiver.got[2].id))["replayWebhook"]["queued"] == 2
         await eventually(lambda: receiver.ids == [1, 2, 3, 4, 5, 4, 5])
@@ -425,13 +430,13 @@ async def test_what_was_forgotten_before_it_was_told_is_said_in_the_log(
     archive = "mutation($id: ID!) { archiveRelease(input: {id: $id}) { problem { detail } } }"
     await catalog.ask(archive, id=first)
     await catalog.ask(UPDATE, input={"id": id_, "events": ["release.*"]})
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         await logged(catalog, id_, status="PENDING")
     await happen(catalog, 2)
     await catalog.database.events.delete_many({"sequence": {"$lte": 2}})
     receiver.answer = status("200 OK")
     await catalog.ask(UPDATE, input={"id": id_, "active": True})
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         await eventually(lambda: receiver.ids == [1, 3, 4])
     lost = (await log(catalog, id_))[-1]
     assert (lost["eventId"], lost["status"], lost["attempts"]) == ("0000000000000001", "FAILED", 1)
@@ -439,18 +444,18 @@ async def test_what_was_forgotten_before_it_was_told_is_said_in_the_log(
     # Where nothing at all is left, it is not looked for all the time.
     await happen(catalog)
     await catalog.database.events.delete_many({})
-    [hook] = await deliveries.take(catalog.database, 9)
+    [hook], _ = await deliveries.take(catalog.database, 9)
     lease = delivering.Lease(catalog.database, hook)
     async with posting.Poster(ALLOWED, 1) as poster:
         await delivering.turn(catalog.database, poster, hook, lease)
-    assert await deliveries.take(catalog.database, 9) == []
+    assert (await deliveries.take(catalog.database, 9))[0] == []
 
 
 async def test_what_is_no_longer_asked_for_does_not_wait_in_the_log(catalog: Catalog, receiver: Receiver) -> None:
     id_ = await make(catalog, receiver)
     receiver.answer = status("500 Broken")
     await happen(catalog)
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         await logged(catalog, id_, status="PENDING")
         await catalog.ask(UPDATE, input={"id": id_, "events": ["release.withdrawn"]})
         entry = await logged(catalog, id_, status="FAILED")
@@ -466,10 +471,10 @@ async def test_a_webhook_has_one_worker_at_a_time_and_another_where_that_dies(
     await make(catalog, receiver)
     await happen(catalog)
     taken = await asyncio.gather(*(deliveries.take(catalog.database, 9) for _ in range(10)))
-    [dead] = [hook for hooks in taken for hook in hooks]
+    [dead] = [hook for hooks, _ in taken for hook in hooks]
     assert await deliveries.renew(catalog.database, dead)
     await catalog.database.webhooks.update_one({}, {"$set": {"leaseUntil": instants.now()}})
-    async with delivering.working(catalog.database, ALLOWED):
+    async with working(catalog):
         await eventually(lambda: receiver.got)
     # Who comes back from the dead holds nothing any more.
     assert not await deliveries.renew(catalog.database, dead)
@@ -487,14 +492,14 @@ async def test_a_lost_lease_breaks_off_what_is_being_sent(
     await make(catalog, receiver)
     await happen(catalog)
     receiver.answer = None
-    [hook] = await deliveries.take(catalog.database, 9)
+    [hook], _ = await deliveries.take(catalog.database, 9)
     async with posting.Poster(ALLOWED, 1) as poster, asyncio.timeout(10):
         lease = delivering.Lease(catalog.database, hook)
         turn = asyncio.create_task(delivering.turn(catalog.database, poster, hook, lease))
         await eventually(lambda: receiver.got)
         await asyncio.sleep(0.5)
         assert not turn.done()
-        assert await deliveries.take(catalog.database, 9) == []
+        assert (await deliveries.take(catalog.database, 9))[0] == []
         await catalog.database.webhooks.update_one({}, {"$set": {"owner": "somebody else"}})
         await turn
     assert await catalog.database.webhookDeliveries.count_documents({}) == 0
@@ -507,10 +512,10 @@ async def test_the_workers_leave_at_once_and_what_was_being_sent_is_sent_again(
     await happen(catalog)
     receiver.answer = None
     async with asyncio.timeout(5):
-        async with delivering.working(catalog.database, ALLOWED):
+        async with working(catalog):
             await eventually(lambda: receiver.got)
         receiver.answer = status("200 OK")
-        async with delivering.working(catalog.database, ALLOWED):
+        async with working(catalog):
             await eventually(lambda: receiver.ids == [1, 1])
 
 
@@ -523,3 +528,33 @@ async def test_to_see_who_is_due_no_webhook_is_read(catalog: Catalog, receiver: 
     answer = await catalog.database.command("explain", plain, verbosity="executionStats")
     assert answer["executionStats"]["totalDocsExamined"] == 0
     assert answer["executionStats"]["totalKeysExamined"] == 1
+
+
+async def test_what_happens_is_told_at_once_and_nobody_looks_where_nothing_does(
+    catalog: Catalog, receiver: Receiver
+) -> None:
+    await make(catalog, receiver)
+    async with working(catalog):
+        for number in range(1, 6):
+            await happen(catalog)
+            happened = time.monotonic()
+            await eventually(lambda: len(receiver.got) == number)  # noqa: B023  it is waited for
+            # Under load; otherwise it is some 20 milliseconds.
+            assert time.monotonic() - happened < 5
+        async with asyncio.timeout(60):
+            while True:
+                catalog.commands.clear()
+                await asyncio.sleep(3)
+                if not catalog.commands.sent:
+                    break
+
+
+async def test_what_another_process_left_is_told_when_its_lease_ends(
+    catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LEASE", datetime.timedelta(seconds=2))
+    await make(catalog, receiver)
+    await happen(catalog)
+    [_], _ = await deliveries.take(catalog.database, 9)
+    async with working(catalog):
+        await eventually(lambda: receiver.got)

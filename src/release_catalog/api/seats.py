@@ -2,7 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from release_catalog.api.refusals import Refusal
+from release_catalog.store import database as db
+
+# How often it is looked at whether who follows still may.
+LOOK_SECONDS = 30.0
+_UNAUTHORIZED = 401
+
+Admit = Callable[[], Coroutine[Any, Any, Any]]
 
 
 class Seats:
@@ -21,3 +31,15 @@ class Seats:
             yield
         finally:
             self.left += 1
+
+
+async def refused(admit: Admit) -> None:
+    """Return when `admit` refuses credentials that were good; while nobody can tell, they are."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            with contextlib.suppress(db.Failure):
+                await db.undisturbed(admit())
+        except Refusal as refusal:
+            if refusal.status == _UNAUTHORIZED:
+                return

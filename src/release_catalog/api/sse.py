@@ -14,7 +14,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from release_catalog.api.seats import Seats
+from release_catalog.api.seats import Admit, Seats, refused
 from release_catalog.domain import instants
 
 MEDIA_TYPE = "text/event-stream"
@@ -48,6 +48,8 @@ class Stream(Response):
         self.encoded = encoded
         self.seats = seats
         self.expires_at = expires_at
+        # Asks once more who it is that gets this.
+        self.admit: Admit | None = None
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send until there is no more, or nobody left who may get it."""
@@ -55,6 +57,8 @@ class Stream(Response):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             writing = asyncio.create_task(self._write(send))
             others = [asyncio.create_task(_gone(receive)), asyncio.create_task(self.seats.over.wait())]
+            if self.admit:
+                others.append(asyncio.create_task(refused(self.admit)))
             tasks = [writing, *others]
             timeout = seconds_until(self.expires_at)
             try:

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from release_catalog.api import sse, view
 from release_catalog.api.refusals import Refusal
-from release_catalog.api.seats import Seats
+from release_catalog.api.seats import Seats, refused
 from release_catalog.plans.context import Context
 
 PROTOCOL = "graphql-transport-ws"
@@ -27,6 +27,7 @@ MAX_OPERATIONS = 50
 INIT_SECONDS = 10.0
 PATIENCE_SECONDS = 30.0
 _MAX_REASON_BYTES = 123
+_ENDED = 4403, "Credentials have ended"
 _TOO_SLOW = "Too slow: subscribe again with after: the id of the last event that you have."
 
 Results = AsyncGenerator[dict[str, Any], None]
@@ -113,11 +114,7 @@ class Socket:
         loop = asyncio.get_running_loop()
         deadline: float | None = loop.time() + INIT_SECONDS
         while True:
-            late = (
-                (4403, "Credentials have expired")
-                if self._context
-                else (4408, "Connection initialisation timeout")
-            )
+            late = _ENDED if self._context else (4408, "Connection initialisation timeout")
             try:
                 async with asyncio.timeout_at(deadline):
                     message = _read(await self._websocket.receive())
@@ -131,7 +128,7 @@ class Socket:
     async def _take(self, message: dict[str, Any], tasks: asyncio.TaskGroup) -> None:
         match message:
             case {"type": "connection_init"}:
-                await self._initialise(message.get("payload"))
+                await self._initialise(message.get("payload"), tasks)
             case {"type": "ping"}:
                 await self._send({"type": "pong"})
             case {"type": "pong"}:
@@ -144,7 +141,7 @@ class Socket:
             case _:
                 raise Closed(4400, "This is no message of graphql-transport-ws.")
 
-    async def _initialise(self, payload: Any) -> None:
+    async def _initialise(self, payload: Any, tasks: asyncio.TaskGroup) -> None:
         if self._initialised:
             raise Closed(4429, "Too many initialisation requests")
         self._initialised = True
@@ -155,11 +152,19 @@ class Socket:
                 kept = [pair for pair in self._websocket.scope["headers"] if pair[0] != b"authorization"]
                 self._websocket.scope["headers"] = [*kept, (b"authorization", value.encode())]
         try:
-            # Not the socket, which has its headers in mind.
-            self._context = await self._arriving(HTTPConnection(self._websocket.scope))
+            self._context = await self._arrive()
         except Refusal as refusal:
             raise Closed(4403, f"Forbidden: {refusal}") from refusal
+        tasks.create_task(self._leave())
         await self._send({"type": "connection_ack"})
+
+    async def _arrive(self) -> Context:
+        # Not the socket, which has its headers in mind.
+        return await self._arriving(HTTPConnection(self._websocket.scope))
+
+    async def _leave(self) -> None:
+        await refused(self._arrive)
+        raise Closed(*_ENDED)
 
     async def _subscribe(self, id_: str, payload: dict[str, Any], tasks: asyncio.TaskGroup) -> None:
         if self._context is None:

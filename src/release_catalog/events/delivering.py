@@ -14,6 +14,7 @@ import structlog
 from release_catalog.domain import events as kinds
 from release_catalog.domain import instants, webhooks
 from release_catalog.events.posting import Poster, Reply
+from release_catalog.events.waking import Ring
 from release_catalog.files import guard
 from release_catalog.store import database as db
 from release_catalog.store import deliveries, events
@@ -24,55 +25,63 @@ from release_catalog.store.database import Database, Document
 AT_ONCE = 64
 # Others get their turn after so many seconds, however much one webhook still has to be told.
 TURN_SECONDS = 10.0
-POLL_SECONDS = 1.0
+# Between two looks, however much happens; and after one that failed.
 _PAUSE_SECONDS = 0.05
+_RETRY = datetime.timedelta(seconds=1)
 _GONE = 410
 
 _log = structlog.get_logger()
 
 
 @contextlib.asynccontextmanager
-async def working(database: Database, allowed: guard.Allowed) -> AsyncIterator[None]:
-    """Tell webhooks of all tenants for as long as the context lasts."""
+async def working(database: Database, allowed: guard.Allowed) -> AsyncIterator[Ring]:
+    """Tell webhooks of all tenants for as long as the context lasts; what it gives has them looked at."""
     async with Poster(allowed, AT_ONCE) as poster:
-        over = asyncio.Event()
-        dispatcher = asyncio.create_task(_dispatch(database, poster, over))
+        over, bell = asyncio.Event(), asyncio.Event()
+        dispatcher = asyncio.create_task(_dispatch(database, poster, over, bell))
         try:
-            yield
+            yield lambda _: bell.set()
         finally:
             over.set()
+            bell.set()
             await asyncio.gather(dispatcher, return_exceptions=True)
 
 
-async def _dispatch(database: Database, poster: Poster, over: asyncio.Event) -> None:
+async def _dispatch(database: Database, poster: Poster, over: asyncio.Event, bell: asyncio.Event) -> None:
     turns: dict[asyncio.Task[None], Lease] = {}
+
+    def ended(one: asyncio.Task[None]) -> None:
+        del turns[one]
+        _complain(one)
+        # There is a place again, and maybe more to tell the same webhook.
+        bell.set()
+
     while not over.is_set():
+        bell.clear()
         try:
-            free = AT_ONCE - len(turns)
-            taken = await deliveries.take(database, free) if free else []
+            taken, again = await deliveries.take(database, AT_ONCE - len(turns))
         except db.Failure as error:
             _log.warning("can't look for webhooks to tell", reason=str(error))
-            taken = []
+            taken, again = [], instants.now() + _RETRY
         for webhook in taken:
             lease = Lease(database, webhook)
-            turns[asyncio.create_task(turn(database, poster, webhook, lease))] = lease
+            one = asyncio.create_task(turn(database, poster, webhook, lease))
+            turns[one] = lease
+            one.add_done_callback(ended)
+        await asyncio.sleep(_PAUSE_SECONDS)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), _PAUSE_SECONDS if taken else POLL_SECONDS)
-        turns = {one: lease for one, lease in turns.items() if not _ended(one)}
+            await asyncio.wait_for(bell.wait(), (again - instants.now()).total_seconds())
     for lease in turns.values():
         lease.end()
     await asyncio.gather(*turns, return_exceptions=True)
 
 
-def _ended(one: "asyncio.Task[None]") -> bool:
-    if not one.done() or not (error := one.exception()):
-        return one.done()
+def _complain(one: "asyncio.Task[None]") -> None:
     # Its lease ends by itself: until then nobody repeats what went wrong.
-    if isinstance(error, db.Failure):
+    if isinstance(error := one.exception(), db.Failure):
         _log.warning("can't tell a webhook", reason=str(error))
-    else:
+    elif error:
         _log.error("can't tell a webhook", exc_info=error)
-    return True
 
 
 class Lease:

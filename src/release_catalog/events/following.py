@@ -14,7 +14,6 @@ from typing import TypeVar
 import structlog
 
 from release_catalog.domain.caller import Caller
-from release_catalog.events import waking
 from release_catalog.store import database as db
 from release_catalog.store import events
 from release_catalog.store.database import Database, Document
@@ -191,8 +190,7 @@ def _joined(feed: Feed, wanted: Wanted) -> Iterator[Subscriber]:
 async def feeding(database: Database) -> AsyncIterator[Feeds]:
     """Let subscribers follow for as long as the context lasts."""
     feeds = Feeds(database)
-    async with waking.waking(database, feeds.ring):
-        try:
-            yield feeds
-        finally:
-            await feeds.end()
+    try:
+        yield feeds
+    finally:
+        await feeds.end()

@@ -15,10 +15,14 @@ from release_catalog.store.database import Database
 
 # Where there is no change stream, everybody is woken as often.
 POLL_SECONDS = 1.0
+# Events, and webhooks whose owners have changed them or put them back.
 _WRITTEN: list[dict[str, Any]] = [
-    {"$match": {"operationType": "insert"}},
+    {"$match": {"$or": [
+        {"ns.coll": "events", "operationType": "insert"},
+        {"ns.coll": "webhooks", "updateDescription.updatedFields.version": {"$exists": True}},
+    ]}},
     {"$project": {"tenantId": "$fullDocument.tenantId"}},
-]
+]  # fmt: skip
 
 _log = structlog.get_logger()
 
@@ -27,9 +31,14 @@ Ring = Callable[[str | None], None]
 
 
 @contextlib.asynccontextmanager
-async def waking(database: Database, ring: Ring) -> AsyncIterator[None]:
+async def waking(database: Database, *rings: Ring) -> AsyncIterator[None]:
     """Ring whenever something has happened, for as long as the context lasts."""
     over = asyncio.Event()
+
+    def ring(tenant: str | None) -> None:
+        for each in rings:
+            each(tenant)
+
     watcher = asyncio.create_task(_watch(database, ring, over))
     try:
         yield
@@ -43,14 +52,14 @@ async def _watch(database: Database, ring: Ring, over: asyncio.Event) -> None:
     told = False
     while not over.is_set():
         try:
-            async with db.changes(database, "events", _WRITTEN) as stream:
+            async with db.changes(database, _WRITTEN) as stream:
                 change = await stream.try_next()
                 # It is open now. What happened before woke nobody.
                 ring(None)
                 told = False
                 while stream.alive and not over.is_set():
                     if change:
-                        ring(change["tenantId"])
+                        ring(change.get("tenantId"))
                     change = await stream.try_next()
         except Exception as error:  # noqa: BLE001  whatever keeps it from waking, somebody has to
             if not told:

@@ -28,6 +28,7 @@ Keys = frozenset[str] | None
 Result = TypeVar("Result")
 
 AFTER = ReturnDocument.AFTER
+_SETTLED = ReadConcern("majority")
 # MongoDB sends 101 documents at first and the others when asked again, unless it is told to send more.
 ONE_BATCH = 10_000
 # What instants come with, whatever the driver.
@@ -78,7 +79,7 @@ class Reading:
 
 def settled(database: Collections, name: str) -> Any:
     """A collection of which is only read what no failover can undo."""
-    return database[name].with_options(read_concern=ReadConcern("majority"))
+    return database[name].with_options(read_concern=_SETTLED)
 
 
 @functools.lru_cache(1_000)
@@ -138,9 +139,10 @@ def timed_out(error: object) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def changes(database: Database, name: str, pipeline: Sequence[Mapping[str, Any]]) -> AsyncIterator[Any]:
+async def changes(database: Database, pipeline: Sequence[Mapping[str, Any]]) -> AsyncIterator[Any]:
     """A change stream from now on, whose `try_next` waits for a moment; PyMongo's is awaited, Motor's is not."""
-    stream: Any = settled(database, name).watch(pipeline, max_await_time_ms=250)
+    settled: Any = database.with_options(read_concern=_SETTLED)
+    stream: Any = settled.watch(pipeline, max_await_time_ms=250)
     if inspect.isawaitable(stream):
         stream = await stream
     async with stream:

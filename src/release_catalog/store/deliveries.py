@@ -15,32 +15,38 @@ from release_catalog.store import events
 from release_catalog.store.database import Database, Document
 
 LEASE = datetime.timedelta(seconds=10)
+# Whoever is woken by nothing looks as often.
+LOOK = datetime.timedelta(seconds=30)
 # For a webhook that all events it waits for are gone from before it was told: there is nothing to look for.
 _IDLE = datetime.timedelta(seconds=60)
 
 
-async def take(database: Database, most: int) -> list[Document]:
-    """Lease up to `most` webhooks that have something to be told, of any tenant.
+async def take(database: Database, most: int) -> tuple[list[Document], datetime.datetime]:
+    """Lease up to `most` webhooks that have something to be told, of any tenant; and when to look again.
 
     It costs one covered walk over the keys of all active webhooks, 6 to 7 microseconds each, and one look-up of
     their tenants' counters: nothing is written when something happens, however many webhooks there are.
     """
     now = instants.now()
-    free: Document = {"active": True, "nextAttemptAt": {"$lte": now}, "leaseUntil": {"$lte": now}}
-    found = database.webhooks.find(free, {"tenantId": 1, "cursor": 1}).hint("due")
-    waiting = await found.to_list(None)
-    heads = await events.heads(database, {webhook["tenantId"] for webhook in waiting})
-    behind = [webhook for webhook in waiting if webhook["cursor"] < heads.get(webhook["tenantId"], 0)]
+    fields = ("tenantId", "cursor", "nextAttemptAt", "leaseUntil")
+    active = await database.webhooks.find({"active": True}, dict.fromkeys(fields, 1)).hint("due").to_list(None)
+    heads = await events.heads(database, {webhook["tenantId"] for webhook in active})
+    behind = [webhook for webhook in active if webhook["cursor"] < heads.get(webhook["tenantId"], 0)]
+    due = [max(webhook["nextAttemptAt"], webhook["leaseUntil"]) for webhook in behind]
+    free = [webhook for webhook, at in zip(behind, due, strict=True) if at <= now]
     # So that several processes seldom reach for the same ones, and none has to wait for long.
-    random.shuffle(behind)
+    random.shuffle(free)
+    until = {"nextAttemptAt": {"$lte": now}, "leaseUntil": {"$lte": now}}
     lease = {"$set": {"owner": ids.new(), "leaseUntil": now + LEASE}}
     taken = [
         await database.webhooks.find_one_and_update(
-            {"_id": webhook["_id"], **free}, lease, return_document=db.AFTER
+            {"_id": webhook["_id"], "active": True, **until}, lease, return_document=db.AFTER
         )
-        for webhook in behind[:most]
+        for webhook in free[:most]
     ]
-    return [webhook for webhook in taken if webhook]
+    # Whoever has got one that was free may die.
+    again = min([now + LOOK, *(at if at > now else now + LEASE for at in due)])
+    return [webhook for webhook in taken if webhook], again
 
 
 async def renew(database: Database, webhook: Document) -> bool:

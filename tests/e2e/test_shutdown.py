@@ -1,0 +1,104 @@
+"""SIGTERM while much is under way that doesn't end by itself: all of it is left, and none of it is lost."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import websockets
+
+import following
+from catalog import Catalog
+from conftest import LOCAL, connected
+from following import FOLLOW, happen, send, subscribe, told
+from processes import Server, serving
+from receiving import OK, eventually, receiving
+
+HOOK = 'mutation { createWebhook(input: {url: %s, events: ["*"]}) { secret problem { detail } } }'
+
+
+async def test_streams_and_deliveries_end_soon_and_go_on_at_the_next_start(
+    mongodb_url: str, tmp_path: Path
+) -> None:
+    name = f"shutdown_{uuid.uuid4().hex}"
+    settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": name, "files_allow": "127.0.0.1"}
+    async with connected(mongodb_url, name) as database, receiving() as receiver, httpx2.AsyncClient() as http:
+        receiver.answer = None
+        with serving(tmp_path / "first", **settings) as server:
+            catalog = Catalog(database, LOCAL)
+            release = await catalog.put(await catalog.product("a"), "1", status="PUBLISHED")
+            receiver.secret = server.ask(HOOK % json.dumps(receiver.url))["createWebhook"]["secret"]
+            async with following.connected(host(server)) as client, streamed(http, server, "0") as events:
+                await subscribe(client)
+                await happen(catalog, release)
+                assert (await told(client))["id"] == (await anext(events))["id"] == "0000000000000001"
+                await eventually(lambda: receiver.got)
+                server.process.send_signal(signal.SIGTERM)
+                began = time.monotonic()
+                with pytest.raises(websockets.ConnectionClosed) as closed:
+                    await client.recv()
+                assert closed.value.rcvd
+                assert (closed.value.rcvd.code, [event async for event in events]) == (1012, [])
+                assert await asyncio.to_thread(server.process.wait, 30) == 0
+                assert time.monotonic() - began < 10
+            assert {json.loads(line)["level"] for line in server.log.read_text().splitlines()} == {"info"}
+
+        await happen(catalog, release, times=2)
+        receiver.answer = OK
+        with serving(tmp_path / "second", **settings) as server:
+            async with following.connected(host(server)) as client, streamed(http, server, "1") as events:
+                variables = {"after": "0000000000000001"}
+                await send(client, type="subscribe", id="1", payload={"query": FOLLOW, "variables": variables})
+                assert [int((await told(client))["id"]) for _ in range(2)] == [2, 3]
+                assert [int((await anext(events))["id"]) for _ in range(2)] == [2, 3]
+            await eventually(lambda: receiver.ids[-1] == 3)
+            assert receiver.ids == sorted(receiver.ids)
+            assert {*receiver.ids} == {1, 2, 3}
+            receiver.verify()
+        await database.client.drop_database(name)
+
+
+async def test_who_takes_nothing_does_not_keep_the_server_from_ending(mongodb_url: str, tmp_path: Path) -> None:
+    name = f"shutdown_{uuid.uuid4().hex}"
+    async with connected(mongodb_url, name) as database:
+        with serving(tmp_path, mongodb_url=mongodb_url, database=name) as server:
+            catalog = Catalog(database, LOCAL)
+            release = await catalog.put(await catalog.product("a"), "1", status="PUBLISHED", notes="x" * 1_000_000)
+            await happen(catalog, release, times=12)
+            async with following.connected(host(server), max_size=None, max_queue=1) as client:
+                query = 'subscription { events(after: "0") { id data } }'
+                await send(client, type="subscribe", id="1", payload={"query": query})
+                # It has read two by then, and the server has more for it than a connection holds.
+                await asyncio.sleep(1)
+                began = time.monotonic()
+                assert await asyncio.to_thread(server.stop) == 0
+                assert time.monotonic() - began < 10
+                client.transport.abort()
+            assert {json.loads(line)["level"] for line in server.log.read_text().splitlines()} == {"info"}
+        await database.client.drop_database(name)
+
+
+def host(server: Server) -> str:
+    """Where a server is, without the scheme."""
+    return str(httpx2.URL(server.url).netloc, "ascii")
+
+
+@contextlib.asynccontextmanager
+async def streamed(http: httpx2.AsyncClient, server: Server, after: str) -> AsyncIterator[AsyncIterator[Any]]:
+    """Events over Server-Sent Events, until the response is complete."""
+    body = {"query": FOLLOW, "variables": {"after": after}}
+    accept = {"Accept": "text/event-stream"}
+    async with http.stream("POST", f"{server.url}/graphql", json=body, headers=accept, timeout=30) as answer:
+        lines = answer.aiter_lines()
+        yield (
+            json.loads(line.removeprefix("data: "))["data"]["events"]
+            async for line in lines
+            if line.startswith("data: ")
+        )
