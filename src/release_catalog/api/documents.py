@@ -140,6 +140,7 @@ class Documents:
         )
         if errors:
             raise Invalid(*errors)
+        _unlink(node)
         document = Meant(self._schema, node, self._limits)
         if len(text) <= MAX_CACHED_CHARACTERS:
             self.kept.add(text, document, node.token_count or self._limits.max_tokens)
@@ -152,6 +153,13 @@ def trusted(path: Path) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
         raise ValueError(f"{path} is not a JSON object of documents by their ids.")
     return found
+
+
+def _unlink(node: DocumentNode) -> None:
+    """Have no token lead back to the one before it: what leads in circles stays in memory for long."""
+    token = node.loc.start_token if node.loc else None
+    while token:
+        token.prev, token = None, token.next
 
 
 def _hash(text: str) -> str:

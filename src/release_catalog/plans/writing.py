@@ -145,7 +145,9 @@ class Writer:
             source += ["def one(document):", *(f"    {line}" for line in lines), f"    return {entries}"]
         names = {**self._names, "Surprise": Surprise, "not_there": _not_there}
         exec(compile("\n".join(source), "<plan>", "exec"), names)  # noqa: S102  see above what it is made of
-        return Selection(keys, self.columns, names["make"], names.get("one"), *_single(self.columns))
+        # Out of their own globals, so that a plan is gone when nobody has it any more.
+        make, one = names.pop("make"), names.pop("one", None)
+        return Selection(keys, self.columns, make, one, *_single(self.columns))
 
 
 def _single(columns: Sequence[Column]) -> tuple[bool, bool]:

@@ -1,0 +1,36 @@
+"""What is kept of documents, and that nothing stays of those that are not."""
+
+import gc
+import weakref
+from typing import Any
+
+from graphql import Token
+
+from release_catalog.api.documents import Documents
+from release_catalog.api.schema import schema
+
+TEXT = """query ($id: ID!, $all: Boolean! = true) { release(id: $id) {
+  name createdAt artifacts { name } _links { self { href } } product @include(if: $all) { key }
+  dependants { nodes { id catalog { name } } pageInfo { endCursor } } } }"""
+
+
+def test_what_is_not_kept_is_gone_at_once() -> None:
+    def tokens() -> int:
+        return sum(type(each) is Token for each in gc.get_objects())
+
+    documents, variables = Documents(schema._schema), {"id": "1", "all": True}
+    gc.collect()
+    gc.disable()  # what leads in circles would stay until a full collection, which a server puts off for long
+    try:
+        before = tokens()
+        document: Any = documents.meant({"query": TEXT})
+        plan = document.plan(document.operation(None), variables)
+        [selection] = plan.fields.values()
+        gone = [weakref.ref(each) for each in (document, selection, selection.columns[0].child.make)]
+        documents.kept._values.clear()
+        del document, plan, selection
+        assert [each() for each in gone] == [None, None, None]
+        gc.collect(0)  # validation's own, which is young
+        assert tokens() == before
+    finally:
+        gc.enable()
