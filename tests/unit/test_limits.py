@@ -1,12 +1,24 @@
 """What a document may ask for: measured before it is validated, in time that does not grow with its malice."""
 
+import contextlib
 import time
 from typing import Any
 
 import pytest
-from graphql import FragmentDefinitionNode, get_introspection_query, get_operation_ast, parse
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLSyntaxError,
+    Lexer,
+    Source,
+    TokenKind,
+    get_introspection_query,
+    get_operation_ast,
+    parse,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 
-from release_catalog.api import limits
+from release_catalog.api import counting, limits
 from release_catalog.api.callers import HOUR, Callers
 from release_catalog.api.documents import Documents, Invalid
 from release_catalog.api.limits import Limits
@@ -39,8 +51,10 @@ BOMBS = {
     "a million aliases": ("{" + "a:__typename " * 80_000 + "}", "characters"),
     "aliases within the characters": ("{" + "a:__typename " * 7_000 + "}", "tokens"),
     "aliases within the tokens": ("{" + " ".join(f"a{n}: __typename" for n in range(51)) + "}", "aliases"),
-    "10,000 levels": ("{ a" * 10_000 + "}" * 10_000, "depth"),
-    "lists in lists": ("{ a(b: " + "[" * 10_000, "depth"),
+    "10,000 levels": ("{ a" * 10_000 + "}" * 10_000, "tokens"),
+    "660 levels": ("{ a" * 660 + "}" * 660, "depth"),
+    "lists in 10,000 lists": ("{ a(b: " + "[" * 10_000, "tokens"),
+    "lists in lists": ("{ a(b: " + "[" * 1_990, "depth"),
     "13 levels": ("{ a" * 13 + "}" * 13, "depth"),
     "fragments that spread the next twice": (doubling(95), "repeats"),
     "aliases in such fragments": (doubling(95, "a: __typename b: __typename"), "aliases"),
@@ -106,6 +120,44 @@ def test_a_limit_is_what_it_is_set_to() -> None:
     assert judged(query, max_aliases=0) == "aliases"
     assert judged(query, max_directives=0) == "directives"
     assert judged(query, max_tokens=10) == "tokens"
+
+
+def lexed(text: str) -> tuple[int, bool]:
+    """How many tokens GraphQL's own lexer finds, with comments, and whether it comes to the end."""
+    token, lexer = Lexer(Source(text)).token, Lexer(Source(text))
+    for count in range(len(text) + 1):
+        try:
+            token = lexer.read_next_token(token.end)
+        except GraphQLSyntaxError:
+            return count, False
+        if token.kind is TokenKind.EOF:
+            break
+    return count, True
+
+
+PIECES = (
+    *'{}()[]:!$&=|@.,-+\\"#\n\r \ufeffaE_01é\x00',
+    *("...", '"""', '"x"', '\\"', '\\"""', "name", "-1.5e+3", "0.1", "1e", "# x\r", "\ud800", "😀"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_tokens_are_counted_as_the_lexer_finds_them(text: str) -> None:
+    count, whole = lexed(text)
+    if whole:
+        assert counting.tokens(text, 1_000) == count
+    # What can't be read is refused either way: but not before as much of it is counted as is read.
+    assert counting.tokens(text, 1_000) >= count
+
+
+@pytest.mark.parametrize("piece", [*PIECES, "a ", '"\\"', '"\n', "\\u0041", "#\n", '"""\\"""', "-.", "1."])
+@pytest.mark.parametrize("before", ["", '"', '"""', "#"])
+def test_tokens_are_counted_in_no_time(before: str, piece: str) -> None:
+    text = before + piece * (100_000 // len(piece))
+    began = time.process_time()
+    with contextlib.suppress(Refusal):
+        counting.tokens(text, 2_000)
+    assert time.process_time() - began < 0.05
 
 
 # ---------------------------------------------------------------- cost

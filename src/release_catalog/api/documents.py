@@ -17,6 +17,7 @@ from graphql import (
     validate,
 )
 
+from release_catalog.api import counting
 from release_catalog.api import limits as checks
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import too_much
@@ -130,8 +131,9 @@ class Documents:
     def _read(self, text: str) -> Meant:
         if len(text) > checks.MAX_CHARACTERS:
             raise too_much("characters", checks.MAX_CHARACTERS, f"The document has {len(text)} characters")
+        tokens = counting.tokens(text, self._limits.max_tokens)
         try:
-            node = parse(text, max_tokens=self._limits.max_tokens)
+            node = parse(text)
         except GraphQLError as error:
             raise checks.refused_by_parser(error.message, self._limits) or Invalid(error) from error
         checks.check_document(node, self._limits)
@@ -142,7 +144,7 @@ class Documents:
             raise Invalid(*errors)
         document = Meant(self._schema, node, self._limits)
         if len(text) <= MAX_CACHED_CHARACTERS:
-            self.kept.add(text, document, node.token_count or self._limits.max_tokens)
+            self.kept.add(text, document, tokens)
         return document
 
 
