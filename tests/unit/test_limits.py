@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -160,10 +161,25 @@ def test_tokens_are_counted_in_no_time(before: str, piece: str) -> None:
     assert time.process_time() - began < 0.05
 
 
+@pytest.mark.parametrize("value", ["[]", "[1]", "{}", '{"a":{}}', '""', "0", "[[[[[]]]]]"])
+def test_values_are_counted_in_no_time(value: str) -> None:
+    body = f"[{','.join([value] * (MEGABYTE // (len(value) + 1)))}]".encode()
+    began = time.process_time()
+    with pytest.raises(Refusal, match="65536") as refusal:
+        counting.values(body, MEGABYTE)
+    assert time.process_time() - began < 0.02
+    assert (refusal.value.status, (refusal.value.extensions or {})["limit"]) == (400, "values")
+    counting.values(body[: MEGABYTE // 16], MEGABYTE)
+
+
 # ---------------------------------------------------------------- cost
 
 
 def cost(text: str, **variables: Any) -> Cost:
+    return priced(text, variables)
+
+
+def priced(text: str, variables: Mapping[str, Any]) -> Cost:
     document = parse(text)
     fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
     operation = get_operation_ast(document)
@@ -204,6 +220,14 @@ def test_page_sizes_come_from_variables_and_their_defaults() -> None:
     query = "query ($n: Int = 7) { releases(first: $n) { nodes { id } } }"
     assert (cost(query).points, cost(query, n=3).points, cost(query, n=10**30).points) == (8, 4, 101)
     assert (cost(query, n=None).points, cost(query, n="x").points, cost(query, n=True).points) == (21, 21, 21)
+
+
+def test_only_the_variables_of_an_operation_are_looked_at() -> None:
+    class Many(dict[str, Any]):
+        def items(self) -> Any:
+            raise AssertionError
+
+    assert priced("query ($n: Int) { releases(first: $n) { nodes { id } } }", Many(n=3, other=4)).points == 4
 
 
 def test_deep_pages_cost_more_than_anybody_has() -> None:

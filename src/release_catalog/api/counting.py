@@ -18,6 +18,10 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 
+# What anybody has use for has fewer values than this in a body as large as it may be; empty lists or short names
+# would take a hundred times their bytes.
+BYTES_A_VALUE = 16
+
 
 def tokens(text: str, most: int) -> int:
     """How many tokens a document has, with its comments; refused where there are more than `most`."""
@@ -25,3 +29,11 @@ def tokens(text: str, most: int) -> int:
     if count > most:
         raise too_much("tokens", most, f"Document contains more than {most} tokens")
     return count
+
+
+def values(body: bytes, most_bytes: int) -> None:
+    """Refuse JSON with more values than make sense in `most_bytes`: commas and brackets, even those in texts."""
+    most = most_bytes // BYTES_A_VALUE
+    count = len(body) - len(body.translate(None, b"[{,")) if len(body) > most else 0
+    if count > most:
+        raise too_much("values", most, f"The body has up to {count} values")
