@@ -1,6 +1,7 @@
 """The server around the application."""
 
 import socket
+import sys
 
 import uvicorn
 from starlette.applications import Starlette
@@ -8,12 +9,17 @@ from starlette.applications import Starlette
 from release_catalog import receiving
 from release_catalog.api import websocket
 
+# Python's own would be 50 times as long.
+SWITCH_SECONDS = 0.0001
+
 
 def server(app: Starlette, grace_seconds: int, seconds: float, connections: int) -> uvicorn.Server:
     """A server of the application that answers within `grace_seconds` what has begun when it is told to end.
 
     See receiving.Hurried for the `seconds` that clients have, and for how many `connections` there are.
     """
+    # While a thread reads a large document (see api/documents.py), each turn of a request waits this long for it.
+    sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
         http=receiving.hurried(seconds, connections),

@@ -419,7 +419,7 @@ async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlet
         for query in ("{ read }", "{ read }", "{ read } #" + "x" * documents.MAX_CACHED_CHARACTERS):
             assert answer_of(await post(http, query)) == {"data": {"read": None}}
     assert len(endpoint.documents.kept) == 1
-    assert endpoint.documents.meant({"query": "{ read }"}) is endpoint.documents.kept.get("{ read }")
+    assert await endpoint.documents.meant({"query": "{ read }"}) is endpoint.documents.kept.get("{ read }")
 
 
 def hashed(query: str) -> dict[str, Any]:

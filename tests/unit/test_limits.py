@@ -1,6 +1,8 @@
 """What a document may ask for: measured before it is validated, in time that does not grow with its malice."""
 
+import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +21,7 @@ from graphql import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.api import counting, limits
+from release_catalog.api import counting, documents, limits
 from release_catalog.api.callers import HOUR, Callers
 from release_catalog.api.documents import Documents, Invalid
 from release_catalog.api.limits import Limits
@@ -34,7 +36,7 @@ WHO = ("acme", "ci")
 def judged(text: str, **limits: int) -> str:
     """Which limit a document goes past, or what else there is to say of it."""
     try:
-        Documents(schema._schema, limits=Limits(**limits)).meant({"query": text})
+        asyncio.run(Documents(schema._schema, limits=Limits(**limits)).meant({"query": text}))
     except Refusal as refusal:
         return f"{(refusal.extensions or {})['limit']}" if refusal.status == 400 else "not 400"
     except Invalid as invalid:
@@ -112,6 +114,25 @@ def test_every_bomb_is_judged_soon(name: str) -> None:
 )
 def test_what_people_and_tools_ask_is_fine(text: str) -> None:
     assert judged(text) == "fine"
+
+
+async def test_a_large_document_is_read_while_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    read = documents.Documents._judged
+
+    def slow(self: Documents, text: str) -> Any:
+        assert len(text) < 100 or go_on.wait(10)
+        return read(self, text)
+
+    monkeypatch.setattr(Documents, "_judged", slow)
+    known = Documents(schema._schema)
+    query = "{" + "...on Query { __typename } " * 60 + "}"
+    large = asyncio.create_task(known.meant({"query": query}))
+    await asyncio.sleep(0.05)
+    small = await known.meant({"query": "{ __typename }"})
+    assert not large.done()
+    go_on.set()
+    assert await large is await known.meant({"query": query}) is not small
 
 
 def test_a_limit_is_what_it_is_set_to() -> None:

@@ -80,7 +80,7 @@ class View:
                 if request.method == "GET":
                     origins.check(request.headers, strict=not self.public)
                 asked = await parameters.read(request, self.limits.max_body_bytes)
-                document = self._meant(asked)
+                document = await self._meant(asked)
                 _check_method(request.method, document, asked, media_type)
                 if media_type == sse.MEDIA_TYPE:
                     return await self._stream(document, asked, context)
@@ -96,9 +96,9 @@ class View:
     def _bound(self, context: Context) -> None:
         context.level.max_nodes, context.seconds = self.limits.max_nodes, self.limits.query_seconds
 
-    def _meant(self, asked: Asked) -> Meant | Invalid:
+    async def _meant(self, asked: Asked) -> Meant | Invalid:
         try:
-            return self.documents.meant(asked.document)
+            return await self.documents.meant(asked.document)
         except Invalid as invalid:
             return invalid
 
@@ -160,7 +160,7 @@ class View:
         """
         self._bound(context)
         asked = parameters.checked(given)
-        return await self._results(self._meant(asked), asked, context)
+        return await self._results(await self._meant(asked), asked, context)
 
     async def _results(self, document: Meant | Invalid, asked: Asked, context: Context) -> Results:
         cost = self._charged(document, asked, context)
