@@ -1,5 +1,6 @@
 """GraphQL over HTTP: https://graphql.github.io/graphql-over-http/draft/."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any
@@ -33,6 +34,8 @@ _STREAMED = (
     "A subscription is not answered in one response: send it here over WebSocket (graphql-transport-ws), "
     f"or accept {sse.MEDIA_TYPE}."
 )
+# Before what goes past a limit is refused: who sends that again and again does not keep the server from others.
+PAUSE_SECONDS = 0.05
 FULL = "There are as many subscribers as this server takes: try again soon."
 _log = structlog.get_logger()
 
@@ -87,6 +90,8 @@ class View:
                 result = await self._answer(document, asked, context, self._charged(document, asked, context))
             headers = self.callers.headers(who)
         except Refusal as refusal:
+            if (refusal.extensions or {}).get("code") == "LIMIT_EXCEEDED":
+                await asyncio.sleep(PAUSE_SECONDS)
             return _told(refusal, media_type, headers)
         body = _formatted(result)
         # Clients of application/json take any other status for a broken connection.
