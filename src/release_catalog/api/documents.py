@@ -25,7 +25,7 @@ from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import too_much
 from release_catalog.plans import operations
 
-MAX_VALIDATION_ERRORS = 20
+MAX_VALIDATION_ERRORS = 10
 # With its plans, a token takes about a kilobyte.
 MAX_KEPT_TOKENS = 60_000
 MAX_KEPT = 1_000
