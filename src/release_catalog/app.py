@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from release_catalog import logs, opening, sample
 from release_catalog.access.callers import Callers
 from release_catalog.access.refusal import Refused
+from release_catalog.api import callers as limited
 from release_catalog.api import documents, sse, view, websocket
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal
@@ -37,6 +38,8 @@ from release_catalog.web import headers, pages
 
 # Of each caller that logs in, unless the settings say otherwise.
 COST_PER_HOUR = 1_000_000
+# What a HAL document costs of these: as much as a release with its artifacts.
+HAL_POINTS = 10
 _RATE_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 _log = structlog.get_logger()
@@ -95,7 +98,6 @@ def create_app(
         await admit(connection)
         return context(connection)
 
-    hal = _Identified(Hal(context, settings.query_seconds), identify)
     trusted = documents.trusted(settings.documents) if settings.documents else None
     public = settings.public_schema if settings.public_schema is not None else not settings.authenticated
     seats = Seats(settings.subscribers)
@@ -104,6 +106,7 @@ def create_app(
         schema._schema, context, planned=planned, trusted=trusted, limits=limits, public=public, seats=seats
     )
 
+    hal = _Admitted(Hal(context, settings.query_seconds), identify, graphql.callers)
     sockets = websocket.Endpoint(graphql.results, arriving, seats, origins(settings.cors_origins))
 
     async def endpoint(request: Request) -> Response:
@@ -140,23 +143,30 @@ def create_app(
     return app
 
 
-class _Identified:
-    """HAL's application, behind a look at who is asking."""
+class _Admitted:
+    """HAL's application, behind a look at who is asking and at how much they have asked already."""
 
-    def __init__(self, app: ASGIApp, identify: Callable[[HTTPConnection], Awaitable[None]]) -> None:
+    def __init__(
+        self, app: ASGIApp, identify: Callable[[HTTPConnection], Awaitable[None]], callers: limited.Callers
+    ) -> None:
         self.app = app
         self.identify = identify
+        self.callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            request = Request(scope)
-            try:
-                await self.identify(request)
-            except Refused as refused:
-                response = responses.unknown(request, refused.status, str(refused), refused.headers)
-                await response(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        try:
+            await self.identify(request)
+            who = request.state.caller.tenant, request.state.caller.subject
+            with self.callers.admitted(who):
+                self.callers.charge(who, HAL_POINTS)
+                await self.app(scope, receive, send)
+        except (Refused, Refusal) as refused:
+            response = responses.unknown(request, refused.status, str(refused), refused.headers)
+            await response(scope, receive, send)
 
 
 def _limits(settings: Settings) -> Limits:

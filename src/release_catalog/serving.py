@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 
 import uvicorn
 from starlette.applications import Starlette
@@ -11,6 +12,8 @@ from release_catalog.api import websocket
 
 # WebSockets whose clients do not take that the server ends in that time are left without a word.
 _CLOSING_SECONDS = 3.0
+# Python's own would be 50 times as long.
+SWITCH_SECONDS = 0.0001
 
 
 def server(app: Starlette, grace_seconds: int, seconds: float, connections: int) -> uvicorn.Server:
@@ -18,6 +21,8 @@ def server(app: Starlette, grace_seconds: int, seconds: float, connections: int)
 
     See receiving.Hurried for the `seconds` that clients have, and for how many `connections` there are.
     """
+    # While a thread reads a large document (see api/documents.py), each turn of a request waits this long for it.
+    sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
         http=receiving.hurried(seconds, connections),

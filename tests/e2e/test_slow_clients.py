@@ -17,6 +17,8 @@ from processes import Server, eventually, serving
 QUERY = json.dumps({"query": "{ viewer { subject } }"}).encode()
 HEAD = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 SECONDS = 2
+# As long as the machine lets one of three processes wait for its two cores: no server can answer sooner.
+FLOOR = 0.004
 
 
 @pytest.fixture(scope="module")
@@ -171,26 +173,56 @@ def bombs() -> Iterator[bytes]:
     yield f'{{"query": "{{ __typename }}", "variables": {{"a": {deep}'.encode()
 
 
-def test_bombs_are_refused_soon_and_disturb_nobody(server: Server) -> None:
-    alone = p99(server, lambda: False)
-    before = memory(server)
-    found = []
+def mistakes() -> Iterator[bytes]:
+    """Bodies within the limits that take long to find invalid."""
+    spreads = "".join(f"fragment F{n} on Query {{ ...F{n + 1} a{n} }} " for n in range(90))
+    for query in (
+        "{ ...A } fragment A on Query { ...B ...B } fragment B on Query { ...A ...A }",
+        "{ ...F0 } " + spreads + "fragment F90 on Query { ...F0 }",
+        "{" + " ".join(f"a{n}" for n in range(1_990)) + "}",
+    ):
+        yield json.dumps({"query": query}).encode()
 
-    def throw() -> None:
+
+class Thrower(threading.Thread):
+    """Sends bombs back to back until it is told to stop, and notes the status of each and how long it took."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._url = f"{server.url}/graphql"
+        self._bodies = [(body, "application/json") for body in bombs()]
+        self._bodies += [(body, "application/graphql-response+json") for body in mistakes()]
+        self._stop_it = threading.Event()
+        self.found: list[list[tuple[int, float]]] = [[] for _ in self._bodies]
+
+    def run(self) -> None:
         with httpx2.Client(timeout=60) as client:
-            for body in list(bombs()) * 3:
-                began = time.perf_counter()
-                headers = {"content-type": "application/json"}
-                status = client.post(f"{server.url}/graphql", content=body, headers=headers).status_code
-                found.append((status, time.perf_counter() - began))
+            while not self._stop_it.is_set():
+                for (body, accept), found in zip(self._bodies, self.found, strict=True):
+                    headers = {"content-type": "application/json", "accept": accept}
+                    began = time.perf_counter()
+                    status = client.post(self._url, content=body, headers=headers).status_code
+                    found.append((status, time.perf_counter() - began))
 
-    thrower = threading.Thread(target=throw)
-    thrower.start()
-    beside = p99(server, thrower.is_alive)
-    thrower.join()
-    assert {status for status, _ in found} == {400}
-    assert len(found) == 33
-    # They take tens of milliseconds each, some of it in this very process.
-    assert statistics.median(took for _, took in found) < 0.5
-    assert beside < 2 * alone + 0.25
+    def p99_beside(self, server: Server) -> float:
+        """Of an ordinary client, while each bomb is sent three times at least."""
+        self.start()
+        try:
+            return p99(server, lambda: len(self.found[-1]) < 3, 1_000)
+        finally:
+            self._stop_it.set()
+            self.join()
+
+
+def test_bombs_are_refused_soon_and_disturb_nobody(server: Server) -> None:
+    before = memory(server)
+    measured: list[tuple[float, float]] = []
+    # What else the machine does spoils some measurements: one of three has to hold.
+    while not measured or measured[-1][1] > 2 * max(measured[-1][0], FLOOR):
+        assert len(measured) < 3, measured
+        thrower = Thrower(server)
+        measured.append((p99(server, lambda: False, 1_000), thrower.p99_beside(server)))
+        assert {status for found in thrower.found for status, _ in found} == {400}
+        assert statistics.median(took for found in thrower.found for _, took in found) < 0.5
+        assert all(min(took for _, took in found) < 0.1 for found in thrower.found)
     assert memory(server) - before < 64

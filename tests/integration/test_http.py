@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,18 @@ async def test_a_body_is_refused_as_soon_as_it_is_too_large(http: httpx2.AsyncCl
     assert sent <= Limits.max_body_bytes + (2 << 16)
 
 
+async def test_who_goes_past_a_limit_is_answered_after_a_pause(http: httpx2.AsyncClient) -> None:
+    for status, body in (
+        (400, b'{"query": "{' + b" a: __typename" * 51 + b'}"}'),
+        (413, b" " * (2 << 20)),
+        (400, b"[" * 100_000),
+    ):
+        began = time.monotonic()
+        response = await http.post("/graphql", content=body, headers={"content-type": JSON})
+        assert time.monotonic() - began >= view.PAUSE_SECONDS
+        assert response.status_code == status
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -192,7 +205,9 @@ async def test_a_body_is_refused_as_soon_as_it_is_too_large(http: httpx2.AsyncCl
         (b'{"query": "{ viewer { subject } }", "variables": {"a": "\\ud800"}}', "not JSON"),
         (b'{"query": "{ viewer { subject } }", "variables": {"a": 1e999}}', "not JSON"),
         (b'{"query": "{ viewer { subject } }", "variables": {"a": ' + b"9" * 5_000 + b"}}", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b"[" * 60_000, "not JSON"),
+        (b"[" * 100_000, "values"),
+        (b'{"query": "{ viewer { subject } }", "variables": {"a": [' + b"[]," * 300_000, "values"),
         (b"null", "must be a JSON object"),
         (b'[{"query": "{ viewer { subject } }"}]', "must be a JSON object"),
         (b"{}", "under the name query"),
@@ -418,7 +433,7 @@ async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlet
         for query in ("{ read }", "{ read }", "{ read } #" + "x" * documents.MAX_CACHED_CHARACTERS):
             assert answer_of(await post(http, query)) == {"data": {"read": None}}
     assert len(endpoint.documents.kept) == 1
-    assert endpoint.documents.meant({"query": "{ read }"}) is endpoint.documents.kept.get("{ read }")
+    assert await endpoint.documents.meant({"query": "{ read }"}) is endpoint.documents.kept.get("{ read }")
 
 
 def hashed(query: str) -> dict[str, Any]:

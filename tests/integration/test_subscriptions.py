@@ -264,6 +264,7 @@ SUBSCRIBE = {"type": "subscribe", "id": "1", "payload": {"query": "subscription 
         ([INIT, INIT], 4429, "Too many initialisation requests"),
         ([], 4408, "Connection initialisation timeout"),
         (["[" * (1 << 20) + "]"], 1009, ""),
+        (["[]," * 300_000], 1009, "values"),
     ],
 )
 async def test_who_does_not_keep_to_the_protocol_is_told_by_a_code(

@@ -288,6 +288,21 @@ async def test_the_rate_is_told_and_held(mongodb_url: str, sample_name: str) -> 
         assert (await post(http, TYPENAME)).status_code == 200
 
 
+async def test_hal_has_its_share_of_the_rate_and_of_what_is_under_way(mongodb_url: str, sample_name: str) -> None:
+    async with served(mongodb_url, sample_name, cost_per_hour=25) as http:
+        found = [await http.get("/v1/catalogs/nothing") for _ in range(3)]
+        assert [response.status_code for response in found] == [404, 404, 429]
+        assert found[2].headers["content-type"] == "application/problem+json"
+        assert "5 are left of the 25 that the limit rate allows" in found[2].json()["detail"]
+        assert int(found[2].headers["retry-after"]) > 3_000
+        assert (await post(http, TYPENAME)).headers["x-ratelimit-remaining"] == "4"
+    async with served(mongodb_url, sample_name, max_concurrency=1) as http:
+        found = await asyncio.gather(*[http.get("/v1/catalogs/nothing") for _ in range(2)])
+        assert [response.status_code for response in found] == [404, 429]
+        assert found[1].headers["retry-after"] == "1"
+        assert (await http.get("/v1/catalogs/nothing")).status_code == 404
+
+
 async def test_a_caller_with_too_much_under_way_waits(
     mongodb_url: str, sample_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ TEXT = """query ($id: ID!, $all: Boolean! = true) { release(id: $id) {
   dependants { nodes { id catalog { name } } pageInfo { endCursor } } } }"""
 
 
-def test_what_is_not_kept_is_gone_at_once() -> None:
+async def test_what_is_not_kept_is_gone_at_once() -> None:
     def tokens() -> int:
         return sum(type(each) is Token for each in gc.get_objects())
 
@@ -23,7 +23,7 @@ def test_what_is_not_kept_is_gone_at_once() -> None:
     gc.disable()  # what leads in circles would stay until a full collection, which a server puts off for long
     try:
         before = tokens()
-        document: Any = documents.meant({"query": TEXT})
+        document: Any = await documents.meant({"query": TEXT})
         plan = document.plan(document.operation(None), variables)
         [selection] = plan.fields.values()
         gone = [weakref.ref(each) for each in (document, selection, selection.columns[0].child.make)]

@@ -1,12 +1,27 @@
 """What a document may ask for: measured before it is validated, in time that does not grow with its malice."""
 
+import asyncio
+import contextlib
+import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from graphql import FragmentDefinitionNode, get_introspection_query, get_operation_ast, parse
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLSyntaxError,
+    Lexer,
+    Source,
+    TokenKind,
+    get_introspection_query,
+    get_operation_ast,
+    parse,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 
-from release_catalog.api import limits
+from release_catalog.api import counting, documents, limits
 from release_catalog.api.callers import HOUR, Callers
 from release_catalog.api.documents import Documents, Invalid
 from release_catalog.api.limits import Limits
@@ -21,7 +36,7 @@ WHO = ("acme", "ci")
 def judged(text: str, **limits: int) -> str:
     """Which limit a document goes past, or what else there is to say of it."""
     try:
-        Documents(schema._schema, limits=Limits(**limits)).meant({"query": text})
+        asyncio.run(Documents(schema._schema, limits=Limits(**limits)).meant({"query": text}))
     except Refusal as refusal:
         return f"{(refusal.extensions or {})['limit']}" if refusal.status == 400 else "not 400"
     except Invalid as invalid:
@@ -39,8 +54,10 @@ BOMBS = {
     "a million aliases": ("{" + "a:__typename " * 80_000 + "}", "characters"),
     "aliases within the characters": ("{" + "a:__typename " * 7_000 + "}", "tokens"),
     "aliases within the tokens": ("{" + " ".join(f"a{n}: __typename" for n in range(51)) + "}", "aliases"),
-    "10,000 levels": ("{ a" * 10_000 + "}" * 10_000, "depth"),
-    "lists in lists": ("{ a(b: " + "[" * 10_000, "depth"),
+    "10,000 levels": ("{ a" * 10_000 + "}" * 10_000, "tokens"),
+    "660 levels": ("{ a" * 660 + "}" * 660, "depth"),
+    "lists in 10,000 lists": ("{ a(b: " + "[" * 10_000, "tokens"),
+    "lists in lists": ("{ a(b: " + "[" * 1_990, "depth"),
     "13 levels": ("{ a" * 13 + "}" * 13, "depth"),
     "fragments that spread the next twice": (doubling(95), "repeats"),
     "aliases in such fragments": (doubling(95, "a: __typename b: __typename"), "aliases"),
@@ -99,6 +116,25 @@ def test_what_people_and_tools_ask_is_fine(text: str) -> None:
     assert judged(text) == "fine"
 
 
+async def test_a_large_document_is_read_while_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    read = documents.Documents._judged
+
+    def slow(self: Documents, text: str) -> Any:
+        assert len(text) < 100 or go_on.wait(10)
+        return read(self, text)
+
+    monkeypatch.setattr(Documents, "_judged", slow)
+    known = Documents(schema._schema)
+    query = "{" + "...on Query { __typename } " * 60 + "}"
+    large = asyncio.create_task(known.meant({"query": query}))
+    await asyncio.sleep(0.05)
+    small = await known.meant({"query": "{ __typename }"})
+    assert not large.done()
+    go_on.set()
+    assert await large is await known.meant({"query": query}) is not small
+
+
 def test_a_limit_is_what_it_is_set_to() -> None:
     query = "{ a: viewer { subject @skip(if: false) } }"
     assert judged(query, max_depth=2, max_aliases=1, max_directives=1, max_tokens=17) == "fine"
@@ -108,10 +144,63 @@ def test_a_limit_is_what_it_is_set_to() -> None:
     assert judged(query, max_tokens=10) == "tokens"
 
 
+def lexed(text: str) -> tuple[int, bool]:
+    """How many tokens GraphQL's own lexer finds, with comments, and whether it comes to the end."""
+    token, lexer = Lexer(Source(text)).token, Lexer(Source(text))
+    for count in range(len(text) + 1):
+        try:
+            token = lexer.read_next_token(token.end)
+        except GraphQLSyntaxError:
+            return count, False
+        if token.kind is TokenKind.EOF:
+            break
+    return count, True
+
+
+PIECES = (
+    *'{}()[]:!$&=|@.,-+\\"#\n\r \ufeffaE_01é\x00',
+    *("...", '"""', '"x"', '\\"', '\\"""', "name", "-1.5e+3", "0.1", "1e", "# x\r", "\ud800", "😀"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_tokens_are_counted_as_the_lexer_finds_them(text: str) -> None:
+    count, whole = lexed(text)
+    if whole:
+        assert counting.tokens(text, 1_000) == count
+    # What can't be read is refused either way: but not before as much of it is counted as is read.
+    assert counting.tokens(text, 1_000) >= count
+
+
+@pytest.mark.parametrize("piece", [*PIECES, "a ", '"\\"', '"\n', "\\u0041", "#\n", '"""\\"""', "-.", "1."])
+@pytest.mark.parametrize("before", ["", '"', '"""', "#"])
+def test_tokens_are_counted_in_no_time(before: str, piece: str) -> None:
+    text = before + piece * (100_000 // len(piece))
+    began = time.process_time()
+    with contextlib.suppress(Refusal):
+        counting.tokens(text, 2_000)
+    assert time.process_time() - began < 0.05
+
+
+@pytest.mark.parametrize("value", ["[]", "[1]", "{}", '{"a":{}}', '""', "0", "[[[[[]]]]]"])
+def test_values_are_counted_in_no_time(value: str) -> None:
+    body = f"[{','.join([value] * (MEGABYTE // (len(value) + 1)))}]".encode()
+    began = time.process_time()
+    with pytest.raises(Refusal, match="65536") as refusal:
+        counting.values(body, MEGABYTE)
+    assert time.process_time() - began < 0.02
+    assert (refusal.value.status, (refusal.value.extensions or {})["limit"]) == (400, "values")
+    counting.values(body[: MEGABYTE // 16], MEGABYTE)
+
+
 # ---------------------------------------------------------------- cost
 
 
 def cost(text: str, **variables: Any) -> Cost:
+    return priced(text, variables)
+
+
+def priced(text: str, variables: Mapping[str, Any]) -> Cost:
     document = parse(text)
     fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
     operation = get_operation_ast(document)
@@ -152,6 +241,14 @@ def test_page_sizes_come_from_variables_and_their_defaults() -> None:
     query = "query ($n: Int = 7) { releases(first: $n) { nodes { id } } }"
     assert (cost(query).points, cost(query, n=3).points, cost(query, n=10**30).points) == (8, 4, 101)
     assert (cost(query, n=None).points, cost(query, n="x").points, cost(query, n=True).points) == (21, 21, 21)
+
+
+def test_only_the_variables_of_an_operation_are_looked_at() -> None:
+    class Many(dict[str, Any]):
+        def items(self) -> Any:
+            raise AssertionError
+
+    assert priced("query ($n: Int) { releases(first: $n) { nodes { id } } }", Many(n=3, other=4)).points == 4
 
 
 def test_deep_pages_cost_more_than_anybody_has() -> None:

@@ -1,8 +1,10 @@
 """Which document a request means: by its text, by its hash, or by its id in a list of trusted ones."""
 
+import asyncio
 import collections
 import hashlib
 from collections.abc import Mapping
+from concurrent import futures
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -17,18 +19,22 @@ from graphql import (
     validate,
 )
 
+from release_catalog.api import counting
 from release_catalog.api import limits as checks
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import too_much
 from release_catalog.plans import operations
 
-MAX_VALIDATION_ERRORS = 20
+MAX_VALIDATION_ERRORS = 10
 # With its plans, a token takes about a kilobyte.
 MAX_KEPT_TOKENS = 60_000
 MAX_KEPT = 1_000
 # Nobody writes longer ones by hand, and comments would let them fill the memory.
 MAX_CACHED_CHARACTERS = 20_000
 MAX_HASHED_CHARACTERS = 4_000_000
+# Smaller ones are read at once, in a millisecond or two; others may take a hundred.
+QUICK_TOKENS = 100
+QUICK_CHARACTERS = 4_000
 
 Value = TypeVar("Value")
 
@@ -99,8 +105,10 @@ class Documents:
         self._texts = frozenset((trusted or {}).values())
         self._hashed: Kept[str] = Kept(MAX_KEPT, MAX_HASHED_CHARACTERS)
         self.kept: Kept[Meant] = Kept(MAX_KEPT, MAX_KEPT_TOKENS)
+        # Large documents are read one after the other, while the requests of others go on.
+        self._aside = futures.ThreadPoolExecutor(1, "read")
 
-    def meant(self, parameters: Mapping[str, Any]) -> Meant:
+    async def meant(self, parameters: Mapping[str, Any]) -> Meant:
         """The document of a request; Invalid where there is none, or none that can be executed."""
         text, id_ = parameters.get("query"), parameters.get("documentId")
         persisted = (parameters.get("extensions") or {}).get("persistedQuery")
@@ -111,7 +119,7 @@ class Documents:
             raise Invalid(_refused("Only trusted documents are answered here.", "DOCUMENT_NOT_TRUSTED"))
         elif isinstance(digest, str) and digest != _hash(text):
             raise Invalid(_refused("sha256Hash is not the hash of the query.", "BAD_USER_INPUT"))
-        document = self.kept.get(text) or self._read(text)
+        document = self.kept.get(text) or await self._read(text)
         if isinstance(digest, str) and self._trusted is None and self._hashed.get(digest) is None:
             self._hashed.add(digest, text, len(text))
         return document
@@ -127,11 +135,21 @@ class Documents:
             raise Invalid(_refused("PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND"))
         raise Invalid(_refused("There is no document with this documentId.", "DOCUMENT_NOT_FOUND"))
 
-    def _read(self, text: str) -> Meant:
+    async def _read(self, text: str) -> Meant:
         if len(text) > checks.MAX_CHARACTERS:
             raise too_much("characters", checks.MAX_CHARACTERS, f"The document has {len(text)} characters")
+        tokens = counting.tokens(text, self._limits.max_tokens)
+        if tokens <= QUICK_TOKENS and len(text) <= QUICK_CHARACTERS:
+            document = self._judged(text)
+        else:
+            document = await asyncio.get_running_loop().run_in_executor(self._aside, self._judged, text)
+        if len(text) <= MAX_CACHED_CHARACTERS:
+            self.kept.add(text, document, tokens)
+        return document
+
+    def _judged(self, text: str) -> Meant:
         try:
-            node = parse(text, max_tokens=self._limits.max_tokens)
+            node = parse(text)
         except GraphQLError as error:
             raise checks.refused_by_parser(error.message, self._limits) or Invalid(error) from error
         checks.check_document(node, self._limits)
@@ -141,10 +159,7 @@ class Documents:
         if errors:
             raise Invalid(*errors)
         _unlink(node)
-        document = Meant(self._schema, node, self._limits)
-        if len(text) <= MAX_CACHED_CHARACTERS:
-            self.kept.add(text, document, node.token_count or self._limits.max_tokens)
-        return document
+        return Meant(self._schema, node, self._limits)
 
 
 def trusted(path: Path) -> dict[str, str]:

@@ -221,8 +221,6 @@ def _values(node: DocumentNode) -> Iterator[tuple[str, Node]]:
 
 def refused_by_parser(reason: str, limits: Limits) -> Refusal | None:
     """What the parser's message says of limits, if it does."""
-    if "tokens. Parsing aborted" in reason:
-        return too_much("tokens", limits.max_tokens, f"Document contains more than {limits.max_tokens} tokens")
     if "nested too deeply" in reason:
         return too_much("depth", limits.max_depth, "Document is nested too deeply")
     return None

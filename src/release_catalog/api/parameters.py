@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 
+from release_catalog.api import counting
 from release_catalog.api.refusals import Refusal
 
 _JSON = "application/json"
@@ -30,8 +31,10 @@ async def read(request: Request, max_bytes: int) -> Asked:
     if request.method != "POST":
         raise Refusal(405, "Send GraphQL requests by POST, or queries by GET.", Allow="GET, POST")
     _check_media_type(request.headers.get("content-type", ""))
+    body = await _body(request, max_bytes)
+    counting.values(body, max_bytes)
     try:
-        parameters = orjson.loads(await _body(request, max_bytes))
+        parameters = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Refusal(400, f"The body is not JSON: {error}.") from error
     if not isinstance(parameters, dict):

@@ -1,5 +1,6 @@
 """GraphQL over HTTP: https://graphql.github.io/graphql-over-http/draft/."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any
@@ -33,6 +34,8 @@ _STREAMED = (
     "A subscription is not answered in one response: send it here over WebSocket (graphql-transport-ws), "
     f"or accept {sse.MEDIA_TYPE}."
 )
+# Before what goes past a limit is refused: who sends that again and again does not keep the server from others.
+PAUSE_SECONDS = 0.05
 FULL = "There are as many subscribers as this server takes: try again soon."
 _log = structlog.get_logger()
 
@@ -80,13 +83,15 @@ class View:
                 if request.method == "GET":
                     origins.check(request.headers, strict=not self.public)
                 asked = await parameters.read(request, self.limits.max_body_bytes)
-                document = self._meant(asked)
+                document = await self._meant(asked)
                 _check_method(request.method, document, asked, media_type)
                 if media_type == sse.MEDIA_TYPE:
                     return await self._stream(document, asked, context)
                 result = await self._answer(document, asked, context, self._charged(document, asked, context))
             headers = self.callers.headers(who)
         except Refusal as refusal:
+            if (refusal.extensions or {}).get("code") == "LIMIT_EXCEEDED":
+                await asyncio.sleep(PAUSE_SECONDS)
             return _told(refusal, media_type, headers)
         body = _formatted(result)
         # Clients of application/json take any other status for a broken connection.
@@ -96,9 +101,9 @@ class View:
     def _bound(self, context: Context) -> None:
         context.level.max_nodes, context.seconds = self.limits.max_nodes, self.limits.query_seconds
 
-    def _meant(self, asked: Asked) -> Meant | Invalid:
+    async def _meant(self, asked: Asked) -> Meant | Invalid:
         try:
-            return self.documents.meant(asked.document)
+            return await self.documents.meant(asked.document)
         except Invalid as invalid:
             return invalid
 
@@ -160,7 +165,7 @@ class View:
         """
         self._bound(context)
         asked = parameters.checked(given)
-        return await self._results(self._meant(asked), asked, context)
+        return await self._results(await self._meant(asked), asked, context)
 
     async def _results(self, document: Meant | Invalid, asked: Asked, context: Context) -> Results:
         cost = self._charged(document, asked, context)

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from release_catalog.api import sse, view
+from release_catalog.api import counting, sse, view
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.seats import Seats, refused
 from release_catalog.plans.context import Context
@@ -221,7 +221,10 @@ def _read(received: Any) -> dict[str, Any]:
     if len(text) > MAX_MESSAGE_BYTES:
         raise Closed(1009, f"Messages have at most {MAX_MESSAGE_BYTES} bytes.")
     try:
+        counting.values(text.encode(), MAX_MESSAGE_BYTES)
         message = orjson.loads(text)
+    except Refusal as refusal:
+        raise Closed(1009, str(refusal)) from refusal
     except orjson.JSONDecodeError as error:
         raise Closed(4400, f"This is not JSON: {error}.") from error
     return message if isinstance(message, dict) else {}

@@ -35,7 +35,7 @@ def missing(request: Request) -> Response:
 
 
 def unknown(request: Request, status: int, reason: str, headers: Mapping[str, str]) -> Response:
-    """401, or what else there is to say to a caller who is not known."""
+    """401 or 429, or what else there is to say to a caller who is not known or has asked too much."""
     response = _problem(request, status, http.HTTPStatus(status).phrase, reason)
     response.headers.update(headers)
     return response

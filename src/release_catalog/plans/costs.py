@@ -112,7 +112,7 @@ class _Pricing:
         self._known: dict[tuple[str, _Times | None], Cost] = {}
         defaults = {d.variable.name.value: d.default_value for d in operation.variable_definitions or ()}
         literals = {name: self._size(node) for name, node in defaults.items() if node and name not in variables}
-        self._variables = {**literals, **{name: _int(value) for name, value in variables.items()}}
+        self._variables = literals | {name: _int(variables[name]) for name in defaults if name in variables}
 
     def total(self) -> Cost:
         operation = self._operation
