@@ -48,6 +48,7 @@ def main() -> None:
     try:
         cli()
     except pydantic.ValidationError as error:
+        # What is wrong with several of them together names them itself.
         said = (
             "".join(f"RELEASE_CATALOG_{str(n).upper()}: " for n in e["loc"]) + e["msg"] for e in error.errors()
         )
@@ -62,11 +63,6 @@ def main() -> None:
         sys.exit(f"The database can't be used: check RELEASE_CATALOG_MONGODB_URL. ({reason})")
     except OSError as error:
         sys.exit(f"{error.filename or 'The file'} can't be read or written: {error.strerror}.")
-
-
-def _variable(wrong: Any) -> str:
-    # What is wrong with several of them together names them itself.
-    return "".join(f"RELEASE_CATALOG_{name.upper()}: " for name in wrong["loc"])
 
 
 def _leave(number: int, _: object) -> NoReturn:

@@ -5,7 +5,8 @@ from typing import Any
 
 import strawberry
 
-from release_catalog.api.inputs import PROBLEM, maybe, must, mutation
+from release_catalog.api.fields import maybe, must
+from release_catalog.api.inputs import PROBLEM, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.domain import caller
 from release_catalog.plans.context import Info
@@ -16,20 +17,18 @@ ID = strawberry.ID
 
 @strawberry.type(description="A token that programs identify themselves by. Only its digest is kept.")
 class AccessToken:
-    id: ID = strawberry.field(description="Unique identifier; it is not the token.")
-    name: str = strawberry.field(description="What it is for.")
-    scopes: list[str] = strawberry.field(description="What it may do, such as release:read.")
-    product_id: ID | None = strawberry.field(
-        description="The product that it is bound to (S1): it writes releases of that one alone, and sees drafts "
+    id: ID = must("Unique identifier; it is not the token.")
+    name: str = must("What it is for.")
+    scopes: list[str] = must("What it may do, such as release:read.")
+    product_id: ID | None = must(
+        "The product that it is bound to (S1): it writes releases of that one alone, and sees drafts "
         "and private releases of no other."
     )
-    created_at: datetime.datetime = strawberry.field(description="When it was made.")
-    expires_at: datetime.datetime | None = strawberry.field(
-        description="From when on it is refused; null where it does not expire."
-    )
-    last_used_at: datetime.datetime | None = strawberry.field(description="When it was last used, to a minute.")
-    revoked_at: datetime.datetime | None = strawberry.field(
-        description="When it was revoked; it is refused everywhere from 5 seconds later on."
+    created_at: datetime.datetime = must("When it was made.")
+    expires_at: datetime.datetime | None = must("From when on it is refused; null where it does not expire.")
+    last_used_at: datetime.datetime | None = must("When it was last used, to a minute.")
+    revoked_at: datetime.datetime | None = must(
+        "When it was revoked; it is refused everywhere from 5 seconds later on."
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import strawberry
 
-from release_catalog.api.fields import fetched
+from release_catalog.api.fields import fetched, must
 from release_catalog.plans.context import Context
 from release_catalog.plans.how import only
 from release_catalog.plans.keys import NOTHING, Keys, under
@@ -48,16 +48,16 @@ def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> dict
 
 @strawberry.type(description="Where a page lies in its list.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether more follow this page.")
-    has_previous_page: bool = strawberry.field(description="Whether any come before this page.")
-    start_cursor: str | None = strawberry.field(description="The first edge's cursor; null on an empty page.")
-    end_cursor: str | None = strawberry.field(description="The last edge's cursor; null on an empty page.")
+    has_next_page: bool = must("Whether more follow this page.")
+    has_previous_page: bool = must("Whether any come before this page.")
+    start_cursor: str | None = must("The first edge's cursor; null on an empty page.")
+    end_cursor: str | None = must("The last edge's cursor; null on an empty page.")
 
 
 @strawberry.type(description="An entry of a page, with its place in the list.")
 class Edge(Generic[Node]):
-    cursor: str = strawberry.field(description="Opaque place of this entry, for `after` and `before`.")
-    node: Node = strawberry.field(description="The entry itself.")
+    cursor: str = must("Opaque place of this entry, for `after` and `before`.")
+    node: Node = must("The entry itself.")
 
 
 @strawberry.type(name="Connection", description="A page of a list that is too long to be counted.")

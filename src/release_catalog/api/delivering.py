@@ -5,7 +5,8 @@ from strawberry.scalars import JSON
 
 from release_catalog.api.delivery import PipelineExecution
 from release_catalog.api.enums import DeliveryStatus, ExecutionStatus
-from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, maybe, must, mutation
+from release_catalog.api.fields import maybe, must
+from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
 from release_catalog.domain import caller

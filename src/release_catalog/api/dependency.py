@@ -7,7 +7,7 @@ import strawberry
 
 from release_catalog.api.connection import PageInfo, page_info
 from release_catalog.api.enums import GraphDirection
-from release_catalog.api.fields import computed, fetched
+from release_catalog.api.fields import computed, fetched, must
 from release_catalog.plans.context import Context, Info
 from release_catalog.plans.how import only
 from release_catalog.plans.keys import Keys, under, union
@@ -23,9 +23,9 @@ _Release = Annotated["Release", strawberry.lazy("release_catalog.api.release")]
 
 @strawberry.type(description="How a release names another one, as declared.")
 class DependencyReference:
-    release_id: strawberry.ID | None = strawberry.field(description="The release's id, where it was given.")
-    name: str = strawberry.field(description="The release's name.")
-    version: str = strawberry.field(description="The release's version.")
+    release_id: strawberry.ID | None = must("The release's id, where it was given.")
+    name: str = must("The release's name.")
+    version: str = must("The release's version.")
 
 
 async def _node(context: Context, edges: Sequence[Document], asked: Keys) -> Any:
@@ -39,7 +39,7 @@ class DependencyEdge:
         "Opaque place of this edge, for `after`.",
         keys=["reference.reference"],
     )
-    reference: DependencyReference = strawberry.field(description="The reference as it was declared.")
+    reference: DependencyReference = must("The reference as it was declared.")
     node: _Release | None = fetched(
         _node, "The release that it leads to; null as long as there is none.", only("reference.reference")
     )
@@ -111,8 +111,8 @@ async def dependants(
 
 @strawberry.type(description="That one release needs another.")
 class DependencyGraphEdge:
-    from_id: strawberry.ID = strawberry.field(description="The release that needs the other.")
-    to_id: strawberry.ID = strawberry.field(description="The release that is needed.")
+    from_id: strawberry.ID = must("The release that needs the other.")
+    to_id: strawberry.ID = must("The release that is needed.")
 
 
 def _reached(root: strawberry.Parent[graph.Walk]) -> Any:
@@ -172,7 +172,7 @@ class DependencyGraph:
 @strawberry.type(description="A chain of releases, each of which needs the next.")
 class DependencyPath:
     length: int = computed(lambda path: len(path["releases"]) - 1, "How many steps it has.", keys=["releases"])
-    releases: list[_Release] = strawberry.field(description="The releases along it, both ends included.")
+    releases: list[_Release] = must("The releases along it, both ends included.")
 
 
 def bounded(argument: str, value: int | None, default: int, limit: int) -> int:

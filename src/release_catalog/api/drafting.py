@@ -8,7 +8,8 @@ from strawberry.scalars import JSON
 
 from release_catalog.api.delivering import DeliveryInput
 from release_catalog.api.enums import PackagingType
-from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, Repeatable, maybe, must, mutation
+from release_catalog.api.fields import maybe, must
+from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, Repeatable, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
 from release_catalog.api.scalars import Long

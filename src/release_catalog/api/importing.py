@@ -9,7 +9,8 @@ from strawberry import enum_value as _value
 from strawberry.scalars import JSON
 
 from release_catalog.api.drafting import ArtifactInput, DockerImageInput, More
-from release_catalog.api.inputs import CHANGED, PROBLEM, Repeatable, maybe, must, mutation
+from release_catalog.api.fields import maybe, must
+from release_catalog.api.inputs import CHANGED, PROBLEM, Repeatable, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
 from release_catalog.domain import caller
@@ -81,9 +82,9 @@ class ImportReleaseInput(Repeatable):
 class FileWarning:
     artifact_name: str = must("The file.")
     message: str = must("What is wrong with it, and what to do.")
-    expected_sha256: str = strawberry.field(name="expectedSha256", description="The digest that was declared.")
-    actual_sha256: str | None = strawberry.field(
-        name="actualSha256", description="The digest of what came; null where nothing could be hashed."
+    expected_sha256: str = must("The digest that was declared.", name="expectedSha256")
+    actual_sha256: str | None = must(
+        "The digest of what came; null where nothing could be hashed.", name="actualSha256"
     )
 
 

@@ -10,6 +10,7 @@ import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
 from release_catalog.api import scopes
+from release_catalog.api.fields import maybe
 from release_catalog.plans.context import Info
 from release_catalog.problems import Denied, Forbidden
 from release_catalog.problems import Problem as Refusal
@@ -17,16 +18,6 @@ from release_catalog.store.database import within
 
 CHANGED = "The release as it is now, or would be; null where there is a problem."
 PROBLEM = "Why nothing was done; null where it was."
-
-
-def maybe(description: str) -> Any:
-    """A field that may be left out."""
-    return strawberry.field(default=strawberry.UNSET, description=description)
-
-
-def must(description: str) -> Any:
-    """A field that has to be given, or that an answer has."""
-    return strawberry.field(description=description)
 
 
 @strawberry.input

@@ -4,7 +4,8 @@ from typing import Any
 
 import strawberry
 
-from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, maybe, must, mutation
+from release_catalog.api.fields import maybe, must
+from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
 from release_catalog.domain import caller

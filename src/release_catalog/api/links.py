@@ -6,7 +6,7 @@ from typing import Any
 
 import strawberry
 
-from release_catalog.api.fields import computed, fetched, narrowed
+from release_catalog.api.fields import computed, fetched, must, narrowed
 from release_catalog.domain import links
 from release_catalog.plans.context import Context, Info
 from release_catalog.plans.how import only
@@ -17,7 +17,7 @@ from release_catalog.store.database import Document
 
 @strawberry.type(description="A link of the Hypertext Application Language.")
 class Link:
-    href: str = strawberry.field(description="A path on this server.")
+    href: str = must("A path on this server.")
 
 
 _OF_LINK = ("catalogId", "id")

@@ -2,7 +2,8 @@
 
 import strawberry
 
-from release_catalog.api.inputs import Repeatable, maybe, must, mutation
+from release_catalog.api.fields import maybe, must
+from release_catalog.api.inputs import Repeatable, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.promotion import Promotion
 from release_catalog.domain import caller

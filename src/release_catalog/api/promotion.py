@@ -8,7 +8,7 @@ from strawberry.scalars import JSON
 
 from release_catalog.api.connection import Connection
 from release_catalog.api.enums import PromotionStatus
-from release_catalog.api.fields import computed, one
+from release_catalog.api.fields import computed, must, one
 from release_catalog.api.scalars import Long
 from release_catalog.domain import instants
 from release_catalog.plans.context import Info
@@ -24,47 +24,47 @@ _Release = Annotated["Release", strawberry.lazy("release_catalog.api.release")]
 
 @strawberry.type(description="A file or image as it was promoted (S3).")
 class PromotedArtifact:
-    path: str = strawberry.field(description="Its path in the environment: repository key and path.")
-    checksum: str = strawberry.field(description="Its SHA-256 digest, or an image's reference.")
-    package_type: str = strawberry.field(description="The kind of its repository, such as maven or docker.")
-    repository_key: str = strawberry.field(description="The repository that it comes from.")
+    path: str = must("Its path in the environment: repository key and path.")
+    checksum: str = must("Its SHA-256 digest, or an image's reference.")
+    package_type: str = must("The kind of its repository, such as maven or docker.")
+    repository_key: str = must("The repository that it comes from.")
 
 
 @strawberry.type(
     description="One attempt to promote a release: written once, never changed or removed, failed ones included."
 )
 class Promotion:
-    id: strawberry.ID = strawberry.field(description="Unique identifier.")
-    schema_version: str = strawberry.field(description="Version of this record's form: 1.0.0.")
-    service_id: str = strawberry.field(description="Names this deployment, for as long as it lives.")
-    environment: str = strawberry.field(description="The environment promoted to.")
+    id: strawberry.ID = must("Unique identifier.")
+    schema_version: str = must("Version of this record's form: 1.0.0.")
+    service_id: str = must("Names this deployment, for as long as it lives.")
+    environment: str = must("The environment promoted to.")
     release: _Release = one("releases", "releaseId", "The release that was promoted.")
-    name: str = strawberry.field(description="The release's name at that time.")
-    version: str = strawberry.field(description="The release's version.")
-    created_by: str = strawberry.field(description="Who asked for it.")
-    created: datetime.datetime = strawberry.field(description="When it was asked for.")
+    name: str = must("The release's name at that time.")
+    version: str = must("The release's version.")
+    created_by: str = must("Who asked for it.")
+    created: datetime.datetime = must("When it was asked for.")
     created_millis: Long = computed(
         lambda record: instants.milliseconds(record["created"]),
         "The same instant in epoch milliseconds.",
         keys=["created"],
     )
-    status: PromotionStatus = strawberry.field(description="How it ended.")
-    messages: list[str] = strawberry.field(description="Why it was refused or undone.")
-    artifacts: list[PromotedArtifact] = strawberry.field(description="What was promoted.")
-    checked_webhooks: list[JSON] = strawberry.field(description="Webhooks that were asked first.")
-    included_repository_keys: list[str] = strawberry.field(description="Only these repositories, if any.")
-    excluded_repository_keys: list[str] = strawberry.field(description="Not these, where none are included.")
-    overwrite_existing_artifacts: bool = strawberry.field(description="Whether other files could be replaced.")
-    sequence: Long = strawberry.field(description="Position in the tenant's ledger, from 1.")
-    previous_hash: str | None = strawberry.field(description="The hash of the record before; null for the first.")
-    hash: str = strawberry.field(description="SHA-256 over this record and the hash before it.")
+    status: PromotionStatus = must("How it ended.")
+    messages: list[str] = must("Why it was refused or undone.")
+    artifacts: list[PromotedArtifact] = must("What was promoted.")
+    checked_webhooks: list[JSON] = must("Webhooks that were asked first.")
+    included_repository_keys: list[str] = must("Only these repositories, if any.")
+    excluded_repository_keys: list[str] = must("Not these, where none are included.")
+    overwrite_existing_artifacts: bool = must("Whether other files could be replaced.")
+    sequence: Long = must("Position in the tenant's ledger, from 1.")
+    previous_hash: str | None = must("The hash of the record before; null for the first.")
+    hash: str = must("SHA-256 over this record and the hash before it.")
 
 
 @strawberry.type(description="A path that an environment holds.")
 class EnvironmentContent:
-    path: str = strawberry.field(description="Repository key and path.")
-    checksum: str = strawberry.field(description="What lies there: a SHA-256 digest or an image's reference.")
-    package_type: str = strawberry.field(description="The kind of its repository.")
+    path: str = must("Repository key and path.")
+    checksum: str = must("What lies there: a SHA-256 digest or an image's reference.")
+    package_type: str = must("The kind of its repository.")
     release: _Release = one("releases", "releaseId", "The release that it belongs to.")
     promotion: Promotion = one("promotions", "promotionId", "The promotion that brought it.")
 
@@ -88,11 +88,9 @@ def _promotions(
 
 @strawberry.type(description="A place that releases are promoted to, such as QA or production.")
 class Environment:
-    id: strawberry.ID = strawberry.field(description="Unique identifier.")
-    name: str = strawberry.field(description="Its name, unique in the tenant.")
-    requires: list[str] = strawberry.field(
-        description="Environments that a release must have reached before it may be promoted here."
-    )
+    id: strawberry.ID = must("Unique identifier.")
+    name: str = must("Its name, unique in the tenant.")
+    requires: list[str] = must("Environments that a release must have reached before it may be promoted here.")
     contents: Connection[EnvironmentContent] = strawberry.field(
         resolver=_contents,
         metadata=told(How(only("name"))),

@@ -13,7 +13,7 @@ from release_catalog.api.connection import Connection, Uncounted
 from release_catalog.api.delivery import Pipeline, Project
 from release_catalog.api.enums import PromotionStatus
 from release_catalog.api.events import Event
-from release_catalog.api.fields import narrowed
+from release_catalog.api.fields import must, narrowed
 from release_catalog.api.filters import ReleaseFilter, ReleaseOrder
 from release_catalog.api.promotion import Environment, Promotion
 from release_catalog.api.reference import BaseImage, Registry
@@ -27,9 +27,9 @@ from release_catalog.store import pages, records
 
 @strawberry.type(description="Who is asking.")
 class Viewer:
-    subject: str = strawberry.field(description="The user or service account.")
-    tenant_id: strawberry.ID = strawberry.field(description="The organisation it belongs to.")
-    scopes: list[str] = strawberry.field(description="What it may do, such as release:read.")
+    subject: str = must("The user or service account.")
+    tenant_id: strawberry.ID = must("The organisation it belongs to.")
+    scopes: list[str] = must("What it may do, such as release:read.")
 
 
 def _viewer(info: Info) -> Any:

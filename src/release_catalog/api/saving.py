@@ -9,7 +9,8 @@ import strawberry
 from release_catalog.api.catalog import Catalog, Product
 from release_catalog.api.delivery import Pipeline, Project
 from release_catalog.api.enums import DeploymentType, VersionScheme
-from release_catalog.api.inputs import PROBLEM, maybe, must, mutation
+from release_catalog.api.fields import maybe, must
+from release_catalog.api.inputs import PROBLEM, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.promotion import Environment
 from release_catalog.api.reference import BaseImage, Registry

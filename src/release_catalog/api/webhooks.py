@@ -7,8 +7,8 @@ import strawberry
 
 from release_catalog.api.connection import Uncounted
 from release_catalog.api.enums import WebhookDeliveryStatus
-from release_catalog.api.fields import computed
-from release_catalog.api.inputs import PROBLEM, maybe, must, mutation
+from release_catalog.api.fields import computed, maybe, must
+from release_catalog.api.inputs import PROBLEM, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.domain import events
 from release_catalog.domain.caller import WEBHOOK, Caller
@@ -33,12 +33,12 @@ class WebhookDelivery:
     event_id: ID = computed(
         lambda it: events.id_of(it["sequence"]), "The event, as in the header webhook-id.", keys=["sequence"]
     )
-    status: WebhookDeliveryStatus = strawberry.field(description="How it stands.")
-    attempts: int = strawberry.field(description="How often it was tried, over all replays.")
-    response_status: int | None = strawberry.field(description="The status of the last answer, if there was one.")
-    error: str | None = strawberry.field(description="What was wrong with the last attempt.")
-    next_attempt_at: datetime.datetime | None = strawberry.field(description="When it is tried again.")
-    delivered_at: datetime.datetime | None = strawberry.field(description="When the receiver took it.")
+    status: WebhookDeliveryStatus = must("How it stands.")
+    attempts: int = must("How often it was tried, over all replays.")
+    response_status: int | None = must("The status of the last answer, if there was one.")
+    error: str | None = must("What was wrong with the last attempt.")
+    next_attempt_at: datetime.datetime | None = must("When it is tried again.")
+    delivered_at: datetime.datetime | None = must("When the receiver took it.")
 
 
 def _deliveries(
@@ -49,15 +49,13 @@ def _deliveries(
 
 @strawberry.type(description="Somebody who is told of events, in order, each at least once.")
 class Webhook:
-    id: ID = strawberry.field(description="Unique identifier.")
-    url: str = strawberry.field(description="Where events are sent to by POST.")
-    events: list[str] = strawberry.field(
-        description="Event types, where release.* matches all of a kind, and * everything."
+    id: ID = must("Unique identifier.")
+    url: str = must("Where events are sent to by POST.")
+    events: list[str] = must("Event types, where release.* matches all of a kind, and * everything.")
+    active: bool = must(
+        "Whether events are sent; what happens meanwhile is sent later, as far as it is still kept."
     )
-    active: bool = strawberry.field(
-        description="Whether events are sent; what happens meanwhile is sent later, as far as it is still kept."
-    )
-    created_at: datetime.datetime = strawberry.field(description="When it was made; it is told what came later.")
+    created_at: datetime.datetime = must("When it was made; it is told what came later.")
     deliveries: Uncounted[WebhookDelivery] = strawberry.field(
         resolver=_deliveries,
         metadata=told(How(only("id"))),
