@@ -13,6 +13,7 @@ from release_catalog.domain.checks import Checks
 from release_catalog.problems import Violation
 from release_catalog.store import drafting, releases, terms
 from release_catalog.store.database import Database, Document
+from release_catalog.store.writing import Turn
 
 DEFAULT_CATALOG = "default"
 BATCH = 1_000
@@ -70,14 +71,14 @@ async def contradictions(
     caller: Caller, database: Database, read: Mapping[int, Document]
 ) -> dict[int, list[Violation]]:
     """What speaks against releases in what they refer to; completes those that nothing speaks against."""
-    known = await drafting.known(caller, database, read.values())
+    known = await drafting.known(Turn(caller, database), read.values())
     refused: dict[int, list[Violation]] = {}
     for number, fields in read.items():
         checks = Checks(fields, "")
         fields["id"] = ids.new()
         drafts.refer(checks, fields, known, fields)
         if "delivery" in fields:
-            await drafting.deliver(caller, database, checks, fields)
+            await drafting.deliver(Turn(caller, database), checks, fields)
         if checks.found:
             refused[number] = checks.found
     return refused

@@ -15,6 +15,7 @@ from release_catalog.store import database as db
 from release_catalog.store import loading
 from release_catalog.store.database import Database, Document
 from release_catalog.store.records import MAX_LISTED
+from release_catalog.store.writing import Turn
 
 Given = Mapping[str, Any]
 Outcome = Document | Problem
@@ -47,14 +48,14 @@ async def thing(caller: Caller, database: Database, collection: str, given: Give
     """A pipeline, project, registry or base image: what depends on nothing else."""
     checks = Checks(given, "input")
     fields = _READERS[collection](checks)
-    return await _put(caller, database, collection, checks, fields)
+    return await _put(Turn(caller, database), collection, checks, fields)
 
 
 async def catalog(caller: Caller, database: Database, given: Given) -> Outcome:
     """A catalog."""
     checks = Checks(given, "input")
     fields = saving.catalog(checks)
-    return await _put(caller, database, "catalogs", checks, fields, {"createdAt": instants.now()})
+    return await _put(Turn(caller, database), "catalogs", checks, fields, {"createdAt": instants.now()})
 
 
 async def environment(caller: Caller, database: Database, given: Given) -> Outcome:
@@ -66,7 +67,7 @@ async def environment(caller: Caller, database: Database, given: Given) -> Outco
         if before["id"] == given.get("id"):
             checks.fixed("name", before["name"])
     try:
-        return await _put(caller, database, "environments", checks, fields)
+        return await _put(Turn(caller, database), "environments", checks, fields)
     except DuplicateKeyError as error:
         return await _conflict(caller, database, "environments", error)
 
@@ -78,18 +79,18 @@ async def product(caller: Caller, database: Database, given: Given) -> Outcome:
     async def work(session: Any) -> Outcome:
         checks = Checks(given, "input")
         fields = saving.product(checks)
-        key = {"_id": caller.key(given.get("id") or "")}
-        before = await database.products.find_one(key, session=session)
+        turn = Turn(caller, database, session)
+        before = await turn.one("products", given.get("id") or "")
         if before:
             checks.fixed("catalogId", before["catalogId"])
-        elif catalog_id and not await database.catalogs.find_one({"_id": caller.key(catalog_id)}, session=session):
+        elif catalog_id and not await turn.one("catalogs", catalog_id):
             checks.refuse("catalogId", "UNKNOWN", f"There is no catalog {catalog_id!r}: save it first.")
         elif not catalog_id:
             await loading.catalog(caller, database, loading.DEFAULT_CATALOG, session)
         new = {"catalogId": catalog_id or loading.DEFAULT_CATALOG}
-        saved = await _put(caller, database, "products", checks, fields, new, session)
+        saved = await _put(turn, "products", checks, fields, new)
         if isinstance(saved, dict) and before and saved["versionScheme"] != before["versionScheme"]:
-            await _order_anew(caller, database, saved, session)
+            await _order_anew(turn, saved)
         return saved
 
     try:
@@ -98,23 +99,15 @@ async def product(caller: Caller, database: Database, given: Given) -> Outcome:
         return await _conflict(caller, database, "products", error)
 
 
-async def _put(
-    caller: Caller,
-    database: Database,
-    collection: str,
-    checks: Checks,
-    fields: Document,
-    new: Given | None = None,
-    session: Any = None,
-) -> Outcome:
+async def _put(turn: Turn, collection: str, checks: Checks, fields: Document, new: Given | None = None) -> Outcome:
     """One conditional write: `fields` are set; what was not given keeps its value, or is `new` or the default."""
     id_ = checks.id("id") or ids.new()
     if checks.found:
         return problems.Invalid(violations=checks.found)
-    made = {"id": id_, "tenantId": caller.tenant, **_DEFAULTS[collection], **(new or {})}
+    made = {"id": id_, "tenantId": turn.caller.tenant, **_DEFAULTS[collection], **(new or {})}
     change = {"$set": fields, "$setOnInsert": {key: made[key] for key in made.keys() - fields.keys()}}
-    saved = await database[collection].find_one_and_update(
-        {"_id": caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=session
+    saved = await turn.database[collection].find_one_and_update(
+        {"_id": turn.caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=turn.session
     )
     return saved or {}
 
@@ -127,13 +120,13 @@ async def _conflict(caller: Caller, database: Database, collection: str, error: 
     return problems.Conflict(detail=detail, conflicting_id=other["id"] if other else None)
 
 
-async def _order_anew(caller: Caller, database: Database, product_: Document, session: Any) -> None:
+async def _order_anew(turn: Turn, product_: Document) -> None:
     """Give all releases of a product the sort keys of its scheme."""
-    match = {"tenantId": caller.tenant, "productId": product_["id"]}
+    match = {"tenantId": turn.caller.tenant, "productId": product_["id"]}
     changes: list[UpdateOne] = []
-    async for release in database.releases.find(match, {"version": 1}, session=session):
+    async for release in turn.database.releases.find(match, {"version": 1}, session=turn.session):
         key = versions.sort_key(product_["versionScheme"], release["version"])
         changes.append(UpdateOne({"_id": release["_id"]}, {"$set": {"versionKey": key}}))
     for start in range(0, len(changes), _REKEYED_AT_ONCE):
         some = changes[start : start + _REKEYED_AT_ONCE]
-        await database.releases.bulk_write(some, ordered=False, session=session)
+        await turn.database.releases.bulk_write(some, ordered=False, session=turn.session)
