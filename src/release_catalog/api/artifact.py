@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 from release_catalog.api.enums import VerificationStatus
 from release_catalog.api.fields import computed, json_text, must
 from release_catalog.api.scalars import Long
-from release_catalog.domain import artifacts
+from release_catalog.domain import parts
 from release_catalog.plans.keys import Keys, beside, under, union, within
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Artifact:
     arguments: str | None = must("Command line to run it with.")
     metadata: JSON | None = json_text("Free JSON, given back as it came.")
     extension: str | None = computed(
-        lambda artifact: artifacts.extension(artifact["name"]),
+        lambda artifact: parts.extension(artifact["name"]),
         "The end of the file name after its last dot, without the dot.",
         keys=["name"],
     )

@@ -178,7 +178,7 @@ def _save(
 
 @strawberry.type
 class Saving:
-    save_catalog: SaveCatalogPayload = _save("catalog", SaveCatalogInput, saving.catalog)
+    save_catalog: SaveCatalogPayload = _save("catalog", SaveCatalogInput, saving.thing, "catalogs")
     save_product: SaveProductPayload = _save("product", SaveProductInput, saving.product)
     save_pipeline: SavePipelinePayload = _save("pipeline", SavePipelineInput, saving.thing, "pipelines")
     save_project: SaveProjectPayload = _save("project", SaveProjectInput, saving.thing, "projects")

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import artifacts, instants
+from release_catalog.domain import instants, parts
 
 TYPES = (
     "release.created",
@@ -115,7 +115,7 @@ def _file(release: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]
         "url": file["downloadUrl"],
         "size": file["size"],
         "downloads": file["downloads"],
-        "extension": artifacts.extension(file["name"]),
+        "extension": parts.extension(file["name"]),
         "checksum": file["sha256"],
         "secured": file["secured"],
         "published": release["status"] == "PUBLISHED",

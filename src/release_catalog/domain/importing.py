@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from release_catalog.domain import drafting, instants, parts, platforms, release, versions
-from release_catalog.domain.checks import Checks
+from release_catalog.domain.checks import LONG, Checks
 from release_catalog.problems import Violation
 
 MAX_ENTRIES = parts.MAX_ENTRIES
@@ -43,12 +43,12 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
         "tag": doc.text("tag", 256),
         "createdAt": doc.instant("createdAt"),
         "importedStatus": doc.text("status", 256),
-        "notes": doc.text("releaseNotes", 4096, lines=True),
+        "notes": doc.text("releaseNotes", LONG),
         "author": _author(doc),
         "metadata": parts.metadata(doc),
         "importedAt": now,
         "artifacts": [parts.artifact(entry, now) for entry in doc.items("artifacts", MAX_ENTRIES, required=True)],
-        "dockerImages": [parts.image(entry) for entry in doc.items("dockerImages", MAX_ENTRIES)],
+        "dockerImages": [entry.whole(parts.IMAGE) for entry in doc.items("dockerImages", MAX_ENTRIES)],
     }
     needed = doc.items("dependencies", MAX_ENTRIES)
     fields["dependencies"] = [parts.dependency(entry, "catalogId", whole=True) for entry in needed]

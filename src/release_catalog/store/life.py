@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from release_catalog import problems
 from release_catalog.domain import events, instants, life
 from release_catalog.domain.caller import READ, Caller
-from release_catalog.domain.checks import Checks
+from release_catalog.domain.checks import LONG, Checks
 from release_catalog.problems import Problem, Violation
 from release_catalog.store import graph, releases, writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.requests import Answer, Given
 from release_catalog.store.writing import Turn, verb
-
-MAX_REASON = 4096
 
 
 @verb("publishRelease")
@@ -38,7 +36,7 @@ async def withdraw(turn: Turn, given: Given) -> Answer:
     """PUBLISHED becomes WITHDRAWN, for a reason; tells how many published releases reach it."""
     checks = Checks(given, "input")
     withdrawal = {
-        "reason": checks.text("reason", MAX_REASON, required=True, lines=True),
+        "reason": checks.text("reason", LONG, required=True),
         "replacementId": given.get("replacementId"),
         "withdrawnAt": instants.now(),
         "withdrawnBy": turn.caller.subject,

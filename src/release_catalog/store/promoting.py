@@ -10,14 +10,12 @@ from pymongo import UpdateOne
 
 from release_catalog import problems
 from release_catalog.domain import ids, promotion
-from release_catalog.domain.checks import Checks
+from release_catalog.domain.checks import LONG, Checks
 from release_catalog.problems import Problem
 from release_catalog.store import ledger, writing
 from release_catalog.store.database import Document
 from release_catalog.store.requests import Answer, Given
 from release_catalog.store.writing import Turn, verb
-
-MAX_REASON = 4096
 
 _KEPT = ("checksum", "packageType", "releaseId", "promotionId")
 _CONTENT = dict.fromkeys(("path", *_KEPT), 1) | {"_id": 0}
@@ -70,7 +68,7 @@ async def roll_back(turn: Turn, given: Given) -> Answer:
     """Undo a promotion where the environment still holds what it brought; what came there later stays."""
     previous = await ledger.hold(turn)
     checks = Checks(given, "input")
-    reason = checks.text("reason", MAX_REASON, required=True, lines=True)
+    reason = checks.text("reason", LONG, required=True)
     undone = await turn.one("promotions", given["promotionId"])
     release = undone and await writing.found(turn, undone["releaseId"], given)
     if not undone or not release or isinstance(release, Problem):

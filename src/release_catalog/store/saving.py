@@ -1,6 +1,6 @@
 """Saving what releases refer to: made where the id is new or absent, changed otherwise."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pymongo import UpdateOne
@@ -21,41 +21,14 @@ Given = Mapping[str, Any]
 Outcome = Document | Problem
 
 _REKEYED_AT_ONCE = 1_000
-_DEFAULTS: dict[str, Document] = {
-    "catalogs": {"description": None, "public": False},
-    "products": {
-        "description": None, "longDisplayName": None, "disclaimer": None, "category": None, "basedOnScratch": None,
-        "latestFree": None, "versionScheme": "DOTTED",
-    },
-    "pipelines": {"properties": []},
-    "projects": {"applicationPath": None, "streams": [], "buildEnvironments": [], "properties": []},
-    "environments": {"requires": []},
-    "registries": {"healthy": None, "lastCheckedAt": None},
-    "baseImages": {
-        "description": None, "containerImage": None, "operatingSystem": None, "healthy": None,
-        "lastCheckedAt": None,
-    },
-}  # fmt: skip
-_READERS: dict[str, Callable[[Checks], Document]] = {
-    "pipelines": saving.pipeline,
-    "projects": saving.project,
-    "registries": saving.registry,
-    "baseImages": saving.base_image,
-}
 
 
 async def thing(caller: Caller, database: Database, collection: str, given: Given) -> Outcome:
-    """A pipeline, project, registry or base image: what depends on nothing else."""
+    """A catalog, pipeline, project, registry or base image: what depends on nothing else."""
     checks = Checks(given, "input")
-    fields = _READERS[collection](checks)
-    return await _put(Turn(caller, database), collection, checks, fields)
-
-
-async def catalog(caller: Caller, database: Database, given: Given) -> Outcome:
-    """A catalog."""
-    checks = Checks(given, "input")
-    fields = saving.catalog(checks)
-    return await _put(Turn(caller, database), "catalogs", checks, fields, {"createdAt": instants.now()})
+    fields = saving.read(checks, collection)
+    new = {"createdAt": instants.now()} if collection == "catalogs" else {}
+    return await _put(Turn(caller, database), collection, checks, fields, new)
 
 
 async def environment(caller: Caller, database: Database, given: Given) -> Outcome:
@@ -78,7 +51,7 @@ async def product(caller: Caller, database: Database, given: Given) -> Outcome:
 
     async def work(session: Any) -> Outcome:
         checks = Checks(given, "input")
-        fields = saving.product(checks)
+        fields = saving.read(checks, "products")
         turn = Turn(caller, database, session)
         before = await turn.one("products", given.get("id") or "")
         if before:
@@ -104,7 +77,7 @@ async def _put(turn: Turn, collection: str, checks: Checks, fields: Document, ne
     id_ = checks.id("id") or ids.new()
     if checks.found:
         return problems.Invalid(violations=checks.found)
-    made = {"id": id_, "tenantId": turn.caller.tenant, **_DEFAULTS[collection], **(new or {})}
+    made = {"id": id_, "tenantId": turn.caller.tenant, **saving.defaults(collection), **(new or {})}
     change = {"$set": fields, "$setOnInsert": {key: made[key] for key in made.keys() - fields.keys()}}
     saved = await turn.database[collection].find_one_and_update(
         {"_id": turn.caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=turn.session
