@@ -1,7 +1,6 @@
 """Access tokens: what they are, making and revoking them."""
 
 import datetime
-from typing import Any
 
 import strawberry
 
@@ -9,7 +8,6 @@ from release_catalog.api.fields import maybe, must
 from release_catalog.api.inputs import PROBLEM, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.domain import caller
-from release_catalog.plans.context import Info
 from release_catalog.store import tokens
 
 ID = strawberry.ID
@@ -59,11 +57,6 @@ class CreateAccessTokenPayload:
 class RevokeAccessTokenPayload:
     access_token: AccessToken | None = must("The token as it is now; null where there is a problem.")
     problem: Problem | None = must(PROBLEM)
-
-
-async def everyone(info: Info) -> Any:
-    """The tenant's tokens."""
-    return await tokens.everyone(info.context.caller, info.context.database)
 
 
 @strawberry.type

@@ -68,10 +68,7 @@ class Uncounted(Generic[Node]):
 
 
 @strawberry.type(description="A page of a list. Cursors stay good while entries come and go.")
-class Connection(Generic[Node]):
-    edges: list[Edge[Node]] = fetched(_edges, "The entries with their cursors.", only())
-    nodes: list[Node] = fetched(_nodes, "The entries alone.", only())
-    page_info: PageInfo = fetched(_page_info, "Where this page lies in the list.", only())
+class Connection(Uncounted[Node]):
     total_count: int = fetched(
         _total_count, "How long the whole list is; counted only where it is asked for.", only()
     )

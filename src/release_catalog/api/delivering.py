@@ -6,10 +6,9 @@ from strawberry.scalars import JSON
 from release_catalog.api.delivery import PipelineExecution
 from release_catalog.api.enums import DeliveryStatus, ExecutionStatus
 from release_catalog.api.fields import maybe, must
-from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, mutation
+from release_catalog.api.inputs import CHANGED, PROBLEM, WRITING, Conditional, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
-from release_catalog.domain import caller
 from release_catalog.store import delivering
 
 ID = strawberry.ID
@@ -117,14 +116,12 @@ class Delivering:
         {"release": None},
         "Starts, suspends, resumes or completes a delivery. Nothing starts without a project, and nothing is "
         "completed while its pipeline runs for the release.",
-        scope=caller.WRITE,
-        of_product=True,
+        **WRITING,
     )
     record_pipeline_execution: RecordPipelineExecutionPayload = mutation(
         RecordPipelineExecutionInput,
         delivering.record_pipeline_execution,
         {"execution": None},
         "Records that a pipeline runs for a release, or how its run has ended, which then stays.",
-        scope=caller.WRITE,
-        of_product=True,
+        **WRITING,
     )

@@ -9,11 +9,10 @@ from strawberry.scalars import JSON
 from release_catalog.api.delivering import DeliveryInput
 from release_catalog.api.enums import PackagingType
 from release_catalog.api.fields import maybe, must
-from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, Repeatable, mutation
+from release_catalog.api.inputs import CHANGED, PROBLEM, WRITING, Conditional, Repeatable, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
 from release_catalog.api.scalars import Long
-from release_catalog.domain import caller
 from release_catalog.store import drafting
 
 ID = strawberry.ID
@@ -177,22 +176,25 @@ class ReplaceReleasePayload:
 
 
 _EMPTY: dict[str, Any] = {"release": None, "warnings": []}
-_SCOPE: dict[str, Any] = {"scope": caller.WRITE, "of_product": True}
 _FREE = "Of a release that is published, only what says nothing about its contents may change."
 
 
 @strawberry.type
 class Drafting:
     create_release: CreateReleasePayload = mutation(
-        CreateReleaseInput, drafting.create, _EMPTY, "Creates a draft of a release (S2).", **_SCOPE
+        CreateReleaseInput, drafting.create, _EMPTY, "Creates a draft of a release (S2).", **WRITING
     )
     patch_release: PatchReleasePayload = mutation(
-        PatchReleaseInput, drafting.patch, _EMPTY, f"Adds and updates, never removes (S4 PATCH). {_FREE}", **_SCOPE
+        PatchReleaseInput,
+        drafting.patch,
+        _EMPTY,
+        f"Adds and updates, never removes (S4 PATCH). {_FREE}",
+        **WRITING,
     )
     replace_release: ReplaceReleasePayload = mutation(
         ReplaceReleaseInput,
         drafting.replace,
         _EMPTY,
         f"Replaces all that was said of it (S4 PUT). {_FREE}",
-        **_SCOPE,
+        **WRITING,
     )

@@ -10,10 +10,9 @@ from strawberry.scalars import JSON
 
 from release_catalog.api.drafting import ArtifactInput, DockerImageInput, More
 from release_catalog.api.fields import maybe, must
-from release_catalog.api.inputs import CHANGED, PROBLEM, Repeatable, mutation
+from release_catalog.api.inputs import CHANGED, PROBLEM, WRITING, Repeatable, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
-from release_catalog.domain import caller
 from release_catalog.files import verifying
 
 ID = strawberry.ID
@@ -127,8 +126,7 @@ class Importing:
         {**_EMPTY, "catalogId": None, "name": None, "version": None, "status": None, "message": ""},
         "Imports a release as a draft, or replaces a draft of the same identity (S1). Its files are fetched and "
         "hashed; one that differs is a warning, and the release is imported still.",
-        scope=caller.WRITE,
-        of_product=True,
+        **WRITING,
         fetches=True,
     )
     verify_artifacts: VerifyArtifactsPayload = mutation(
@@ -136,7 +134,6 @@ class Importing:
         verifying.verify_artifacts,
         _EMPTY,
         "Fetches and hashes the files of a release again.",
-        scope=caller.WRITE,
-        of_product=True,
+        **WRITING,
         fetches=True,
     )

@@ -1,14 +1,11 @@
 """Publishing, archiving and withdrawing releases: inputs, payloads, mutations."""
 
-from typing import Any
-
 import strawberry
 
 from release_catalog.api.fields import maybe, must
-from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, mutation
+from release_catalog.api.inputs import CHANGED, PROBLEM, WRITING, Conditional, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
-from release_catalog.domain import caller
 from release_catalog.store import life
 
 ID = strawberry.ID
@@ -50,9 +47,6 @@ class WithdrawReleasePayload:
     affected_count: int | None = must("Published releases that reach this one through dependencies.")
 
 
-_SCOPE: dict[str, Any] = {"scope": caller.WRITE, "of_product": True}
-
-
 @strawberry.type
 class Life:
     publish_release: PublishReleasePayload = mutation(
@@ -61,19 +55,19 @@ class Life:
         {"release": None},
         "Publishes a draft: from then on its files, images and dependencies stay as they are. Refused while a "
         "file is known to be another than declared.",
-        **_SCOPE,
+        **WRITING,
     )
     archive_release: ArchiveReleasePayload = mutation(
         ArchiveReleaseInput,
         life.archive,
         {"release": None},
         "Archives a published or withdrawn release.",
-        **_SCOPE,
+        **WRITING,
     )
     withdraw_release: WithdrawReleasePayload = mutation(
         WithdrawReleaseInput,
         life.withdraw,
         {"release": None, "affectedCount": None},
         "Takes a published release back. What depends on it still finds it, with the reason.",
-        **_SCOPE,
+        **WRITING,
     )

@@ -1,11 +1,12 @@
 """What can be asked."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
 
-from release_catalog.api import access, catalog, events, filters, scopes, webhooks
+from release_catalog.api import catalog, events, filters, scopes, webhooks
 from release_catalog.api.access import AccessToken
 from release_catalog.api.catalog import Catalog, Product
 from release_catalog.api.comparison import ReleaseComparison
@@ -20,9 +21,12 @@ from release_catalog.api.reference import BaseImage, Registry
 from release_catalog.api.release import Release
 from release_catalog.api.webhooks import Webhook
 from release_catalog.domain import caller, importing, instants
+from release_catalog.domain.caller import Caller
 from release_catalog.plans.context import Info
 from release_catalog.problems import BadArgument
-from release_catalog.store import pages, records
+from release_catalog.store import pages, records, tokens
+from release_catalog.store import webhooks as stored
+from release_catalog.store.database import Database, Document
 
 
 @strawberry.type(description="Who is asking.")
@@ -42,6 +46,13 @@ def _one(collection: str, description: str) -> Any:
         return await info.context.one(collection, id)
 
     return strawberry.field(resolver=resolve, description=description, metadata=narrowed(collection))
+
+
+def _all(read: Callable[[Caller, Database], Awaitable[list[Document]]]) -> Any:
+    async def resolve(info: Info) -> Any:
+        return await read(info.context.caller, info.context.database)
+
+    return resolve
 
 
 def _catalogs(info: Info, first: int | None = 20, after: str | None = None) -> Any:
@@ -121,10 +132,6 @@ async def _environment(info: Info, name: str) -> Any:
     return await records.environment(info.context.caller, info.context.database, name)
 
 
-async def _environments(info: Info) -> Any:
-    return await records.environments(info.context.caller, info.context.database)
-
-
 async def _promotion(info: Info, name: str, version: str, created: str) -> Any:
     try:
         instant = instants.either(created)
@@ -202,7 +209,7 @@ class Query:
         resolver=_environment, description="An environment by its name."
     )
     environments: list[Environment] = strawberry.field(
-        resolver=_environments, description="All environments by name, at most 1000."
+        resolver=_all(records.environments), description="All environments by name, at most 1000."
     )
     promotion: Promotion | None = strawberry.field(
         resolver=_promotion,
@@ -224,8 +231,8 @@ class Query:
     )
     webhook: Webhook | None = strawberry.field(resolver=webhooks.one, description="A webhook by its id.")
     webhooks: list[Webhook] = strawberry.field(
-        resolver=webhooks.listed, description="All webhooks, the oldest first, at most 1000."
+        resolver=_all(stored.listed), description="All webhooks, the oldest first, at most 1000."
     )
     access_tokens: list[AccessToken] = strawberry.field(
-        resolver=access.everyone, description="The tenant's access tokens, the newest first, at most 1000."
+        resolver=_all(tokens.everyone), description="The tenant's access tokens, the newest first, at most 1000."
     )

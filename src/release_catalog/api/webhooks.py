@@ -63,11 +63,6 @@ class Webhook:
     )
 
 
-async def listed(info: Info) -> Any:
-    """All webhooks."""
-    return await webhooks.listed(info.context.caller, info.context.database)
-
-
 async def one(info: Info, id: ID) -> Any:  # noqa: A002  the contract's name
     """A webhook by its id."""
     return await webhooks.one(info.context.caller, info.context.database, id)
