@@ -28,12 +28,8 @@ class Platform:
 @strawberry.type(description="What was found when a file was fetched and hashed.")
 class ArtifactVerification:
     status: VerificationStatus = must("The outcome.")
-    expected_sha256: str = must(
-        "The digest that was declared: 64 lowercase hexadecimal digits.", name="expectedSha256"
-    )
-    actual_sha256: str | None = must(
-        "The digest of the bytes; null where the file could not be hashed.", name="actualSha256"
-    )
+    expected_sha256: str = must("The digest that was declared: 64 lowercase hexadecimal digits.")
+    actual_sha256: str | None = must("The digest of the bytes; null where the file could not be hashed.")
     actual_size: Long | None = must("How many bytes came; null where none were hashed.")
     message: str | None = must("What went wrong, for people.")
     checked_at: datetime.datetime | None = must("When the file was last looked at.")

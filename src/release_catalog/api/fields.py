@@ -18,9 +18,9 @@ from release_catalog.store.database import Document
 _keys: dict[str, str] = {}
 
 
-def must(description: str, name: str | None = None) -> Any:
+def must(description: str) -> Any:
     """A field that an input has to give, or that an answer reads by its name."""
-    return strawberry.field(description=description, name=name)
+    return strawberry.field(description=description)
 
 
 def maybe(description: str) -> Any:

@@ -20,8 +20,8 @@ from release_catalog.plans.context import Info
 from release_catalog.store import pages, releases
 
 
-def _given(description: str, name: str | None = None) -> Any:
-    return strawberry.field(default=None, description=description, name=name)
+def _given(description: str) -> Any:
+    return strawberry.field(default=None, description=description)
 
 
 @strawberry.input(description="Conditions are combined with and; a list matches any of its values.")
@@ -49,7 +49,7 @@ class ReleaseFilter:
     released_from: datetime.datetime | None = _given("Releases finished then or later.")
     released_before: datetime.datetime | None = _given("Releases finished earlier.")
     end_of_life_before: datetime.date | None = _given("Releases whose end of life lies before this day.")
-    artifact_sha256: str | None = _given("Releases that carry a file with this digest.", "artifactSha256")
+    artifact_sha256: str | None = _given("Releases that carry a file with this digest.")
     verification: list[VerificationStatus] | None = _given("Releases with a file that has one of these outcomes.")
     depends_on_id: strawberry.ID | None = _given("Releases that depend directly on this one.")
 
@@ -65,10 +65,7 @@ class ReleaseOrder:
 def plain(filter_: ReleaseFilter | None) -> dict[str, Any]:
     """A filter as the store takes it: names of the contract, enumerations by name."""
     given = vars(filter_) if filter_ else {}
-    return {_NAMES.get(name, to_camel_case(name)): _plain(value) for name, value in given.items()}
-
-
-_NAMES = {"artifact_sha256": "artifactSha256"}
+    return {to_camel_case(name): _plain(value) for name, value in given.items()}
 
 
 def _plain(value: Any) -> Any:

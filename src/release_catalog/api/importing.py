@@ -81,10 +81,8 @@ class ImportReleaseInput(Repeatable):
 class FileWarning:
     artifact_name: str = must("The file.")
     message: str = must("What is wrong with it, and what to do.")
-    expected_sha256: str = must("The digest that was declared.", name="expectedSha256")
-    actual_sha256: str | None = must(
-        "The digest of what came; null where nothing could be hashed.", name="actualSha256"
-    )
+    expected_sha256: str = must("The digest that was declared.")
+    actual_sha256: str | None = must("The digest of what came; null where nothing could be hashed.")
 
 
 @strawberry.type(description="What became of importing a release (S1).")

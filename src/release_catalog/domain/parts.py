@@ -36,7 +36,7 @@ def metadata(doc: Checks, field: str = "metadata") -> str | None:
 
 
 _ID, _NAME, _SHORT, _URL = text(255, required=True), text(256, required=True), text(256), text(2048)
-_ARTIFACT: Readers = {
+ARTIFACT: Readers = {
     "name": _NAME,
     "platform": platform,
     "size": Checks.size,
@@ -82,7 +82,7 @@ CUSTOMIZATION: Readers = {
 
 def artifact(entry: Checks, now: datetime.datetime) -> Document:
     """A file with its checksum."""
-    return release.artifact(now, **entry.whole(_ARTIFACT))
+    return release.artifact(now, **entry.whole(ARTIFACT))
 
 
 def dependency(entry: Checks, id_field: str, *, whole: bool) -> Document:
