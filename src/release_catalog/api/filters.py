@@ -1,13 +1,12 @@
 """How releases are chosen and ordered."""
 
 import datetime
-import enum
 from collections.abc import Mapping
 from typing import Any
 
 import strawberry
-from strawberry.utils.str_converters import to_camel_case
 
+from release_catalog.api import inputs
 from release_catalog.api.enums import (
     DeliveryStatus,
     OrderDirection,
@@ -62,23 +61,6 @@ class ReleaseOrder:
     direction: OrderDirection = strawberry.field(default=OrderDirection.DESC, description="Which end comes first.")
 
 
-def plain(filter_: ReleaseFilter | None) -> dict[str, Any]:
-    """A filter as the store takes it: names of the contract, enumerations by name."""
-    given = vars(filter_) if filter_ else {}
-    return {to_camel_case(name): _plain(value) for name, value in given.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return name_of(value) if isinstance(value, enum.Enum) else value
-
-
-def name_of(value: enum.Enum | None) -> str | None:
-    """The name of an enumeration's value, as documents hold it."""
-    return value.name if value else None
-
-
 async def search(
     info: Info,
     filter_: ReleaseFilter | None,
@@ -87,7 +69,7 @@ async def search(
     within: Mapping[str, Any] | None = None,
 ) -> Any:
     """The question that a list of releases asks; `within` narrows it to a catalog or a product."""
-    given = plain(filter_)
+    given = inputs.given(filter_) if filter_ else {}
     for name, value in (within or {}).items():
         if given.get(name) not in {None, value}:
             given["ids"] = []
@@ -98,6 +80,6 @@ async def search(
         info.context.database,
         given,
         window,
-        name_of(order.field) or "",
+        order.field.name,
         descending=order.direction is OrderDirection.DESC,
     )

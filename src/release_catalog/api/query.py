@@ -155,7 +155,7 @@ def _promotions(
         environment=environment,
         name=name,
         version=version,
-        status=filters.name_of(status),
+        status=status.name if status else None,
     )
 
 
