@@ -8,22 +8,11 @@ import orjson
 
 from release_catalog.domain import instants, parts
 
-TYPES = (
-    "release.created",
-    "release.imported",
-    "release.updated",
-    "release.published",
-    "release.archived",
-    "release.withdrawn",
-    "artifact.verified",
-    "artifact.mismatched",
-    "delivery.started",
-    "delivery.suspended",
-    "delivery.resumed",
-    "delivery.completed",
-    "promotion.completed",
-    "promotion.rejected",
-    "promotion.rolled_back",
+TYPES = tuple(
+    "release.created release.imported release.updated release.published release.archived release.withdrawn "
+    "artifact.verified artifact.mismatched "
+    "delivery.started delivery.suspended delivery.resumed delivery.completed "
+    "promotion.completed promotion.rejected promotion.rolled_back".split()
 )
 _CURSOR = re.compile(r"[0-9]{1,16}")
 

@@ -177,6 +177,11 @@ class Question:
         return dict.fromkeys(self.order.fields, self.direction)
 
     @property
+    def index(self) -> str:
+        """The index that finds the documents."""
+        return self.order.index if self.terms is None else "terms"
+
+    @property
     def ordered_by_terms(self) -> bool:
         """Whether the terms index holds this very order."""
         return self.terms is not None and self.order.index == "created"
@@ -208,25 +213,19 @@ async def read(database: Database, question: Question, keys: Keys = None) -> Pag
         database = db.settled(database)
     if question.terms is not None and not question.terms:
         return _page(question, [])
-    if question.stages or (question.terms is not None and not question.ordered_by_terms):
-        if not question.stages and await _has_many(database, question):
-            return _page(question, await _along(database, question, question.order.index, keys))
-        pipeline = _pipeline(question, keys)
-        hint = question.order.index if question.terms is None else "terms"
-        return _page(question, await db.aggregate(database, question.collection, pipeline, hint=hint))
-    index = "terms" if question.terms is not None else question.order.index
+    index = question.index
+    if question.stages or (index == "terms" and not question.ordered_by_terms):
+        if question.stages or not await _has_many(database, question):
+            pipeline = _pipeline(question, keys)
+            return _page(question, await db.aggregate(database, question.collection, pipeline, hint=index))
+        index = question.order.index
     return _page(question, await _along(database, question, index, keys))
 
 
-def _shown(question: Question, keys: Keys) -> dict[str, int]:
-    """What is read of the documents of a page: cursors are made of what orders them."""
-    return projection(keys, *question.order.fields)
-
-
 async def _along(database: Database, question: Question, index: str, keys: Keys) -> list[Document]:
-    """The first documents from the cursor on, in the order of `index`."""
+    """The first documents from the cursor on, in the order of `index`, with what cursors are made of."""
     limit = question.window.size + 1
-    found = database[question.collection].find(question.onwards(), _shown(question, keys))
+    found = database[question.collection].find(question.onwards(), projection(keys, *question.order.fields))
     return await found.sort(list(question.sort.items())).limit(limit).hint(index).to_list(limit)
 
 
@@ -238,7 +237,7 @@ async def _has_many(database: Database, question: Question) -> bool:
 
 def _pipeline(question: Question, keys: Keys) -> list[dict[str, Any]]:
     """The question as stages of an aggregation; none of them sorts more than the page."""
-    limit, shown = question.window.size + 1, {"$project": _shown(question, keys)}
+    limit, shown = question.window.size + 1, {"$project": projection(keys, *question.order.fields)}
     if question.terms is None or question.ordered_by_terms:
         ordered: list[dict[str, Any]] = [
             {"$sort": question.sort},
@@ -272,8 +271,7 @@ async def count_many(database: Database, questions: Sequence[Question]) -> list[
     """How many documents match each question, wherever its window lies."""
     if len(questions) == 1 and not questions[0].stages and questions[0].terms != []:
         question = questions[0]
-        hint = "terms" if question.terms is not None else question.order.index
-        return [await database[question.collection].count_documents(question.conditions(), hint=hint)]
+        return [await database[question.collection].count_documents(question.conditions(), hint=question.index)]
     counts = await _united(
         database, questions, lambda q: [{"$match": q.conditions()}, *map(dict, q.stages), {"$count": "count"}]
     )
