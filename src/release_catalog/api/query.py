@@ -129,7 +129,7 @@ async def _export_release(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  
 
 
 async def _environment(info: Info, name: str) -> Any:
-    return await records.environment(info.context.caller, info.context.database, name)
+    return await records.named(info.context.caller, info.context.database, "environments", name)
 
 
 async def _promotion(info: Info, name: str, version: str, created: str) -> Any:
@@ -167,7 +167,7 @@ async def _pipeline(
     if (id is None) == (name is None):
         raise BadArgument("id", "give either the id of a pipeline or its name.")
     if name is not None:
-        return await records.pipeline_by_name(info.context.caller, info.context.database, name)
+        return await records.named(info.context.caller, info.context.database, "pipelines", name)
     return await info.context.one("pipelines", id)
 
 

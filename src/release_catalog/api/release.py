@@ -44,6 +44,10 @@ async def _latest_beside(context: Context, releases: Sequence[Document], asked: 
     return await context.latest_beside_each(releases, asked)
 
 
+def _is(status: str, description: str) -> Any:
+    return computed(lambda release: release["status"] == status, description, keys=["status"])
+
+
 def _promotions(
     root: strawberry.Parent[Document],
     info: Info,
@@ -75,14 +79,10 @@ class Release:
     imported_status: str | None = must(
         "The status that an imported document carried; an imported release itself is a DRAFT (S1)."
     )
-    published: bool = computed(
-        lambda release: release["status"] == "PUBLISHED", "Whether it is published now.", keys=["status"]
-    )
+    published: bool = _is("PUBLISHED", "Whether it is published now.")
     published_at: datetime.datetime | None = must("When it was published.")
     private: bool = must("Whether only those who may write can see it (S2).")
-    archived: bool = computed(
-        lambda release: release["status"] == "ARCHIVED", "Whether it is archived.", keys=["status"]
-    )
+    archived: bool = _is("ARCHIVED", "Whether it is archived.")
     archived_at: datetime.datetime | None = must("When it was archived.")
     withdrawal: Withdrawal | None = must("Why it was taken back, where it was.")
 

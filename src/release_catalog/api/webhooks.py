@@ -1,6 +1,7 @@
 """Webhooks: who is told of which events, and what became of that."""
 
 import datetime
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import strawberry
@@ -125,23 +126,21 @@ class ReplayWebhookPayload:
     problem: Problem | None = must(PROBLEM)
 
 
-def _unusable(files: Fetcher | None, given: Any) -> str | None:
-    return posting.unusable(given.get("url"), files.allowed if files else guard.Allowed())
+def _judged(verb: Callable[..., Awaitable[webhooks.Answer]]) -> Callable[..., Awaitable[webhooks.Answer]]:
+    """Tells a verb why nothing can be sent to the URL that it is given."""
 
+    async def judged(caller: Caller, database: Database, files: Fetcher | None, given: Any) -> webhooks.Answer:
+        unusable = posting.unusable(given.get("url"), files.allowed if files else guard.Allowed())
+        return await verb(caller, database, given, unusable)
 
-async def _create(caller: Caller, database: Database, files: Fetcher | None, given: Any) -> webhooks.Answer:
-    return await webhooks.create(caller, database, given, _unusable(files, given))
-
-
-async def _update(caller: Caller, database: Database, files: Fetcher | None, given: Any) -> webhooks.Answer:
-    return await webhooks.update(caller, database, given, _unusable(files, given))
+    return judged
 
 
 @strawberry.type
 class Webhooks:
     create_webhook: CreateWebhookPayload = mutation(
         CreateWebhookInput,
-        _create,
+        _judged(webhooks.create),
         {"webhook": None, "secret": None},
         "Has events sent to a URL from now on. The webhook sees what its maker may see.",
         scope=WEBHOOK,
@@ -149,7 +148,7 @@ class Webhooks:
     )
     update_webhook: UpdateWebhookPayload = mutation(
         UpdateWebhookInput,
-        _update,
+        _judged(webhooks.update),
         {"webhook": None, "secret": None},
         "Changes a webhook, switches it off or on, or gives it a new secret.",
         scope=WEBHOOK,
