@@ -40,16 +40,13 @@ def work(settings: Settings, does: Callable[[db.Database], Coroutine[Any, Any, R
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.Database]:
     """The database with all its indexes; the MongoDB that comes along runs only where no other is named."""
-    if database is not None:
-        used = db.prepared(database)
-        await indexes.ensure(used, settings.events_days)
-        yield used
-        return
     async with contextlib.AsyncExitStack() as stack:
-        # It blocks for seconds, while nothing else can run yet. In a thread, a signal would lose track of it.
-        url = settings.mongodb_url or stack.enter_context(embedded.start(settings.data_dir)).url
-        client = db.connect(url)
-        stack.push_async_callback(client.close)
-        used = db.prepared(client[settings.database])
+        if database is None:
+            # It blocks for seconds, while nothing else can run yet. In a thread, a signal would lose track of it.
+            url = settings.mongodb_url or stack.enter_context(embedded.start(settings.data_dir)).url
+            client = db.connect(url)
+            stack.push_async_callback(client.close)
+            database = client[settings.database]
+        used = db.prepared(database)
         await indexes.ensure(used, settings.events_days)
         yield used

@@ -17,6 +17,7 @@ from release_catalog.api.reference import BaseImage, Registry
 from release_catalog.domain import caller
 from release_catalog.problems import Problem as Refusal
 from release_catalog.store import saving
+from release_catalog.store.requests import Answer
 
 ID = strawberry.ID
 
@@ -164,7 +165,7 @@ class SaveBaseImagePayload:
 def _save(
     name: str,
     input_type: type,
-    verb: Callable[..., Awaitable[saving.Outcome]],
+    verb: Callable[..., Awaitable[Answer]],
     *about: str,
     scope: str = caller.WRITE,
 ) -> Any:

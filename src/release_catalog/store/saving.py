@@ -1,6 +1,5 @@
 """Saving what releases refer to: made where the id is new or absent, changed otherwise."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from pymongo import UpdateOne
@@ -15,15 +14,13 @@ from release_catalog.store import database as db
 from release_catalog.store import loading
 from release_catalog.store.database import Database, Document
 from release_catalog.store.records import MAX_LISTED
+from release_catalog.store.requests import Answer, Given
 from release_catalog.store.writing import Turn
-
-Given = Mapping[str, Any]
-Outcome = Document | Problem
 
 _REKEYED_AT_ONCE = 1_000
 
 
-async def thing(caller: Caller, database: Database, collection: str, given: Given) -> Outcome:
+async def thing(caller: Caller, database: Database, collection: str, given: Given) -> Answer:
     """A catalog, pipeline, project, registry or base image: what depends on nothing else."""
     checks = Checks(given, "input")
     fields = saving.read(checks, collection)
@@ -31,7 +28,7 @@ async def thing(caller: Caller, database: Database, collection: str, given: Give
     return await _put(Turn(caller, database), collection, checks, fields, new)
 
 
-async def environment(caller: Caller, database: Database, given: Given) -> Outcome:
+async def environment(caller: Caller, database: Database, given: Given) -> Answer:
     """An environment. Its name stays, because the ledger and what it holds speak of it by name."""
     checks = Checks(given, "input")
     known = [e async for e in database.environments.find({"tenantId": caller.tenant}).limit(MAX_LISTED)]
@@ -45,11 +42,11 @@ async def environment(caller: Caller, database: Database, given: Given) -> Outco
         return await _conflict(caller, database, "environments", error)
 
 
-async def product(caller: Caller, database: Database, given: Given) -> Outcome:
+async def product(caller: Caller, database: Database, given: Given) -> Answer:
     """A product. It stays in its catalog; where its scheme changes, its releases are ordered anew with it."""
     catalog_id = given.get("catalogId")
 
-    async def work(session: Any) -> Outcome:
+    async def work(session: Any) -> Answer:
         checks = Checks(given, "input")
         fields = saving.read(checks, "products")
         turn = Turn(caller, database, session)
@@ -72,7 +69,7 @@ async def product(caller: Caller, database: Database, given: Given) -> Outcome:
         return await _conflict(caller, database, "products", error)
 
 
-async def _put(turn: Turn, collection: str, checks: Checks, fields: Document, new: Given | None = None) -> Outcome:
+async def _put(turn: Turn, collection: str, checks: Checks, fields: Document, new: Given | None = None) -> Answer:
     """One conditional write: `fields` are set; what was not given keeps its value, or is `new` or the default."""
     id_ = checks.id("id") or ids.new()
     if checks.found:
