@@ -48,6 +48,7 @@ def main() -> None:
     try:
         cli()
     except pydantic.ValidationError as error:
+        # What is wrong with several of them together names them itself.
         said = (
             "".join(f"RELEASE_CATALOG_{str(n).upper()}: " for n in e["loc"]) + e["msg"] for e in error.errors()
         )
@@ -62,11 +63,6 @@ def main() -> None:
         sys.exit(f"The database can't be used: check RELEASE_CATALOG_MONGODB_URL. ({reason})")
     except OSError as error:
         sys.exit(f"{error.filename or 'The file'} can't be read or written: {error.strerror}.")
-
-
-def _variable(wrong: Any) -> str:
-    # What is wrong with several of them together names them itself.
-    return "".join(f"RELEASE_CATALOG_{name.upper()}: " for name in wrong["loc"])
 
 
 def _leave(number: int, _: object) -> NoReturn:
@@ -238,15 +234,13 @@ def verify(
 
 def _with_files(tenant: str | None, work: Callable[..., Coroutine[Any, Any, bool]]) -> None:
     settings = Settings()
-    good: list[bool] = []
 
-    async def run(database: db.Database) -> None:
+    async def run(database: db.Database) -> bool:
         with terminal.Bar() as bar:
             async with opening.fetcher(settings, bar.came) as files:
-                good.append(await work(caller.local(tenant or settings.tenant), database, files, bar))
+                return await work(caller.local(tenant or settings.tenant), database, files, bar)
 
-    opening.work(settings, run)
-    sys.exit(0 if all(good) else 1)
+    sys.exit(0 if opening.work(settings, run) else 1)
 
 
 @ledgers.command("verify")
@@ -257,17 +251,16 @@ def verify_ledger(
     ] = None,
 ) -> None:
     """Find every promotion record that was changed, removed or moved; exit code 1 if there is any."""
-    settings = Settings()
-    chain, found = chains.Chain(), 0
+    settings, chain = Settings(), chains.Chain()
 
-    async def run(database: db.Database) -> None:
-        nonlocal found
+    async def run(database: db.Database) -> int:
+        found = 0
         async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain, head):
             found += 1
             typer.echo(wrong)
+        return found
 
-    opening.work(settings, run)
-    if found:
+    if opening.work(settings, run):
         sys.exit(1)
     typer.echo(f"{chain.sequence} records, head {chain.hash}")
 

@@ -31,17 +31,15 @@ def token(
     settings = Settings()
     expires = instants.now() + datetime.timedelta(days=days) if days else None
     asked = {"name": name, "scopes": scope, "productId": product, "expiresAt": expires}
-    made: list[str] = []
 
-    async def run(database: Database) -> None:
+    async def run(database: Database) -> str:
         answer = await tokens.create(caller.local(tenant or settings.tenant), database, asked)
         if isinstance(answer, Problem):
             wrong = [v.message for v in answer.violations] if isinstance(answer, Invalid) else [answer.detail]
             sys.exit("\n".join(wrong))
-        made.append(answer["token"])
+        return str(answer["token"])
 
-    opening.work(settings, run)
-    typer.echo(made[0])
+    typer.echo(opening.work(settings, run))
 
 
 def account(

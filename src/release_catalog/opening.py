@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
@@ -11,6 +11,8 @@ from release_catalog.files import guard, hashing
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
 from release_catalog.store import indexes
+
+Result = TypeVar("Result")
 
 
 def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -> hashing.Fetcher:
@@ -24,30 +26,27 @@ def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -
     )
 
 
-def work(settings: Settings, does: Callable[[db.Database], Coroutine[Any, Any, None]]) -> None:
-    """Run a command on the database: a loop of its own, and warnings in the log."""
+def work(settings: Settings, does: Callable[[db.Database], Coroutine[Any, Any, Result]]) -> Result:
+    """What a command gives on the database: in a loop of its own, with warnings in the log."""
     logs.configure("warning", settings.log_format)
 
-    async def run() -> None:
+    async def run() -> Result:
         async with opened(settings) as database:
-            await does(database)
+            return await does(database)
 
-    anyio.run(run)
+    return anyio.run(run)
 
 
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.Database]:
     """The database with all its indexes; the MongoDB that comes along runs only where no other is named."""
-    if database is not None:
-        used = db.prepared(database)
-        await indexes.ensure(used, settings.events_days)
-        yield used
-        return
     async with contextlib.AsyncExitStack() as stack:
-        # It blocks for seconds, while nothing else can run yet. In a thread, a signal would lose track of it.
-        url = settings.mongodb_url or stack.enter_context(embedded.start(settings.data_dir)).url
-        client = db.connect(url)
-        stack.push_async_callback(client.close)
-        used = db.prepared(client[settings.database])
+        if database is None:
+            # It blocks for seconds, while nothing else can run yet. In a thread, a signal would lose track of it.
+            url = settings.mongodb_url or stack.enter_context(embedded.start(settings.data_dir)).url
+            client = db.connect(url)
+            stack.push_async_callback(client.close)
+            database = client[settings.database]
+        used = db.prepared(database)
         await indexes.ensure(used, settings.events_days)
         yield used

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release_catalog.domain import (
-    artifacts,
     comparison,
     graph,
     ids,
     instants,
     ledger,
     links,
+    parts,
     platforms,
     references,
 )
@@ -96,7 +96,7 @@ def test_an_end_of_life_is_found_by_exactly_one_term(end: datetime.date, before:
     [("a.tar.gz", "gz"), ("setup.exe", "exe"), ("README", None), (".profile", None), ("odd.", None)],
 )
 def test_extensions(name: str, end: str | None) -> None:
-    assert artifacts.extension(name) == end
+    assert parts.extension(name) == end
 
 
 def test_platforms() -> None:

@@ -1,14 +1,13 @@
 """Access tokens: what they are, making and revoking them."""
 
 import datetime
-from typing import Any
 
 import strawberry
 
-from release_catalog.api.inputs import PROBLEM, maybe, must, mutation
+from release_catalog.api.fields import maybe, plain
+from release_catalog.api.inputs import PROBLEM, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.domain import caller
-from release_catalog.plans.context import Info
 from release_catalog.store import tokens
 
 ID = strawberry.ID
@@ -16,27 +15,25 @@ ID = strawberry.ID
 
 @strawberry.type(description="A token that programs identify themselves by. Only its digest is kept.")
 class AccessToken:
-    id: ID = strawberry.field(description="Unique identifier; it is not the token.")
-    name: str = strawberry.field(description="What it is for.")
-    scopes: list[str] = strawberry.field(description="What it may do, such as release:read.")
-    product_id: ID | None = strawberry.field(
-        description="The product that it is bound to (S1): it writes releases of that one alone, and sees drafts "
+    id: ID = plain("Unique identifier; it is not the token.")
+    name: str = plain("What it is for.")
+    scopes: list[str] = plain("What it may do, such as release:read.")
+    product_id: ID | None = plain(
+        "The product that it is bound to (S1): it writes releases of that one alone, and sees drafts "
         "and private releases of no other."
     )
-    created_at: datetime.datetime = strawberry.field(description="When it was made.")
-    expires_at: datetime.datetime | None = strawberry.field(
-        description="From when on it is refused; null where it does not expire."
-    )
-    last_used_at: datetime.datetime | None = strawberry.field(description="When it was last used, to a minute.")
-    revoked_at: datetime.datetime | None = strawberry.field(
-        description="When it was revoked; it is refused everywhere from 5 seconds later on."
+    created_at: datetime.datetime = plain("When it was made.")
+    expires_at: datetime.datetime | None = plain("From when on it is refused; null where it does not expire.")
+    last_used_at: datetime.datetime | None = plain("When it was last used, to a minute.")
+    revoked_at: datetime.datetime | None = plain(
+        "When it was revoked; it is refused everywhere from 5 seconds later on."
     )
 
 
 @strawberry.input(description="An access token to make.")
 class CreateAccessTokenInput:
-    name: str = must("What it is for, 1 to 256 characters.")
-    scopes: list[str] = must(
+    name: str = plain("What it is for, 1 to 256 characters.")
+    scopes: list[str] = plain(
         "What it may do: release:read, release:write, release:promote, webhook:write or admin; only the first two "
         "where it is bound to a product."
     )
@@ -46,25 +43,20 @@ class CreateAccessTokenInput:
 
 @strawberry.input(description="An access token to end.")
 class RevokeAccessTokenInput:
-    id: ID = must("The token's id.")
+    id: ID = plain("The token's id.")
 
 
 @strawberry.type(description="What became of making an access token.")
 class CreateAccessTokenPayload:
-    access_token: AccessToken | None = must("What is kept of the token; null where there is a problem.")
-    token: str | None = must("The token itself, which is shown this once.")
-    problem: Problem | None = must(PROBLEM)
+    access_token: AccessToken | None = plain("What is kept of the token; null where there is a problem.")
+    token: str | None = plain("The token itself, which is shown this once.")
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type(description="What became of revoking an access token.")
 class RevokeAccessTokenPayload:
-    access_token: AccessToken | None = must("The token as it is now; null where there is a problem.")
-    problem: Problem | None = must(PROBLEM)
-
-
-async def everyone(info: Info) -> Any:
-    """The tenant's tokens."""
-    return await tokens.everyone(info.context.caller, info.context.database)
+    access_token: AccessToken | None = plain("The token as it is now; null where there is a problem.")
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type

@@ -7,9 +7,9 @@ import strawberry
 from strawberry.scalars import JSON
 
 from release_catalog.api.enums import VerificationStatus
-from release_catalog.api.fields import computed, json_text
+from release_catalog.api.fields import computed, json_text, plain
 from release_catalog.api.scalars import Long
-from release_catalog.domain import artifacts
+from release_catalog.domain import parts
 from release_catalog.plans.keys import Keys, beside, under, union, within
 
 if TYPE_CHECKING:
@@ -20,107 +20,103 @@ if TYPE_CHECKING:
     description="Either a bare name such as windows or win64 (S1, S2), or an os/architecture pair (S5)."
 )
 class Platform:
-    name: str = strawberry.field(description="The platform as it was given, such as win64 or linux/amd64.")
-    os_family: str | None = strawberry.field(description="The operating system of a pair, such as linux.")
-    architecture: str | None = strawberry.field(description="The architecture of a pair, such as amd64.")
+    name: str = plain("The platform as it was given, such as win64 or linux/amd64.")
+    os_family: str | None = plain("The operating system of a pair, such as linux.")
+    architecture: str | None = plain("The architecture of a pair, such as amd64.")
 
 
 @strawberry.type(description="What was found when a file was fetched and hashed.")
 class ArtifactVerification:
-    status: VerificationStatus = strawberry.field(description="The outcome.")
-    expected_sha256: str = strawberry.field(
-        name="expectedSha256", description="The digest that was declared: 64 lowercase hexadecimal digits."
-    )
-    actual_sha256: str | None = strawberry.field(
-        name="actualSha256", description="The digest of the bytes; null where the file could not be hashed."
-    )
-    actual_size: Long | None = strawberry.field(description="How many bytes came; null where none were hashed.")
-    message: str | None = strawberry.field(description="What went wrong, for people.")
-    checked_at: datetime.datetime | None = strawberry.field(description="When the file was last looked at.")
+    status: VerificationStatus = plain("The outcome.")
+    expected_sha256: str = plain("The digest that was declared: 64 lowercase hexadecimal digits.")
+    actual_sha256: str | None = plain("The digest of the bytes; null where the file could not be hashed.")
+    actual_size: Long | None = plain("How many bytes came; null where none were hashed.")
+    message: str | None = plain("What went wrong, for people.")
+    checked_at: datetime.datetime | None = plain("When the file was last looked at.")
 
 
 @strawberry.type(description="A file of a release.")
 class Artifact:
-    id: strawberry.ID = strawberry.field(description="Unique identifier.")
-    name: str = strawberry.field(description="File name.")
-    platform: Platform | None = strawberry.field(description="What the file runs on; null where it is for all.")
-    size: Long = strawberry.field(description="Declared size in bytes.")
-    sha256: str = strawberry.field(description="Declared SHA-256 digest: 64 lowercase hexadecimal digits.")
-    download_url: str = strawberry.field(description="Where the file can be fetched. S2 calls it url.")
-    is_executable: bool = strawberry.field(description="Whether the file is meant to be run.")
-    arguments: str | None = strawberry.field(description="Command line to run it with.")
+    id: strawberry.ID = plain("Unique identifier.")
+    name: str = plain("File name.")
+    platform: Platform | None = plain("What the file runs on; null where it is for all.")
+    size: Long = plain("Declared size in bytes.")
+    sha256: str = plain("Declared SHA-256 digest: 64 lowercase hexadecimal digits.")
+    download_url: str = plain("Where the file can be fetched. S2 calls it url.")
+    is_executable: bool = plain("Whether the file is meant to be run.")
+    arguments: str | None = plain("Command line to run it with.")
     metadata: JSON | None = json_text("Free JSON, given back as it came.")
     extension: str | None = computed(
-        lambda artifact: artifacts.extension(artifact["name"]),
+        lambda artifact: parts.extension(artifact["name"]),
         "The end of the file name after its last dot, without the dot.",
         keys=["name"],
     )
-    downloads: Long = strawberry.field(description="How many times the download was recorded.")
-    secured: bool = strawberry.field(description="Whether downloading needs credentials (S2).")
+    downloads: Long = plain("How many times the download was recorded.")
+    secured: bool = plain("Whether downloading needs credentials (S2).")
     published: bool = computed(
         lambda artifact: artifact["release"]["status"] == "PUBLISHED",
         "Whether the file's release is published.",
         keys=["release.status"],
     )
-    repository_key: str | None = strawberry.field(description="The repository it is promoted from (S3).")
-    path: str | None = strawberry.field(description="Its path in that repository (S3).")
-    package_type: str | None = strawberry.field(description="The kind of that repository, such as maven (S3).")
-    created_at: datetime.datetime = strawberry.field(description="When the file was added.")
-    updated_at: datetime.datetime = strawberry.field(description="When what is known of it last changed.")
+    repository_key: str | None = plain("The repository it is promoted from (S3).")
+    path: str | None = plain("Its path in that repository (S3).")
+    package_type: str | None = plain("The kind of that repository, such as maven (S3).")
+    created_at: datetime.datetime = plain("When the file was added.")
+    updated_at: datetime.datetime = plain("When what is known of it last changed.")
     verification: ArtifactVerification = computed(
         lambda artifact: {**artifact["verification"], "expectedSha256": artifact["sha256"]},
         "What was found when the file was fetched and hashed.",
         keys=lambda asked: union(within(beside(asked, "expectedSha256"), "verification"), frozenset({"sha256"})),
     )
-    release: Annotated["Release", strawberry.lazy("release_catalog.api.release")] = strawberry.field(
-        description="The release that the file belongs to."
+    release: Annotated["Release", strawberry.lazy("release_catalog.api.release")] = plain(
+        "The release that the file belongs to."
     )
 
 
 @strawberry.type(description="A container image of a release.")
 class DockerImage:
-    name: str = strawberry.field(description="Name of the image.")
-    image_url: str = strawberry.field(description="Where it can be pulled, tag or digest included.")
-    platform: Platform | None = strawberry.field(description="What the image runs on.")
+    name: str = plain("Name of the image.")
+    image_url: str = plain("Where it can be pulled, tag or digest included.")
+    platform: Platform | None = plain("What the image runs on.")
     metadata: JSON | None = json_text("Free JSON, given back as it came.")
 
 
 @strawberry.type(description="The package in its registry (S5 artifact).")
 class RegistryArtifact:
-    name: str = strawberry.field(description="Name of the package.")
-    version: str = strawberry.field(description="Version of the package, which may differ from the release's.")
-    repository: str | None = strawberry.field(description="The repository that holds it.")
-    url: str | None = strawberry.field(description="Where it can be had.")
-    content_digest: str | None = strawberry.field(description="Digest of the content, such as sha256:….")
-    repo_digest: str | None = strawberry.field(description="Digest of its manifest in the repository.")
+    name: str = plain("Name of the package.")
+    version: str = plain("Version of the package, which may differ from the release's.")
+    repository: str | None = plain("The repository that holds it.")
+    url: str | None = plain("Where it can be had.")
+    content_digest: str | None = plain("Digest of the content, such as sha256:….")
+    repo_digest: str | None = plain("Digest of its manifest in the repository.")
 
 
 @strawberry.type(description="A file that tells something about a release: an SBOM, a scan, a trigger (S5).")
 class ReleaseMetadataFile:
-    id: strawberry.ID = strawberry.field(description="Identifier of the file.")
-    mime_type: str | None = strawberry.field(description="What the file is; any text.")
-    url: str | None = strawberry.field(description="Where it can be fetched.")
-    filename: str | None = strawberry.field(description="Its name.")
+    id: strawberry.ID = plain("Identifier of the file.")
+    mime_type: str | None = plain("What the file is; any text.")
+    url: str | None = plain("Where it can be fetched.")
+    filename: str | None = plain("Its name.")
 
 
 @strawberry.type(description="Metadata files of one platform, or of all where there is none (S5).")
 class PlatformReleaseMetadata:
-    platform: Platform | None = strawberry.field(description="The platform that the files speak of.")
-    release_metadata: list[ReleaseMetadataFile] = strawberry.field(description="The files.")
+    platform: Platform | None = plain("The platform that the files speak of.")
+    release_metadata: list[ReleaseMetadataFile] = plain("The files.")
 
 
 @strawberry.type(description="The file of a customization (S5).")
 class CustomizationArtifact:
-    id: strawberry.ID = strawberry.field(description="Identifier of the file.")
-    url: str | None = strawberry.field(description="Where it can be fetched.")
-    filename: str | None = strawberry.field(description="Its name.")
+    id: strawberry.ID = plain("Identifier of the file.")
+    url: str | None = plain("Where it can be fetched.")
+    filename: str | None = plain("Its name.")
 
 
 @strawberry.type(description="A change that an organisation made to a release (S5).")
 class Customization:
-    id: strawberry.ID = strawberry.field(description="Identifier of the customization.")
-    version: str | None = strawberry.field(description="Its version.")
-    artifact: CustomizationArtifact | None = strawberry.field(description="Its file.")
+    id: strawberry.ID = plain("Identifier of the customization.")
+    version: str | None = plain("Its version.")
+    artifact: CustomizationArtifact | None = plain("Its file.")
 
 
 def of(release: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import strawberry
 from release_catalog.api import filters
 from release_catalog.api.connection import Connection
 from release_catalog.api.enums import VersionScheme
-from release_catalog.api.fields import narrowed, one
+from release_catalog.api.fields import narrowed, one, plain
 from release_catalog.api.filters import ReleaseFilter, ReleaseOrder
 from release_catalog.plans.context import Info
 from release_catalog.plans.how import How, only, told
@@ -56,19 +56,19 @@ async def latest(
 
 @strawberry.type(description="What is released: S1 project, S2 product, S5 application with its description.")
 class Product:
-    id: strawberry.ID = strawberry.field(description="Unique identifier. S5 calls it application_id.")
+    id: strawberry.ID = plain("Unique identifier. S5 calls it application_id.")
     catalog: Annotated["Catalog", strawberry.lazy("release_catalog.api.catalog")] = one(
         "catalogs", "catalogId", "The catalog that it belongs to.", lasting=True
     )
-    key: str = strawberry.field(description="Short name, unique in its catalog.")
-    name: str = strawberry.field(description="Name for people.")
-    description: str | None = strawberry.field(description="What it is.")
-    long_display_name: str | None = strawberry.field(description="Its name in full (S5).")
-    disclaimer: str | None = strawberry.field(description="What its publisher wants to have said (S5).")
-    category: str | None = strawberry.field(description="What kind of software it is (S5).")
-    based_on_scratch: bool | None = strawberry.field(description="Whether it is built upon an empty image (S5).")
-    latest_free: bool | None = strawberry.field(description="Whether its latest release is free (S5).")
-    version_scheme: VersionScheme = strawberry.field(description="What its versions look like and how they order.")
+    key: str = plain("Short name, unique in its catalog.")
+    name: str = plain("Name for people.")
+    description: str | None = plain("What it is.")
+    long_display_name: str | None = plain("Its name in full (S5).")
+    disclaimer: str | None = plain("What its publisher wants to have said (S5).")
+    category: str | None = plain("What kind of software it is (S5).")
+    based_on_scratch: bool | None = plain("Whether it is built upon an empty image (S5).")
+    latest_free: bool | None = plain("Whether its latest release is free (S5).")
+    version_scheme: VersionScheme = plain("What its versions look like and how they order.")
     releases: Connection[_Release] = strawberry.field(
         resolver=_releases_of("productId"),
         metadata=told(How(only("id"))),
@@ -90,11 +90,11 @@ def _products(
 
 @strawberry.type(description="A collection of products and their releases.")
 class Catalog:
-    id: strawberry.ID = strawberry.field(description="Unique identifier.")
-    name: str = strawberry.field(description="Name for people.")
-    description: str | None = strawberry.field(description="What it holds.")
-    public: bool = strawberry.field(description="Whether it is meant for everybody (S5).")
-    created_at: datetime.datetime = strawberry.field(description="When it was made.")
+    id: strawberry.ID = plain("Unique identifier.")
+    name: str = plain("Name for people.")
+    description: str | None = plain("What it holds.")
+    public: bool = plain("Whether it is meant for everybody (S5).")
+    created_at: datetime.datetime = plain("When it was made.")
     products: Connection[Product] = strawberry.field(
         resolver=_products, metadata=told(How(only("id"))), description="Its products, by key."
     )

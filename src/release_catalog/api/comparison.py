@@ -6,24 +6,24 @@ import strawberry
 from strawberry.scalars import JSON
 
 from release_catalog.api.enums import ChangeKind
-from release_catalog.api.fields import computed
+from release_catalog.api.fields import computed, plain
 from release_catalog.api.release import Release
 from release_catalog.domain import comparison
 
 
 @strawberry.type(description="A field that differs.")
 class FieldChange:
-    path: str = strawberry.field(description="Name of the field, such as version or baseImageId.")
-    before: JSON | None = strawberry.field(description="What the first release has.")
-    after: JSON | None = strawberry.field(description="What the second release has.")
+    path: str = plain("Name of the field, such as version or baseImageId.")
+    before: JSON | None = plain("What the first release has.")
+    after: JSON | None = plain("What the second release has.")
 
 
 @strawberry.type(description="A file, image or dependency that came, went or changed.")
 class ItemChange:
-    kind: ChangeKind = strawberry.field(description="What happened to it.")
-    key: str = strawberry.field(description="Its name, by which the two releases are matched.")
-    before: JSON | None = strawberry.field(description="What it is in the first release.")
-    after: JSON | None = strawberry.field(description="What it is in the second release.")
+    kind: ChangeKind = plain("What happened to it.")
+    key: str = plain("Its name, by which the two releases are matched.")
+    before: JSON | None = plain("What it is in the first release.")
+    after: JSON | None = plain("What it is in the second release.")
 
 
 def _changes(of: Any, description: str) -> Any:
@@ -33,7 +33,7 @@ def _changes(of: Any, description: str) -> Any:
 @strawberry.type(description="What changed from one release to another.")
 class ReleaseComparison:
     from_: Release = computed(lambda pair: pair["from"], "The first release.", name="from")
-    to: Release = strawberry.field(description="The second release.")
+    to: Release = plain("The second release.")
     fields: list[FieldChange] = _changes(comparison.fields, "Fields that differ.")
     artifacts: list[ItemChange] = _changes(comparison.artifacts, "Files that came, went or changed.")
     docker_images: list[ItemChange] = _changes(comparison.images, "Images that came, went or changed.")

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import strawberry
 
-from release_catalog.api.fields import fetched
+from release_catalog.api.fields import fetched, plain
 from release_catalog.plans.context import Context
 from release_catalog.plans.how import only
 from release_catalog.plans.keys import NOTHING, Keys, under
@@ -52,16 +52,16 @@ def _of_page(part: Callable[[Page], Any], description: str, wants: Callable[[Key
 
 @strawberry.type(description="Where a page lies in its list.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether more follow this page.")
-    has_previous_page: bool = strawberry.field(description="Whether any come before this page.")
-    start_cursor: str | None = strawberry.field(description="The first edge's cursor; null on an empty page.")
-    end_cursor: str | None = strawberry.field(description="The last edge's cursor; null on an empty page.")
+    has_next_page: bool = plain("Whether more follow this page.")
+    has_previous_page: bool = plain("Whether any come before this page.")
+    start_cursor: str | None = plain("The first edge's cursor; null on an empty page.")
+    end_cursor: str | None = plain("The last edge's cursor; null on an empty page.")
 
 
 @strawberry.type(description="An entry of a page, with its place in the list.")
 class Edge(Generic[Node]):
-    cursor: str = strawberry.field(description="Opaque place of this entry, for `after` and `before`.")
-    node: Node = strawberry.field(description="The entry itself.")
+    cursor: str = plain("Opaque place of this entry, for `after` and `before`.")
+    node: Node = plain("The entry itself.")
 
 
 @strawberry.type(name="Connection", description="A page of a list that is too long to be counted.")
@@ -72,10 +72,7 @@ class Uncounted(Generic[Node]):
 
 
 @strawberry.type(description="A page of a list. Cursors stay good while entries come and go.")
-class Connection(Generic[Node]):
-    edges: list[Edge[Node]] = _of_page(_edges, "The entries with their cursors.", _of_node)
-    nodes: list[Node] = _of_page(lambda page: page.rows, "The entries alone.", lambda asked: asked)
-    page_info: PageInfo = _of_page(_place, "Where this page lies in the list.", lambda _: NOTHING)
+class Connection(Uncounted[Node]):
     total_count: int = fetched(
         _total_count, "How long the whole list is; counted only where it is asked for.", only()
     )

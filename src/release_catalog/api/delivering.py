@@ -5,10 +5,10 @@ from strawberry.scalars import JSON
 
 from release_catalog.api.delivery import PipelineExecution
 from release_catalog.api.enums import DeliveryStatus, ExecutionStatus
-from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, maybe, must, mutation
+from release_catalog.api.fields import maybe, plain
+from release_catalog.api.inputs import CHANGED, PROBLEM, WRITING, Conditional, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
-from release_catalog.domain import caller
 from release_catalog.store import delivering
 
 ID = strawberry.ID
@@ -16,7 +16,7 @@ ID = strawberry.ID
 
 @strawberry.input(description="A project's part in a delivery.")
 class DeliveryProjectInput:
-    project_id: ID = must("The project.")
+    project_id: ID = plain("The project.")
     priority: int | None = maybe("Its turn among the projects, from 1; 1 unless given.")
     package_name: str | None = maybe(
         "The package that is deployed, at most 256 characters: for PARTIAL projects that don't request all files."
@@ -31,21 +31,21 @@ class DeliveryProjectInput:
 
 @strawberry.input(description="The value of a property.")
 class PropertyValueInput:
-    property_name: str = must("Name of the property, at most 256 characters.")
-    property_value: JSON = must(
+    property_name: str = plain("Name of the property, at most 256 characters.")
+    property_value: JSON = plain(
         "A text of at most 4096 characters; numbers, true and false are kept as they are written."
     )
 
 
 @strawberry.input(description="Whether deployments need a change ticket unless an environment says otherwise.")
 class CmsDefaultOverrideInput:
-    require_change_ticket_for_deployment: bool = must("Whether a ticket is needed.")
+    require_change_ticket_for_deployment: bool = plain("Whether a ticket is needed.")
 
 
 @strawberry.input(description="Whether deployments to one environment need a change ticket.")
 class CmsEnvironmentOverrideInput:
-    environment_id: ID = must("The environment, by its id in that system.")
-    require_change_ticket_for_deployment: bool = must("Whether a ticket is needed.")
+    environment_id: ID = plain("The environment, by its id in that system.")
+    require_change_ticket_for_deployment: bool = plain("Whether a ticket is needed.")
 
 
 @strawberry.input(description="How a change management system follows a delivery.")
@@ -82,30 +82,30 @@ class DeliveryInput:
 
 @strawberry.input(description="A step in the delivery of a release.")
 class SetDeliveryStatusInput(Conditional):
-    release_id: ID = must("The release.")
-    status: DeliveryStatus = must(
+    release_id: ID = plain("The release.")
+    status: DeliveryStatus = plain(
         "NOT_STARTED becomes STARTED, STARTED becomes SUSPENDED and back, both become COMPLETED."
     )
 
 
 @strawberry.type(description="What became of a step in the delivery of a release.")
 class SetDeliveryStatusPayload:
-    release: Release | None = must(CHANGED)
-    problem: Problem | None = must(PROBLEM)
+    release: Release | None = plain(CHANGED)
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.input(description="A run of a pipeline for a release.")
 class RecordPipelineExecutionInput:
     id: ID | None = maybe("The run that has ended; where it is new or left out, one begins.")
-    pipeline_id: ID = must("The pipeline that runs.")
-    release_id: ID = must("The release that it runs for.")
-    status: ExecutionStatus = must("How the run stands.")
+    pipeline_id: ID = plain("The pipeline that runs.")
+    release_id: ID = plain("The release that it runs for.")
+    status: ExecutionStatus = plain("How the run stands.")
 
 
 @strawberry.type(description="What became of recording a run of a pipeline.")
 class RecordPipelineExecutionPayload:
-    execution: PipelineExecution | None = must("The run as it is now; null where there is a problem.")
-    problem: Problem | None = must(PROBLEM)
+    execution: PipelineExecution | None = plain("The run as it is now; null where there is a problem.")
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type
@@ -116,14 +116,12 @@ class Delivering:
         {"release": None},
         "Starts, suspends, resumes or completes a delivery. Nothing starts without a project, and nothing is "
         "completed while its pipeline runs for the release.",
-        scope=caller.WRITE,
-        of_product=True,
+        **WRITING,
     )
     record_pipeline_execution: RecordPipelineExecutionPayload = mutation(
         RecordPipelineExecutionInput,
         delivering.record_pipeline_execution,
         {"execution": None},
         "Records that a pipeline runs for a release, or how its run has ended, which then stays.",
-        scope=caller.WRITE,
-        of_product=True,
+        **WRITING,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import strawberry
 
 from release_catalog.api.enums import DeliveryStatus, DeploymentType, ExecutionStatus
-from release_catalog.api.fields import fetched, one
+from release_catalog.api.fields import fetched, one, plain
 from release_catalog.plans.context import Context, Info
 from release_catalog.plans.how import How, only, told
 from release_catalog.plans.keys import Keys
@@ -17,24 +17,24 @@ from release_catalog.store.database import Document
 
 @strawberry.type(description="Something with an identifier and a name: a stream or a build environment (S4).")
 class NamedReference:
-    id: strawberry.ID = strawberry.field(description="Identifier.")
-    name: str = strawberry.field(description="Name for people.")
+    id: strawberry.ID = plain("Identifier.")
+    name: str = plain("Name for people.")
 
 
 @strawberry.type(description="A property that a pipeline or a project knows (S4).")
 class PropertyDefinition:
-    name: str = strawberry.field(description="Name of the property.")
-    required: bool = strawberry.field(description="Whether a delivery must give it a value.")
-    default_value: str | None = strawberry.field(description="The value where none is given.")
+    name: str = plain("Name of the property.")
+    required: bool = plain("Whether a delivery must give it a value.")
+    default_value: str | None = plain("The value where none is given.")
 
 
 @strawberry.type(description="A run of a pipeline for a release.")
 class PipelineExecution:
-    id: strawberry.ID = strawberry.field(description="Unique identifier.")
-    release_id: strawberry.ID = strawberry.field(description="The release that it ran for.")
-    status: ExecutionStatus = strawberry.field(description="How it stands.")
-    started_at: datetime.datetime = strawberry.field(description="When it began.")
-    ended_at: datetime.datetime | None = strawberry.field(description="When it ended; null while it runs.")
+    id: strawberry.ID = plain("Unique identifier.")
+    release_id: strawberry.ID = plain("The release that it ran for.")
+    status: ExecutionStatus = plain("How it stands.")
+    started_at: datetime.datetime = plain("When it began.")
+    ended_at: datetime.datetime | None = plain("When it ended; null while it runs.")
 
 
 async def _executions(root: strawberry.Parent[Document], info: Info, running: bool | None = None) -> Any:
@@ -44,9 +44,9 @@ async def _executions(root: strawberry.Parent[Document], info: Info, running: bo
 
 @strawberry.type(description="A sequence of steps that makes or delivers releases.")
 class Pipeline:
-    id: strawberry.ID = strawberry.field(description="Unique identifier.")
-    name: str = strawberry.field(description="Its name, which deliveries may refer to it by.")
-    properties: list[PropertyDefinition] = strawberry.field(description="Properties that a delivery can set.")
+    id: strawberry.ID = plain("Unique identifier.")
+    name: str = plain("Its name, which deliveries may refer to it by.")
+    properties: list[PropertyDefinition] = plain("Properties that a delivery can set.")
     executions: list[PipelineExecution] = strawberry.field(
         resolver=_executions,
         metadata=told(How(only("id"))),
@@ -56,13 +56,13 @@ class Pipeline:
 
 @strawberry.type(description="A project whose deployments a delivery orders (S4).")
 class Project:
-    id: strawberry.ID = strawberry.field(description="Unique identifier.")
-    name: str = strawberry.field(description="Its name.")
-    application_path: str | None = strawberry.field(description="Where it stands among the applications.")
-    deployment_type: DeploymentType = strawberry.field(description="What its deployments replace.")
-    streams: list[NamedReference] = strawberry.field(description="The streams that it is built from.")
-    build_environments: list[NamedReference] = strawberry.field(description="Where it can be built.")
-    properties: list[PropertyDefinition] = strawberry.field(description="Its property set.")
+    id: strawberry.ID = plain("Unique identifier.")
+    name: str = plain("Its name.")
+    application_path: str | None = plain("Where it stands among the applications.")
+    deployment_type: DeploymentType = plain("What its deployments replace.")
+    streams: list[NamedReference] = plain("The streams that it is built from.")
+    build_environments: list[NamedReference] = plain("Where it can be built.")
+    properties: list[PropertyDefinition] = plain("Its property set.")
 
 
 def _named(entries: str, key: str, description: str) -> Any:
@@ -88,51 +88,51 @@ class DeliveryProject:
     build_environment: NamedReference | None = _named(
         "buildEnvironments", "buildEnvironmentId", "Where it is built."
     )
-    priority: int = strawberry.field(description="Its turn among the projects; 1 unless set otherwise.")
-    package_name: str | None = strawberry.field(description="The package that a PARTIAL deployment takes.")
-    request_all_files: bool = strawberry.field(description="Whether a PARTIAL deployment takes all files.")
-    project_groups: str | None = strawberry.field(description="Groups of the pipeline that it belongs to.")
+    priority: int = plain("Its turn among the projects; 1 unless set otherwise.")
+    package_name: str | None = plain("The package that a PARTIAL deployment takes.")
+    request_all_files: bool = plain("Whether a PARTIAL deployment takes all files.")
+    project_groups: str | None = plain("Groups of the pipeline that it belongs to.")
 
 
 @strawberry.type(description="The value of a property (S4).")
 class PropertyValue:
-    property_name: str = strawberry.field(description="Name of the property.")
-    property_value: str = strawberry.field(description="Its value as text; numbers come as their digits.")
+    property_name: str = plain("Name of the property.")
+    property_value: str = plain("Its value as text; numbers come as their digits.")
 
 
 @strawberry.type(description="Whether deployments need a change ticket unless an environment says otherwise.")
 class CmsDefaultOverride:
-    require_change_ticket_for_deployment: bool = strawberry.field(description="Whether a ticket is needed.")
+    require_change_ticket_for_deployment: bool = plain("Whether a ticket is needed.")
 
 
 @strawberry.type(description="Whether deployments to one environment need a change ticket.")
 class CmsEnvironmentOverride:
-    environment_id: strawberry.ID = strawberry.field(description="The environment, by its id in that system.")
-    require_change_ticket_for_deployment: bool = strawberry.field(description="Whether a ticket is needed.")
+    environment_id: strawberry.ID = plain("The environment, by its id in that system.")
+    require_change_ticket_for_deployment: bool = plain("Whether a ticket is needed.")
 
 
 @strawberry.type(description="How a change management system follows a delivery (S4).")
 class CmsDetails:
-    cms_instance_id: strawberry.ID | None = strawberry.field(description="The system's instance.")
-    override_settings: bool = strawberry.field(description="Whether its settings are overridden here.")
-    overridden_default_configurations: CmsDefaultOverride | None = strawberry.field(
-        description="What holds where no environment says otherwise."
+    cms_instance_id: strawberry.ID | None = plain("The system's instance.")
+    override_settings: bool = plain("Whether its settings are overridden here.")
+    overridden_default_configurations: CmsDefaultOverride | None = plain(
+        "What holds where no environment says otherwise."
     )
-    overridden_environment_configurations: list[CmsEnvironmentOverride] | None = strawberry.field(
-        description="What holds for single environments."
+    overridden_environment_configurations: list[CmsEnvironmentOverride] | None = plain(
+        "What holds for single environments."
     )
 
 
 @strawberry.type(description="How a release is delivered (S4).")
 class Delivery:
-    status: DeliveryStatus = strawberry.field(description="How far it is.")
-    description: str | None = strawberry.field(description="What it is about.")
-    start_date: datetime.date | None = strawberry.field(description="The day it started.")
-    end_date: datetime.date | None = strawberry.field(description="The day it was completed.")
-    schedule_build_expression: str | None = strawberry.field(
-        description="When builds run: cron expressions of five, six or seven fields, separated by semicolons."
+    status: DeliveryStatus = plain("How far it is.")
+    description: str | None = plain("What it is about.")
+    start_date: datetime.date | None = plain("The day it started.")
+    end_date: datetime.date | None = plain("The day it was completed.")
+    schedule_build_expression: str | None = plain(
+        "When builds run: cron expressions of five, six or seven fields, separated by semicolons."
     )
     pipeline: Pipeline | None = one("pipelines", "pipelineId", "The pipeline that delivers the release.")
-    projects: list[DeliveryProject] = strawberry.field(description="The projects that are deployed.")
-    properties: list[PropertyValue] = strawberry.field(description="Values of the pipeline's properties.")
-    cms_details: CmsDetails | None = strawberry.field(description="How a change management system follows it.")
+    projects: list[DeliveryProject] = plain("The projects that are deployed.")
+    properties: list[PropertyValue] = plain("Values of the pipeline's properties.")
+    cms_details: CmsDetails | None = plain("How a change management system follows it.")

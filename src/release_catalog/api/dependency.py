@@ -7,7 +7,7 @@ import strawberry
 
 from release_catalog.api.connection import PageInfo, page_info
 from release_catalog.api.enums import GraphDirection
-from release_catalog.api.fields import computed, fetched
+from release_catalog.api.fields import computed, fetched, plain
 from release_catalog.plans.context import Context, Info
 from release_catalog.plans.how import only
 from release_catalog.plans.keys import Keys, under, union
@@ -23,9 +23,9 @@ _Release = Annotated["Release", strawberry.lazy("release_catalog.api.release")]
 
 @strawberry.type(description="How a release names another one, as declared.")
 class DependencyReference:
-    release_id: strawberry.ID | None = strawberry.field(description="The release's id, where it was given.")
-    name: str = strawberry.field(description="The release's name.")
-    version: str = strawberry.field(description="The release's version.")
+    release_id: strawberry.ID | None = plain("The release's id, where it was given.")
+    name: str = plain("The release's name.")
+    version: str = plain("The release's version.")
 
 
 async def _node(context: Context, edges: Sequence[Document], asked: Keys) -> Any:
@@ -39,7 +39,7 @@ class DependencyEdge:
         "Opaque place of this edge, for `after`.",
         keys=["reference.reference"],
     )
-    reference: DependencyReference = strawberry.field(description="The reference as it was declared.")
+    reference: DependencyReference = plain("The reference as it was declared.")
     node: _Release | None = fetched(
         _node, "The release that it leads to; null as long as there is none.", only("reference.reference")
     )
@@ -111,68 +111,42 @@ async def dependants(
 
 @strawberry.type(description="That one release needs another.")
 class DependencyGraphEdge:
-    from_id: strawberry.ID = strawberry.field(description="The release that needs the other.")
-    to_id: strawberry.ID = strawberry.field(description="The release that is needed.")
+    from_id: strawberry.ID = plain("The release that needs the other.")
+    to_id: strawberry.ID = plain("The release that is needed.")
 
 
-def _reached(root: strawberry.Parent[graph.Walk]) -> Any:
-    return list(root.nodes.values())
-
-
-def _links(root: strawberry.Parent[graph.Walk]) -> Any:
-    return [{"fromId": source, "toId": target} for source, targets in root.edges.items() for target in targets]
-
-
-def _unresolved(root: strawberry.Parent[graph.Walk]) -> Any:
-    return list(root.unresolved.values())
-
-
-def _cycles(root: strawberry.Parent[graph.Walk]) -> Any:
-    return root.cycles
-
-
-def _depth(root: strawberry.Parent[graph.Walk]) -> int:
-    return root.depth
-
-
-def _node_count(root: strawberry.Parent[graph.Walk]) -> int:
-    return len(root.nodes)
-
-
-def _truncated(root: strawberry.Parent[graph.Walk]) -> bool:
-    return root.truncated
+def _links(walk: graph.Walk) -> Any:
+    return [{"fromId": source, "toId": target} for source, targets in walk.edges.items() for target in targets]
 
 
 @strawberry.type(description="What a release reaches, breadth first.")
 class DependencyGraph:
-    nodes: list[_Release] = strawberry.field(
-        resolver=_reached,
-        description="The releases that were reached, nearest first, without the starting one.",
+    nodes: list[_Release] = computed(
+        lambda walk: list(walk.nodes.values()),
+        "The releases that were reached, nearest first, without the starting one.",
     )
-    edges: list[DependencyGraphEdge] = strawberry.field(
-        resolver=_links,
-        description="Who needs whom among these and the starting release, in whichever direction it was walked.",
+    edges: list[DependencyGraphEdge] = computed(
+        _links,
+        "Who needs whom among these and the starting release, in whichever direction it was walked.",
     )
-    unresolved: list[DependencyReference] = strawberry.field(
-        resolver=_unresolved, description="References inside the graph that resolve to no release."
+    unresolved: list[DependencyReference] = computed(
+        lambda walk: list(walk.unresolved.values()), "References inside the graph that resolve to no release."
     )
-    cycles: list[list[strawberry.ID]] = strawberry.field(
-        resolver=_cycles,
-        description="Ids of releases that depend on each other, a list for each strongly connected group.",
+    cycles: list[list[strawberry.ID]] = computed(
+        lambda walk: walk.cycles,
+        "Ids of releases that depend on each other, a list for each strongly connected group.",
     )
-    depth: int = strawberry.field(resolver=_depth, description="How many steps away the farthest release is.")
-    node_count: int = strawberry.field(
-        resolver=_node_count, description="How many releases were reached, the starting one not counted."
+    depth: int = computed(lambda walk: walk.depth, "How many steps away the farthest release is.")
+    node_count: int = computed(
+        lambda walk: len(walk.nodes), "How many releases were reached, the starting one not counted."
     )
-    truncated: bool = strawberry.field(
-        resolver=_truncated, description="True where a bound cut the traversal short."
-    )
+    truncated: bool = computed(lambda walk: walk.truncated, "True where a bound cut the traversal short.")
 
 
 @strawberry.type(description="A chain of releases, each of which needs the next.")
 class DependencyPath:
     length: int = computed(lambda path: len(path["releases"]) - 1, "How many steps it has.", keys=["releases"])
-    releases: list[_Release] = strawberry.field(description="The releases along it, both ends included.")
+    releases: list[_Release] = plain("The releases along it, both ends included.")
 
 
 def bounded(argument: str, value: int | None, default: int, limit: int) -> int:

@@ -8,11 +8,11 @@ from strawberry.scalars import JSON
 
 from release_catalog.api.delivering import DeliveryInput
 from release_catalog.api.enums import PackagingType
-from release_catalog.api.inputs import CHANGED, PROBLEM, Conditional, Repeatable, maybe, must, mutation
+from release_catalog.api.fields import maybe, plain
+from release_catalog.api.inputs import CHANGED, PROBLEM, WRITING, Conditional, Repeatable, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
 from release_catalog.api.scalars import Long
-from release_catalog.domain import caller
 from release_catalog.store import drafting
 
 ID = strawberry.ID
@@ -20,10 +20,10 @@ ID = strawberry.ID
 
 @strawberry.input(description="A file of a release.")
 class ArtifactInput:
-    name: str = must("File name, 1 to 256 characters; what a patch knows the file by.")
-    size: Long = must("Size in bytes.")
-    sha256: str = must("SHA-256 digest: 64 hexadecimal digits, with or without the prefix sha256:.")
-    download_url: str = must("Where it can be fetched, beginning with http:// or https://.")
+    name: str = plain("File name, 1 to 256 characters; what a patch knows the file by.")
+    size: Long = plain("Size in bytes.")
+    sha256: str = plain("SHA-256 digest: 64 hexadecimal digits, with or without the prefix sha256:.")
+    download_url: str = plain("Where it can be fetched, beginning with http:// or https://.")
     platform: str | None = maybe("What it runs on, such as win64 or linux/amd64.")
     is_executable: bool | None = maybe("Whether it is meant to be run; false by default.")
     arguments: str | None = maybe("Command line to run it with, at most 4096 characters.")
@@ -36,8 +36,8 @@ class ArtifactInput:
 
 @strawberry.input(description="A package in its registry (S5).")
 class RegistryArtifactInput:
-    name: str = must("Name of the package.")
-    version: str = must("Version of the package.")
+    name: str = plain("Name of the package.")
+    version: str = plain("Version of the package.")
     repository: str | None = maybe("The repository that holds it.")
     url: str | None = maybe("Where it can be had.")
     content_digest: str | None = maybe("Digest of the content.")
@@ -46,8 +46,8 @@ class RegistryArtifactInput:
 
 @strawberry.input(description="A container image.")
 class DockerImageInput:
-    name: str = must("Name of the image; what a patch knows it by.")
-    image_url: str = must("Where it can be pulled, tag or digest included.")
+    name: str = plain("Name of the image; what a patch knows it by.")
+    image_url: str = plain("Where it can be pulled, tag or digest included.")
     platform: str | None = maybe("What it runs on, such as linux/amd64.")
     metadata: JSON | None = maybe("Free JSON of at most 1 MiB and 100 levels.")
 
@@ -63,7 +63,7 @@ class DependencyInput:
 
 @strawberry.input(description="A file that tells something about a release (S5).")
 class ReleaseMetadataFileInput:
-    id: ID = must("Identifier of the file.")
+    id: ID = plain("Identifier of the file.")
     mime_type: str | None = maybe("What the file is; any text.")
     url: str | None = maybe("Where it can be fetched.")
     filename: str | None = maybe("Its name.")
@@ -71,20 +71,20 @@ class ReleaseMetadataFileInput:
 
 @strawberry.input(description="Metadata files of one platform, or of all where there is none (S5).")
 class PlatformReleaseMetadataInput:
-    release_metadata: list[ReleaseMetadataFileInput] = must("The files.")
+    release_metadata: list[ReleaseMetadataFileInput] = plain("The files.")
     platform: str | None = maybe("The platform that they speak of.")
 
 
 @strawberry.input(description="The file of a customization (S5).")
 class CustomizationArtifactInput:
-    id: ID = must("Identifier of the file.")
+    id: ID = plain("Identifier of the file.")
     url: str | None = maybe("Where it can be fetched.")
     filename: str | None = maybe("Its name.")
 
 
 @strawberry.input(description="A change that an organisation made to a release (S5).")
 class CustomizationInput:
-    id: ID = must("Identifier of the customization.")
+    id: ID = plain("Identifier of the customization.")
     version: str | None = maybe("Its version.")
     artifact: CustomizationArtifactInput | None = maybe("Its file.")
 
@@ -125,9 +125,9 @@ class Described(More):
 
 @strawberry.input(description="A release to create (S2).")
 class CreateReleaseInput(Described, Repeatable):
-    product_id: ID = must("The product that it is a release of.")
-    name: str = must("Name for people, 1 to 256 characters.")
-    version: str = must("Version, in the form that the product's scheme asks for.")
+    product_id: ID = plain("The product that it is a release of.")
+    name: str = plain("Name for people, 1 to 256 characters.")
+    version: str = plain("Version, in the form that the product's scheme asks for.")
     channel: str = strawberry.field(default="stable", description="The channel that it is handed out in.")
     catalog_id: ID | None = maybe("The catalog of its product, which is what it is where it is not given.")
     trial: bool | None = maybe("Only in the context of a public catalog (S5); false by default.")
@@ -139,16 +139,16 @@ class CreateReleaseInput(Described, Repeatable):
     "are; lists are merged: files, images and projects by name, dependencies by name and version."
 )
 class PatchReleaseInput(Described, Conditional):
-    id: ID = must("The release.")
-    name: str = must("Its name; renames a draft where it differs.")
+    id: ID = plain("The release.")
+    name: str = plain("Its name; renames a draft where it differs.")
 
 
 @strawberry.input(
     description="All that is to hold of a release (S4 PUT). Null and absent fields are reset to their defaults."
 )
 class ReplaceReleaseInput(Described, Conditional):
-    id: ID = must("The release.")
-    name: str = must("Its name; renames a draft where it differs.")
+    id: ID = plain("The release.")
+    name: str = plain("Its name; renames a draft where it differs.")
 
 
 _WARNINGS = "What was not done as asked, and why."
@@ -156,42 +156,45 @@ _WARNINGS = "What was not done as asked, and why."
 
 @strawberry.type(description="What became of creating a release.")
 class CreateReleasePayload:
-    release: Release | None = must("The new draft, or what it would be; null where there is a problem.")
-    problem: Problem | None = must(PROBLEM)
-    warnings: list[str] = must(_WARNINGS)
+    release: Release | None = plain("The new draft, or what it would be; null where there is a problem.")
+    problem: Problem | None = plain(PROBLEM)
+    warnings: list[str] = plain(_WARNINGS)
 
 
 @strawberry.type(description="What became of patching a release.")
 class PatchReleasePayload:
-    release: Release | None = must(CHANGED)
-    problem: Problem | None = must(PROBLEM)
-    warnings: list[str] = must(_WARNINGS)
+    release: Release | None = plain(CHANGED)
+    problem: Problem | None = plain(PROBLEM)
+    warnings: list[str] = plain(_WARNINGS)
 
 
 @strawberry.type(description="What became of replacing a release.")
 class ReplaceReleasePayload:
-    release: Release | None = must(CHANGED)
-    problem: Problem | None = must(PROBLEM)
-    warnings: list[str] = must(_WARNINGS)
+    release: Release | None = plain(CHANGED)
+    problem: Problem | None = plain(PROBLEM)
+    warnings: list[str] = plain(_WARNINGS)
 
 
 _EMPTY: dict[str, Any] = {"release": None, "warnings": []}
-_SCOPE: dict[str, Any] = {"scope": caller.WRITE, "of_product": True}
 _FREE = "Of a release that is published, only what says nothing about its contents may change."
 
 
 @strawberry.type
 class Drafting:
     create_release: CreateReleasePayload = mutation(
-        CreateReleaseInput, drafting.create, _EMPTY, "Creates a draft of a release (S2).", **_SCOPE
+        CreateReleaseInput, drafting.create, _EMPTY, "Creates a draft of a release (S2).", **WRITING
     )
     patch_release: PatchReleasePayload = mutation(
-        PatchReleaseInput, drafting.patch, _EMPTY, f"Adds and updates, never removes (S4 PATCH). {_FREE}", **_SCOPE
+        PatchReleaseInput,
+        drafting.patch,
+        _EMPTY,
+        f"Adds and updates, never removes (S4 PATCH). {_FREE}",
+        **WRITING,
     )
     replace_release: ReplaceReleasePayload = mutation(
         ReplaceReleaseInput,
         drafting.replace,
         _EMPTY,
         f"Replaces all that was said of it (S4 PUT). {_FREE}",
-        **_SCOPE,
+        **WRITING,
     )

@@ -1,4 +1,4 @@
-"""How fields read documents: by name, by a pure function, or as a relation to another document.
+"""How fields are declared, and how they read documents: by name, by a pure function, or as a relation.
 
 A plain field reads the document's key of its own GraphQL name, so no object is built for a document.
 """
@@ -16,6 +16,16 @@ from release_catalog.plans.keys import WHOLE, Keys
 from release_catalog.store.database import Document
 
 _keys: dict[str, str] = {}
+
+
+def plain(description: str) -> Any:
+    """A field that an input has to give, or that an answer reads by its name."""
+    return strawberry.field(description=description)
+
+
+def maybe(description: str) -> Any:
+    """A field that an input may leave out."""
+    return strawberry.field(default=strawberry.UNSET, description=description)
 
 
 def read(source: Any, name: str) -> Any:

@@ -1,13 +1,12 @@
 """How releases are chosen and ordered."""
 
 import datetime
-import enum
 from collections.abc import Mapping
 from typing import Any
 
 import strawberry
-from strawberry.utils.str_converters import to_camel_case
 
+from release_catalog.api import inputs
 from release_catalog.api.enums import (
     DeliveryStatus,
     OrderDirection,
@@ -20,8 +19,8 @@ from release_catalog.plans.context import Info
 from release_catalog.store import pages, releases
 
 
-def _given(description: str, name: str | None = None) -> Any:
-    return strawberry.field(default=None, description=description, name=name)
+def _given(description: str) -> Any:
+    return strawberry.field(default=None, description=description)
 
 
 @strawberry.input(description="Conditions are combined with and; a list matches any of its values.")
@@ -49,7 +48,7 @@ class ReleaseFilter:
     released_from: datetime.datetime | None = _given("Releases finished then or later.")
     released_before: datetime.datetime | None = _given("Releases finished earlier.")
     end_of_life_before: datetime.date | None = _given("Releases whose end of life lies before this day.")
-    artifact_sha256: str | None = _given("Releases that carry a file with this digest.", "artifactSha256")
+    artifact_sha256: str | None = _given("Releases that carry a file with this digest.")
     verification: list[VerificationStatus] | None = _given("Releases with a file that has one of these outcomes.")
     depends_on_id: strawberry.ID | None = _given("Releases that depend directly on this one.")
 
@@ -62,26 +61,6 @@ class ReleaseOrder:
     direction: OrderDirection = strawberry.field(default=OrderDirection.DESC, description="Which end comes first.")
 
 
-def plain(filter_: ReleaseFilter | None) -> dict[str, Any]:
-    """A filter as the store takes it: names of the contract, enumerations by name."""
-    given = vars(filter_) if filter_ else {}
-    return {_NAMES.get(name, to_camel_case(name)): _plain(value) for name, value in given.items()}
-
-
-_NAMES = {"artifact_sha256": "artifactSha256"}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(entry) for entry in value]
-    return name_of(value) if isinstance(value, enum.Enum) else value
-
-
-def name_of(value: enum.Enum | None) -> str | None:
-    """The name of an enumeration's value, as documents hold it."""
-    return value.name if value else None
-
-
 async def search(
     info: Info,
     filter_: ReleaseFilter | None,
@@ -90,7 +69,7 @@ async def search(
     within: Mapping[str, Any] | None = None,
 ) -> Any:
     """The question that a list of releases asks; `within` narrows it to a catalog or a product."""
-    given = plain(filter_)
+    given = inputs.given(filter_) if filter_ else {}
     for name, value in (within or {}).items():
         if given.get(name) not in {None, value}:
             given["ids"] = []
@@ -101,6 +80,6 @@ async def search(
         info.context.database,
         given,
         window,
-        name_of(order.field) or "",
+        order.field.name,
         descending=order.direction is OrderDirection.DESC,
     )

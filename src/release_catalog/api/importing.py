@@ -9,10 +9,10 @@ from strawberry import enum_value as _value
 from strawberry.scalars import JSON
 
 from release_catalog.api.drafting import ArtifactInput, DockerImageInput, More
-from release_catalog.api.inputs import CHANGED, PROBLEM, Repeatable, maybe, must, mutation
+from release_catalog.api.fields import maybe, plain
+from release_catalog.api.inputs import CHANGED, PROBLEM, WRITING, Repeatable, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.release import Release
-from release_catalog.domain import caller
 from release_catalog.files import verifying
 
 ID = strawberry.ID
@@ -35,8 +35,8 @@ class ImportConflict(enum.Enum):
     description="A release depended on, in S1's form. Without an id, name and version are looked up."
 )
 class DocumentDependencyInput:
-    name: str = must("Its name.")
-    version: str = must("Its version.")
+    name: str = plain("Its name.")
+    version: str = plain("Its version.")
     catalog_id: ID | None = maybe("The id of that release, under S1's name for it.")
 
 
@@ -44,11 +44,11 @@ class DocumentDependencyInput:
     description="The file that S1 imports. It may also hold what S1 has no names for, as exportRelease writes it."
 )
 class ReleaseDocumentInput(More):
-    name: str = must("Name of the release, 1 to 256 characters.")
-    version: str = must("Its version: any text of 1 to 64 characters.")
-    created_at: datetime.datetime = must("When it was created.")
-    project: str = must("Id, key or name of the product that is imported into.")
-    artifacts: list[ArtifactInput] = must("Its files, at most 1000.")
+    name: str = plain("Name of the release, 1 to 256 characters.")
+    version: str = plain("Its version: any text of 1 to 64 characters.")
+    created_at: datetime.datetime = plain("When it was created.")
+    project: str = plain("Id, key or name of the product that is imported into.")
+    artifacts: list[ArtifactInput] = plain("Its files, at most 1000.")
     author: str | None = maybe("Email address of its author. Required; null where it is known to have none.")
     tag: str | None = maybe("A tag that it carries, at most 256 characters.")
     project_identifier: JSON | None = maybe("Accepted and ignored.")
@@ -63,8 +63,8 @@ class ReleaseDocumentInput(More):
 
 @strawberry.input(description="A release to import (S1).")
 class ImportReleaseInput(Repeatable):
-    project_identifier: str = must("The product's id or key; it is made where there is none.")
-    release: ReleaseDocumentInput = must("The document.")
+    project_identifier: str = plain("The product's id or key; it is made where there is none.")
+    release: ReleaseDocumentInput = plain("The document.")
     catalog_id: ID | None = maybe("The catalog to import into; the default catalog where it is not given.")
     verification: VerificationMode = strawberry.field(
         default=VerificationMode.WAIT,
@@ -79,29 +79,27 @@ class ImportReleaseInput(Repeatable):
     name="ImportWarning", description="A file that is not what the document says, or that could not be had (S1)."
 )
 class FileWarning:
-    artifact_name: str = must("The file.")
-    message: str = must("What is wrong with it, and what to do.")
-    expected_sha256: str = strawberry.field(name="expectedSha256", description="The digest that was declared.")
-    actual_sha256: str | None = strawberry.field(
-        name="actualSha256", description="The digest of what came; null where nothing could be hashed."
-    )
+    artifact_name: str = plain("The file.")
+    message: str = plain("What is wrong with it, and what to do.")
+    expected_sha256: str = plain("The digest that was declared.")
+    actual_sha256: str | None = plain("The digest of what came; null where nothing could be hashed.")
 
 
 @strawberry.type(description="What became of importing a release (S1).")
 class ImportReleasePayload:
-    catalog_id: ID | None = must("Id of the release that was created or updated, under S1's name for it.")
-    name: str | None = must("Its name.")
-    version: str | None = must("Its version.")
-    status: str | None = must("Its status.")
-    message: str = must("What was done, for people.")
-    warnings: list[FileWarning] = must("Files that are not what the document says, or could not be had.")
-    release: Release | None = must(CHANGED)
-    problem: Problem | None = must(PROBLEM)
+    catalog_id: ID | None = plain("Id of the release that was created or updated, under S1's name for it.")
+    name: str | None = plain("Its name.")
+    version: str | None = plain("Its version.")
+    status: str | None = plain("Its status.")
+    message: str = plain("What was done, for people.")
+    warnings: list[FileWarning] = plain("Files that are not what the document says, or could not be had.")
+    release: Release | None = plain(CHANGED)
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.input(description="A release whose files to look at again.")
 class VerifyArtifactsInput:
-    release_id: ID = must("The release.")
+    release_id: ID = plain("The release.")
     verification: VerificationMode = strawberry.field(
         default=VerificationMode.WAIT,
         description="When; SKIP takes back what still waits to be looked at.",
@@ -110,9 +108,9 @@ class VerifyArtifactsInput:
 
 @strawberry.type(description="What became of looking at the files of a release again.")
 class VerifyArtifactsPayload:
-    release: Release | None = must(CHANGED)
-    warnings: list[FileWarning] = must("Files that are not what was declared, or could not be had.")
-    problem: Problem | None = must(PROBLEM)
+    release: Release | None = plain(CHANGED)
+    warnings: list[FileWarning] = plain("Files that are not what was declared, or could not be had.")
+    problem: Problem | None = plain(PROBLEM)
 
 
 _EMPTY: dict[str, Any] = {"release": None, "warnings": []}
@@ -126,8 +124,7 @@ class Importing:
         {**_EMPTY, "catalogId": None, "name": None, "version": None, "status": None, "message": ""},
         "Imports a release as a draft, or replaces a draft of the same identity (S1). Its files are fetched and "
         "hashed; one that differs is a warning, and the release is imported still.",
-        scope=caller.WRITE,
-        of_product=True,
+        **WRITING,
         fetches=True,
     )
     verify_artifacts: VerifyArtifactsPayload = mutation(
@@ -135,7 +132,6 @@ class Importing:
         verifying.verify_artifacts,
         _EMPTY,
         "Fetches and hashes the files of a release again.",
-        scope=caller.WRITE,
-        of_product=True,
+        **WRITING,
         fetches=True,
     )

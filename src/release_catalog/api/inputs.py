@@ -10,23 +10,17 @@ import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
 from release_catalog.api import scopes
+from release_catalog.api.fields import maybe
+from release_catalog.domain import caller
 from release_catalog.plans.context import Info
 from release_catalog.problems import Denied, Forbidden
 from release_catalog.problems import Problem as Refusal
 from release_catalog.store.database import within
 
 CHANGED = "The release as it is now, or would be; null where there is a problem."
+# What it takes to write releases, be it those of one product.
+WRITING: dict[str, Any] = {"scope": caller.WRITE, "of_product": True}
 PROBLEM = "Why nothing was done; null where it was."
-
-
-def maybe(description: str) -> Any:
-    """A field that may be left out."""
-    return strawberry.field(default=strawberry.UNSET, description=description)
-
-
-def must(description: str) -> Any:
-    """A field that has to be given, or that an answer has."""
-    return strawberry.field(description=description)
 
 
 @strawberry.input

@@ -6,7 +6,7 @@ from typing import Any
 
 import strawberry
 
-from release_catalog.api.fields import computed, fetched, narrowed
+from release_catalog.api.fields import computed, fetched, narrowed, plain
 from release_catalog.domain import links
 from release_catalog.plans.context import Context, Info
 from release_catalog.plans.how import only
@@ -17,35 +17,19 @@ from release_catalog.store.database import Document
 
 @strawberry.type(description="A link of the Hypertext Application Language.")
 class Link:
-    href: str = strawberry.field(description="A path on this server.")
+    href: str = plain("A path on this server.")
 
 
 _OF_LINK = ("catalogId", "id")
 
 
-def _link(href: str | None) -> dict[str, str] | None:
-    return None if href is None else {"href": href}
-
-
-def to_release(release: Document) -> dict[str, str]:
-    """The link to a release."""
-    return {"href": links.release(release["catalogId"], release["id"])}
-
-
-def _by(path: Callable[[str], str], description: str, key: str) -> Any:
-    """A link whose path is made of the id under `key`; null where there is none."""
-    return computed(
-        lambda release: {"href": path(release[key])} if release[key] else None, description, keys=[key]
-    )
-
-
-def _within(path: Callable[[str, str], str], description: str, key: str) -> Any:
-    """A link whose path is made of the catalog and the id under `key`; null where there is none."""
+def _link(path: Callable[..., str], description: str, *keys: str) -> Any:
+    """A link whose path is made of what stands under `keys`; null where the last of them holds nothing."""
 
     def link(release: Document) -> Any:
-        return {"href": path(release["catalogId"], release[key])} if release[key] else None
+        return links.link(path(*(release[key] for key in keys))) if release[keys[-1]] else None
 
-    return computed(link, description, keys=["catalogId", key])
+    return computed(link, description, keys=keys)
 
 
 async def _product(context: Context, releases: Sequence[Document], _: Keys) -> Any:
@@ -63,37 +47,38 @@ async def _product(context: Context, releases: Sequence[Document], _: Keys) -> A
 
 
 def _branch(product: Document | None, release: Document, systems: Mapping[str, Document | None]) -> Any:
-    return product and _link(links.branch(product["key"], release, systems.get(release["baseImageId"])))
+    path = product and links.branch(product["key"], release, systems.get(release["baseImageId"]))
+    return links.link(path) if path else None
 
 
 async def _latest(context: Context, releases: Sequence[Document], _: Keys) -> Any:
     found = await context.latest_beside_each(releases, frozenset(_OF_LINK))
-    return [to_release(release) if release else None for release in found]
+    return [links.to_release(release) if release else None for release in found]
 
 
 async def _dependencies(root: strawberry.Parent[Document], info: Info, first: int | None = 100) -> Any:
     found = await info.context.needed(root, pages.window(first, default=100).size)
-    return [to_release(release) for release in found]
+    return [links.to_release(release) for release in found]
 
 
 async def _dependants(root: strawberry.Parent[Document], info: Info, first: int | None = 100) -> Any:
     question = await info.context.dependants(root, pages.window(first, default=100))
-    return [to_release(release) for release in (await info.context.page(question)).rows]
+    return [links.to_release(release) for release in (await info.context.page(question)).rows]
 
 
 @strawberry.type(description="Where a release and what it refers to are answered as HAL (S5).")
 class ReleaseLinks:
-    self: Link = _within(links.release, "This release.", "id")
-    catalog: Link = _by(links.catalog, "Its catalog.", "catalogId")
-    application: Link = _within(links.application, "Its product in that catalog.", "productId")
+    self: Link = _link(links.release, "This release.", "catalogId", "id")
+    catalog: Link = _link(links.catalog, "Its catalog.", "catalogId")
+    application: Link = _link(links.application, "Its product in that catalog.", "catalogId", "productId")
     product: Link | None = fetched(
         _product,
         "Its product on its branch; null without a branch.",
         only("branch", "productId", "baseImageId", "packagingType"),
     )
-    base_image: Link | None = _by(links.base_image, "The image it is built upon.", "baseImageId")
-    registry: Link | None = _by(links.registry, "The registry it is pushed to.", "registryId")
-    pipeline: Link | None = _within(links.pipeline, "The pipeline that made it.", "pipelineId")
+    base_image: Link | None = _link(links.base_image, "The image it is built upon.", "baseImageId")
+    registry: Link | None = _link(links.registry, "The registry it is pushed to.", "registryId")
+    pipeline: Link | None = _link(links.pipeline, "The pipeline that made it.", "catalogId", "pipelineId")
     latest_release: Link | None = fetched(
         _latest,
         "The latest release of the same product, channel and branch.",

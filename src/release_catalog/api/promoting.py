@@ -2,7 +2,8 @@
 
 import strawberry
 
-from release_catalog.api.inputs import Repeatable, maybe, must, mutation
+from release_catalog.api.fields import maybe, plain
+from release_catalog.api.inputs import Repeatable, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.promotion import Promotion
 from release_catalog.domain import caller
@@ -15,8 +16,8 @@ _PROBLEM = "Why the environment is as it was; null where the promotion took effe
 
 @strawberry.input(description="A release to bring to an environment.")
 class PromoteReleaseInput(Repeatable):
-    release_id: ID = must("The release, which must be published.")
-    environment: str = must("Name of the environment to promote to.")
+    release_id: ID = plain("The release, which must be published.")
+    environment: str = plain("Name of the environment to promote to.")
     included_repository_keys: list[str] | None = maybe(
         "Promote these repositories alone: where any is given, the excluded ones do not count. At most 1000."
     )
@@ -28,22 +29,22 @@ class PromoteReleaseInput(Repeatable):
 
 @strawberry.input(description="A promotion to undo.")
 class RollbackPromotionInput(Repeatable):
-    promotion_id: ID = must("The promotion, which must be completed and not rolled back yet.")
-    reason: str = must("Why, for the ledger: 1 to 4096 characters.")
+    promotion_id: ID = plain("The promotion, which must be completed and not rolled back yet.")
+    reason: str = plain("Why, for the ledger: 1 to 4096 characters.")
 
 
 @strawberry.type(description="What became of promoting a release.")
 class PromoteReleasePayload:
-    promotion: Promotion | None = must(
+    promotion: Promotion | None = plain(
         "The record of the attempt, REJECTED where a rule refused it; null where there is nothing to record."
     )
-    problem: Problem | None = must(_PROBLEM)
+    problem: Problem | None = plain(_PROBLEM)
 
 
 @strawberry.type(description="What became of rolling a promotion back.")
 class RollbackPromotionPayload:
-    promotion: Promotion | None = must("The record that it was undone; null where there is a problem.")
-    problem: Problem | None = must("Why nothing was undone; null where it was.")
+    promotion: Promotion | None = plain("The record that it was undone; null where there is a problem.")
+    problem: Problem | None = plain("Why nothing was undone; null where it was.")
 
 
 @strawberry.type

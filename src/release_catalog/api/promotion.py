@@ -8,7 +8,7 @@ from strawberry.scalars import JSON
 
 from release_catalog.api.connection import Connection
 from release_catalog.api.enums import PromotionStatus
-from release_catalog.api.fields import computed, one
+from release_catalog.api.fields import computed, one, plain
 from release_catalog.api.scalars import Long
 from release_catalog.domain import instants
 from release_catalog.plans.context import Info
@@ -24,47 +24,47 @@ _Release = Annotated["Release", strawberry.lazy("release_catalog.api.release")]
 
 @strawberry.type(description="A file or image as it was promoted (S3).")
 class PromotedArtifact:
-    path: str = strawberry.field(description="Its path in the environment: repository key and path.")
-    checksum: str = strawberry.field(description="Its SHA-256 digest, or an image's reference.")
-    package_type: str = strawberry.field(description="The kind of its repository, such as maven or docker.")
-    repository_key: str = strawberry.field(description="The repository that it comes from.")
+    path: str = plain("Its path in the environment: repository key and path.")
+    checksum: str = plain("Its SHA-256 digest, or an image's reference.")
+    package_type: str = plain("The kind of its repository, such as maven or docker.")
+    repository_key: str = plain("The repository that it comes from.")
 
 
 @strawberry.type(
     description="One attempt to promote a release: written once, never changed or removed, failed ones included."
 )
 class Promotion:
-    id: strawberry.ID = strawberry.field(description="Unique identifier.")
-    schema_version: str = strawberry.field(description="Version of this record's form: 1.0.0.")
-    service_id: str = strawberry.field(description="Names this deployment, for as long as it lives.")
-    environment: str = strawberry.field(description="The environment promoted to.")
+    id: strawberry.ID = plain("Unique identifier.")
+    schema_version: str = plain("Version of this record's form: 1.0.0.")
+    service_id: str = plain("Names this deployment, for as long as it lives.")
+    environment: str = plain("The environment promoted to.")
     release: _Release = one("releases", "releaseId", "The release that was promoted.")
-    name: str = strawberry.field(description="The release's name at that time.")
-    version: str = strawberry.field(description="The release's version.")
-    created_by: str = strawberry.field(description="Who asked for it.")
-    created: datetime.datetime = strawberry.field(description="When it was asked for.")
+    name: str = plain("The release's name at that time.")
+    version: str = plain("The release's version.")
+    created_by: str = plain("Who asked for it.")
+    created: datetime.datetime = plain("When it was asked for.")
     created_millis: Long = computed(
         lambda record: instants.milliseconds(record["created"]),
         "The same instant in epoch milliseconds.",
         keys=["created"],
     )
-    status: PromotionStatus = strawberry.field(description="How it ended.")
-    messages: list[str] = strawberry.field(description="Why it was refused or undone.")
-    artifacts: list[PromotedArtifact] = strawberry.field(description="What was promoted.")
-    checked_webhooks: list[JSON] = strawberry.field(description="Webhooks that were asked first.")
-    included_repository_keys: list[str] = strawberry.field(description="Only these repositories, if any.")
-    excluded_repository_keys: list[str] = strawberry.field(description="Not these, where none are included.")
-    overwrite_existing_artifacts: bool = strawberry.field(description="Whether other files could be replaced.")
-    sequence: Long = strawberry.field(description="Position in the tenant's ledger, from 1.")
-    previous_hash: str | None = strawberry.field(description="The hash of the record before; null for the first.")
-    hash: str = strawberry.field(description="SHA-256 over this record and the hash before it.")
+    status: PromotionStatus = plain("How it ended.")
+    messages: list[str] = plain("Why it was refused or undone.")
+    artifacts: list[PromotedArtifact] = plain("What was promoted.")
+    checked_webhooks: list[JSON] = plain("Webhooks that were asked first.")
+    included_repository_keys: list[str] = plain("Only these repositories, if any.")
+    excluded_repository_keys: list[str] = plain("Not these, where none are included.")
+    overwrite_existing_artifacts: bool = plain("Whether other files could be replaced.")
+    sequence: Long = plain("Position in the tenant's ledger, from 1.")
+    previous_hash: str | None = plain("The hash of the record before; null for the first.")
+    hash: str = plain("SHA-256 over this record and the hash before it.")
 
 
 @strawberry.type(description="A path that an environment holds.")
 class EnvironmentContent:
-    path: str = strawberry.field(description="Repository key and path.")
-    checksum: str = strawberry.field(description="What lies there: a SHA-256 digest or an image's reference.")
-    package_type: str = strawberry.field(description="The kind of its repository.")
+    path: str = plain("Repository key and path.")
+    checksum: str = plain("What lies there: a SHA-256 digest or an image's reference.")
+    package_type: str = plain("The kind of its repository.")
     release: _Release = one("releases", "releaseId", "The release that it belongs to.")
     promotion: Promotion = one("promotions", "promotionId", "The promotion that brought it.")
 
@@ -88,11 +88,9 @@ def _promotions(
 
 @strawberry.type(description="A place that releases are promoted to, such as QA or production.")
 class Environment:
-    id: strawberry.ID = strawberry.field(description="Unique identifier.")
-    name: str = strawberry.field(description="Its name, unique in the tenant.")
-    requires: list[str] = strawberry.field(
-        description="Environments that a release must have reached before it may be promoted here."
-    )
+    id: strawberry.ID = plain("Unique identifier.")
+    name: str = plain("Its name, unique in the tenant.")
+    requires: list[str] = plain("Environments that a release must have reached before it may be promoted here.")
     contents: Connection[EnvironmentContent] = strawberry.field(
         resolver=_contents,
         metadata=told(How(only("name"))),

@@ -1,11 +1,12 @@
 """What can be asked."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
 
-from release_catalog.api import access, catalog, events, filters, scopes, webhooks
+from release_catalog.api import catalog, events, filters, scopes, webhooks
 from release_catalog.api.access import AccessToken
 from release_catalog.api.catalog import Catalog, Product
 from release_catalog.api.comparison import ReleaseComparison
@@ -13,23 +14,26 @@ from release_catalog.api.connection import Connection, Uncounted
 from release_catalog.api.delivery import Pipeline, Project
 from release_catalog.api.enums import PromotionStatus
 from release_catalog.api.events import Event
-from release_catalog.api.fields import narrowed
+from release_catalog.api.fields import narrowed, plain
 from release_catalog.api.filters import ReleaseFilter, ReleaseOrder
 from release_catalog.api.promotion import Environment, Promotion
 from release_catalog.api.reference import BaseImage, Registry
 from release_catalog.api.release import Release
 from release_catalog.api.webhooks import Webhook
 from release_catalog.domain import caller, importing, instants
+from release_catalog.domain.caller import Caller
 from release_catalog.plans.context import Info
 from release_catalog.problems import BadArgument
-from release_catalog.store import pages, records
+from release_catalog.store import pages, records, tokens
+from release_catalog.store import webhooks as stored
+from release_catalog.store.database import Database, Document
 
 
 @strawberry.type(description="Who is asking.")
 class Viewer:
-    subject: str = strawberry.field(description="The user or service account.")
-    tenant_id: strawberry.ID = strawberry.field(description="The organisation it belongs to.")
-    scopes: list[str] = strawberry.field(description="What it may do, such as release:read.")
+    subject: str = plain("The user or service account.")
+    tenant_id: strawberry.ID = plain("The organisation it belongs to.")
+    scopes: list[str] = plain("What it may do, such as release:read.")
 
 
 def _viewer(info: Info) -> Any:
@@ -42,6 +46,13 @@ def _one(collection: str, description: str) -> Any:
         return await info.context.one(collection, id)
 
     return strawberry.field(resolver=resolve, description=description, metadata=narrowed(collection))
+
+
+def _all(read: Callable[[Caller, Database], Awaitable[list[Document]]]) -> Any:
+    async def resolve(info: Info) -> Any:
+        return await read(info.context.caller, info.context.database)
+
+    return resolve
 
 
 def _catalogs(info: Info, first: int | None = 20, after: str | None = None) -> Any:
@@ -118,11 +129,7 @@ async def _export_release(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  
 
 
 async def _environment(info: Info, name: str) -> Any:
-    return await records.environment(info.context.caller, info.context.database, name)
-
-
-async def _environments(info: Info) -> Any:
-    return await records.environments(info.context.caller, info.context.database)
+    return await records.named(info.context.caller, info.context.database, "environments", name)
 
 
 async def _promotion(info: Info, name: str, version: str, created: str) -> Any:
@@ -148,7 +155,7 @@ def _promotions(
         environment=environment,
         name=name,
         version=version,
-        status=filters.name_of(status),
+        status=status.name if status else None,
     )
 
 
@@ -160,7 +167,7 @@ async def _pipeline(
     if (id is None) == (name is None):
         raise BadArgument("id", "give either the id of a pipeline or its name.")
     if name is not None:
-        return await records.pipeline_by_name(info.context.caller, info.context.database, name)
+        return await records.named(info.context.caller, info.context.database, "pipelines", name)
     return await info.context.one("pipelines", id)
 
 
@@ -202,7 +209,7 @@ class Query:
         resolver=_environment, description="An environment by its name."
     )
     environments: list[Environment] = strawberry.field(
-        resolver=_environments, description="All environments by name, at most 1000."
+        resolver=_all(records.environments), description="All environments by name, at most 1000."
     )
     promotion: Promotion | None = strawberry.field(
         resolver=_promotion,
@@ -224,8 +231,8 @@ class Query:
     )
     webhook: Webhook | None = strawberry.field(resolver=webhooks.one, description="A webhook by its id.")
     webhooks: list[Webhook] = strawberry.field(
-        resolver=webhooks.listed, description="All webhooks, the oldest first, at most 1000."
+        resolver=_all(stored.listed), description="All webhooks, the oldest first, at most 1000."
     )
     access_tokens: list[AccessToken] = strawberry.field(
-        resolver=access.everyone, description="The tenant's access tokens, the newest first, at most 1000."
+        resolver=_all(tokens.everyone), description="The tenant's access tokens, the newest first, at most 1000."
     )

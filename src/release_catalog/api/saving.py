@@ -9,13 +9,15 @@ import strawberry
 from release_catalog.api.catalog import Catalog, Product
 from release_catalog.api.delivery import Pipeline, Project
 from release_catalog.api.enums import DeploymentType, VersionScheme
-from release_catalog.api.inputs import PROBLEM, maybe, must, mutation
+from release_catalog.api.fields import maybe, plain
+from release_catalog.api.inputs import PROBLEM, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.api.promotion import Environment
 from release_catalog.api.reference import BaseImage, Registry
 from release_catalog.domain import caller
 from release_catalog.problems import Problem as Refusal
 from release_catalog.store import saving
+from release_catalog.store.requests import Answer
 
 ID = strawberry.ID
 
@@ -25,7 +27,7 @@ _KEPT = "Not given, it is left as it is; null empties it."
 
 @strawberry.input(description="A catalog to make or to change.")
 class SaveCatalogInput:
-    name: str = must("Name for people, 1 to 256 characters.")
+    name: str = plain("Name for people, 1 to 256 characters.")
     id: ID | None = maybe(_NEW)
     description: str | None = maybe(f"What it holds, at most 4096 characters. {_KEPT}")
     public: bool | None = maybe("Whether it is meant for everybody; false by default.")
@@ -33,8 +35,8 @@ class SaveCatalogInput:
 
 @strawberry.input(description="A product to make or to change.")
 class SaveProductInput:
-    key: str = must("Short name, unique in its catalog, 1 to 256 characters.")
-    name: str = must("Name for people, 1 to 256 characters.")
+    key: str = plain("Short name, unique in its catalog, 1 to 256 characters.")
+    name: str = plain("Name for people, 1 to 256 characters.")
     id: ID | None = maybe(_NEW)
     catalog_id: ID | None = maybe("The catalog it belongs to, for good; the default catalog where it is absent.")
     description: str | None = maybe(f"What it is, at most 4096 characters. {_KEPT}")
@@ -50,28 +52,28 @@ class SaveProductInput:
 
 @strawberry.input(description="A property that a pipeline or a project knows.")
 class PropertyDefinitionInput:
-    name: str = must("Name of the property.")
+    name: str = plain("Name of the property.")
     required: bool | None = maybe("Whether a delivery must give it a value; false by default.")
     default_value: str | None = maybe("The value where none is given.")
 
 
 @strawberry.input(description="A pipeline to make or to change.")
 class SavePipelineInput:
-    name: str = must("Its name, 1 to 256 characters.")
+    name: str = plain("Its name, 1 to 256 characters.")
     id: ID | None = maybe(_NEW)
     properties: list[PropertyDefinitionInput] | None = maybe(f"Its properties, all of them. {_KEPT}")
 
 
 @strawberry.input(description="Something with an identifier and a name.")
 class NamedReferenceInput:
-    id: ID = must("Identifier, at most 255 characters.")
-    name: str = must("Name for people.")
+    id: ID = plain("Identifier, at most 255 characters.")
+    name: str = plain("Name for people.")
 
 
 @strawberry.input(description="A project to make or to change (S4).")
 class SaveProjectInput:
-    name: str = must("Its name, 1 to 256 characters.")
-    deployment_type: DeploymentType = must("What its deployments replace.")
+    name: str = plain("Its name, 1 to 256 characters.")
+    deployment_type: DeploymentType = plain("What its deployments replace.")
     id: ID | None = maybe(_NEW)
     application_path: str | None = maybe(f"Where it stands among the applications. {_KEPT}")
     streams: list[NamedReferenceInput] | None = maybe(f"The streams it is built from, all of them. {_KEPT}")
@@ -81,15 +83,15 @@ class SaveProjectInput:
 
 @strawberry.input(description="An environment to make or to change (S3).")
 class SaveEnvironmentInput:
-    name: str = must("Its name, unique in the tenant and kept for good.")
+    name: str = plain("Its name, unique in the tenant and kept for good.")
     id: ID | None = maybe(_NEW)
     requires: list[str] | None = maybe(f"Environments that a release must have reached before. {_KEPT}")
 
 
 @strawberry.input(description="A registry to make or to change (S5).")
 class SaveRegistryInput:
-    name: str = must("Name for people, 1 to 256 characters.")
-    url: str = must("Where it answers, beginning with http:// or https://.")
+    name: str = plain("Name for people, 1 to 256 characters.")
+    url: str = plain("Where it answers, beginning with http:// or https://.")
     id: ID | None = maybe(_NEW)
     healthy: bool | None = maybe(f"Whether it answered at the last check. {_KEPT}")
     last_checked_at: datetime.datetime | None = maybe(f"When that was. {_KEPT}")
@@ -97,15 +99,15 @@ class SaveRegistryInput:
 
 @strawberry.input(description="An operating system (S5).")
 class OperatingSystemInput:
-    id: ID = must("Identifier, at most 255 characters.")
-    name: str = must("Name for people.")
+    id: ID = plain("Identifier, at most 255 characters.")
+    name: str = plain("Name for people.")
     distro: str | None = maybe("Distribution, such as debian.")
     version: str | None = maybe("Version of the distribution.")
 
 
 @strawberry.input(description="A base image to make or to change (S5).")
 class SaveBaseImageInput:
-    name: str = must("Name for people, 1 to 256 characters.")
+    name: str = plain("Name for people, 1 to 256 characters.")
     id: ID | None = maybe(_NEW)
     description: str | None = maybe(f"What it is, at most 4096 characters. {_KEPT}")
     container_image: str | None = maybe(f"Where it can be pulled. {_KEPT}")
@@ -115,55 +117,55 @@ class SaveBaseImageInput:
 
 
 def _saved(kind: str) -> Any:
-    return must(f"The {kind} as it is now; null where there is a problem.")
+    return plain(f"The {kind} as it is now; null where there is a problem.")
 
 
 @strawberry.type(description="What became of saving a catalog.")
 class SaveCatalogPayload:
     catalog: Catalog | None = _saved("catalog")
-    problem: Problem | None = must(PROBLEM)
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type(description="What became of saving a product.")
 class SaveProductPayload:
     product: Product | None = _saved("product")
-    problem: Problem | None = must(PROBLEM)
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type(description="What became of saving a pipeline.")
 class SavePipelinePayload:
     pipeline: Pipeline | None = _saved("pipeline")
-    problem: Problem | None = must(PROBLEM)
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type(description="What became of saving a project.")
 class SaveProjectPayload:
     project: Project | None = _saved("project")
-    problem: Problem | None = must(PROBLEM)
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type(description="What became of saving an environment.")
 class SaveEnvironmentPayload:
     environment: Environment | None = _saved("environment")
-    problem: Problem | None = must(PROBLEM)
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type(description="What became of saving a registry.")
 class SaveRegistryPayload:
     registry: Registry | None = _saved("registry")
-    problem: Problem | None = must(PROBLEM)
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type(description="What became of saving a base image.")
 class SaveBaseImagePayload:
     base_image: BaseImage | None = _saved("base image")
-    problem: Problem | None = must(PROBLEM)
+    problem: Problem | None = plain(PROBLEM)
 
 
 def _save(
     name: str,
     input_type: type,
-    verb: Callable[..., Awaitable[saving.Outcome]],
+    verb: Callable[..., Awaitable[Answer]],
     *about: str,
     scope: str = caller.WRITE,
 ) -> Any:
@@ -177,7 +179,7 @@ def _save(
 
 @strawberry.type
 class Saving:
-    save_catalog: SaveCatalogPayload = _save("catalog", SaveCatalogInput, saving.catalog)
+    save_catalog: SaveCatalogPayload = _save("catalog", SaveCatalogInput, saving.thing, "catalogs")
     save_product: SaveProductPayload = _save("product", SaveProductInput, saving.product)
     save_pipeline: SavePipelinePayload = _save("pipeline", SavePipelineInput, saving.thing, "pipelines")
     save_project: SaveProjectPayload = _save("project", SaveProjectInput, saving.thing, "projects")

@@ -1,6 +1,7 @@
 """The contract's scalars."""
 
 import datetime
+from collections.abc import Callable
 from typing import Any, NewType
 
 import strawberry
@@ -19,23 +20,16 @@ def _long(value: Any) -> int:
     raise GraphQLError(f"Long cannot represent {value!r}: give a whole number from -2^63 to 2^63-1.")
 
 
-def _instant(value: Any) -> datetime.datetime:
-    if not isinstance(value, str):
-        raise GraphQLError(f"DateTime cannot represent {value!r}: write it like '2026-03-01T09:30:00Z'.")
-    try:
-        return instants.parse(value)
-    except ValueError as error:
-        raise GraphQLError(f"DateTime cannot represent it: {error}") from error
+def _read(name: str, parse: Callable[[str], Any], example: str) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise GraphQLError(f"{name} cannot represent {value!r}: write it like {example!r}.")
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise GraphQLError(f"{name} cannot represent it: {error}") from error
 
-
-def _date(value: Any) -> datetime.date:
-    """S5: a calendar date, or the date in a date-time."""
-    if not isinstance(value, str):
-        raise GraphQLError(f"Date cannot represent {value!r}: write it like '2026-03-01'.")
-    try:
-        return instants.day(value)
-    except ValueError as error:
-        raise GraphQLError(f"Date cannot represent it: {error}") from None
+    return read
 
 
 SCALARS: dict[object, ScalarDefinition] = {
@@ -50,12 +44,13 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="RFC 3339 instant, always printed in UTC with a Z; input takes any offset.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=instants.written,
-        parse_value=_instant,
+        parse_value=_read("DateTime", instants.parse, "2026-03-01T09:30:00Z"),
     ),
     datetime.date: strawberry.scalar(
         name="Date",
         description="ISO 8601 calendar date, such as 2026-03-01.",
         serialize=str,
-        parse_value=_date,
+        # S5: a calendar date, or the date in a date-time.
+        parse_value=_read("Date", instants.day, "2026-03-01"),
     ),
 }

@@ -1,14 +1,15 @@
 """Webhooks: who is told of which events, and what became of that."""
 
 import datetime
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import strawberry
 
 from release_catalog.api.connection import Uncounted
 from release_catalog.api.enums import WebhookDeliveryStatus
-from release_catalog.api.fields import computed
-from release_catalog.api.inputs import PROBLEM, maybe, must, mutation
+from release_catalog.api.fields import computed, maybe, plain
+from release_catalog.api.inputs import PROBLEM, mutation
 from release_catalog.api.problem import Problem
 from release_catalog.domain import events
 from release_catalog.domain.caller import WEBHOOK, Caller
@@ -33,12 +34,12 @@ class WebhookDelivery:
     event_id: ID = computed(
         lambda it: events.id_of(it["sequence"]), "The event, as in the header webhook-id.", keys=["sequence"]
     )
-    status: WebhookDeliveryStatus = strawberry.field(description="How it stands.")
-    attempts: int = strawberry.field(description="How often it was tried, over all replays.")
-    response_status: int | None = strawberry.field(description="The status of the last answer, if there was one.")
-    error: str | None = strawberry.field(description="What was wrong with the last attempt.")
-    next_attempt_at: datetime.datetime | None = strawberry.field(description="When it is tried again.")
-    delivered_at: datetime.datetime | None = strawberry.field(description="When the receiver took it.")
+    status: WebhookDeliveryStatus = plain("How it stands.")
+    attempts: int = plain("How often it was tried, over all replays.")
+    response_status: int | None = plain("The status of the last answer, if there was one.")
+    error: str | None = plain("What was wrong with the last attempt.")
+    next_attempt_at: datetime.datetime | None = plain("When it is tried again.")
+    delivered_at: datetime.datetime | None = plain("When the receiver took it.")
 
 
 def _deliveries(
@@ -49,25 +50,18 @@ def _deliveries(
 
 @strawberry.type(description="Somebody who is told of events, in order, each at least once.")
 class Webhook:
-    id: ID = strawberry.field(description="Unique identifier.")
-    url: str = strawberry.field(description="Where events are sent to by POST.")
-    events: list[str] = strawberry.field(
-        description="Event types, where release.* matches all of a kind, and * everything."
+    id: ID = plain("Unique identifier.")
+    url: str = plain("Where events are sent to by POST.")
+    events: list[str] = plain("Event types, where release.* matches all of a kind, and * everything.")
+    active: bool = plain(
+        "Whether events are sent; what happens meanwhile is sent later, as far as it is still kept."
     )
-    active: bool = strawberry.field(
-        description="Whether events are sent; what happens meanwhile is sent later, as far as it is still kept."
-    )
-    created_at: datetime.datetime = strawberry.field(description="When it was made; it is told what came later.")
+    created_at: datetime.datetime = plain("When it was made; it is told what came later.")
     deliveries: Uncounted[WebhookDelivery] = strawberry.field(
         resolver=_deliveries,
         metadata=told(How(only("id"))),
         description="What became of each event that it was sent, the newest event first.",
     )
-
-
-async def listed(info: Info) -> Any:
-    """All webhooks."""
-    return await webhooks.listed(info.context.caller, info.context.database)
 
 
 async def one(info: Info, id: ID) -> Any:  # noqa: A002  the contract's name
@@ -77,13 +71,13 @@ async def one(info: Info, id: ID) -> Any:  # noqa: A002  the contract's name
 
 @strawberry.input(description="Somebody to tell of events.")
 class CreateWebhookInput:
-    url: str = must("Where to send events by POST: https, at a public address unless an operator allows another.")
-    events: list[str] = must("1 to 100 event types, where release.* matches all of a kind, and * everything.")
+    url: str = plain("Where to send events by POST: https, at a public address unless an operator allows another.")
+    events: list[str] = plain("1 to 100 event types, where release.* matches all of a kind, and * everything.")
 
 
 @strawberry.input(description="What to change of a webhook. Whatever is given, what waits is tried at once.")
 class UpdateWebhookInput:
-    id: ID = must("The webhook.")
+    id: ID = plain("The webhook.")
     url: str | None = maybe("Where to send events from now on.")
     events: list[str] | None = maybe("1 to 100 event types.")
     active: bool | None = maybe("Whether to send events.")
@@ -94,13 +88,13 @@ class UpdateWebhookInput:
 
 @strawberry.input(description="A webhook to delete.")
 class DeleteWebhookInput:
-    id: ID = must("The webhook.")
+    id: ID = plain("The webhook.")
 
 
 @strawberry.input(description="From where to tell a webhook everything again.")
 class ReplayWebhookInput:
-    id: ID = must("The webhook.")
-    after: ID = must("The id of the event before the first one to send; 0 lies before them all.")
+    id: ID = plain("The webhook.")
+    after: ID = plain("The id of the event before the first one to send; 0 lies before them all.")
 
 
 _SECRET = "What its messages are signed with (Standard Webhooks): shown this once."  # noqa: S105  a description
@@ -108,47 +102,45 @@ _SECRET = "What its messages are signed with (Standard Webhooks): shown this onc
 
 @strawberry.type(description="What became of making a webhook.")
 class CreateWebhookPayload:
-    webhook: Webhook | None = must("The webhook; null where there is a problem.")
-    secret: str | None = must(_SECRET)
-    problem: Problem | None = must(PROBLEM)
+    webhook: Webhook | None = plain("The webhook; null where there is a problem.")
+    secret: str | None = plain(_SECRET)
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type(description="What became of changing a webhook.")
 class UpdateWebhookPayload:
-    webhook: Webhook | None = must("The webhook; null where there is a problem.")
-    secret: str | None = must(f"Where it was rotated: {_SECRET[0].lower()}{_SECRET[1:]}")
-    problem: Problem | None = must(PROBLEM)
+    webhook: Webhook | None = plain("The webhook; null where there is a problem.")
+    secret: str | None = plain(f"Where it was rotated: {_SECRET[0].lower()}{_SECRET[1:]}")
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type(description="What became of deleting a webhook.")
 class DeleteWebhookPayload:
-    deleted_id: ID | None = must("The webhook that is gone; null where there is a problem.")
-    problem: Problem | None = must(PROBLEM)
+    deleted_id: ID | None = plain("The webhook that is gone; null where there is a problem.")
+    problem: Problem | None = plain(PROBLEM)
 
 
 @strawberry.type(description="What became of replaying events.")
 class ReplayWebhookPayload:
-    queued: int = must("How many events are sent again or for the first time, counted up to 10,000.")
-    problem: Problem | None = must(PROBLEM)
+    queued: int = plain("How many events are sent again or for the first time, counted up to 10,000.")
+    problem: Problem | None = plain(PROBLEM)
 
 
-def _unusable(files: Fetcher | None, given: Any) -> str | None:
-    return posting.unusable(given.get("url"), files.allowed if files else guard.Allowed())
+def _judged(verb: Callable[..., Awaitable[webhooks.Answer]]) -> Callable[..., Awaitable[webhooks.Answer]]:
+    """Tells a verb why nothing can be sent to the URL that it is given."""
 
+    async def judged(caller: Caller, database: Database, files: Fetcher | None, given: Any) -> webhooks.Answer:
+        unusable = posting.unusable(given.get("url"), files.allowed if files else guard.Allowed())
+        return await verb(caller, database, given, unusable)
 
-async def _create(caller: Caller, database: Database, files: Fetcher | None, given: Any) -> webhooks.Answer:
-    return await webhooks.create(caller, database, given, _unusable(files, given))
-
-
-async def _update(caller: Caller, database: Database, files: Fetcher | None, given: Any) -> webhooks.Answer:
-    return await webhooks.update(caller, database, given, _unusable(files, given))
+    return judged
 
 
 @strawberry.type
 class Webhooks:
     create_webhook: CreateWebhookPayload = mutation(
         CreateWebhookInput,
-        _create,
+        _judged(webhooks.create),
         {"webhook": None, "secret": None},
         "Has events sent to a URL from now on. The webhook sees what its maker may see.",
         scope=WEBHOOK,
@@ -156,7 +148,7 @@ class Webhooks:
     )
     update_webhook: UpdateWebhookPayload = mutation(
         UpdateWebhookInput,
-        _update,
+        _judged(webhooks.update),
         {"webhook": None, "secret": None},
         "Changes a webhook, switches it off or on, or gives it a new secret.",
         scope=WEBHOOK,

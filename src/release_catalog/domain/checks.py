@@ -2,7 +2,8 @@
 
 import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 from release_catalog.domain import instants
@@ -11,6 +12,8 @@ from release_catalog.problems import Violation
 _Time = TypeVar("_Time", datetime.datetime, datetime.date)
 
 MAX_LONG = 2**63 - 1
+# Of texts that may be as long as this, line breaks and tabs are part.
+LONG = 4096
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s.\x00-\x1f]+(?:\.[^@\s.\x00-\x1f]+)*")
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _URL = re.compile(r"https?://[^/\s?#]+\S*", re.IGNORECASE)
@@ -27,19 +30,39 @@ class Checks:
         self.path = path
         self.found: list[Violation] = [] if found is None else found
 
+    def _at(self, field: str) -> str:
+        return f"{self.path}.{field}" if self.path else field
+
     def refuse(self, field: str, code: str, message: str) -> None:
         """Keep a violation of `field`."""
-        self.found.append(Violation(f"{self.path}.{field}" if self.path else field, message, code))
+        self.found.append(Violation(self._at(field), message, code))
 
-    def known(self, names: frozenset[str]) -> None:
+    def known(self, names: AbstractSet[str]) -> None:
         """Refuse fields that nothing would read: what is accepted is never dropped silently."""
         if self.fields.keys() <= names:
             return
         for name in self.fields.keys() - names:
             self.refuse(name, "UNKNOWN_FIELD", f"There is no field {name!r} here: correct its name or remove it.")
 
-    def text(self, field: str, limit: int, *, required: bool = False, lines: bool = False) -> str | None:
-        """Text of at most `limit` characters; with `lines`, line breaks and tabs are part of it."""
+    def whole(self, readers: "Readers") -> dict[str, Any]:
+        """What `readers` make of all their fields, which are the only ones here."""
+        self.known(readers.keys())
+        return {field: reader(self, field) for field, reader in readers.items()}
+
+    def said(self, readers: "Readers") -> dict[str, Any]:
+        """What `readers` make of the fields that were given, of which null is none; there may be no others."""
+        return {field: value for field, value in self.whole(readers).items() if value is not None}
+
+    def unique(self, field: str, keys: Sequence[Hashable]) -> None:
+        """Refuse entries of a list that have the key of an earlier one: none could tell which of them is meant."""
+        seen = set()
+        for at, key in enumerate(keys):
+            if key in seen:
+                self.refuse(f"{field}[{at}]", "REPEATED", f"{_named(key)} was given before: give it once.")
+            seen.add(key)
+
+    def text(self, field: str, limit: int, *, required: bool = False) -> str | None:
+        """Text of at most `limit` characters."""
         value = self.fields.get(field)
         if type(value) is str and 0 < len(value) <= limit and value.isprintable():
             return value
@@ -52,7 +75,7 @@ class Checks:
             return None
         if len(value) > limit:
             self.refuse(field, "TOO_LONG", f"At most {limit} characters fit here; this has {len(value)}.")
-        if "\x00" in value or (not lines and _CONTROL.search(value)):
+        if "\x00" in value or (limit < LONG and _CONTROL.search(value)):
             self.refuse(field, "CONTROL_CHARACTER", "Remove the control characters.")
         return value
 
@@ -71,16 +94,20 @@ class Checks:
             return None
         return value
 
-    def each(self, field: str, limit: int) -> "Checks":
-        """The entries of a list of at most `limit` as fields of their own, such as `platforms[0]`."""
+    def _entries(self, field: str, limit: int) -> list[Any]:
         value = self.fields.get(field)
-        entries = value if isinstance(value, list) else []
         if not isinstance(value, list):
             self.refuse(field, "NOT_A_LIST", "Give a list, which may be empty.")
-        elif len(value) > limit:
+            return []
+        if len(value) > limit:
             self.refuse(field, "TOO_MANY", f"At most {limit} entries fit here; this has {len(value)}.")
-            entries = []
-        return Checks({f"{field}[{at}]": entry for at, entry in enumerate(entries)}, self.path, self.found)
+            return []
+        return value
+
+    def each(self, field: str, limit: int) -> "Checks":
+        """The entries of a list of at most `limit` as fields of their own, such as `platforms[0]`."""
+        entries = {f"{field}[{at}]": entry for at, entry in enumerate(self._entries(field, limit))}
+        return Checks(entries, self.path, self.found)
 
     def fixed(self, field: str, before: Any) -> None:
         """Refuse that `field`, where it is given, says something else than `before`."""
@@ -90,11 +117,15 @@ class Checks:
 
     def flag(self, field: str) -> bool:
         """True or false; absent is false."""
+        return bool(self.maybe(field))
+
+    def maybe(self, field: str) -> bool | None:
+        """True, false, or nothing."""
         value = self.fields.get(field)
         if value is None or isinstance(value, bool):
-            return bool(value)
+            return value
         self.refuse(field, "NOT_BOOLEAN", f"Give true or false, not {_kind(value)}.")
-        return False
+        return None
 
     def size(self, field: str) -> int:
         """A number of bytes from 0 to 2^63-1."""
@@ -155,29 +186,48 @@ class Checks:
         if value is None:
             return None
         if isinstance(value, dict):
-            return Checks(value, f"{self.path}.{field}" if self.path else field, self.found)
+            return Checks(value, self._at(field), self.found)
         self.refuse(field, "NOT_AN_OBJECT", f"Give an object, not {_kind(value)}.")
         return None
 
     def items(self, field: str, limit: int, *, required: bool = False) -> list["Checks"]:
         """The objects of a list of at most `limit`, each to be checked in turn."""
-        value = self.fields.get(field)
-        if value is None and not required:
+        if self.fields.get(field) is None and not required:
             return []
-        if not isinstance(value, list):
-            self.refuse(field, "NOT_A_LIST", "Give a list, which may be empty.")
-            return []
-        if len(value) > limit:
-            self.refuse(field, "TOO_MANY", f"At most {limit} entries fit here; this has {len(value)}.")
-            return []
-        path = f"{self.path}.{field}" if self.path else field
         inner = []
-        for index, entry in enumerate(value):
+        for index, entry in enumerate(self._entries(field, limit)):
+            at = f"{field}[{index}]"
             if isinstance(entry, dict):
-                inner.append(Checks(entry, f"{path}[{index}]", self.found))
+                inner.append(Checks(entry, self._at(at), self.found))
             else:
-                self.refuse(f"{field}[{index}]", "NOT_AN_OBJECT", f"Give an object, not {_kind(entry)}.")
+                self.refuse(at, "NOT_AN_OBJECT", f"Give an object, not {_kind(entry)}.")
         return inner
+
+
+Reader = Callable[[Checks, str], Any]
+Readers = Mapping[str, Reader]
+
+
+def text(limit: int, *, required: bool = False) -> Reader:
+    """Reads a text of at most `limit` characters."""
+    return lambda given, field: given.text(field, limit, required=required)
+
+
+def one(readers: Readers) -> Reader:
+    """Reads an object that has what `readers` read; None where there is none."""
+
+    def read(given: Checks, field: str) -> dict[str, Any] | None:
+        inner = given.inner(field)
+        return inner.whole(readers) if inner else None
+
+    return read
+
+
+def _named(key: Any) -> str:
+    if not isinstance(key, tuple):
+        return repr(key)
+    # What is missing from both is refused as well.
+    return " ".join(part for part in key if part is not None) or "This"
 
 
 def _kind(value: object) -> str:

@@ -3,13 +3,12 @@
 from typing import Any
 
 from release_catalog.domain import properties
-from release_catalog.domain.checks import Checks
+from release_catalog.domain.checks import Checks, Readers, one, text
 from release_catalog.domain.saving import MAX_ENTRIES
 
 Document = dict[str, Any]
 
 ENVIRONMENTS = "overriddenEnvironmentConfigurations"
-_TICKET = "requireChangeTicketForDeployment"
 _NEW: Document = {
     "cmsInstanceId": None,
     "overrideSettings": False,
@@ -18,35 +17,35 @@ _NEW: Document = {
 }
 
 
+def _needed(entry: Checks, field: str) -> bool:
+    if entry.fields.get(field) is None:
+        entry.refuse(field, "REQUIRED", "Say true or false.")
+    return entry.flag(field)
+
+
+_DEFAULT: Readers = {"requireChangeTicketForDeployment": _needed}
+_ENVIRONMENT: Readers = {"environmentId": text(255, required=True), **_DEFAULT}
+
+
+def _environments(given: Checks, field: str) -> list[Document] | None:
+    entries = given.items(field, MAX_ENTRIES)
+    properties.unique(entries, "environmentId")
+    read_ = [entry.whole(_ENVIRONMENT) for entry in entries]
+    return None if given.fields.get(field) is None else read_
+
+
+_READERS: Readers = {
+    "cmsInstanceId": text(255),
+    "overrideSettings": Checks.maybe,
+    "overriddenDefaultConfigurations": one(_DEFAULT),
+    ENVIRONMENTS: _environments,
+}
+
+
 def read(given: Checks, field: str) -> Document:
     """The fields of an input that were given; null counts as not given."""
     inner = given.inner(field)
-    if inner is None:
-        return {}
-    inner.known(frozenset(_NEW))
-    environments, default = inner.items(ENVIRONMENTS, MAX_ENTRIES), inner.inner("overriddenDefaultConfigurations")
-    properties.unique(environments, "environmentId")
-    said = {
-        "cmsInstanceId": inner.text("cmsInstanceId", 255),
-        "overrideSettings": None
-        if inner.fields.get("overrideSettings") is None
-        else inner.flag("overrideSettings"),
-        "overriddenDefaultConfigurations": default and _ticket(default),
-        ENVIRONMENTS: None
-        if inner.fields.get(ENVIRONMENTS) is None
-        else [
-            {"environmentId": entry.text("environmentId", 255, required=True), **_ticket(entry, "environmentId")}
-            for entry in environments
-        ],
-    }
-    return {name: value for name, value in said.items() if value is not None}
-
-
-def _ticket(entry: Checks, *more: str) -> Document:
-    entry.known(frozenset((_TICKET, *more)))
-    if entry.fields.get(_TICKET) is None:
-        entry.refuse(_TICKET, "REQUIRED", "Say true or false.")
-    return {_TICKET: entry.flag(_TICKET)}
+    return inner.said(_READERS) if inner else {}
 
 
 def merged(before: Document | None, said: Document | None) -> Document | None:

@@ -1,6 +1,6 @@
 """What changed from one release to another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -16,34 +16,28 @@ _FIELDS = (
 _OF_ARTIFACT = (
     "platform size sha256 downloadUrl isExecutable arguments metadata secured repositoryKey path packageType"
 ).split()
-_OF_IMAGE = ["imageUrl", "platform", "metadata"]
-_OF_DEPENDENCY = ["releaseId", "version"]
+
+Given = Mapping[str, Any]
+Changes = list[dict[str, Any]]
 
 
-def fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+def fields(before: Given, after: Given) -> Changes:
     """The fields that differ; lists of things with names are compared by `items`."""
     pairs = ((path, _value(path, before), _value(path, after)) for path in _FIELDS)
     return [{"path": path, "before": old, "after": new} for path, old, new in pairs if old != new]
 
 
-def artifacts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Files by name and platform."""
-    return _items(before["artifacts"], after["artifacts"], _OF_ARTIFACT)
+def _list(name: str, fields: Sequence[str]) -> Callable[[Given, Given], Changes]:
+    """Compares the entries of a list by their names."""
+    return lambda before, after: _items(before[name], after[name], fields)
 
 
-def images(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Container images by name."""
-    return _items(before["dockerImages"], after["dockerImages"], _OF_IMAGE)
+artifacts = _list("artifacts", _OF_ARTIFACT)
+images = _list("dockerImages", ["imageUrl", "platform", "metadata"])
+dependencies = _list("dependencies", ["releaseId", "version"])
 
 
-def dependencies(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """References by name."""
-    return _items(before["dependencies"], after["dependencies"], _OF_DEPENDENCY)
-
-
-def _items(
-    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], names: Sequence[str]
-) -> list[dict[str, Any]]:
+def _items(before: Sequence[Given], after: Sequence[Given], names: Sequence[str]) -> Changes:
     old, new = _by_name(before, names), _by_name(after, names)
     changes = []
     for key in [*old, *(key for key in new if key not in old)]:
@@ -53,7 +47,7 @@ def _items(
     return changes
 
 
-def _by_name(entries: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _by_name(entries: Sequence[Given], names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Entries by their name, with a number behind the second and later of one name."""
     found: dict[str, dict[str, Any]] = {}
     for entry in entries:
@@ -65,7 +59,7 @@ def _by_name(entries: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict
     return found
 
 
-def _value(field: str, document: Mapping[str, Any]) -> Any:
+def _value(field: str, document: Given) -> Any:
     value = document[field]
     if field == "metadata" and value is not None:
         return orjson.loads(value)

@@ -2,11 +2,11 @@
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from release_catalog.domain import cms, cron, deployments, properties
-from release_catalog.domain.checks import Checks
+from release_catalog.domain.checks import LONG, Checks, Readers, text
 from release_catalog.domain.saving import MAX_ENTRIES
 from release_catalog.problems import Violation
 
@@ -21,7 +21,6 @@ STEPS = {
     "COMPLETED": frozenset[str](),
 }
 
-_LONG = 4096
 _NEW: Document = {
     "status": "NOT_STARTED",
     "description": None,
@@ -59,17 +58,17 @@ def read(given: Checks) -> Document:
 
     Values of properties become text.
     """
-    readers: dict[str, Callable[[Checks, str], Any]] = {
+    readers: Readers = {
         "status": lambda checks, field: checks.choice(field, *STEPS),
-        "description": lambda checks, field: checks.text(field, _LONG, lines=True),
+        "description": text(LONG),
         "scheduleBuildExpression": _schedule,
         "pipelineId": deployments.key,
-        "pipelineName": lambda checks, field: checks.text(field, 256),
+        "pipelineName": text(256),
         "projects": lambda checks, field: [deployments.read(e) for e in checks.items(field, MAX_ENTRIES)],
         "properties": properties.read,
         "cmsDetails": cms.read,
     }
-    given.known(frozenset(readers))
+    given.known(readers.keys())
     return {
         field: None if given.fields[field] is None else reader(given, field)
         for field, reader in readers.items()
@@ -79,19 +78,19 @@ def read(given: Checks) -> Document:
 
 def _schedule(given: Checks, field: str) -> str | None:
     # S4 rule 11
-    text = given.text(field, MAX_SCHEDULE)
-    if text is None:
+    schedule = given.text(field, MAX_SCHEDULE)
+    if schedule is None:
         return None
-    pieces = text.split(";")
+    pieces = schedule.split(";")
     if len(pieces) > MAX_EXPRESSIONS:
         given.refuse(field, "TOO_MANY", f"At most {MAX_EXPRESSIONS} expressions fit here; this has {len(pieces)}.")
-        return text
-    for piece in pieces if len(text) <= MAX_SCHEDULE else ():
+        return schedule
+    for piece in pieces if len(schedule) <= MAX_SCHEDULE else ():
         try:
             cron.check(piece)
         except ValueError as error:
             given.refuse(field, "NOT_CRON", f"{piece.strip()!r} is no cron expression: {error}")
-    return text
+    return schedule
 
 
 def wanted(before: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Wanted:

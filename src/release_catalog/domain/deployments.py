@@ -1,9 +1,10 @@
 """The projects of a delivery: which are deployed, in which turn, and what of them (S4 rules 6 to 10)."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from release_catalog.domain.checks import Checks
+from release_catalog.domain.checks import Checks, Readers, text
 
 Document = dict[str, Any]
 
@@ -16,22 +17,11 @@ _NEW: Document = {
     "requestAllFiles": False,
     "projectGroups": None,
 }
-_FIELDS = frozenset(_NEW) | {"projectId"}
 
 
 def read(entry: Checks) -> Document:
     """What an input says of one project; null counts as not given, as does an empty package name."""
-    entry.known(_FIELDS)
-    said = {
-        "projectId": key(entry, "projectId", required=True),
-        "projectStreamId": key(entry, "projectStreamId"),
-        "buildEnvironmentId": key(entry, "buildEnvironmentId"),
-        "priority": _priority(entry),
-        "packageName": entry.text("packageName", 256) or None,
-        "requestAllFiles": None if entry.fields.get("requestAllFiles") is None else entry.flag("requestAllFiles"),
-        "projectGroups": entry.text("projectGroups", 1024),
-    }
-    return {field: value for field, value in said.items() if value is not None}
+    return entry.said(_READERS)
 
 
 def key(given: Checks, field: str, *, required: bool = False) -> str | None:
@@ -43,12 +33,23 @@ def key(given: Checks, field: str, *, required: bool = False) -> str | None:
     return value if len(given.found) == before else None
 
 
-def _priority(entry: Checks) -> int | None:
-    value = entry.fields.get("priority")
+def _priority(entry: Checks, field: str) -> int | None:
+    value = entry.fields.get(field)
     if value is None or (isinstance(value, int) and value is not True and 1 <= value <= MAX_PRIORITY):
         return value
-    entry.refuse("priority", "NOT_A_PRIORITY", f"Give a whole number from 1 to {MAX_PRIORITY}.")
+    entry.refuse(field, "NOT_A_PRIORITY", f"Give a whole number from 1 to {MAX_PRIORITY}.")
     return None
+
+
+_READERS: Readers = {
+    "projectId": functools.partial(key, required=True),
+    "projectStreamId": key,
+    "buildEnvironmentId": key,
+    "priority": _priority,
+    "packageName": lambda entry, field: entry.text(field, 256) or None,
+    "requestAllFiles": Checks.maybe,
+    "projectGroups": text(1024),
+}
 
 
 def merged(

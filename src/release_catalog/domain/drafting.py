@@ -11,10 +11,9 @@ from typing import Any
 import orjson
 
 from release_catalog.domain import parts, release
-from release_catalog.domain.checks import Checks
+from release_catalog.domain.checks import LONG, Checks, Readers, text
 
 Document = dict[str, Any]
-_Reader = Callable[[Checks, str], Any]
 
 PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
 # Of a published release, these still change; all else that can be said stays as it is.
@@ -27,26 +26,22 @@ _BYTES = ("sha256", "size", "downloadUrl")
 RELATED = {"baseImageId": "baseImages", "registryId": "registries", "pipelineId": "pipelines"}
 
 
-def _text(limit: int, *, required: bool = False) -> _Reader:
-    return lambda given, field: given.text(field, limit, required=required, lines=limit == 4096)  # noqa: PLR2004
-
-
-_READERS: dict[str, _Reader] = {
-    "name": _text(256, required=True),
-    "revision": _text(64, required=True),
-    "channel": _text(256, required=True),
-    "branch": _text(32),
-    "tag": _text(256),
-    "notes": _text(4096),
-    "description": _text(4096),
+_READERS: Readers = {
+    "name": text(256, required=True),
+    "revision": text(64, required=True),
+    "channel": text(256, required=True),
+    "branch": text(32),
+    "tag": text(256),
+    "notes": text(LONG),
+    "description": text(LONG),
     "packagingType": lambda given, field: given.choice(field, *PACKAGING),
     "private": Checks.flag,
     "trial": Checks.flag,
     "author": Checks.email,
     "releasedAt": Checks.instant,
     "endOfLifeAt": Checks.day,
-    "metadata": lambda given, _: parts.metadata(given),
-    "registryArtifact": lambda given, field: (inner := given.inner(field)) and parts.registry_artifact(inner),
+    "metadata": parts.metadata,
+    "registryArtifact": parts.REGISTRY_ARTIFACT,
     **dict.fromkeys(RELATED, Checks.id),
 }
 _KEYS: dict[str, Callable[[Document], Any]] = {
@@ -64,10 +59,10 @@ def read(given: Checks, now: datetime.datetime) -> Document:
     """What is said of a release: whole values and whole entries of lists, with what is wrong in `given`."""
     lists: dict[str, Callable[[Checks], Document]] = {
         "artifacts": lambda entry: parts.artifact(entry, now),
-        "dockerImages": parts.image,
+        "dockerImages": lambda entry: entry.whole(parts.IMAGE),
         "dependencies": lambda entry: parts.dependency(entry, "releaseId", whole=False),
-        "platformReleaseMetadata": parts.platform_metadata,
-        "customizations": parts.customization,
+        "platformReleaseMetadata": lambda entry: entry.whole(parts.PLATFORM_METADATA),
+        "customizations": lambda entry: entry.whole(parts.CUSTOMIZATION),
     }
     said: Document = {}
     for field in [name for name, value in given.fields.items() if value is not None]:
@@ -82,14 +77,9 @@ def read(given: Checks, now: datetime.datetime) -> Document:
 
 
 def unique(given: Checks, said: Document) -> None:
-    """Refuse entries that a list has twice: an update could not tell which of them is meant."""
+    """Refuse entries that a list has twice."""
     for field in _KEYS.keys() & said.keys() - {"platforms"}:
-        seen = set()
-        for at, entry in enumerate(said[field]):
-            key = _KEYS[field](entry)
-            if key in seen:
-                given.refuse(f"{field}[{at}]", "REPEATED", f"{_named(key)} was given before: give it once.")
-            seen.add(key)
+        given.unique(field, [_KEYS[field](entry) for entry in said[field]])
 
 
 def refer(given: Checks, said: Document, known: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any]) -> None:
@@ -204,10 +194,3 @@ def _over(before: Any, said: Any) -> Any:
     if not isinstance(before, dict) or not isinstance(said, dict):
         return said
     return {**before, **{name: _over(before.get(name), value) for name, value in said.items()}}
-
-
-def _named(key: Any) -> str:
-    if not isinstance(key, tuple):
-        return repr(key)
-    # What is missing from both is refused as well.
-    return " ".join(part for part in key if part is not None) or "This"

@@ -6,24 +6,13 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import artifacts, instants
+from release_catalog.domain import instants, parts
 
-TYPES = (
-    "release.created",
-    "release.imported",
-    "release.updated",
-    "release.published",
-    "release.archived",
-    "release.withdrawn",
-    "artifact.verified",
-    "artifact.mismatched",
-    "delivery.started",
-    "delivery.suspended",
-    "delivery.resumed",
-    "delivery.completed",
-    "promotion.completed",
-    "promotion.rejected",
-    "promotion.rolled_back",
+TYPES = tuple(
+    "release.created release.imported release.updated release.published release.archived release.withdrawn "
+    "artifact.verified artifact.mismatched "
+    "delivery.started delivery.suspended delivery.resumed delivery.completed "
+    "promotion.completed promotion.rejected promotion.rolled_back".split()
 )
 _CURSOR = re.compile(r"[0-9]{1,16}")
 
@@ -115,7 +104,7 @@ def _file(release: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]
         "url": file["downloadUrl"],
         "size": file["size"],
         "downloads": file["downloads"],
-        "extension": artifacts.extension(file["name"]),
+        "extension": parts.extension(file["name"]),
         "checksum": file["sha256"],
         "secured": file["secured"],
         "published": release["status"] == "PUBLISHED",

@@ -5,13 +5,13 @@ A release has more to it than S1 knows, so a document may also hold the fields b
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from release_catalog.domain import drafting, instants, parts, platforms, release, versions
-from release_catalog.domain.checks import Checks
+from release_catalog.domain.checks import LONG, Checks
 from release_catalog.problems import Violation
 
 MAX_ENTRIES = parts.MAX_ENTRIES
@@ -43,12 +43,12 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
         "tag": doc.text("tag", 256),
         "createdAt": doc.instant("createdAt"),
         "importedStatus": doc.text("status", 256),
-        "notes": doc.text("releaseNotes", 4096, lines=True),
+        "notes": doc.text("releaseNotes", LONG),
         "author": _author(doc),
         "metadata": parts.metadata(doc),
         "importedAt": now,
         "artifacts": [parts.artifact(entry, now) for entry in doc.items("artifacts", MAX_ENTRIES, required=True)],
-        "dockerImages": [parts.image(entry) for entry in doc.items("dockerImages", MAX_ENTRIES)],
+        "dockerImages": [entry.whole(parts.IMAGE) for entry in doc.items("dockerImages", MAX_ENTRIES)],
     }
     needed = doc.items("dependencies", MAX_ENTRIES)
     fields["dependencies"] = [parts.dependency(entry, "catalogId", whole=True) for entry in needed]
@@ -79,8 +79,8 @@ def written(source: Mapping[str, Any], project: str) -> dict[str, Any]:
         **_present(status=source["importedStatus"], releaseNotes=source["notes"]),
         "author": source["author"],
         **_present(metadata=_json(source["metadata"])),
-        "artifacts": [_written_artifact(artifact) for artifact in source["artifacts"]],
-        **_present(dockerImages=[_written_image(image) for image in source["dockerImages"]] or None),
+        "artifacts": [_written_part(artifact, parts.ARTIFACT) for artifact in source["artifacts"]],
+        **_present(dockerImages=[_written_part(image, parts.IMAGE) for image in source["dockerImages"]] or None),
         "dependencies": [
             {**_present(catalogId=d["releaseId"]), "name": d["name"], "version": d["version"]}
             for d in source["dependencies"]
@@ -111,32 +111,11 @@ def _plain(value: Any) -> Any:
     return instants.written(value) if isinstance(value, datetime.datetime) else value
 
 
-def _written_artifact(artifact: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": artifact["name"],
-        **_present(platform=(artifact["platform"] or {}).get("name")),
-        "size": artifact["size"],
-        "sha256": artifact["sha256"],
-        "downloadUrl": artifact["downloadUrl"],
-        "isExecutable": artifact["isExecutable"],
-        **_present(
-            arguments=artifact["arguments"],
-            metadata=_json(artifact["metadata"]),
-            secured=artifact["secured"] or None,
-            repositoryKey=artifact["repositoryKey"],
-            path=artifact["path"],
-            packageType=artifact["packageType"],
-        ),
-    }
-
-
-def _written_image(image: Mapping[str, Any]) -> dict[str, Any]:
-    platform = (image["platform"] or {}).get("name")
-    return {
-        "name": image["name"],
-        "imageUrl": image["imageUrl"],
-        **_present(platform=platform, metadata=_json(image["metadata"])),
-    }
+def _written_part(part: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """What a document says of a file or an image."""
+    platform, secured = part["platform"] or {}, part.get("secured") or None
+    said = {**part, "platform": platform.get("name"), "metadata": _json(part["metadata"]), "secured": secured}
+    return _present(**{field: said[field] for field in fields})
 
 
 def _json(text: str | None) -> Any:

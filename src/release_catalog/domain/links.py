@@ -30,6 +30,16 @@ def release(catalog_id: str, release_id: str) -> str:
     return _within(catalog_id, "releases", release_id)
 
 
+def link(href: str) -> dict[str, str]:
+    """A link of the Hypertext Application Language."""
+    return {"href": href}
+
+
+def to_release(source: Mapping[str, Any]) -> dict[str, str]:
+    """The link to a release."""
+    return link(release(source["catalogId"], source["id"]))
+
+
 def application(catalog_id: str, product_id: str) -> str:
     """A product of a catalog; S5 calls it an application."""
     return _within(catalog_id, "applications", product_id)

@@ -1,5 +1,6 @@
 """S3: what of a release is promoted, where it comes to lie, and all that stands against it."""
 
+import collections
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -94,13 +95,10 @@ def _nothing(release: Given, included: Collection[str], excluded: Collection[str
 
 
 def _twice(paths: Iterable[str]) -> list[Violation]:
-    seen: dict[str, int] = {}
-    for path in paths:
-        seen[path] = seen.get(path, 0) + 1
     message = "{} different files of the release would lie at {}: exclude one, or name its repository and path."
     return [
         Violation("input.releaseId", message.format(count, path), "SAME_PATH")
-        for path, count in seen.items()
+        for path, count in collections.Counter(paths).items()
         if count > 1
     ]
 

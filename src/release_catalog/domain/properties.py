@@ -4,39 +4,33 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from release_catalog.domain.checks import Checks
+from release_catalog.domain.checks import LONG, Checks, Readers, text
 from release_catalog.domain.saving import MAX_ENTRIES
 
 Document = dict[str, Any]
-
-MAX_VALUE = 4096
-_FIELDS = frozenset(("propertyName", "propertyValue"))
 
 
 def read(given: Checks, field: str) -> list[Document]:
     """The values of an input, each as text."""
     entries = given.items(field, MAX_ENTRIES)
     unique(entries, "propertyName")
-    return [_read(entry) for entry in entries]
+    return [entry.whole(_VALUE) for entry in entries]
 
 
-def _read(entry: Checks) -> Document:
-    entry.known(_FIELDS)
-    return {"propertyName": entry.text("propertyName", 256, required=True), "propertyValue": _value(entry)}
-
-
-def _value(entry: Checks) -> str | None:
+def _value(entry: Checks, field: str) -> str | None:
     """Text as it is; whole numbers as their digits, others as shortly as they can be told apart."""
-    value = entry.fields.get("propertyValue")
+    value = entry.fields.get(field)
     if isinstance(value, bool):
         value = str(value).lower()
     elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         value = str(value)
     if not isinstance(value, str):
-        entry.refuse("propertyValue", "NOT_A_VALUE", "Give a text, a number, true or false.")
+        entry.refuse(field, "NOT_A_VALUE", "Give a text, a number, true or false.")
         return None
-    inner = Checks({"propertyValue": value}, entry.path, entry.found)
-    return inner.text("propertyValue", MAX_VALUE, lines=True)
+    return Checks({field: value}, entry.path, entry.found).text(field, LONG)
+
+
+_VALUE: Readers = {"propertyName": text(256, required=True), "propertyValue": _value}
 
 
 def unique(entries: Iterable[Checks], key: str) -> None:

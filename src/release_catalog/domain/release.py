@@ -48,30 +48,13 @@ def document(
 
 def described() -> Document:
     """What can be said of a release again and again, with what holds where nothing is said."""
-    return {
-        "revision": "0",
-        "branch": None,
-        "tag": None,
-        "packagingType": None,
-        "platforms": [],
-        "private": False,
-        "author": None,
-        "notes": None,
-        "description": None,
-        "metadata": None,
-        "releasedAt": None,
-        "endOfLifeAt": None,
-        "artifacts": [],
-        "registryArtifact": None,
-        "dockerImages": [],
-        "platformReleaseMetadata": [],
-        "customizations": [],
-        "baseImageId": None,
-        "registryId": None,
-        "pipelineId": None,
-        "delivery": None,
-        "dependencies": [],
-    }
+    nothing = (
+        "branch tag packagingType author notes description metadata releasedAt endOfLifeAt registryArtifact "
+        "baseImageId registryId pipelineId delivery"
+    )
+    none = "platforms artifacts dockerImages platformReleaseMetadata customizations dependencies"
+    lists: Document = {field: [] for field in none.split()}
+    return {"revision": "0", "private": False, **dict.fromkeys(nothing.split()), **lists}
 
 
 def derived(release: Mapping[str, Any]) -> Document:

@@ -39,13 +39,7 @@ class Allowed:
 
     def permits(self, host: str, address: Address, port: int) -> bool:
         """Whether `address`, which `host` leads to, may be connected to at `port`."""
-        address = _inner(address)
-        return (
-            public(address)
-            or (host.lower().removesuffix("."), port) in self.ends
-            or (str(address), port) in self.ends
-            or any(address in network for network in self.networks)
-        )
+        return public(address) or self.names(host, port) or self.names(str(address), port)
 
     def names(self, host: str, port: int) -> bool:
         """Whether `host` itself stands in the list, whatever a look-up of it would say."""

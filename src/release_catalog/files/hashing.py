@@ -83,18 +83,14 @@ class Fetcher:
             )
         goal = transfer.target(url)
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._exchange(goal, size)
+            sock = await guard.connect(self.allowed, goal.host, goal.port)
+            about = goal, size, self._tls, self._progress
+            answer = await transfer.in_thread(self._threads, sock, transfer.exchange, *about)
             if isinstance(answer, transfer.Body):
                 return _judged(answer, size, sha256, goal.host)
             goal, url = _redirected(goal, url, answer)
         raise guard.Unreachable(
             f"It is redirected more than {MAX_REDIRECTS} times: give the URL where the file lies in the end."
-        )
-
-    async def _exchange(self, goal: transfer.Target, size: int) -> transfer.Body | str:
-        sock = await guard.connect(self.allowed, goal.host, goal.port)
-        return await transfer.in_thread(
-            self._threads, sock, transfer.exchange, goal, size, self._tls, self._progress
         )
 
 

@@ -43,7 +43,7 @@ async def import_release(caller: Caller, database: Database, files: Fetcher, giv
 async def verify_artifacts(caller: Caller, database: Database, files: Fetcher, given: Given) -> Any:
     """Look at the files of a release again: now, later, or (SKIP) not at those that still wait for it."""
     id_, mode = given["releaseId"], given["verification"]
-    found = await writing.found(caller, database, id_, given, None)
+    found = await writing.found(writing.Turn(caller, database), id_, given)
     if isinstance(found, Problem):
         return found
     if mode != "WAIT":

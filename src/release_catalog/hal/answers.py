@@ -8,8 +8,9 @@ from typing import Any
 from starlette.requests import Request
 
 from release_catalog.domain import instants, links
+from release_catalog.domain.links import link, to_release
 from release_catalog.hal import written
-from release_catalog.hal.links import PAGE, address, link, listed, related, to_release
+from release_catalog.hal.links import PAGE, address, listed, related
 from release_catalog.plans.context import Context
 from release_catalog.problems import BadArgument
 from release_catalog.store import records, releases

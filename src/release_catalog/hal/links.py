@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from release_catalog.domain import links
+from release_catalog.domain.links import link, to_release
 from release_catalog.plans.context import Context, load_all
 from release_catalog.problems import BadArgument
 from release_catalog.store import pages, releases
@@ -18,16 +19,6 @@ PAGE = 100
 # Stands in a `next` link for a list that has ended, so that it is not begun again.
 ENDED = "end"
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
-
-
-def link(href: str) -> dict[str, str]:
-    """A link object."""
-    return {"href": href}
-
-
-def to_release(release: Mapping[str, Any]) -> dict[str, str]:
-    """The link to a release."""
-    return link(links.release(release["catalogId"], release["id"]))
 
 
 def address(path: str, query: Mapping[str, str], *names: str) -> str:

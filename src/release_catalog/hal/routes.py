@@ -13,8 +13,9 @@ from release_catalog.hal import answers, responses
 from release_catalog.hal.answers import Answer, Asked
 from release_catalog.plans.context import SECONDS, Context
 from release_catalog.problems import BadArgument
-from release_catalog.store.database import Failure, Unavailable, timed_out, within
+from release_catalog.store.database import within
 
+_METHODS = ("GET", "HEAD")
 _Answers = Callable[[Asked], Awaitable[Answer]]
 _ROUTES: dict[str, _Answers] = {
     "/v1/catalogs/{catalog}": answers.catalog,
@@ -62,25 +63,18 @@ class _Endpoint:
         await response(scope, receive, send)
 
     async def _response(self, request: Request) -> Response:
-        if request.method not in responses.METHODS:
-            return responses.not_allowed(request)
+        if request.method not in _METHODS:
+            allowed = ", ".join(_METHODS)
+            return responses.problem(request, 405, f"This address answers {allowed}.", {"allow": allowed})
         try:
             context = self.context(request)
             if not context.caller.may(caller.READ):
-                return responses.forbidden(request)
+                detail = "This needs the scope release:read, which your credentials do not have."
+                return responses.problem(request, 403, detail)
             with within(self.seconds):
                 found = await self.answer(Asked(request, context))
             return responses.found(request, found, self.media_type) if found else responses.missing(request)
         except BadArgument as error:
             return responses.refused(request, error)
-        except Failure as error:
-            return self._failed(request, error)
         except Exception as error:  # noqa: BLE001  the last stop before the client: masked and logged
             return responses.failed(request, error)
-
-    @staticmethod
-    def _failed(request: Request, error: Failure) -> Response:
-        if timed_out(error):
-            return responses.too_slow(request, error)
-        known = isinstance(error, Unavailable)
-        return responses.unavailable(request, error) if known else responses.failed(request, error)

@@ -11,6 +11,9 @@ _SYSTEM = "id name distro version".split()
 _REGISTRY = "id name url healthy last_checked_at".split()
 _PRODUCT = ("name key description long_display_name disclaimer category based_on_scratch latest_free").split()
 _ARTIFACT = "content_digest repo_digest name version repository url".split()
+_RECORD = "schema_version service_id environment created_by created".split()
+_PROMOTED = "path checksum package_type".split()
+_CHOICE = "checked_webhooks included_repository_keys excluded_repository_keys overwrite_existing_artifacts".split()
 _METADATA = "id mime_type url filename".split()
 
 
@@ -20,11 +23,8 @@ def _key(name: str) -> str:
 
 
 def _some(document: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
-    return present({name: _value(document[_key(name)]) for name in names})
-
-
-def _value(value: Any) -> Any:
-    return instant(value) if isinstance(value, datetime.datetime) else value
+    values = ((name, document[_key(name)]) for name in names)
+    return present({n: instant(v) if isinstance(v, datetime.datetime) else v for n, v in values})
 
 
 def present(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,25 +107,15 @@ def _metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _customization(entry: Mapping[str, Any]) -> dict[str, Any]:
-    file = entry["artifact"] and present({name: entry["artifact"][name] for name in ("id", "url", "filename")})
+    file = entry["artifact"] and _some(entry["artifact"], ["id", "url", "filename"])
     return present({"id": entry["id"], "version": entry["version"], "artifact": file})
 
 
 def promotion(record: Mapping[str, Any]) -> dict[str, Any]:
     """S3's record, to the letter."""
     return {
-        "schema_version": record["schemaVersion"],
-        "service_id": record["serviceId"],
-        "environment": record["environment"],
-        "created_by": record["createdBy"],
-        "created": instant(record["created"]),
+        **_some(record, _RECORD),
         "created_millis": instants.milliseconds(record["created"]),
-        "artifacts": [
-            {"path": a["path"], "checksum": a["checksum"], "package_type": a["packageType"]}
-            for a in record["artifacts"]
-        ],
-        "checked_webhooks": record["checkedWebhooks"],
-        "included_repository_keys": record["includedRepositoryKeys"],
-        "excluded_repository_keys": record["excludedRepositoryKeys"],
-        "overwrite_existing_artifacts": record["overwriteExistingArtifacts"],
+        "artifacts": [_some(artifact, _PROMOTED) for artifact in record["artifacts"]],
+        **_some(record, _CHOICE),
     }

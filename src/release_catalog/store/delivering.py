@@ -11,6 +11,7 @@ from release_catalog.store import database as db
 from release_catalog.store import writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.requests import Answer, Given
+from release_catalog.store.writing import Turn, verb
 
 RUNNING = "RUNNING"
 
@@ -28,84 +29,75 @@ async def known(caller: Caller, database: Database, wanted: delivery.Wanted, ses
     )
 
 
-async def set_delivery_status(caller: Caller, database: Database, given: Given) -> Answer:
+@verb("setDeliveryStatus")
+async def set_delivery_status(turn: Turn, given: Given) -> Answer:
     """Start, suspend, resume or complete the delivery of a release."""
-
-    async def work(session: Any) -> Answer:
-        found = await writing.found(caller, database, given["releaseId"], given, session)
-        if isinstance(found, Problem):
-            return found
-        to, before, now = given["status"], found["delivery"], instants.now()
-        running = to == "COMPLETED" and await _is_running(caller, database, found, session)
-        after, violations = delivery.step(before, to, running=running, now=now)
-        if violations:
-            return problems.Invalid(violations=violations)
-        fields = {"delivery": after, "updatedAt": now}
-        changed = await writing.change(caller, database, found, fields, session)
-        if kind := delivery.event(before, after):
-            await writing.happened(caller, database, kind, changed, session)
-        return {"release": changed}
-
-    return await writing.once(caller, database, "setDeliveryStatus", given, work)
+    found = await writing.found(turn, given["releaseId"], given)
+    if isinstance(found, Problem):
+        return found
+    to, before, now = given["status"], found["delivery"], instants.now()
+    running = to == "COMPLETED" and await _is_running(turn, found)
+    after, violations = delivery.step(before, to, running=running, now=now)
+    if violations:
+        return problems.Invalid(violations=violations)
+    changed = await writing.change(turn, found, {"delivery": after, "updatedAt": now})
+    if kind := delivery.event(before, after):
+        await writing.happened(turn.caller, turn.database, kind, changed, turn.session)
+    return {"release": changed}
 
 
-async def record_pipeline_execution(caller: Caller, database: Database, given: Given) -> Answer:
+@verb("recordPipelineExecution")
+async def record_pipeline_execution(turn: Turn, given: Given) -> Answer:
     """Record that a pipeline runs for a release, or how its run has ended."""
-
-    async def work(session: Any) -> Answer:
-        checks = Checks(given, "input")
-        id_ = checks.id("id") or ids.new()
-        release = await writing.found(caller, database, given["releaseId"], given, session)
-        if isinstance(release, Problem):
-            return release
-        pipeline = {"_id": caller.key(given["pipelineId"])}
-        if not await database.pipelines.find_one(pipeline, {"_id": 1}, session=session):
-            checks.refuse("pipelineId", "UNKNOWN", f"There is no pipeline {given['pipelineId']!r}: save it first.")
-        before = await database.executions.find_one({"_id": caller.key(id_)}, session=session)
-        if before and caller.product and before["releaseId"] != release["id"]:
-            # It may be of a release that does not exist for this caller: nothing is told of it.
-            return problems.Conflict(detail=f"The id {id_!r} is taken: give another one.", conflicting_id=id_)
-        if before:
-            checks.fixed("pipelineId", before["pipelineId"])
-            checks.fixed("releaseId", before["releaseId"])
-        if checks.found:
-            return problems.Invalid(violations=checks.found)
-        if not before and given["status"] == RUNNING and await _is_over(caller, database, given, release, session):
-            return problems.Conflict(detail="The delivery is completed: its pipeline runs for it no more.")
-        return await _record(caller, database, id_, before, given, session)
-
-    return await writing.once(caller, database, "recordPipelineExecution", given, work)
+    checks = Checks(given, "input")
+    id_ = checks.id("id") or ids.new()
+    release = await writing.found(turn, given["releaseId"], given)
+    if isinstance(release, Problem):
+        return release
+    if not await turn.one("pipelines", given["pipelineId"]):
+        checks.refuse("pipelineId", "UNKNOWN", f"There is no pipeline {given['pipelineId']!r}: save it first.")
+    before = await turn.one("executions", id_)
+    if before and turn.caller.product and before["releaseId"] != release["id"]:
+        # It may be of a release that does not exist for this caller: nothing is told of it.
+        return problems.Conflict(detail=f"The id {id_!r} is taken: give another one.", conflicting_id=id_)
+    if before:
+        checks.fixed("pipelineId", before["pipelineId"])
+        checks.fixed("releaseId", before["releaseId"])
+    if checks.found:
+        return problems.Invalid(violations=checks.found)
+    if not before and given["status"] == RUNNING and await _is_over(turn, given, release):
+        return problems.Conflict(detail="The delivery is completed: its pipeline runs for it no more.")
+    return await _record(turn, id_, before, given)
 
 
-async def _is_running(caller: Caller, database: Database, release: Document, session: Any) -> bool:
+async def _is_running(turn: Turn, release: Document) -> bool:
     """Whether a run of the delivery's pipeline for the release goes on."""
     if not release["delivery"] or release["delivery"]["pipelineId"] is None:
         return False
-    await _take_turns(caller, database, release, session)
-    match = {"tenantId": caller.tenant, "pipelineId": release["delivery"]["pipelineId"], "status": RUNNING}
-    return bool(await database.executions.find_one({**match, "releaseId": release["id"]}, session=session))
+    await _take_turns(turn, release)
+    match = {"tenantId": turn.caller.tenant, "pipelineId": release["delivery"]["pipelineId"], "status": RUNNING}
+    match["releaseId"] = release["id"]
+    return bool(await turn.database.executions.find_one(match, session=turn.session))
 
 
-async def _is_over(caller: Caller, database: Database, given: Given, release: Document, session: Any) -> bool:
+async def _is_over(turn: Turn, given: Given, release: Document) -> bool:
     """Whether the delivery that the pipeline would run for is completed."""
-    await _take_turns(caller, database, release, session)
+    await _take_turns(turn, release)
     plan = release["delivery"]
     return bool(plan and plan["status"] == "COMPLETED" and plan["pipelineId"] == given["pipelineId"])
 
 
-async def _take_turns(caller: Caller, database: Database, release: Document, session: Any) -> None:
+async def _take_turns(turn: Turn, release: Document) -> None:
     """Write what every start of a run and every completion writes.
 
     Neither changes what the other reads before it is too late (S4 rule 3). Through this, the two collide, and
     MongoDB has the later repeated, which then sees the earlier.
     """
-    turn = {"_id": caller.key(f"executions/{release['id']}")}
-    await database.counters.update_one(turn, {"$inc": {"value": 1}}, upsert=True, session=session)
+    key = {"_id": turn.caller.key(f"executions/{release['id']}")}
+    await turn.database.counters.update_one(key, {"$inc": {"value": 1}}, upsert=True, session=turn.session)
 
 
-async def _record(
-    caller: Caller, database: Database, id_: str, before: Document | None, given: Given, session: Any
-) -> Answer:
+async def _record(turn: Turn, id_: str, before: Document | None, given: Given) -> Answer:
     now, status = instants.now(), given["status"]
     if before and before["status"] == status:
         # Told again: whoever runs pipelines may not know that it was heard.
@@ -116,10 +108,9 @@ async def _record(
     new = {field: given[field] for field in ("pipelineId", "releaseId")}
     change = {
         "$set": {"status": status, "endedAt": None if status == RUNNING else now},
-        "$setOnInsert": {"id": id_, "tenantId": caller.tenant, **new, "startedAt": now},
+        "$setOnInsert": {"id": id_, "tenantId": turn.caller.tenant, **new, "startedAt": now},
     }
-    match = {"_id": caller.key(id_)}
-    saved = await database.executions.find_one_and_update(
-        match, change, upsert=True, return_document=db.AFTER, session=session
+    saved = await turn.database.executions.find_one_and_update(
+        {"_id": turn.caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=turn.session
     )
     return {"execution": saved}

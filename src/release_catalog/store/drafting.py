@@ -5,39 +5,36 @@ from typing import Any
 
 from release_catalog import problems
 from release_catalog.domain import delivery, drafting, ids, instants, release, versions
-from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
 from release_catalog.store import delivering, releases, terms, writing
-from release_catalog.store.database import Database, Document
+from release_catalog.store.database import Document
 from release_catalog.store.requests import Answer, Given
+from release_catalog.store.writing import Turn, verb
 
 
-async def create(caller: Caller, database: Database, given: Given) -> Answer:
+@verb("createRelease")
+async def create(turn: Turn, given: Given) -> Answer:
     """A new draft (S2)."""
-
-    async def work(session: Any) -> Answer:
-        now = instants.now()
-        checks = Checks(given, "input")
-        product = await _product(caller, database, checks, session)
-        if product and (refused := writing.beyond(caller, product["id"])):
-            return refused
-        fields = drafting.read(checks, now)
-        drafting.unique(checks, fields)
-        fields |= {"id": ids.new(), "version": _version(checks, product), "createdAt": _created(checks, now)}
-        warnings = await settle(caller, database, checks, fields, None, session)
-        if checks.found or product is None:
-            return problems.Invalid(violations=checks.found)
-        made = release.document(caller.tenant, product, now=now, **fields)
-        await add(caller, database, made, "release.created", session)
-        return {"release": made, "warnings": warnings}
-
-    return await writing.once(caller, database, "createRelease", given, work)
+    now = instants.now()
+    checks = Checks(given, "input")
+    product = await _product(turn, checks)
+    if product and (refused := writing.beyond(turn.caller, product["id"])):
+        return refused
+    fields = drafting.read(checks, now)
+    drafting.unique(checks, fields)
+    fields |= {"id": ids.new(), "version": _version(checks, product), "createdAt": _created(checks, now)}
+    warnings = await settle(turn, checks, fields, None)
+    if checks.found or product is None:
+        return problems.Invalid(violations=checks.found)
+    made = release.document(turn.caller.tenant, product, now=now, **fields)
+    await add(turn, made, "release.created")
+    return {"release": made, "warnings": warnings}
 
 
-async def _product(caller: Caller, database: Database, checks: Checks, session: Any) -> Document | None:
+async def _product(turn: Turn, checks: Checks) -> Document | None:
     id_, catalog_id = checks.fields["productId"], checks.fields.get("catalogId")
-    product: Document | None = await database.products.find_one({"_id": caller.key(id_)}, session=session)
+    product = await turn.one("products", id_)
     if product is None:
         checks.refuse("productId", "UNKNOWN", f"There is no product {id_!r}: save it first.")
     elif catalog_id not in {None, product["catalogId"]}:
@@ -60,114 +57,92 @@ def _created(checks: Checks, now: Any) -> Any:
     return created
 
 
-async def add(caller: Caller, database: Database, made: Document, kind: str, session: Any) -> None:
+async def add(turn: Turn, made: Document, kind: str) -> None:
     """Insert a release and tell of it."""
     writing.fits(made)
-    await database.releases.insert_one(terms.stored(caller, made), session=session)
-    await writing.happened(caller, database, kind, made, session)
-    if started := delivery.event(None, made["delivery"]):
-        await writing.happened(caller, database, started, made, session)
+    await turn.database.releases.insert_one(terms.stored(turn.caller, made), session=turn.session)
+    await _tell(turn, kind, None, made)
 
 
-async def patch(caller: Caller, database: Database, given: Given) -> Answer:
+async def _tell(turn: Turn, kind: str, before: Document | None, made: Document) -> None:
+    for happened in (kind, delivery.event(before, made["delivery"])):
+        if happened:
+            await writing.happened(turn.caller, turn.database, happened, made, turn.session)
+
+
+@verb("patchRelease")
+async def patch(turn: Turn, given: Given) -> Answer:
     """Adds and updates, never removes (S4 PATCH)."""
-    return await _revise(caller, database, "patchRelease", given)
+    return await _revise(turn, given, whole=False)
 
 
-async def replace(caller: Caller, database: Database, given: Given) -> Answer:
+@verb("replaceRelease")
+async def replace(turn: Turn, given: Given) -> Answer:
     """Sets all that can be said of a release, what is not said to its default (S4 PUT)."""
-    return await _revise(caller, database, "replaceRelease", given)
+    return await _revise(turn, given, whole=True)
 
 
-async def _revise(caller: Caller, database: Database, verb: str, given: Given) -> Answer:
-    async def work(session: Any) -> Answer:
-        before = await writing.found(caller, database, given["id"], given, session)
-        if isinstance(before, Problem):
-            return before
-        now, checks, whole = instants.now(), Checks(given, "input"), verb == "replaceRelease"
-        fields = drafting.read(checks, now)
-        drafting.unique(checks, fields)
-        fields |= {"id": before["id"], "version": before["version"]}
-        warnings = await settle(caller, database, checks, fields, before, session, whole=whole)
-        after = drafting.revised(before, checks, fields, now, replace=whole)
-        drafting.frozen(checks, before, after)
-        if checks.found:
-            return problems.Invalid(violations=checks.found)
-        return {"release": await store(caller, database, before, after, session), "warnings": warnings}
-
-    return await writing.once(caller, database, verb, given, work)
+async def _revise(turn: Turn, given: Given, *, whole: bool) -> Answer:
+    before = await writing.found(turn, given["id"], given)
+    if isinstance(before, Problem):
+        return before
+    now, checks = instants.now(), Checks(given, "input")
+    fields = drafting.read(checks, now)
+    drafting.unique(checks, fields)
+    fields |= {"id": before["id"], "version": before["version"]}
+    warnings = await settle(turn, checks, fields, before, whole=whole)
+    after = drafting.revised(before, checks, fields, now, replace=whole)
+    drafting.frozen(checks, before, after)
+    if checks.found:
+        return problems.Invalid(violations=checks.found)
+    return {"release": await store(turn, before, after), "warnings": warnings}
 
 
-async def store(
-    caller: Caller,
-    database: Database,
-    before: Document,
-    after: Document,
-    session: Any,
-    kind: str = "release.updated",
-) -> Document:
+async def store(turn: Turn, before: Document, after: Document, kind: str = "release.updated") -> Document:
     """Keep what a release has become and tell of it; where nothing changed, nothing happened."""
     changed = {field: value for field, value in after.items() if value != before[field]}
     if not changed:
         return before
     writing.fits(after)
-    release_ = await writing.change(caller, database, before, changed, session)
-    await writing.happened(caller, database, kind, release_, session)
-    if started := delivery.event(before["delivery"], after["delivery"]):
-        await writing.happened(caller, database, started, release_, session)
-    return release_
+    made = await writing.change(turn, before, changed)
+    await _tell(turn, kind, before["delivery"], made)
+    return made
 
 
 async def settle(
-    caller: Caller,
-    database: Database,
-    checks: Checks,
-    fields: Document,
-    before: Document | None,
-    session: Any,
-    *,
-    whole: bool = True,
+    turn: Turn, checks: Checks, fields: Document, before: Document | None, *, whole: bool = True
 ) -> list[str]:
     """Hold what is said of a release against what it refers to, and complete it from there; gives warnings."""
-    drafting.refer(checks, fields, await known(caller, database, [fields], session), fields)
-    return await deliver(caller, database, checks, fields, before, session, whole=whole)
+    drafting.refer(checks, fields, await known(turn, [fields]), fields)
+    return await deliver(turn, checks, fields, before, whole=whole)
 
 
 async def deliver(
-    caller: Caller,
-    database: Database,
-    checks: Checks,
-    fields: Document,
-    before: Document | None = None,
-    session: Any = None,
-    *,
-    whole: bool = True,
+    turn: Turn, checks: Checks, fields: Document, before: Document | None = None, *, whole: bool = True
 ) -> list[str]:
     """The delivery of a release, from what is said of it in `checks`; gives warnings."""
     inner, then = checks.inner("delivery"), before["delivery"] if before else None
     if inner is None:
         if whole and then and then["status"] in delivery.UNDER_WAY:
-            checks.refuse(
-                "delivery", "UNDER_WAY", f"It is {then['status']}: say again how it goes on, or complete it."
-            )
+            message = f"It is {then['status']}: say again how it goes on, or complete it."
+            checks.refuse("delivery", "UNDER_WAY", message)
         return []
     said = delivery.read(inner)
-    related = await delivering.known(caller, database, delivery.wanted(then, said), session)
+    wanted = delivery.wanted(then, said)
+    related = await delivering.known(turn.caller, turn.database, wanted, turn.session)
     fields["delivery"], warnings = delivery.settled(then, said, related, inner, instants.now(), replace=whole)
     return warnings
 
 
-async def known(
-    caller: Caller, database: Database, said: Collection[Document], session: Any = None
-) -> dict[str, dict[str, Document]]:
+async def known(turn: Turn, said: Collection[Document]) -> dict[str, dict[str, Document]]:
     """The documents that releases refer to, of each collection by id."""
     wanted = {collection: {one.get(field) for one in said} for field, collection in drafting.RELATED.items()}
     wanted["releases"] = {needed["releaseId"] for one in said for needed in one.get("dependencies", ())}
     found: dict[str, dict[str, Document]] = {}
     for collection, ids_ in wanted.items():
-        keys = [caller.key(id_) for id_ in ids_ if id_]
-        seen = releases.visible(caller) if collection == "releases" else {}
-        match = {"_id": {"$in": keys}, **seen}
-        some = database[collection].find(match, {"id": 1, "name": 1, "version": 1}, session=session)
+        keys = [turn.caller.key(id_) for id_ in ids_ if id_]
+        seen = releases.visible(turn.caller) if collection == "releases" else {}
+        match, shown = {"_id": {"$in": keys}, **seen}, {"id": 1, "name": 1, "version": 1}
+        some = turn.database[collection].find(match, shown, session=turn.session)
         found[collection] = {one["id"]: one async for one in some} if keys else {}
     return found

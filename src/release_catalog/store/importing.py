@@ -1,7 +1,7 @@
 """Importing a release (S1): a draft is made, or a draft of the same identity replaced."""
 
+import functools
 from collections.abc import Sequence
-from typing import Any
 
 from release_catalog import problems
 from release_catalog.domain import drafting as drafts
@@ -12,6 +12,7 @@ from release_catalog.problems import Problem, Violation
 from release_catalog.store import drafting, loading, verifying, writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.requests import Answer, Given
+from release_catalog.store.writing import Turn
 
 
 async def take(
@@ -22,47 +23,49 @@ async def take(
     `looked` is what was found of each of its files, in their order, where they have been looked at; `claim` is
     what the request holds its idempotency key by.
     """
-
-    async def work(session: Any) -> Answer:
-        now = instants.now()
-        fields, violations = importing.read(given["release"], "input.release", now)
-        product = await _product(caller, database, Checks(given, "input", violations), fields["project"], session)
-        if refused := writing.beyond(caller, product["id"]):
-            return refused
-        before = await _before(caller, database, product, fields, session)
-        fields["id"] = before["id"] if before else ids.new()
-        doc = Checks(given["release"], "input.release", violations)
-        warnings = await drafting.settle(caller, database, doc, fields, before, session)
-        if violations:
-            return problems.Invalid(violations=violations)
-        if before and (before["status"] != "DRAFT" or given["onConflict"] == "FAIL"):
-            return _in_the_way(before)
-        made = _made(caller, product, fields, before)
-        verifying.mark(made, given["verification"], looked)
-        kept = await _keep(caller, database, product, before, made, session)
-        await verifying.tell(caller, database, kept, looked, session)
-        answer = _answer(kept, before, warnings)
-        if given.get("dryRun"):
-            answer["wouldBe"] = await _beside(caller, database, product, session)
-        return answer
-
+    work = functools.partial(_take, looked=looked)
     return await writing.once(caller, database, "importRelease", given, work, claim)
 
 
-async def _product(
-    caller: Caller, database: Database, checks: Checks, project: str | None, session: Any
-) -> Document:
+async def _take(turn: Turn, given: Given, looked: Sequence[Document]) -> Answer:
+    now = instants.now()
+    fields, violations = importing.read(given["release"], "input.release", now)
+    product = await _product(turn, Checks(given, "input", violations), fields["project"])
+    if refused := writing.beyond(turn.caller, product["id"]):
+        return refused
+    before = await _before(turn, product, fields)
+    fields["id"] = before["id"] if before else ids.new()
+    doc = Checks(given["release"], "input.release", violations)
+    warnings = await drafting.settle(turn, doc, fields, before)
+    if violations:
+        return problems.Invalid(violations=violations)
+    if before and (before["status"] != "DRAFT" or given["onConflict"] == "FAIL"):
+        return _in_the_way(before)
+    made = _made(turn.caller, product, fields, before)
+    verifying.mark(made, given["verification"], looked)
+    kept = await _keep(turn, product, before, made)
+    await verifying.tell(turn, kept, looked)
+    answer = _answer(kept, before, warnings)
+    if given.get("dryRun"):
+        # What a release that is not kept refers to may not be there without it.
+        catalog_id = product["catalogId"]
+        catalog = await turn.one("catalogs", catalog_id)
+        answer["wouldBe"] = {("products", product["id"]): product, ("catalogs", catalog_id): catalog}
+    return answer
+
+
+async def _product(turn: Turn, checks: Checks, project: str | None) -> Document:
     """The product of an identifier, which is made where there is none (S1); the document must mean it too."""
     asked, identifier = checks.fields.get("catalogId"), checks.text("projectIdentifier", 256, required=True) or ""
-    if asked and not await database.catalogs.find_one({"_id": caller.key(asked)}, session=session):
+    if asked and not await turn.one("catalogs", asked):
         checks.refuse("catalogId", "UNKNOWN", f"There is no catalog {asked!r}: save it first.")
     catalog_id = asked or loading.DEFAULT_CATALOG
-    by_id: Document = {"_id": caller.key(identifier), **({"catalogId": asked} if asked else {})}
-    by_key = {"tenantId": caller.tenant, "key": identifier, "catalogId": catalog_id}
+    by_id: Document = {"_id": turn.caller.key(identifier), **({"catalogId": asked} if asked else {})}
+    by_key = {"tenantId": turn.caller.tenant, "key": identifier, "catalogId": catalog_id}
     product: Document = (
-        await database.products.find_one(by_key, session=session)
-        or await database.products.find_one(by_id, session=session)
-        or loading.product(caller, catalog_id, identifier)
+        await turn.database.products.find_one(by_key, session=turn.session)
+        or await turn.database.products.find_one(by_id, session=turn.session)
+        or loading.product(turn.caller, catalog_id, identifier)
     )
     if project is not None and project not in {product["id"], product["key"], product["name"]}:
         message = (
@@ -72,18 +75,16 @@ async def _product(
     return product
 
 
-async def _before(
-    caller: Caller, database: Database, product: Document, fields: Document, session: Any
-) -> Document | None:
+async def _before(turn: Turn, product: Document, fields: Document) -> Document | None:
     identity = {
-        "tenantId": caller.tenant,
+        "tenantId": turn.caller.tenant,
         "catalogId": product["catalogId"],
         "productId": product["id"],
         "version": fields["version"],
         "revision": fields.get("revision", "0"),
         "channel": fields.get("channel", "stable"),
     }
-    return await database.releases.find_one(identity, {"terms": 0}, session=session)
+    return await turn.database.releases.find_one(identity, {"terms": 0}, session=turn.session)
 
 
 def _in_the_way(before: Document) -> Problem:
@@ -101,27 +102,15 @@ def _made(caller: Caller, product: Document, fields: Document, before: Document 
     return {**made, **release.derived(made)}
 
 
-async def _keep(
-    caller: Caller, database: Database, product: Document, before: Document | None, made: Document, session: Any
-) -> Document:
-    await verifying.schedule(caller, database, made, session)
+async def _keep(turn: Turn, product: Document, before: Document | None, made: Document) -> Document:
+    await verifying.schedule(turn, made)
     if before:
-        return await drafting.store(caller, database, before, made, session, "release.imported")
-    await loading.catalog(caller, database, product["catalogId"], session)
-    await database.products.update_one(
-        {"_id": product["_id"]}, {"$setOnInsert": product}, upsert=True, session=session
-    )
-    await drafting.add(caller, database, made, "release.imported", session)
+        return await drafting.store(turn, before, made, "release.imported")
+    await loading.catalog(turn.caller, turn.database, product["catalogId"], turn.session)
+    key, new = {"_id": product["_id"]}, {"$setOnInsert": product}
+    await turn.database.products.update_one(key, new, upsert=True, session=turn.session)
+    await drafting.add(turn, made, "release.imported")
     return made
-
-
-async def _beside(
-    caller: Caller, database: Database, product: Document, session: Any
-) -> dict[tuple[str, str], Any]:
-    """What a release that is not kept refers to, which may not be there without it."""
-    catalog_id = product["catalogId"]
-    catalog = await database.catalogs.find_one({"_id": caller.key(catalog_id)}, session=session)
-    return {("products", product["id"]): product, ("catalogs", catalog_id): catalog}
 
 
 def _answer(made: Document, before: Document | None, warnings: list[str]) -> Document:

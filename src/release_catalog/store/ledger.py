@@ -13,46 +13,46 @@ from release_catalog.domain import ids, instants, ledger
 from release_catalog.domain.caller import Caller
 from release_catalog.store import database as db
 from release_catalog.store.database import Database, Document
+from release_catalog.store.writing import Turn
 
 HEAD = "ledger"
 _FIELDS = ("sequence", "hash", "created")
 _READ_AT_ONCE = 100
 
 
-async def hold(caller: Caller, database: Database, session: Any) -> Document | None:
+async def hold(turn: Turn) -> Document | None:
     """The head of the ledger, None where it has no record; it is this transaction's alone from here on."""
-    held: Any = await database.counters.find_one_and_update(
-        {"_id": caller.key(HEAD)}, {"$inc": {"held": 1}}, upsert=True, return_document=db.AFTER, session=session
+    key, counters = {"_id": turn.caller.key(HEAD)}, turn.database.counters
+    held: Any = await counters.find_one_and_update(
+        key, {"$inc": {"held": 1}}, upsert=True, return_document=db.AFTER, session=turn.session
     )
     # A ledger that was begun before heads were kept has none.
-    return held if "hash" in held else await _last(caller, database, session)
+    return held if "hash" in held else await _last(turn)
 
 
-async def _last(caller: Caller, database: Database, session: Any = None) -> Document | None:
-    match = {"tenantId": caller.tenant}
-    return await database.promotions.find_one(match, sort=[("sequence", -1)], hint="sequence", session=session)
+async def _last(turn: Turn) -> Document | None:
+    match, newest = {"tenantId": turn.caller.tenant}, [("sequence", -1)]
+    return await turn.database.promotions.find_one(match, sort=newest, hint="sequence", session=turn.session)
 
 
-async def append(
-    caller: Caller, database: Database, previous: Document | None, record: Document, session: Any
-) -> Document:
+async def append(turn: Turn, previous: Document | None, record: Document) -> Document:
     """Add `record` after `previous`, the head as `hold` gave it; the record as it is stored."""
-    now = instants.now()
+    caller, now = turn.caller, instants.now()
     if previous:
         # S3 knows a record by its name, version and millisecond.
         now = max(now, previous["created"] + datetime.timedelta(milliseconds=1))
-    service = await _service(database, session)
-    made: Document = {
-        "id": ids.new(),
-        "tenantId": caller.tenant,
-        "serviceId": service,
+    made: Document = {"id": ids.new(), "tenantId": caller.tenant, "serviceId": await _service(turn)}
+    made |= {
         "createdBy": caller.subject,
+        "schemaVersion": "1.0.0",
+        "created": now,
+        "checkedWebhooks": [],
+        **record,
     }
-    made |= {"schemaVersion": "1.0.0", "created": now, "checkedWebhooks": [], **record}
     sealed = ledger.sealed(made, previous)
-    await database.promotions.insert_one({**sealed, "_id": caller.key(sealed["id"])}, session=session)
+    await turn.database.promotions.insert_one({**sealed, "_id": caller.key(sealed["id"])}, session=turn.session)
     change = {"$set": head(sealed)}
-    await database.counters.update_one({"_id": caller.key(HEAD)}, change, session=session)
+    await turn.database.counters.update_one({"_id": caller.key(HEAD)}, change, session=turn.session)
     return sealed
 
 
@@ -61,11 +61,11 @@ def head(record: Document) -> Document:
     return {name: record[name] for name in _FIELDS}
 
 
-async def _service(database: Database, session: Any) -> str:
+async def _service(turn: Turn) -> str:
     """The name of this deployment: of all who make it at once, one does."""
     made = {"$setOnInsert": {"value": f"release-catalog@{ids.new()}"}}
-    found: Any = await database.meta.find_one_and_update(
-        {"_id": "service"}, made, upsert=True, return_document=db.AFTER, session=session
+    found: Any = await turn.database.meta.find_one_and_update(
+        {"_id": "service"}, made, upsert=True, return_document=db.AFTER, session=turn.session
     )
     return str(found["value"])
 
@@ -87,7 +87,7 @@ async def verify(
         witnessed = witnessed or record.get("hash") == witness
     for wrong in chain.end(kept):
         yield wrong
-    last = kept and await _last(caller, database)
+    last = kept and await _last(Turn(caller, database))
     if last and last["sequence"] not in range(((await _head(caller, database)) or last)["sequence"] + 1):
         yield f"{last['sequence']}: was not written by the catalog, which knows of none so late."
     if not witnessed:

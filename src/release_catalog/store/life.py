@@ -1,36 +1,29 @@
 """Publishing, archiving and withdrawing releases."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
 
 from release_catalog import problems
 from release_catalog.domain import events, instants, life
 from release_catalog.domain.caller import READ, Caller
-from release_catalog.domain.checks import Checks
-from release_catalog.problems import Problem
+from release_catalog.domain.checks import LONG, Checks
+from release_catalog.problems import Problem, Violation
 from release_catalog.store import graph, releases, writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.requests import Answer, Given
+from release_catalog.store.writing import Turn, verb
 
-MAX_REASON = 4096
 
-
-async def publish(caller: Caller, database: Database, given: Given) -> Answer:
+@verb("publishRelease")
+async def publish(turn: Turn, given: Given) -> Answer:
     """DRAFT becomes PUBLISHED, if no file is known to be another than it says."""
-
-    async def work(session: Any) -> Answer:
-        return await _step(caller, database, given, session, "PUBLISHED", _at("publishedAt"))
-
-    return await writing.once(caller, database, "publishRelease", given, work)
+    return await _step(turn, given, "PUBLISHED", _at("publishedAt"))
 
 
-async def archive(caller: Caller, database: Database, given: Given) -> Answer:
+@verb("archiveRelease")
+async def archive(turn: Turn, given: Given) -> Answer:
     """PUBLISHED or WITHDRAWN becomes ARCHIVED."""
-
-    async def work(session: Any) -> Answer:
-        return await _step(caller, database, given, session, "ARCHIVED", _at("archivedAt"))
-
-    return await writing.once(caller, database, "archiveRelease", given, work)
+    return await _step(turn, given, "ARCHIVED", _at("archivedAt"))
 
 
 def _at(field: str) -> Document:
@@ -38,21 +31,18 @@ def _at(field: str) -> Document:
     return {field: now, "updatedAt": now}
 
 
-async def withdraw(caller: Caller, database: Database, given: Given) -> Answer:
+@verb("withdrawRelease")
+async def withdraw(turn: Turn, given: Given) -> Answer:
     """PUBLISHED becomes WITHDRAWN, for a reason; tells how many published releases reach it."""
-
-    async def work(session: Any) -> Answer:
-        checks = Checks(given, "input")
-        withdrawal = {
-            "reason": checks.text("reason", MAX_REASON, required=True, lines=True),
-            "replacementId": given.get("replacementId"),
-            "withdrawnAt": instants.now(),
-            "withdrawnBy": caller.subject,
-        }
-        await _check_replacement(caller, database, checks)
-        return await _step(caller, database, given, session, "WITHDRAWN", {"withdrawal": withdrawal}, checks)
-
-    return await writing.once(caller, database, "withdrawRelease", given, work)
+    checks = Checks(given, "input")
+    withdrawal = {
+        "reason": checks.text("reason", LONG, required=True),
+        "replacementId": given.get("replacementId"),
+        "withdrawnAt": instants.now(),
+        "withdrawnBy": turn.caller.subject,
+    }
+    await _check_replacement(turn.caller, turn.database, checks)
+    return await _step(turn, given, "WITHDRAWN", {"withdrawal": withdrawal}, checks.found)
 
 
 async def _notice(caller: Caller, database: Database, release: Document) -> tuple[Document, Document | None]:
@@ -77,26 +67,16 @@ async def _check_replacement(caller: Caller, database: Database, checks: Checks)
         checks.refuse("replacementId", "UNKNOWN", "Give the id of another release that there is.")
 
 
-async def _step(
-    caller: Caller,
-    database: Database,
-    given: Given,
-    session: Any,
-    to: str,
-    fields: Document,
-    checks: Checks | None = None,
-) -> Answer:
-    found = await writing.found(caller, database, given["id"], given, session)
+async def _step(turn: Turn, given: Given, to: str, fields: Document, wrong: Sequence[Violation] = ()) -> Answer:
+    found = await writing.found(turn, given["id"], given)
     if isinstance(found, Problem):
         return found
-    if violations := life.step(found, to) + (checks.found if checks else []):
+    if violations := [*life.step(found, to), *wrong]:
         return problems.Invalid(violations=violations)
-    after = await writing.change(caller, database, found, {"status": to, **fields}, session)
-    if to != "WITHDRAWN":
-        await writing.happened(caller, database, f"release.{to.lower()}", after, session)
-        return {"release": after}
-    told, less = await _notice(caller, database, after)
+    after = await writing.change(turn, found, {"status": to, **fields})
+    told, less = await _notice(turn.caller, turn.database, after) if to == "WITHDRAWN" else (None, None)
+    kind = f"release.{to.lower()}"
     await writing.happened(
-        caller, database, "release.withdrawn", after, session, withdrawal=told, open_withdrawal=less
+        turn.caller, turn.database, kind, after, turn.session, withdrawal=told, open_withdrawal=less
     )
-    return {"release": after, "affectedCount": told["affectedCount"]}
+    return {"release": after, **({"affectedCount": told["affectedCount"]} if told else {})}

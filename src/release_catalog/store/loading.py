@@ -7,12 +7,13 @@ from typing import Any
 from pymongo.errors import BulkWriteError
 
 from release_catalog.domain import drafting as drafts
-from release_catalog.domain import ids, importing, instants, release
+from release_catalog.domain import ids, importing, instants, release, saving
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Violation
 from release_catalog.store import drafting, releases, terms
 from release_catalog.store.database import Database, Document
+from release_catalog.store.writing import Turn
 
 DEFAULT_CATALOG = "default"
 BATCH = 1_000
@@ -70,14 +71,14 @@ async def contradictions(
     caller: Caller, database: Database, read: Mapping[int, Document]
 ) -> dict[int, list[Violation]]:
     """What speaks against releases in what they refer to; completes those that nothing speaks against."""
-    known = await drafting.known(caller, database, read.values())
+    known = await drafting.known(Turn(caller, database), read.values())
     refused: dict[int, list[Violation]] = {}
     for number, fields in read.items():
         checks = Checks(fields, "")
         fields["id"] = ids.new()
         drafts.refer(checks, fields, known, fields)
         if "delivery" in fields:
-            await drafting.deliver(caller, database, checks, fields)
+            await drafting.deliver(Turn(caller, database), checks, fields)
         if checks.found:
             refused[number] = checks.found
     return refused
@@ -113,35 +114,16 @@ async def _known_products(
 def product(caller: Caller, catalog_id: str, project: str) -> Document:
     """A product as an import makes it (S1)."""
     id_ = ids.new()
-    return {
-        "_id": caller.key(id_),
-        "id": id_,
-        "tenantId": caller.tenant,
-        "catalogId": catalog_id,
-        "key": project,
-        "name": project,
-        "description": None,
-        "longDisplayName": None,
-        "disclaimer": None,
-        "category": None,
-        "basedOnScratch": None,
-        "latestFree": None,
-        "versionScheme": "ANY",
-    }
+    made = {"_id": caller.key(id_), "id": id_, "tenantId": caller.tenant, "catalogId": catalog_id}
+    return {**saving.defaults("products"), **made, "key": project, "name": project, "versionScheme": "ANY"}
 
 
 async def catalog(caller: Caller, database: Database, catalog_id: str, session: Any = None) -> None:
     """See to it that a catalog with this id exists."""
-    made = {
-        "id": catalog_id,
-        "tenantId": caller.tenant,
-        "name": "Default catalog" if catalog_id == DEFAULT_CATALOG else catalog_id,
-        "description": None,
-        "public": False,
-        "createdAt": instants.now(),
-    }
-    key = {"_id": caller.key(catalog_id)}
-    await database.catalogs.update_one(key, {"$setOnInsert": made}, upsert=True, session=session)
+    name = "Default catalog" if catalog_id == DEFAULT_CATALOG else catalog_id
+    made = {**saving.defaults("catalogs"), "id": catalog_id, "tenantId": caller.tenant, "name": name}
+    key, new = {"_id": caller.key(catalog_id)}, {"$setOnInsert": {**made, "createdAt": instants.now()}}
+    await database.catalogs.update_one(key, new, upsert=True, session=session)
 
 
 async def is_empty(caller: Caller, database: Database) -> bool:

@@ -177,6 +177,11 @@ class Question:
         return dict.fromkeys(self.order.fields, self.direction)
 
     @property
+    def index(self) -> str:
+        """The index that finds the documents."""
+        return self.order.index if self.terms is None else "terms"
+
+    @property
     def ordered_by_terms(self) -> bool:
         """Whether the terms index holds this very order."""
         return self.terms is not None and self.order.index == "created"
@@ -207,11 +212,11 @@ async def read(database: Collections, question: Question, keys: Keys = None) -> 
     collection = _collection(database, question.collection, settled=question.settled)
     if question.terms is not None and not question.terms:
         return _page(question, [])
-    index = question.order.index if question.terms is None else "terms"
-    if question.stages or (question.terms is not None and not question.ordered_by_terms):
-        if not question.stages and await _has_many(collection, question):
-            return _page(question, await _along(collection, question, question.order.index, keys))
-        return _page(question, await db.aggregate(collection, _pipeline(question, keys), hint=index))
+    index = question.index
+    if question.stages or (index == "terms" and not question.ordered_by_terms):
+        if question.stages or not await _has_many(collection, question):
+            return _page(question, await db.aggregate(collection, _pipeline(question, keys), hint=index))
+        index = question.order.index
     return _page(question, await _along(collection, question, index, keys))
 
 
@@ -219,15 +224,10 @@ def _collection(database: Collections, name: str, *, settled: bool) -> Any:
     return db.settled(database, name) if settled else database[name]
 
 
-def _shown(question: Question, keys: Keys) -> dict[str, int]:
-    """What is read of the documents of a page: cursors are made of what orders them."""
-    return projection(keys, *question.order.fields)
-
-
 async def _along(collection: Any, question: Question, index: str, keys: Keys) -> list[Document]:
-    """The first documents from the cursor on, in the order of `index`."""
+    """The first documents from the cursor on, in the order of `index`, with what cursors are made of."""
     limit = question.window.size + 1
-    found = collection.find(question.onwards(), _shown(question, keys))
+    found = collection.find(question.onwards(), projection(keys, *question.order.fields))
     rows: list[Document] = await found.sort(list(question.sort.items())).limit(limit).hint(index).to_list(limit)
     return rows
 
@@ -240,7 +240,7 @@ async def _has_many(collection: Any, question: Question) -> bool:
 
 def _pipeline(question: Question, keys: Keys) -> list[dict[str, Any]]:
     """The question as stages of an aggregation; none of them sorts more than the page."""
-    limit, shown = question.window.size + 1, {"$project": _shown(question, keys)}
+    limit, shown = question.window.size + 1, {"$project": projection(keys, *question.order.fields)}
     if question.terms is None or question.ordered_by_terms:
         ordered: list[dict[str, Any]] = [
             {"$sort": question.sort},
@@ -272,8 +272,7 @@ async def count_many(database: Collections, questions: Sequence[Question]) -> li
     """How many documents match each question, wherever its window lies."""
     if len(questions) == 1 and not questions[0].stages and questions[0].terms != []:
         question = questions[0]
-        hint = "terms" if question.terms is not None else question.order.index
-        return [await database[question.collection].count_documents(question.conditions(), hint=hint)]
+        return [await database[question.collection].count_documents(question.conditions(), hint=question.index)]
     counts = await _united(
         database, questions, lambda q: [{"$match": q.conditions()}, *map(dict, q.stages), {"$count": "count"}]
     )

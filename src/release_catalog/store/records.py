@@ -80,9 +80,9 @@ async def images_of(caller: Caller, database: Database, distro: str) -> list[str
     return [image["id"] for image in found]
 
 
-async def pipeline_by_name(caller: Caller, database: Database, name: str) -> Document | None:
-    """The pipeline called `name`."""
-    return await database.pipelines.find_one({"tenantId": caller.tenant, "name": name})
+async def named(caller: Caller, database: Database, collection: str, name: str) -> Document | None:
+    """The document of a collection with this name, which is the only one or any of them."""
+    return await database[collection].find_one({"tenantId": caller.tenant, "name": name})
 
 
 async def executions(
@@ -96,11 +96,6 @@ async def executions(
     newest: list[dict[str, Any]] = [{"$match": match}, {"$sort": {"startedAt": -1}}]
     stages = [*newest, *releases.visible_through(caller, "releaseId"), {"$limit": MAX_EXECUTIONS}]
     return await db.aggregate(database["executions"], stages)
-
-
-async def environment(caller: Caller, database: Database, name: str) -> Document | None:
-    """The environment called `name`."""
-    return await database.environments.find_one({"tenantId": caller.tenant, "name": name})
 
 
 async def environments(caller: Caller, database: Database) -> list[Document]:

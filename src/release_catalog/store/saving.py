@@ -1,6 +1,5 @@
 """Saving what releases refer to: made where the id is new or absent, changed otherwise."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from pymongo import UpdateOne
@@ -15,49 +14,21 @@ from release_catalog.store import database as db
 from release_catalog.store import loading
 from release_catalog.store.database import Database, Document
 from release_catalog.store.records import MAX_LISTED
-
-Given = Mapping[str, Any]
-Outcome = Document | Problem
+from release_catalog.store.requests import Answer, Given
+from release_catalog.store.writing import Turn
 
 _REKEYED_AT_ONCE = 1_000
-_DEFAULTS: dict[str, Document] = {
-    "catalogs": {"description": None, "public": False},
-    "products": {
-        "description": None, "longDisplayName": None, "disclaimer": None, "category": None, "basedOnScratch": None,
-        "latestFree": None, "versionScheme": "DOTTED",
-    },
-    "pipelines": {"properties": []},
-    "projects": {"applicationPath": None, "streams": [], "buildEnvironments": [], "properties": []},
-    "environments": {"requires": []},
-    "registries": {"healthy": None, "lastCheckedAt": None},
-    "baseImages": {
-        "description": None, "containerImage": None, "operatingSystem": None, "healthy": None,
-        "lastCheckedAt": None,
-    },
-}  # fmt: skip
-_READERS: dict[str, Callable[[Checks], Document]] = {
-    "pipelines": saving.pipeline,
-    "projects": saving.project,
-    "registries": saving.registry,
-    "baseImages": saving.base_image,
-}
 
 
-async def thing(caller: Caller, database: Database, collection: str, given: Given) -> Outcome:
-    """A pipeline, project, registry or base image: what depends on nothing else."""
+async def thing(caller: Caller, database: Database, collection: str, given: Given) -> Answer:
+    """A catalog, pipeline, project, registry or base image: what depends on nothing else."""
     checks = Checks(given, "input")
-    fields = _READERS[collection](checks)
-    return await _put(caller, database, collection, checks, fields)
+    fields = saving.read(checks, collection)
+    new = {"createdAt": instants.now()} if collection == "catalogs" else {}
+    return await _put(Turn(caller, database), collection, checks, fields, new)
 
 
-async def catalog(caller: Caller, database: Database, given: Given) -> Outcome:
-    """A catalog."""
-    checks = Checks(given, "input")
-    fields = saving.catalog(checks)
-    return await _put(caller, database, "catalogs", checks, fields, {"createdAt": instants.now()})
-
-
-async def environment(caller: Caller, database: Database, given: Given) -> Outcome:
+async def environment(caller: Caller, database: Database, given: Given) -> Answer:
     """An environment. Its name stays, because the ledger and what it holds speak of it by name."""
     checks = Checks(given, "input")
     known = [e async for e in database.environments.find({"tenantId": caller.tenant}).limit(MAX_LISTED)]
@@ -66,30 +37,30 @@ async def environment(caller: Caller, database: Database, given: Given) -> Outco
         if before["id"] == given.get("id"):
             checks.fixed("name", before["name"])
     try:
-        return await _put(caller, database, "environments", checks, fields)
+        return await _put(Turn(caller, database), "environments", checks, fields)
     except DuplicateKeyError as error:
         return await _conflict(caller, database, "environments", error)
 
 
-async def product(caller: Caller, database: Database, given: Given) -> Outcome:
+async def product(caller: Caller, database: Database, given: Given) -> Answer:
     """A product. It stays in its catalog; where its scheme changes, its releases are ordered anew with it."""
     catalog_id = given.get("catalogId")
 
-    async def work(session: Any) -> Outcome:
+    async def work(session: Any) -> Answer:
         checks = Checks(given, "input")
-        fields = saving.product(checks)
-        key = {"_id": caller.key(given.get("id") or "")}
-        before = await database.products.find_one(key, session=session)
+        fields = saving.read(checks, "products")
+        turn = Turn(caller, database, session)
+        before = await turn.one("products", given.get("id") or "")
         if before:
             checks.fixed("catalogId", before["catalogId"])
-        elif catalog_id and not await database.catalogs.find_one({"_id": caller.key(catalog_id)}, session=session):
+        elif catalog_id and not await turn.one("catalogs", catalog_id):
             checks.refuse("catalogId", "UNKNOWN", f"There is no catalog {catalog_id!r}: save it first.")
         elif not catalog_id:
             await loading.catalog(caller, database, loading.DEFAULT_CATALOG, session)
         new = {"catalogId": catalog_id or loading.DEFAULT_CATALOG}
-        saved = await _put(caller, database, "products", checks, fields, new, session)
+        saved = await _put(turn, "products", checks, fields, new)
         if isinstance(saved, dict) and before and saved["versionScheme"] != before["versionScheme"]:
-            await _order_anew(caller, database, saved, session)
+            await _order_anew(turn, saved)
         return saved
 
     try:
@@ -98,23 +69,15 @@ async def product(caller: Caller, database: Database, given: Given) -> Outcome:
         return await _conflict(caller, database, "products", error)
 
 
-async def _put(
-    caller: Caller,
-    database: Database,
-    collection: str,
-    checks: Checks,
-    fields: Document,
-    new: Given | None = None,
-    session: Any = None,
-) -> Outcome:
+async def _put(turn: Turn, collection: str, checks: Checks, fields: Document, new: Given | None = None) -> Answer:
     """One conditional write: `fields` are set; what was not given keeps its value, or is `new` or the default."""
     id_ = checks.id("id") or ids.new()
     if checks.found:
         return problems.Invalid(violations=checks.found)
-    made = {"id": id_, "tenantId": caller.tenant, **_DEFAULTS[collection], **(new or {})}
+    made = {"id": id_, "tenantId": turn.caller.tenant, **saving.defaults(collection), **(new or {})}
     change = {"$set": fields, "$setOnInsert": {key: made[key] for key in made.keys() - fields.keys()}}
-    saved = await database[collection].find_one_and_update(
-        {"_id": caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=session
+    saved = await turn.database[collection].find_one_and_update(
+        {"_id": turn.caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=turn.session
     )
     return saved or {}
 
@@ -127,13 +90,13 @@ async def _conflict(caller: Caller, database: Database, collection: str, error: 
     return problems.Conflict(detail=detail, conflicting_id=other["id"] if other else None)
 
 
-async def _order_anew(caller: Caller, database: Database, product_: Document, session: Any) -> None:
+async def _order_anew(turn: Turn, product_: Document) -> None:
     """Give all releases of a product the sort keys of its scheme."""
-    match = {"tenantId": caller.tenant, "productId": product_["id"]}
+    match = {"tenantId": turn.caller.tenant, "productId": product_["id"]}
     changes: list[UpdateOne] = []
-    async for release in database.releases.find(match, {"version": 1}, session=session):
+    async for release in turn.database.releases.find(match, {"version": 1}, session=turn.session):
         key = versions.sort_key(product_["versionScheme"], release["version"])
         changes.append(UpdateOne({"_id": release["_id"]}, {"$set": {"versionKey": key}}))
     for start in range(0, len(changes), _REKEYED_AT_ONCE):
         some = changes[start : start + _REKEYED_AT_ONCE]
-        await database.releases.bulk_write(some, ordered=False, session=session)
+        await turn.database.releases.bulk_write(some, ordered=False, session=turn.session)

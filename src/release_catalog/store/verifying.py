@@ -14,6 +14,7 @@ from release_catalog.domain.caller import Caller
 from release_catalog.store import database as db
 from release_catalog.store import releases, writing
 from release_catalog.store.database import Database, Document
+from release_catalog.store.writing import Turn
 
 LEASE = datetime.timedelta(seconds=30)
 # What was found of a file is true of these alone.
@@ -57,27 +58,33 @@ async def with_files(caller: Caller, database: Database) -> list[str]:
     return [release["id"] async for release in database.releases.find(match, {"id": 1})]
 
 
-async def schedule(caller: Caller, database: Database, made: Document, session: Any) -> None:
+async def schedule(turn: Turn, made: Document) -> None:
     """Leave a job for the files of a release that are still to be looked at, and none where there are none."""
-    key = {"_id": caller.key(made["id"])}
+    key, jobs = {"_id": turn.caller.key(made["id"])}, turn.database.verifications
     if pending(made):
-        job = {"tenantId": caller.tenant, "releaseId": made["id"], "owner": None, "leaseUntil": instants.now()}
-        await database.verifications.replace_one(key, job, upsert=True, session=session)
+        job = {
+            "tenantId": turn.caller.tenant,
+            "releaseId": made["id"],
+            "owner": None,
+            "leaseUntil": instants.now(),
+        }
+        await jobs.replace_one(key, job, upsert=True, session=turn.session)
     else:
-        await database.verifications.delete_one(key, session=session)
+        await jobs.delete_one(key, session=turn.session)
 
 
 async def put_off(caller: Caller, database: Database, id_: str, mode: str) -> Any:
     """Have all files of a release looked at later, or in mode SKIP none of those that still wait for it."""
 
     async def work(session: Any) -> Any:
-        before = await writing.found(caller, database, id_, {}, session)
+        turn = Turn(caller, database, session)
+        before = await writing.found(turn, id_, {})
         if not isinstance(before, dict):
             return before
         made = {**before, "artifacts": list(before["artifacts"])}
         mark(made, mode, ())
-        await schedule(caller, database, made, session)
-        after = await writing.change(caller, database, before, {"artifacts": made["artifacts"]}, session)
+        await schedule(turn, made)
+        after = await writing.change(turn, before, {"artifacts": made["artifacts"]})
         await writing.happened(caller, database, "release.updated", after, session)
         return {"release": after, "warnings": []}
 
@@ -98,29 +105,28 @@ async def keep(
     async def work(session: Any) -> Any:
         if job and not (await database.verifications.delete_one(_held(job), session=session)).deleted_count:
             return None
-        before = await writing.found(caller, database, id_, {}, session)
+        turn = Turn(caller, database, session)
+        before = await writing.found(turn, id_, {})
         if not isinstance(before, dict):
             return before
         after = [
             {**file, "verification": found.get(tuple(file[name] for name in _BYTES), file["verification"])}
             for file in before["artifacts"]
         ]
-        made = await writing.change(caller, database, before, {"artifacts": after}, session)
-        if not await tell(caller, database, made, looked, session):
+        made = await writing.change(turn, before, {"artifacts": after})
+        if not await tell(turn, made, looked):
             await writing.happened(caller, database, "release.updated", made, session)
         return {"release": made, "warnings": warnings(made)}
 
     return await writing.in_turn(caller, database, work)
 
 
-async def tell(
-    caller: Caller, database: Database, made: Document, looked: Sequence[Document], session: Any
-) -> bool:
+async def tell(turn: Turn, made: Document, looked: Sequence[Document]) -> bool:
     """Write an event for what was found of files; False where nothing was found that there is an event for."""
     statuses = {it["status"] for it in looked}
     kinds = [kind for status, kind in _TOLD if status in statuses]
     for kind in kinds:
-        await writing.happened(caller, database, kind, made, session)
+        await writing.happened(turn.caller, turn.database, kind, made, turn.session)
     return bool(kinds)
 
 

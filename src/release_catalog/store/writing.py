@@ -5,6 +5,8 @@ collides on that memory; MongoDB has it repeated, and it finds the answer of the
 """
 
 import asyncio
+import dataclasses
+import functools
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -30,21 +32,46 @@ Result = TypeVar("Result")
 _turns: weakref.WeakValueDictionary[tuple[int, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
 
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """As whom a verb writes, where, and in which transaction; without one, it only reads."""
+
+    caller: Caller
+    database: Database
+    session: Any = None
+
+    async def one(self, collection: str, id_: str) -> Document | None:
+        """A document of the caller's tenant by its id."""
+        return await self.database[collection].find_one({"_id": self.caller.key(id_)}, session=self.session)
+
+
+Work = Callable[[Turn, Given], Awaitable[Answer]]
+Verb = Callable[[Caller, Database, Given], Awaitable[Answer]]
+
+
 class _Undone(Exception):  # noqa: N818  it carries an answer out of a transaction that is to leave no trace
     def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.answer = answer
 
 
+def verb(name: str) -> Callable[[Work], Verb]:
+    """Makes a verb of what it does in its transaction: see `once`."""
+
+    def made(work: Work) -> Verb:
+        @functools.wraps(work)
+        async def asked(caller: Caller, database: Database, given: Given) -> Answer:
+            return await once(caller, database, name, given, work)
+
+        return asked
+
+    return made
+
+
 async def once(
-    caller: Caller,
-    database: Database,
-    verb: str,
-    given: Given,
-    work: Callable[[Any], Awaitable[Answer]],
-    claim: str | None = None,
+    caller: Caller, database: Database, verb: str, given: Given, work: Work, claim: str | None = None
 ) -> Answer:
-    """The answer of `work`, which writes in the session that it gets; a refusal leaves no trace.
+    """The answer of `work`, which writes in a transaction; a refusal leaves no trace.
 
     An answer that holds a refusal as its `problem` is kept, with all that was written, and remembered.
     `given` may hold an `idempotencyKey`, under which the same input gets the first answer again, and `dryRun`,
@@ -59,16 +86,12 @@ async def once(
         known = await requests.remembered(caller, database, key, session) if key is not None and not dry else None
         if known and (answer := requests.again(known, fingerprint, claim)):
             return answer
-        answer = await work(session)
+        answer = await work(Turn(caller, database, session), given)
         if dry or isinstance(answer, Problem):
             raise _Undone(answer)
         if key is not None:
-            memory: Document = {
-                "tenantId": caller.tenant,
-                "fingerprint": fingerprint,
-                "answer": requests.stored(answer),
-            }
-            memory["expiresAt"] = instants.now() + requests.REMEMBERED
+            memory: Document = {"tenantId": caller.tenant, "fingerprint": fingerprint}
+            memory |= {"answer": requests.stored(answer), "expiresAt": instants.now() + requests.REMEMBERED}
             await database.requests.replace_one({"_id": caller.key(key)}, memory, upsert=True, session=session)
         return answer
 
@@ -105,13 +128,13 @@ async def _taken(database: Database, error: DuplicateKeyError) -> Problem:
     return problems.Conflict(detail=detail, conflicting_id=other["id"])
 
 
-async def found(caller: Caller, database: Database, id_: str, given: Given, session: Any) -> Answer:
+async def found(turn: Turn, id_: str, given: Given) -> Answer:
     """The release that a request is about, if it still has the etag of its `ifMatch`."""
-    match = {"_id": caller.key(id_), **releases.visible(caller)}
-    release = await database.releases.find_one(match, {"terms": 0}, session=session)
+    match = {"_id": turn.caller.key(id_), **releases.visible(turn.caller)}
+    release = await turn.database.releases.find_one(match, {"terms": 0}, session=turn.session)
     if release is None:
         return problems.NotFound(detail=f"There is no release {id_!r}.")
-    if refused := beyond(caller, release["productId"]):
+    if refused := beyond(turn.caller, release["productId"]):
         return refused
     if given.get("ifMatch") not in {None, release["etag"]}:
         return problems.Changed(detail="The release is not as you read it: read it again, then repeat.")
@@ -185,15 +208,14 @@ async def happened(
     await database.events.insert_one(event, session=session)
 
 
-async def change(
-    caller: Caller, database: Database, release: Document, fields: Document, session: Any
-) -> Document:
+async def change(turn: Turn, release: Document, fields: Document) -> Document:
     """Set fields of a release as it was read in this transaction; its event is for the verb to write.
 
     `release` is whole but for its terms, which the release is then found by as it has become.
     """
     changed = {"updatedAt": instants.now(), **fields, "etag": ids.new()}
     after = {**release, **changed}
-    match = {"_id": caller.key(release["id"]), "etag": release["etag"]}
-    await database.releases.update_one(match, {"$set": {**changed, **terms.derived(after)}}, session=session)
+    match = {"_id": turn.caller.key(release["id"]), "etag": release["etag"]}
+    stored = {"$set": {**changed, **terms.derived(after)}}
+    await turn.database.releases.update_one(match, stored, session=turn.session)
     return after
