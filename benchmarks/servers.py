@@ -82,13 +82,15 @@ class Server:
         return f"/{workload.name}" if workload.is_write else "-"
 
     def ask(self, path: str, line: bytes, unique: str = "") -> Any:
-        """The answer to one request, or the status where it is refused."""
+        """The answer to one request without its extensions, or the status where it is refused."""
         sent = line.replace(UNIQUE.encode(), unique.encode())
         address, body = (sent.decode(), None) if path == "-" else (path, sent)
         request = urllib.request.Request(self.url + address, body, {"Content-Type": "application/json"})  # noqa: S310  loopback
         try:
             with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  as above
-                return orjson.loads(response.read())
+                answer = orjson.loads(response.read())
+                answer.pop("extensions", None)  # what each server tells of its own accord
+                return answer
         except urllib.error.HTTPError as error:
             return f"status {error.code}: {error.read()[:500].decode(errors='replace')}"
 

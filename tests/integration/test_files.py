@@ -524,7 +524,7 @@ MEASURE = """
 import asyncio, hashlib, json, resource, sys, time
 from release_catalog.files import guard, hashing
 
-async def main(path, url, size, rounds=6):
+async def main(path, url, size, rounds=15):
     clocks = {"wall": time.perf_counter, "processor": time.process_time}
     best = {}
 

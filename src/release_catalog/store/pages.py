@@ -161,10 +161,9 @@ class Question:
             {**dict(zip(fields[:depth], self.place, strict=False)), field: {beyond: self.place[depth]}}
             for depth, field in enumerate(fields)
         ]
-        if self.terms is None or len(self.terms) <= 1:
-            return {"$and": [self.conditions(), {"$or": places}]}
-        # An $or inside an $and is only merged in order where all else is an equality: so multiply it out.
-        return {"$or": [{"$and": [{**self.match, "terms": t}, p]} for t in self.terms for p in places]}
+        # Multiplied out: an $or inside an $and takes longer, and is merged in order only beside equalities.
+        each = [{**self.match, "terms": term} for term in self.terms or ()] or [self.conditions()]
+        return {"$or": [{"$and": [condition, place]} for condition in each for place in places]}
 
     @property
     def direction(self) -> int:
