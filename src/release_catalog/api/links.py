@@ -23,13 +23,20 @@ class Link:
 _OF_LINK = ("catalogId", "id")
 
 
-def _link(path: Callable[..., str], description: str, *keys: str) -> Any:
-    """A link whose path is made of what stands under `keys`; null where the last of them holds nothing."""
+def _link(path: Callable[[str], str], description: str, key: str) -> Any:
+    """A link whose path is made of the id under `key`; null where there is none."""
+    return computed(
+        lambda release: {"href": path(release[key])} if release[key] else None, description, keys=[key]
+    )
+
+
+def _within(path: Callable[[str, str], str], description: str, key: str) -> Any:
+    """A link whose path is made of the catalog and the id under `key`; null where there is none."""
 
     def link(release: Document) -> Any:
-        return links.link(path(*(release[key] for key in keys))) if release[keys[-1]] else None
+        return {"href": path(release["catalogId"], release[key])} if release[key] else None
 
-    return computed(link, description, keys=keys)
+    return computed(link, description, keys=["catalogId", key])
 
 
 async def _product(context: Context, releases: Sequence[Document], _: Keys) -> Any:
@@ -68,9 +75,9 @@ async def _dependants(root: strawberry.Parent[Document], info: Info, first: int 
 
 @strawberry.type(description="Where a release and what it refers to are answered as HAL (S5).")
 class ReleaseLinks:
-    self: Link = _link(links.release, "This release.", "catalogId", "id")
+    self: Link = _within(links.release, "This release.", "id")
     catalog: Link = _link(links.catalog, "Its catalog.", "catalogId")
-    application: Link = _link(links.application, "Its product in that catalog.", "catalogId", "productId")
+    application: Link = _within(links.application, "Its product in that catalog.", "productId")
     product: Link | None = fetched(
         _product,
         "Its product on its branch; null without a branch.",
@@ -78,7 +85,7 @@ class ReleaseLinks:
     )
     base_image: Link | None = _link(links.base_image, "The image it is built upon.", "baseImageId")
     registry: Link | None = _link(links.registry, "The registry it is pushed to.", "registryId")
-    pipeline: Link | None = _link(links.pipeline, "The pipeline that made it.", "catalogId", "pipelineId")
+    pipeline: Link | None = _within(links.pipeline, "The pipeline that made it.", "pipelineId")
     latest_release: Link | None = fetched(
         _latest,
         "The latest release of the same product, channel and branch.",

@@ -1,25 +1,17 @@
 """S5: the paths at which the server answers for a release and for what it refers to."""
 
+import functools
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
 
 def _quoted(segment: str) -> str:
-    return segment if _is_plain(segment) else urllib.parse.quote(segment, safe="")
-
-
-def _is_plain(text: str) -> bool:
     # Most ids have nothing to quote, and a page of releases has hundreds of links.
-    return text.isascii() and text.isalnum()
+    return segment if segment.isascii() and segment.isalnum() else urllib.parse.quote(segment, safe="")
 
 
-def _within(catalog_id: str, what: str, id_: str) -> str:
-    if not _is_plain(catalog_id + id_):
-        catalog_id, id_ = _quoted(catalog_id), _quoted(id_)
-    return f"/v1/catalogs/{catalog_id}/{what}/{id_}"
-
-
+@functools.lru_cache(1_000)
 def catalog(catalog_id: str) -> str:
     """A catalog."""
     return f"/v1/catalogs/{_quoted(catalog_id)}"
@@ -27,7 +19,7 @@ def catalog(catalog_id: str) -> str:
 
 def release(catalog_id: str, release_id: str) -> str:
     """A release of a catalog."""
-    return _within(catalog_id, "releases", release_id)
+    return f"{catalog(catalog_id)}/releases/{_quoted(release_id)}"
 
 
 def link(href: str) -> dict[str, str]:
@@ -42,12 +34,12 @@ def to_release(source: Mapping[str, Any]) -> dict[str, str]:
 
 def application(catalog_id: str, product_id: str) -> str:
     """A product of a catalog; S5 calls it an application."""
-    return _within(catalog_id, "applications", product_id)
+    return f"{catalog(catalog_id)}/applications/{_quoted(product_id)}"
 
 
 def pipeline(catalog_id: str, pipeline_id: str) -> str:
     """The pipeline that makes releases of a catalog."""
-    return _within(catalog_id, "pipelines", pipeline_id)
+    return f"{catalog(catalog_id)}/pipelines/{_quoted(pipeline_id)}"
 
 
 def base_image(base_image_id: str) -> str:

@@ -43,6 +43,7 @@ class Writer:
         self, name: str, kind: GraphQLOutputType, value: Callable[[Any], Any], child: Selection | None
     ) -> None:
         """An entry that a pure function makes from the document."""
+        self._reads = True
         self._entry(name, kind, f"{self._named(value)}(document)", child)
 
     def column(self, name: str, kind: GraphQLOutputType, column: Column) -> None:
