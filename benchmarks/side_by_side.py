@@ -6,6 +6,7 @@
 
 Before and after each round every server's answers are compared with this project's: one that answers wrong
 is not measured, and the run fails. wrk loads from one thread; it and mongod share the machine with the server.
+No server logs requests.
 """
 
 import argparse

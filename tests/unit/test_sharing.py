@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from release_catalog.plans.sharing import MAX_KEYS, Shared
+from release_catalog.plans.sharing import MAX_KEYS, PATIENCE_SECONDS, Shared
 
 
 class Store:
@@ -24,12 +24,30 @@ class Store:
         return {key: key for key in keys}
 
 
-async def test_what_is_asked_for_during_a_read_goes_in_the_next_together() -> None:
+async def test_what_is_asked_for_while_the_process_is_busy_goes_in_one_read() -> None:
     store, shared = Store(), Shared()
-    found = await asyncio.gather(*(shared.look_up("kind", [str(n)], store.read) for n in range(20)))
+
+    async def look_up(number: int) -> Mapping[str, Any]:
+        for _ in range(number // 4):  # a few come in each turn of the event loop
+            await asyncio.sleep(0)
+        return await shared.look_up("kind", [str(number)], store.read)
+
+    found = await asyncio.gather(*(look_up(number) for number in range(20)))
     assert [one[str(n)] for n, one in enumerate(found)] == [str(n) for n in range(20)]
-    assert [len(read) for read in store.reads] == [1, 19]
-    assert not shared._lines
+    assert [len(read) for read in store.reads] == [20]
+    assert not shared._waiting
+    assert not shared._reads
+
+
+async def test_a_process_that_is_always_busy_reads_all_the_same() -> None:
+    store, shared = Store(), Shared()
+    tasks: list[asyncio.Future[Mapping[str, Any]]] = []
+    end = asyncio.get_running_loop().time() + 5 * PATIENCE_SECONDS
+    while asyncio.get_running_loop().time() < end:
+        tasks.append(asyncio.ensure_future(shared.look_up("kind", [str(len(tasks))], store.read)))
+        await asyncio.sleep(0)
+    assert len(store.reads) >= 2
+    await asyncio.gather(*tasks)
 
 
 async def test_kinds_never_go_together_and_large_look_ups_go_alone() -> None:
@@ -52,11 +70,14 @@ async def test_nobody_fails_for_what_another_asked() -> None:
     assert not isinstance(fine, BaseException)
 
 
+@pytest.mark.parametrize("turns", [1, 5], ids=["before the read", "during the read"])
 @pytest.mark.parametrize("gone", [0, 1, 2])
-async def test_who_gives_up_takes_nothing_from_the_others(gone: int) -> None:
+async def test_who_gives_up_takes_nothing_from_the_others(gone: int, turns: int) -> None:
     store, shared = Store(), Shared()
     tasks = [asyncio.ensure_future(shared.look_up("kind", [str(n)], store.read)) for n in range(3)]
-    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    assert bool(store.reads) == (turns > 1)
     tasks[gone].cancel()
     found = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(found[gone], asyncio.CancelledError)
@@ -64,14 +85,15 @@ async def test_who_gives_up_takes_nothing_from_the_others(gone: int) -> None:
 
 
 async def test_nobody_waits_long_for_a_read_that_hangs() -> None:
-    shared, hangs = Shared(), asyncio.Event()
+    shared, began, hangs = Shared(), asyncio.Event(), asyncio.Event()
 
     async def hang(_: Collection[str]) -> Mapping[str, Any]:
+        began.set()
         await hangs.wait()
         return {}
 
     stuck = asyncio.ensure_future(shared.look_up("kind", ["a"], hang))
-    await asyncio.sleep(0)
+    await began.wait()
     assert await asyncio.wait_for(shared.look_up("kind", ["b"], Store().read), 5) == {"b": "b"}
     hangs.set()
     await stuck

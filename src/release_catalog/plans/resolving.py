@@ -95,6 +95,8 @@ class Resolver:
 
 async def _settled(values: Sequence[Any]) -> Sequence[Any]:
     """The values, those that are still to come awaited together."""
+    if len(values) == 1:
+        return [await values[0]] if inspect.isawaitable(values[0]) else values
     if not any(hasattr(kind, "__await__") for kind in set(map(type, values))):
         return values
     come = iter(await together([value for value in values if inspect.isawaitable(value)]))

@@ -1,4 +1,4 @@
-"""Look-ups that concurrent requests make together: what is asked for while a read is under way goes in the next.
+"""Look-ups that concurrent requests make together: what is asked for while the process is busy goes in one read.
 
 A read never begins before it is asked for, so nobody gets what was true before.
 """
@@ -6,7 +6,6 @@ A read never begins before it is asked for, so nobody gets what was true before.
 import asyncio
 import copy
 import dataclasses
-import time
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ Read = Callable[[Collection[str]], Awaitable[Found]]
 
 # Larger look-ups go by themselves, so that small ones need not wait for them.
 MAX_KEYS = 200
-# Nobody waits longer than this for a read that others began.
+# A read begins when nobody has asked for more in a turn of the event loop, at the latest after this.
 PATIENCE_SECONDS = 0.02
 
 
@@ -26,59 +25,6 @@ class _Asked:
     keys: Collection[str]
     read: Read
     answer: "asyncio.Future[Found]"
-
-
-class _Line:
-    """Those who wait for one kind of look-up."""
-
-    def __init__(self, leave: Callable[[], object]) -> None:
-        self._leave = leave
-        self._waiting: list[_Asked] = []
-        self._reads = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._began = 0.0
-
-    async def ask(self, keys: Collection[str], read: Read) -> Found:
-        """Read at once, or with all others that come while a read is under way."""
-        if not self._reads:
-            return await self._alone(keys, read)
-        asked = _Asked(keys, read, asyncio.get_running_loop().create_future())
-        self._waiting.append(asked)
-        if time.monotonic() - self._began > PATIENCE_SECONDS:
-            self._begin()
-        elif len(self._waiting) == 1:
-            asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._hurry, self._waiting)
-        return await asked.answer
-
-    async def _alone(self, keys: Collection[str], read: Read) -> Found:
-        self._reads, self._began = self._reads + 1, time.monotonic()
-        try:
-            return await read(keys)
-        finally:
-            self._ended()
-
-    def _hurry(self, waiting: list[_Asked]) -> None:
-        if waiting is self._waiting:
-            self._begin()
-
-    def _begin(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._reads, self._began = self._reads + 1, time.monotonic()
-        # Not a task of any caller: who gives up takes nothing from the others.
-        task = asyncio.get_running_loop().create_task(_answer(waiting))
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        self._ended()
-
-    def _ended(self) -> None:
-        self._reads -= 1
-        if self._waiting and not self._reads:
-            self._begin()
-        elif not self._reads:
-            self._leave()
 
 
 async def _answer(waiting: list[_Asked]) -> None:
@@ -105,7 +51,8 @@ class Shared:
     """The look-ups of all requests of a process that go to one database."""
 
     def __init__(self) -> None:
-        self._lines: dict[Hashable, _Line] = {}
+        self._waiting: dict[Hashable, list[_Asked]] = {}
+        self._reads: set[asyncio.Task[None]] = set()
 
     async def look_up(self, kind: Hashable, keys: Collection[str], read: Read) -> Found:
         """What `read` finds for `keys`, and maybe for others.
@@ -115,7 +62,21 @@ class Shared:
         """
         if len(keys) > MAX_KEYS:
             return await read(keys)
-        line = self._lines.get(kind)
-        if line is None:
-            line = self._lines[kind] = _Line(lambda: self._lines.pop(kind, None))
-        return await line.ask(keys, read)
+        loop = asyncio.get_running_loop()
+        asked = _Asked(keys, read, loop.create_future())
+        waiting = self._waiting.setdefault(kind, [])
+        waiting.append(asked)
+        if len(waiting) == 1:
+            loop.call_soon(self._turn, kind, 0, loop.time() + PATIENCE_SECONDS)
+        return await asked.answer
+
+    def _turn(self, kind: Hashable, before: int, until: float) -> None:
+        """Read unless somebody has come since there were so many `before`, one turn of the event loop ago."""
+        loop, count = asyncio.get_running_loop(), len(self._waiting[kind])
+        if count > before and loop.time() < until:
+            loop.call_soon(self._turn, kind, count, until)
+            return
+        # Not a task of any caller: who gives up takes nothing from the others.
+        read = loop.create_task(_answer(self._waiting.pop(kind)))
+        self._reads.add(read)
+        read.add_done_callback(self._reads.discard)
