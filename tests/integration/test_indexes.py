@@ -162,6 +162,16 @@ async def test_a_filter_that_most_releases_match_is_read_along_its_order(many: C
     assert documents <= 2 * returned
 
 
+@pytest.mark.parametrize("order", ORDERS)
+async def test_a_filter_that_most_releases_match_counts_less_with_an_instant(many: Catalog, order: str) -> None:
+    newest = await releases.search(LOCAL, many.database, {}, Window(30))
+    since = (await pages.read(many.database, newest)).rows[-1]["createdAt"]
+    filter_ = {"catalogId": "default", "createdFrom": since}
+    documents, returned = await check(many, filter_, order, Window(10), descending=True)
+    assert returned == 10
+    assert documents <= 10 * returned
+
+
 async def test_a_filter_of_many_terms_is_still_read_in_order(many: Catalog) -> None:
     filter_ = {"endOfLifeBefore": datetime.date(9999, 12, 31)}
     question = await releases.search(LOCAL, many.database, filter_, Window(10))

@@ -77,9 +77,9 @@ class Reading:
         return self._collections[name]
 
 
-def settled(database: Collections, name: str) -> Any:
-    """A collection of which is only read what no failover can undo."""
-    return database[name].with_options(read_concern=_SETTLED)
+def collection(database: Collections, name: str, *, settled: bool) -> Any:
+    """A collection; of one that is `settled` is only read what no failover can undo."""
+    return database[name].with_options(read_concern=_SETTLED) if settled else database[name]
 
 
 @functools.lru_cache(1_000)

@@ -99,14 +99,14 @@ async def head(caller: Caller, database: Database) -> int:
 async def heads(database: Database, tenants: Iterable[str]) -> dict[str, int]:
     """The numbers of the last events of tenants in which anything happened yet."""
     keys = {callers.local(tenant).key("events"): tenant for tenant in tenants}
-    found = db.settled(database, "counters").find({"_id": {"$in": list(keys)}})
+    found = db.collection(database, "counters", settled=True).find({"_id": {"$in": list(keys)}})
     return {keys[counter["_id"]]: counter["value"] async for counter in found}
 
 
 async def following(database: Database, tenant: str, after: int) -> list[Document]:
     """What there is to know of the next events after a number but their data, without a gap between them."""
     match = {"tenantId": tenant, "sequence": {"$gt": after}}
-    found = db.settled(database, "events").find(match, _HEADER).sort("sequence", 1).limit(AT_ONCE)
+    found = db.collection(database, "events", settled=True).find(match, _HEADER).sort("sequence", 1).limit(AT_ONCE)
     rows = await found.hint("sequence").to_list(AT_ONCE)
     return [row for at, row in enumerate(rows) if row["sequence"] == rows[0]["sequence"] + at]
 
@@ -172,7 +172,7 @@ async def since(
         *releases.visible_through(caller, "releaseId"),
         {"$limit": most},
     ]
-    found = await db.aggregate(db.settled(database, "events"), stages)
+    found = await db.aggregate(db.collection(database, "events", settled=True), stages)
     return found, found[-1]["sequence"] if len(found) == most else last
 
 

@@ -208,7 +208,7 @@ def _page(question: Question, rows: list[Document]) -> Page:
 
 async def read(database: Collections, question: Question, keys: Keys = None) -> Page:
     """The page that a question asks for, with `keys` of its documents."""
-    collection = _collection(database, question.collection, settled=question.settled)
+    collection = db.collection(database, question.collection, settled=question.settled)
     if question.terms is not None and not question.terms:
         return _page(question, [])
     index = question.index
@@ -217,10 +217,6 @@ async def read(database: Collections, question: Question, keys: Keys = None) -> 
             return _page(question, await db.aggregate(collection, _pipeline(question, keys), hint=index))
         index = question.order.index
     return _page(question, await _along(collection, question, index, keys))
-
-
-def _collection(database: Collections, name: str, *, settled: bool) -> Any:
-    return db.settled(database, name) if settled else database[name]
 
 
 async def _along(collection: Any, question: Question, index: str, keys: Keys) -> list[Document]:
@@ -232,9 +228,13 @@ async def _along(collection: Any, question: Question, index: str, keys: Keys) ->
 
 
 async def _has_many(collection: Any, question: Question) -> bool:
-    matching = {"tenantId": question.match["tenantId"], "terms": question.conditions()["terms"]}
-    count: int = await collection.count_documents(matching, limit=FEW + 1, hint="terms")
-    return count > FEW
+    conditions, limit = question.conditions(), FEW + 1
+    matching = {field: conditions[field] for field in ("tenantId", "terms")}
+    count: int = await collection.count_documents(matching, limit=limit, hint="terms")
+    if count == limit and "createdAt" in conditions:  # which the index tells as well, but not without documents
+        matching["createdAt"] = conditions["createdAt"]
+        count = await collection.count_documents(matching, limit=limit, hint="terms")
+    return count == limit
 
 
 def _pipeline(question: Question, keys: Keys) -> list[dict[str, Any]]:
@@ -289,7 +289,7 @@ async def _united(
             stages = [*pipeline(question), {"$set": {"question": index}}]
             asked.setdefault((question.collection, question.settled), []).append((index, stages))
     for (name, settled), parts in asked.items():
-        collection = _collection(database, name, settled=settled)
+        collection = db.collection(database, name, settled=settled)
         for start in range(0, len(parts), QUESTIONS_A_COMMAND):
             first, *others = [stages for _, stages in parts[start : start + QUESTIONS_A_COMMAND]]
             unions = [{"$unionWith": {"coll": name, "pipeline": stages}} for stages in others]
