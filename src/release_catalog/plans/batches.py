@@ -5,7 +5,7 @@ under way. So the number of reads depends on how deep a query goes, and not on w
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from release_catalog.plans.keys import WHOLE, Keys, union
@@ -108,10 +108,8 @@ class Batch(Generic[Key, Value]):
             return []
         if not self._level.single:
             return await self._asked(keys, wanted)
-        identity = self._identity
-        unique = {identity(key): key for key in keys}
-        found = dict(zip(unique, await self._many(list(unique.values()), wanted), strict=True))
-        return [found[identity(key)] for key in keys]
+        found = await self._found(keys, wanted)
+        return [found[self._identity(key)] for key in keys]
 
     def _asked(self, keys: Sequence[Key], wanted: Keys) -> asyncio.Future[list[Value]]:
         future: asyncio.Future[list[Value]] = asyncio.get_running_loop().create_future()
@@ -122,17 +120,20 @@ class Batch(Generic[Key, Value]):
     async def read(self) -> None:
         """Read everything that waits; a failure goes to all who wait for it."""
         waiting, self._waiting = self._waiting, []
-        identity = self._identity
-        keys = {identity(key): key for some, _, _ in waiting for key in some}
+        keys = (key for some, _, _ in waiting for key in some)
         try:
-            values = await self._many(list(keys.values()), union(*(wanted for _, wanted, _ in waiting)))
+            found = await self._found(keys, union(*(wanted for _, wanted, _ in waiting)))
         except Exception as error:  # noqa: BLE001  handed on to whoever awaits the values
             for _, _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
                     future.exception()  # it is known, whether or not anybody still waits
             return
-        found = dict(zip(keys, values, strict=True))
         for some, _, future in waiting:
             if not future.done():
-                future.set_result([found[identity(key)] for key in some])
+                future.set_result([found[self._identity(key)] for key in some])
+
+    async def _found(self, keys: Iterable[Key], wanted: Keys) -> dict[Hashable, Value]:
+        """The values by the identities of their keys, each read once."""
+        unique = {self._identity(key): key for key in keys}
+        return dict(zip(unique, await self._many(list(unique.values()), wanted), strict=True))
