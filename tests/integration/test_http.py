@@ -182,14 +182,16 @@ async def test_a_body_is_refused_as_soon_as_it_is_too_large(http: httpx2.AsyncCl
     assert sent <= Limits.max_body_bytes + (2 << 16)
 
 
-async def test_who_goes_past_a_limit_is_answered_after_a_pause(http: httpx2.AsyncClient) -> None:
+async def test_what_is_refused_is_answered_after_a_pause(http: httpx2.AsyncClient) -> None:
     for status, body in (
         (400, b'{"query": "{' + b" a: __typename" * 51 + b'}"}'),
         (413, b" " * (2 << 20)),
         (400, b"[" * 100_000),
+        (400, b"["),
+        (400, b'{"query": "{ unknown }"}'),
     ):
         began = time.monotonic()
-        response = await http.post("/graphql", content=body, headers={"content-type": JSON})
+        response = await http.post("/graphql", content=body, headers={"content-type": JSON, "accept": RESPONSE})
         assert time.monotonic() - began >= view.PAUSE_SECONDS
         assert response.status_code == status
 

@@ -23,12 +23,12 @@ _TOKEN = re.compile(
 BYTES_A_VALUE = 16
 
 
-def tokens(text: str, most: int) -> int:
-    """How many tokens a document has, with its comments; refused where there are more than `most`."""
-    count = sum(1 for _ in itertools.islice(_TOKEN.finditer(text), most + 1))
-    if count > most:
+def tokens(text: str, most: int) -> list[str]:
+    """The tokens of a document, comments among them; refused where there are more than `most`."""
+    found = [match[0] for match in itertools.islice(_TOKEN.finditer(text), most + 1)]
+    if len(found) > most:
         raise too_much("tokens", most, f"Document contains more than {most} tokens")
-    return count
+    return found
 
 
 def values(body: bytes, most_bytes: int) -> None:

@@ -13,13 +13,14 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    NoFragmentCyclesRule,
     NoSchemaIntrospectionCustomRule,
     parse,
     specified_rules,
     validate,
 )
 
-from release_catalog.api import counting
+from release_catalog.api import counting, measuring
 from release_catalog.api import limits as checks
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import too_much
@@ -40,11 +41,12 @@ Value = TypeVar("Value")
 
 
 class Invalid(Exception):  # noqa: N818  it is not an error of this program
-    """A document that can't be executed, with all that is wrong with it."""
+    """A document that can't be executed, all that is wrong with it, and whether it had to be read for that."""
 
-    def __init__(self, *errors: GraphQLError) -> None:
+    def __init__(self, *errors: GraphQLError, read: bool = False) -> None:
         super().__init__()
         self.errors = list(errors)
+        self.read = read
 
 
 class Kept(Generic[Value]):
@@ -139,25 +141,27 @@ class Documents:
         if len(text) > checks.MAX_CHARACTERS:
             raise too_much("characters", checks.MAX_CHARACTERS, f"The document has {len(text)} characters")
         tokens = counting.tokens(text, self._limits.max_tokens)
-        if tokens <= QUICK_TOKENS and len(text) <= QUICK_CHARACTERS:
-            document = self._judged(text)
+        if len(tokens) <= QUICK_TOKENS and len(text) <= QUICK_CHARACTERS:
+            document = self._judged(text, tokens)
         else:
-            document = await asyncio.get_running_loop().run_in_executor(self._aside, self._judged, text)
+            aside = asyncio.get_running_loop().run_in_executor(self._aside, self._judged, text, tokens)
+            document = await aside
         if len(text) <= MAX_CACHED_CHARACTERS:
-            self.kept.add(text, document, tokens)
+            self.kept.add(text, document, len(tokens))
         return document
 
-    def _judged(self, text: str) -> Meant:
+    def _judged(self, text: str, tokens: list[str]) -> Meant:
+        circular = measuring.check(tokens, self._limits)
         try:
             node = parse(text)
         except GraphQLError as error:
-            raise checks.refused_by_parser(error.message, self._limits) or Invalid(error) from error
-        checks.check_document(node, self._limits)
-        errors = validate(
-            self._schema, node, self._rules, MAX_VALIDATION_ERRORS, hide_suggestions=not self._public
-        )
-        if errors:
-            raise Invalid(*errors)
+            raise checks.refused_by_parser(error.message, self._limits) or Invalid(error, read=True) from error
+        # What follows the fragments does so for each of them, if they lead in circles.
+        for rules in ((NoFragmentCyclesRule,), self._rules) if circular else (self._rules,):
+            if errors := validate(
+                self._schema, node, rules, MAX_VALIDATION_ERRORS, hide_suggestions=not self._public
+            ):
+                raise Invalid(*errors, read=True)
         _unlink(node)
         return Meant(self._schema, node, self._limits)
 

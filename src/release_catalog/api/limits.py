@@ -1,8 +1,4 @@
-"""How much a request may ask for, and the checks of its document that come before validation.
-
-Validation itself compares the fields of a selection with each other, and follows each fragment from wherever it
-is spread: so what it is given is small. Every fragment is measured once, however often it is spread.
-"""
+"""How much a request may ask for, and the checks of its input; see measuring.py for those of its document."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -11,17 +7,12 @@ from typing import Any
 from graphql import (
     ArgumentNode,
     DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLInputType,
     GraphQLSchema,
-    InlineFragmentNode,
     ListValueNode,
     Node,
     ObjectFieldNode,
     OperationDefinitionNode,
-    SelectionSetNode,
     VariableNode,
     is_input_object_type,
     is_list_type,
@@ -33,11 +24,6 @@ from release_catalog.api.refusals import Refusal, too_much
 
 # The lexer takes up to 0.2 microseconds a character, whether or not it finds a token.
 MAX_CHARACTERS = 100_000
-# GraphiQL asks for types wrapped nine times, as every tool does: 15 levels.
-INTROSPECTION_LEVELS = 8
-# Fields that are asked for again under the same name, with all that is under them: validation compares each with
-# each. Fragments of components name some fields again and again, so it is more than anyone needs.
-MAX_REPEATS = 100
 # What lists may hold where the domain says how much, and texts where it does not.
 MAX_ENTRIES = 1_000
 MAX_TEXT = 100_000
@@ -60,96 +46,6 @@ class Limits:
     max_concurrency: int = 100
     cost_per_hour: int = 0
     query_seconds: float = 15
-
-
-@dataclasses.dataclass(slots=True)
-class _Size:
-    """What a selection amounts to with its fragments opened; `names` are its fields, each with its own number."""
-
-    depth: int = 0
-    aliases: int = 0
-    directives: int = 0
-    repeats: int = 0
-    fields: int = 0
-    names: dict[str, int] = dataclasses.field(default_factory=dict)
-
-    def add(self, other: "_Size", names: Mapping[str, int], deeper: int = 0) -> None:
-        self.depth = max(self.depth, other.depth + deeper)
-        self.aliases += other.aliases
-        self.directives += other.directives
-        self.repeats += other.repeats
-        for name in self.names.keys() & names:
-            self.repeats += names[name]
-        self.fields += sum(names.values())
-        self.names.update(names)
-
-
-class _Measure:
-    def __init__(self, node: DocumentNode) -> None:
-        self._fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
-        # None while a fragment is being measured: validation tells of cycles.
-        self._known: dict[str, _Size | None] = {}
-
-    def fragment(self, name: str) -> _Size:
-        if name not in self._known:
-            self._known[name] = None
-            if definition := self._fragments.get(name):
-                self._known[name] = self.selection(definition.selection_set)
-        return self._known[name] or _Size()
-
-    def selection(self, selection_set: SelectionSetNode) -> _Size:
-        size = _Size()
-        for node in selection_set.selections:
-            size.directives += len(node.directives or ())
-            if isinstance(node, FieldNode):
-                self._field(size, node)
-                continue
-            inner = self._opened(node)
-            size.add(inner, inner.names)
-        return size
-
-    def _opened(self, node: Any) -> _Size:
-        if isinstance(node, FragmentSpreadNode):
-            return self.fragment(node.name.value)
-        inline: InlineFragmentNode = node
-        return self.selection(inline.selection_set)
-
-    def _field(self, size: _Size, node: FieldNode) -> None:
-        size.aliases += node.alias is not None
-        inner = self.selection(node.selection_set) if node.selection_set else _Size()
-        if node.name.value in {"__schema", "__type"}:
-            inner.depth = max(0, inner.depth - INTROSPECTION_LEVELS)
-        size.add(inner, {(node.alias or node.name).value: 1 + inner.fields}, deeper=1)
-
-
-def check_document(node: DocumentNode, limits: Limits) -> None:
-    """Refuse a document that is too deep or says too much, in any of its operations."""
-    measure = _Measure(node)
-    for definition in node.definitions:
-        if not isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
-            continue
-        try:
-            size = measure.selection(definition.selection_set)
-        except RecursionError:
-            raise too_much("depth", limits.max_depth, "The document is nested too deeply") from None
-        size.directives += len(definition.directives or ())
-        variables = getattr(definition, "variable_definitions", None) or ()
-        size.directives += sum(len(variable.directives or ()) for variable in variables)
-        if isinstance(definition, FragmentDefinitionNode):
-            # Its depth counts where it is spread, which may be within introspection.
-            size.depth = 0
-        for limit, came, most, what in (
-            ("depth", size.depth, limits.max_depth, "levels of fields"),
-            ("aliases", size.aliases, limits.max_aliases, "aliases"),
-            ("directives", size.directives, limits.max_directives, "directives"),
-            ("repeats", size.repeats, MAX_REPEATS, "fields that it asks for already"),
-        ):
-            if came > most:
-                raise too_much(limit, most, f"The document has {_number(came)} {what}, counted in all fragments")
-
-
-def _number(count: int) -> str:
-    return str(count) if count < 10**9 else "billions of"
 
 
 class Inputs:

@@ -34,8 +34,9 @@ _STREAMED = (
     "A subscription is not answered in one response: send it here over WebSocket (graphql-transport-ws), "
     f"or accept {sse.MEDIA_TYPE}."
 )
-# Before what goes past a limit is refused: who sends that again and again does not keep the server from others.
-PAUSE_SECONDS = 0.05
+# What can't be executed is refused this long after it came: who sends such requests again and again does not keep
+# the server from others.
+PAUSE_SECONDS = 0.075
 FULL = "There are as many subscribers as this server takes: try again soon."
 _log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ class View:
 
     async def __call__(self, request: Request) -> Response:
         """The response to any request for the endpoint but that for its page."""
-        media_type, headers = _JSON, {}
+        media_type, headers, until = _JSON, {}, _pause()
         try:
             media_type = _acceptable(",".join(request.headers.getlist("accept")))
             context = self.context(request)
@@ -83,15 +84,14 @@ class View:
                 if request.method == "GET":
                     origins.check(request.headers, strict=not self.public)
                 asked = await parameters.read(request, self.limits.max_body_bytes)
-                document = await self._meant(asked)
+                document = await self._meant(asked, until)
                 _check_method(request.method, document, asked, media_type)
                 if media_type == sse.MEDIA_TYPE:
                     return await self._stream(document, asked, context)
                 result = await self._answer(document, asked, context, self._charged(document, asked, context))
             headers = self.callers.headers(who)
         except Refusal as refusal:
-            if (refusal.extensions or {}).get("code") == "LIMIT_EXCEEDED":
-                await asyncio.sleep(PAUSE_SECONDS)
+            await _wait(until)
             return _told(refusal, media_type, headers)
         body = _formatted(result)
         # Clients of application/json take any other status for a broken connection.
@@ -101,10 +101,12 @@ class View:
     def _bound(self, context: Context) -> None:
         context.level.max_nodes, context.seconds = self.limits.max_nodes, self.limits.query_seconds
 
-    async def _meant(self, asked: Asked) -> Meant | Invalid:
+    async def _meant(self, asked: Asked, until: float) -> Meant | Invalid:
         try:
             return await self.documents.meant(asked.document)
         except Invalid as invalid:
+            if invalid.read:
+                await _wait(until)
             return invalid
 
     async def _answer(
@@ -164,8 +166,13 @@ class View:
         Refusal where the parameters are none. What has come when this returns, a subscription does not miss.
         """
         self._bound(context)
-        asked = parameters.checked(given)
-        return await self._results(await self._meant(asked), asked, context)
+        until = _pause()
+        try:
+            asked = parameters.checked(given)
+            return await self._results(await self._meant(asked, until), asked, context)
+        except Refusal:
+            await _wait(until)
+            raise
 
     async def _results(self, document: Meant | Invalid, asked: Asked, context: Context) -> Results:
         cost = self._charged(document, asked, context)
@@ -173,6 +180,14 @@ class View:
             return _once(self._answer(document, asked, context, cost))
         each = subscribing.subscribe(document, self.schema, context, asked.variables, asked.operation_name)
         return _all(await each)
+
+
+def _pause() -> float:
+    return asyncio.get_running_loop().time() + PAUSE_SECONDS
+
+
+async def _wait(until: float) -> None:
+    await asyncio.sleep(until - asyncio.get_running_loop().time())
 
 
 async def _once(answer: Coroutine[Any, Any, ExecutionResult]) -> Results:
