@@ -1,7 +1,6 @@
 """The application: its routes, and what lives as long as it does."""
 
 import contextlib
-import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from release_catalog import logs, opening, sample
 from release_catalog.access.callers import Callers
 from release_catalog.access.refusal import Refused
 from release_catalog.api import callers as limited
-from release_catalog.api import documents, sse, view, websocket
+from release_catalog.api import documents, websocket
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
@@ -88,14 +87,11 @@ def create_app(
         state = request.app.state
         return Context(request.state.caller, state.database, shared, state.files, state.follow, state.reading)
 
-    async def admit(connection: HTTPConnection) -> None:
+    async def arriving(connection: HTTPConnection) -> Context:
         try:
             await identify(connection)
         except Refused as refused:
             raise Refusal(refused.status, str(refused), **refused.headers) from refused
-
-    async def arriving(connection: HTTPConnection) -> Context:
-        await admit(connection)
         return context(connection)
 
     trusted = documents.trusted(settings.documents) if settings.documents else None
@@ -103,7 +99,7 @@ def create_app(
     seats = Seats(settings.subscribers)
     limits, planned = _limits(settings), settings.plans == "on"
     graphql = View(
-        schema._schema, context, planned=planned, trusted=trusted, limits=limits, public=public, seats=seats
+        schema._schema, arriving, planned=planned, trusted=trusted, limits=limits, public=public, seats=seats
     )
 
     hal = _Admitted(Hal(context, settings.query_seconds), identify, graphql.callers)
@@ -113,14 +109,7 @@ def create_app(
         # The page holds nothing of anybody's: its requests come with credentials of their own.
         if public and _is_browser(request):
             return pages.graphiql(request)
-        try:
-            await admit(request)
-        except Refusal as refusal:
-            return view.refused(request, refusal)
-        response = await graphql(request)
-        if isinstance(response, sse.Stream):
-            response.admit = functools.partial(admit, request)
-        return response
+        return await graphql(request)
 
     routes = [
         Route("/", _home),
@@ -160,7 +149,7 @@ class _Admitted:
         request = Request(scope)
         try:
             await self.identify(request)
-            who = request.state.caller.tenant, request.state.caller.subject
+            who = request.state.caller
             with self.callers.admitted(who):
                 self.callers.charge(who, HAL_POINTS)
                 await self.app(scope, receive, send)

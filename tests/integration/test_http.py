@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import structlog
 from graphql import build_schema
 from pymongo import AsyncMongoClient
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from starlette.routing import Route
 from starlette.types import Message
 
@@ -317,10 +318,17 @@ async def test_a_query_may_come_by_get(http: httpx2.AsyncClient) -> None:
         assert reason in error_of(response)
 
 
+def arriving(database: Any) -> Callable[[HTTPConnection], Coroutine[Any, Any, Context]]:
+    async def arrive(_: HTTPConnection) -> Context:
+        return Context(LOCAL, database)
+
+    return arrive
+
+
 async def test_only_queries_may_come_by_get() -> None:
     schema = build_schema("type Query { read: Int } type Mutation { write: Int }")
     unused: Any = None
-    endpoint = view.View(schema, lambda _: Context(LOCAL, unused))
+    endpoint = view.View(schema, arriving(unused))
     app = Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["GET", "POST"])])
     async with client_of(app) as http:
         both = {"query": "query Q { read } mutation M { write }"}
@@ -430,7 +438,7 @@ async def test_without_a_database_the_server_is_alive_but_not_ready(logged: Entr
 
 async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlette) -> None:
     schema = build_schema("type Query { read: Int }")
-    endpoint = view.View(schema, lambda _: Context(LOCAL, app.state.database))
+    endpoint = view.View(schema, arriving(app.state.database))
     async with client_of(Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["POST"])])) as http:
         for query in ("{ read }", "{ read }", "{ read } #" + "x" * documents.MAX_CACHED_CHARACTERS):
             assert answer_of(await post(http, query)) == {"data": {"read": None}}

@@ -315,7 +315,7 @@ def arriving(empty: Catalog) -> Callable[..., Starlette]:
     """An application whose callers are who their Authorization says."""
 
     def app(left: Seats | None = None, seconds: float = 0.5) -> Starlette:
-        def context(connection: HTTPConnection) -> Context:
+        async def arrive(connection: HTTPConnection) -> Context:
             name = connection.headers.get("authorization")
             if name != "Bearer good":
                 raise Refusal(401, "Log in.")
@@ -325,10 +325,7 @@ def arriving(empty: Catalog) -> Callable[..., Starlette]:
                 Caller("local", "me", frozenset({"admin"}), expires_at=end), empty.database, follow=follow
             )
 
-        async def arrive(connection: HTTPConnection) -> Context:
-            return context(connection)
-
-        graphql = view.View(schema._schema, context, seats=left)
+        graphql = view.View(schema._schema, arrive, seats=left)
         full = create_app(Settings(), database=empty.database)
         endpoint = websocket.Endpoint(graphql.results, arrive, graphql.seats)
         full.state.seats = graphql.seats

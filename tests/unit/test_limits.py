@@ -27,10 +27,11 @@ from release_catalog.api.documents import Documents, Invalid
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
+from release_catalog.domain.caller import SCOPES, Caller
 from release_catalog.plans.costs import Cost, Costs
 
 MEGABYTE = 1 << 20
-WHO = ("acme", "ci")
+WHO, OTHER = Caller("acme", "ci", SCOPES), Caller("other", "ci", SCOPES)
 
 
 def judged(text: str, **limits: int) -> str:
@@ -319,7 +320,7 @@ def test_a_caller_has_so_many_requests_under_way() -> None:
         with pytest.raises(Refusal, match="limit concurrency") as refusal, callers.admitted(WHO):
             pass
         assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
-        with callers.admitted(("other", "ci")):
+        with callers.admitted(OTHER):
             pass
     with callers.admitted(WHO):
         pass
@@ -336,7 +337,7 @@ def test_a_caller_has_so_many_points_an_hour() -> None:
     with pytest.raises(Refusal, match="40 are left of the 100") as refusal:
         callers.charge(WHO, 41)
     assert refusal.value.headers == {"Retry-After": "3000"}
-    callers.charge(("other", "ci"), 100)
+    callers.charge(OTHER, 100)
     callers.charge(WHO, 40)
     now += HOUR
     callers.charge(WHO, 100)

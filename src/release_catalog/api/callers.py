@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal
+from release_catalog.domain.caller import Caller
 
 HOUR = 3_600
-Who = tuple[str, str]
+Who = tuple[str, str]  # tenant and subject
 
 
 class Callers:
@@ -28,8 +29,9 @@ class Callers:
         self._swept = clock()
 
     @contextlib.contextmanager
-    def admitted(self, who: Who) -> Iterator[None]:
+    def admitted(self, caller: Caller) -> Iterator[None]:
         """Count a request as under way; refused where that would be one too many."""
+        who = caller.tenant, caller.subject
         count = self._under_way.get(who, 0)
         if count >= self._at_once:
             reason = f"{count} of your requests are under way; the limit concurrency allows no more."
@@ -42,10 +44,11 @@ class Callers:
             if not self._under_way[who]:
                 del self._under_way[who]
 
-    def charge(self, who: Who, points: int) -> None:
+    def charge(self, caller: Caller, points: int) -> None:
         """Take points from the caller's hour; refused where they are not left. Without a rate, nothing happens."""
         if not self._an_hour:
             return
+        who = caller.tenant, caller.subject
         end, used = self._hour(who)
         if used + points > self._an_hour:
             seconds = math.ceil(end - self._clock())
@@ -56,11 +59,11 @@ class Callers:
             raise Refusal(429, reason, self._code("rate", self._an_hour), Retry_After=str(seconds))
         self._used[who] = end, used + points
 
-    def headers(self, who: Who) -> dict[str, str]:
+    def headers(self, caller: Caller) -> dict[str, str]:
         """What is left of the caller's hour."""
         if not self._an_hour:
             return {}
-        end, used = self._hour(who)
+        end, used = self._hour((caller.tenant, caller.subject))
         return {
             "x-ratelimit-limit": str(self._an_hour),
             "x-ratelimit-remaining": str(self._an_hour - used),

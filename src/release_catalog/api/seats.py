@@ -5,13 +5,17 @@ import contextlib
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+from starlette.requests import HTTPConnection
+
 from release_catalog.api.refusals import Refusal
+from release_catalog.plans.context import Context
 from release_catalog.store import database as db
 
 # How often it is looked at whether who follows still may.
 LOOK_SECONDS = 30.0
 _UNAUTHORIZED = 401
 
+Arriving = Callable[[HTTPConnection], Coroutine[Any, Any, Context]]
 Admit = Callable[[], Coroutine[Any, Any, Any]]
 
 

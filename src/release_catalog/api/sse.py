@@ -8,7 +8,7 @@ again, and with `after` goes on after the last event that it has.
 import asyncio
 import contextlib
 import datetime
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from starlette.responses import Response
@@ -40,26 +40,25 @@ class Stream(Response):
         results: Results,
         encoded: Callable[[dict[str, Any]], bytes],
         seats: Seats,
+        admit: Admit,
         expires_at: datetime.datetime | None,
     ) -> None:
+        """`admit` asks once more who it is that gets this."""
         super().__init__(None, headers=_HEADERS, media_type=MEDIA_TYPE)
         del self.headers["content-length"]
         self.results = results
         self.encoded = encoded
         self.seats = seats
         self.expires_at = expires_at
-        # Asks once more who it is that gets this.
-        self.admit: Admit | None = None
+        self.admit = admit
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send until there is no more, or nobody left who may get it."""
         with self.seats.taken():
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             writing = asyncio.create_task(self._write(send))
-            others = [asyncio.create_task(_gone(receive)), asyncio.create_task(self.seats.over.wait())]
-            if self.admit:
-                others.append(asyncio.create_task(refused(self.admit)))
-            tasks = [writing, *others]
+            ends: list[Coroutine[Any, Any, Any]] = [_gone(receive), self.seats.over.wait(), refused(self.admit)]
+            tasks = [writing, *map(asyncio.create_task, ends)]
             timeout = seconds_until(self.expires_at)
             try:
                 await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+import functools
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Any
 
 import orjson
@@ -23,7 +24,7 @@ from release_catalog.api.documents import Documents, Invalid, Meant
 from release_catalog.api.limits import Limits
 from release_catalog.api.parameters import Asked
 from release_catalog.api.refusals import Refusal, too_much
-from release_catalog.api.seats import Seats
+from release_catalog.api.seats import Arriving, Seats
 from release_catalog.domain import ids
 from release_catalog.plans import leaves, operations, subscribing
 from release_catalog.plans.context import Context
@@ -44,12 +45,15 @@ Results = AsyncGenerator[dict[str, Any], None]
 
 
 class View:
-    """Answers GraphQL requests of one schema; `context` makes what the resolvers of a request share."""
+    """Answers GraphQL requests of one schema.
+
+    `arriving` makes what the resolvers of a request share, and raises Refusal for who may not ask.
+    """
 
     def __init__(
         self,
         schema: GraphQLSchema,
-        context: Callable[[Request], Context],
+        arriving: Arriving,
         *,
         planned: bool = True,
         trusted: Mapping[str, str] | None = None,
@@ -63,7 +67,7 @@ class View:
         one of `seats` each.
         """
         self.schema = schema
-        self.context = context
+        self.arriving = arriving
         self.planned = planned
         self.public = public
         self.limits = limits or Limits()
@@ -76,20 +80,19 @@ class View:
         media_type, headers, until = _JSON, {}, _pause()
         try:
             media_type = _acceptable(",".join(request.headers.getlist("accept")))
-            context = self.context(request)
-            who = context.caller.tenant, context.caller.subject
-            headers = self.callers.headers(who)
+            context = await self.arriving(request)
+            headers = self.callers.headers(context.caller)
             self._bound(context)
-            with self.callers.admitted(who):
+            with self.callers.admitted(context.caller):
                 if request.method == "GET":
                     origins.check(request.headers, strict=not self.public)
                 asked = await parameters.read(request, self.limits.max_body_bytes)
                 document = await self._meant(asked, until)
                 _check_method(request.method, document, asked, media_type)
                 if media_type == sse.MEDIA_TYPE:
-                    return await self._stream(document, asked, context)
+                    return await self._stream(document, asked, context, request)
                 result = await self._answer(document, asked, context, self._charged(document, asked, context))
-            headers = self.callers.headers(who)
+            headers = self.callers.headers(context.caller)
         except Refusal as refusal:
             await _wait(until)
             return _told(refusal, media_type, headers)
@@ -137,7 +140,7 @@ class View:
         cost = 1
         if operation and not isinstance(document, Invalid):
             cost = self._affordable(document, operation, asked.variables)
-        self.callers.charge((context.caller.tenant, context.caller.subject), cost)
+        self.callers.charge(context.caller, cost)
         return cost
 
     def _affordable(
@@ -154,11 +157,14 @@ class View:
                 raise too_much(limit, most, f"This operation may {what.format(came)}: ask for smaller pages")
         return cost.points
 
-    async def _stream(self, document: Meant | Invalid, asked: Asked, context: Context) -> Response:
+    async def _stream(
+        self, document: Meant | Invalid, asked: Asked, context: Context, request: Request
+    ) -> Response:
         if not self.seats.left:
             raise Refusal(503, FULL, Retry_After="5")
         results = await self._results(document, asked, context)
-        return sse.Stream(results, encoded, self.seats, context.caller.expires_at)
+        again = functools.partial(self.arriving, request)
+        return sse.Stream(results, encoded, self.seats, again, context.caller.expires_at)
 
     async def results(self, given: dict[str, Any], context: Context) -> Results:
         """The responses to an operation: of a subscription one for each event, otherwise one.
@@ -220,15 +226,6 @@ def _acceptable(accept: str) -> str:
         either = ", ".join(accepting.MEDIA_TYPES)
         raise Refusal(406, f"This endpoint answers in one of {either}: accept one of them.")
     return best
-
-
-def refused(request: Request, refusal: Refusal) -> Response:
-    """The response to a request that is refused before anything of it is read."""
-    try:
-        media_type = _acceptable(",".join(request.headers.getlist("accept")))
-    except Refusal as unacceptable:
-        media_type, refusal = _JSON, unacceptable
-    return _told(refusal, media_type, {})
 
 
 def _told(refusal: Refusal, media_type: str, headers: Mapping[str, str]) -> Response:

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from release_catalog.api import counting, sse, view
 from release_catalog.api.refusals import Refusal
-from release_catalog.api.seats import Seats, refused
+from release_catalog.api.seats import Arriving, Seats, refused
 from release_catalog.plans.context import Context
 
 PROTOCOL = "graphql-transport-ws"
@@ -32,7 +32,6 @@ _TOO_SLOW = "Too slow: subscribe again with after: the id of the last event that
 
 Results = AsyncGenerator[dict[str, Any], None]
 Answer = Callable[[dict[str, Any], Context], Awaitable[Results]]
-Arriving = Callable[[HTTPConnection], Awaitable[Context]]
 
 
 class Closed(Exception):  # noqa: N818  it is not an error of this program
