@@ -105,16 +105,10 @@ def create_app(
     hal = _Admitted(Hal(context, settings.query_seconds), identify, graphql.callers)
     sockets = websocket.Endpoint(graphql.results, arriving, seats, origins(settings.cors_origins))
 
-    async def endpoint(request: Request) -> Response:
-        # The page holds nothing of anybody's: its requests come with credentials of their own.
-        if public and _is_browser(request):
-            return pages.graphiql(request)
-        return await graphql(request)
-
     routes = [
-        Route("/", _home),
-        Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        Route("/graphql", _Endpoint(graphql), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         WebSocketRoute("/graphql", sockets.serve),
+        Route("/", _home),
         Route("/livez", _livez),
         Route("/readyz", _readyz),
         *([pages.assets()] if public else []),
@@ -130,6 +124,22 @@ def create_app(
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
     app.state.seats, app.state.files, app.state.follow = seats, None, None
     return app
+
+
+class _Endpoint:
+    """GraphQL's application: it answers requests, and browsers by a page where the schema is public."""
+
+    def __init__(self, graphql: View) -> None:
+        self.graphql = graphql
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        # The page holds nothing of anybody's: its requests come with credentials of their own.
+        if self.graphql.public and _is_browser(request):
+            response: Response = pages.graphiql(request)
+        else:
+            response = await self.graphql(request)
+        await response(scope, receive, send)
 
 
 class _Admitted:

@@ -1,5 +1,6 @@
 """Structured logs: a line for each request, and errors under the id that the client was told."""
 
+import contextvars
 import logging
 import sys
 import time
@@ -9,18 +10,21 @@ import orjson
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from release_catalog.domain import ids
 
 # What others who log requests write where there was nobody left to answer.
 CLIENT_GONE = 499
 
+# Of the request that is being answered.
+_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id")
+
 
 def configure(level: str, form: str) -> None:
     """Log to standard error as JSON lines or as text; `auto` is text on a terminal."""
     prepare: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _of_request,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -39,6 +43,12 @@ def configure(level: str, form: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for quiet in ("pymongo", "asyncio"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
+
+
+def _of_request(_logger: Any, _method: str, entry: EventDict) -> EventDict:
+    if id_ := _id.get(None):
+        entry["request_id"] = id_
+    return entry
 
 
 def _text() -> list[Processor]:
@@ -78,12 +88,13 @@ class Requests:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, receive, answer)
-            except ClientDisconnect:
-                status = CLIENT_GONE
-            finally:
-                took = round((time.perf_counter() - began) * 1000, 2)
-                path = scope["raw_path"].decode("latin-1")
-                self._log.info("request", method=scope["method"], path=path, status=status, milliseconds=took)
+        before = _id.set(request_id)
+        try:
+            await self.app(scope, receive, answer)
+        except ClientDisconnect:
+            status = CLIENT_GONE
+        finally:
+            took = round((time.perf_counter() - began) * 1000, 2)
+            path = scope["raw_path"].decode("latin-1")
+            self._log.info("request", method=scope["method"], path=path, status=status, milliseconds=took)
+            _id.reset(before)
