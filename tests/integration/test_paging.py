@@ -1,5 +1,6 @@
 """Keyset cursors: nothing is skipped or shown twice, in either direction, while releases come in."""
 
+import base64
 import datetime
 from collections.abc import Callable
 from typing import Any
@@ -156,6 +157,14 @@ async def test_bad_arguments_are_named(stocked: Catalog, variables: dict[str, An
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": argument}
     assert error["message"].startswith(f"{argument}: ")
     assert error["path"] == ["releases"]
+
+
+async def test_a_cursor_beyond_what_the_database_counts_is_refused(empty: Catalog) -> None:
+    too_far = base64.urlsafe_b64encode(f'["SEQUENCE",{2**63}]'.encode()).decode()
+    error = await empty.error(
+        "query($after: String) { promotions(after: $after) { nodes { id } } }", after=too_far
+    )
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "after"}
 
 
 async def test_a_cursor_of_another_order_is_refused(empty: Catalog) -> None:

@@ -63,7 +63,7 @@ def _plain(value: Any) -> Any:
 def _typed(kind: type, value: Any) -> Any:
     if kind is datetime.datetime and type(value) is int:
         return instants.from_milliseconds(value)
-    if type(value) is not kind:
+    if type(value) is not kind or (kind is int and value not in range(2**63)):
         raise TypeError(value)
     return value
 
