@@ -197,6 +197,19 @@ async def test_the_references_of_a_release_come_in_pages(empty: Catalog) -> None
     assert (await empty.error(query, after="x"))["extensions"]["argument"] == "after"
 
 
+async def test_a_reference_that_was_declared_twice_is_one_edge(empty: Catalog) -> None:
+    await empty.load(source("a", needs=["b", "c", "b", "d"]))
+    query = """query($after: String) { releases { nodes { dependencies(first: 1, after: $after) {
+      totalCount edges { reference { name } } pageInfo { hasNextPage endCursor } } } } }"""
+    seen, after = [], None
+    for _ in range(3):
+        page = (await empty.ask(query, after=after))["releases"]["nodes"][0]["dependencies"]
+        assert page["totalCount"] == 3
+        seen += [edge["reference"]["name"] for edge in page["edges"]]
+        after = page["pageInfo"]["endCursor"]
+    assert (seen, page["pageInfo"]["hasNextPage"]) == (["b", "c", "d"], False)
+
+
 @pytest.mark.parametrize(
     "query",
     ["catalogs", "products", "promotions"],

@@ -8,6 +8,7 @@ import strawberry
 from release_catalog.api.connection import PageInfo, page_info
 from release_catalog.api.enums import GraphDirection
 from release_catalog.api.fields import computed, fetched, plain
+from release_catalog.domain import references
 from release_catalog.plans.context import Context, Info
 from release_catalog.plans.how import only
 from release_catalog.plans.keys import Keys, under, union
@@ -53,7 +54,8 @@ class Dependencies:
 
     def __init__(self, release: Mapping[str, Any], window: pages.Window) -> None:
         """BadArgument where the window's cursor is not one of this release's references."""
-        self.all = release["dependencies"]
+        # Each once: a cursor is the reference that it stands behind.
+        self.all = references.once(release["dependencies"])
         start = pages.offset(self.all, window.argument, window.cursor) if window.cursor is not None else 0
         self.shown = self.all[start : start + window.size]
         self.start, self.end = start, start + len(self.shown)

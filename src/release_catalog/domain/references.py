@@ -24,6 +24,11 @@ def declared(catalog_id: str, release_id: str | None, name: str, version: str) -
     return {"releaseId": release_id, "name": name, "version": version, "reference": reference}
 
 
+def once(declared_: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """References without those that were declared before: a document may say one twice."""
+    return list({reference["reference"]: reference for reference in declared_}.values())
+
+
 def answers(release: Mapping[str, Any]) -> list[str]:
     """The strings that `release` answers to."""
     return [by_id(release["id"]), by_name(release["catalogId"], release["name"], release["version"])]

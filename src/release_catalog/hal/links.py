@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from release_catalog.domain import links
+from release_catalog.domain import links, references
 from release_catalog.domain.links import link, to_release
 from release_catalog.plans.context import Context, load_all
 from release_catalog.problems import BadArgument
@@ -92,7 +92,7 @@ async def related(context: Context, release: Document, query: Mapping[str, str] 
 def _shown(release: Document, cursor: str | None) -> tuple[list[str], dict[str, str]]:
     """The references of a page, and where the next one begins."""
     # Each once: a cursor is the reference that it stands behind.
-    declared = list({reference["reference"]: reference for reference in release["dependencies"]}.values())
+    declared = references.once(release["dependencies"])
     start = len(declared) if cursor == ENDED else pages.offset(declared, "dependencies_after", cursor)
     shown = declared[start : start + PAGE]
     more = {"dependencies_after": pages.offset_cursor(shown[-1])} if start + PAGE < len(declared) else {}
