@@ -176,8 +176,6 @@ def _contradictions(given: Mapping[str, Any]) -> None:
     for name in ("channel", "packagingType", "status", "deliveryStatus", "verification"):
         if given.get(name) == []:
             raise BadArgument(f"filter.{name}", "an empty list matches nothing: leave it out to match all.")
-    if "productId" in given and "productKey" in given:
-        raise BadArgument("filter.productKey", "give either productId or productKey, not both.")
 
 
 def _plain_conditions(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,7 +194,8 @@ def _plain_conditions(given: Mapping[str, Any]) -> dict[str, Any]:
     for name, field in (("created", "createdAt"), ("released", "releasedKey")):
         bounds = {"$gte": given.get(f"{name}From"), "$lt": given.get(f"{name}Before")}
         if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
-            match[field] = bounds if "$gte" in bounds else {"$gt": terms.NEVER, **bounds}
+            # What has no such instant stands at NEVER.
+            match[field] = bounds if name == "created" else {"$gt": terms.NEVER, **bounds}
     if "nameContains" in given:
         match["name"] = containing("filter.nameContains", given["nameContains"])
     if "platform" in given:
@@ -250,11 +249,11 @@ async def _needing_id(caller: Caller, database: Database, id_: str) -> list[str]
 
 
 async def _product_ids(caller: Caller, database: Database, given: Mapping[str, Any]) -> list[str] | None:
-    if "productId" in given:
-        return [given["productId"]]
     if "productKey" not in given:
-        return None
+        return [given["productId"]] if "productId" in given else None
     match = {"tenantId": caller.tenant, "key": given["productKey"]}
+    if "productId" in given:
+        match["id"] = given["productId"]
     found = database.products.find(match, {"id": 1}).hint("key").limit(pages.MAX_PAGE)
     return [product["id"] for product in await found.to_list(None)]
 
