@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog, source
-from release_catalog.domain import instants
+from release_catalog.domain import delivery, instants
 
 # ---------------------------------------------------------------- relations, level by level
 
@@ -398,6 +398,28 @@ async def test_a_comparison_of_two_releases(empty: Catalog) -> None:
     assert found["dependencies"] == [
         {"kind": "REMOVED", "key": "lib", "before": {"releaseId": None, "version": "1.0"}}
     ]
+
+
+async def test_a_comparison_overlooks_nothing_that_was_said(empty: Catalog) -> None:
+    product = await empty.product("tool")
+    told = {"id": "f", "mimeType": None, "url": None, "filename": "sbom.json"}
+    said: dict[str, tuple[Any, Any]] = {
+        "metadata": ('{"n":1}', '{"n":true}'),
+        "customizations": ([], [{"id": "c", "version": "v4", "artifact": None}]),
+        "platformReleaseMetadata": ([], [{"platform": None, "releaseMetadata": [told]}]),
+        "delivery": (None, {**delivery._NEW, "status": "STARTED", "startDate": "2026-03-01"}),
+    }
+    before, after = [
+        await empty.put(product, "1", revision=str(side), **{name: pair[side] for name, pair in said.items()})
+        for side in (0, 1)
+    ]
+    query = "query($a: ID!, $b: ID!) { compareReleases(fromId: $a, toId: $b) { fields { path before after } } }"
+    found = (await empty.ask(query, a=before["id"], b=after["id"]))["compareReleases"]["fields"]
+    changes = {change["path"]: (change["before"], change["after"]) for change in found}
+    # Python takes 1 and true for the same.
+    assert (changes["metadata"][0]["n"], changes["metadata"][1]["n"] is True) == (1, True)
+    assert changes == {**said, "metadata": ({"n": 1}, {"n": True}), "revision": ("0", "1")}
+    assert (await empty.ask(query, a=after["id"], b=after["id"]))["compareReleases"]["fields"] == []
 
 
 async def test_s1_an_export_is_the_document_that_was_imported(empty: Catalog) -> None:

@@ -10,7 +10,7 @@ from release_catalog.domain import instants
 _FIELDS = (
     "name version revision branch tag channel packagingType platforms trial status importedStatus publishedAt "
     "private archivedAt author notes description metadata releasedAt endOfLifeAt registryArtifact "
-    "baseImageId registryId pipelineId productId catalogId"
+    "platformReleaseMetadata customizations baseImageId registryId pipelineId delivery productId catalogId"
 ).split()
 # What a file is, as opposed to what happened to it here.
 _OF_ARTIFACT = (
@@ -24,7 +24,7 @@ Changes = list[dict[str, Any]]
 def fields(before: Given, after: Given) -> Changes:
     """The fields that differ; lists of things with names are compared by `items`."""
     pairs = ((path, _value(path, before), _value(path, after)) for path in _FIELDS)
-    return [{"path": path, "before": old, "after": new} for path, old, new in pairs if old != new]
+    return [{"path": path, "before": old, "after": new} for path, old, new in pairs if _said(old) != _said(new)]
 
 
 def _list(name: str, fields: Sequence[str]) -> Callable[[Given, Given], Changes]:
@@ -41,7 +41,7 @@ def _items(before: Sequence[Given], after: Sequence[Given], names: Sequence[str]
     old, new = _by_name(before, names), _by_name(after, names)
     changes = []
     for key in [*old, *(key for key in new if key not in old)]:
-        if old.get(key) != new.get(key):
+        if _said(old.get(key)) != _said(new.get(key)):
             kind = "ADDED" if key not in old else "REMOVED" if key not in new else "CHANGED"
             changes.append({"kind": kind, "key": key, "before": old.get(key), "after": new.get(key)})
     return changes
@@ -57,6 +57,11 @@ def _by_name(entries: Sequence[Given], names: Sequence[str]) -> dict[str, dict[s
             name = f"{entry['name']} ({number})"
         found[name] = {field: _value(field, entry) for field in names}
     return found
+
+
+def _said(value: Any) -> bytes:
+    # Python takes true for 1.
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _value(field: str, document: Given) -> Any:
