@@ -39,6 +39,7 @@ def test_instants_survive_being_written(value: int) -> None:
         ("2023-05-19T08:22:09.586+02:00", "2023-05-19T06:22:09.586Z"),
         ("2023-05-19T06:22:09.586999Z", "2023-05-19T06:22:09.586Z"),
         ("2023-05-19T06:22:09Z", "2023-05-19T06:22:09Z"),
+        ("2023-05-19t06:22:09z", "2023-05-19T06:22:09Z"),
     ],
 )
 def test_input_takes_any_offset_and_keeps_milliseconds(text: str, same: str) -> None:
@@ -53,6 +54,14 @@ def test_input_takes_any_offset_and_keeps_milliseconds(text: str, same: str) -> 
 def test_what_is_no_instant(text: str) -> None:
     with pytest.raises(ValueError, match=r"RFC 3339|years 1 to 9999"):
         instants.parse(text)
+
+
+def test_a_day_is_a_calendar_date_or_that_of_an_instant() -> None:
+    for text in ("2024-02-29", "2024-02-29T00:00:00Z", "2024-03-01T01:00:00+02:00"):
+        assert instants.day(text) == datetime.date(2024, 2, 29)
+    for text in ("2024-W09-4", "20240229", "2023-02-29", "2024-060", "\u0662024-02-29", ""):
+        with pytest.raises(ValueError, match="not a date"):
+            instants.day(text)
 
 
 def test_ids_look_like_object_ids_and_rise() -> None:

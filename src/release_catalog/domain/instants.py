@@ -5,6 +5,7 @@ import re
 
 UTC = datetime.UTC
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -22,8 +23,8 @@ def cut(instant: datetime.datetime) -> datetime.datetime:
 def parse(text: str) -> datetime.datetime:
     """An RFC 3339 instant with any offset; ValueError tells what is wrong with it."""
     try:
-        # fromisoformat alone also takes bare dates, week dates and times without an offset.
-        instant = datetime.datetime.fromisoformat(text) if _RFC_3339.fullmatch(text) else None
+        # fromisoformat alone also takes bare dates, week dates and times without an offset, but no small letters.
+        instant = datetime.datetime.fromisoformat(text.upper()) if _RFC_3339.fullmatch(text) else None
     except ValueError:
         instant = None
     if instant is None:
@@ -37,7 +38,7 @@ def parse(text: str) -> datetime.datetime:
 def day(text: str) -> datetime.date:
     """An ISO 8601 date, or the date in UTC of an RFC 3339 instant; ValueError tells what is wrong with it."""
     try:
-        return datetime.date.fromisoformat(text) if len(text) == len("2026-03-01") else parse(text).date()
+        return datetime.date.fromisoformat(text) if _DATE.fullmatch(text) else parse(text).date()
     except ValueError:
         raise ValueError(f"{text!r} is not a date: write it like 2026-03-01.") from None
 
