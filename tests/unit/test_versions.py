@@ -45,6 +45,11 @@ def test_only_whole_words_announce_a_pre_release() -> None:
     assert sort_key("ANY", "1.0-pre") < sort_key("ANY", "1.0")
 
 
+def test_digits_of_other_scripts_are_text() -> None:
+    assert sort_key("ANY", "1.\u0663") < sort_key("ANY", "1.\u0664")
+    assert sort_key("ANY", "1.\u0663") != sort_key("ANY", "1.")
+
+
 def test_a_version_of_another_form_stands_below_its_scheme() -> None:
     assert sort_key("DOTTED", "nightly") < sort_key("DOTTED", "0.0")
     assert sort_key("SEMVER", "nightly") < sort_key("SEMVER", "0.0.0-0")

@@ -30,7 +30,7 @@ _SEMVER = re.compile(
 )
 _EPOCH = re.compile(r"([0-9]+):", re.ASCII)
 _TOKEN = re.compile(r"[0-9]+|[^0-9]+", re.ASCII)
-_PIECE = re.compile(r"~|[^\W\d_]+|(?:[\W_](?<!~))+")
+_PIECE = re.compile(r"~|[^\W\d_]+|\d+|(?:[\W_](?<!~))+")
 _PRE_RANKS = {"~": "0", "alpha": "1", "beta": "2", "pre": "3", "rc": "4"}
 
 
@@ -95,7 +95,7 @@ def _text(token: str) -> str:
     for index, piece in enumerate(pieces):
         if piece in _PRE_RANKS:
             key += _PRE + _PRE_RANKS[piece]
-        elif piece.isalpha() or not {*pieces[max(index - 1, 0) : index + 2]} & _PRE_RANKS.keys():
+        elif piece.isalnum() or not {*pieces[max(index - 1, 0) : index + 2]} & _PRE_RANKS.keys():
             key += f"{_WORD}{piece}\t"
     return key
 
