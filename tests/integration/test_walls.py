@@ -124,6 +124,9 @@ async def test_who_is_bound_to_a_product_writes_its_releases_alone(databases: li
         "release": {"status": "DRAFT"},
         "releases": {"totalCount": 3},
     }
+    events = f'{{ events(releaseId: "{id_}") {{ nodes {{ type }} }} }}'
+    assert (await bound.ask(events))["events"]["nodes"] == [{"type": "release.created"}]
+    assert (await catalog.seen_by(READER).ask(events))["events"]["nodes"] == []
     published = f'mutation {{ publishRelease(input: {{id: "{id_}"}}) {{ release {{ status }} }} }}'
     assert (await bound.ask(published))["publishRelease"] == {"release": {"status": "PUBLISHED"}}
 

@@ -46,9 +46,9 @@ async def log(
 ) -> Question:
     """The events that exist for the caller, oldest first; BadArgument where some after the cursor are gone.
 
-    Who may only read gets those of releases that were open then and still are.
+    Who does not see all gets those of releases that existed for them then and still do.
     """
-    match: dict[str, Any] = {"tenantId": caller.tenant, **({} if caller.sees_drafts is True else {"open": True})}
+    match: dict[str, Any] = {"tenantId": caller.tenant, **_seen(caller)}
     index = "sequence"
     if types is not None:
         match["type"] = {"$in": sorted(_types(types))}
@@ -61,6 +61,13 @@ async def log(
     if question.place and (reason := await unkept(caller, database, question.place[0])):
         raise BadArgument("after", reason)
     return question
+
+
+def _seen(caller: Caller) -> Document:
+    """The condition on events of releases that existed then for the caller."""
+    if caller.sees_drafts is True:
+        return {}
+    return {"$or": [{"open": True}, {"productId": caller.sees_drafts}]} if caller.sees_drafts else {"open": True}
 
 
 def _types(patterns: Sequence[str]) -> frozenset[str]:
@@ -167,7 +174,7 @@ async def since(
         return [], after
     match = {"tenantId": caller.tenant, "sequence": {"$gt": after, "$lte": last}, **asked.match()}
     stages = [
-        {"$match": match if caller.sees_drafts is True else {**match, "open": True}},
+        {"$match": {**match, **_seen(caller)}},
         {"$sort": {"sequence": 1}},
         *releases.visible_through(caller, "releaseId"),
         {"$limit": most},
@@ -179,5 +186,5 @@ async def since(
 async def count(caller: Caller, database: Database, after: int, patterns: Sequence[str], most: int) -> int:
     """How many events of these types follow after a number, counted up to `most`."""
     match: Document = {"tenantId": caller.tenant, "type": {"$in": sorted(events.matching(patterns))}}
-    match |= {"sequence": {"$gt": after}} | ({} if caller.sees_drafts is True else {"open": True})
+    match |= {"sequence": {"$gt": after}} | _seen(caller)
     return await database.events.count_documents(match, limit=most, hint="type")
