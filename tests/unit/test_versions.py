@@ -29,6 +29,9 @@ def test_versions_rise(scheme: Scheme) -> None:
 
 def test_a_missing_part_is_zero() -> None:
     assert sort_key("DOTTED", "1.2") == sort_key("DOTTED", "1.2.0.0")
+    # No form is imposed on import.
+    assert sort_key("DOTTED", "1.10") < sort_key("DOTTED", "2") == sort_key("DOTTED", "2.0")
+    assert matching("DOTTED", ">=2,<3", ["1.10", "2", "3"]) == ["2"]
 
 
 def test_build_metadata_has_no_place_in_the_order() -> None:

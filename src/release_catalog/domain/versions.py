@@ -20,7 +20,7 @@ _END = "1"
 _WORD = "2"
 _NUMBER = "3"
 
-_DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+){1,3}", re.ASCII)
+_DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+){0,3}", re.ASCII)
 _IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 _SEMVER = re.compile(
     r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
@@ -38,7 +38,7 @@ def problem(scheme: Scheme, version: str) -> str | None:
     """Say what keeps `version` from being one of `scheme`, or None where nothing does."""
     if not 1 <= len(version) <= MAX_LENGTH:
         return f"A version has 1 to {MAX_LENGTH} characters; this one has {len(version)}."
-    if scheme == "DOTTED" and not _DOTTED.fullmatch(version):
+    if scheme == "DOTTED" and ("." not in version or not _DOTTED.fullmatch(version)):
         return f"{version!r} is not a dotted version: give two to four numbers, such as 1.4 or 1.4.0.2."
     if scheme == "SEMVER" and not _SEMVER.fullmatch(version):
         return f"{version!r} is not a semantic version: give MAJOR.MINOR.PATCH, such as 1.4.0 or 1.4.0-rc.1."
@@ -139,8 +139,6 @@ def constraint(scheme: Scheme, text: str) -> list[Bound]:
 
 
 def _completed(scheme: Scheme, version: str) -> str:
-    if scheme == "DOTTED" and version.isdigit():
-        return version + ".0"
     if scheme == "SEMVER" and re.fullmatch(r"\d+(\.\d+)?", version, re.ASCII):
         return version + ".0" * (2 - version.count("."))
     return version
