@@ -85,8 +85,8 @@ def serve(
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     logs.configure(settings.log_level, settings.log_format)
     # A page in a browser may lead a name of its own to this machine; it can't make the browser say localhost.
-    at_home = settings.host == "localhost" or callers.is_home(settings.host)
-    hosts = (*_HOME, settings.host) if at_home else ("*",)
+    # Where callers need credentials, such a page has none, and a proxy passes on the name that it serves.
+    hosts = ("*",) if settings.authenticated else (*_HOME, settings.host)
     app = application.create_app(settings, with_sample=sample, hosts=hosts)
     server = serving.server(app, MAX_GRACE_SECONDS, settings.receive_seconds, settings.max_connections)
 

@@ -164,6 +164,18 @@ def test_at_home_only_this_machine_is_a_host(server_url: str) -> None:
         (f"localhost:{port}", b"200"), (f"127.0.0.1:{port}", b"200"), (f"[::1]:{port}", b"200"),
         (f"rebound.example:{port}", b"400"), ("rebound.example", b"400"),
     ):  # fmt: skip
-        with socket.create_connection(("127.0.0.1", int(port)), timeout=10) as client:
-            client.sendall(f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            assert client.recv(100).split(b" ")[1] == status, host
+        assert status_for(server_url, host) == status, host
+
+
+def test_behind_a_proxy_on_this_machine_callers_with_credentials_use_any_name(
+    folder: Path, mongodb_url: str
+) -> None:
+    with serving(folder, mongodb_url=mongodb_url, authentication="required") as server:
+        assert status_for(server.url, "releases.example") == b"200"
+
+
+def status_for(url: str, host: str) -> bytes:
+    """How a request for `host` is answered."""
+    with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=10) as client:
+        client.sendall(f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return client.recv(100).split(b" ")[1]
