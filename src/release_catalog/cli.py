@@ -50,7 +50,9 @@ def main() -> None:
     except pydantic.ValidationError as error:
         # What is wrong with several of them together names them itself.
         said = (
-            "".join(f"RELEASE_CATALOG_{str(n).upper()}: " for n in e["loc"]) + e["msg"] for e in error.errors()
+            "".join(f"RELEASE_CATALOG_{str(n).upper()}: " for n in e["loc"])
+            + e["msg"].removeprefix("Value error, ").rstrip(".")
+            for e in error.errors()
         )
         sys.exit(f"The settings can't be used: {'; '.join(said)}.")
     except accounts.Unreadable as error:
@@ -80,6 +82,7 @@ def serve(
     # What only the server needs takes a second to import, and the other commands that much longer to start.
     from release_catalog import app as application  # noqa: PLC0415
     from release_catalog import serving  # noqa: PLC0415
+    from release_catalog.api import documents  # noqa: PLC0415
 
     given: dict[str, Any] = {"host": host, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
@@ -87,7 +90,10 @@ def serve(
     # A page in a browser may lead a name of its own to this machine; it can't make the browser say localhost.
     # Where callers need credentials, such a page has none, and a proxy passes on the name that it serves.
     hosts = ("*",) if settings.authenticated else (*_HOME, settings.host)
-    app = application.create_app(settings, with_sample=sample, hosts=hosts)
+    try:
+        app = application.create_app(settings, with_sample=sample, hosts=hosts)
+    except documents.Unreadable as error:
+        sys.exit(f"The trusted documents can't be used: {error}. Check RELEASE_CATALOG_DOCUMENTS.")
     server = serving.server(app, MAX_GRACE_SECONDS, settings.receive_seconds, settings.max_connections)
 
     async def run() -> None:

@@ -44,10 +44,12 @@ def test_without_authentication_no_other_address_is_served(host: str, tmp_path: 
 def test_what_is_wrong_with_settings_is_said_without_them(tmp_path: Path) -> None:
     done = run("serve", jwt_secret=SECRET, data_dir=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("The settings can't be used: Value error, JWTs need RELEASE_CATALOG_JWT_ISSUER")
+    assert done.stderr == (
+        "The settings can't be used: JWTs need RELEASE_CATALOG_JWT_ISSUER, _AUDIENCE, and _SECRET or _JWKS_URL.\n"
+    )
     short = run("serve", jwt_secret="5ecret", data_dir=tmp_path)
     assert short.stderr.startswith(
-        "The settings can't be used: RELEASE_CATALOG_JWT_SECRET: Value error, at least 32"
+        "The settings can't be used: RELEASE_CATALOG_JWT_SECRET: at least 32 bytes are needed"
     )
     (tmp_path / "accounts").write_text("ci acme 5ecret\n")
     file = run("serve", accounts=tmp_path / "accounts", data_dir=tmp_path)
@@ -55,9 +57,23 @@ def test_what_is_wrong_with_settings_is_said_without_them(tmp_path: Path) -> Non
         "The accounts can't be used: line 1 is not one that release-catalog account makes. "
         "Check RELEASE_CATALOG_ACCOUNTS.\n"
     )
+    (tmp_path / "accounts").write_bytes(b"\xff")
+    binary = run("serve", accounts=tmp_path / "accounts", data_dir=tmp_path)
+    assert binary.stderr == "The accounts can't be used: they are not UTF-8. Check RELEASE_CATALOG_ACCOUNTS.\n"
     missing = run("serve", accounts=tmp_path / "none", data_dir=tmp_path)
     assert missing.stderr == f"{tmp_path / 'none'} can't be read or written: No such file or directory.\n"
     assert "5ecret" not in done.stderr + short.stderr + file.stderr + missing.stderr
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"a": 1}'])
+def test_trusted_documents_that_can_not_be_used_are_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "documents.json").write_text(text)
+    done = run("serve", documents=tmp_path / "documents.json", data_dir=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The trusted documents can't be used: give a JSON object of GraphQL texts by their ids. "
+        "Check RELEASE_CATALOG_DOCUMENTS.\n"
+    )
 
 
 def test_credentials_are_made_at_the_command_line(tmp_path: Path, mongodb_url: str) -> None:

@@ -63,13 +63,20 @@ def read(text: str) -> dict[str, Account]:
     return found
 
 
+def _of(path: Path) -> dict[str, Account]:
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise Unreadable("they are not UTF-8") from error
+
+
 class Accounts:
     """The accounts of a file, which is read again when it changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp = self._stamped()
-        self._accounts = read(path.read_text(encoding="utf-8"))
+        self._accounts = _of(path)
         self._secret = secrets.token_bytes(32)
         self._known: dict[bytes, tuple[float, Caller]] = {}
         self._free, self._waiting = asyncio.Semaphore(_AT_ONCE), 0
@@ -117,9 +124,9 @@ class Accounts:
                 return
             self._stamp = stamp
             try:
-                self._accounts = read(self._path.read_text(encoding="utf-8"))
+                self._accounts = _of(self._path)
                 self._known.clear()
-            except (Unreadable, UnicodeDecodeError) as error:
+            except Unreadable as error:
                 _log.warning("the accounts stay as they were", reason=str(error))
 
     def _stamped(self) -> tuple[int, int]:

@@ -49,6 +49,10 @@ class Invalid(Exception):  # noqa: N818  it is not an error of this program
         self.read = read
 
 
+class Unreadable(Exception):  # noqa: N818  it is not an error of this program
+    """The file of trusted documents does not hold any; tells what to put there."""
+
+
 class Kept(Generic[Value]):
     """What was used last, as far as its number and its weight allow."""
 
@@ -168,9 +172,12 @@ class Documents:
 
 def trusted(path: Path) -> dict[str, str]:
     """The trusted documents in a file: a JSON object of texts by their ids, as GraphQL tools write it."""
-    found = orjson.loads(path.read_bytes())
+    try:
+        found = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        found = None
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise ValueError(f"{path} is not a JSON object of documents by their ids.")
+        raise Unreadable("give a JSON object of GraphQL texts by their ids")
     return found
 
 
