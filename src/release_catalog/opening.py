@@ -6,13 +6,18 @@ from typing import Any, TypeVar
 
 import anyio
 
-from release_catalog import embedded, logs
+from release_catalog import embedded, logs, mongod
 from release_catalog.files import guard, hashing
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
 from release_catalog.store import indexes
 
 Result = TypeVar("Result")
+
+_SINGLE = (
+    "The MongoDB of RELEASE_CATALOG_MONGODB_URL is a single server, which has no transactions: start it with "
+    "--replSet rs0, and run rs.initiate() in mongosh once."
+)
 
 
 def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -> hashing.Fetcher:
@@ -46,6 +51,8 @@ async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.D
             url = settings.mongodb_url or stack.enter_context(embedded.start(settings.data_dir)).url
             client = db.connect(url)
             stack.push_async_callback(client.close)
+            if await db.is_single(client):
+                raise mongod.Unavailable(_SINGLE)
             database = client[settings.database]
         used = db.prepared(database)
         await indexes.ensure(used, settings.events_days)

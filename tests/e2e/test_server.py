@@ -15,6 +15,7 @@ import pytest
 
 from catalog import source
 from processes import SCRIPT, Server, environment, eventually, mongods, run, serving
+from release_catalog import mongod
 
 QUERY = orjson.dumps({"query": "{ viewer { subject } }"})
 HEAD = (
@@ -123,6 +124,20 @@ def test_a_database_that_does_not_answer_is_told_soon(folder: Path) -> None:
     assert done.stderr == (
         "The database can't be used: check RELEASE_CATALOG_MONGODB_URL. "
         "(127.0.0.1:1: [Errno 111] Connect call failed ('127.0.0.1', 1))\n"
+    )
+
+
+def test_a_mongodb_without_transactions_is_refused_with_what_to_do(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    single = [str(mongod.program()), "--dbpath", str(folder), "--bind_ip", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(single, stdout=subprocess.DEVNULL) as process:
+        done = run("ledger", "verify", mongodb_url=f"mongodb://127.0.0.1:{port}")
+        process.terminate()
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The MongoDB of RELEASE_CATALOG_MONGODB_URL is a single server, which has no transactions: start it with "
+        "--replSet rs0, and run rs.initiate() in mongosh once.\n"
     )
 
 

@@ -29,7 +29,7 @@ ALLOWED = {
     "sample": {"store", "domain"},
     "terminal": {"files", "store", "domain", "problems"},
     "bulk": {"store", "domain", "problems"},
-    "opening": {"files", "store", "embedded", "settings", "logs"},
+    "opening": {"files", "store", "mongod", "embedded", "settings", "logs"},
     "credentials": {"access", "store", "domain", "problems", "opening", "settings"},
     "app": {
         "access", "api", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"

@@ -42,6 +42,12 @@ def connect(url: str) -> AsyncMongoClient[Document]:
     return AsyncMongoClient(url, appname="release-catalog", serverSelectionTimeoutMS=10_000)
 
 
+async def is_single(client: AsyncMongoClient[Document]) -> bool:
+    """Whether a MongoDB is no replica set and no cluster: it can be read, but each change would fail."""
+    hello = await client.admin.command("hello")
+    return "setName" not in hello and hello.get("msg") != "isdbgrid"
+
+
 def prepared(database: Any) -> Database:
     """`database` reading instants as UTC from the primary, and writing to a majority."""
     options: Database = database.with_options(
