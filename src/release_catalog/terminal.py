@@ -6,6 +6,7 @@ from typing import Any, Self
 import rich.console
 import rich.progress
 
+from release_catalog.domain import importing, instants
 from release_catalog.domain.caller import Caller
 from release_catalog.files import verifying
 from release_catalog.files.hashing import Fetcher
@@ -71,15 +72,18 @@ async def import_all(
     for number, document in enumerate(documents, start=1):
         source = document if isinstance(document, dict) else {}
         name = f"{source.get('name') or f'document {number}'} {source.get('version') or ''}".strip()
-        given = {
-            **asked,
-            "release": source,
-            "projectIdentifier": asked["projectIdentifier"] or source.get("project"),
-        }
         bar.expect(name, source.get("artifacts"))
-        answer = await verifying.import_release(caller, database, files, given)
+        answer: Document | Problem
+        if source is document:
+            project = asked["projectIdentifier"] or source.get("project")
+            given = {**asked, "release": source, "projectIdentifier": project}
+            answer = await verifying.import_release(caller, database, files, given)
+        else:
+            answer = Invalid(violations=importing.read(document, "input.release", instants.now())[1])
         good = good and not isinstance(answer, Problem)
         bar.tell(name, answer)
+    if asked["dryRun"]:
+        bar.console.print("This was a dry run: nothing was stored.")
     return good
 
 

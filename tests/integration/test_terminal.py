@@ -59,7 +59,8 @@ def test_what_is_refused_is_told_and_the_rest_imported(mongodb_url: str, folder:
     lines = b'5\n{"name": "x", "artifacts": 7}\n' + orjson.dumps(source("good"))
     done = processes.run("import", "-", "--verification", "skip", source=lines, **settings)
     assert done.returncode == 1
-    assert "document 1: refused" in done.stderr
+    assert "document 1: refused\n  input.release: Give an object: an import document.\n" in done.stderr
+    assert "  input.release.createdAt: Give an instant, such as 2026-03-01T09:30:00Z." in done.stderr
     assert "  input.release.artifacts: Give a list, which may be empty." in done.stderr
     assert done.stderr.endswith("Created the draft good 1.0.\n")
     again = processes.run("import", "-", "--on-conflict", "fail", source=orjson.dumps(source("good")), **settings)
@@ -67,6 +68,14 @@ def test_what_is_refused_is_told_and_the_rest_imported(mongodb_url: str, folder:
     assert "There is already a release 1.0" in again.stderr
     done = processes.run("import", "-", source=b"x", **settings)
     assert (done.returncode, "neither one JSON document nor one a line" in done.stderr) == (1, True)
+
+
+def test_a_dry_run_says_that_nothing_was_stored(mongodb_url: str) -> None:
+    settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal3"}
+    for _ in range(2):
+        done = processes.run("import", "-", "--dry-run", source=orjson.dumps(source("tried")), **settings)
+        assert done.returncode == 0
+        assert done.stderr == "Created the draft tried 1.0.\nThis was a dry run: nothing was stored.\n"
 
 
 def test_settings_for_files_are_checked(tmp_path: Path) -> None:

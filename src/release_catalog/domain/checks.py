@@ -160,6 +160,9 @@ class Checks:
 
     def instant(self, field: str) -> datetime.datetime | None:
         """A required RFC 3339 instant."""
+        if self.fields.get(field) is None:
+            self.refuse(field, "REQUIRED", "Give an instant, such as 2026-03-01T09:30:00Z.")
+            return None
         return self._time(field, datetime.datetime, instants.parse)
 
     def day(self, field: str) -> str | None:
