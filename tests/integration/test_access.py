@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import jwt
 import pytest
+import structlog.testing
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
@@ -125,6 +126,12 @@ async def test_without_credentials_there_is_a_challenge(empty: Catalog) -> None:
         assert (await http.post(GRAPHQL, json=VIEWER, headers=twice)).status_code == 400
         _, challenge = await refused(http, 400, **bearer(signed()), **{"x-project-token": tokens.new()})
         assert challenge.endswith('error="invalid_request"')
+        # RFC 6750: whoever sends what is no credentials here is told what is.
+        for value in (signed(), f"Token {signed()}", "Digest x"):
+            told = await refused(http, authorization=value)
+            assert told == (
+                "Send credentials, such as a token as Authorization: Bearer.", 'Bearer realm="release-catalog"'
+            )  # fmt: skip
 
 
 async def test_a_jwt_says_who_is_asking(empty: Catalog) -> None:
@@ -469,6 +476,30 @@ async def test_a_token_expires_even_while_it_is_known(empty: Catalog, monkeypatc
         assert await viewer(http, **bearer(token["token"]))
         monkeypatch.setattr(instants, "now", lambda: instants.parse("2126-01-01T00:00:00Z"))
         await refused(http, **bearer(token["token"]))
+
+
+async def test_the_log_has_why_credentials_are_refused(
+    empty: Catalog, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, back = [await made(empty, "release:read", expiresAt=at) for at in ("2126-01-01T00:00:00Z", None)]
+    await empty.ask(REVOKE, id=back["id"])
+    async with served(empty, accounts=file) as http:
+        monkeypatch.setattr(instants, "now", lambda: instants.parse("2126-01-01T00:00:00Z"))
+        with structlog.testing.capture_logs() as entries:
+            for headers in (
+                bearer(tokens.new()), bearer(back["token"]), bearer(old["token"]),
+                basic("ci", "guess"), basic("guess", PASSWORD),
+            ):  # fmt: skip
+                assert (await http.post(GRAPHQL, json=VIEWER, headers=headers)).status_code == 401
+    told = [entry for entry in entries if entry["event"] != "request"]
+    assert [(entry["event"], entry.get("reason"), entry.get("token_id"), entry.get("account")) for entry in told] == [
+        ("a token was refused", "unknown", None, None),
+        ("a token was refused", "revoked", back["id"], None),
+        ("a token was refused", "expired", old["id"], None),
+        ("an account was refused", "wrong password", None, "ci"),
+        ("an account was refused", "unknown", None, None),
+    ]  # fmt: skip
+    assert "guess" not in str(told)
 
 
 async def test_the_last_use_is_noted_once_a_minute(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,12 @@ class Accounts:
                 good = await asyncio.to_thread(_matches, known, password)
         finally:
             self._waiting -= 1
-        return caller if good else None
+        if good and caller:
+            return caller
+        # Of a name that there is not, nothing: it may be a password in the wrong place.
+        known_name, reason = (name, "wrong password") if caller else (None, "unknown")
+        _log.info("an account was refused", reason=reason, account=known_name)
+        return None
 
     def _refresh(self) -> None:
         """Read the file again where it has changed; one that can't be read changes nothing."""

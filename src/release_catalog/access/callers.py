@@ -14,6 +14,8 @@ from release_catalog.store.database import Database
 
 # What is longer is no token of anybody's, and nothing is done with it.
 MAX_CREDENTIALS = 8 * 1024
+# The first is that of the header X-Project-Token.
+_SCHEMES = ("", "bearer", "basic")
 _ALONE = "This server serves its own machine alone: set RELEASE_CATALOG_AUTHENTICATION to open it to others."
 
 
@@ -47,6 +49,8 @@ class Callers:
         if len(sent) > 1:
             raise refusal.several()
         [(scheme, credentials)] = sent
+        if scheme not in _SCHEMES:
+            raise refusal.missing()
         found = await self._known(scheme, credentials, database) if len(credentials) <= MAX_CREDENTIALS else None
         if found is None:
             raise refusal.wrong("Basic" if scheme == "basic" else "Bearer")

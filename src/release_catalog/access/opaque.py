@@ -27,13 +27,13 @@ class Tokens:
 
     async def caller(self, database: Database, text: str) -> Caller | None:
         """Whom a token belongs to; None where it is none, or none any more."""
-        if not tokens.well_formed(text):
-            return None
-        document = await self._looked_up(database, text)
-        if document is None or document["revokedAt"] is not None:
-            return None
+        document = await self._looked_up(database, text) if tokens.well_formed(text) else None
+        if document is None:
+            return _refused("unknown")
+        if document["revokedAt"] is not None:
+            return _refused("revoked", document["id"])
         if document["expiresAt"] is not None and document["expiresAt"] <= instants.now():
-            return None
+            return _refused("expired", document["id"])
         subject, scopes = f"token:{document['id']}", frozenset(document["scopes"])
         return Caller(document["tenantId"], subject, scopes, document["productId"], document["expiresAt"])
 
@@ -61,6 +61,10 @@ class Tokens:
             note = asyncio.create_task(_noted(database, document))
             self._notes.add(note)
             note.add_done_callback(self._notes.discard)
+
+
+def _refused(reason: str, id_: str | None = None) -> None:
+    _log.info("a token was refused", reason=reason, token_id=id_)
 
 
 async def _noted(database: Database, document: Document) -> None:
