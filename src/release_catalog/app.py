@@ -106,7 +106,7 @@ def create_app(
     sockets = websocket.Endpoint(graphql.results, arriving, seats, origins(settings.cors_origins))
 
     routes = [
-        Route("/graphql", _Endpoint(graphql), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        Route("/graphql", _Endpoint(graphql), methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         WebSocketRoute("/graphql", sockets.serve),
         Route("/", _home),
         Route("/livez", _livez),

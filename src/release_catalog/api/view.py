@@ -271,8 +271,8 @@ def _response(
 ) -> Response:
     if media_type == sse.MEDIA_TYPE:  # what is refused is no stream
         media_type = _JSON
-    # Browsers get a page from the same address.
-    headers = {"Vary": "Accept", **(headers or {})}
+    # Browsers get a page from the same address, and other callers other answers: no cache between may keep them.
+    headers = {"Vary": "Accept", "Cache-Control": "private, no-cache", **(headers or {})}
     return Response(encoded(body), status, headers, media_type=f"{media_type}; charset=utf-8")
 
 
