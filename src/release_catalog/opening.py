@@ -36,15 +36,19 @@ def work(settings: Settings, does: Callable[[db.Database], Coroutine[Any, Any, R
     logs.configure("warning", settings.log_format)
 
     async def run() -> Result:
-        async with opened(settings) as database:
+        # A command in a shell that lacks the server's settings must not shorten what the server keeps.
+        async with opened(settings, keeps=False) as database:
             return await does(database)
 
     return anyio.run(run)
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.Database]:
-    """The database with all its indexes; the MongoDB that comes along runs only where no other is named."""
+async def opened(settings: Settings, database: Any = None, *, keeps: bool = True) -> AsyncIterator[db.Database]:
+    """The database with all its indexes; the MongoDB that comes along runs only where no other is named.
+
+    With `keeps`, events are kept for as long as the settings say from now on.
+    """
     async with contextlib.AsyncExitStack() as stack:
         if database is None:
             # It blocks for seconds, while nothing else can run yet. In a thread, a signal would lose track of it.
@@ -55,5 +59,5 @@ async def opened(settings: Settings, database: Any = None) -> AsyncIterator[db.D
                 raise mongod.Unavailable(_SINGLE)
             database = client[settings.database]
         used = db.prepared(database)
-        await indexes.ensure(used, settings.events_days)
+        await indexes.ensure(used, settings.events_days, keeps=keeps)
         yield used

@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import random
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
 from catalog import Catalog
 from conftest import connected
+from processes import run
 from release_catalog.domain.caller import Caller, local
 from release_catalog.store import database as db
 from release_catalog.store import events, indexes, pages, writing
@@ -216,7 +219,9 @@ async def test_what_is_told_is_what_a_majority_has(empty: Catalog) -> None:
     assert [command["readConcern"]["level"] for command in read] == ["majority"]
 
 
-async def test_events_are_kept_for_as_long_as_the_last_start_said(mongodb_url: str, driver: Any) -> None:
+async def test_events_are_kept_for_as_long_as_the_server_that_started_last_said(
+    mongodb_url: str, driver: Any
+) -> None:
     async with connected(mongodb_url, f"kept_{driver.__name__}", driver=driver) as database:
         for days in (90, 90, 7):
             await indexes.ensure(database, days)
@@ -224,6 +229,16 @@ async def test_events_are_kept_for_as_long_as_the_last_start_said(mongodb_url: s
                 kept = (await database[collection].index_information())["kept"]
                 assert (kept["key"], kept["expireAfterSeconds"]) == ([(field, 1)], days * 86_400)
         await database.client.drop_database(database.name)
+
+
+async def test_a_command_without_the_settings_of_the_server_lets_no_events_go(mongodb_url: str) -> None:
+    name = "kept_beside_a_command"
+    async with connected(mongodb_url, name) as database:
+        await indexes.ensure(database, 365)
+        command = functools.partial(run, "ledger", "verify", mongodb_url=mongodb_url, database=name)
+        assert (await anyio.to_thread.run_sync(command)).returncode == 0
+        assert (await database.events.index_information())["kept"]["expireAfterSeconds"] == 365 * 86_400
+        await database.client.drop_database(name)
 
 
 async def test_the_log_is_read_along_its_indexes(empty: Catalog) -> None:

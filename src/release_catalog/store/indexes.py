@@ -112,10 +112,10 @@ _KEPT = {"events": "writtenAt", "webhookDeliveries": "createdAt"}
 _OTHER_OPTIONS = 85
 
 
-async def ensure(database: Database, events_days: int = 90) -> None:
+async def ensure(database: Database, events_days: int = 90, *, keeps: bool = True) -> None:
     """Create every index that is missing; called when a server or a command starts, and only then.
 
-    Events and deliveries are kept for `events_days`; who starts last says how long that is.
+    Events and deliveries are kept for `events_days`; of those who say that with `keeps`, the last one decides.
     """
     for collection, indexes in INDEXES.items():
         await database[collection].create_indexes(indexes)
@@ -126,4 +126,5 @@ async def ensure(database: Database, events_days: int = 90) -> None:
         except OperationFailure as error:
             if error.code != _OTHER_OPTIONS:
                 raise
-            await database.command("collMod", collection, index=kept)
+            if keeps:
+                await database.command("collMod", collection, index=kept)
