@@ -29,11 +29,11 @@ class Tokens:
         """Whom a token belongs to; None where it is none, or none any more."""
         document = await self._looked_up(database, text) if tokens.well_formed(text) else None
         if document is None:
-            return _refused("unknown")
-        if document["revokedAt"] is not None:
-            return _refused("revoked", document["id"])
-        if document["expiresAt"] is not None and document["expiresAt"] <= instants.now():
-            return _refused("expired", document["id"])
+            _log.info("a token was refused", reason="unknown")
+            return None
+        if reason := _wrong(document):
+            _log.info("a token was refused", reason=reason, token_id=document["id"])
+            return None
         subject, scopes = f"token:{document['id']}", frozenset(document["scopes"])
         return Caller(document["tenantId"], subject, scopes, document["productId"], document["expiresAt"])
 
@@ -63,8 +63,11 @@ class Tokens:
             note.add_done_callback(self._notes.discard)
 
 
-def _refused(reason: str, id_: str | None = None) -> None:
-    _log.info("a token was refused", reason=reason, token_id=id_)
+def _wrong(document: Document) -> str | None:
+    if document["revokedAt"] is not None:
+        return "revoked"
+    expires = document["expiresAt"]
+    return "expired" if expires is not None and expires <= instants.now() else None
 
 
 async def _noted(database: Database, document: Document) -> None:
