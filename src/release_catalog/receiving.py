@@ -5,6 +5,7 @@ uvicorn itself only closes connections that are idle between two requests.
 
 import asyncio
 import enum
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -30,9 +31,9 @@ class Hurried(HttpToolsProtocol):
     Its one timer is set anew only when it fires, so that a request in time costs a few assignments.
     """
 
-    # How long a head may take, and how many connections a process holds.
+    # How long a head may take, and how many connections a process may hold by now.
     seconds = 10.0
-    most = 1_000
+    most: Callable[[], int] = staticmethod(lambda: 1_000)
     # Those of the process from which a head is awaited, the oldest first.
     _awaited: dict["Hurried", None] = {}  # noqa: RUF012  it is meant to be shared
 
@@ -49,7 +50,7 @@ class Hurried(HttpToolsProtocol):
         """Where there is no room, take that of the one that has let the server wait longest."""
         super().connection_made(transport)
         self._expect(_Part.HEAD)
-        if len(self.connections) > self.most:
+        if len(self.connections) > self.most():
             next(iter(self._awaited)).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -141,7 +142,7 @@ class Hurried(HttpToolsProtocol):
             self.transport.abort()
 
 
-def hurried(seconds: float, most: int) -> type[Hurried]:
+def hurried(seconds: float, most: Callable[[], int]) -> type[Hurried]:
     """The protocol with these limits: see Hurried."""
-    Hurried.seconds, Hurried.most = seconds, most
+    Hurried.seconds, Hurried.most = seconds, staticmethod(most)
     return Hurried

@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from release_catalog import receiving
 from release_catalog.api import websocket
+from release_catalog.api.seats import Seats
 
 # WebSockets whose clients do not take that the server ends in that time are left without a word.
 _CLOSING_SECONDS = 3.0
@@ -19,13 +20,15 @@ SWITCH_SECONDS = 0.0001
 def server(app: Starlette, grace_seconds: int, seconds: float, connections: int) -> uvicorn.Server:
     """A server of the application that answers within `grace_seconds` what has begun when it is told to end.
 
-    See receiving.Hurried for the `seconds` that clients have, and for how many `connections` there are.
+    See receiving.Hurried for the `seconds` that clients have, and for how many `connections` there are; those of
+    subscribers come on top, of whom `seats` tell how many there may be.
     """
+    seats: Seats = app.state.seats
     # While a thread reads a large document (see api/documents.py), each turn of a request waits this long for it.
     sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
-        http=receiving.hurried(seconds, connections),
+        http=receiving.hurried(seconds, lambda: connections + seats.most - seats.left),
         log_config=None,
         server_header=False,
         access_log=False,

@@ -66,7 +66,9 @@ class Settings(BaseSettings):
     query_seconds: float = Field(
         default=15, gt=0, le=120, description="Seconds that a request's database commands may take."
     )
-    max_connections: int = Field(default=1_000, ge=10, description="Connections to a process at a time.")
+    max_connections: int = Field(
+        default=1_000, ge=10, description="Connections to a process, but for subscribers'."
+    )
     receive_seconds: float = Field(
         default=10, gt=0, le=600, description="Seconds in which the head of a request has to arrive."
     )

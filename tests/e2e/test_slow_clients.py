@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import websockets.sync.client
+from websockets.typing import Subprotocol
 
 from processes import Server, eventually, serving
 
@@ -151,6 +153,22 @@ def test_where_there_is_no_room_the_one_that_waits_longest_goes(server: Server) 
     with contextlib.ExitStack() as stack:
         for _ in range(700):
             stack.enter_context(connected(server)).sendall(HEAD)
+        assert server.ask("{ viewer { subject } }")
+
+
+def test_subscribers_take_nobody_else_s_room(tmp_path: Path, mongodb_url: str) -> None:
+    with (
+        serving(tmp_path, mongodb_url=mongodb_url, database="hurried", max_connections=10) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        url = server.url.replace("http", "ws") + "/graphql"
+        protocol = [Subprotocol("graphql-transport-ws")]
+        sockets = [
+            stack.enter_context(websockets.sync.client.connect(url, subprotocols=protocol)) for _ in range(15)
+        ]
+        for each in sockets:
+            each.send('{"type": "connection_init"}')
+            assert each.recv(10) == '{"type":"connection_ack"}'
         assert server.ask("{ viewer { subject } }")
 
 

@@ -22,8 +22,8 @@ Admit = Callable[[], Coroutine[Any, Any, Any]]
 class Seats:
     """One for each WebSocket and each event stream."""
 
-    def __init__(self, left: int = 10_000) -> None:
-        self.left = left
+    def __init__(self, most: int = 10_000) -> None:
+        self.left = self.most = most
         # Set when the server shuts down: it waits for event streams to end.
         self.over = asyncio.Event()
 
