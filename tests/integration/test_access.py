@@ -502,6 +502,13 @@ async def test_the_log_has_why_credentials_are_refused(
     assert "guess" not in str(told)
 
 
+async def test_the_log_names_the_claim_that_a_jwt_lacks(empty: Catalog) -> None:
+    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+        with structlog.testing.capture_logs() as entries:
+            await refused(http, **bearer(signed(tenant=None)))
+    assert {entry.get("reason") for entry in entries} >= {'Token is missing the "tenant" claim'}
+
+
 async def test_the_last_use_is_noted_once_a_minute(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opaque, "KNOWN_SECONDS", -1.0)
     token, noted = await made(empty, "release:read"), opaque._noted

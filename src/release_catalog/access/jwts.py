@@ -42,7 +42,9 @@ class Jwts:
             return self._caller(self._claims(token, await self._key(token)))
         # What a token may hold makes the library fail in other ways too: depth, infinities, lists for texts.
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            reason = str(error) if isinstance(error, _Invalid) else type(error).__name__
+            # Others may quote the token.
+            told = isinstance(error, _Invalid | jwt.MissingRequiredClaimError)
+            reason = str(error) if told else type(error).__name__
             _log.info("a token was refused", reason=reason)
             return None
 
