@@ -22,7 +22,7 @@ from release_catalog import bulk, credentials, logs, mongod, opening, terminal
 from release_catalog.access import accounts, callers
 from release_catalog.domain import caller
 from release_catalog.domain import ledger as chains
-from release_catalog.settings import Settings
+from release_catalog.settings import Settings, unknown
 from release_catalog.store import database as db
 from release_catalog.store import ledger, loading
 
@@ -87,6 +87,8 @@ def serve(
     given: dict[str, Any] = {"host": host, "port": port}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     logs.configure(settings.log_level, settings.log_format)
+    if names := unknown():
+        _log.warning("these are no settings: are they misspelt?", names=names)
     # A page in a browser may lead a name of its own to this machine; it can't make the browser say localhost.
     # Where callers need credentials, such a page has none, and a proxy passes on the name that it serves.
     hosts = ("*",) if settings.authenticated else (*_HOME, settings.host)

@@ -1,6 +1,7 @@
 """The server around the application."""
 
 import asyncio
+import contextlib
 import socket
 import sys
 
@@ -26,6 +27,7 @@ def server(app: Starlette, grace_seconds: int, seconds: float, connections: int)
     seats: Seats = app.state.seats
     # While a thread reads a large document (see api/documents.py), each turn of a request waits this long for it.
     sys.setswitchinterval(SWITCH_SECONDS)
+    _allow_files()
     config = uvicorn.Config(
         app,
         http=receiving.hurried(seconds, lambda: connections + seats.most - seats.left),
@@ -39,6 +41,15 @@ def server(app: Starlette, grace_seconds: int, seconds: float, connections: int)
         ws_per_message_deflate=False,
     )
     return _Server(config)
+
+
+def _allow_files() -> None:
+    """Take as many file descriptors as the machine allows: each connection needs one, and 1,024 are usual."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # where there are no such limits
+        import resource  # noqa: PLC0415
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Server(uvicorn.Server):

@@ -1,5 +1,6 @@
 """The environment, read once into a frozen object."""
 
+import os
 import urllib.parse
 from pathlib import Path
 from typing import Literal, Self
@@ -10,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from release_catalog.files import guard
 
+_PREFIX = "RELEASE_CATALOG_"
 _MIN_SECRET = 32
 # A key that everybody may read must never be taken for a secret: so one kind of them excludes the other.
 _SHARED, _PUBLISHED = ("HS256",), ("RS256", "ES256", "EdDSA")
@@ -20,12 +22,18 @@ def origins(value: str) -> list[str]:
     return [origin.strip() for origin in value.split(",") if origin.strip()]
 
 
+def unknown() -> list[str]:
+    """The variables of the environment that look like settings and are none: maybe they are misspelt."""
+    known = {_PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
+
+
 class Settings(BaseSettings):
     """Settings of a process; each is the environment variable `RELEASE_CATALOG_<NAME>`."""
 
     # What can't be used may be a secret with a slip in it: errors do not repeat it.
     model_config = SettingsConfigDict(
-        env_prefix="RELEASE_CATALOG_", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+        env_prefix=_PREFIX, frozen=True, env_ignore_empty=True, hide_input_in_errors=True
     )
 
     mongodb_url: str | None = Field(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -170,6 +171,24 @@ def test_the_log_tells_who_is_served_and_each_request_under_its_id(folder: Path,
     assert len({entry["request_id"] for entry in (ready, asked, gone)}) == 3
     assert gone["status"] == 499
     assert not [line for line in server.log.read_text().splitlines() if '"level":"info"' not in line]
+
+
+def test_a_server_takes_the_file_descriptors_that_it_may_have(folder: Path, mongodb_url: str) -> None:
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(few, 256), most))
+    try:
+        with serving(folder, mongodb_url=mongodb_url, database="descriptors") as server:
+            assert resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE) == (most, most)
+            assert server.stop() == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+
+
+def test_a_misspelt_setting_is_told(folder: Path, mongodb_url: str) -> None:
+    with serving(folder, mongodb_url=mongodb_url, database="misspelt", loglevel="debug") as server:
+        assert server.stop() == 0
+        [told] = server.entries("these are no settings: are they misspelt?")
+    assert (told["level"], told["names"]) == ("warning", ["RELEASE_CATALOG_LOGLEVEL"])
 
 
 def test_at_home_only_this_machine_is_a_host(server_url: str) -> None:
