@@ -266,6 +266,28 @@ async def test_a_reference_by_id_knows_name_and_version_and_may_not_contradict_t
         assert found == {("input.dependencies[0]", "CONTRADICTORY_REFERENCE")}
 
 
+async def test_references_by_id_alone_are_told_apart_by_what_they_mean(empty: Catalog, product: Document) -> None:
+    one, other = [await create(empty, await empty.product(key, "DOTTED"), name=key) for key in ("one", "other")]
+    made = await create(empty, product, dependencies=[{"releaseId": one["id"]}, {"releaseId": other["id"]}])
+    assert [edge["reference"]["name"] for edge in made["dependencies"]["edges"]] == ["one", "other"]
+    twice = [{"releaseId": one["id"]}, {"name": "one", "version": "1.0"}]
+    found = await refused(empty, "patch", id=made["id"], name="app", dependencies=twice)
+    assert found == {("input.dependencies[1]", "REPEATED")}
+
+
+async def test_platforms_are_a_set(empty: Catalog, product: Document) -> None:
+    made = await create(empty, product, platforms=["win64", "linux", "win64"])
+    assert [platform["name"] for platform in made["platforms"]] == ["win64", "linux"]
+    after, _ = await write(empty, "patch", id=made["id"], name="app", platforms=["macos", "linux", "macos"])
+    assert [platform["name"] for platform in after["platforms"]] == ["win64", "linux", "macos"]
+
+
+async def test_a_put_may_take_the_name_of_what_is_needed_no_more(empty: Catalog, product: Document) -> None:
+    made = await create(empty, product, dependencies=[{"name": "lib", "version": "1.0"}])
+    after, _ = await write(empty, "replace", id=made["id"], name="lib")
+    assert (after["name"], after["dependencies"]["edges"]) == ("lib", [])
+
+
 async def test_no_release_depends_on_itself_even_by_a_new_name(empty: Catalog, product: Document) -> None:
     made = await create(empty, product, dependencies=[{"name": "lib", "version": "1.0"}])
     own = {("input.dependencies[0]", "DEPENDS_ON_ITSELF")}
@@ -369,6 +391,29 @@ async def test_s4_a_patch_adds_and_updates_by_key(empty: Catalog, product: Docum
     assert after["notes"] == "n"
     found = await empty.ask('{ releases(filter: {name: "renamed", platform: "win64"}) { nodes { id } } }')
     assert found["releases"]["nodes"] == [{"id": made["id"]}]
+
+
+async def test_s4_a_patch_removes_nothing_from_what_it_updates(empty: Catalog, product: Document) -> None:
+    made = await rich(empty, product)
+    after, _ = await write(
+        empty, "patch", id=made["id"], name="app", registryArtifact={"name": "p", "version": "2"},
+        artifacts=[{**FILE, "name": "b.zip", "metadata": {"l": 2}}],
+        customizations=[{"id": "c", "artifact": {"id": "x", "url": "/x"}}],
+        platformReleaseMetadata=[{"platform": "linux/amd64", "releaseMetadata": [{"id": "g"}, {"id": "f", "url": "/f"}]}],
+    )  # fmt: skip
+    assert after["registryArtifact"] == {**made["registryArtifact"], "version": "2"}
+    assert after["artifacts"][1]["metadata"] == {"k": 1, "l": 2}
+    assert after["customizations"] == [
+        {"id": "c", "version": "2", "artifact": {"id": "x", "url": "/x", "filename": "x.sh"}}
+    ]
+    [entry] = after["platformReleaseMetadata"]
+    assert [(file["id"], file["mimeType"], file["url"]) for file in entry["releaseMetadata"]] == [
+        ("f", "sbom", "/f"), ("g", None, None),
+    ]  # fmt: skip
+    again, _ = await write(
+        empty, "patch", id=made["id"], name="app", customizations=[{"id": "c", "artifact": {"id": "y"}}]
+    )
+    assert again["customizations"][0]["artifact"] == {"id": "y", "url": None, "filename": None}
 
 
 async def test_s4_a_put_resets_what_is_not_said(empty: Catalog, product: Document) -> None:
@@ -539,6 +584,10 @@ async def test_metadata_stays_within_its_limit_when_it_grows(empty: Catalog, pro
     made = await create(empty, product, metadata={"a": "x" * 600_000})
     found = await refused(empty, "patch", id=made["id"], name="app", metadata={"b": "x" * 600_000})
     assert found == {("input.metadata", "TOO_LONG")}
+    await write(empty, "patch", id=made["id"], name="app", artifacts=[{**FILE, "metadata": {"a": "x" * 600_000}}])
+    more = [{**FILE, "metadata": {"b": "x" * 600_000}}]
+    found = await refused(empty, "patch", id=made["id"], name="app", artifacts=more)
+    assert found == {("input.artifacts[0].metadata", "TOO_LONG")}
 
 
 async def test_a_release_stays_within_what_a_document_holds(empty: Catalog, product: Document) -> None:

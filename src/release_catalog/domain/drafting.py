@@ -26,6 +26,10 @@ _BYTES = ("sha256", "size", "downloadUrl")
 RELATED = {"baseImageId": "baseImages", "registryId": "registries", "pipelineId": "pipelines"}
 
 
+def _by_id(entry: Document) -> Any:
+    return entry["id"]
+
+
 _READERS: Readers = {
     "name": text(256, required=True),
     "revision": text(64, required=True),
@@ -44,14 +48,17 @@ _READERS: Readers = {
     "registryArtifact": parts.REGISTRY_ARTIFACT,
     **dict.fromkeys(RELATED, Checks.id),
 }
+# What names the entries of lists.
 _KEYS: dict[str, Callable[[Document], Any]] = {
     "artifacts": lambda file: file["name"],
     "dockerImages": lambda image: image["name"],
     "dependencies": lambda needed: (needed["name"], needed["version"]),
     "platforms": lambda platform: platform["name"],
     "platformReleaseMetadata": lambda entry: entry["platform"] and entry["platform"]["name"],
-    "customizations": lambda entry: entry["id"],
+    "customizations": _by_id,
 }
+# Objects with fields of their own, of which a patch may name some.
+_PARTS = frozenset(("registryArtifact", "artifact"))
 FIELDS = frozenset(_READERS.keys() | _KEYS.keys() | {"delivery"})
 
 
@@ -72,7 +79,8 @@ def read(given: Checks, now: datetime.datetime) -> Document:
             said[field] = [lists[field](entry) for entry in given.items(field, parts.MAX_ENTRIES)]
         elif field == "platforms":
             each = given.each(field, parts.MAX_ENTRIES)
-            said[field] = [parsed for name in each.fields if (parsed := parts.platform(each, name, required=True))]
+            read_ = [parsed for name in each.fields if (parsed := parts.platform(each, name, required=True))]
+            said[field] = list({platform["name"]: platform for platform in read_}.values())
     return said
 
 
@@ -115,24 +123,52 @@ def _complete(given: Checks, path: str, needed: Document, target: Document | Non
 
 def revised(before: Document, given: Checks, said: Document, now: datetime.datetime, *, replace: bool) -> Document:
     """What `before` becomes by what is said of it; its delivery is said as it is to be."""
-    after = {**before, **(release.described() if replace else {})}
-    for field, value in said.items():
-        if field in _KEYS:
-            raw = given.fields[field]
-            after[field] = merged(before[field], value, None if replace else raw, _KEYS[field], now)
-            if len(after[field]) > parts.MAX_ENTRIES:
-                given.refuse(
-                    field, "TOO_MANY", f"With those that are there, at most {parts.MAX_ENTRIES} fit here."
-                )
-        elif field == "metadata" and value and before["metadata"] and not replace:
-            after[field] = parts.json_text(given, _over(orjson.loads(before["metadata"]), orjson.loads(value)))
-        else:
-            after[field] = value
-    own = {"releaseId": None, "name": after["name"], "version": after["version"]}
-    if any(own.items() <= needed.items() for needed in before["dependencies"]):
-        given.refuse("name", "DEPENDS_ON_ITSELF", "So it would depend on itself: give it another name.")
+    if replace:
+        after = {**before, **release.described(), **said}
+        after |= {
+            field: merged(before[field], said[field], None, key, now)
+            for field, key in _KEYS.items()
+            if field in said
+        }
+    else:
+        after = {**before, **_added(before, said, given, now)}
+        own = {"releaseId": None, "name": after["name"], "version": after["version"]}
+        if any(own.items() <= needed.items() for needed in before["dependencies"]):
+            given.refuse("name", "DEPENDS_ON_ITSELF", "So it would depend on itself: give it another name.")
     if not given.found:
         after |= release.derived(after)
+    return after
+
+
+def _added(before: Document, said: Document, given: Checks, now: datetime.datetime) -> Document:
+    """What fields of `before` become where more is said of them: nothing that is there goes by it."""
+    after: Document = {}
+    for field, value in said.items():
+        raw, there = given.fields.get(field), before.get(field)
+        if raw is None:
+            continue
+        if field in _KEYS or field == "releaseMetadata":
+            after[field] = _joined(there or (), value, given, field, now)
+        elif field == "metadata" and value and there:
+            after[field] = parts.json_text(given, _over(orjson.loads(there), orjson.loads(value)))
+        elif field in _PARTS and value and there and there.get("id") == value.get("id"):
+            inner = Checks(raw, f"{given.path}.{field}", given.found)
+            after[field] = {**there, **_added(there, value, inner, now)}
+        else:
+            after[field] = value
+    return after
+
+
+def _joined(
+    before: Sequence[Document], entries: Sequence[Document], given: Checks, field: str, now: datetime.datetime
+) -> list[Document]:
+    raw = [
+        Checks(one if isinstance(one, dict) else {}, f"{given.path}.{field}[{at}]", given.found)
+        for at, one in enumerate(given.fields[field])
+    ]
+    after = merged(before, entries, raw, _KEYS.get(field, _by_id), now)
+    if len(after) > parts.MAX_ENTRIES:
+        given.refuse(field, "TOO_MANY", f"With those that are there, at most {parts.MAX_ENTRIES} fit here.")
     return after
 
 
@@ -151,7 +187,7 @@ def frozen(given: Checks, before: Document, after: Document) -> None:
 def merged(
     before: Sequence[Document],
     entries: Sequence[Document],
-    raw: Sequence[Any] | None,
+    raw: Sequence[Checks] | None,
     key: Callable[[Document], Any],
     now: datetime.datetime,
 ) -> list[Document]:
@@ -167,8 +203,7 @@ def merged(
         elif raw is None:
             after.append(_updated(before[found.pop(0)], entry, now))
         else:
-            partial = raw[at] if isinstance(raw[at], dict) else {}
-            fields = {name: value for name, value in entry.items() if partial.get(name) is not None}
+            fields = _added(after[found[0]], entry, raw[at], now)
             after[found[0]] = _updated(after[found[0]], fields, now)
     return after
 

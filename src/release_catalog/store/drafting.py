@@ -22,9 +22,9 @@ async def create(turn: Turn, given: Given) -> Answer:
     if product and (refused := writing.beyond(turn.caller, product["id"])):
         return refused
     fields = drafting.read(checks, now)
-    drafting.unique(checks, fields)
     fields |= {"id": ids.new(), "version": _version(checks, product), "createdAt": _created(checks, now)}
     warnings = await settle(turn, checks, fields, None)
+    drafting.unique(checks, fields)
     if checks.found or product is None:
         return problems.Invalid(violations=checks.found)
     made = release.document(turn.caller.tenant, product, now=now, **fields)
@@ -88,9 +88,9 @@ async def _revise(turn: Turn, given: Given, *, whole: bool) -> Answer:
         return before
     now, checks = instants.now(), Checks(given, "input")
     fields = drafting.read(checks, now)
-    drafting.unique(checks, fields)
     fields |= {"id": before["id"], "version": before["version"]}
     warnings = await settle(turn, checks, fields, before, whole=whole)
+    drafting.unique(checks, fields)
     after = drafting.revised(before, checks, fields, now, replace=whole)
     drafting.frozen(checks, before, after)
     if checks.found:
