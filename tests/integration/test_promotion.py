@@ -195,6 +195,15 @@ async def test_s3_two_files_of_a_release_can_not_have_one_path(qa: Catalog) -> N
     assert len(record["artifacts"]) == 3
 
 
+async def test_s3_the_longest_repository_key_can_be_chosen(qa: Catalog) -> None:
+    id_ = await published(qa, file("a"), file("b", 2), key="k" * 256)
+    await qa.database.releases.update_one({}, {"$set": {"artifacts.0.repositoryKey": "r" * 256}})
+    for key in ("k" * 256, "r" * 256):
+        record, problem = await promote(qa, id_, includedRepositoryKeys=[key])
+        assert problem is None
+        assert [artifact["repositoryKey"] for artifact in record["artifacts"]] == [key]
+
+
 async def test_s3_another_file_at_a_path_is_replaced_only_on_demand(qa: Catalog) -> None:
     at = {"path": "a", **MAVEN}
     first, same, other = [
@@ -236,7 +245,7 @@ async def test_s3_what_names_nothing_leaves_no_record(qa: Catalog) -> None:
         assert (await promote(qa, release, to, idempotencyKey="k"))[0] is None
         assert (await promote(qa, release, to))[1]["__typename"] == "NotFoundProblem"
     keys: dict[str, Any] = {
-        "includedRepositoryKeys": ["", "x" * 256, "ok", "a\nb"],
+        "includedRepositoryKeys": ["", "x" * 257, "ok", "a\nb"],
         "excludedRepositoryKeys": ["x"] * 1001,
     }
     record, problem = await promote(qa, id_, **keys)

@@ -11,7 +11,7 @@ from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem, Violation
 
 MAX_KEYS = 1_000
-MAX_KEY = 255
+MAX_KEY = 256
 TAKEN = "PATH_TAKEN"
 
 _DIGEST = re.compile(r"@sha256:([0-9a-f]{64})", re.IGNORECASE)
@@ -21,7 +21,7 @@ Given = Mapping[str, Any]
 
 
 def keys(checks: Checks, field: str) -> list[str]:
-    """A list of repository keys, each of 1 to 255 characters."""
+    """A list of repository keys, each of 1 to 256 characters."""
     given: list[str] = checks.fields.get(field) or []
     if len(given) > MAX_KEYS:
         checks.refuse(field, "TOO_MANY", f"At most {MAX_KEYS} keys fit here; this has {len(given)}.")
