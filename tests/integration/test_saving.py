@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
+from release_catalog.domain import versions
+from release_catalog.store import drafting, saving
 
 SAVE = """mutation($input: Save%(kind)sInput!) { save%(kind)s(input: $input) { %(name)s { %(fields)s }
   problem { __typename status detail ... on ValidationProblem { violations { field code message } }
@@ -149,6 +151,36 @@ async def test_a_new_scheme_orders_all_releases_anew(empty: Catalog) -> None:
     assert await order() == ["nightly", "1.0.0-beta", "1.0.0-beta.2", "1.0.0", "1.0.0-1"]
     await save(empty, "Product", id=product["id"], key="tool", name="Tool", versionScheme="SEMVER")
     assert await order() == ["nightly", "1.0.0-1", "1.0.0-beta", "1.0.0-beta.2", "1.0.0"]
+
+
+async def test_a_release_that_is_made_while_the_scheme_changes_is_ordered_by_the_new_one(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = await empty.product("tool", "ANY")
+    looked, ordered = asyncio.Event(), asyncio.Event()
+    order_anew, product_of = saving._order_anew, drafting._product
+
+    async def order(*arguments: Any) -> None:
+        await order_anew(*arguments)
+        ordered.set()
+        await asyncio.wait_for(looked.wait(), 20)
+
+    async def look(*arguments: Any) -> Any:
+        found = await product_of(*arguments)
+        looked.set()
+        await asyncio.wait_for(ordered.wait(), 20)
+        return found
+
+    monkeypatch.setattr(saving, "_order_anew", order)
+    monkeypatch.setattr(drafting, "_product", look)
+    text = """mutation($id: ID!) { createRelease(input: {productId: $id, name: "tool", version: "1.0.0-beta"}) {
+      problem { detail } } }"""
+    given: dict[str, Any] = {"id": product["id"], "key": "tool", "name": "Tool", "versionScheme": "SEMVER"}
+    (_, problem), made = await asyncio.gather(save(empty, "Product", **given), empty.ask(text, id=product["id"]))
+    assert (problem, made["createRelease"]["problem"]) == (None, None)
+    kept = await empty.database.releases.find_one({})
+    assert kept
+    assert kept["versionKey"] == versions.sort_key("SEMVER", "1.0.0-beta")
 
 
 async def test_environments_lead_to_one_another_and_never_round(empty: Catalog) -> None:

@@ -92,6 +92,11 @@ async def _conflict(caller: Caller, database: Database, collection: str, error: 
 
 async def _order_anew(turn: Turn, product_: Document) -> None:
     """Give all releases of a product the sort keys of its scheme."""
+    # Whoever makes a release writes this counter too: those who have read the old scheme are made to read again.
+    held = {"$inc": {"held": 1, "value": 0}}
+    await turn.database.counters.update_one(
+        {"_id": turn.caller.key("events")}, held, upsert=True, session=turn.session
+    )
     match = {"tenantId": turn.caller.tenant, "productId": product_["id"]}
     changes: list[UpdateOne] = []
     async for release in turn.database.releases.find(match, {"version": 1}, session=turn.session):
