@@ -515,6 +515,18 @@ async def test_the_same_key_with_another_input_is_a_conflict(empty: Catalog, pro
     assert (problem["__typename"], problem["status"]) == ("ConflictProblem", 409)
 
 
+async def test_numbers_of_any_size_make_another_input(empty: Catalog, product: Document) -> None:
+    """A variable can't hold them, but GraphQL's own literals can."""
+    await empty.ask('mutation { savePipeline(input: {id: "p", name: "P"}) { problem { detail } } }')
+    for number, made in ((2**70, True), (2**70, True), (2**71, False)):
+        given = f'productId: "{product["id"]}", name: "app", version: "1.0", idempotencyKey: "k"'
+        given += f', delivery: {{pipelineId: "p", properties: [{{propertyName: "n", propertyValue: {number}}}]}}'
+        text = f"mutation {{ createRelease(input: {{{given}}}) {{ problem {{ __typename detail }} }} }}"
+        problem = (await empty.ask(text))["createRelease"]["problem"]
+        assert (problem is None) == made
+    assert "another input" in problem["detail"]
+
+
 # ------------------------------------------------------------------ free JSON
 
 

@@ -211,6 +211,16 @@ async def test_the_same_key_while_the_first_still_runs(empty: Catalog, files: se
     assert await events(empty) == ["release.imported", "artifact.verified"]
 
 
+async def test_what_is_ignored_makes_no_other_request(empty: Catalog, files: serving.Files) -> None:
+    deep: Any = 0
+    for _ in range(300):
+        deep = [deep]
+    first = await take(empty, {**source("tool"), "projectIdentifier": deep}, idempotencyKey="k")
+    assert await take(empty, {**source("tool"), "projectIdentifier": 1}, idempotencyKey="k") == first
+    other = await take(empty, {**source("tool", "2.0"), "projectIdentifier": deep}, idempotencyKey="k")
+    assert "another input" in other["problem"]["detail"]
+
+
 async def test_a_refused_import_gives_its_key_back(empty: Catalog, files: serving.Files) -> None:
     refused = await take(empty, source("tool", author="x"), idempotencyKey="k")
     assert refused["problem"]["status"] == 400

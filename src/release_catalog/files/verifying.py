@@ -28,6 +28,9 @@ async def import_release(caller: Caller, database: Database, files: Fetcher, giv
 
     In mode WAIT everything is written at once when the files have been looked at: who dies before leaves nothing.
     """
+    # What is ignored (S1), however deep it is, makes no other request of it.
+    release = {name: value for name, value in given["release"].items() if name != "projectIdentifier"}
+    given = {**given, "release": release}
     if given["verification"] != "WAIT" or given.get("dryRun"):
         return await importing.take(caller, database, given)
     async with requests.claimed(caller, database, "importRelease", given) as (claim, answer):

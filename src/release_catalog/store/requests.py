@@ -98,10 +98,18 @@ def fingerprint_of(caller: Caller, verb: str, given: Given) -> str:
         **{name: value for name, value in given.items() if name != "idempotencyKey"},
     }
     try:
-        return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    except TypeError:
-        # Free JSON that is no JSON, or too deep: its verb refuses it, and nothing is remembered.
+        return hashlib.sha256(_written(asked)).hexdigest()
+    except RecursionError:
+        # Free JSON that is too deep: its verb refuses it, and nothing is remembered.
         return ""
+
+
+def _written(asked: Document) -> bytes:
+    try:
+        return orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # A number of more than 64 bits, which is no JSON, tells one input from another still.
+        return repr(asked).encode()
 
 
 async def remembered(caller: Caller, database: Database, key: str, session: Any) -> Document | None:
