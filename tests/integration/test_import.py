@@ -322,6 +322,44 @@ async def test_what_was_found_is_not_said_of_other_bytes(empty: Catalog, files: 
     assert await statuses(empty) == ["SKIPPED", "VERIFIED"]
 
 
+@pytest.mark.parametrize("mode", ["WAIT", "BACKGROUND"])
+async def test_nothing_is_told_of_files_that_are_others_by_now(
+    empty: Catalog, files: serving.Files, mode: str
+) -> None:
+    first = file(files, "a")
+    answer = await take(empty, source("tool", artifacts=[first]), verification="SKIP")
+    if mode == "BACKGROUND":
+        await empty.ask(VERIFY, id=answer["catalogId"], mode=mode)
+    assert empty.files
+    files.free.clear()
+    looking: Any = (
+        empty.ask(VERIFY, id=answer["catalogId"], mode=mode)
+        if mode == "WAIT"
+        else verifying.next_job(empty.database, empty.files, verifying.Shift())
+    )
+    working = asyncio.create_task(looking)
+    await files.arrived.get()
+    text = 'mutation($id: ID!, $file: ArtifactInput!) { patchRelease(input: {id: $id, name: "tool", artifacts: [$file]}) { release { etag } } }'
+    patched = await empty.ask(text, id=answer["catalogId"], file={**first, "sha256": "b" * 64})
+    told = await events(empty)
+    files.free.set()
+    await working
+    assert await statuses(empty) == ["SKIPPED"]
+    assert await events(empty) == told
+    [kept] = [release async for release in empty.database.releases.find({})]
+    assert kept["etag"] == patched["patchRelease"]["release"]["etag"]
+
+
+async def test_looking_at_no_files_changes_nothing(empty: Catalog, files: serving.Files) -> None:
+    made = await take(empty, source("tool"))
+    for mode in ("WAIT", "BACKGROUND", "SKIP"):
+        answer = (await empty.ask(VERIFY, id=made["catalogId"], mode=mode))["verifyArtifacts"]
+        assert (answer["release"]["id"], answer["warnings"]) == (made["catalogId"], [])
+    [kept] = [release async for release in empty.database.releases.find({})]
+    assert kept["etag"] == made["release"]["etag"]
+    assert await events(empty) == ["release.imported"]
+
+
 async def test_files_are_looked_at_again(empty: Catalog, files: serving.Files) -> None:
     id_ = (await take(empty, source("tool", artifacts=[file(files, "a")])))["catalogId"]
     files.contents["/a"] = b"CONTENT"

@@ -84,6 +84,8 @@ async def put_off(caller: Caller, database: Database, id_: str, mode: str) -> An
         made = {**before, "artifacts": list(before["artifacts"])}
         mark(made, mode, ())
         await schedule(turn, made)
+        if made == before:
+            return {"release": before, "warnings": []}
         after = await writing.change(turn, before, {"artifacts": made["artifacts"]})
         await writing.happened(caller, database, "release.updated", after, session)
         return {"release": after, "warnings": []}
@@ -109,12 +111,15 @@ async def keep(
         before = await writing.found(turn, id_, {})
         if not isinstance(before, dict):
             return before
+        known = [found.get(tuple(file[name] for name in _BYTES)) for file in before["artifacts"]]
+        if not any(known):
+            return {"release": before, "warnings": warnings(before)}
         after = [
-            {**file, "verification": found.get(tuple(file[name] for name in _BYTES), file["verification"])}
-            for file in before["artifacts"]
+            {**file, "verification": it or file["verification"]}
+            for file, it in zip(before["artifacts"], known, strict=True)
         ]
         made = await writing.change(turn, before, {"artifacts": after})
-        if not await tell(turn, made, looked):
+        if not await tell(turn, made, [it for it in known if it]):
             await writing.happened(caller, database, "release.updated", made, session)
         return {"release": made, "warnings": warnings(made)}
 
