@@ -136,6 +136,25 @@ async def test_s4_a_withdrawal_tells_whom_it_concerns_and_nobody_of_what_they_ma
     assert draft["id"] not in json.dumps([event, told])
 
 
+async def test_a_withdrawal_by_who_is_bound_to_the_product_tells_others_of_what_that_one_does_not_see(
+    empty: Catalog,
+) -> None:
+    base = await released(empty, "base")
+    await released(empty, "closed", "base", private=True)
+    await released(empty, "behind", "closed")
+    await released(empty, "direct", "base")
+    product = await empty.database.products.find_one({"key": "base"})
+    assert product
+    bound = empty.seen_by(Caller("local", "builds", frozenset({"release:write"}), product["id"]))
+    text = 'mutation($id: ID!) { withdrawRelease(input: {id: $id, reason: "r"}) { affectedCount } }'
+    assert (await bound.ask(text, id=base))["withdrawRelease"] == {"affectedCount": 1}
+    counts = []
+    for seen in (empty, bound, empty.seen_by(READER)):
+        [event] = (await log(seen, types=["release.withdrawn"]))["nodes"]
+        counts.append(event["data"]["withdrawal"]["affectedCount"])
+    assert counts == [3, 1, 1]
+
+
 async def test_a_withdrawal_names_some_and_counts_all(empty: Catalog) -> None:
     base = await released(empty, "base")
     product = await empty.product("user")

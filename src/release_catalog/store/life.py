@@ -49,7 +49,8 @@ async def _notice(caller: Caller, database: Database, release: Document) -> tupl
     """Whom a withdrawal concerns: for those who see everything, and for others where that is less."""
     withdrawal = release["withdrawal"]
     replacement = withdrawal["replacementId"]
-    found = await graph.affected(caller, database, release)
+    # Who withdraws it may be bound to its product, and see less than others are told.
+    found = await graph.affected(dataclasses.replace(caller, product=None), database, release)
     told = events.withdrawn(withdrawal, found.count, found.nearest, replacement)
     reader = dataclasses.replace(caller, scopes=frozenset({READ}))
     seen = await releases.by_ids(reader, database, [replacement] if replacement else [])
@@ -79,4 +80,8 @@ async def _step(turn: Turn, given: Given, to: str, fields: Document, wrong: Sequ
     await writing.happened(
         turn.caller, turn.database, kind, after, turn.session, withdrawal=told, open_withdrawal=less
     )
-    return {"release": after, **({"affectedCount": told["affectedCount"]} if told else {})}
+    if told is None:
+        return {"release": after}
+    if turn.caller.product is None:
+        return {"release": after, "affectedCount": told["affectedCount"]}
+    return {"release": after, "affectedCount": (await graph.affected(turn.caller, turn.database, after)).count}
