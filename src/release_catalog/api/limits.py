@@ -81,7 +81,8 @@ class Inputs:
     def _check(self, path: str, value: Any, type_: GraphQLInputType, *, roomy: bool) -> None:
         if is_non_null_type(type_):
             type_ = type_.of_type
-        if isinstance(value, list) and is_list_type(type_):
+        if is_list_type(type_):
+            value = value if isinstance(value, list) else [value]
             inner = type_.of_type.of_type if is_non_null_type(type_.of_type) else type_.of_type
             # How many entries an object may have, the domain says with all else that is wrong with it.
             many = roomy or is_input_object_type(inner)

@@ -90,8 +90,8 @@ def get_named(type_: Any) -> Any:
 
 
 def _int(value: Any) -> int | None:
-    # Only as far as it tells sizes apart.
-    return min(max(value, 0), MAX_GRAPH + 1) if type(value) is int else None
+    # Only as far as it tells sizes apart. GraphQL takes 5.0 for 5.
+    return int(min(max(value, 0), MAX_GRAPH + 1)) if type(value) in {int, float} else None
 
 
 # How often what is under a field comes: in points and in nodes.
