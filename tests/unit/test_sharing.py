@@ -1,10 +1,12 @@
 """Look-ups of concurrent requests go together, and nothing of one request touches another."""
 
 import asyncio
+import contextvars
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
+from pymongo.errors import NetworkTimeout
 
 from release_catalog.plans.sharing import MAX_KEYS, PATIENCE_SECONDS, Shared
 
@@ -67,6 +69,24 @@ async def test_nobody_fails_for_what_another_asked() -> None:
     assert [found["good"] for found in (good,) if isinstance(found, Mapping)] == ["good"]
     assert not isinstance(first, BaseException)
     assert not isinstance(fine, BaseException)
+
+
+async def test_nobody_has_the_time_of_another_alone() -> None:
+    left, shared = contextvars.ContextVar("left", default=0), Shared()
+
+    async def read(keys: Collection[str]) -> Mapping[str, Any]:
+        await asyncio.sleep(0)
+        if not left.get():
+            raise NetworkTimeout("too late")
+        return {key: key for key in keys}
+
+    async def look_up(key: str, seconds: int) -> Mapping[str, Any]:
+        left.set(seconds)
+        return await shared.look_up("kind", [key], read)
+
+    late, early = await asyncio.gather(look_up("late", 0), look_up("early", 9), return_exceptions=True)
+    assert isinstance(late, NetworkTimeout)
+    assert early == {"early": "early"}
 
 
 @pytest.mark.parametrize("turns", [1, 5], ids=["before the read", "during the read"])

@@ -4,12 +4,13 @@ A read never begins before it is asked for, so nobody gets what was true before.
 """
 
 import asyncio
+import contextvars
 import copy
 import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from typing import Any
 
-from release_catalog.store.database import Unavailable
+from release_catalog.store.database import Unavailable, timed_out
 
 Found = Mapping[str, Any]
 Read = Callable[[Collection[str]], Awaitable[Found]]
@@ -25,6 +26,8 @@ class _Asked:
     keys: Collection[str]
     read: Read
     answer: "asyncio.Future[Found]"
+    # It tells how long the commands of whoever asks may take.
+    context: contextvars.Context = dataclasses.field(default_factory=contextvars.copy_context)
 
 
 async def _answer(waiting: list[_Asked]) -> None:
@@ -33,14 +36,15 @@ async def _answer(waiting: list[_Asked]) -> None:
     try:
         found = await waiting[0].read(together)
     except Exception as error:  # noqa: BLE001  handed on to whoever awaits the answer
-        if len(waiting) > 1 and not isinstance(error, Unavailable):
-            await asyncio.gather(*(_answer([asked]) for asked in waiting))
+        if len(waiting) > 1 and (timed_out(error) or not isinstance(error, Unavailable)):
+            alone = asyncio.get_running_loop().create_task
+            await asyncio.gather(*(alone(_answer([asked]), context=asked.context) for asked in waiting))
             return
         for asked in waiting:
             if not asked.answer.done():
                 # An exception that several raise would keep the frames of all of them.
-                alone = error if len(waiting) == 1 else copy.copy(error).with_traceback(error.__traceback__)
-                asked.answer.set_exception(alone)
+                own = error if len(waiting) == 1 else copy.copy(error).with_traceback(error.__traceback__)
+                asked.answer.set_exception(own)
         return
     for asked in waiting:
         if not asked.answer.done():
