@@ -84,7 +84,8 @@ async def test_nobody_has_the_time_of_another_alone() -> None:
         left.set(seconds)
         return await shared.look_up("kind", [key], read)
 
-    late, early = await asyncio.gather(look_up("late", 0), look_up("early", 9), return_exceptions=True)
+    asked = [look_up("late", 0), look_up("early", 9)]
+    late, early = await asyncio.gather(*asked, return_exceptions=True)
     assert isinstance(late, NetworkTimeout)
     assert early == {"early": "early"}
 
