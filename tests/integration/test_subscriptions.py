@@ -1,10 +1,12 @@
 """Following events: from any of them on, none left out, whatever breaks in between, and over both protocols."""
 
 import asyncio
+import base64
 import contextlib
 import datetime
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -20,7 +22,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from catalog import Catalog
 from following import FOLLOW, PROTOCOL, ask, connected, happen, received, send, served, subscribe, told
-from release_catalog.access import opaque
+from release_catalog.access import accounts, opaque
 from release_catalog.api import seats, sse, view, websocket
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
@@ -393,6 +395,45 @@ async def test_a_token_that_anybody_revokes_is_followed_with_no_longer(
         assert (await told(kept))["id"] == ids(1, 2)[0]
 
 
+async def test_whose_rights_have_changed_follows_no_longer(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(seats, "LOOK_SECONDS", 0.1)
+    file, line = tmp_path / "accounts", accounts.line("ci", "local", ["release:write"], "correct horse battery")
+    file.write_text(line)
+    known = {"authorization": "Basic " + base64.b64encode(b"ci:correct horse battery").decode()}
+    query = {"query": "subscription { events { id } }"}
+    async with (
+        served(create_app(Settings(accounts=file), database=empty.database)) as host,
+        connected(host, known) as client,
+        httpx2.AsyncClient(timeout=30, headers={**EVENTS, **known}) as http,
+        http.stream("POST", f"http://{host}/graphql", json=query) as stream,
+    ):
+        await subscribe(client)
+        await asyncio.sleep(0.3)
+        # From now on, drafts do not exist for it.
+        file.write_text(line.replace("release:write", "release:read"))
+        assert await closing(client) == (4403, "Credentials have ended")
+        assert "complete" not in (await asyncio.wait_for(stream.aread(), 9)).decode()
+
+
+async def test_a_token_that_is_revoked_asks_no_more_over_a_socket_that_is_open(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opaque, "KNOWN_SECONDS", 0)
+    bad = await token(empty)
+    app = create_app(Settings(authentication="required"), database=empty.database)
+    async with served(app) as host, connected(host, {"authorization": f"Bearer {bad['token']}"}) as client:
+        with monkeypatch.context() as outage:
+            outage.setattr(tokens, "known", unreachable)
+            assert await ask(client, "1", "{ __typename }")
+        await tokens.revoke(empty.caller, empty.database, {"id": bad["accessToken"]["id"]})
+        mutation = 'mutation { saveCatalog(input: {id: "c", name: "C"}) { catalog { id } } }'
+        await send(client, type="subscribe", id="2", payload={"query": mutation})
+        assert await closing(client) == (4403, "Credentials have ended")
+    assert await empty.database.catalogs.find_one() is None
+
+
 async def token(catalog: Catalog) -> db.Document:
     given = {"name": "a", "scopes": ["admin"]}
     answer = await tokens.create(catalog.caller, catalog.database, given)
@@ -416,6 +457,14 @@ async def test_there_are_as_many_seats_as_are_set(arriving: Callable[..., Starle
         await asyncio.sleep(0.1)
         async with connected(host, additional_headers=known):
             pass
+
+
+async def test_streams_that_begin_at_once_take_no_more_seats(arriving: Callable[..., Starlette]) -> None:
+    known = {**EVENTS, "Authorization": "Bearer good"}
+    async with served(arriving(Seats(1), seconds=1)) as host, httpx2.AsyncClient(headers=known) as http:
+        body = {"query": "subscription { events { id } }"}
+        answers = await asyncio.gather(*(http.post(f"http://{host}/graphql", json=body) for _ in range(3)))
+        assert sorted(answer.status_code for answer in answers) == [200, 503, 503]
 
 
 async def test_who_takes_nothing_is_cut_with_a_code(

@@ -323,6 +323,28 @@ async def test_a_caller_with_too_much_under_way_waits(
         assert (await post(http, TYPENAME)).status_code == 200
 
 
+async def test_what_is_streamed_is_under_way_as_well(
+    mongodb_url: str, sample_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = asyncio.Event()
+
+    async def slow(*_: object, **__: object) -> Any:
+        await free.wait()
+        return None
+
+    monkeypatch.setattr("release_catalog.store.records.product_by_key", slow)
+    async with served(mongodb_url, sample_name, max_concurrency=1) as http:
+        query = {"query": '{ product(key: "x") { id } }'}
+        asked = [http.post("/graphql", json=query, headers={"accept": "text/event-stream"}) for _ in range(3)]
+        waiting = [asyncio.create_task(one) for one in asked]
+        await asyncio.sleep(0.1)
+        assert (await post(http, TYPENAME)).status_code == 429
+        free.set()
+        told = [(await one).text for one in waiting]
+    assert ["RATE_LIMITED" in one for one in told].count(True) == 2
+    assert ['{"data":{"product":null}' in one for one in told].count(True) == 1
+
+
 async def test_every_command_has_the_time_that_is_left(mongodb_url: str, sample_name: str, driver: Any) -> None:
     sent = Sent()
     async with connected(mongodb_url, sample_name, sent, driver=driver) as database:

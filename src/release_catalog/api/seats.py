@@ -16,7 +16,7 @@ LOOK_SECONDS = 30.0
 _UNAUTHORIZED = 401
 
 Arriving = Callable[[HTTPConnection], Coroutine[Any, Any, Context]]
-Admit = Callable[[], Coroutine[Any, Any, Any]]
+Admit = Callable[[], Coroutine[Any, Any, Context]]
 
 
 class Seats:
@@ -37,13 +37,24 @@ class Seats:
             self.left += 1
 
 
-async def refused(admit: Admit) -> None:
-    """Return when `admit` refuses credentials that were good; while nobody can tell, they are."""
-    while True:
+async def still(admit: Admit, context: Context) -> Context | None:
+    """A new context for who has asked; None where they are refused by now, or may do more or less than before.
+
+    While nobody can tell, they are who they were.
+    """
+    try:
+        with contextlib.suppress(db.Failure):
+            new = await db.undisturbed(admit())
+            return new if new.caller == context.caller else None
+    except Refusal as refusal:
+        if refusal.status == _UNAUTHORIZED:
+            return None
+    return context.again()
+
+
+async def refused(admit: Admit, context: Context) -> None:
+    """Return when who has asked may do so no longer."""
+    known: Context | None = context
+    while known:
         await asyncio.sleep(LOOK_SECONDS)
-        try:
-            with contextlib.suppress(db.Failure):
-                await db.undisturbed(admit())
-        except Refusal as refusal:
-            if refusal.status == _UNAUTHORIZED:
-                return
+        known = await still(admit, context)

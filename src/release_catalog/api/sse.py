@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from release_catalog.api.seats import Admit, Seats, refused
 from release_catalog.domain import instants
+from release_catalog.plans.context import Context
 
 MEDIA_TYPE = "text/event-stream"
 # How long a client may leave what it is sent.
@@ -41,25 +42,26 @@ class Stream(Response):
         encoded: Callable[[dict[str, Any]], bytes],
         seats: Seats,
         admit: Admit,
-        expires_at: datetime.datetime | None,
+        context: Context,
     ) -> None:
-        """`admit` asks once more who it is that gets this."""
+        """`admit` asks once more who it is that gets this, which `context` tells of the first time."""
         super().__init__(None, headers=_HEADERS, media_type=MEDIA_TYPE)
         del self.headers["content-length"]
         self.results = results
         self.encoded = encoded
         self.seats = seats
-        self.expires_at = expires_at
         self.admit = admit
+        self.context = context
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send until there is no more, or nobody left who may get it."""
         with self.seats.taken():
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             writing = asyncio.create_task(self._write(send))
-            ends: list[Coroutine[Any, Any, Any]] = [_gone(receive), self.seats.over.wait(), refused(self.admit)]
+            lost = refused(self.admit, self.context)
+            ends: list[Coroutine[Any, Any, Any]] = [_gone(receive), self.seats.over.wait(), lost]
             tasks = [writing, *map(asyncio.create_task, ends)]
-            timeout = seconds_until(self.expires_at)
+            timeout = seconds_until(self.context.caller.expires_at)
             try:
                 await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             finally:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import orjson
@@ -160,11 +160,12 @@ class View:
     async def _stream(
         self, document: Meant | Invalid, asked: Asked, context: Context, request: Request
     ) -> Response:
+        results = await self._results(document, asked, context)
+        # Nothing comes between this look and the stream's taking a seat.
         if not self.seats.left:
             raise Refusal(503, FULL, Retry_After="5")
-        results = await self._results(document, asked, context)
         again = functools.partial(self.arriving, request)
-        return sse.Stream(results, encoded, self.seats, again, context.caller.expires_at)
+        return sse.Stream(results, encoded, self.seats, again, context)
 
     async def results(self, given: dict[str, Any], context: Context) -> Results:
         """The responses to an operation: of a subscription one for each event, otherwise one.
@@ -183,9 +184,22 @@ class View:
     async def _results(self, document: Meant | Invalid, asked: Asked, context: Context) -> Results:
         cost = self._charged(document, asked, context)
         if isinstance(document, Invalid) or _kind(document, asked) is not OperationType.SUBSCRIPTION:
-            return _once(self._answer(document, asked, context, cost))
+            return self._once(document, asked, context, cost)
         each = subscribing.subscribe(document, self.schema, context, asked.variables, asked.operation_name)
         return _all(await each)
+
+    async def _once(self, document: Meant | Invalid, asked: Asked, context: Context, cost: int) -> Results:
+        # Who goes away does not break off what is being written.
+        yield await undisturbed(self._admitted(document, asked, context, cost))
+
+    async def _admitted(
+        self, document: Meant | Invalid, asked: Asked, context: Context, cost: int
+    ) -> dict[str, Any]:
+        try:
+            with self.callers.admitted(context.caller):
+                return _formatted(await self._answer(document, asked, context, cost))
+        except Refusal as refusal:
+            return _reasoned(refusal)
 
 
 def _pause() -> float:
@@ -194,11 +208,6 @@ def _pause() -> float:
 
 async def _wait(until: float) -> None:
     await asyncio.sleep(until - asyncio.get_running_loop().time())
-
-
-async def _once(answer: Coroutine[Any, Any, ExecutionResult]) -> Results:
-    # Who goes away does not break off what is being written.
-    yield _formatted(await undisturbed(answer))
 
 
 async def _all(results: AsyncGenerator[ExecutionResult, None]) -> Results:
@@ -229,8 +238,12 @@ def _acceptable(accept: str) -> str:
 
 
 def _told(refusal: Refusal, media_type: str, headers: Mapping[str, str]) -> Response:
+    return _response(_reasoned(refusal), media_type, refusal.status, {**headers, **refusal.headers})
+
+
+def _reasoned(refusal: Refusal) -> dict[str, Any]:
     told = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
-    return _response({"errors": [told]}, media_type, refusal.status, {**headers, **refusal.headers})
+    return {"errors": [told]}
 
 
 def _formatted(result: ExecutionResult) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from release_catalog.api import counting, sse, view
 from release_catalog.api.refusals import Refusal
-from release_catalog.api.seats import Arriving, Seats, refused
+from release_catalog.api.seats import Arriving, Seats, refused, still
 from release_catalog.plans.context import Context
 
 PROTOCOL = "graphql-transport-ws"
@@ -154,15 +154,15 @@ class Socket:
             self._context = await self._arrive()
         except Refusal as refusal:
             raise Closed(4403, f"Forbidden: {refusal}") from refusal
-        tasks.create_task(self._leave())
+        tasks.create_task(self._leave(self._context))
         await self._send({"type": "connection_ack"})
 
     async def _arrive(self) -> Context:
         # Not the socket, which has its headers in mind.
         return await self._arriving(HTTPConnection(self._websocket.scope))
 
-    async def _leave(self) -> None:
-        await refused(self._arrive)
+    async def _leave(self, context: Context) -> None:
+        await refused(self._arrive, context)
         raise Closed(*_ENDED)
 
     async def _subscribe(self, id_: str, payload: dict[str, Any], tasks: asyncio.TaskGroup) -> None:
@@ -174,11 +174,13 @@ class Socket:
             reason = f"There are {MAX_OPERATIONS} operations on this socket already: complete one first."
             await self._send({"id": id_, "type": "error", "payload": [{"message": reason}]})
             return
-        operation = self._operate(id_, payload, self._context.again())
-        self._operations[id_] = tasks.create_task(operation)
+        self._operations[id_] = tasks.create_task(self._operate(id_, payload, self._context))
 
-    async def _operate(self, id_: str, payload: dict[str, Any], context: Context) -> None:
+    async def _operate(self, id_: str, payload: dict[str, Any], before: Context) -> None:
         this = asyncio.current_task()
+        context = await still(self._arrive, before)
+        if context is None:
+            raise Closed(*_ENDED)
         try:
             results = await self._answer(payload, context)
         except Refusal as refusal:

@@ -23,7 +23,7 @@ class Caller:
     scopes: frozenset[str]
     product: str | None = None
     # When its credentials end, and with them what it follows; None where they do not.
-    expires_at: datetime.datetime | None = None
+    expires_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
     def may(self, scope: str) -> bool:
         """Whether it has `scope`: admin implies all of them, and who writes or promotes releases reads them."""
