@@ -109,6 +109,17 @@ async def test_a_subscriber_gets_what_it_asks_for_alone(empty: Catalog, host: st
             assert [int((await told(client))["id"]) for _ in numbers] == numbers
 
 
+async def test_what_is_asked_of_an_event_has_its_time(empty: Catalog, host: str) -> None:
+    release = await made(empty)
+    async with connected(host) as client:
+        await subscribe(client)
+        empty.commands.clear()
+        await happen(empty, release)
+        assert (await told(client))["release"] == {"name": "a"}
+    [asked] = [command for command in empty.commands.sent if command.get("find") == "releases"]
+    assert 0 < asked["maxTimeMS"] <= 15_000
+
+
 async def test_who_may_only_read_is_told_of_what_is_open(empty: Catalog) -> None:
     open_, private = await made(empty, "a"), await made(empty, "b", private=True)
     reader = Caller("local", "reader", frozenset({"release:read"}))

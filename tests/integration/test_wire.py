@@ -108,6 +108,11 @@ async def test_field_suggestions(production: httpx2.AsyncClient, home: httpx2.As
         told = (await post(production, query, variables=variables)).text
         assert "errors" in told
         assert "Did you mean" not in told
+    follow = "subscription ($f: ReleaseFilter) { events { release { product { releases(filter: $f) { totalCount } } } } }"
+    asked = {"query": follow, "variables": {"f": {"chanel": ["x"]}}}
+    for http, suggested in ((home, True), (production, False)):
+        told = (await http.post("/graphql", json=asked, headers={"accept": "text/event-stream"})).text
+        assert ("errors" in told, "Did you mean" in told) == (True, suggested)
 
 
 async def test_queries_by_get(production: httpx2.AsyncClient) -> None:

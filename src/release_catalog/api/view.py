@@ -185,8 +185,10 @@ class View:
         cost = self._charged(document, asked, context)
         if isinstance(document, Invalid) or _kind(document, asked) is not OperationType.SUBSCRIPTION:
             return self._once(document, asked, context, cost)
-        each = subscribing.subscribe(document, self.schema, context, asked.variables, asked.operation_name)
-        return _all(await each)
+        each = await subscribing.subscribe(
+            document, self.schema, context, asked.variables, asked.operation_name, suggesting=self.public
+        )
+        return _all(each)
 
     async def _once(self, document: Meant | Invalid, asked: Asked, context: Context, cost: int) -> Results:
         # Who goes away does not break off what is being written.

@@ -27,6 +27,7 @@ from graphql.pyutils import is_awaitable
 
 from release_catalog.plans.context import Context
 from release_catalog.plans.operations import Document
+from release_catalog.store.database import within
 
 # Who follows the same is told at about the same time; who comes later gets what is true then.
 SHARED_SECONDS = 1.0
@@ -41,14 +42,20 @@ async def subscribe(
     context: Context,
     variables: dict[str, Any] | None,
     operation_name: str | None,
+    *,
+    suggesting: bool = True,
 ) -> Results:
-    """The response to each event that comes after this has returned; or the one that says what is wrong."""
+    """The response to each event that comes after this has returned; or the one that says what is wrong.
+
+    Without `suggesting`, no error tells which names there are.
+    """
     executor = IncrementalExecutor.build(
         schema,
         document.node,
         context_value=context,
         raw_variable_values=variables,
         operation_name=operation_name,
+        hide_suggestions=not suggesting,
     )
     if isinstance(executor, list):
         return _refused(ExecutionResult(None, executor))
@@ -98,8 +105,9 @@ async def _each(executor: Any, source: Any, context: Context, document: Document
     async def answer(event: Any) -> ExecutionResult:
         one = executor.build_per_event_executor(event)
         one.context_value = context.again()
-        result: Any = execute_subscription_event(one)
-        answer: ExecutionResult = await result if is_awaitable(result) else result
+        with within(context.seconds):
+            result: Any = execute_subscription_event(one)
+            answer: ExecutionResult = await result if is_awaitable(result) else result
         return answer
 
     async with contextlib.aclosing(source):
