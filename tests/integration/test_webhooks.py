@@ -380,6 +380,24 @@ async def test_what_its_maker_may_not_see_is_not_told(catalog: Catalog, receiver
     ]
 
 
+async def test_who_may_not_read_releases_is_not_told_of_them(catalog: Catalog, receiver: Receiver) -> None:
+    blind = catalog.seen_by(Caller("local", "hooks", frozenset({"webhook:write"})))
+    blind.files = catalog.files
+    await happen(catalog)
+    mine = await make(catalog, receiver, as_=blind.caller)
+    async with receiving() as other:
+        theirs = await make(catalog, other, as_=READER)
+        assert await blind.ask("{ webhooks { id } }") == {"webhooks": [{"id": mine}]}
+        answer = await blind.ask(UPDATE, input={"id": theirs, "url": receiver.url, "rotateSecret": True})
+        assert answer["updateWebhook"]["problem"]["__typename"] == "NotFoundProblem"
+        assert (await blind.ask(REPLAY, id=mine, after="0"))["replayWebhook"] == {"queued": 0, "problem": None}
+        await happen(catalog)
+        async with working(catalog):
+            await eventually(lambda: len(other.got) == 1)
+            await asyncio.sleep(0.2)
+    assert not receiver.got
+
+
 async def test_nobody_reaches_a_webhook_that_is_told_more_than_they_may_see(
     catalog: Catalog, receiver: Receiver
 ) -> None:

@@ -119,7 +119,9 @@ async def following(database: Database, tenant: str, after: int) -> list[Documen
 
 
 async def whole(caller: Caller, database: Database, header: Document) -> Document | None:
-    """An event with its data, if it exists for the caller."""
+    """An event with its data, if it exists for the caller, who may have no scope but that for webhooks."""
+    if not caller.may(callers.READ):
+        return None
     if caller.sees_drafts is not True:
         match = {"_id": caller.key(header["releaseId"]), **releases.visible(caller)}
         if not header.get("open") or not await database.releases.find_one(match, {"_id": 1}):
@@ -184,7 +186,9 @@ async def since(
 
 
 async def count(caller: Caller, database: Database, after: int, patterns: Sequence[str], most: int) -> int:
-    """How many events of these types follow after a number, counted up to `most`."""
+    """How many events of these types follow after a number, counted up to `most`; none for who may not read."""
+    if not caller.may(callers.READ):
+        return 0
     match: Document = {"tenantId": caller.tenant, "type": {"$in": sorted(events.matching(patterns))}}
     match |= {"sequence": {"$gt": after}} | _seen(caller)
     return await database.events.count_documents(match, limit=most, hint="type")

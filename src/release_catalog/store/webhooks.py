@@ -10,7 +10,7 @@ from typing import Any
 from release_catalog import problems
 from release_catalog.domain import events as kinds
 from release_catalog.domain import ids, instants, webhooks
-from release_catalog.domain.caller import SEES_ALL, Caller
+from release_catalog.domain.caller import READ, SEES_ALL, Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
 from release_catalog.store import database as db
@@ -29,8 +29,10 @@ _NEWEST_FIRST = Order("DELIVERY", "webhook", {"sequence": int})
 
 def _visible(caller: Caller) -> Document:
     """Nobody changes or sees a webhook that is told more than they may see themselves."""
-    seen = {} if caller.sees_drafts is True else {"scopes": {"$nin": sorted(SEES_ALL)}}
-    return {"tenantId": caller.tenant, **seen}
+    if caller.sees_drafts is True:
+        return {"tenantId": caller.tenant}
+    more = SEES_ALL if caller.may(READ) else {*SEES_ALL, READ}
+    return {"tenantId": caller.tenant, "scopes": {"$nin": sorted(more)}}
 
 
 async def listed(caller: Caller, database: Database) -> list[Document]:
