@@ -179,6 +179,8 @@ async def test_introspection(production: httpx2.AsyncClient, home: httpx2.AsyncC
         ({"sec-fetch-site": "same-site", "accept": JSON}, 403),
         ({"sec-fetch-site": "cross-site", "apollo-require-preflight": "true"}, 200),
         ({"sec-fetch-site": "cross-site", "x-requested-with": "x"}, 200),
+        ({"sec-fetch-site": "cross-site", "authorization": "Bearer x"}, 200),
+        ({"sec-fetch-site": "cross-site", "authorization": "basic eDp5"}, 403),
         ({"sec-fetch-site": "cross-site", "content-type": "application/json; charset=utf-8"}, 200),
         ({"sec-fetch-site": "cross-site", "content-type": "text/plain; x=application/json"}, 403),
     ],

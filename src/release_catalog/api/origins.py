@@ -9,12 +9,12 @@ from release_catalog.api.refusals import Refusal
 # Headers that browsers send across sites only after asking whether they may.
 _PREFLIGHT = (
     "apollo-require-preflight",
-    "authorization",
     "x-project-token",
     "x-apollo-operation-name",
     "x-requested-with",
     "graphql-require-preflight",
 )
+_BASIC = re.compile("basic", re.IGNORECASE)
 _JSON = "application/json"
 _NAMED = re.compile(r"application/(graphql-response\+)?json", re.IGNORECASE)
 
@@ -30,7 +30,8 @@ def check(headers: Headers, *, strict: bool) -> None:
     """
     if headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
         return
-    if any(name in headers for name in _PREFLIGHT):
+    # A name and a password that it knows, a browser sends to whichever page asks.
+    if any(name in headers for name in _PREFLIGHT) or not _BASIC.match(headers.get("authorization", "Basic")):
         return
     site = headers.get("sec-fetch-site")
     if site in {"same-origin", "none"}:
