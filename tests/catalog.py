@@ -9,7 +9,7 @@ from mongomock_motor import AsyncMongoMockClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from release_catalog.api.schema import schema
-from release_catalog.api.view import _formatted
+from release_catalog.api.telling import formatted
 from release_catalog.domain import importing, instants, release
 from release_catalog.domain.caller import Caller
 from release_catalog.files import hashing
@@ -22,7 +22,7 @@ _READS = {"find", "aggregate", "count"}
 
 
 def _body(result: ExecutionResult) -> bytes:
-    return orjson.dumps(_formatted(result), option=leaves.JSON_OPTIONS)
+    return orjson.dumps(formatted(result), option=leaves.JSON_OPTIONS)
 
 
 class Commands(CommandListener):

@@ -504,6 +504,19 @@ async def test_who_takes_nothing_is_cut_with_a_code(
         assert "after" in reason
 
 
+async def test_each_event_costs_as_much_as_a_query(empty: Catalog) -> None:
+    await happen(empty, await made(empty), times=20)
+    query = {"query": 'subscription { events(after: "0") { id release { name } } }'}
+    app = create_app(Settings(cost_per_hour=12), database=empty.database)
+    async with served(app) as host, httpx2.AsyncClient(headers=EVENTS, timeout=30) as http:
+        answer = await http.post(f"http://{host}/graphql", json=query)
+    told = [orjson.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+    assert [one["data"]["events"]["id"] for one in told[:-1]] == ids(len(told) - 1)
+    assert 1 < len(told) < 13
+    assert told[-1]["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+    assert answer.text.endswith("event: complete\ndata:\n\n")
+
+
 async def test_events_come_as_a_stream_of_their_own(
     empty: Catalog, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

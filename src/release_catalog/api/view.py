@@ -6,8 +6,6 @@ import functools
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-import orjson
-import structlog
 from graphql import (
     ExecutionResult,
     GraphQLError,
@@ -18,17 +16,17 @@ from graphql import (
 from starlette.requests import Request
 from starlette.responses import Response
 
-from release_catalog.api import accepting, origins, parameters, sse
+from release_catalog.api import accepting, origins, parameters, sse, telling
 from release_catalog.api.callers import Callers
 from release_catalog.api.documents import Documents, Invalid, Meant
 from release_catalog.api.limits import Limits
 from release_catalog.api.parameters import Asked
 from release_catalog.api.refusals import Refusal, too_much
 from release_catalog.api.seats import Arriving, Seats
-from release_catalog.domain import ids
-from release_catalog.plans import leaves, operations, subscribing
+from release_catalog.domain.caller import Caller
+from release_catalog.plans import operations, subscribing
 from release_catalog.plans.context import Context
-from release_catalog.store.database import Unavailable, timed_out, undisturbed, within
+from release_catalog.store.database import undisturbed, within
 
 _JSON, _RESPONSE_JSON, _ = accepting.MEDIA_TYPES
 _STREAMED = (
@@ -39,7 +37,6 @@ _STREAMED = (
 # the server from others.
 PAUSE_SECONDS = 0.075
 FULL = "There are as many subscribers as this server takes: try again soon."
-_log = structlog.get_logger()
 
 Results = AsyncGenerator[dict[str, Any], None]
 
@@ -96,7 +93,7 @@ class View:
         except Refusal as refusal:
             await _wait(until)
             return _told(refusal, media_type, headers)
-        body = _formatted(result)
+        body = telling.formatted(result)
         # Clients of application/json take any other status for a broken connection.
         status = 400 if "data" not in body and media_type == _RESPONSE_JSON else 200
         return _response(body, media_type, status, headers)
@@ -160,12 +157,12 @@ class View:
     async def _stream(
         self, document: Meant | Invalid, asked: Asked, context: Context, request: Request
     ) -> Response:
-        results = await self._results(document, asked, context)
+        found = await self._results(document, asked, context)
         # Nothing comes between this look and the stream's taking a seat.
         if not self.seats.left:
             raise Refusal(503, FULL, Retry_After="5")
         again = functools.partial(self.arriving, request)
-        return sse.Stream(results, encoded, self.seats, again, context)
+        return sse.Stream(found, telling.encoded, self.seats, again, context)
 
     async def results(self, given: dict[str, Any], context: Context) -> Results:
         """The responses to an operation: of a subscription one for each event, otherwise one.
@@ -188,7 +185,18 @@ class View:
         each = await subscribing.subscribe(
             document, self.schema, context, asked.variables, asked.operation_name, suggesting=self.public
         )
-        return _all(each)
+        return self._each(each, context.caller, cost)
+
+    async def _each(self, answers: AsyncGenerator[ExecutionResult, None], caller: Caller, cost: int) -> Results:
+        """The responses to events, each at the price of a query; none any more where that is not left."""
+        async with contextlib.aclosing(answers):
+            async for result in answers:
+                try:
+                    self.callers.charge(caller, cost)
+                except Refusal as refusal:
+                    yield telling.refused(refusal)
+                    return
+                yield telling.formatted(result)
 
     async def _once(self, document: Meant | Invalid, asked: Asked, context: Context, cost: int) -> Results:
         # Who goes away does not break off what is being written.
@@ -199,9 +207,9 @@ class View:
     ) -> dict[str, Any]:
         try:
             with self.callers.admitted(context.caller):
-                return _formatted(await self._answer(document, asked, context, cost))
+                return telling.formatted(await self._answer(document, asked, context, cost))
         except Refusal as refusal:
-            return _reasoned(refusal)
+            return telling.refused(refusal)
 
 
 def _pause() -> float:
@@ -210,12 +218,6 @@ def _pause() -> float:
 
 async def _wait(until: float) -> None:
     await asyncio.sleep(until - asyncio.get_running_loop().time())
-
-
-async def _all(results: AsyncGenerator[ExecutionResult, None]) -> Results:
-    async with contextlib.aclosing(results):
-        async for result in results:
-            yield _formatted(result)
 
 
 def _kind(document: operations.Document, asked: Asked) -> OperationType | None:
@@ -240,45 +242,7 @@ def _acceptable(accept: str) -> str:
 
 
 def _told(refusal: Refusal, media_type: str, headers: Mapping[str, str]) -> Response:
-    return _response(_reasoned(refusal), media_type, refusal.status, {**headers, **refusal.headers})
-
-
-def _reasoned(refusal: Refusal) -> dict[str, Any]:
-    told = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
-    return {"errors": [told]}
-
-
-def _formatted(result: ExecutionResult) -> dict[str, Any]:
-    """The response as GraphQL has it: without data where nothing was executed."""
-    extensions = {"extensions": result.extensions} if result.extensions else {}
-    if not result.errors:
-        return {"data": result.data, **extensions}
-    told: dict[int, str] = {}
-    errors = [_public(error, told) for error in result.errors]
-    if result.data is None and all(error.path is None for error in result.errors):
-        return {"errors": errors}
-    return {"errors": errors, "data": result.data, **extensions}
-
-
-def _public(error: GraphQLError, told: dict[int, str]) -> Any:
-    """An error as a client may see it: what nobody foresaw is told to the log alone, under an id.
-
-    One failure may be the cause of many errors: `told` holds the ids of those that the log has.
-    """
-    cause = error.original_error
-    # Without a path, nothing was executed: it is about the request alone.
-    if cause is None or isinstance(cause, GraphQLError) or error.path is None:
-        return error.formatted
-    if id(cause) not in told:
-        told[id(cause)] = ids.new()
-        _log.error("unexpected error", error_id=told[id(cause)], path=error.path, exc_info=cause)
-    id_ = told[id(cause)]
-    code, message = "INTERNAL_SERVER_ERROR", f"Unexpected error {id_}: its cause stands in the server's log."
-    if timed_out(cause):
-        code, message = "TIMEOUT", f"The database took longer than it may: ask for less. (Error {id_}.)"
-    elif isinstance(cause, Unavailable):
-        code, message = "UNAVAILABLE", f"The database can't be reached; try again soon. (Error {id_}.)"
-    return {**error.formatted, "message": message, "extensions": {"code": code, "errorId": id_}}
+    return _response(telling.refused(refusal), media_type, refusal.status, {**headers, **refusal.headers})
 
 
 def _response(
@@ -288,9 +252,4 @@ def _response(
         media_type = _JSON
     # Browsers get a page from the same address, and other callers other answers: no cache between may keep them.
     headers = {"Vary": "Accept", "Cache-Control": "private, no-cache", **(headers or {})}
-    return Response(encoded(body), status, headers, media_type=f"{media_type}; charset=utf-8")
-
-
-def encoded(body: dict[str, Any]) -> bytes:
-    """A response in JSON."""
-    return orjson.dumps(body, option=leaves.JSON_OPTIONS)
+    return Response(telling.encoded(body), status, headers, media_type=f"{media_type}; charset=utf-8")

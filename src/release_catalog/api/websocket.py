@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from release_catalog.api import counting, sse, view
+from release_catalog.api import counting, sse, telling, view
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.seats import Arriving, Seats, refused, still
 from release_catalog.plans.context import Context
@@ -201,7 +201,7 @@ class Socket:
             await self._send(last)
 
     async def _send(self, message: dict[str, Any]) -> None:
-        text = view.encoded(message).decode()
+        text = telling.encoded(message).decode()
         try:
             async with self._sending, asyncio.timeout(PATIENCE_SECONDS):
                 await self._websocket.send_text(text)
@@ -210,7 +210,7 @@ class Socket:
 
 
 async def _refused(refusal: Refusal) -> Results:
-    yield {"errors": [{"message": str(refusal), "extensions": refusal.extensions}]}
+    yield telling.refused(refusal)
 
 
 def _read(received: Any) -> dict[str, Any]:
