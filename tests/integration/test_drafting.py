@@ -473,6 +473,22 @@ async def test_what_is_published_keeps_its_files_images_and_dependencies(
     }  # fmt: skip
 
 
+async def test_what_is_published_may_be_said_again_in_another_order(empty: Catalog, product: Document) -> None:
+    lists: dict[str, Any] = {
+        "platforms": ["win64", "linux"],
+        "artifacts": [FILE, {**FILE, "name": "b.zip"}],
+        "dependencies": [{"name": "a", "version": "1"}, {"name": "b", "version": "1"}],
+    }
+    made = await create(empty, product, **lists)
+    await publish(empty, made["id"])
+    again = {name: entries[::-1] for name, entries in lists.items()}
+    after, problem = await write(empty, "replace", id=made["id"], name="app", **again, notes="n")
+    assert problem is None
+    assert (after["platforms"], after["dependencies"]) == (made["platforms"], made["dependencies"])
+    assert [file["name"] for file in after["artifacts"]] == ["app.tar.gz", "b.zip"]
+    assert after["notes"] == "n"
+
+
 async def test_refusals_of_changes(empty: Catalog, product: Document) -> None:
     made = await create(empty, product)
     _, missing = await write(empty, "patch", id="nobody", name="x")

@@ -173,15 +173,21 @@ def _joined(
 
 
 def frozen(given: Checks, before: Document, after: Document) -> None:
-    """Refuse what may not change once a release is published."""
+    """Refuse what may not change once a release is published; its lists stay in their order, whatever was said."""
     if before["status"] == "DRAFT":
         return
     for field in ("name", *(release.described().keys() - _FREE)):
-        if after[field] != before[field]:
+        if field in _KEYS and _by_key(field, after) == _by_key(field, before):
+            after[field] = before[field]
+        elif after[field] != before[field]:
             message = (
                 f"It is {before['status']}: this stays as it is for good. Leave it so, or make another release."
             )
             given.refuse(field, "FIXED", message)
+
+
+def _by_key(field: str, of: Document) -> list[Document]:
+    return sorted(of[field], key=lambda entry: str(_KEYS[field](entry)))
 
 
 def merged(
