@@ -136,3 +136,12 @@ def test_below_a_version_leaves_out_its_pre_releases() -> None:
 def test_what_is_no_constraint(text: str) -> None:
     with pytest.raises(ValueError, match="not a version constraint"):
         versions.constraint("ANY", text)
+
+
+@pytest.mark.parametrize(("scheme", "version"), [("DOTTED", "v2"), ("DOTTED", "1.2-rc1"), ("SEMVER", "1.x")])
+def test_nothing_is_above_or_below_what_is_no_version(scheme: versions.Scheme, version: str) -> None:
+    for operator in (">=", ">", "<=", "<"):
+        with pytest.raises(ValueError, match=f"is no {scheme} version"):
+            versions.constraint(scheme, f"!=1.0,{operator}{version}")
+    assert versions.constraint(scheme, f"!={version}, ={version}")
+    assert versions.constraint("ANY", f">={version}")

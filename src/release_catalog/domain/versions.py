@@ -19,6 +19,8 @@ _PRE = "0"
 _END = "1"
 _WORD = "2"
 _NUMBER = "3"
+# What begins the keys of versions that do not have their scheme's form.
+_ODD = "!"
 
 _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+){0,3}", re.ASCII)
 _IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
@@ -58,7 +60,7 @@ def sort_key(scheme: Scheme, version: str) -> str:
     if scheme == "SEMVER" and (match := _SEMVER.fullmatch(version)):
         major, minor, patch, pre = match.groups()
         return _numbers([major, minor, patch]) + (_END if pre is None else _PRE + _identifiers(pre))
-    return ("" if scheme == "ANY" else "!") + _natural(version)
+    return ("" if scheme == "ANY" else _ODD) + _natural(version)
 
 
 def _number(digits: str) -> str:
@@ -132,6 +134,10 @@ def constraint(scheme: Scheme, text: str) -> list[Bound]:
                 "with a version, separated by commas, such as '>=1.2,<2'."
             )
         operator, key = _OPERATORS[match[1] or "="], sort_key(scheme, _completed(scheme, match[2]))
+        if key.startswith(_ODD) and operator not in {"$eq", "$ne"}:
+            raise ValueError(
+                f"{match[2]!r} is no {scheme} version: say above or below which one, such as '>=1.2'."
+            )
         if operator == "$lt" and not _is_pre_release(scheme, match[2]):
             key = key.removesuffix(_END) + _PRE
         bounds.append(Bound(operator, key))
