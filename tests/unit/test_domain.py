@@ -194,6 +194,14 @@ def test_a_comparison_tells_what_came_went_and_changed() -> None:
     assert found == [("REMOVED", "a"), ("CHANGED", "b (2)"), ("ADDED", "c")]
 
 
+def test_platforms_in_another_order_are_the_same() -> None:
+    plain: dict[str, Any] = dict.fromkeys(comparison._FIELDS)
+    one, other = ({**plain, "platforms": [{"name": name} for name in names]} for names in ("ab", "ba"))
+    assert comparison.fields(one, other) == []
+    [change] = comparison.fields(one, {**plain, "platforms": [{"name": "c"}]})
+    assert change == {"path": "platforms", "before": ["a", "b"], "after": ["c"]}
+
+
 def test_no_record_of_the_ledger_can_be_changed_unnoticed() -> None:
     record: dict[str, Any] = dict.fromkeys(ledger._FIELDS, "x") | {"created": instants.now()}
     first = ledger.sealed(record, None)

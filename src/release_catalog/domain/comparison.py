@@ -69,5 +69,5 @@ def _value(field: str, document: Given) -> Any:
     if field == "metadata" and value is not None:
         return orjson.loads(value)
     if field in {"platform", "platforms"} and value is not None:
-        return value["name"] if field == "platform" else [platform["name"] for platform in value]
+        return value["name"] if field == "platform" else sorted(platform["name"] for platform in value)
     return instants.written(value) if field.endswith("At") and not isinstance(value, str | None) else value
