@@ -15,7 +15,7 @@ from pymongo.errors import WriteError
 
 from asking import queries
 from catalog import Catalog, source
-from release_catalog.api import view
+from release_catalog.api import telling
 from release_catalog.api.schema import schema
 from release_catalog.plans import operations
 
@@ -81,7 +81,7 @@ async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Thousands of tracebacks.
-    monkeypatch.setattr(view, "_log", SimpleNamespace(error=lambda *_, **__: None))
+    monkeypatch.setattr(telling, "_log", SimpleNamespace(error=lambda *_, **__: None))
     await empty.load(source("lib"), source("app", needs=["lib"], artifacts=[FILE]), publish=True)
     app = await empty.database.releases.find_one({"name": "app"})
     assert app
