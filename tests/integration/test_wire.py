@@ -310,16 +310,21 @@ async def test_hal_has_its_share_of_the_rate_and_of_what_is_under_way(mongodb_ur
         assert (await http.get("/v1/catalogs/nothing")).status_code == 404
 
 
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Until it is set, products are not found by their keys."""
+    event = asyncio.Event()
+
+    async def slow(*_: object, **__: object) -> None:
+        await event.wait()
+
+    monkeypatch.setattr(records, "product_by_key", slow)
+    return event
+
+
 async def test_a_caller_with_too_much_under_way_waits(
-    mongodb_url: str, sample_name: str, monkeypatch: pytest.MonkeyPatch
+    mongodb_url: str, sample_name: str, free: asyncio.Event
 ) -> None:
-    free = asyncio.Event()
-
-    async def slow(*_: object, **__: object) -> Any:
-        await free.wait()
-        return None
-
-    monkeypatch.setattr("release_catalog.store.records.product_by_key", slow)
     async with served(mongodb_url, sample_name, max_concurrency=3) as http:
         waiting = [asyncio.create_task(post(http, '{ product(key: "x") { id } }')) for _ in range(3)]
         await asyncio.sleep(0.1)
@@ -331,15 +336,8 @@ async def test_a_caller_with_too_much_under_way_waits(
 
 
 async def test_what_is_streamed_is_under_way_as_well(
-    mongodb_url: str, sample_name: str, monkeypatch: pytest.MonkeyPatch
+    mongodb_url: str, sample_name: str, free: asyncio.Event
 ) -> None:
-    free = asyncio.Event()
-
-    async def slow(*_: object, **__: object) -> Any:
-        await free.wait()
-        return None
-
-    monkeypatch.setattr("release_catalog.store.records.product_by_key", slow)
     async with served(mongodb_url, sample_name, max_concurrency=1) as http:
         query = {"query": '{ product(key: "x") { id } }'}
         asked = [http.post("/graphql", json=query, headers={"accept": "text/event-stream"}) for _ in range(3)]

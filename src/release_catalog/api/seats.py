@@ -14,6 +14,7 @@ from release_catalog.store import database as db
 # How often it is looked at whether who follows still may.
 LOOK_SECONDS = 30.0
 _UNAUTHORIZED = 401
+FULL = "There are as many subscribers as this server takes: try again soon."
 
 Arriving = Callable[[HTTPConnection], Coroutine[Any, Any, Context]]
 Admit = Callable[[], Coroutine[Any, Any, Context]]

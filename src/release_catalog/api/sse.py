@@ -8,13 +8,15 @@ again, and with `after` goes on after the last event that it has.
 import asyncio
 import contextlib
 import datetime
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from release_catalog.api import telling
 from release_catalog.api.seats import Admit, Seats, refused
+from release_catalog.api.telling import Json, Results
 from release_catalog.domain import instants
 from release_catalog.plans.context import Context
 
@@ -24,8 +26,6 @@ PATIENCE_SECONDS = 30.0
 # Proxies close what is silent for a minute, some sooner.
 SILENCE_SECONDS = 12.0
 _HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept", "X-Accel-Buffering": "no"}
-
-Results = AsyncGenerator[dict[str, Any], None]
 
 
 def seconds_until(instant: datetime.datetime | None) -> float | None:
@@ -39,7 +39,6 @@ class Stream(Response):
     def __init__(
         self,
         results: Results,
-        encoded: Callable[[dict[str, Any]], bytes],
         seats: Seats,
         admit: Admit,
         context: Context,
@@ -48,7 +47,6 @@ class Stream(Response):
         super().__init__(None, headers=_HEADERS, media_type=MEDIA_TYPE)
         del self.headers["content-length"]
         self.results = results
-        self.encoded = encoded
         self.seats = seats
         self.admit = admit
         self.context = context
@@ -85,11 +83,11 @@ class Stream(Response):
             contextlib.aclosing(_breathing(self.results)) as breathing,
         ):
             async for result in breathing:
-                await write(b":" if result is None else b"event: next\ndata: " + self.encoded(result))
+                await write(b":" if result is None else b"event: next\ndata: " + telling.encoded(result))
         await write(b"event: complete\ndata:")
 
 
-async def _breathing(results: Results) -> AsyncGenerator[dict[str, Any] | None, None]:
+async def _breathing(results: Results) -> AsyncGenerator[Json | None, None]:
     """The results, and None whenever there was none for a while."""
     while True:
         coming = asyncio.ensure_future(anext(results, _END))
@@ -106,7 +104,7 @@ async def _breathing(results: Results) -> AsyncGenerator[dict[str, Any] | None, 
         yield result
 
 
-_END: dict[str, Any] = {}
+_END: Json = {}
 
 
 async def _gone(receive: Receive) -> None:

@@ -1,5 +1,6 @@
 """What is said of the result of an operation: data and errors, and of what nobody foresaw an id alone."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
@@ -12,6 +13,8 @@ from release_catalog.plans import leaves
 from release_catalog.store.database import Unavailable, timed_out
 
 Json = dict[str, Any]
+# The responses to one operation, as they come.
+Results = AsyncGenerator[Json, None]
 
 _log = structlog.get_logger()
 

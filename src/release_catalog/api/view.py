@@ -22,7 +22,8 @@ from release_catalog.api.documents import Documents, Invalid, Meant
 from release_catalog.api.limits import Limits
 from release_catalog.api.parameters import Asked
 from release_catalog.api.refusals import Refusal, too_much
-from release_catalog.api.seats import Arriving, Seats
+from release_catalog.api.seats import FULL, Arriving, Seats
+from release_catalog.api.telling import Json, Results
 from release_catalog.domain.caller import Caller
 from release_catalog.plans import operations, subscribing
 from release_catalog.plans.context import Context
@@ -36,9 +37,6 @@ _STREAMED = (
 # What can't be executed is refused this long after it came: who sends such requests again and again does not keep
 # the server from others.
 PAUSE_SECONDS = 0.075
-FULL = "There are as many subscribers as this server takes: try again soon."
-
-Results = AsyncGenerator[dict[str, Any], None]
 
 
 class View:
@@ -162,7 +160,7 @@ class View:
         if not self.seats.left:
             raise Refusal(503, FULL, Retry_After="5")
         again = functools.partial(self.arriving, request)
-        return sse.Stream(found, telling.encoded, self.seats, again, context)
+        return sse.Stream(found, self.seats, again, context)
 
     async def results(self, given: dict[str, Any], context: Context) -> Results:
         """The responses to an operation: of a subscription one for each event, otherwise one.
@@ -202,9 +200,7 @@ class View:
         # Who goes away does not break off what is being written.
         yield await undisturbed(self._admitted(document, asked, context, cost))
 
-    async def _admitted(
-        self, document: Meant | Invalid, asked: Asked, context: Context, cost: int
-    ) -> dict[str, Any]:
+    async def _admitted(self, document: Meant | Invalid, asked: Asked, context: Context, cost: int) -> Json:
         try:
             with self.callers.admitted(context.caller):
                 return telling.formatted(await self._answer(document, asked, context, cost))

@@ -7,7 +7,7 @@ that shuts down says 1012. A client that subscribes again with `after` goes on a
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,9 +16,10 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from release_catalog.api import counting, sse, telling, view
+from release_catalog.api import counting, sse, telling
 from release_catalog.api.refusals import Refusal
-from release_catalog.api.seats import Arriving, Seats, refused, still
+from release_catalog.api.seats import FULL, Arriving, Seats, refused, still
+from release_catalog.api.telling import Results
 from release_catalog.plans.context import Context
 
 PROTOCOL = "graphql-transport-ws"
@@ -30,7 +31,6 @@ _MAX_REASON_BYTES = 123
 _ENDED = 4403, "Credentials have ended"
 _TOO_SLOW = "Too slow: subscribe again with after: the id of the last event that you have."
 
-Results = AsyncGenerator[dict[str, Any], None]
 Answer = Callable[[dict[str, Any], Context], Awaitable[Results]]
 
 
@@ -77,7 +77,7 @@ class Endpoint:
             raise Closed(4406, "Subprotocol not acceptable")
         await websocket.accept(PROTOCOL)
         if not self.seats.left:
-            raise Closed(1013, view.FULL)
+            raise Closed(1013, FULL)
         with self.seats.taken():
             await Socket(websocket, self.answer, self.arriving).run()
 

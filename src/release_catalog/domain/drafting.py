@@ -177,7 +177,7 @@ def frozen(given: Checks, before: Document, after: Document) -> None:
     if before["status"] == "DRAFT":
         return
     for field in ("name", *(release.described().keys() - _FREE)):
-        if field in _KEYS and _by_key(field, after) == _by_key(field, before):
+        if field in _KEYS and _in_order_of_keys(field, after) == _in_order_of_keys(field, before):
             after[field] = before[field]
         elif after[field] != before[field]:
             message = (
@@ -186,7 +186,7 @@ def frozen(given: Checks, before: Document, after: Document) -> None:
             given.refuse(field, "FIXED", message)
 
 
-def _by_key(field: str, of: Document) -> list[Document]:
+def _in_order_of_keys(field: str, of: Document) -> list[Document]:
     return sorted(of[field], key=lambda entry: str(_KEYS[field](entry)))
 
 
