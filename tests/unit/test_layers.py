@@ -12,18 +12,19 @@ ROOT = Path(release_catalog.__file__).parent
 # What each part may import, besides itself.
 ALLOWED = {
     "problems": set(),
+    "fair_share": set(),
     "domain": {"problems"},
-    "store": {"domain", "problems"},
-    "files": {"store", "domain", "problems"},
+    "store": {"fair_share", "domain", "problems"},
+    "files": {"fair_share", "store", "domain", "problems"},
     "plans": {"files", "store", "domain", "problems"},
-    "events": {"files", "store", "domain", "problems"},
-    "api": {"plans", "events", "files", "store", "domain", "problems"},
+    "events": {"fair_share", "files", "store", "domain", "problems"},
+    "api": {"fair_share", "plans", "events", "files", "store", "domain", "problems"},
     "hal": {"plans", "store", "domain", "problems"},
-    "access": {"store", "domain", "problems", "settings"},
+    "access": {"fair_share", "store", "domain", "problems", "settings"},
     "web": set(),
     "mongod": set(),
     "embedded": {"mongod"},
-    "receiving": set(),
+    "receiving": {"fair_share"},
     "settings": {"files"},
     "logs": {"domain"},
     "sample": {"store", "domain"},
@@ -34,7 +35,7 @@ ALLOWED = {
     "app": {
         "access", "api", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"
     },
-    "serving": {"api", "receiving"},
+    "serving": {"fair_share", "api", "receiving"},
     "cli": {
         "app", "access", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "serving", "terminal",
         "credentials",

@@ -1,0 +1,166 @@
+"""Share a bounded capacity between owners, in turns.
+
+One idea of fairness for everything that a process has a limited number of: parser threads, password checks,
+webhook deliveries, file verifications, subscribers, writes. An owner is a tenant and one of its callers.
+"""
+
+import asyncio
+import collections
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import NamedTuple
+
+
+class Owner(NamedTuple):
+    """The tenant that work belongs to, and the caller in it; the empty caller stands for the tenant as a whole."""
+
+    tenant: str
+    caller: str = ""
+
+
+class Busy(Exception):  # noqa: N818  it reports a full resource, not a fault of the program
+    """There is no room for this owner now; `own` tells whether it is the owner itself that fills its share."""
+
+    def __init__(self, reason: str, *, own: bool) -> None:
+        super().__init__(reason)
+        self.own = own
+
+
+class FairSlots:
+    """A number of slots that owners take and give back.
+
+    At most `capacity` slots are taken at once, at most `per_tenant` of them by one tenant and at most `per_caller`
+    by one caller. Those who wait take turns: first between tenants, then between the callers of a tenant, and each
+    caller's own requests come in their order. So an owner that floods the queue delays others by one slot's use.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        per_tenant: int | None = None,
+        per_caller: int | None = None,
+        max_waiting: int = 1_000,
+        max_waiting_per_caller: int = 100,
+    ) -> None:
+        """Limit the slots in use and the number of waiters; a limit of None is the whole capacity."""
+        self.capacity = capacity
+        self._per_tenant = capacity if per_tenant is None else per_tenant
+        self._per_caller = capacity if per_caller is None else per_caller
+        self._max_waiting = max_waiting
+        self._max_waiting_per_caller = max_waiting_per_caller
+        self._tenants: collections.Counter[str] = collections.Counter()
+        self._callers: collections.Counter[Owner] = collections.Counter()
+        # Waiters by tenant and caller. The first tenant, and in it the first caller, has the next turn.
+        self._queues: dict[str, dict[Owner, collections.deque[asyncio.Future[None]]]] = {}
+        self.used = 0
+        self.waiting = 0
+
+    @property
+    def free(self) -> int:
+        """The number of slots that nobody holds."""
+        return self.capacity - self.used
+
+    def held_by(self, owner: Owner) -> int:
+        """Return the number of slots that this caller holds."""
+        return self._callers[owner]
+
+    def fits(self, owner: Owner) -> bool:
+        """Return whether the owner could take a slot now, waiters aside."""
+        return (
+            self.used < self.capacity
+            and self._tenants[owner.tenant] < self._per_tenant
+            and self._callers[owner] < self._per_caller
+        )
+
+    @contextlib.contextmanager
+    def slot_now(self, owner: Owner) -> Iterator[None]:
+        """Hold a slot without waiting for one; raise Busy where there is none for this owner."""
+        if not self.fits(owner):
+            own = self.used < self.capacity
+            raise Busy("Your share of this is in use." if own else "All of this is in use.", own=own)
+        self._take(owner)
+        try:
+            yield
+        finally:
+            self._give_back(owner)
+
+    @contextlib.asynccontextmanager
+    async def slot(self, owner: Owner, *, max_seconds: float | None = None) -> AsyncIterator[None]:
+        """Hold a slot, after waiting for a turn where needed.
+
+        Raise Busy where too many wait already, or when `max_seconds` have passed.
+        """
+        if self.fits(owner) and not self.waiting:
+            self._take(owner)
+        else:
+            await self._wait(owner, max_seconds)
+        try:
+            yield
+        finally:
+            self._give_back(owner)
+
+    async def _wait(self, owner: Owner, max_seconds: float | None) -> None:
+        queue = self._queues.get(owner.tenant, {}).get(owner, ())
+        if self.waiting >= self._max_waiting or len(queue) >= self._max_waiting_per_caller:
+            raise Busy("Too many requests wait for this already.", own=len(queue) >= self._max_waiting_per_caller)
+        turn = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(owner.tenant, {}).setdefault(owner, collections.deque()).append(turn)
+        self.waiting += 1
+        self._serve()
+        try:
+            async with asyncio.timeout(max_seconds):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._give_back(owner)  # the turn came at the moment of giving up
+            else:
+                self._forget(owner, turn)
+            if isinstance(error, TimeoutError):
+                raise Busy(f"No slot became free within {max_seconds:g} seconds.", own=False) from error
+            raise
+
+    def _forget(self, owner: Owner, turn: "asyncio.Future[None]") -> None:
+        callers = self._queues[owner.tenant]
+        callers[owner].remove(turn)
+        self.waiting -= 1
+        self._drop_empty(owner)
+
+    def _drop_empty(self, owner: Owner) -> None:
+        callers = self._queues[owner.tenant]
+        if not callers[owner]:
+            del callers[owner]
+        if not callers:
+            del self._queues[owner.tenant]
+
+    def _take(self, owner: Owner) -> None:
+        self.used += 1
+        self._tenants[owner.tenant] += 1
+        self._callers[owner] += 1
+
+    def _give_back(self, owner: Owner) -> None:
+        self.used -= 1
+        for counter, key in ((self._tenants, owner.tenant), (self._callers, owner)):
+            counter[key] -= 1  # type: ignore[index]
+            if not counter[key]:  # type: ignore[index]
+                del counter[key]
+        self._serve()
+
+    def _serve(self) -> None:
+        """Give free slots to those whose turn it is."""
+        while self.used < self.capacity and (owner := self._next()):
+            callers = self._queues[owner.tenant]
+            turn = callers[owner].popleft()
+            self.waiting -= 1
+            # Behind the others, for the next turn.
+            self._queues[owner.tenant] = self._queues.pop(owner.tenant)
+            callers[owner] = callers.pop(owner)
+            self._drop_empty(owner)
+            if not turn.done():
+                self._take(owner)
+                turn.set_result(None)
+
+    def _next(self) -> Owner | None:
+        return next((owner for callers in self._queues.values() for owner in callers if self.fits(owner)), None)

@@ -1,0 +1,151 @@
+"""Slots that owners share: limits, turns, bounded waiting."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from release_catalog.fair_share import Busy, FairSlots, Owner
+
+A, A2, B = Owner("a", "one"), Owner("a", "two"), Owner("b", "one")
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_one_owner_floods_the_queue_and_another_waits_for_one_turn_only() -> None:
+    slots, served = FairSlots(1), []
+
+    async def work(owner: Owner) -> None:
+        async with slots.slot(owner):
+            await asyncio.sleep(0)
+            served.append(owner)
+
+    flood = [asyncio.create_task(work(A)) for _ in range(50)]
+    await asyncio.sleep(0)
+    late = asyncio.create_task(work(B))
+    await asyncio.gather(*flood, late)
+    assert served.index(B) <= 3
+    assert slots.used == slots.waiting == 0
+
+
+async def test_callers_of_one_tenant_take_turns_and_do_not_outnumber_another_tenant() -> None:
+    slots, served = FairSlots(1), []
+
+    async def work(owner: Owner) -> None:
+        async with slots.slot(owner):
+            await asyncio.sleep(0)
+            served.append(owner)
+
+    tasks = [asyncio.create_task(work(owner)) for owner in [A] * 10 + [A2] * 10 + [B] * 10]
+    await asyncio.gather(*tasks)
+    half = served[:20]
+    assert half.count(B) in range(8, 11)
+    assert served[:30].count(A) == served[:30].count(A2) == 10
+
+
+async def test_shares_of_a_tenant_and_a_caller_leave_room_for_others() -> None:
+    slots = FairSlots(4, per_tenant=3, per_caller=2)
+    with slots.slot_now(A), slots.slot_now(A):
+        with pytest.raises(Busy) as busy, slots.slot_now(A):
+            pass
+        assert busy.value.own
+        with slots.slot_now(A2):
+            with pytest.raises(Busy), slots.slot_now(Owner("a", "three")):
+                pass
+            with slots.slot_now(B):
+                assert slots.free == 0
+                with pytest.raises(Busy) as busy, slots.slot_now(Owner("c")):
+                    pass
+                assert not busy.value.own
+    assert slots.free == 4
+
+
+async def test_waiting_is_bounded_in_number_and_time() -> None:
+    slots = FairSlots(1, max_waiting=3, max_waiting_per_caller=2)
+    async with slots.slot(A):
+
+        async def wait(owner: Owner, seconds: float | None = None) -> None:
+            async with slots.slot(owner, max_seconds=seconds):
+                pass
+
+        waiting = [asyncio.create_task(wait(A)) for _ in range(2)]
+        await settle()
+        with pytest.raises(Busy) as busy:
+            await wait(A)
+        assert busy.value.own
+        waiting.append(asyncio.create_task(wait(B)))
+        await settle()
+        with pytest.raises(Busy) as busy:
+            await wait(Owner("c"))
+        assert not busy.value.own
+        waiting.pop().cancel()
+        await settle()
+        with pytest.raises(Busy):
+            await wait(B, 0.01)
+        assert slots.waiting == 2
+    await asyncio.gather(*waiting)
+    assert slots.used == slots.waiting == 0
+
+
+async def test_a_waiter_over_its_share_does_not_block_those_behind_it() -> None:
+    slots = FairSlots(2, per_caller=1)
+    async with slots.slot(A):
+
+        async def wait(owner: Owner) -> None:
+            async with slots.slot(owner):
+                pass
+
+        own = asyncio.create_task(wait(A))
+        await settle()
+        await asyncio.wait_for(wait(B), 5)
+        assert not own.done()
+    await own
+
+
+OWNERS = [Owner(tenant, caller) for tenant in "ab" for caller in "xy"]
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["enter", "leave", "cancel"]), st.integers(0, 9), st.sampled_from(OWNERS))
+)
+
+
+@given(STEPS)
+def test_any_order_of_steps_keeps_the_limits_and_loses_no_slot(steps: list[tuple[str, int, Owner]]) -> None:
+    async def run() -> None:
+        slots = FairSlots(3, per_tenant=2, per_caller=1)
+        held: dict[Owner, int] = {}
+        tasks: list[tuple[asyncio.Task[Any], asyncio.Event]] = []
+
+        async def work(owner: Owner, leave: asyncio.Event) -> None:
+            async with slots.slot(owner):
+                held[owner] = held.get(owner, 0) + 1
+                try:
+                    await leave.wait()
+                finally:
+                    held[owner] -= 1
+
+        for step, number, owner in steps:
+            if step == "enter":
+                leave = asyncio.Event()
+                tasks.append((asyncio.create_task(work(owner, leave)), leave))
+            elif tasks and step == "leave":
+                tasks[number % len(tasks)][1].set()
+            elif tasks:
+                tasks[number % len(tasks)][0].cancel()
+            await settle()
+            assert sum(held.values()) == slots.used <= 3
+            assert all(count <= 1 for count in held.values())
+            assert all(sum(c for o, c in held.items() if o.tenant == tenant) <= 2 for tenant in "ab")
+        for _, leave in tasks:
+            leave.set()
+        for task, _ in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        assert slots.used == slots.waiting == 0
+
+    asyncio.run(run())
