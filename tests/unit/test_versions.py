@@ -145,3 +145,13 @@ def test_nothing_is_above_or_below_what_is_no_version(scheme: versions.Scheme, v
             versions.constraint(scheme, f"!=1.0,{operator}{version}")
     assert versions.constraint(scheme, f"!={version}, ={version}")
     assert versions.constraint("ANY", f">={version}")
+
+
+@pytest.mark.parametrize("text", [" " * 20_000, ">" * 20_000, "1," * 10_000, " >= " * 5_000, "1" * 20_000])
+def test_a_long_constraint_is_refused_before_anything_reads_it(text: str) -> None:
+    with pytest.raises(ValueError, match="at most 256 characters; this one has 20000"):
+        versions.constraint("ANY", text)
+
+
+def test_a_constraint_may_have_blanks_around_its_parts() -> None:
+    assert versions.constraint("DOTTED", "  >=  1.2 ,\t<2 ") == versions.constraint("DOTTED", ">=1.2,<2")

@@ -13,6 +13,7 @@ from typing import Literal
 Scheme = Literal["DOTTED", "SEMVER", "ANY"]
 
 MAX_LENGTH = 64
+MAX_CONSTRAINT = 256
 
 # What can follow at any point of a key, in rising order.
 _PRE = "0"
@@ -116,18 +117,20 @@ class Bound:
 _OPERATORS: dict[str, Literal["$gte", "$gt", "$lte", "$lt", "$eq", "$ne"]] = {
     ">=": "$gte", ">": "$gt", "<=": "$lte", "<": "$lt", "==": "$eq", "=": "$eq", "!=": "$ne",
 }  # fmt: skip
-_CLAUSE = re.compile(r"\s*(>=|<=|==|!=|>|<|=)?\s*([^\s<>=!,]+)\s*")
+_CLAUSE = re.compile(r"(>=|<=|==|!=|>|<|=)?\s*+([^\s<>=!,]++)")
 
 
 def constraint(scheme: Scheme, text: str) -> list[Bound]:
-    """Bounds on the sort key for a constraint such as `>=1.2,<2`, all of which must hold.
+    """Return bounds on the sort key for a constraint such as `>=1.2,<2`, all of which must hold.
 
-    `<2` leaves out the pre-releases of 2 as well, unless it names one itself (`<2.0.0-rc.1`). Numbers
-    that a constraint leaves off are 0. ValueError says what is wrong with the text.
+    A constraint has at most 256 characters. `<2` leaves out the pre-releases of 2 as well, unless it names one
+    itself (`<2.0.0-rc.1`). Numbers that a constraint leaves off are 0. Raise ValueError with what is wrong.
     """
+    if len(text) > MAX_CONSTRAINT:
+        raise ValueError(f"a version constraint has at most {MAX_CONSTRAINT} characters; this one has {len(text)}.")
     bounds = []
     for clause in text.split(","):
-        match = _CLAUSE.fullmatch(clause)
+        match = _CLAUSE.fullmatch(clause.strip())
         if not match or len(match[2]) > MAX_LENGTH:
             raise ValueError(
                 f"{clause.strip()!r} is not a version constraint: give one or more of >=, >, <=, <, = and != "
