@@ -180,6 +180,38 @@ def test_a_search_for_paths_ends() -> None:
     assert len(graph.paths(dense, "0", "59", longest=50, most=100)) == 100
 
 
+def layers(width: int, depth: int) -> dict[str, list[str]]:
+    """A graph in which each node of a layer leads to all nodes of the next one."""
+    names = [["start"], *([f"{at}-{n}" for n in range(width)] for at in range(depth)), ["end"]]
+    return {node: below for above, below in itertools.pairwise(names) for node in above}
+
+
+def test_dense_layers_have_their_paths_found_at_once() -> None:
+    edges_ = layers(86, 7)
+    found = graph.paths(edges_, "start", "end", longest=10, most=10)
+    assert [len(path) for path in found] == [9] * 10
+    assert len({tuple(path) for path in found}) == 10
+    # 6 x 86 x 86 edges turned round and walked back, and hardly more.
+    assert sum(1 for _ in graph.path_steps(edges_, "start", "end", longest=10, most=10)) < 100
+
+
+def test_no_path_is_shorter_than_the_layers_are_deep() -> None:
+    assert graph.paths(layers(86, 7), "start", "end", longest=7, most=10) == []
+
+
+def test_a_search_among_near_misses_gives_way_and_ends() -> None:
+    clique = {str(n): [str(m) for m in range(60) if m != n] for n in range(60)} | {"0": ["1"], "59": []}
+    search = graph.path_steps(clique, "0", "nowhere", longest=50, most=100)
+    assert graph.run(search) == []
+    few = graph.path_steps(clique, "0", "59", longest=50, most=10**9, effort=10_000)
+    assert sum(1 for _ in few) <= 20
+
+
+def test_groups_of_one_take_no_time_that_grows_with_their_number() -> None:
+    chain = {str(number): [str(number + 1)] for number in range(100_000)}
+    assert graph.cycles(chain) == []
+
+
 # ---------------------------------------------------------------- comparison and ledger
 
 

@@ -1,11 +1,18 @@
 """Dependencies as a graph of ids: what depends on itself, and how one release reaches another."""
 
 import collections
-import heapq
-import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
+from typing import TypeVar
 
 Edges = Mapping[str, Collection[str]]
+# A computation that gives way to others each time it yields, and returns its result.
+Result = TypeVar("Result")
+Steps = Generator[None, None, Result]
+
+# Edges that a computation looks at between two yields: under a millisecond.
+STEP = 2_000
+# Edges that a search for paths looks at before it returns what it has found.
+MAX_EFFORT = 1_000_000
 
 
 def cycles(edges: Edges) -> list[list[str]]:
@@ -44,12 +51,19 @@ def cycles(edges: Edges) -> list[list[str]]:
             if work:
                 low[work[-1][0]] = min(low[work[-1][0]], low[node])
             if low[node] == index[node]:
-                group = open_[open_.index(node) :]
-                del open_[-len(group) :]
+                group = _cut_off(open_, node)
                 is_open.difference_update(group)
                 if len(group) > 1:
                     groups.append(sorted(group, key=lambda n: position.get(n, len(position))))
     return sorted(groups, key=lambda group: position.get(group[0], len(position)))
+
+
+def _cut_off(open_: list[str], node: str) -> list[str]:
+    """Take `node` and everything above it from the stack, in time that depends on nothing else."""
+    group = [open_.pop()]
+    while group[-1] != node:
+        group.append(open_.pop())
+    return group
 
 
 def distances(edges: Edges, target: str) -> dict[str, int]:
@@ -70,27 +84,102 @@ def distances(edges: Edges, target: str) -> dict[str, int]:
 
 
 def paths(
-    edges: Edges, start: str, target: str, *, longest: int, most: int, effort: int = 100_000
+    edges: Edges, start: str, target: str, *, longest: int, most: int, effort: int = MAX_EFFORT
 ) -> list[list[str]]:
-    """Up to `most` paths from `start` to `target` without repeats, shortest first, of at most `longest` steps.
+    """Return the result of `path_steps` without giving way to others."""
+    return run(path_steps(edges, start, target, longest=longest, most=most, effort=effort))
 
-    A search that knows from each node how far the target still is; it looks at no more than `effort`
-    beginnings, so that a graph with a great many near misses ends as well. From a release to itself, the
-    paths are the cycles through it.
+
+def run(steps: Steps[Result]) -> Result:
+    """Return the result of a computation in steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+
+def path_steps(
+    edges: Edges, start: str, target: str, *, longest: int, most: int, effort: int = MAX_EFFORT
+) -> Steps[list[list[str]]]:
+    """Find up to `most` paths from `start` to `target` without repeats, of at most `longest` steps, shortest first.
+
+    From a release to itself, the paths are the cycles through it. All paths of one length are found before the
+    longer ones. The search knows from which nodes the target can be reached in exactly so many steps, and enters
+    no others, so it meets dead ends only where a cycle would be repeated. After `effort` edges it returns what it
+    has.
     """
-    remaining = distances(edges, target)
-    ticket = itertools.count()
-    waiting = [(remaining[start], next(ticket), [start])] if start in remaining else []
-    found: list[list[str]] = []
-    for _ in range(effort):
-        if not waiting or len(found) == most:
+    search = _PathSearch(edges, start, target, most, effort)
+    yield from search.prepare()
+    for length in range(1, longest + 1):
+        if search.done or not search.reach[length - 1]:
             break
-        _, _, path = heapq.heappop(waiting)
-        if path[-1] == target and len(path) > 1:
-            found.append(path)
-            continue
-        for node in edges.get(path[-1], ()):
-            length = len(path) + remaining.get(node, longest)
-            if length <= longest and (node not in path or node == target == start):
-                heapq.heappush(waiting, (length, next(ticket), [*path, node]))
-    return found
+        yield from search.find(length)
+        yield from search.extend()
+    return search.found
+
+
+class _PathSearch:
+    """A search for paths, length by length, in memory that grows with the graph and the length alone."""
+
+    def __init__(self, edges: Edges, start: str, target: str, most: int, effort: int) -> None:
+        self.found: list[list[str]] = []
+        # By number of steps, the nodes from which the target can be reached in that many, never by way of itself.
+        self.reach: list[set[str]] = [{target}]
+        self._edges, self._start, self._target = edges, start, target
+        self._most, self._effort = most, effort
+        self._sources: dict[str, list[str]] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether enough was found, or enough was looked at."""
+        return len(self.found) >= self._most or self._effort <= 0
+
+    def prepare(self) -> Steps[None]:
+        """Turn the edges round."""
+        count = 0
+        for source, targets in self._edges.items():
+            for target in targets:
+                self._sources.setdefault(target, []).append(source)
+            count += len(targets)
+            if count > STEP:
+                count = 0
+                yield
+
+    def extend(self) -> Steps[None]:
+        """Work out from where the target can be reached in one step more."""
+        nodes: set[str] = set()
+        count = 0
+        for node in self.reach[-1]:
+            sources = self._sources.get(node, ())
+            nodes.update(sources)
+            count += len(sources)
+            if count > STEP:
+                count = 0
+                yield
+        nodes.discard(self._target)
+        self.reach.append(nodes)
+
+    def find(self, length: int) -> Steps[None]:
+        """Find the paths of exactly `length` steps."""
+        path, on_path = [self._start], {self._start}
+        branches = [iter(self._edges.get(self._start, ()))]
+        while branches and not self.done:
+            node = next(branches[-1], None)
+            if node is None:
+                branches.pop()
+                on_path.discard(path.pop())
+                continue
+            self._effort -= 1
+            if self._effort % STEP == 0:
+                yield
+            left = length - len(path)
+            if node not in self.reach[left]:
+                continue
+            if not left:
+                self.found.append([*path, node])
+            elif node not in on_path:
+                path.append(node)
+                on_path.add(node)
+                branches.append(iter(self._edges.get(node, ())))

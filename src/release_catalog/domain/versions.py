@@ -127,7 +127,9 @@ def constraint(scheme: Scheme, text: str) -> list[Bound]:
     itself (`<2.0.0-rc.1`). Numbers that a constraint leaves off are 0. Raise ValueError with what is wrong.
     """
     if len(text) > MAX_CONSTRAINT:
-        raise ValueError(f"a version constraint has at most {MAX_CONSTRAINT} characters; this one has {len(text)}.")
+        raise ValueError(
+            f"a version constraint has at most {MAX_CONSTRAINT} characters; this one has {len(text)}."
+        )
     bounds = []
     for clause in text.split(","):
         match = _CLAUSE.fullmatch(clause.strip())

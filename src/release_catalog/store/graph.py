@@ -1,5 +1,6 @@
 """Walking dependencies breadth first: one look-up a level, however wide it is."""
 
+import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -144,11 +145,22 @@ async def affected(caller: Caller, database: Database, start: Mapping[str, Any])
 async def paths(
     caller: Caller, database: Database, start: Mapping[str, Any], to_id: str, longest: int, most: int
 ) -> list[list[Mapping[str, Any]]]:
-    """Up to `most` of the shortest dependency paths from `start` to another release.
+    """Return up to `most` of the shortest dependency paths from `start` to another release.
 
-    Found among the first 5,000 releases that `start` reaches.
+    They are searched among the first 5,000 releases that `start` reaches.
     """
     walk = await dependencies(caller, database, start, longest, MAX_NODES)
     known = {**walk.nodes, start["id"]: start}
-    found = graph.paths(walk.edges, start["id"], to_id, longest=longest, most=most)
+    found = await in_steps(graph.path_steps(walk.edges, start["id"], to_id, longest=longest, most=most))
     return [[known[id_] for id_ in path] for path in found]
+
+
+async def in_steps(steps: graph.Steps[graph.Result]) -> graph.Result:
+    """Return the result of a computation, letting the event loop serve others between its steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: graph.Result = end.value
+            return result
+        await asyncio.sleep(0)
