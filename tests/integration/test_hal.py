@@ -357,6 +357,34 @@ async def test_a_branch_is_there_before_and_after_anything_is_published_on_it(em
     await web.problem(404, "/v1/applications/product/other/branch/1.x")
 
 
+async def test_a_long_distribution_is_refused_and_looked_up_only_for_a_product_that_exists(empty: Catalog) -> None:
+    await empty.put(await empty.product("tool"), "1", status="PUBLISHED", branch="1.x")
+    web = Web(empty)
+    problem = await web.problem(400, f"/v1/applications/product/tool/branch/1.x?distro={'-' * 20_000}")
+    assert problem["violations"] == [
+        {"field": "distro", "message": "at most 129 characters fit here; this has 20000."}
+    ]
+    await web.problem(404, f"/v1/applications/product/tool/branch/1.x?distro={'-' * 129}")
+    empty.commands.reads.clear()
+    await web.problem(404, f"/v1/applications/product/other/branch/1.x?distro={'-' * 129}")
+    assert empty.commands.reads["baseImages"] == 0
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        f"/v1/catalogs/{'a' * 20_000}",
+        f"/v1/registries/{'%CC%81' * 300}",
+        f"/lifecycle/api/v2/promotion/records/a/1/{'1' * 20_000}",
+        f"/v1/catalogs/a?after={'A' * 20_000}",
+    ],
+)
+async def test_what_is_longer_than_anything_there_is_is_refused(stocked: Catalog, href: str) -> None:
+    stocked.commands.reads.clear()
+    assert (await Web(stocked).problem(400, href))["violations"][0]["message"].startswith("at most ")
+    assert not stocked.commands.reads.total()
+
+
 async def test_a_branch_is_found_in_whichever_catalog_has_it(empty: Catalog) -> None:
     made = {}
     for catalog_id in "abc":

@@ -84,6 +84,6 @@ def test_names_say_what_is_inside() -> None:
 
 def test_files_stay_short() -> None:
     long = {
-        str(path.relative_to(ROOT)): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 300
+        str(path.relative_to(ROOT)): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 400
     }
     assert not long

@@ -15,18 +15,40 @@ from release_catalog.plans.context import Context
 from release_catalog.problems import BadArgument
 from release_catalog.store import records, releases
 from release_catalog.store.database import Document
-from release_catalog.store.pages import Window
+from release_catalog.store.pages import MAX_CURSOR, Window
+from release_catalog.store.records import MAX_DISTRO
 
 Answer = dict[str, Any] | None
+
+
+# Names and ids have at most 256 characters; more can't be part of an address here.
+MAX_SEGMENT = 256
+# The parameters that addresses take, with the most characters of each. No others are read.
+PARAMETERS = {
+    "expand_relationships": 5,
+    "after": MAX_CURSOR,
+    "dependencies_after": MAX_CURSOR,
+    "dependants_after": MAX_CURSOR,
+    "packaging": 64,
+    "distro": MAX_DISTRO,
+}
 
 
 class Asked:
     """A request for a document: the parts of its path, decoded, its parameters and its context."""
 
     def __init__(self, request: Request, context: Context) -> None:
+        """Raise BadArgument where a part of the path or a parameter is longer than any that exists."""
         self.context = context
-        self.path = {name: urllib.parse.unquote(value) for name, value in request.path_params.items()}
-        self.query: Mapping[str, str] = request.query_params
+        self.path = {
+            name: _limited(name, urllib.parse.unquote(value), MAX_SEGMENT)
+            for name, value in request.path_params.items()
+        }
+        self.query: Mapping[str, str] = {
+            name: _limited(name, request.query_params[name], limit)
+            for name, limit in PARAMETERS.items()
+            if name in request.query_params
+        }
 
     def flag(self, name: str) -> bool:
         """A parameter that is true or false; false where it is absent."""
@@ -48,6 +70,12 @@ class Asked:
         """A document of the catalog that the path names."""
         found = await self.context.one(collection, id_)
         return found if found and found["catalogId"] == self.path["catalog"] else None
+
+
+def _limited(name: str, text: str, limit: int) -> str:
+    if len(text) > limit:
+        raise BadArgument(name, f"at most {limit} characters fit here; this has {len(text)}.")
+    return text
 
 
 async def release(asked: Asked) -> Answer:
@@ -118,10 +146,12 @@ async def application(asked: Asked) -> Answer:
 async def branch(asked: Asked) -> Answer:
     """A product on one of its branches, with the latest release there."""
     context, distro = asked.context, asked.query.get("distro")
+    known = await records.products_by_key(context.caller, context.database, asked.path["key"])
+    if not known:
+        return None
     images = await records.images_of(context.caller, context.database, distro) if distro else None
     if images == []:
         return None
-    known = await records.products_by_key(context.caller, context.database, asked.path["key"])
     found = await asyncio.gather(*(_on_branch(asked, product, images) for product in known))
     there = [(product, latest) for product, (newest, latest) in zip(known, found, strict=True) if newest]
     if not there:

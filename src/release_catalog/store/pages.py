@@ -18,6 +18,8 @@ from release_catalog.store import database as db
 from release_catalog.store.database import Collections, Document, Keys, projection
 
 MAX_PAGE = 100
+# A cursor holds a catalog, a name and a version, or a path in an environment, of up to four bytes a character.
+MAX_CURSOR = 10_000
 # A term with more matches than this is read along the order's own index: it comes by often enough there.
 # With fewer, their index keys are looked through for the top ones, at about 5 microseconds a key.
 FEW = 2_000
@@ -42,7 +44,8 @@ class Order:
         return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()
 
     def place(self, argument: str, cursor: str) -> list[Any]:
-        """The values that `cursor` holds; BadArgument where it is none of this order's."""
+        """Return the values that `cursor` holds; raise BadArgument where it is none of this order's."""
+        check_cursor(argument, cursor)
         try:
             raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
             name, *values = orjson.loads(raw)
@@ -54,6 +57,12 @@ class Order:
             return [_typed(kind, value) for kind, value in zip(self.fields.values(), values, strict=True)]
         except (ValueError, TypeError, OverflowError):
             raise BadArgument(argument, "this is no cursor. Give one that this list returned.") from None
+
+
+def check_cursor(argument: str, cursor: str) -> None:
+    """Raise BadArgument where a cursor is longer than any that a list returns."""
+    if len(cursor) > MAX_CURSOR:
+        raise BadArgument(argument, f"a cursor has at most {MAX_CURSOR} characters; this one has {len(cursor)}.")
 
 
 def _plain(value: Any) -> Any:
@@ -113,6 +122,7 @@ def offset(references: Sequence[Mapping[str, Any]], argument: str, cursor: str |
     """Where in `references` the page after `cursor` begins; BadArgument where it is none of theirs."""
     if cursor is None:
         return 0
+    check_cursor(argument, cursor)
     for index, reference in enumerate(references):
         if offset_cursor(reference) == cursor:
             return index + 1

@@ -14,6 +14,7 @@ from release_catalog.store.pages import MAX_PAGE, Order, Question, Window
 # Lists without pages in the contract end here.
 MAX_LISTED = 1000
 MAX_EXECUTIONS = 100
+MAX_DISTRO = 129
 
 _BY_KEY = Order("KEY", "key", {"key": str, "catalogId": str})
 _BY_KEY_IN_CATALOG = Order("CATALOG", "catalog", {"key": str})
@@ -70,10 +71,15 @@ async def product_by_key(caller: Caller, database: Database, key: str, catalog_i
 
 
 async def images_of(caller: Caller, database: Database, distro: str) -> list[str]:
-    """Ids of the base images with a distribution written as S5's links have it, such as photon-4."""
-    parts = distro.split("-")
+    """Return the ids of the base images with a distribution written as in S5's links, such as photon-4.
+
+    Name and version have at most 64 characters each, so `distro` is read up to 129. Raise BadArgument beyond.
+    """
+    if len(distro) > MAX_DISTRO:
+        raise BadArgument("distro", f"give at most {MAX_DISTRO} characters; this has {len(distro)}.")
     # Either side may hold dashes itself.
-    splits = [("-".join(parts[:at]), "-".join(parts[at:]) or None) for at in range(1, len(parts) + 1)]
+    dashes = [at for at, character in enumerate(distro) if character == "-"]
+    splits = [(distro[:at], distro[at + 1 :] or None) for at in dashes] + [(distro, None)]
     either = [{"operatingSystem.distro": name, "operatingSystem.version": version} for name, version in splits]
     match = {"tenantId": caller.tenant, "$or": either}
     found = await database.baseImages.find(match, {"id": 1}).hint("name").limit(MAX_LISTED).to_list(MAX_LISTED)
