@@ -20,6 +20,7 @@ from release_catalog.domain import (
     references,
 )
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.checks import Checks
 from release_catalog.store import terms
 
 millis = st.integers(-62135596800000, 253402300799999)
@@ -242,3 +243,20 @@ def test_no_record_of_the_ledger_can_be_changed_unnoticed() -> None:
     assert (second["sequence"], second["previousHash"]) == (2, first["hash"])
     for field in ledger._FIELDS:
         assert ledger.digest({**second, field: "changed"}) != second["hash"], field
+
+
+# ---------------------------------------------------------------- texts that are too long
+
+
+@pytest.mark.parametrize(
+    ("reader", "limit"),
+    [(Checks.url, 2048), (Checks.email, 320), (Checks.instant, 64), (Checks.day, 64), (Checks.id, 255)],
+)
+@pytest.mark.parametrize(
+    "text", ["http://a" + "b" * 90_000 + " ", "\u0301" * 90_000, "a@" + "b." * 45_000, " " * 90_000]
+)
+def test_a_text_over_its_limit_is_one_violation_and_is_read_no_further(reader: Any, limit: int, text: str) -> None:
+    checks = Checks({"field": text}, "input")
+    value = reader(checks, "field")
+    assert [(v.code, str(limit) in v.message) for v in checks.found] == [("TOO_LONG", True)]
+    assert value is None or len(value) <= limit

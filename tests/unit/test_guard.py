@@ -136,3 +136,11 @@ def test_urls_are_sent_as_http_has_them() -> None:
     assert goal.path == "/%C3%A4%20b?q=%20%C3%A9"
     assert goal.authority == "xn--bcher-kva.example:8443"
     assert transfer.target("http://[::1]").authority == "[::1]"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://" + "\u0301" * 90_000, "https://" + "a" * 20_000, "https://" + "\u0301" * 1_000 + "/"]
+)
+def test_a_url_is_measured_before_its_host_is_encoded(url: str) -> None:
+    with pytest.raises(guard.Unreachable, match=r"has (at most|more than|\d+) "):
+        transfer.target(url)

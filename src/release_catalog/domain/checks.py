@@ -14,9 +14,11 @@ _Time = TypeVar("_Time", datetime.datetime, datetime.date)
 MAX_LONG = 2**63 - 1
 # Of texts that may be as long as this, line breaks and tabs are part.
 LONG = 4096
-_EMAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s.\x00-\x1f]+(?:\.[^@\s.\x00-\x1f]+)*")
+# Possessive, so that no text makes them go back: each reads a text once.
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]++@[^@\s.\x00-\x1f]++(?:\.[^@\s.\x00-\x1f]++)*+")
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
-_URL = re.compile(r"https?://[^/\s?#]+\S*", re.IGNORECASE)
+_MAX_SHA256 = len("sha256:") + 64
+_URL = re.compile(r"https?://[^/\s?#]++\S*+", re.IGNORECASE)
 # Names are joined into the strings by which releases find each other, and are printed in logs.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -62,7 +64,10 @@ class Checks:
             seen.add(key)
 
     def text(self, field: str, limit: int, *, required: bool = False) -> str | None:
-        """Text of at most `limit` characters."""
+        """Return the text of a field, of which no more than `limit` characters are ever read.
+
+        A longer one is a violation; its beginning is returned, so that the other fields can be checked.
+        """
         value = self.fields.get(field)
         if type(value) is str and 0 < len(value) <= limit and value.isprintable():
             return value
@@ -75,8 +80,17 @@ class Checks:
             return None
         if len(value) > limit:
             self.refuse(field, "TOO_LONG", f"At most {limit} characters fit here; this has {len(value)}.")
+            return value[:limit]
         if "\x00" in value or (limit < LONG and _CONTROL.search(value)):
             self.refuse(field, "CONTROL_CHARACTER", "Remove the control characters.")
+        return value
+
+    def _matching(self, field: str, limit: int, pattern: re.Pattern[str], code: str, message: str) -> str:
+        """Return a required text of at most `limit` characters that is a violation unless it has this form."""
+        before = len(self.found)
+        value = self.text(field, limit, required=True) or ""
+        if len(self.found) == before and not pattern.fullmatch(value):
+            self.refuse(field, code, message.format(value))
         return value
 
     def id(self, field: str) -> str | None:
@@ -138,7 +152,9 @@ class Checks:
     def sha256(self, field: str) -> str:
         """A SHA-256 digest, with or without its prefix and in any case, as 64 lowercase digits."""
         value = self.fields.get(field)
-        match = _SHA256.fullmatch(value.lower()) if isinstance(value, str) else None
+        match = None
+        if isinstance(value, str) and len(value) <= _MAX_SHA256:
+            match = _SHA256.fullmatch(value.lower())
         if match:
             return match[1]
         self.refuse(field, "NOT_A_SHA256", "Give a SHA-256 digest: 64 hexadecimal digits.")
@@ -146,17 +162,12 @@ class Checks:
 
     def url(self, field: str) -> str:
         """An http or https URL of at most 2048 characters."""
-        value = self.text(field, 2048, required=True) or ""
-        if value and not _URL.fullmatch(value):
-            self.refuse(field, "NOT_A_URL", "Give a whole URL that begins with http:// or https://.")
-        return value
+        message = "Give a whole URL that begins with http:// or https://."
+        return self._matching(field, 2048, _URL, "NOT_A_URL", message)
 
     def email(self, field: str) -> str:
         """An email address of at most 320 characters."""
-        value = self.text(field, 320, required=True) or ""
-        if value and not _EMAIL.fullmatch(value):
-            self.refuse(field, "NOT_AN_EMAIL", f"{value!r} is not an email address.")
-        return value
+        return self._matching(field, 320, _EMAIL, "NOT_AN_EMAIL", "{!r} is not an email address.")
 
     def instant(self, field: str) -> datetime.datetime | None:
         """A required RFC 3339 instant."""
@@ -174,8 +185,9 @@ class Checks:
         value = self.fields.get(field)
         if isinstance(value, kind):
             return value
+        before = len(self.found)
         text = self.text(field, 64, required=True)
-        if text is None:
+        if text is None or len(self.found) > before:
             return None
         try:
             return parse(text)

@@ -103,7 +103,7 @@ def run(steps: Steps[Result]) -> Result:
 def path_steps(
     edges: Edges, start: str, target: str, *, longest: int, most: int, effort: int = MAX_EFFORT
 ) -> Steps[list[list[str]]]:
-    """Find up to `most` paths from `start` to `target` without repeats, of at most `longest` steps, shortest first.
+    """Find up to `most` simple paths from `start` to `target` of at most `longest` steps, shortest first.
 
     From a release to itself, the paths are the cycles through it. All paths of one length are found before the
     longer ones. The search knows from which nodes the target can be reached in exactly so many steps, and enters

@@ -96,6 +96,7 @@ class Fetcher:
 
 def _redirected(goal: transfer.Target, url: str, location: str) -> tuple[transfer.Target, str]:
     try:
+        transfer.check_length(location)
         url = urllib.parse.urljoin(url, location)
         after = transfer.target(url)
     except (ValueError, guard.Unreachable) as error:

@@ -20,6 +20,9 @@ from typing import Any, TypeVar
 from release_catalog.files.guard import Unreachable
 
 READ_SECONDS = 30.0
+MAX_URL = 2_048
+# Of a whole name in the DNS. Encoding takes quadratic time for some scripts.
+MAX_HOST = 253
 # Smaller ones cost a tenth and more of the rate; larger ones gain nothing.
 BUFFER = 2 * 1024 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -58,9 +61,12 @@ class Body:
 
 
 def target(url: str) -> Target:
-    """Read a URL; Unreachable tells what keeps it from being fetched."""
+    """Read a URL of at most 2,048 characters; raise Unreachable with what keeps it from being fetched."""
+    check_length(url)
     try:
         parts = urllib.parse.urlsplit(url)
+        if len(parts.hostname or "") > MAX_HOST:
+            raise Unreachable(f"The URL's host has more than {MAX_HOST} characters: correct it.")
         host, port = (parts.hostname or "").encode("idna").decode(), parts.port
         path = parts.path or "/"
         path = urllib.parse.quote(f"{path}?{parts.query}" if parts.query else path, safe=_PRINTABLE)
@@ -73,6 +79,12 @@ def target(url: str) -> Target:
     if not host:
         raise Unreachable("The URL names no host: give a whole one.")
     return Target(parts.scheme, host, _PORTS[parts.scheme] if port is None else port, path)
+
+
+def check_length(url: str) -> None:
+    """Raise Unreachable where a URL is too long to be read."""
+    if len(url) > MAX_URL:
+        raise Unreachable(f"The URL has {len(url)} characters: give one of at most {MAX_URL}.")
 
 
 async def in_thread(
