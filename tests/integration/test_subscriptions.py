@@ -277,7 +277,8 @@ SUBSCRIBE = {"type": "subscribe", "id": "1", "payload": {"query": "subscription 
         ([INIT, INIT], 4429, "Too many initialisation requests"),
         ([], 4408, "Connection initialisation timeout"),
         (["[" * (1 << 20) + "]"], 1009, ""),
-        (["[]," * 300_000], 1009, "values"),
+        (["[]," * 2_000], 1009, "values"),
+        ([INIT, "[]," * 300_000], 1009, "values"),
     ],
 )
 async def test_who_does_not_keep_to_the_protocol_is_told_by_a_code(
@@ -291,6 +292,44 @@ async def test_who_does_not_keep_to_the_protocol_is_told_by_a_code(
         found, reason = await closing(client)
         assert found == code
         assert said in reason
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [(['{"type": "ping"}'] * 11, 1008), (['{"type": "pong"}'] * 11, 1008), (['"' + "x" * 20_000 + '"'], 1009)],
+)
+async def test_a_client_that_has_not_introduced_itself_sends_little(
+    host: str, messages: list[str], code: int
+) -> None:
+    async with websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL]) as client:  # type: ignore[list-item]
+        for message in messages:
+            await client.send(message)
+        assert (await closing(client))[0] == code
+
+
+async def test_a_client_that_sends_without_a_pause_waits_and_others_do_not(host: str) -> None:
+    count = websocket.MESSAGE_BURST + 10 * websocket.MESSAGES_A_SECOND
+    async with connected(host) as flooding, httpx2.AsyncClient() as other:
+        for _ in range(count):
+            await send(flooding, type="ping")
+        for _ in range(5):
+            response = await other.post(f"http://{host}/graphql", json={"query": "{ viewer { subject } }"})
+            assert response.status_code == 200
+        # It takes ten seconds until all of them are answered.
+        answered = 0
+        with contextlib.suppress(TimeoutError):
+            while answered < count:
+                await asyncio.wait_for(flooding.recv(), 0.05)
+                answered += 1
+        assert answered < count
+
+
+def test_the_pace_of_messages_is_kept_in_the_long_run() -> None:
+    now = 0.0
+    pace = websocket.MessagePace(10, 5, lambda: now)
+    assert [pace.pause() for _ in range(12)] == [0.0] * 10 + [0.2, 0.4]
+    now = 100.0
+    assert [pace.pause() for _ in range(11)] == [0.0] * 10 + [0.2]
 
 
 async def test_other_protocols_and_pages_of_others_are_refused(host: str) -> None:

@@ -7,7 +7,8 @@ that shuts down says 1012. A client that subscribes again with `after` goes on a
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,11 @@ PROTOCOL = "graphql-transport-ws"
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_OPERATIONS = 50
 INIT_SECONDS = 10.0
+# Before connection_init, when nobody knows who is there: messages, and bytes of each.
+MAX_EARLY_MESSAGES = 10
+MAX_EARLY_BYTES = 16_384
+# After it: as many messages at once, and as many a second in the long run. Faster clients wait.
+MESSAGE_BURST, MESSAGES_A_SECOND = 200, 100
 PATIENCE_SECONDS = 30.0
 _MAX_REASON_BYTES = 123
 _ENDED = 4403, "Credentials have ended"
@@ -88,6 +94,23 @@ def welcome(headers: Headers, origins: Sequence[str]) -> bool:
     return origin is None or origin in origins or urlsplit(origin).netloc == headers.get("host")
 
 
+class MessagePace:
+    """Keeps a client from having its messages read faster than it may: further ones wait in its own connection."""
+
+    def __init__(self, burst: int, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._left = float(burst)
+        self._burst, self._per_second = burst, per_second
+        self._clock = clock
+        self._counted = clock()
+
+    def pause(self) -> float:
+        """Count a message; return the seconds to wait before the next one is read."""
+        now = self._clock()
+        self._left = min(self._burst, self._left + (now - self._counted) * self._per_second) - 1
+        self._counted = now
+        return max(0.0, -self._left / self._per_second)
+
+
 class Socket:
     """A connection and its operations."""
 
@@ -99,6 +122,8 @@ class Socket:
         self._initialised = False
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._sending = asyncio.Lock()
+        self._early = 0
+        self._pace = MessagePace(MESSAGE_BURST, MESSAGES_A_SECOND)
 
     async def run(self) -> None:
         """Answer until the client goes, which is WebSocketDisconnect, or is Closed."""
@@ -116,13 +141,24 @@ class Socket:
             late = _ENDED if self._context else (4408, "Connection initialisation timeout")
             try:
                 async with asyncio.timeout_at(deadline):
-                    message = _read(await self._websocket.receive())
+                    limit = MAX_MESSAGE_BYTES if self._context else MAX_EARLY_BYTES
+                    message = _read(await self._websocket.receive(), limit)
             except TimeoutError:
                 raise Closed(*late) from None
+            self._check_early(message)
             await self._take(message, tasks)
+            # At least a turn of the event loop: a client that sends without a pause holds up nobody else.
+            await asyncio.sleep(self._pace.pause())
             if self._context:
                 left = sse.seconds_until(self._context.caller.expires_at)
                 deadline = None if left is None else loop.time() + left
+
+    def _check_early(self, message: Mapping[str, Any]) -> None:
+        if self._initialised or message.get("type") == "connection_init":
+            return
+        self._early += 1
+        if self._early > MAX_EARLY_MESSAGES:
+            raise Closed(1008, f"Send connection_init within your first {MAX_EARLY_MESSAGES} messages.")
 
     async def _take(self, message: dict[str, Any], tasks: asyncio.TaskGroup) -> None:
         match message:
@@ -213,16 +249,17 @@ async def _refused(refusal: Refusal) -> Results:
     yield telling.refused(refusal)
 
 
-def _read(received: Any) -> dict[str, Any]:
+def _read(received: Any, max_bytes: int) -> dict[str, Any]:
     if received["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(received.get("code", 1006))
     text = received.get("text")
     if text is None:
         raise Closed(4400, "Messages are text.")
-    if len(text) > MAX_MESSAGE_BYTES:
-        raise Closed(1009, f"Messages have at most {MAX_MESSAGE_BYTES} bytes.")
+    if len(text) > max_bytes:
+        when = "" if max_bytes == MAX_MESSAGE_BYTES else " before connection_init is acknowledged"
+        raise Closed(1009, f"Messages have at most {max_bytes} bytes{when}.")
     try:
-        counting.values(text.encode(), MAX_MESSAGE_BYTES)
+        counting.values(text.encode(), max_bytes)
         message = orjson.loads(text)
     except Refusal as refusal:
         raise Closed(1009, str(refusal)) from refusal
