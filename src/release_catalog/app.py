@@ -118,6 +118,7 @@ def create_app(
     middleware = [
         Middleware(logs.Requests),
         Middleware(headers.Secured),
+        Middleware(headers.HeadLimits),
         Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
         *_cors(settings),
     ]

@@ -183,6 +183,35 @@ async def test_a_body_is_refused_as_soon_as_it_is_too_large(http: httpx2.AsyncCl
     assert sent <= Limits.max_body_bytes + (2 << 16)
 
 
+@pytest.mark.parametrize(
+    ("path", "sent", "status"),
+    [
+        ("/v1/" + "x" * 17_000, {}, 414),
+        ("/graphql?" + "&" * 100, {}, 400),
+        ("/graphql", {"accept": "," * 17_000}, 431),
+        ("/livez", {f"x-{number}": "1" for number in range(100)}, 431),
+        ("/v1/x", {f"x-{number}": "1" * 10_000 for number in range(7)}, 431),
+    ],
+)
+async def test_a_head_that_is_too_large_is_refused_before_it_is_read(
+    http: httpx2.AsyncClient, path: str, sent: dict[str, str], status: int
+) -> None:
+    response = await http.get(path, headers=sent)
+    assert (response.status_code, response.json()["status"]) == (status, status)
+    assert "at most" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"operationName": "x" * 1_025}, {"documentId": "x" * 1_025, "query": None}]
+)
+async def test_a_long_name_is_refused(http: httpx2.AsyncClient, parameters: dict[str, Any]) -> None:
+    response = await http.post("/graphql", json={"query": VIEWER, **parameters})
+    assert response.json()["errors"][0]["extensions"] == {
+        "code": "LIMIT_EXCEEDED", "limit": "texts", "allowed": 1_024,
+    }  # fmt: skip
+    assert len(response.content) < 300
+
+
 async def test_what_is_refused_is_answered_after_a_pause(http: httpx2.AsyncClient) -> None:
     for status, body in (
         (400, b'{"query": "{' + b" a: __typename" * 51 + b'}"}'),
@@ -288,7 +317,7 @@ async def test_deep_variables_are_refused_or_passed_over(http: httpx2.AsyncClien
         assert "data" in response.json() if status == 200 else error_of(response)
 
 
-@pytest.mark.parametrize("text", ["\x00", "\x00$where", "\U0001f4a9", "'\"\\\n\x1b[2J", "$gt", "a" * 100_000])
+@pytest.mark.parametrize("text", ["\x00", "\x00$where", "\U0001f4a9", "'\"\\\n\x1b[2J", "$gt", "a" * 1_024])
 async def test_any_text_is_just_text(http: httpx2.AsyncClient, text: str) -> None:
     query = """query ($t: String!, $id: ID!) {
         release(id: $id) { id } product(key: $t) { id } environment(name: $t) { name }

@@ -2,31 +2,47 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     ArgumentNode,
     DocumentNode,
+    GraphQLID,
     GraphQLInputType,
     GraphQLSchema,
     ListValueNode,
     Node,
     ObjectFieldNode,
     OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    StringValueNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    VariableDefinitionNode,
     VariableNode,
+    Visitor,
+    get_named_type,
     is_input_object_type,
     is_list_type,
     is_non_null_type,
     type_from_ast,
+    visit,
 )
 
 from release_catalog.api.refusals import Refusal, too_much
+from release_catalog.store.pages import MAX_CURSOR
 
 # The lexer takes up to 0.2 microseconds a character, whether or not it finds a token.
 MAX_CHARACTERS = 100_000
-# What lists may hold where the domain says how much, and texts where it does not.
+# The most entries of a list, and the most characters of a text, in the input of a mutation. The domain has limits
+# of its own below these, which it reports as violations together with all others.
 MAX_ENTRIES = 1_000
 MAX_TEXT = 100_000
+# The most characters of an id anywhere, and of a text that is an argument of a query or a part of one. Everything
+# that such a text is compared with is shorter.
+MAX_ID = MAX_ARGUMENT = 1_024
+_LONG_ARGUMENTS = {"after": MAX_CURSOR, "before": MAX_CURSOR, "pathPrefix": 2_048}
 _ROOMY = frozenset({"platforms", "includedRepositoryKeys", "excludedRepositoryKeys"})
 _FREE = frozenset({"metadata", "propertyValue", "projectIdentifier"})
 
@@ -48,22 +64,46 @@ class Limits:
     query_seconds: float = 15
 
 
+def max_argument(name: str) -> int:
+    """Return the most characters of a text that is an argument, or a part of one, of this name."""
+    return _LONG_ARGUMENTS.get(name, MAX_ARGUMENT)
+
+
 class Inputs:
-    """What is to be checked of the input of one operation's document: its literals now, its variables later."""
+    """Checks the lengths of a document's input: of its literals once, of its variables for each request.
+
+    Every text and every list is measured here before anything else is done with it.
+    """
 
     def __init__(self, schema: GraphQLSchema, node: DocumentNode, limits: Limits) -> None:
-        """Refuses a list in the document itself that is too long."""
+        """Refuse a document that holds a list or a text that is too long."""
         self._limits = limits
         self._schema = schema
-        # Variables that stand where more fits.
+        # Variables that stand where more entries fit; and the names of the arguments that variables stand in.
         self._roomy: set[str] = set()
+        self._arguments: dict[str, str] = {}
         self._types: dict[int, list[tuple[str, GraphQLInputType]]] = {}
-        for name, value in _values(node):
-            if isinstance(value, VariableNode) and name in _ROOMY:
-                self._roomy.add(value.name.value)
+        long_texts = False
+        for place, value in _values(node):
+            if isinstance(value, VariableNode):
+                self._note_variable(place, value.name.value)
             elif isinstance(value, ListValueNode):
-                most = MAX_ENTRIES if name in _ROOMY else limits.max_list
-                self._check_length(name, len(value.values), most)
+                most = MAX_ENTRIES if place.name in _ROOMY else limits.max_list
+                self._check_length(place.name, len(value.values), most)
+            elif isinstance(value, StringValueNode):
+                limit = MAX_TEXT if place.of_mutation else max_argument(place.name)
+                _check_text(place.name, value.value, limit)
+                long_texts = long_texts or len(value.value) > MAX_ID
+        if long_texts:
+            _check_ids(schema, node)
+
+    def _note_variable(self, place: "_Place", variable: str) -> None:
+        if place.name in _ROOMY:
+            self._roomy.add(variable)
+        if not place.of_mutation:
+            known = self._arguments.get(variable)
+            if known is None or max_argument(place.name) < max_argument(known):
+                self._arguments[variable] = place.name
 
     def check(self, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> None:
         """Refuse variables with lists or texts that are too long, before anything is made of them."""
@@ -76,9 +116,10 @@ class Inputs:
             known = self._types[id(operation)] = [(name, type_) for name, type_ in found if type_]  # type: ignore[misc]
         for name, type_ in known:
             if name in variables:
-                self._check(name, variables[name], type_, roomy=name in self._roomy)
+                self._check(name, variables[name], type_, self._arguments.get(name), roomy=name in self._roomy)
 
-    def _check(self, path: str, value: Any, type_: GraphQLInputType, *, roomy: bool) -> None:
+    def _check(self, path: str, value: Any, type_: GraphQLInputType, argument: str | None, *, roomy: bool) -> None:
+        """Check a value; `argument` is the name under which it stands in a query, None in a mutation's input."""
         if is_non_null_type(type_):
             type_ = type_.of_type
         if is_list_type(type_):
@@ -88,32 +129,66 @@ class Inputs:
             many = roomy or is_input_object_type(inner)
             self._check_length(path, len(value), MAX_ENTRIES if many else self._limits.max_list)
             for entry in value:
-                self._check(path, entry, inner, roomy=roomy)
+                self._check(path, entry, inner, argument, roomy=roomy)
         elif isinstance(value, dict) and is_input_object_type(type_):
             for name in value.keys() & type_.fields:
-                self._check(f"{path}.{name}", value[name], type_.fields[name].type, roomy=name in _ROOMY)
-        elif isinstance(value, str) and len(value) > MAX_TEXT:
-            raise too_much("texts", MAX_TEXT, f"{path} has {len(value)} characters")
+                inside = None if argument is None else name
+                self._check(f"{path}.{name}", value[name], type_.fields[name].type, inside, roomy=name in _ROOMY)
+        elif isinstance(value, str):
+            limit = MAX_TEXT if argument is None else max_argument(argument)
+            _check_text(path, value, min(limit, MAX_ID) if type_ is GraphQLID else limit)
 
     def _check_length(self, path: str, length: int, most: int) -> None:
         if length > most:
             raise too_much("lists", most, f"{path} has {length} entries")
 
 
-def _values(node: DocumentNode) -> Iterator[tuple[str, Node]]:
-    """Everything in a document but free JSON, each with the name of the argument or field that it is for."""
-    waiting: list[tuple[str, Node]] = [("", node)]
+def _check_text(path: str, text: str, limit: int) -> None:
+    if len(text) > limit:
+        raise too_much("texts", limit, f"{path} has {len(text)} characters")
+
+
+class _Place(NamedTuple):
+    """Where a value stands: the name of its argument or field, and whether in the input of a mutation."""
+
+    name: str
+    of_mutation: bool
+
+
+def _values(node: DocumentNode) -> Iterator[tuple[_Place, Node]]:
+    """Give everything in a document but free JSON, with the place of each."""
+    waiting: list[tuple[_Place, Node]] = [(_Place("", of_mutation=False), node)]
     while waiting:
-        name, at = waiting.pop()
-        yield name, at
-        if isinstance(at, ArgumentNode | ObjectFieldNode):
-            name = at.name.value
-            if name in _FREE:
-                continue
-        for key in at.keys:
+        place, at = waiting.pop()
+        yield place, at
+        if isinstance(at, OperationDefinitionNode):
+            # The defaults of its variables stand in its input.
+            place = _Place("", at.operation is OperationType.MUTATION)
+        elif isinstance(at, ArgumentNode):
+            place = _Place(at.name.value, at.name.value == "input")
+        elif isinstance(at, ObjectFieldNode):
+            place = _Place(at.name.value, place.of_mutation)
+        elif isinstance(at, SelectionSetNode):
+            place = _Place("", of_mutation=False)
+        if isinstance(at, ArgumentNode | ObjectFieldNode) and place.name in _FREE:
+            continue
+        for key in ("default_value",) if isinstance(at, VariableDefinitionNode) else at.keys:
             inside = getattr(at, key, None)
             parts = inside if isinstance(inside, tuple) else (inside,)
-            waiting += [(name, part) for part in parts if isinstance(part, Node)]
+            waiting += [(place, part) for part in parts if isinstance(part, Node)]
+
+
+def _check_ids(schema: GraphQLSchema, node: DocumentNode) -> None:
+    """Refuse literal ids that are too long; rare, because it takes the types of everything in the document."""
+    types = TypeInfo(schema)
+
+    class Ids(Visitor):
+        def enter_string_value(self, text: StringValueNode, *_: Any) -> None:
+            kind = types.get_input_type()
+            if kind and get_named_type(kind) is GraphQLID:
+                _check_text("An id in the document", text.value, MAX_ID)
+
+    visit(node, TypeInfoVisitor(types, Ids()))
 
 
 def refused_by_parser(reason: str, limits: Limits) -> Refusal | None:

@@ -9,9 +9,11 @@ import orjson
 from starlette.requests import Request
 
 from release_catalog.api import counting
-from release_catalog.api.refusals import Refusal
+from release_catalog.api.refusals import Refusal, too_much
 
 _JSON = "application/json"
+# The most characters of the name of an operation, and of what names a document.
+MAX_NAME = 1_024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,13 +84,21 @@ def checked(parameters: dict[str, Any]) -> Asked:
     operation_name = parameters.get("operationName")
     if not isinstance(operation_name, str | None):
         raise Refusal(400, "operationName must be a text.")
+    _check_name("operationName", operation_name)
     return Asked(parameters, parameters.get("variables"), operation_name or None)
+
+
+def _check_name(parameter: str, name: Any) -> None:
+    if isinstance(name, str) and len(name) > MAX_NAME:
+        raise too_much("texts", MAX_NAME, f"{parameter} has {len(name)} characters")
 
 
 def _check_document(parameters: dict[str, Any]) -> None:
     query, id_, extensions = (parameters.get(name) for name in ("query", "documentId", "extensions"))
     persisted = extensions.get("persistedQuery") if isinstance(extensions, dict) else None
     digest = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+    _check_name("documentId", id_)
+    _check_name("sha256Hash", digest)
     if query is None and (isinstance(id_, str) or isinstance(digest, str)):
         return
     if not isinstance(query, str) or not query:

@@ -6,24 +6,29 @@ from typing import Any, NewType
 
 import strawberry
 from graphql import GraphQLError
+from graphql.pyutils import inspect
 from strawberry.types.scalar import ScalarDefinition
 
 from release_catalog.domain import instants
 
 Long = NewType("Long", int)
 _LIMIT = 2**63
+# The most characters of an instant or a date.
+MAX_TIME = 64
 
 
 def _long(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and -_LIMIT <= value < _LIMIT:
         return value
-    raise GraphQLError(f"Long cannot represent {value!r}: give a whole number from -2^63 to 2^63-1.")
+    raise GraphQLError(f"Long cannot represent {inspect(value)}: give a whole number from -2^63 to 2^63-1.")
 
 
 def _read(name: str, parse: Callable[[str], Any], example: str) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         if not isinstance(value, str):
-            raise GraphQLError(f"{name} cannot represent {value!r}: write it like {example!r}.")
+            raise GraphQLError(f"{name} cannot represent {inspect(value)}: write it like {example!r}.")
+        if len(value) > MAX_TIME:
+            raise GraphQLError(f"{name} cannot represent {len(value)} characters: write it like {example!r}.")
         try:
             return parse(value)
         except ValueError as error:

@@ -26,6 +26,8 @@ from release_catalog.plans.context import Context
 PROTOCOL = "graphql-transport-ws"
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_OPERATIONS = 50
+# The most characters of an operation's id, which each of its messages repeats.
+MAX_ID = 255
 INIT_SECONDS = 10.0
 # Before connection_init, when nobody knows who is there: messages, and bytes of each.
 MAX_EARLY_MESSAGES = 10
@@ -168,6 +170,8 @@ class Socket:
                 await self._send({"type": "pong"})
             case {"type": "pong"}:
                 pass
+            case {"type": "subscribe", "id": str(id_)} if len(id_) > MAX_ID:
+                raise Closed(4400, f"The id of an operation has at most {MAX_ID} characters.")
             case {"type": "subscribe", "id": str(id_), "payload": dict(payload)} if id_:
                 await self._subscribe(id_, payload, tasks)
             case {"type": "complete", "id": str(id_)}:

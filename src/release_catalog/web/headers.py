@@ -1,5 +1,8 @@
-"""The headers that tell browsers what not to do with any answer."""
+"""Limits on the head of each request, and the headers that tell browsers what not to do with any answer."""
 
+import json
+
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECURITY = {
@@ -12,6 +15,51 @@ SECURITY = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+
+
+# Of a request's head: the bytes of its path and of a header, the bytes and the number of all headers, and the
+# number of parameters in the address. Nothing reads a head that is larger.
+MAX_PATH, MAX_HEADER, MAX_HEADERS_BYTES = 1 << 14, 1 << 13, 1 << 16
+MAX_HEADERS = MAX_PARAMETERS = 100
+# Measured by who reads them: credentials that are too long are wrong ones, and cookies nobody reads.
+_MEASURED_ELSEWHERE = {b"authorization", b"x-project-token", b"cookie"}
+
+
+class HeadLimits:
+    """Refuses a request with an oversized head before anything else reads it, under any ASGI server."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 414, 431 or 400; a WebSocket is not accepted."""
+        refusal = _oversized(scope) if scope["type"] in {"http", "websocket"} else None
+        if refusal is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await _refused(*refusal)(scope, receive, send)
+
+
+def _oversized(scope: Scope) -> tuple[int, str, str] | None:
+    if len(scope.get("raw_path") or scope["path"]) > MAX_PATH:
+        return 414, "URI Too Long", f"The path of a request has at most {MAX_PATH} bytes."
+    query, headers = scope.get("query_string", b""), scope["headers"]
+    if len(query) > MAX_HEADERS_BYTES:
+        return 414, "URI Too Long", f"The parameters of a request have at most {MAX_HEADERS_BYTES} bytes."
+    if query.count(b"&") >= MAX_PARAMETERS:
+        return 400, "Bad Request", f"A request has at most {MAX_PARAMETERS} parameters in its address."
+    lengths = [len(name) + len(value) for name, value in headers if name not in _MEASURED_ELSEWHERE]
+    if len(headers) > MAX_HEADERS or max(lengths, default=0) > MAX_HEADER or sum(lengths) > MAX_HEADERS_BYTES:
+        sizes = f"{MAX_HEADERS} headers, of {MAX_HEADER} bytes each and {MAX_HEADERS_BYTES} bytes in all"
+        return 431, "Request Header Fields Too Large", f"A request has at most {sizes}."
+    return None
+
+
+def _refused(status: int, title: str, detail: str) -> Response:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return Response(json.dumps(body), status, media_type="application/problem+json")
 
 
 class Secured:
