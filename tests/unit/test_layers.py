@@ -13,6 +13,7 @@ ROOT = Path(release_catalog.__file__).parent
 ALLOWED = {
     "problems": set(),
     "fair_share": set(),
+    "paced_input": set(),
     "domain": {"problems"},
     "store": {"fair_share", "domain", "problems"},
     "files": {"fair_share", "store", "domain", "problems"},
@@ -24,7 +25,7 @@ ALLOWED = {
     "web": set(),
     "mongod": set(),
     "embedded": {"mongod"},
-    "receiving": {"fair_share"},
+    "receiving": {"fair_share", "paced_input"},
     "settings": {"files"},
     "logs": {"domain"},
     "sample": {"store", "domain"},
