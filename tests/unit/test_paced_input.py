@@ -27,7 +27,7 @@ class Transport:
     async def read_again(self) -> int:
         """Wait until the transport is read from; the turns of the event loop that took."""
         turns = 0
-        while not self.reading:  # noqa: ASYNC110  turns are what is counted
+        while not self.reading:
             await asyncio.sleep(0)
             turns += 1
         return turns
