@@ -260,3 +260,11 @@ def test_a_text_over_its_limit_is_one_violation_and_is_read_no_further(reader: A
     value = reader(checks, "field")
     assert [(v.code, str(limit) in v.message) for v in checks.found] == [("TOO_LONG", True)]
     assert value is None or len(value) <= limit
+
+
+def test_so_many_violations_are_listed_and_a_last_one_says_that_there_are_more() -> None:
+    checks = Checks({"entries": [{"size": -1}] * 1_000 + [{"size": -1}] * 500}, "input")
+    for entry in checks.items("entries", 2_000):
+        entry.size("size")
+    assert [v.field for v in checks.found[:2]] == ["input.entries[0].size", "input.entries[1].size"]
+    assert (len(checks.found), checks.found[-1].code) == (1_001, "TOO_MANY_VIOLATIONS")

@@ -3,16 +3,25 @@
 import contextlib
 import dataclasses
 import enum
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import strawberry
+from graphql import (
+    GraphQLInputType,
+    GraphQLSchema,
+    is_enum_type,
+    is_input_object_type,
+    is_list_type,
+    is_non_null_type,
+)
 from strawberry.utils.str_converters import to_camel_case
 
 from release_catalog.api import scopes
 from release_catalog.api.fields import maybe
 from release_catalog.domain import caller
-from release_catalog.plans.context import Info
+from release_catalog.plans.context import Context
 from release_catalog.problems import Denied, Forbidden
 from release_catalog.problems import Problem as Refusal
 from release_catalog.store.database import within
@@ -37,7 +46,7 @@ class Conditional(Repeatable):
 
 
 def given(value: Any) -> Any:
-    """An input as the store takes it: names of the contract, what was not given left out, enumerations by name."""
+    """Return an input of a query as the store takes it: by the contract's names, enumerations by name."""
     if dataclasses.is_dataclass(value):
         fields = ((to_camel_case(field.name), getattr(value, field.name)) for field in dataclasses.fields(value))
         return {name: given(inner) for name, inner in fields if inner is not strawberry.UNSET}
@@ -68,13 +77,12 @@ def mutation(
     verb that fetches files gets what fetches them too.
     """
 
-    async def resolve(info: Info, input: Any) -> Any:  # noqa: A002  the contract's name
-        context = info.context
+    async def execute(context: Context, input_: dict[str, Any]) -> Any:
         scopes.check(context.caller, scope, of_product=of_product)
         more = (context.files,) if fetches else ()
         # Files may take minutes; what is then written is a transaction with a limit of its own.
         with contextlib.nullcontext() if fetches else within(context.seconds):
-            answer = await verb(context.caller, context.database, *more, given(input))
+            answer = await verb(context.caller, context.database, *more, input_)
         if isinstance(answer, Forbidden):
             raise Denied(answer)
         if isinstance(answer, Refusal):
@@ -83,5 +91,61 @@ def mutation(
         context.would_be |= answer.pop("wouldBe", {})
         return {**empty, "problem": None, **answer}
 
+    async def resolve(input: Any) -> Any:  # noqa: A002, ARG001  it declares the argument, under the contract's name
+        raise AssertionError("mutations are executed by what `connect` gives them")
+
     resolve.__annotations__["input"] = input_type
+    resolve.execute = execute  # type: ignore[attr-defined]
     return strawberry.mutation(resolver=resolve, description=description)
+
+
+def connect(schema: GraphQLSchema) -> None:
+    """Give the mutations of a schema what executes them, which takes input as GraphQL has coerced it.
+
+    Strawberry would build an object for each part of an input, of which `given` would make a dictionary again. For
+    a release of 1,000 files that takes a quarter of a second, in which nothing else runs.
+    """
+    assert schema.mutation_type  # noqa: S101  it is this project's own schema
+    for field in schema.mutation_type.fields.values():
+        definition = field.extensions["strawberry-definition"]
+        execute = definition.base_resolver.wrapped_func.execute
+        field.resolve = _resolver(execute, _enum_names(field.args["input"].type, {}))
+
+
+Names = Callable[[Any], Any]
+
+
+def _resolver(execute: Callable[..., Awaitable[Any]], names: Names | None) -> Callable[..., Awaitable[Any]]:
+    def resolve(_root: Any, info: Any, **arguments: Any) -> Awaitable[Any]:
+        input_ = arguments["input"]
+        return execute(info.context, names(input_) if names else input_)
+
+    return resolve
+
+
+def _enum_names(kind: GraphQLInputType, known: dict[str, Names | None]) -> Names | None:
+    """Return what puts the names of enumerations in the place of their members; None where a type has none."""
+    if is_non_null_type(kind):
+        kind = kind.of_type
+    if is_list_type(kind):
+        inner = _enum_names(kind.of_type, known)
+        return inner and (lambda values: None if values is None else [inner(value) for value in values])
+    if is_enum_type(kind):
+        return _name
+    if not is_input_object_type(kind):
+        return None
+    if kind.name not in known:
+        known[kind.name] = None  # no input type of the schema holds itself
+        fields = {name: names for name, field in kind.fields.items() if (names := _enum_names(field.type, known))}
+        known[kind.name] = functools.partial(_with_names, fields) if fields else None
+    return known[kind.name]
+
+
+def _name(member: Any) -> Any:
+    return member.name if isinstance(member, enum.Enum) else member
+
+
+def _with_names(fields: Mapping[str, Names], value: Any) -> Any:
+    if value is None:
+        return None
+    return {**value, **{name: names(value[name]) for name, names in fields.items() if name in value}}

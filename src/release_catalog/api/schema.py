@@ -3,7 +3,7 @@
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from release_catalog.api import fields, scalars
+from release_catalog.api import fields, inputs, scalars
 from release_catalog.api.access import Access
 from release_catalog.api.delivering import Delivering
 from release_catalog.api.drafting import Drafting
@@ -32,6 +32,7 @@ schema = strawberry.Schema(
     types=PROBLEMS,
     config=StrawberryConfig(default_resolver=fields.read, scalar_map=scalars.SCALARS),
 )
+inputs.connect(schema._schema)
 
 
 def printed() -> str:

@@ -12,6 +12,8 @@ from release_catalog.problems import Violation
 _Time = TypeVar("_Time", datetime.datetime, datetime.date)
 
 MAX_LONG = 2**63 - 1
+# The most violations that are listed.
+MAX_VIOLATIONS = 1_000
 # Of texts that may be as long as this, line breaks and tabs are part.
 LONG = 4096
 # Possessive, so that no text makes them go back: each reads a text once.
@@ -36,8 +38,12 @@ class Checks:
         return f"{self.path}.{field}" if self.path else field
 
     def refuse(self, field: str, code: str, message: str) -> None:
-        """Keep a violation of `field`."""
-        self.found.append(Violation(self._at(field), message, code))
+        """Keep a violation of `field`; of more than 1,000, the first ones and a last one that says so."""
+        if len(self.found) < MAX_VIOLATIONS:
+            self.found.append(Violation(self._at(field), message, code))
+        elif len(self.found) == MAX_VIOLATIONS:
+            message = f"There are more than {MAX_VIOLATIONS} violations: correct these first."
+            self.found.append(Violation(self.path or field, message, "TOO_MANY_VIOLATIONS"))
 
     def known(self, names: AbstractSet[str]) -> None:
         """Refuse fields that nothing would read: what is accepted is never dropped silently."""
