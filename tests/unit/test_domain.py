@@ -208,6 +208,16 @@ def test_a_search_among_near_misses_gives_way_and_ends() -> None:
     assert sum(1 for _ in few) <= 20
 
 
+def test_a_crowd_behind_a_gate_does_not_hide_the_longer_path_beside_it() -> None:
+    crowd = [f"c{n}" for n in range(80)]
+    around = ["start", *(f"y{n}" for n in range(1, 9)), "end"]
+    edges_ = {above: [below] for above, below in itertools.pairwise(around)}
+    edges_ |= {"start": ["gate", "y1"], "gate": [*crowd, "end"]}
+    edges_ |= {node: [*(other for other in crowd if other != node), "gate"] for node in crowd}
+    found = graph.paths(edges_, "start", "end", longest=10, most=10)
+    assert found == [["start", "gate", "end"], around]
+
+
 def test_groups_of_one_take_no_time_that_grows_with_their_number() -> None:
     chain = {str(number): [str(number + 1)] for number in range(100_000)}
     assert graph.cycles(chain) == []

@@ -11,8 +11,10 @@ Steps = Generator[None, None, Result]
 
 # Edges that a computation looks at between two yields: under a millisecond.
 STEP = 2_000
-# Edges that a search for paths looks at before it returns what it has found.
-MAX_EFFORT = 1_000_000
+# Edges that a search for paths looks at before it goes on to longer paths, and before it ends.
+MAX_EFFORT_A_LENGTH, MAX_EFFORT = 300_000, 2_000_000
+# After so many edges without a path, nodes are entered only where the target can still be reached.
+PATIENCE = 1_000
 
 
 def cycles(edges: Edges) -> list[list[str]]:
@@ -107,8 +109,8 @@ def path_steps(
 
     From a release to itself, the paths are the cycles through it. All paths of one length are found before the
     longer ones. The search knows from which nodes the target can be reached in exactly so many steps, and enters
-    no others, so it meets dead ends only where a cycle would be repeated. After `effort` edges it returns what it
-    has.
+    no others, so it meets dead ends only where it would cross its own path. It looks at `effort` edges at most,
+    and at 300,000 for each length; paths that take more to be found are left out.
     """
     search = _PathSearch(edges, start, target, most, effort)
     yield from search.prepare()
@@ -129,6 +131,8 @@ class _PathSearch:
         self.reach: list[set[str]] = [{target}]
         self._edges, self._start, self._target = edges, start, target
         self._most, self._effort = most, effort
+        # Edges that are left for the length at hand, and those since a path was found.
+        self._left, self._missed = 0, 0
         self._sources: dict[str, list[str]] = {}
 
     @property
@@ -163,23 +167,55 @@ class _PathSearch:
 
     def find(self, length: int) -> Steps[None]:
         """Find the paths of exactly `length` steps."""
+        self._left, self._missed = min(MAX_EFFORT_A_LENGTH, self._effort), 0
         path, on_path = [self._start], {self._start}
         branches = [iter(self._edges.get(self._start, ()))]
-        while branches and not self.done:
+        # For each node of the path, how far others are from the target without crossing it, once that matters.
+        ways: list[dict[str, int] | None] = [None]
+        while branches and not self.done and self._left > 0:
             node = next(branches[-1], None)
             if node is None:
                 branches.pop()
+                ways.pop()
                 on_path.discard(path.pop())
                 continue
-            self._effort -= 1
-            if self._effort % STEP == 0:
+            if self._spend(1):
                 yield
-            left = length - len(path)
-            if node not in self.reach[left]:
+            steps = length - len(path)
+            if node not in self.reach[steps]:
                 continue
-            if not left:
+            if not steps:
                 self.found.append([*path, node])
+                self._missed = 0
             elif node not in on_path:
+                if self._missed > PATIENCE and ways[-1] is None:
+                    ways[-1] = yield from self._distances(on_path)
+                if (way := ways[-1]) is not None and way.get(node, length) > steps:
+                    continue
                 path.append(node)
                 on_path.add(node)
                 branches.append(iter(self._edges.get(node, ())))
+                ways.append(None)
+
+    def _distances(self, on_path: set[str]) -> Steps[dict[str, int]]:
+        """Return how many steps each node is from the target without crossing the path."""
+        found, level = {self._target: 0}, [self._target]
+        while level:
+            above = []
+            for node in level:
+                sources = self._sources.get(node, ())
+                if self._spend(len(sources)):
+                    yield
+                fresh = [source for source in sources if source not in found and source not in on_path]
+                found.update(dict.fromkeys(fresh, found[node] + 1))
+                above += fresh
+            level = above
+        return found
+
+    def _spend(self, edges: int) -> bool:
+        """Count edges that are looked at; return whether it is time to give way."""
+        before = self._effort
+        self._effort -= edges
+        self._left -= edges
+        self._missed += edges
+        return before // STEP != self._effort // STEP
