@@ -14,16 +14,17 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from release_catalog import logs, opening, sample
+from release_catalog import connection_limit, logs, opening, sample
 from release_catalog.access.callers import Callers
 from release_catalog.access.refusal import Refused
 from release_catalog.api import callers as limited
 from release_catalog.api import documents, websocket
+from release_catalog.api import origins as cross_site
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
 from release_catalog.api.seats import Seats
-from release_catalog.api.view import View
+from release_catalog.api.view import View, earliest, wait_until
 from release_catalog.domain import caller
 from release_catalog.events import delivering, following, waking
 from release_catalog.files import verifying
@@ -49,13 +50,14 @@ def create_app(
     *,
     database: Any = None,
     with_sample: bool = False,
-    hosts: Sequence[str] = ("*",),
+    hosts: Sequence[str] | None = None,
 ) -> Starlette:
     """The catalog as an ASGI application.
 
     `database` is one of PyMongo's asynchronous databases or a Motor database that the application around
     already has; without it, the settings say which MongoDB to use. `with_sample` loads the sample into an
-    empty catalog at the start. Requests for another host than `hosts` are refused.
+    empty catalog at the start. Requests for another host than `hosts` are refused; without them, those of the
+    settings: every host where callers need credentials, otherwise only the names of this machine.
     """
     settings = settings or Settings()
 
@@ -80,6 +82,8 @@ def create_app(
     async def identify(request: HTTPConnection) -> None:
         client = request.client.host if request.client else None
         request.state.caller = await callers.of(request.headers, client, request.app.state.database)
+        if request.scope["type"] == "http":  # a WebSocket needs a seat first
+            connection_limit.identified(request.scope)
 
     shared = Shared()
 
@@ -91,19 +95,25 @@ def create_app(
         try:
             await identify(connection)
         except Refused as refused:
-            raise Refusal(refused.status, str(refused), **refused.headers) from refused
+            told = {429: {"code": "RATE_LIMITED"}, 503: {"code": "UNAVAILABLE"}}.get(refused.status)
+            raise Refusal(refused.status, str(refused), told, **refused.headers) from refused
         return context(connection)
 
     trusted = documents.trusted(settings.documents) if settings.documents else None
     public = settings.public_schema if settings.public_schema is not None else not settings.authenticated
-    seats = Seats(settings.subscribers)
+    seats = Seats(
+        settings.subscribers,
+        per_tenant=settings.share("subscribers_per_tenant", settings.subscribers, 2),
+        per_caller=settings.share("subscribers_per_caller", settings.subscribers, 10),
+    )
     limits, planned = _limits(settings), settings.plans == "on"
     graphql = View(
         schema._schema, arriving, planned=planned, trusted=trusted, limits=limits, public=public, seats=seats
     )
 
-    hal = _Admitted(Hal(context, settings.query_seconds), identify, graphql.callers)
-    sockets = websocket.Endpoint(graphql.results, arriving, seats, origins(settings.cors_origins))
+    allowed = origins(settings.cors_origins)
+    hal = _Admitted(Hal(context, settings.query_seconds), identify, graphql.callers, allowed)
+    sockets = websocket.Endpoint(graphql.results, arriving, seats, allowed)
 
     routes = [
         Route("/graphql", _Endpoint(graphql), methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
@@ -119,7 +129,7 @@ def create_app(
         Middleware(logs.Requests),
         Middleware(headers.Secured),
         Middleware(headers.HeadLimits),
-        Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+        Middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts if hosts is None else hosts),
         *_cors(settings),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
@@ -147,24 +157,31 @@ class _Admitted:
     """HAL's application, behind a look at who is asking and at how much they have asked already."""
 
     def __init__(
-        self, app: ASGIApp, identify: Callable[[HTTPConnection], Awaitable[None]], callers: limited.Callers
+        self,
+        app: ASGIApp,
+        identify: Callable[[HTTPConnection], Awaitable[None]],
+        callers: limited.Callers,
+        origins: Sequence[str],
     ) -> None:
         self.app = app
         self.identify = identify
         self.callers = callers
+        self.origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = Request(scope)
+        request, until = Request(scope), earliest()
         try:
             await self.identify(request)
+            cross_site.check_hal(request.headers, self.origins)
             who = request.state.caller
             with self.callers.admitted(who):
                 self.callers.charge(who, HAL_POINTS)
                 await self.app(scope, receive, send)
         except (Refused, Refusal) as refused:
+            await wait_until(until)
             response = responses.unknown(request, refused.status, str(refused), refused.headers)
             await response(scope, receive, send)
 
@@ -173,6 +190,8 @@ def _limits(settings: Settings) -> Limits:
     given = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
     if given["cost_per_hour"] is None:
         given["cost_per_hour"] = COST_PER_HOUR if settings.authenticated else 0
+    total = settings.max_concurrency_total
+    given["max_concurrency_per_tenant"] = settings.share("max_concurrency_per_tenant", total, 2)
     return Limits(**given)
 
 

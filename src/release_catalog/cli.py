@@ -29,8 +29,6 @@ from release_catalog.store import ledger, loading
 # Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
 MAX_GRACE_SECONDS = 15
 
-_HOME = ("localhost", "127.0.0.1", "::1", "[::1]")
-
 _log = structlog.get_logger()
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="The release catalog.")
 ledgers = typer.Typer(no_args_is_help=True, help="The ledger of promotions.")
@@ -89,11 +87,8 @@ def serve(
     logs.configure(settings.log_level, settings.log_format)
     if names := unknown():
         _log.warning("these are no settings: are they misspelt?", names=names)
-    # A page in a browser may lead a name of its own to this machine; it can't make the browser say localhost.
-    # Where callers need credentials, such a page has none, and a proxy passes on the name that it serves.
-    hosts = ("*",) if settings.authenticated else (*_HOME, settings.host)
     try:
-        app = application.create_app(settings, with_sample=sample, hosts=hosts)
+        app = application.create_app(settings, with_sample=sample)
     except documents.Unreadable as error:
         sys.exit(f"The trusted documents can't be used: {error}. Check RELEASE_CATALOG_DOCUMENTS.")
     server = serving.server(app, MAX_GRACE_SECONDS, settings.receive_seconds, settings.max_connections)

@@ -7,6 +7,8 @@ webhook deliveries, file verifications, subscribers, writes. An owner is a tenan
 import asyncio
 import collections
 import contextlib
+import functools
+import ipaddress
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple
 
@@ -16,6 +18,22 @@ class Owner(NamedTuple):
 
     tenant: str
     caller: str = ""
+
+
+@functools.lru_cache(10_000)
+def client_network(address: str | None) -> str:
+    """Return what stands for an address where clients have shares: itself, or the /64 network of an IPv6 address.
+
+    A client of IPv6 may use every address of its network. A mapped address is the one of IPv4 in it.
+    """
+    try:
+        found = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return address or ""
+    if isinstance(found, ipaddress.IPv6Address):
+        mapped = found.ipv4_mapped
+        return str(mapped) if mapped else str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
 
 
 class Busy(Exception):  # noqa: N818  it reports a full resource, not a fault of the program

@@ -1,18 +1,25 @@
-"""uvicorn's HTTP protocol for clients that are in no hurry: neither a head, a body nor a reader may take for ever.
+"""uvicorn's protocols for clients that are in no hurry: neither a head, a body nor a reader may take for ever.
 
-uvicorn itself only closes connections that are idle between two requests.
+uvicorn itself only closes connections that are idle between two requests. Both protocols count their connections:
+see connection_limit.
 """
 
 import asyncio
 import enum
-from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from release_catalog.connection_limit import Connection, ConnectionLimit, extension
 
 MAX_HEAD_BYTES = 1 << 16
 # What a body has to come at and an answer has to be taken at, on top of the seconds for a head.
 BYTES_A_SECOND = 1 << 14
+# A WebSocket whose client is not known yet sends its credentials, and little else.
+MAX_UNKNOWN_MESSAGE_BYTES = 1 << 15
+# How long a client may take to confirm that a WebSocket is closed.
+CLOSING_SECONDS = 3.0
 _LATE, _LONG = (
     f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
     for status in ("408 Request Timeout", "431 Request Header Fields Too Large")
@@ -31,11 +38,10 @@ class Hurried(HttpToolsProtocol):
     Its one timer is set anew only when it fires, so that a request in time costs a few assignments.
     """
 
-    # How long a head may take, and how many connections a process may hold by now.
+    # How long a head may take, and how many connections a process may hold.
     seconds = 10.0
-    most: Callable[[], int] = staticmethod(lambda: 1_000)
-    # Those of the process from which a head is awaited, the oldest first.
-    _awaited: dict["Hurried", None] = {}  # noqa: RUF012  it is meant to be shared
+    limit = ConnectionLimit(lambda: 1_000)
+    _connection: Connection
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -47,14 +53,14 @@ class Hurried(HttpToolsProtocol):
         self._reader: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Where there is no room, take that of the one that has let the server wait longest."""
+        """Count the connection, which may end another one or itself."""
         super().connection_made(transport)
         self._expect(_Part.HEAD)
-        if len(self.connections) > self.most():
-            next(iter(self._awaited)).transport.abort()
+        self._connection = self.limit.add(self.client[0] if self.client else None, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
+        self._connection.gone()
         self._expect(_Part.NOTHING)
         for timer in (self._timer, self._reader):
             if timer:
@@ -73,12 +79,14 @@ class Hurried(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request, maybe behind another one."""
         super().on_message_begin()
+        self.scope["extensions"] = extension(self._connection.identified)
         if self._part is _Part.NOTHING:
             self._expect(_Part.HEAD)
 
     def on_headers_complete(self) -> None:
         """Have its body follow."""
         super().on_headers_complete()
+        self._connection.busy()
         self._expect(_Part.BODY)
 
     def on_message_complete(self) -> None:
@@ -86,8 +94,15 @@ class Hurried(HttpToolsProtocol):
         super().on_message_complete()
         self._expect(_Part.NOTHING)
 
+    def on_response_complete(self) -> None:
+        """Go on with the next request, if there is one already."""
+        super().on_response_complete()
+        if self.cycle is None or self.cycle.response_complete:
+            self._connection.idle()
+
     def handle_websocket_upgrade(self) -> None:
         """Leave the connection to another protocol."""
+        self._connection.gone()
         self._expect(_Part.NOTHING)
         super().handle_websocket_upgrade()
 
@@ -110,10 +125,6 @@ class Hurried(HttpToolsProtocol):
 
     def _expect(self, part: _Part) -> None:
         self._part, self._got = part, 0
-        if part is _Part.HEAD:
-            self._awaited[self] = None
-        else:
-            self._awaited.pop(self, None)
         if part is not _Part.NOTHING:
             self._due = self.loop.time() + self.seconds
             if self._timer is None:
@@ -142,7 +153,40 @@ class Hurried(HttpToolsProtocol):
             self.transport.abort()
 
 
-def hurried(seconds: float, most: Callable[[], int]) -> type[Hurried]:
-    """The protocol with these limits: see Hurried."""
-    Hurried.seconds, Hurried.most = seconds, staticmethod(most)
-    return Hurried
+class Socket(WebSocketsSansIOProtocol):
+    """A WebSocket that takes little until its client is known."""
+
+    limit = ConnectionLimit(lambda: 1_000)
+    _connection: Connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection, which may end another one or itself."""
+        super().connection_made(transport)
+        self.conn.max_message_size = MAX_UNKNOWN_MESSAGE_BYTES
+        self.close_timeout = CLOSING_SECONDS
+        self._connection = self.limit.add(self.client[0] if self.client else None, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it no longer."""
+        self._connection.gone()
+        super().connection_lost(exc)
+
+    async def run_asgi(self) -> None:
+        """Run the application, which tells when the client is known."""
+        self.scope["extensions"] = {**(self.scope.get("extensions") or {}), **extension(self._identified)}
+        try:
+            await super().run_asgi()
+        finally:
+            # It may still be open: its client has not confirmed its end.
+            self._connection.forgotten()
+
+    def _identified(self) -> None:
+        self._connection.identified()
+        self.conn.max_message_size = self.config.ws_max_size
+
+
+def protocols(seconds: float, limit: ConnectionLimit) -> tuple[type[Hurried], type[Socket]]:
+    """The protocols of HTTP and WebSocket for one server, with its limits: see Hurried."""
+    return type("Hurried", (Hurried,), {"seconds": seconds, "limit": limit}), type(
+        "Socket", (Socket,), {"limit": limit}
+    )

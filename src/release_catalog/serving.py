@@ -8,7 +8,7 @@ import sys
 import uvicorn
 from starlette.applications import Starlette
 
-from release_catalog import receiving
+from release_catalog import connection_limit, receiving
 from release_catalog.api import websocket
 from release_catalog.api.seats import Seats
 
@@ -21,16 +21,19 @@ SWITCH_SECONDS = 0.0001
 def server(app: Starlette, grace_seconds: int, seconds: float, connections: int) -> uvicorn.Server:
     """A server of the application that answers within `grace_seconds` what has begun when it is told to end.
 
-    See receiving.Hurried for the `seconds` that clients have, and for how many `connections` there are; those of
-    subscribers come on top, of whom `seats` tell how many there may be.
+    See receiving.Hurried for the `seconds` that clients have. There are as many `connections`, and those of
+    subscribers on top.
     """
     seats: Seats = app.state.seats
+    limit = connection_limit.ConnectionLimit(lambda: connections + seats.used)
+    http, sockets = receiving.protocols(seconds, limit)
     # While a thread reads a large document (see api/documents.py), each turn of a request waits this long for it.
     sys.setswitchinterval(SWITCH_SECONDS)
     _allow_files()
     config = uvicorn.Config(
         app,
-        http=receiving.hurried(seconds, lambda: connections + seats.most - seats.left),
+        http=http,
+        ws=sockets,
         log_config=None,
         server_header=False,
         access_log=False,

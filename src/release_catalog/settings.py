@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from release_catalog.files import guard
 
 _PREFIX = "RELEASE_CATALOG_"
+# The names of this machine: no page on another site can make a browser send one of them as its own.
+_HOME_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 _MIN_SECRET = 32
 # A key that everybody may read must never be taken for a secret: so one kind of them excludes the other.
 _SHARED, _PUBLISHED = ("HS256",), ("RS256", "ES256", "EdDSA")
@@ -65,6 +67,12 @@ class Settings(BaseSettings):
     max_nodes: int = Field(default=50_000, ge=1, description="Objects that an operation may answer with.")
     max_list: int = Field(default=250, ge=1, description="Entries of a list in a GraphQL operation's input.")
     max_concurrency: int = Field(default=100, ge=1, description="Requests of one caller at a time, for a process.")
+    max_concurrency_per_tenant: int | None = Field(
+        default=None,
+        ge=1,
+        description="Requests of one tenant at a time. If not said, half of all where callers log in.",
+    )
+    max_concurrency_total: int = Field(default=500, ge=1, description="Requests at a time, for a process.")
     cost_per_hour: int | None = Field(
         default=None,
         ge=0,
@@ -141,6 +149,16 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="WebSockets and event streams that a process serves.",
     )
+    subscribers_per_tenant: int | None = Field(
+        default=None,
+        ge=1,
+        description="Those of one tenant. If not said, half of all where callers log in.",
+    )
+    subscribers_per_caller: int | None = Field(
+        default=None,
+        ge=1,
+        description="Those of one caller. If not said, a tenth of all where callers log in.",
+    )
 
     @field_validator("cors_origins")
     @classmethod
@@ -189,6 +207,21 @@ class Settings(BaseSettings):
     def authenticated(self) -> bool:
         """Whether callers need credentials."""
         return self.authentication == "required" or bool(self.accounts or self.jwt_issuer)
+
+    def share(self, name: str, total: int, part: int) -> int:
+        """Return the setting `name`; if not said, a part in `part` of the total, or all where nobody logs in."""
+        share: int | None = getattr(self, name)
+        return share or (max(1, total // part) if self.authenticated else total)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The host names that requests may be for, unless the application names others.
+
+        Without authentication they are those of this machine and the address served at: a page may lead a name of
+        its own to this machine (DNS rebinding), but its requests still carry that name. Where callers need
+        credentials, such a page has none, and a proxy passes on whichever name it serves.
+        """
+        return ("*",) if self.authenticated else (*_HOME_HOSTS, self.host)
 
     @property
     def algorithms(self) -> tuple[str, ...]:

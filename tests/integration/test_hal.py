@@ -42,7 +42,7 @@ class Web:
         hal = Hal(lambda _: Context(catalog.caller, catalog.database))
         self.app = Starlette(routes=[Mount("/v1", hal), Mount("/lifecycle", hal)])
         transport = httpx2.ASGITransport(app=self.app)
-        self.client = httpx2.AsyncClient(transport=transport, base_url="http://catalog")
+        self.client = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
 
     async def get(self, href: str, method: str = "GET", **headers: str) -> httpx2.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -726,7 +726,7 @@ async def served(stocked: Catalog) -> AsyncIterator[httpx2.AsyncClient]:
     app = create_app(database=stocked.database)
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app=app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://catalog") as client:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield client
 
 

@@ -44,7 +44,7 @@ Entries = Callable[[], list[dict[str, Any]]]
 async def client_of(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
     # What the application raises, it raises here: no test passes over an error that nobody caught.
     transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://catalog") as client:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 
@@ -440,7 +440,8 @@ async def test_a_client_that_goes_away_is_no_error(app: Starlette, logged: Entri
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    await app({**scope, "headers": [(b"content-type", JSON.encode())]}, receive, send)
+    headers = [(b"host", b"localhost"), (b"content-type", JSON.encode())]
+    await app({**scope, "headers": headers}, receive, send)
     assert [(entry["level"], entry["status"]) for entry in logged()] == [("info", 499)]
 
 

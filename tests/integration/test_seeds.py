@@ -681,7 +681,7 @@ async def read(catalog: Catalog, href: str) -> Json:
     """What the server has at an address, as the application serves it."""
     hal = Hal(lambda _: Context(catalog.caller, catalog.database))
     app = Starlette(routes=[Mount("/v1", hal), Mount("/lifecycle", hal)])
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://catalog") as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://localhost") as client:
         response = await client.get(href)
     form = "application/json" if href.startswith("/lifecycle") else "application/hal+json"
     assert (response.status_code, response.headers["content-type"]) == (200, form), response.text

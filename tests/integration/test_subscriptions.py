@@ -287,8 +287,10 @@ async def test_who_does_not_keep_to_the_protocol_is_told_by_a_code(
     if not messages:
         monkeypatch.setattr(websocket, "INIT_SECONDS", 0.1)
     async with websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL]) as client:  # type: ignore[list-item]
-        for message in messages:
+        for number, message in enumerate(messages):
             await client.send(message if isinstance(message, str | bytes) else orjson.dumps(message).decode())
+            if message == INIT and not number:
+                assert await received(client) == {"type": "connection_ack"}
         found, reason = await closing(client)
         assert found == code
         assert said in reason
@@ -499,8 +501,11 @@ async def test_there_are_as_many_seats_as_are_set(arriving: Callable[..., Starle
     async with served(arriving(Seats(1), seconds=60)) as host, httpx2.AsyncClient() as http:
         known = {"Authorization": "Bearer good"}
         async with connected(host, additional_headers=known):
-            async with websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL]) as client:  # type: ignore[list-item]
-                assert (await closing(client))[0] == 1013
+            options: dict[str, Any] = {"subprotocols": [PROTOCOL], "additional_headers": known}
+            async with websockets.connect(f"ws://{host}/graphql", **options) as client:
+                await send(client, **INIT)
+                code, reason = await closing(client)
+                assert (code, "as many subscribers" in reason) == (1013, True)
             body = {"query": "subscription { events { id } }"}
             answer = await http.post(f"http://{host}/graphql", json=body, headers={**EVENTS, **known})
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

@@ -40,7 +40,7 @@ async def served(url: str, name: str, *listeners: Any, **settings: Any) -> Async
         transport = httpx2.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url="http://catalog") as client,
+            httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client,
         ):
             yield client
 
@@ -192,6 +192,74 @@ async def test_a_page_elsewhere_can_not_ask_by_get(
     assert found.status_code == status
     if status == 403:
         assert found.json()["errors"][0]["extensions"] == {"code": "CSRF"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "none"}, 200),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site", "accept": "application/hal+json"}, 403),
+        ({"sec-fetch-site": "cross-site", "origin": "https://evil.example"}, 403),
+        ({"sec-fetch-site": "cross-site", "origin": "https://portal.example"}, 200),
+        ({"sec-fetch-site": "cross-site", "apollo-require-preflight": "true"}, 200),
+        ({"sec-fetch-site": "cross-site", "authorization": "Bearer x"}, 200),
+        ({"sec-fetch-site": "cross-site", "authorization": "basic eDp5"}, 403),
+    ],
+)
+async def test_a_page_elsewhere_can_not_get_hal_documents(
+    mongodb_url: str, sample_name: str, headers: dict[str, str], status: int
+) -> None:
+    commands = Commands()
+    async with served(mongodb_url, sample_name, commands, cors_origins="https://portal.example") as http:
+        commands.clear()
+        for method in ("GET", "HEAD"):
+            found = await http.request(method, "/v1/catalogs/default?distro=x", headers=headers)
+            assert found.status_code == status
+        refused = await http.get("/v1/catalogs/default", headers=headers)
+        if status == 403:
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert (refused.json()["status"], refused.json()["title"]) == (403, "Forbidden")
+            assert not commands.reads, "nothing is looked up for it"
+
+
+@pytest.mark.parametrize(("settings", "status"), [({}, 400), ({"authentication": "required"}, 401)])
+async def test_at_home_only_names_of_this_machine_are_served_by_any_server(
+    mongodb_url: str, sample_name: str, settings: dict[str, Any], status: int
+) -> None:
+    async with served(mongodb_url, sample_name, **settings) as http:
+        for path in ("/graphql?query={__typename}", "/v1/catalogs/default"):
+            found = await http.get(path, headers={"host": "rebound.example", "accept": JSON})
+            assert found.status_code == status, path
+            for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
+                found = await http.get(path, headers={"host": host, "accept": JSON})
+                assert found.status_code == (401 if settings else 200), host
+    for hosts, expected in ((None, "websocket.http.response.start"), (["rebound.example"], "websocket.accept")):
+        async with connected(mongodb_url, sample_name) as database:
+            app = create_app(Settings(), database=database, hosts=hosts)
+            assert (await upgraded(app, "rebound.example"))["type"] == expected
+
+
+async def upgraded(app: Any, host: str) -> Any:
+    """The first message to a client that asks for a WebSocket."""
+    sent: list[Any] = []
+    received = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}]
+
+    async def receive() -> Any:
+        return received.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "websocket", "path": "/graphql", "raw_path": b"/graphql", "query_string": b"", "client": ("127.0.0.1", 1),
+        "headers": [(b"host", host.encode())], "subprotocols": ["graphql-transport-ws"],
+        "extensions": {"websocket.http.response": {}},
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return sent[0]
 
 
 async def test_without_sec_fetch_production_wants_a_sign(production: httpx2.AsyncClient) -> None:
@@ -357,7 +425,7 @@ async def test_every_command_has_the_time_that_is_left(mongodb_url: str, sample_
         # Without its lifespan: what works in the background sends commands as well.
         app.state.database, app.state.reading, app.state.files = database, db.Reading(database), None
         transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://x") as http:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
             asked: list[dict[str, Any]] = []
             for query in (
                 NESTED,
@@ -401,7 +469,7 @@ async def _timeouts(mongodb_url: str, sample_name: str, driver: Any) -> None:
             transport = httpx2.ASGITransport(app)
             async with (
                 app.router.lifespan_context(app),
-                httpx2.AsyncClient(transport=transport, base_url="http://x") as http,
+                httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http,
             ):
                 began = time.monotonic()
                 [error] = (await post(http, '{ catalog(id: "default") { id } }')).json()["errors"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.fair_share import Busy, FairSlots, Owner
+from release_catalog.fair_share import Busy, FairSlots, Owner, client_network
 
 A, A2, B = Owner("a", "one"), Owner("a", "two"), Owner("b", "one")
 
@@ -149,3 +149,20 @@ def test_any_order_of_steps_keeps_the_limits_and_loses_no_slot(steps: list[tuple
         assert slots.used == slots.waiting == 0
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        (None, ""),
+        ("", ""),
+        ("testclient", "testclient"),
+    ],
+)
+def test_an_address_stands_for_its_network(address: str | None, network: str) -> None:
+    assert client_network(address) == network

@@ -13,19 +13,20 @@ ROOT = Path(release_catalog.__file__).parent
 ALLOWED = {
     "problems": set(),
     "fair_share": set(),
+    "connection_limit": {"fair_share"},
     "paced_input": set(),
     "domain": {"problems"},
     "store": {"fair_share", "domain", "problems"},
     "files": {"fair_share", "store", "domain", "problems"},
     "plans": {"files", "store", "domain", "problems"},
     "events": {"fair_share", "files", "store", "domain", "problems"},
-    "api": {"fair_share", "plans", "events", "files", "store", "domain", "problems"},
+    "api": {"connection_limit", "fair_share", "plans", "events", "files", "store", "domain", "problems"},
     "hal": {"plans", "store", "domain", "problems"},
     "access": {"fair_share", "store", "domain", "problems", "settings"},
     "web": set(),
     "mongod": set(),
     "embedded": {"mongod"},
-    "receiving": {"fair_share", "paced_input"},
+    "receiving": {"connection_limit", "paced_input"},
     "settings": {"files"},
     "logs": {"domain"},
     "sample": {"store", "domain"},
@@ -34,9 +35,9 @@ ALLOWED = {
     "opening": {"files", "store", "mongod", "embedded", "settings", "logs"},
     "credentials": {"access", "store", "domain", "problems", "opening", "settings"},
     "app": {
-        "access", "api", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"
+        "access", "api", "connection_limit", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"
     },
-    "serving": {"fair_share", "api", "receiving"},
+    "serving": {"api", "connection_limit", "receiving"},
     "cli": {
         "app", "access", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "serving", "terminal",
         "credentials",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
 from release_catalog.domain.caller import SCOPES, Caller
+from release_catalog.fair_share import Owner
 from release_catalog.plans.costs import Cost, Costs
 
 MEGABYTE = 1 << 20
@@ -370,6 +372,140 @@ def test_a_caller_has_so_many_requests_under_way() -> None:
             pass
     with callers.admitted(WHO):
         pass
+
+
+def test_tenants_and_callers_have_shares_of_all_requests() -> None:
+    callers = Callers(Limits(max_concurrency=2, max_concurrency_per_tenant=3, max_concurrency_total=4))
+    other = Caller("acme", "other", SCOPES)
+    with contextlib.ExitStack() as stack:
+        for who in (WHO, WHO, other):
+            stack.enter_context(callers.admitted(who))
+        for who in (WHO, other, Caller("acme", "third", SCOPES)):
+            with pytest.raises(Refusal) as refusal, callers.admitted(who):
+                pass
+            assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
+            assert refusal.value.extensions == {"code": "RATE_LIMITED", "limit": "concurrency", "allowed": 2}
+        with callers.admitted(OTHER):
+            with pytest.raises(Refusal) as refusal, callers.admitted(Caller("third", "ci", SCOPES)):
+                pass
+            assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": "1"})
+            assert refusal.value.extensions == {"code": "UNAVAILABLE"}
+    with callers.admitted(WHO):
+        pass
+
+
+def large(number: int, parts: int = 60) -> str:
+    """A document that is read aside, another one for each number."""
+    return "query Q%d {" % number + "...on Query { __typename } " * parts + "}"
+
+
+class Reader:
+    """Stands for what reads documents: it tells whose it reads, in their order, and waits while it is `held`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: list[str] = []
+        self.held = threading.Event()
+        judged = documents.Documents._judged
+
+        def reading(known: Documents, text: str, tokens: list[str]) -> Any:
+            self.read.append(text)
+            assert self.held.wait(30)
+            return judged(known, text, tokens)
+
+        monkeypatch.setattr(Documents, "_judged", reading)
+
+
+async def test_large_documents_of_one_caller_delay_another_by_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, known = Reader(monkeypatch), Documents(schema._schema)
+    flood = [asyncio.create_task(known.meant({"query": large(n)}, Owner("acme", f"{n % 3}"))) for n in range(40)]
+    await asyncio.sleep(0.01)
+    late = asyncio.create_task(known.meant({"query": large(99)}, Owner("other", "ci")))
+    # Other callers of the tenant, too.
+    same = asyncio.create_task(known.meant({"query": large(98)}, Owner("acme", "ci")))
+    await asyncio.sleep(0.01)
+    reader.held.set()
+    await asyncio.gather(*flood, late, same)
+    assert reader.read.index(large(99)) <= 2
+    assert reader.read.index(large(98)) <= 8
+
+
+async def test_a_caller_has_so_many_documents_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, known = Reader(monkeypatch), Documents(schema._schema)
+    monkeypatch.setattr(documents, "WAIT_SECONDS", 0.05)
+    owner = Owner("acme", "ci")
+    flood = [asyncio.create_task(known.meant({"query": large(n)}, owner)) for n in range(60)]
+    await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+    refused = [task.exception() for task in flood if task.done()]
+    assert len(refused) == 60 - 1 - documents.MAX_WAITING
+    assert {error.status for error in refused if isinstance(error, Refusal)} == {429}
+    with pytest.raises(Refusal) as refusal:
+        await known.meant({"query": large(99)}, Owner("other", "ci"))
+    assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": "1"})
+    reader.held.set()
+    await asyncio.gather(*flood, return_exceptions=True)
+    assert await known.meant({"query": large(99)}, owner)
+    # One after the other, even where those who asked have gone.
+    assert len(reader.read) == 2
+
+
+async def test_who_goes_away_leaves_the_turn_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, known = Reader(monkeypatch), Documents(schema._schema)
+    for number in range(20):
+        gone = asyncio.create_task(known.meant({"query": large(number)}, Owner("acme", "ci")))
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+    late = asyncio.create_task(known.meant({"query": large(99)}, Owner("other", "ci")))
+    await asyncio.sleep(0.01)
+    reader.held.set()
+    await late
+    assert reader.read.index(large(99)) <= 2
+
+
+async def test_a_document_that_many_send_at_once_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, known = Reader(monkeypatch), Documents(schema._schema)
+    reader.held.set()
+    found = await asyncio.gather(*(known.meant({"query": large(1)}, Owner("acme", f"{n}")) for n in range(20)))
+    assert len(reader.read) == len(set(map(id, found))) == 1
+
+
+async def test_reading_is_charged_by_size_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, known = Reader(monkeypatch), Documents(schema._schema)
+    reader.held.set()
+    charged: list[int] = []
+    for text in ("{ __typename }", large(1), large(1), large(2, 100)):
+        await known.meant({"query": text}, Owner("acme", "ci"), charged.append)
+    assert charged == [len(counting.tokens(text, 2_000)) - 100 for text in (large(1), large(2, 100))]
+    with contextlib.suppress(Invalid):
+        await known.meant({"query": "{ a }" + "#" * 90_000}, Owner("acme", "ci"), charged.append)
+    assert charged[-1] > 2_000
+
+    def refuse(points: int) -> None:
+        raise Refusal(429, "Enough.")
+
+    count = len(reader.read)
+    with pytest.raises(Refusal, match="Enough"):
+        await known.meant({"query": large(3)}, Owner("acme", "ci"), refuse)
+    assert len(reader.read) == count
+
+
+async def test_plans_of_large_documents_take_turns_and_cost_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, charged = Documents(schema._schema), list[int]()
+    text = "query ($a: Boolean!) {" + "viewer { subject @skip(if: $a) } " * 30 + "}"
+    document = await known.meant({"query": text})
+    operation = document.operation(None)
+    assert operation
+    planned = functools.partial(known.plan, Owner("acme", "ci"), charged.append, document, operation)
+    plans = [await planned({"a": value}) for value in (True, False)]
+    assert plans[0] is not plans[1]
+    assert charged == [document.points] * 2
+    assert document.known_plan(operation, {"a": True}) is plans[0]
+    small = await known.meant({"query": "{ viewer { subject } }"})
+    operation = small.operation(None)
+    assert operation
+    await known.plan(Owner("acme", "ci"), charged.append, small, operation, {})
+    assert len(charged) == 2
 
 
 def test_a_caller_has_so_many_points_an_hour() -> None:

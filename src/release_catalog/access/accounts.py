@@ -1,26 +1,20 @@
 """Service accounts: a file with a line for each, which holds no password but its Argon2id hash."""
 
-import asyncio
 import base64
 import contextlib
 import hashlib
+import hmac
 import secrets
-import time
 import urllib.parse
 from pathlib import Path
 
 import structlog
 
-from release_catalog.access import refusal
+from release_catalog.access.passwords import Passwords
 from release_catalog.domain.caller import SCOPES, Caller
+from release_catalog.store.database import undisturbed
 
 MIN_PASSWORD = 12
-# A verification takes 64 MiB and some 50 ms: few run at once, and not many wait.
-_AT_ONCE = 2
-_MAX_WAITING = 64
-# For so long a password that was good is taken without another verification.
-_KNOWN_SECONDS = 60.0
-_MAX_KNOWN = 1_000
 _FIELDS = 4
 
 Account = tuple[Caller, str]
@@ -78,11 +72,13 @@ class Accounts:
         self._stamp = self._stamped()
         self._accounts = _of(path)
         self._secret = secrets.token_bytes(32)
-        self._known: dict[bytes, tuple[float, Caller]] = {}
-        self._free, self._waiting = asyncio.Semaphore(_AT_ONCE), 0
+        # Digests of good passwords by name. Each is verified once for as long as its line is the same, so that
+        # nobody who has signed in before waits behind guesses.
+        self._good: dict[str, bytes] = {}
+        self._passwords = Passwords()
 
-    async def caller(self, credentials: str) -> Caller | None:
-        """Whom Basic credentials (RFC 7617) belong to; None where they are wrong.
+    async def caller(self, credentials: str, network: str) -> Caller | None:
+        """Whom Basic credentials (RFC 7617) from a client's network belong to; None where they are wrong.
 
         A guess takes as long where there is no account of that name.
         """
@@ -93,31 +89,18 @@ class Accounts:
             return None
         if not colon or not self._accounts:
             return None
-        key = hashlib.blake2b(f"{name}\0{password}".encode(), key=self._secret).digest()
-        until, caller = self._known.get(key, (0.0, None))
-        if caller is None or until < time.monotonic():
-            caller = await self._verified(name, password)
-            if caller:
-                while len(self._known) >= _MAX_KNOWN:
-                    del self._known[next(iter(self._known))]
-                self._known[key] = time.monotonic() + _KNOWN_SECONDS, caller
-        return caller
-
-    async def _verified(self, name: str, password: str) -> Caller | None:
-        # Of a name that there is not, any account's hash is tried for nothing.
+        digest = hashlib.blake2b(password.encode(), key=self._secret).digest()
         caller, known = self._accounts.get(name) or (None, next(iter(self._accounts.values()))[1])
-        if self._waiting >= _MAX_WAITING:
-            raise refusal.unknowable("Too many passwords are being verified; try again soon.")
-        self._waiting += 1
-        try:
-            async with self._free:
-                good = await asyncio.to_thread(_matches, known, password)
-        finally:
-            self._waiting -= 1
-        if good and caller:
+        if caller and hmac.compare_digest(self._good.get(name, b""), digest):
+            return caller
+        exists = caller is not None
+        if await undisturbed(self._passwords.verify(name, network, known, password, exists=exists)):
+            # Unless the file has changed meanwhile.
+            if self._accounts.get(name) == (caller, known):
+                self._good[name] = digest
             return caller
         # Of a name that there is not, nothing: it may be a password in the wrong place.
-        known_name, reason = (name, "wrong password") if caller else (None, "unknown")
+        known_name, reason = (name, "wrong password") if exists else (None, "unknown")
         _log.info("an account was refused", reason=reason, account=known_name)
         return None
 
@@ -129,21 +112,16 @@ class Accounts:
                 return
             self._stamp = stamp
             try:
-                self._accounts = _of(self._path)
-                self._known.clear()
+                accounts = _of(self._path)
+                self._good = {
+                    name: digest
+                    for name, digest in self._good.items()
+                    if accounts.get(name) == self._accounts[name]
+                }
+                self._accounts = accounts
             except Unreadable as error:
                 _log.warning("the accounts stay as they were", reason=str(error))
 
     def _stamped(self) -> tuple[int, int]:
         status = self._path.stat()
         return status.st_mtime_ns, status.st_size
-
-
-def _matches(known: str, password: str) -> bool:
-    from argon2 import PasswordHasher  # noqa: PLC0415
-    from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415
-
-    try:
-        return PasswordHasher().verify(known, password)
-    except (VerificationError, InvalidHashError):
-        return False

@@ -6,9 +6,11 @@ import ipaddress
 from starlette.datastructures import Headers
 
 from release_catalog.access import accounts, opaque, refusal
+from release_catalog.access.failures import Pace
 from release_catalog.domain import caller as callers
 from release_catalog.domain import tokens
 from release_catalog.domain.caller import Caller
+from release_catalog.fair_share import client_network
 from release_catalog.settings import Settings
 from release_catalog.store.database import Database
 
@@ -25,6 +27,7 @@ class Callers:
     def __init__(self, settings: Settings) -> None:
         """OSError or accounts.Unreadable where the file of accounts can't be used."""
         self._everybody = None if settings.authenticated else callers.local(settings.tenant)
+        self._pace = Pace()
         self._tokens = opaque.Tokens()
         self._accounts = accounts.Accounts(settings.accounts) if settings.accounts else None
         self._jwts = None
@@ -35,11 +38,22 @@ class Callers:
             self._jwts = jwts.Jwts(settings)
 
     async def of(self, headers: Headers, client: str | None, database: Database) -> Caller:
-        """Who sends a request with these headers from the address `client`; Refused where that is not known."""
-        if self._everybody:
-            if not is_home(client):
-                raise refusal.missing(_ALONE)
+        """Who sends a request with these headers from the address `client`.
+
+        Refused where that is not known; a network that is refused again and again is answered slower.
+        """
+        if self._everybody and is_home(client):
             return self._everybody
+        network = client_network(client)
+        try:
+            return await self._caller(headers, network, database)
+        except refusal.Refused:
+            await self._pace.wait(network)
+            raise
+
+    async def _caller(self, headers: Headers, network: str, database: Database) -> Caller:
+        if self._everybody:
+            raise refusal.missing(_ALONE)
         sent = [("", token) for token in headers.getlist("x-project-token")]
         for value in headers.getlist("authorization"):
             scheme, _, credentials = value.partition(" ")
@@ -51,7 +65,8 @@ class Callers:
         [(scheme, credentials)] = sent
         if scheme not in _SCHEMES:
             raise refusal.missing()
-        found = await self._known(scheme, credentials, database) if len(credentials) <= MAX_CREDENTIALS else None
+        known = len(credentials) <= MAX_CREDENTIALS
+        found = await self._known(scheme, credentials, network, database) if known else None
         if found is None:
             raise refusal.wrong("Basic" if scheme == "basic" else "Bearer")
         return found
@@ -62,12 +77,12 @@ class Callers:
         if self._jwts:
             await self._jwts.close()
 
-    async def _known(self, scheme: str, credentials: str, database: Database) -> Caller | None:
+    async def _known(self, scheme: str, credentials: str, network: str, database: Database) -> Caller | None:
         if scheme == "basic":
-            return await self._accounts.caller(credentials) if self._accounts else None
+            return await self._accounts.caller(credentials, network) if self._accounts else None
         if scheme == "" or (scheme == "bearer" and credentials.startswith(tokens.PREFIX)):
-            return await self._tokens.caller(database, credentials)
-        return await self._jwts.caller(credentials) if scheme == "bearer" and self._jwts else None
+            return await self._tokens.caller(database, credentials, network)
+        return await self._jwts.caller(credentials, network) if scheme == "bearer" and self._jwts else None
 
 
 @functools.lru_cache(1_000)

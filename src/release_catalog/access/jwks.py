@@ -11,6 +11,7 @@ import jwt
 import structlog
 
 from release_catalog.access import refusal
+from release_catalog.fair_share import FairSlots, Owner
 
 # Keys are used for so long without asking for new ones; how long a key goes on to hold after it was withdrawn.
 FRESH_SECONDS = 600.0
@@ -21,6 +22,7 @@ FIRST_PAUSE_SECONDS = 5.0
 TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 256 * 1024
 MIN_RSA_BITS = 2048
+_BUSY = "Too many clients wait for the keys that tokens are signed with: try again soon."
 _ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
 
 Key = tuple[str, Any]
@@ -32,17 +34,20 @@ class Keys:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        # Those who wait for keys that are being fetched, in turns between the networks of clients.
+        self._waiting = FairSlots(64, per_tenant=32)
         self._keys: dict[str | None, Key] | None = None
         self._asked = self._came = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
 
-    async def key(self, algorithm: str, id_: str | None) -> Any | None:
+    async def key(self, algorithm: str, id_: str | None, network: str) -> Any | None:
         """The key for signatures of `algorithm` with this id; None where there is none.
 
-        Refused with status 503 where no keys could be had yet.
+        Refused with status 503 where no keys could be had yet, or where too many clients wait for them.
         """
         if self._keys is None or id_ not in self._keys:
-            await self._renewed()
+            async with refusal.slot(self._waiting, Owner(network), 2 * TIMEOUT_SECONDS, _BUSY):
+                await self._renewed()
         elif time.monotonic() - self._came > FRESH_SECONDS:
             self._renew()
         if self._keys is None:

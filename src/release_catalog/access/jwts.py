@@ -36,10 +36,13 @@ class Jwts:
         self._issuer, self._audience = settings.jwt_issuer, settings.jwt_audience
         self._tenant = settings.jwt_tenant_claim
 
-    async def caller(self, token: str) -> Caller | None:
-        """Whom the token speaks of, None where it does not hold; Refused where that can't be told now."""
+    async def caller(self, token: str, network: str) -> Caller | None:
+        """Whom a token from a client's network speaks of; None where it does not hold.
+
+        Refused where that can't be told now.
+        """
         try:
-            return self._caller(self._claims(token, await self._key(token)))
+            return self._caller(self._claims(token, await self._key(token, network)))
         # What a token may hold makes the library fail in other ways too: depth, infinities, lists for texts.
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             # Others may quote the token.
@@ -53,7 +56,7 @@ class Jwts:
         if self._keys:
             await self._keys.close()
 
-    async def _key(self, token: str) -> Any:
+    async def _key(self, token: str, network: str) -> Any:
         header = jwt.get_unverified_header(token)
         algorithm, kind = header.get("alg"), header.get("typ")
         if algorithm not in self._algorithms:
@@ -62,7 +65,7 @@ class Jwts:
             raise _Invalid("another type of token")
         if self._keys is None:
             return self._secret
-        key = await self._keys.key(algorithm, header.get("kid"))
+        key = await self._keys.key(algorithm, header.get("kid"), network)
         if key is None:
             raise _Invalid("unknown key")
         return key

@@ -1,5 +1,10 @@
 """Why a caller is not let in."""
 
+import contextlib
+from collections.abc import AsyncIterator
+
+from release_catalog.fair_share import Busy, FairSlots, Owner
+
 _REALM = 'realm="release-catalog"'
 
 
@@ -37,3 +42,17 @@ def several() -> Refused:
 def unknowable(reason: str) -> Refused:
     """Nobody can tell now whether the credentials are good."""
     return Refused(503, reason, Retry_After="5")
+
+
+@contextlib.asynccontextmanager
+async def slot(slots: FairSlots, owner: Owner, max_seconds: float, reason: str) -> AsyncIterator[None]:
+    """Hold a slot, after waiting for it; refused with a reason where there is none soon.
+
+    429 tells clients that they fill their own share, 503 that others fill all of it.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(slots.slot(owner, max_seconds=max_seconds))
+        except Busy as busy:
+            raise Refused(429 if busy.own else 503, reason, Retry_After="5") from busy
+        yield

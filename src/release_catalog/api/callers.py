@@ -1,16 +1,21 @@
-"""How much each caller may ask for at a time and in an hour, counted in this process alone."""
+"""The rate limit: how much each caller may ask for at a time and in an hour, counted in this process alone."""
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from release_catalog.api.limits import Limits
-from release_catalog.api.refusals import Refusal
+from release_catalog.api.refusals import Refusal, no_room
 from release_catalog.domain.caller import Caller
+from release_catalog.fair_share import FairSlots, Owner
 
 HOUR = 3_600
-Who = tuple[str, str]  # tenant and subject
+
+
+def owner(caller: Caller) -> Owner:
+    """Return whom the shares of a caller belong to."""
+    return Owner(caller.tenant, caller.subject)
 
 
 class Callers:
@@ -20,35 +25,33 @@ class Callers:
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        self._at_once = limits.max_concurrency
+        self._per_caller = min(limits.max_concurrency, limits.max_concurrency_total)
+        per_tenant = limits.max_concurrency_per_tenant
+        self._requests = FairSlots(
+            limits.max_concurrency_total, per_tenant=per_tenant, per_caller=limits.max_concurrency
+        )
         self._an_hour = limits.cost_per_hour
         self._clock = clock
-        self._under_way: dict[Who, int] = {}
         # When its hour ends, and what it has used of it.
-        self._used: dict[Who, tuple[float, int]] = {}
+        self._used: dict[Owner, tuple[float, int]] = {}
         self._swept = clock()
 
-    @contextlib.contextmanager
-    def admitted(self, caller: Caller) -> Iterator[None]:
-        """Count a request as under way; refused where that would be one too many."""
-        who = caller.tenant, caller.subject
-        count = self._under_way.get(who, 0)
-        if count >= self._at_once:
-            reason = f"{count} of your requests are under way; the limit concurrency allows no more."
-            raise Refusal(429, reason, self._code("concurrency", self._at_once), Retry_After="1")
-        self._under_way[who] = count + 1
-        try:
-            yield
-        finally:
-            self._under_way[who] -= 1
-            if not self._under_way[who]:
-                del self._under_way[who]
+    def admitted(self, caller: Caller) -> AbstractContextManager[None]:
+        """Count a request as under way in the shares of its caller and its tenant; refused where they are full.
+
+        Enter the context at once.
+        """
+        who = owner(caller)
+        if not self._requests.fits(who):
+            own = self._requests.free > 0
+            raise no_room(own=own, what="requests under way", limit="concurrency", allowed=self._per_caller)
+        return self._requests.slot_now(who)
 
     def charge(self, caller: Caller, points: int) -> None:
         """Take points from the caller's hour; refused where they are not left. Without a rate, nothing happens."""
         if not self._an_hour:
             return
-        who = caller.tenant, caller.subject
+        who = owner(caller)
         end, used = self._hour(who)
         if used + points > self._an_hour:
             seconds = math.ceil(end - self._clock())
@@ -63,14 +66,14 @@ class Callers:
         """What is left of the caller's hour."""
         if not self._an_hour:
             return {}
-        end, used = self._hour((caller.tenant, caller.subject))
+        end, used = self._hour(owner(caller))
         return {
             "x-ratelimit-limit": str(self._an_hour),
             "x-ratelimit-remaining": str(self._an_hour - used),
             "x-ratelimit-reset": str(math.ceil(end - self._clock())),
         }
 
-    def _hour(self, who: Who) -> tuple[float, int]:
+    def _hour(self, who: Owner) -> tuple[float, int]:
         now = self._clock()
         if now - self._swept > HOUR:
             self._swept = now

@@ -2,8 +2,9 @@
 
 import asyncio
 import collections
+import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent import futures
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,7 @@ from graphql import (
     GraphQLSchema,
     NoFragmentCyclesRule,
     NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
     parse,
     specified_rules,
     validate,
@@ -23,8 +25,10 @@ from graphql import (
 from release_catalog.api import counting, measuring
 from release_catalog.api import limits as checks
 from release_catalog.api.limits import Limits
-from release_catalog.api.refusals import too_much
+from release_catalog.api.refusals import no_room, too_much
+from release_catalog.fair_share import Busy, FairSlots, Owner
 from release_catalog.plans import operations
+from release_catalog.store.database import undisturbed
 
 MAX_VALIDATION_ERRORS = 10
 # With its plans, a token takes about a kilobyte.
@@ -36,8 +40,18 @@ MAX_HASHED_CHARACTERS = 4_000_000
 # Smaller ones are read at once, in a millisecond or two; others may take a hundred.
 QUICK_TOKENS = 100
 QUICK_CHARACTERS = 4_000
+# Large documents of one caller that wait to be read, and for how long any of them does.
+MAX_WAITING = 50
+WAIT_SECONDS = 10.0
+_NOBODY = Owner("")
 
 Value = TypeVar("Value")
+# Takes points from a caller, or refuses them.
+Charge = Callable[[int], None]
+
+
+def _free(_: int) -> None:
+    """Charge nothing."""
 
 
 class Invalid(Exception):  # noqa: N818  it is not an error of this program
@@ -81,10 +95,11 @@ class Kept(Generic[Value]):
 
 
 class Meant(operations.Document):
-    """A valid document, and what is to be checked of its variables."""
+    """A valid document, what is to be checked of its variables, and the points that reading it costs."""
 
-    def __init__(self, schema: GraphQLSchema, node: DocumentNode, limits: Limits) -> None:
+    def __init__(self, schema: GraphQLSchema, node: DocumentNode, limits: Limits, points: int = 0) -> None:
         super().__init__(schema, node)
+        self.points = points
         self.inputs = checks.Inputs(schema, node, limits)
 
 
@@ -111,11 +126,16 @@ class Documents:
         self._texts = frozenset((trusted or {}).values())
         self._hashed: Kept[str] = Kept(MAX_KEPT, MAX_HASHED_CHARACTERS)
         self.kept: Kept[Meant] = Kept(MAX_KEPT, MAX_KEPT_TOKENS)
-        # Large documents are read one after the other, while the requests of others go on.
+        # Large documents are read and planned one after the other, in turns between callers, while the requests of
+        # others go on. A second thread would only share the interpreter with the first.
         self._aside = futures.ThreadPoolExecutor(1, "read")
+        self._turns = FairSlots(1, max_waiting_per_caller=MAX_WAITING)
 
-    async def meant(self, parameters: Mapping[str, Any]) -> Meant:
-        """The document of a request; Invalid where there is none, or none that can be executed."""
+    async def meant(self, parameters: Mapping[str, Any], owner: Owner = _NOBODY, charge: Charge = _free) -> Meant:
+        """The document of a request; Invalid where there is none, or none that can be executed.
+
+        A large document that is not known costs its caller points before it is read, and waits for its turn.
+        """
         text, id_ = parameters.get("query"), parameters.get("documentId")
         persisted = (parameters.get("extensions") or {}).get("persistedQuery")
         digest = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
@@ -125,7 +145,7 @@ class Documents:
             raise Invalid(_refused("Only trusted documents are answered here.", "DOCUMENT_NOT_TRUSTED"))
         elif isinstance(digest, str) and digest != _hash(text):
             raise Invalid(_refused("sha256Hash is not the hash of the query.", "BAD_USER_INPUT"))
-        document = self.kept.get(text) or await self._read(text)
+        document = self.kept.get(text) or await self._read(text, owner, charge)
         if isinstance(digest, str) and self._trusted is None and self._hashed.get(digest) is None:
             self._hashed.add(digest, text, len(text))
         return document
@@ -141,18 +161,65 @@ class Documents:
             raise Invalid(_refused("PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND"))
         raise Invalid(_refused("There is no document with this documentId.", "DOCUMENT_NOT_FOUND"))
 
-    async def _read(self, text: str) -> Meant:
+    async def plan(
+        self,
+        owner: Owner,
+        charge: Charge,
+        document: operations.Document,
+        operation: OperationDefinitionNode,
+        variables: Mapping[str, Any],
+    ) -> operations.Plan:
+        """Plan an operation for these variables: for a large document, that costs as much as reading it."""
+        points = document.points if isinstance(document, Meant) else 0
+        if not points:
+            return document.plan(operation, variables)
+        charge(points)
+
+        async def work() -> operations.Plan:
+            if known := document.known_plan(operation, variables):
+                return known
+            return await self._in_thread(functools.partial(document.plan, operation, variables))
+
+        return await self._in_turn(owner, work)
+
+    async def _read(self, text: str, owner: Owner, charge: Charge) -> Meant:
         if len(text) > checks.MAX_CHARACTERS:
             raise too_much("characters", checks.MAX_CHARACTERS, f"The document has {len(text)} characters")
         tokens = counting.tokens(text, self._limits.max_tokens)
-        if len(tokens) <= QUICK_TOKENS and len(text) <= QUICK_CHARACTERS:
-            document = self._judged(text, tokens)
-        else:
-            aside = asyncio.get_running_loop().run_in_executor(self._aside, self._judged, text, tokens)
-            document = await aside
+        points = _points(text, tokens)
+        if not points:
+            return self._keep(text, tokens, self._judged(text, tokens))
+        charge(points)
+
+        async def work() -> Meant:
+            if known := self.kept.get(text):
+                return known
+            judged = functools.partial(self._judged, text, tokens)
+            return self._keep(text, tokens, await self._in_thread(judged))
+
+        return await self._in_turn(owner, work)
+
+    def _keep(self, text: str, tokens: list[str], document: Meant) -> Meant:
         if len(text) <= MAX_CACHED_CHARACTERS:
             self.kept.add(text, document, len(tokens))
         return document
+
+    async def _in_thread(self, work: Callable[[], Value]) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
+
+    async def _in_turn(self, owner: Owner, work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+        """Do work when it is the owner's turn; refused where too much of it waits, or for too long."""
+
+        async def wait() -> Value:
+            async with self._turns.slot(owner, max_seconds=WAIT_SECONDS):
+                return await work()
+
+        try:
+            # Who goes away leaves the turn to end: the thread is in use until then.
+            return await undisturbed(wait())
+        except Busy as busy:
+            what = "large documents to read"
+            raise no_room(own=busy.own, what=what, limit="documents", allowed=MAX_WAITING) from busy
 
     def _judged(self, text: str, tokens: list[str]) -> Meant:
         circular = measuring.check(tokens, self._limits)
@@ -167,7 +234,12 @@ class Documents:
             ):
                 raise Invalid(*errors, read=True)
         _unlink(node)
-        return Meant(self._schema, node, self._limits)
+        return Meant(self._schema, node, self._limits, _points(text, tokens))
+
+
+def _points(text: str, tokens: list[str]) -> int:
+    """What it costs to read a document aside: a point for each token beyond those that are read at once."""
+    return max(0, len(tokens) - QUICK_TOKENS, (len(text) - QUICK_CHARACTERS) * QUICK_TOKENS // QUICK_CHARACTERS)
 
 
 def trusted(path: Path) -> dict[str, str]:

@@ -60,6 +60,8 @@ class Limits:
     max_nodes: int = 50_000
     max_list: int = 250
     max_concurrency: int = 100
+    max_concurrency_per_tenant: int | None = None
+    max_concurrency_total: int = 500
     cost_per_hour: int = 0
     query_seconds: float = 15
 

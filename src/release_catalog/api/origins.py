@@ -1,6 +1,7 @@
-"""Where a query by GET may come from."""
+"""Where a request by GET may come from."""
 
 import re
+from collections.abc import Collection
 
 from starlette.datastructures import Headers
 
@@ -28,15 +29,34 @@ def check(headers: Headers, *, strict: bool) -> None:
     apart. Where it is `strict`, what comes without has to name a GraphQL media type, as no link, image, form or
     script of an older browser can. A query changes nothing in any case, and no other site can read its answer.
     """
-    if headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
-        return
-    # A name and a password that it knows, a browser sends to whichever page asks.
-    if any(name in headers for name in _PREFLIGHT) or not _BASIC.match(headers.get("authorization", "Basic")):
-        return
-    site = headers.get("sec-fetch-site")
-    if site in {"same-origin", "none"}:
-        return
-    if site is None and (not strict or _NAMED.search(headers.get("accept", ""))):
+    if _is_safe(headers) or (
+        "sec-fetch-site" not in headers and (not strict or _NAMED.search(headers.get("accept", "")))
+    ):
         return
     reason = f"Send a query by GET with the header {_PREFLIGHT[0]}: true, or by POST."
     raise Refusal(403, reason, {"code": "CSRF"})
+
+
+def check_hal(headers: Headers, origins: Collection[str]) -> None:
+    """Refuse a request for a HAL document that a page of another site may have made a browser send.
+
+    Pages of `origins` may read the documents, so they may ask for them too. Clients that are no browsers do not
+    send Sec-Fetch-Site.
+    """
+    if "sec-fetch-site" not in headers or _is_safe(headers) or headers.get("origin") in origins:
+        return
+    reason = (
+        f"A page of another site sent this: name its origin in RELEASE_CATALOG_CORS_ORIGINS, or have it send the "
+        f"header {_PREFLIGHT[0]}: true."
+    )
+    raise Refusal(403, reason, {"code": "CSRF"})
+
+
+def _is_safe(headers: Headers) -> bool:
+    """Return whether no page of another site can have made a browser send a request with these headers."""
+    if headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
+        return True
+    # A name and a password that it knows, a browser sends to whichever page asks.
+    if any(name in headers for name in _PREFLIGHT) or not _BASIC.match(headers.get("authorization", "Basic")):
+        return True
+    return headers.get("sec-fetch-site") in {"same-origin", "none"}

@@ -19,3 +19,17 @@ def too_much(limit: str, most: int, asked: str) -> Refusal:
     """What goes past a limit: `asked` says what came, and the answer names the limit."""
     reason = f"{asked}; the limit {limit} allows {most}."
     return Refusal(400, reason, {"code": "LIMIT_EXCEEDED", "limit": limit, "allowed": most})
+
+
+def no_room(*, own: bool, what: str, limit: str, allowed: int, retry_seconds: int = 1) -> Refusal:
+    """Return the refusal of a caller for whom there is no room now: 429 where its `own` share is full, else 503.
+
+    `what` there may be only so many of at a time; `limit` names the share, and `allowed` is that of a caller.
+    """
+    again = str(retry_seconds)
+    if own:
+        reason = f"You or your tenant have as many {what} as the limit {limit} allows at a time: try again soon."
+        told = {"code": "RATE_LIMITED", "limit": limit, "allowed": allowed}
+        return Refusal(429, reason, told, Retry_After=again)
+    reason = f"There are as many {what} as this server takes: try again soon."
+    return Refusal(503, reason, {"code": "UNAVAILABLE"}, Retry_After=again)

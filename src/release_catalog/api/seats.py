@@ -1,4 +1,4 @@
-"""How many a process streams to at once, and when that has to end."""
+"""How many a process streams to at once, each caller and tenant within its share, and when that has to end."""
 
 import asyncio
 import contextlib
@@ -7,35 +7,63 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from release_catalog.api.refusals import Refusal
+from release_catalog.api.callers import owner
+from release_catalog.api.refusals import Refusal, no_room
+from release_catalog.connection_limit import ConnectionLimit
+from release_catalog.domain.caller import Caller
+from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.plans.context import Context
 from release_catalog.store import database as db
 
 # How often it is looked at whether who follows still may.
 LOOK_SECONDS = 30.0
+# WebSockets whose client is not known yet; the one that is so for longest makes room for a new one.
+MAX_UNKNOWN = 200
+RETRY_SECONDS = 5
 _UNAUTHORIZED = 401
-FULL = "There are as many subscribers as this server takes: try again soon."
 
 Arriving = Callable[[HTTPConnection], Coroutine[Any, Any, Context]]
 Admit = Callable[[], Coroutine[Any, Any, Context]]
 
 
 class Seats:
-    """One for each WebSocket and each event stream."""
+    """One for each event stream, and for each WebSocket whose client is known."""
 
-    def __init__(self, most: int = 10_000) -> None:
-        self.left = self.most = most
+    def __init__(
+        self, capacity: int = 10_000, *, per_tenant: int | None = None, per_caller: int | None = None
+    ) -> None:
+        """Limit the seats of a process, of a tenant and of a caller; None is all of them."""
+        self._slots = FairSlots(capacity, per_tenant=per_tenant, per_caller=per_caller)
+        self._per_caller = min(share for share in (capacity, per_tenant, per_caller) if share is not None)
+        self.unknown = ConnectionLimit(lambda: MAX_UNKNOWN, spare=0)
         # Set when the server shuts down: it waits for event streams to end.
         self.over = asyncio.Event()
 
+    @property
+    def used(self) -> int:
+        """The seats that are taken."""
+        return self._slots.used
+
+    def check(self, caller: Caller) -> None:
+        """Refuse a caller for whom there is no seat now."""
+        with self.taken(caller):
+            pass
+
     @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        """Hold one for as long as the context lasts."""
-        self.left -= 1
-        try:
+    def taken(self, caller: Caller) -> Iterator[None]:
+        """Hold a seat for as long as the context lasts; refused where there is none for this caller."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._slots.slot_now(owner(caller)))
+            except Busy as busy:
+                raise no_room(
+                    own=busy.own,
+                    what="subscribers",
+                    limit="subscribers",
+                    allowed=self._per_caller,
+                    retry_seconds=RETRY_SECONDS,
+                ) from busy
             yield
-        finally:
-            self.left += 1
 
 
 async def still(admit: Admit, context: Context) -> Context | None:

@@ -53,7 +53,7 @@ class Stream(Response):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send until there is no more, or nobody left who may get it."""
-        with self.seats.taken():
+        with self.seats.taken(self.context.caller):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             writing = asyncio.create_task(self._write(send))
             lost = refused(self.admit, self.context)

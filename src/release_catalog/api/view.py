@@ -17,12 +17,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from release_catalog.api import accepting, origins, parameters, sse, telling
-from release_catalog.api.callers import Callers
+from release_catalog.api.callers import Callers, owner
 from release_catalog.api.documents import Documents, Invalid, Meant
 from release_catalog.api.limits import Limits
 from release_catalog.api.parameters import Asked
 from release_catalog.api.refusals import Refusal, too_much
-from release_catalog.api.seats import FULL, Arriving, Seats
+from release_catalog.api.seats import Arriving, Seats
 from release_catalog.api.telling import Json, Results
 from release_catalog.domain.caller import Caller
 from release_catalog.plans import operations, subscribing
@@ -34,6 +34,8 @@ _STREAMED = (
     "A subscription is not answered in one response: send it here over WebSocket (graphql-transport-ws), "
     f"or accept {sse.MEDIA_TYPE}."
 )
+
+
 # What can't be executed is refused this long after it came: who sends such requests again and again does not keep
 # the server from others.
 PAUSE_SECONDS = 0.075
@@ -72,7 +74,7 @@ class View:
 
     async def __call__(self, request: Request) -> Response:
         """The response to any request for the endpoint but that for its page."""
-        media_type, headers, until = _JSON, {}, _pause()
+        media_type, headers, until = _JSON, {}, earliest()
         try:
             media_type = _acceptable(",".join(request.headers.getlist("accept")))
             context = await self.arriving(request)
@@ -82,14 +84,14 @@ class View:
                 if request.method == "GET":
                     origins.check(request.headers, strict=not self.public)
                 asked = await parameters.read(request, self.limits.max_body_bytes)
-                document = await self._meant(asked, until)
+                document = await self._meant(asked, until, context.caller)
                 _check_method(request.method, document, asked, media_type)
                 if media_type == sse.MEDIA_TYPE:
                     return await self._stream(document, asked, context, request)
                 result = await self._answer(document, asked, context, self._charged(document, asked, context))
             headers = self.callers.headers(context.caller)
         except Refusal as refusal:
-            await _wait(until)
+            await wait_until(until)
             return _told(refusal, media_type, headers)
         body = telling.formatted(result)
         # Clients of application/json take any other status for a broken connection.
@@ -99,12 +101,13 @@ class View:
     def _bound(self, context: Context) -> None:
         context.level.max_nodes, context.seconds = self.limits.max_nodes, self.limits.query_seconds
 
-    async def _meant(self, asked: Asked, until: float) -> Meant | Invalid:
+    async def _meant(self, asked: Asked, until: float, caller: Caller) -> Meant | Invalid:
+        charge = functools.partial(self.callers.charge, caller)
         try:
-            return await self.documents.meant(asked.document)
+            return await self.documents.meant(asked.document, owner(caller), charge)
         except Invalid as invalid:
             if invalid.read:
-                await _wait(until)
+                await wait_until(until)
             return invalid
 
     async def _answer(
@@ -115,6 +118,7 @@ class View:
         kind = _kind(document, asked)
         if kind is OperationType.SUBSCRIPTION:
             return ExecutionResult(None, [GraphQLError(_STREAMED, extensions={"code": "BAD_USER_INPUT"})])
+        charge = functools.partial(self.callers.charge, context.caller)
         # A mutation may have to wait for files first: see inputs.
         with within(context.seconds) if kind in {None, OperationType.QUERY} else contextlib.nullcontext():
             result = await operations.answer(
@@ -125,6 +129,7 @@ class View:
                 asked.operation_name,
                 planned=self.planned,
                 suggesting=self.public,
+                planner=functools.partial(self.documents.plan, owner(context.caller), charge),
             )
         result.extensions = {"cost": {"requested": cost, "limit": self.limits.max_cost}}
         return result
@@ -155,10 +160,10 @@ class View:
     async def _stream(
         self, document: Meant | Invalid, asked: Asked, context: Context, request: Request
     ) -> Response:
+        self.seats.check(context.caller)
         found = await self._results(document, asked, context)
         # Nothing comes between this look and the stream's taking a seat.
-        if not self.seats.left:
-            raise Refusal(503, FULL, Retry_After="5")
+        self.seats.check(context.caller)
         again = functools.partial(self.arriving, request)
         return sse.Stream(found, self.seats, again, context)
 
@@ -168,12 +173,14 @@ class View:
         Refusal where the parameters are none. What has come when this returns, a subscription does not miss.
         """
         self._bound(context)
-        until = _pause()
+        until = earliest()
         try:
-            asked = parameters.checked(given)
-            return await self._results(await self._meant(asked, until), asked, context)
+            with self.callers.admitted(context.caller):
+                asked = parameters.checked(given)
+                document = await self._meant(asked, until, context.caller)
+                return await self._results(document, asked, context)
         except Refusal:
-            await _wait(until)
+            await wait_until(until)
             raise
 
     async def _results(self, document: Meant | Invalid, asked: Asked, context: Context) -> Results:
@@ -208,12 +215,14 @@ class View:
             return telling.refused(refusal)
 
 
-def _pause() -> float:
+def earliest() -> float:
+    """Return when a request that comes now may be refused."""
     return asyncio.get_running_loop().time() + PAUSE_SECONDS
 
 
-async def _wait(until: float) -> None:
-    await asyncio.sleep(until - asyncio.get_running_loop().time())
+async def wait_until(time: float) -> None:
+    """Wait until a time of the event loop has come."""
+    await asyncio.sleep(time - asyncio.get_running_loop().time())
 
 
 def _kind(document: operations.Document, asked: Asked) -> OperationType | None:

@@ -17,10 +17,12 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from release_catalog import connection_limit
 from release_catalog.api import counting, sse, telling
 from release_catalog.api.refusals import Refusal
-from release_catalog.api.seats import FULL, Arriving, Seats, refused, still
+from release_catalog.api.seats import Arriving, Seats, refused, still
 from release_catalog.api.telling import Results
+from release_catalog.domain.caller import Caller
 from release_catalog.plans.context import Context
 
 PROTOCOL = "graphql-transport-ws"
@@ -84,10 +86,7 @@ class Endpoint:
             await websocket.accept()
             raise Closed(4406, "Subprotocol not acceptable")
         await websocket.accept(PROTOCOL)
-        if not self.seats.left:
-            raise Closed(1013, FULL)
-        with self.seats.taken():
-            await Socket(websocket, self.answer, self.arriving).run()
+        await Socket(websocket, self.answer, self.arriving, self.seats).run()
 
 
 def welcome(headers: Headers, origins: Sequence[str]) -> bool:
@@ -116,10 +115,13 @@ class MessagePace:
 class Socket:
     """A connection and its operations."""
 
-    def __init__(self, websocket: WebSocket, answer: Answer, arriving: Arriving) -> None:
+    def __init__(self, websocket: WebSocket, answer: Answer, arriving: Arriving, seats: Seats) -> None:
         self._websocket = websocket
         self._answer = answer
         self._arriving = arriving
+        self._seats = seats
+        # Given back when the socket ends: its place among unknown clients, or its seat.
+        self._held = contextlib.ExitStack()
         self._context: Context | None = None
         self._initialised = False
         self._operations: dict[str, asyncio.Task[None]] = {}
@@ -129,9 +131,14 @@ class Socket:
 
     async def run(self) -> None:
         """Answer until the client goes, which is WebSocketDisconnect, or is Closed."""
+        crowded, client = asyncio.Event(), self._websocket.client
+        place = self._seats.unknown.add(client.host if client else None, crowded.set)
+        self._held.callback(place.gone)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                await self._receive(tasks)
+            with self._held:
+                async with asyncio.TaskGroup() as tasks:
+                    self._unknown = tasks.create_task(_make_room(crowded))
+                    await self._receive(tasks)
         except BaseExceptionGroup as group:
             # The first is what the others were cancelled for.
             raise group.exceptions[0] from None
@@ -191,11 +198,24 @@ class Socket:
                 kept = [pair for pair in self._websocket.scope["headers"] if pair[0] != b"authorization"]
                 self._websocket.scope["headers"] = [*kept, (b"authorization", value.encode())]
         try:
-            self._context = await self._arrive()
+            context = await self._arrive()
         except Refusal as refusal:
-            raise Closed(4403, f"Forbidden: {refusal}") from refusal
+            later = refusal.status in {429, 503}
+            raise Closed(*(1013, str(refusal)) if later else (4403, f"Forbidden: {refusal}")) from refusal
+        self._take_seat(context.caller)
+        self._context = context
         tasks.create_task(self._leave(self._context))
         await self._send({"type": "connection_ack"})
+
+    def _take_seat(self, caller: Caller) -> None:
+        """Take a seat in place of that among unknown clients."""
+        self._unknown.cancel()
+        self._held.close()
+        try:
+            self._held.enter_context(self._seats.taken(caller))
+        except Refusal as refusal:
+            raise Closed(1013, str(refusal)) from refusal
+        connection_limit.identified(self._websocket.scope)
 
     async def _arrive(self) -> Context:
         # Not the socket, which has its headers in mind.
@@ -247,6 +267,11 @@ class Socket:
                 await self._websocket.send_text(text)
         except TimeoutError:
             raise Closed(4420, _TOO_SLOW) from None
+
+
+async def _make_room(crowded: asyncio.Event) -> None:
+    await crowded.wait()
+    raise Closed(1013, "Too many sockets wait for connection_init: send it at once.")
 
 
 async def _refused(refusal: Refusal) -> Results:

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any
 
 from graphql import (
@@ -67,6 +67,10 @@ class Document:
             self._operations[name] = found
         return self._operations[name]
 
+    def known_plan(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Plan | None:
+        """Return the plan of a query for these variables, if it was made already."""
+        return self._plans.get((id(operation), *map(variables.get, self._steering)))
+
     def plan(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Plan:
         """The plan of a query for these variables, as far as they decide which fields are asked for."""
         values = {name: variables.get(name) for name in self._steering}
@@ -116,6 +120,10 @@ class _Rest(IncrementalExecutor):
         return super().execute_field(parent_type, source, details, path, position)
 
 
+# Makes the plan of an operation for the values of its variables.
+Planner = Callable[[Document, OperationDefinitionNode, Mapping[str, Any]], Awaitable[Plan]]
+
+
 async def answer(
     document: Document,
     schema: GraphQLSchema,
@@ -125,8 +133,9 @@ async def answer(
     *,
     planned: bool = True,
     suggesting: bool = True,
+    planner: Planner | None = None,
 ) -> ExecutionResult:
-    """The response to an operation, by its plan as far as there is one.
+    """The response to an operation, by its plan as far as there is one; `planner` makes it elsewhere.
 
     What a plan does not expect (an error, a null or a type where there should be none) it leaves to the
     ordinary executor, which answers that root field anew and so alone decides what goes wrong, and how. What
@@ -137,7 +146,11 @@ async def answer(
     operation = document.operation(operation_name) if planned else None
     values = operation and _variables(schema, operation, variables)
     if operation and isinstance(values, VariableValues):
-        plan = document.plan(operation, values.coerced)
+        plan = document.known_plan(operation, values.coerced)
+        if plan is None and planner:
+            plan = await planner(document, operation, values.coerced)
+        elif plan is None:
+            plan = document.plan(operation, values.coerced)
         if any(plan.fields.values()):
             context.level.quiet_turns, context.level.single = PLANNED_QUIET_TURNS, plan.single
             answered = await _answers(plan, Run(context, values))
