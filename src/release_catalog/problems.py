@@ -88,11 +88,22 @@ class BadArgument(GraphQLError):  # noqa: N818  it is not an error of this progr
 
 
 class TooLarge(GraphQLError):  # noqa: N818  likewise
-    """An answer that would hold more objects than the limit allows."""
+    """An answer that goes past a limit, which shows only while it is made."""
 
-    def __init__(self, most: int) -> None:
-        reason = f"This answer would hold more objects than the {most} that the limit nodes allows: ask for less."
-        super().__init__(reason, extensions={"code": "LIMIT_EXCEEDED", "limit": "nodes", "allowed": most})
+    def __init__(self, limit: str, allowed: int, *, writes: bool = False) -> None:
+        """`limit` is nodes or bytes; `writes` tells whether the request may have changed anything."""
+        super().__init__(
+            _TOO_LARGE[limit].format(allowed) + (_MAY_BE_WRITTEN if writes else ""),
+            extensions={"code": "LIMIT_EXCEEDED", "limit": limit, "allowed": allowed},
+        )
+
+
+_MAY_BE_WRITTEN = " What this request has changed stays changed: read it before you send it again."
+_TOO_LARGE = {
+    "nodes": "This answer would hold more objects than the {} that the limit nodes allows: ask for less.",
+    "bytes": "This answer, or what is read for it, takes more than the {} bytes that the limit bytes allows: "
+    "ask for smaller pages or for fewer fields.",
+}
 
 
 def details(status: int, title: str, detail: str, **members: Any) -> dict[str, Any]:

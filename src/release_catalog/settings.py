@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     max_directives: int = Field(default=50, ge=0, description="Directives in a GraphQL document.")
     max_cost: int = Field(default=5_000, ge=1, description="Points that an operation may cost.")
     max_nodes: int = Field(default=50_000, ge=1, description="Objects that an operation may answer with.")
+    max_response_bytes: int = Field(
+        default=16 << 20,
+        ge=1 << 10,
+        description="Bytes that a request may read from the database, or be answered with.",
+    )
     max_list: int = Field(default=250, ge=1, description="Entries of a list in a GraphQL operation's input.")
     max_concurrency: int = Field(default=100, ge=1, description="Requests of one caller at a time, for a process.")
     max_concurrency_per_tenant: int | None = Field(

@@ -341,7 +341,7 @@ NESTED = (
 async def test_lists_that_turn_out_longer_end_the_request(stocked: Catalog, planned: bool) -> None:
     document = operations.Document(schema._schema, parse(NESTED))
     context = Context(LOCAL, stocked.database)
-    context.level.max_nodes = 100
+    context.usage.max_nodes = 100
     result = await operations.answer(document, schema._schema, context, None, None, planned=planned)
     assert result.data is None
     [error] = result.errors or []

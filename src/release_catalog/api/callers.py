@@ -56,11 +56,18 @@ class Callers:
         if used + points > self._an_hour:
             seconds = math.ceil(end - self._clock())
             reason = (
-                f"This request costs {points} points and {self._an_hour - used} are left of the "
+                f"This request costs {points} points and {max(0, self._an_hour - used)} are left of the "
                 f"{self._an_hour} that the limit rate allows an hour: repeat it in {seconds} seconds."
             )
             raise Refusal(429, reason, self._code("rate", self._an_hour), Retry_After=str(seconds))
         self._used[who] = end, used + points
+
+    def settle(self, caller: Caller, points: int) -> None:
+        """Take points for work that is done already, whether or not they are left: the next request is refused."""
+        if self._an_hour and points > 0:
+            who = owner(caller)
+            end, used = self._hour(who)
+            self._used[who] = end, used + points
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """What is left of the caller's hour."""
@@ -69,7 +76,7 @@ class Callers:
         end, used = self._hour(owner(caller))
         return {
             "x-ratelimit-limit": str(self._an_hour),
-            "x-ratelimit-remaining": str(self._an_hour - used),
+            "x-ratelimit-remaining": str(max(0, self._an_hour - used)),
             "x-ratelimit-reset": str(math.ceil(end - self._clock())),
         }
 

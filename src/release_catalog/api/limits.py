@@ -58,6 +58,7 @@ class Limits:
     max_directives: int = 50
     max_cost: int = 5_000
     max_nodes: int = 50_000
+    max_response_bytes: int = 16 << 20
     max_list: int = 250
     max_concurrency: int = 100
     max_concurrency_per_tenant: int | None = None

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from graphql import (
     ExecutionResult,
     GraphQLError,
@@ -27,7 +28,9 @@ from release_catalog.api.telling import Json, Results
 from release_catalog.domain.caller import Caller
 from release_catalog.plans import operations, subscribing
 from release_catalog.plans.context import Context
+from release_catalog.problems import TooLarge
 from release_catalog.store.database import undisturbed, within
+from release_catalog.usage import Usage
 
 _JSON, _RESPONSE_JSON, _ = accepting.MEDIA_TYPES
 _STREAMED = (
@@ -89,17 +92,18 @@ class View:
                 if media_type == sse.MEDIA_TYPE:
                     return await self._stream(document, asked, context, request)
                 result = await self._answer(document, asked, context, self._charged(document, asked, context))
-            headers = self.callers.headers(context.caller)
         except Refusal as refusal:
             await wait_until(until)
             return _told(refusal, media_type, headers)
-        body = telling.formatted(result)
+        body = self._written(telling.formatted(result), context.caller, context.usage)
+        headers = self.callers.headers(context.caller)
         # Clients of application/json take any other status for a broken connection.
         status = 400 if "data" not in body and media_type == _RESPONSE_JSON else 200
         return _response(body, media_type, status, headers)
 
     def _bound(self, context: Context) -> None:
-        context.level.max_nodes, context.seconds = self.limits.max_nodes, self.limits.query_seconds
+        limits = self.limits
+        context.limit(limits.max_nodes, limits.max_response_bytes, limits.query_seconds)
 
     async def _meant(self, asked: Asked, until: float, caller: Caller) -> Meant | Invalid:
         charge = functools.partial(self.callers.charge, caller)
@@ -119,20 +123,46 @@ class View:
         if kind is OperationType.SUBSCRIPTION:
             return ExecutionResult(None, [GraphQLError(_STREAMED, extensions={"code": "BAD_USER_INPUT"})])
         charge = functools.partial(self.callers.charge, context.caller)
-        # A mutation may have to wait for files first: see inputs.
-        with within(context.seconds) if kind in {None, OperationType.QUERY} else contextlib.nullcontext():
-            result = await operations.answer(
-                document,
-                self.schema,
-                context,
-                asked.variables,
-                asked.operation_name,
-                planned=self.planned,
-                suggesting=self.public,
-                planner=functools.partial(self.documents.plan, owner(context.caller), charge),
-            )
+        context.usage.writes = kind is OperationType.MUTATION
+        try:
+            # A mutation may have to wait for files first: see inputs.
+            with within(context.seconds) if kind in {None, OperationType.QUERY} else contextlib.nullcontext():
+                result = await operations.answer(
+                    document,
+                    self.schema,
+                    context,
+                    asked.variables,
+                    asked.operation_name,
+                    planned=self.planned,
+                    suggesting=self.public,
+                    planner=functools.partial(self.documents.plan, owner(context.caller), charge),
+                )
+        finally:
+            # What only the execution tells is charged even if nobody waits for the answer any more.
+            self._settle(context.caller, context.usage)
         result.extensions = {"cost": {"requested": cost, "limit": self.limits.max_cost}}
         return result
+
+    def _settle(self, caller: Caller, usage: Usage) -> None:
+        """Charge what was used beyond what is paid already."""
+        if (more := usage.points - usage.charged) > 0:
+            self.callers.settle(caller, more)
+            usage.charged += more
+
+    def _written(self, body: Json, caller: Caller, usage: Usage) -> Json:
+        """Return `body` with its members as JSON texts; the refusal instead where they are larger than allowed."""
+        texts = {name: telling.encoded(body[name]) for name in body.keys() - {"extensions"}}
+        try:
+            usage.finish(sum(map(len, texts.values())))
+            written: Json = {name: orjson.Fragment(texts[name]) for name in body if name in texts}
+        except TooLarge as error:
+            written = telling.formatted(ExecutionResult(None, [error]))
+        self._settle(caller, usage)
+        if extensions := body.get("extensions"):
+            cost = extensions["cost"]
+            more = {"additional": usage.charged - cost["requested"]}
+            written["extensions"] = {"cost": {**cost, **more} if more["additional"] > 0 else cost}
+        return written
 
     def _charged(self, document: Meant | Invalid, asked: Asked, context: Context) -> int:
         """What an operation costs its caller; refused where it is too much."""
@@ -141,6 +171,7 @@ class View:
         if operation and not isinstance(document, Invalid):
             cost = self._affordable(document, operation, asked.variables)
         self.callers.charge(context.caller, cost)
+        context.usage.charged = cost
         return cost
 
     def _affordable(
@@ -190,18 +221,21 @@ class View:
         each = await subscribing.subscribe(
             document, self.schema, context, asked.variables, asked.operation_name, suggesting=self.public
         )
-        return self._each(each, context.caller, cost)
+        return self._each(each, context, cost)
 
-    async def _each(self, answers: AsyncGenerator[ExecutionResult, None], caller: Caller, cost: int) -> Results:
+    async def _each(self, answers: subscribing.Answers, context: Context, cost: int) -> Results:
         """The responses to events, each at the price of a query; none any more where that is not left."""
         async with contextlib.aclosing(answers):
-            async for result in answers:
+            async for answer in answers:
                 try:
-                    self.callers.charge(caller, cost)
+                    self.callers.charge(context.caller, cost)
                 except Refusal as refusal:
                     yield telling.refused(refusal)
                     return
-                yield telling.formatted(result)
+                usage = context.usage.again()
+                usage.charged = cost
+                usage.absorb(answer.usage)
+                yield self._written(telling.formatted(answer.result), context.caller, usage)
 
     async def _once(self, document: Meant | Invalid, asked: Asked, context: Context, cost: int) -> Results:
         # Who goes away does not break off what is being written.
@@ -210,7 +244,8 @@ class View:
     async def _admitted(self, document: Meant | Invalid, asked: Asked, context: Context, cost: int) -> Json:
         try:
             with self.callers.admitted(context.caller):
-                return telling.formatted(await self._answer(document, asked, context, cost))
+                body = telling.formatted(await self._answer(document, asked, context, cost))
+                return self._written(body, context.caller, context.usage)
         except Refusal as refusal:
             return telling.refused(refusal)
 

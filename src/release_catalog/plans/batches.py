@@ -9,13 +9,11 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from release_catalog.plans.keys import WHOLE, Keys, union
-from release_catalog.problems import TooLarge
+from release_catalog.usage import Usage
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-# How many objects a request may fetch, those that it fetches again and again included.
-MAX_NODES = 50_000
 # graphql-core needs up to four turns from one awaited field to the next below it.
 QUIET_TURNS = 8
 
@@ -23,25 +21,15 @@ QUIET_TURNS = 8
 class Level:
     """Decides when the batches of a request are read: all together, once everybody waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, usage: Usage) -> None:
         self.quiet_turns = QUIET_TURNS
         # Whether no two branches ever ask side by side, so that nobody need wait for another.
         self.single = False
-        self.max_nodes = MAX_NODES
-        # Why the request has to end, once it has fetched too much.
-        self.overdrawn: TooLarge | None = None
-        self._fetched = 0
+        self.usage = usage
         self._full: list[Batch[Any, Any]] = []
         self._reads: set[asyncio.Task[None]] = set()
         self._quiet = 0
         self._watching = False
-
-    def fetches(self, count: int) -> None:
-        """Count objects; TooLarge where they are too many. Lists may be longer than anybody could tell before."""
-        self._fetched += count
-        if self._fetched > self.max_nodes:
-            self.overdrawn = TooLarge(self.max_nodes)
-            raise self.overdrawn
 
     def asked(self, batch: "Batch[Any, Any]") -> None:
         """Note that `batch` has something to read."""
@@ -92,7 +80,7 @@ class Batch(Generic[Key, Value]):
 
     async def load(self, key: Key) -> Value:
         """The whole value of `key`, once its level is read; read once a request."""
-        self._level.fetches(1)
+        self._level.usage.take_nodes(1)
         if self._level.single:
             return (await self._many([key], WHOLE))[0]
         identity = self._identity(key)
@@ -103,7 +91,7 @@ class Batch(Generic[Key, Value]):
 
     async def load_many(self, keys: Sequence[Key], wanted: Keys) -> list[Value]:
         """What is `wanted` of the values of several keys, once their level is read."""
-        self._level.fetches(len(keys))
+        self._level.usage.take_nodes(len(keys))
         if not keys:
             return []
         if not self._level.single:

@@ -12,6 +12,7 @@ from release_catalog.plans.keys import WHOLE, Keys
 from release_catalog.plans.sharing import Shared
 from release_catalog.store import pages, records, releases
 from release_catalog.store.database import Collections, Database, Document
+from release_catalog.usage import Usage
 
 SECONDS = 15.0
 # What follows events: see events.following.
@@ -39,7 +40,8 @@ class Context:
         self.reading: Collections = database if reading is None else reading
         self.files = files
         self.follow = follow
-        self.level = Level()
+        self.usage = Usage()
+        self.level = Level(self.usage)
         # How long its commands may take, all together.
         self.seconds = SECONDS
         # By collection and id, what a dry run would have made.
@@ -54,10 +56,14 @@ class Context:
         self.counts: Batch[pages.Question, int] = Batch(self.level, self._counts, id)
 
     def again(self) -> Self:
-        """A new context for the same caller."""
+        """A new context for the same caller, with the same limits."""
         new = type(self)(self.caller, self.database, self._shared, self.files, self.follow, self.reading)
-        new.level.max_nodes, new.seconds = self.level.max_nodes, self.seconds
+        new.limit(self.usage.max_nodes, self.usage.max_bytes, self.seconds)
         return new
+
+    def limit(self, max_nodes: int, max_bytes: int, seconds: float) -> None:
+        """Set the limits of the request, before anything is read for it."""
+        self.usage.max_nodes, self.usage.max_bytes, self.seconds = max_nodes, max_bytes, seconds
 
     def narrowed(self, collection: str, keys: Keys) -> Self:
         """The same context, but only `keys` are read of the documents of `collection`."""
@@ -102,6 +108,10 @@ class Context:
         some = [reference["reference"] for reference in release["dependencies"][:first]]
         found = [needed for needed in await self.references.load_many(some, self._of("releases")) if needed]
         return list({needed["id"]: needed for needed in found}.values())
+
+    def asked(self, collection: str) -> Keys:
+        """Return what is read of the documents that the field under way answers with; None for all."""
+        return self._of(collection)
 
     async def dependants(self, release: Document, window: pages.Window) -> pages.Question:
         """The question which releases need this one."""
@@ -149,10 +159,14 @@ class Context:
         return await releases.needing(self.caller, self.reading, some)
 
     async def _pages(self, questions: list[pages.Question], keys: Keys) -> Sequence[pages.Page]:
-        return await pages.read_many(self.reading, questions, keys)
+        found = await pages.read_many(self.reading, questions, keys)
+        self.usage.take_nodes(sum(len(page.rows) for page in found))
+        return found
 
     async def _counts(self, questions: list[pages.Question], _: Keys) -> Sequence[int]:
-        return await pages.count_many(self.reading, questions)
+        counts = await pages.count_many(self.reading, questions)
+        self.usage.count(sum(counts))
+        return counts
 
 
 def _id(document: Document) -> str:

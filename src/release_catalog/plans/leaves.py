@@ -12,10 +12,12 @@ from graphql import (
     Undefined,
 )
 
+from release_catalog import usage
 from release_catalog.store import database as db
 
-# What JSON is written with: whole seconds are left to it, as it writes them just like the scalar DateTime.
-JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+# What JSON is written with.
+JSON_OPTIONS = usage.JSON_OPTIONS
+
 
 # Python conditions on a value that stands for itself, by the name of its type.
 _PLAIN = {
@@ -35,6 +37,11 @@ NAMES = {"datetime": datetime.datetime, "zones": _ZONES}
 def plain(leaf: GraphQLLeafType, variable: str) -> str:
     """A Python condition that holds for values which stand for themselves."""
     return _PLAIN.get(leaf.name, "False").format(variable)
+
+
+def is_text(kind: object) -> bool:
+    """Whether the values of a type are texts of any length."""
+    return isinstance(kind, GraphQLScalarType) and kind.name in {"String", "ID"}
 
 
 def coerced(leaf: GraphQLLeafType) -> Callable[[Any], Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any
 
@@ -18,14 +19,15 @@ from graphql import (
     execute,
     get_operation_ast,
 )
-from graphql.execution.incremental.incremental_executor import IncrementalExecutor
 from graphql.execution.values import VariableValues, get_variable_values
 
 from release_catalog.plans.collecting import MAX_VISITS, Collector, Unplannable, steering
 from release_catalog.plans.compiling import Compiler
 from release_catalog.plans.context import Context
 from release_catalog.plans.costs import Costs
+from release_catalog.plans.executor import Executor
 from release_catalog.plans.selections import Run, Selection
+from release_catalog.usage import Usage, measuring
 
 # As many as graphql's own execute() reports.
 MAX_COERCION_ERRORS = 50
@@ -33,6 +35,7 @@ MAX_COERCION_ERRORS = 50
 PLANNED_QUIET_TURNS = 4
 # A client may ask for one document with every value of its @skip and @include; it rarely has more than a few.
 MAX_PLANS = 16
+INTROSPECTION = frozenset({"__schema", "__type"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,13 @@ class Plan:
 
     fields: Mapping[str, Selection | None]
     single: bool
+    # Whether what is left to the executor is about the schema alone, which takes it long and reads nothing.
+    leaves_introspection: bool = False
+
+    @property
+    def planned(self) -> int:
+        """How many of the fields are compiled."""
+        return sum(map(bool, self.fields.values()))
 
 
 class Document:
@@ -56,7 +66,7 @@ class Document:
         self._plans: dict[Any, Plan] = {}
         self._visits = 0
         # To events, for a moment: see subscribing.
-        self.answers: dict[Hashable, asyncio.Task[ExecutionResult]] = {}
+        self.answers: dict[Hashable, asyncio.Task[Any]] = {}
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation of that name, or the only one."""
@@ -96,7 +106,8 @@ class Document:
         plans = {name: _field(compiler, root, name, nodes) for name, nodes in fields.items()}
         self._visits += collector.visits
         single = len(plans) == 1 and all(plan and plan.single for plan in plans.values())
-        return Plan(plans, single)
+        left = [fields[name][0].name.value for name, plan in plans.items() if plan is None]
+        return Plan(plans, single, bool(left) and INTROSPECTION.issuperset(left))
 
 
 def _field(compiler: Compiler, root: GraphQLObjectType, name: str, nodes: list[FieldNode]) -> Selection | None:
@@ -104,20 +115,6 @@ def _field(compiler: Compiler, root: GraphQLObjectType, name: str, nodes: list[F
         return compiler.fields(root, {name: nodes})
     except (Unplannable, RecursionError):
         return None
-
-
-class _Rest(IncrementalExecutor):
-    """The ordinary executor, for the root fields that are not answered yet."""
-
-    def __init__(self, *arguments: Any, answered: Mapping[str, Any], **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._answered = answered
-
-    def execute_field(self, parent_type: Any, source: Any, details: Any, path: Any, position: Any) -> Any:
-        """What the plan has answered, or what the executor does."""
-        if path.prev is None and path.key in self._answered:
-            return self._answered[path.key]
-        return super().execute_field(parent_type, source, details, path, position)
 
 
 # Makes the plan of an operation for the values of its variables.
@@ -142,35 +139,45 @@ async def answer(
     has grown too large it would only make larger, so that is refused at once. Without `suggesting`, no error
     tells which names there are.
     """
-    answered: dict[str, Any] = {}
     operation = document.operation(operation_name) if planned else None
     values = operation and _variables(schema, operation, variables)
+    again, answered, aside = context, dict[str, Any](), False
     if operation and isinstance(values, VariableValues):
         plan = document.known_plan(operation, values.coerced)
         if plan is None and planner:
             plan = await planner(document, operation, values.coerced)
         elif plan is None:
             plan = document.plan(operation, values.coerced)
-        if any(plan.fields.values()):
-            context.level.quiet_turns, context.level.single = PLANNED_QUIET_TURNS, plan.single
-            answered = await _answers(plan, Run(context, values))
-            if len(answered) == len(plan.fields):
-                return ExecutionResult(answered)
-            if context.level.overdrawn:
-                return ExecutionResult(None, [context.level.overdrawn])
-            context = context.again()
-    result = execute(
-        schema,
-        document.node,
-        context_value=context,
-        variable_values=variables,
-        operation_name=operation_name,
-        executor_class=_Rest,
-        answered=answered,
-        hide_suggestions=not suggesting,
-    )
-    result = result if isinstance(result, ExecutionResult) else await result
-    return ExecutionResult(None, [context.level.overdrawn]) if context.level.overdrawn else result
+        if plan.planned:
+            with measuring(context.usage):
+                answered = await _answers(plan, Run(context, values))
+            if context.usage.exceeded or len(answered) == len(plan.fields):
+                return refused(context.usage, ExecutionResult(answered))
+            # What was read in vain is charged as well.
+            again = context.again()
+        aside = plan.leaves_introspection and len(answered) == plan.planned
+    with measuring(again.usage):
+        run = functools.partial(
+            execute,
+            schema,
+            document.node,
+            context_value=again,
+            variable_values=variables,
+            operation_name=operation_name,
+            executor_class=Executor,
+            answered=answered,
+            hide_suggestions=not suggesting,
+        )
+        result = await asyncio.to_thread(run) if aside else run()
+        result = result if isinstance(result, ExecutionResult) else await result
+    if again is not context:
+        context.usage.absorb(again.usage)
+    return refused(again.usage, result)
+
+
+def refused(usage: Usage, result: ExecutionResult) -> ExecutionResult:
+    """Return `result`, or the refusal of a request that has gone past a limit while it was answered."""
+    return ExecutionResult(None, [usage.exceeded]) if usage.exceeded else result
 
 
 def _variables(
@@ -183,6 +190,7 @@ def _variables(
 
 async def _answers(plan: Plan, run: Run) -> dict[str, Any]:
     """The root fields that the plan can answer, in the order of the document."""
+    run.context.level.quiet_turns, run.context.level.single = PLANNED_QUIET_TURNS, plan.single
     fields = [selection for selection in plan.fields.values() if selection]
     if len(fields) == 1:
         found = [await _answered(fields[0], run)]

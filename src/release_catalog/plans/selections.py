@@ -75,22 +75,24 @@ class Selection:
     # What of a document is read.
     keys: Keys
     columns: Sequence[Column]
-    # From the documents and the values of each column: the answers.
+    # From the documents, the usage that they count towards, and the values of each column: the answers.
     make: Callable[..., list[Any]]
     # The same for a single document, where there are no columns.
-    one: Callable[[Any], Any] | None
+    one: Callable[[Any, Any], Any] | None
     # Whether no two reads are ever asked for side by side: of one document, and of any number of them.
     single: bool
     single_of_many: bool
+    # How many bytes an object takes at most, without its columns and its lists of objects.
+    bound: int
 
     async def answers(self, run: Run, documents: Sequence[Any]) -> list[Any]:
         """What the response says of each document; whatever goes wrong is for the ordinary executor."""
         if not documents:
             return []
         if len(self.columns) == 1:
-            return self.make(documents, await self.columns[0].values(run, documents))
+            return self.make(documents, run.context.usage, await self.columns[0].values(run, documents))
         columns = await together([column.values(run, documents) for column in self.columns])
-        return self.make(documents, *columns)
+        return self.make(documents, run.context.usage, *columns)
 
 
 async def together(work: Sequence[Awaitable[Any]]) -> Sequence[Any]:

@@ -10,7 +10,10 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from typing import Any
 
+from release_catalog import usage
+from release_catalog.problems import TooLarge
 from release_catalog.store.database import Unavailable, timed_out
+from release_catalog.usage import Usage
 
 Found = Mapping[str, Any]
 Read = Callable[[Collection[str]], Awaitable[Found]]
@@ -34,7 +37,12 @@ async def _answer(waiting: list[_Asked]) -> None:
     """Read for all who wait; where that fails, for each alone, so that nobody fails for what another asked."""
     together = {key for asked in waiting for key in asked.keys}
     try:
-        found = await waiting[0].read(together)
+        if len(waiting) == 1:
+            found = await waiting[0].read(together)
+        else:
+            # Each request is charged for its own part, below.
+            with usage.measuring(Usage()):
+                found = await waiting[0].read(together)
     except Exception as error:  # noqa: BLE001  handed on to whoever awaits the answer
         if len(waiting) > 1 and (timed_out(error) or not isinstance(error, Unavailable)):
             alone = asyncio.get_running_loop().create_task
@@ -48,7 +56,19 @@ async def _answer(waiting: list[_Asked]) -> None:
         return
     for asked in waiting:
         if not asked.answer.done():
-            asked.answer.set_result(found)
+            try:
+                if len(waiting) > 1:
+                    asked.context.run(_charge, asked.keys, found)
+            except TooLarge as error:
+                asked.answer.set_exception(error)
+            else:
+                asked.answer.set_result(found)
+
+
+def _charge(keys: Collection[str], found: Found) -> None:
+    """Count the bytes of what was found for `keys` towards the request under way."""
+    if request := usage.current():
+        request.take_documents([found[key] for key in keys if key in found])
 
 
 class Shared:

@@ -6,6 +6,7 @@ others cost no more than what is sent to them.
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncGenerator, Hashable, Mapping
 from typing import Any
 
@@ -22,18 +23,28 @@ from graphql import (
     visit,
 )
 from graphql.execution import create_source_event_stream, execute_subscription_event
-from graphql.execution.incremental.incremental_executor import IncrementalExecutor
 from graphql.pyutils import is_awaitable
 
 from release_catalog.plans.context import Context
-from release_catalog.plans.operations import Document
+from release_catalog.plans.executor import Executor
+from release_catalog.plans.operations import Document, refused
 from release_catalog.store.database import within
+from release_catalog.usage import Usage, measuring
 
 # Who follows the same is told at about the same time; who comes later gets what is true then.
 SHARED_SECONDS = 1.0
 MAX_SHARED = 200
 
-Results = AsyncGenerator[ExecutionResult, None]
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """The response to an event, and what it took to make it."""
+
+    result: ExecutionResult
+    usage: Usage = dataclasses.field(default_factory=Usage)
+
+
+Answers = AsyncGenerator[Answer, None]
 
 
 async def subscribe(
@@ -44,12 +55,12 @@ async def subscribe(
     operation_name: str | None,
     *,
     suggesting: bool = True,
-) -> Results:
+) -> Answers:
     """The response to each event that comes after this has returned; or the one that says what is wrong.
 
     Without `suggesting`, no error tells which names there are.
     """
-    executor = IncrementalExecutor.build(
+    executor = Executor.build(
         schema,
         document.node,
         context_value=context,
@@ -97,18 +108,19 @@ class _Names(Visitor):
         self.found.add(node.name.value)
 
 
-async def _refused(result: ExecutionResult) -> Results:
-    yield result
+async def _refused(result: ExecutionResult) -> Answers:
+    yield Answer(result)
 
 
-async def _each(executor: Any, source: Any, context: Context, document: Document, key: Hashable) -> Results:
-    async def answer(event: Any) -> ExecutionResult:
+async def _each(executor: Any, source: Any, context: Context, document: Document, key: Hashable) -> Answers:
+    async def answer(event: Any) -> Answer:
         one = executor.build_per_event_executor(event)
         one.context_value = context.again()
-        with within(context.seconds):
-            result: Any = execute_subscription_event(one)
-            answer: ExecutionResult = await result if is_awaitable(result) else result
-        return answer
+        usage = one.context_value.usage
+        with within(context.seconds), measuring(usage):
+            found: Any = execute_subscription_event(one)
+            result: ExecutionResult = await found if is_awaitable(found) else found
+        return Answer(refused(usage, result), usage)
 
     async with contextlib.aclosing(source):
         try:
@@ -122,4 +134,5 @@ async def _each(executor: Any, source: Any, context: Context, document: Document
                         asyncio.get_running_loop().call_later(SHARED_SECONDS, document.answers.pop, known, None)
                 yield await asyncio.shield(task)
         except Exception as error:  # noqa: BLE001  told as any other error of a resolver is
-            yield ExecutionResult(None, [GraphQLError(str(error), path=["events"], original_error=error)])
+            failed = GraphQLError(str(error), path=["events"], original_error=error)
+            yield Answer(ExecutionResult(None, [failed]))

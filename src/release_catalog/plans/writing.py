@@ -11,8 +11,14 @@ from graphql import GraphQLLeafType, GraphQLOutputType, is_leaf_type, is_list_ty
 
 from release_catalog.plans import leaves
 from release_catalog.plans.collecting import Unplannable
+from release_catalog.plans.executor import FIELD_BYTES
 from release_catalog.plans.keys import NOTHING, Keys
 from release_catalog.plans.selections import Column, Selection, Surprise
+from release_catalog.store.cursors import SHORT, SHORT_TEXT
+
+# What a text takes at most, and the texts of a list. Longer ones are counted once these bounds are used up.
+TEXT = 4_096
+TEXTS = 16_384
 
 
 class Writer:
@@ -27,17 +33,22 @@ class Writer:
         self._names: dict[str, Any] = dict(leaves.NAMES)
         self._lines: list[str] = []
         self._entries: list[str] = []
+        # The names of the entries, and of those whose bytes this function counts.
+        self._responses: list[str] = []
+        self._texts: list[str] = []
+        # How many bytes these take at most.
+        self.bound = 0
         self._arguments: list[str] = []
         self._reads = False
 
     def constant(self, name: str, text: str) -> None:
         """An entry that is the same for all documents."""
-        self._entries.append(f"{name!r}: {text!r}")
+        self._add(name, repr(text))
 
     def key(self, name: str, kind: GraphQLOutputType, key: str, child: Selection | None) -> None:
         """An entry with the value under a document's key."""
         self._reads = True
-        self._entry(name, kind, f"document[{key!r}]", child)
+        self._entry(name, kind, f"document[{key!r}]", child, SHORT_TEXT if key in SHORT else TEXT)
 
     def function(
         self, name: str, kind: GraphQLOutputType, value: Callable[[Any], Any], child: Selection | None
@@ -51,14 +62,15 @@ class Writer:
         self.columns.append(column)
         variable = f"v{len(self._entries)}"
         self._arguments.append(variable)
-        self._entries.append(f"{name!r}: {variable}")
+        self._add(name, variable)
         if column.child is None:
             self._value(kind, variable, None)
+            self._count(name, kind, None, TEXT)
 
     def part(self, name: str, whole: Any) -> "Writer":
         """An entry out of an object that `whole` fetches once for all of its parts; returns what writes that."""
         variable, inner = self.wholes.setdefault(whole, (f"w{len(self.wholes)}", Writer()))
-        self._entries.append(f"{name!r}: {variable}[{name!r}]")
+        self._add(name, f"{variable}[{name!r}]")
         return inner
 
     def whole(self, variable: str, column: Column) -> None:
@@ -66,21 +78,38 @@ class Writer:
         self.columns.append(column)
         self._arguments.append(variable)
 
-    def _entry(self, name: str, kind: GraphQLOutputType, source: str, child: Selection | None) -> None:
+    def _add(self, name: str, source: str) -> None:
+        self._responses.append(name)
+        self._entries.append(f"{name!r}: {source}")
+
+    def _entry(
+        self, name: str, kind: GraphQLOutputType, source: str, child: Selection | None, bound: int = TEXT
+    ) -> None:
         variable = f"v{len(self._entries)}"
         self._lines.append(f"{variable} = {source}")
-        self._entries.append(f"{name!r}: {variable}")
+        self._add(name, variable)
         self._value(kind, variable, child)
+        self._count(name, kind, child, bound)
+
+    def _count(self, name: str, kind: GraphQLOutputType, child: Selection | None, bound: int) -> None:
+        """Have an entry counted with its object; those of a list of objects are counted with these."""
+        kind = kind.of_type if is_non_null_type(kind) else kind
+        if child is None and (is_list_type(kind) or leaves.is_text(kind)):
+            self._texts.append(name)
+            self.bound += TEXTS if is_list_type(kind) else bound
+        elif child is not None and not is_list_type(kind):
+            self._texts.append(name)
+            self.bound += child.bound
 
     def _value(self, kind: GraphQLOutputType, variable: str, child: Selection | None) -> None:
-        """Lines that complete the value in `variable`."""
+        """Lines that complete the value in `variable`, and count its bytes."""
         guard = ""
         if is_non_null_type(kind):
             kind = kind.of_type
         else:
             guard = f"{variable} is not None and "
         if is_leaf_type(kind):
-            self._lines.append(f"if {guard}not ({leaves.plain(kind, variable)}): {self._coerced(kind, variable)}")
+            self._leaf(kind, variable, guard)
         elif is_list_type(kind):
             self._lines.append(f"if {guard}type({variable}) is not list: raise Surprise({variable!r})")
             done = f"{variable} = {self._list(kind.of_type, variable, child)}"
@@ -88,14 +117,21 @@ class Writer:
         else:
             check = f"{variable} is None" if not guard else "False"
             self._lines.append(f"if {check}: raise Surprise({variable!r})")
-            self._lines.append(f"if {variable} is not None: {variable} = {self._one(child)}({variable})")
+            self._lines.append(f"if {variable} is not None: {variable} = {self._one(child)}({variable}, usage)")
+
+    def _leaf(self, kind: GraphQLLeafType, variable: str, guard: str) -> None:
+        if kind.name == "JSON":
+            written = f"{variable} = usage.send_json({self._named(leaves.coerced(kind))}({variable}))"
+            self._lines.append(f"if {variable} is not None: {written}" if guard else written)
+        else:
+            self._lines.append(f"if {guard}not ({leaves.plain(kind, variable)}): {self._coerced(kind, variable)}")
 
     def _coerced(self, kind: GraphQLLeafType, variable: str) -> str:
         return f"{variable} = {self._named(leaves.coerced(kind))}({variable})"
 
     def _list(self, kind: GraphQLOutputType, variable: str, child: Selection | None) -> str:
         if child:
-            return f"{self._made(child)}({variable})"
+            return f"{self._made(child)}({variable}, usage)"
         guard = "" if is_non_null_type(kind) else "item is None or "
         kind = kind.of_type if is_non_null_type(kind) else kind
         if is_leaf_type(kind):
@@ -128,27 +164,31 @@ class Writer:
     def selection(self, keys: Keys) -> Selection:
         """The selection with its functions: for many documents with the values of each column, and for one."""
         columns = "".join(f", c{at}" for at in range(len(self._arguments)))
+        fixed = sum(len(name) + FIELD_BYTES for name in self._responses)
+        bound = fixed + self.bound
+        sent = f"usage.send_objects(made, {fixed}, {bound}, {tuple(self._texts)!r})"
         loop = f"zip(documents{columns})" if columns else "documents"
         targets = ", ".join(["document", *self._arguments])
         # Nothing else would tell that there is no document.
         check = [] if self._reads else ["if not_there(document): raise Surprise('null')"]
         lines, entries = [*self._lines, *check], f"{{{', '.join(self._entries)}}}"
         source = [
-            f"def make(documents{columns}):",
+            f"def make(documents, usage{columns}):",
             "    made = []",
             "    add = made.append",
             f"    for {targets} in {loop}:",
             *(f"        {line}" for line in lines),
             f"        add({entries})",
+            f"    {sent}",
             "    return made",
         ]
         if not columns:
-            source += ["def one(document):", *(f"    {line}" for line in lines), f"    return {entries}"]
+            source += ["def one(document, usage):", *(f"    {line}" for line in lines), f"    return {entries}"]
         names = {**self._names, "Surprise": Surprise, "not_there": _not_there}
         exec(compile("\n".join(source), "<plan>", "exec"), names)  # noqa: S102  see above what it is made of
         # Out of their own globals, so that a plan is gone when nobody has it any more.
         make, one = names.pop("make"), names.pop("one", None)
-        return Selection(keys, self.columns, make, one, *_single(self.columns))
+        return Selection(keys, self.columns, make, one, *_single(self.columns), bound)
 
 
 def _single(columns: Sequence[Column]) -> tuple[bool, bool]:

@@ -17,6 +17,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
+from release_catalog.store import cursors
+
 Document = dict[str, Any]
 # A Motor database quacks the same but for what this module evens out.
 Database = AsyncDatabase[Document]
@@ -99,13 +101,17 @@ def projection(keys: Keys, *also: str) -> dict[str, int]:
     return {**dict.fromkeys(kept, 1), "_id": 0}
 
 
-async def aggregate(collection: Any, pipeline: Sequence[Mapping[str, Any]], **options: Any) -> list[Document]:
-    """All documents of an aggregation of a collection; PyMongo's is awaited for its cursor, Motor's is not."""
+async def aggregate(
+    collection: Any, pipeline: Sequence[Mapping[str, Any]], keys: Keys = None, **options: Any
+) -> list[Document]:
+    """Return all documents of an aggregation of a collection; `keys` are what they hold, None for anything.
+
+    PyMongo's is awaited for its cursor, Motor's is not.
+    """
     cursor: Any = collection.aggregate(pipeline, **options)
     if inspect.isawaitable(cursor):
         cursor = await cursor
-    documents: list[Document] = await cursor.to_list(None)
-    return documents
+    return await cursors.documents(cursor, None, keys)
 
 
 async def transaction(database: Database, work: Callable[[Any], Awaitable[Result]]) -> Result:

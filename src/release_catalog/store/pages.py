@@ -14,6 +14,7 @@ import orjson
 
 from release_catalog.domain import instants
 from release_catalog.problems import BadArgument
+from release_catalog.store import cursors
 from release_catalog.store import database as db
 from release_catalog.store.database import Collections, Document, Keys, projection
 
@@ -224,7 +225,7 @@ async def read(database: Collections, question: Question, keys: Keys = None) -> 
     index = question.index
     if question.stages or (index == "terms" and not question.ordered_by_terms):
         if question.stages or not await _has_many(collection, question):
-            return _page(question, await db.aggregate(collection, _pipeline(question, keys), hint=index))
+            return _page(question, await db.aggregate(collection, _pipeline(question, keys), keys, hint=index))
         index = question.order.index
     return _page(question, await _along(collection, question, index, keys))
 
@@ -233,8 +234,7 @@ async def _along(collection: Any, question: Question, index: str, keys: Keys) ->
     """The first documents from the cursor on, in the order of `index`, with what cursors are made of."""
     limit = question.window.size + 1
     found = collection.find(question.onwards(), projection(keys, *question.order.fields))
-    rows: list[Document] = await found.sort(list(question.sort.items())).limit(limit).hint(index).to_list(limit)
-    return rows
+    return await cursors.documents(found.sort(list(question.sort.items())).limit(limit).hint(index), limit, keys)
 
 
 async def _has_many(collection: Any, question: Question) -> bool:
@@ -273,7 +273,7 @@ async def read_many(database: Collections, questions: Sequence[Question], keys: 
     """The pages of several questions, by one command for each collection that they are about."""
     if len(questions) == 1:
         return [await read(database, questions[0], keys)]
-    rows = await _united(database, questions, lambda q: _pipeline(q, keys))
+    rows = await _united(database, questions, lambda q: _pipeline(q, keys), keys)
     return [_page(question, found) for question, found in zip(questions, rows, strict=True)]
 
 
@@ -283,15 +283,21 @@ async def count_many(database: Collections, questions: Sequence[Question]) -> li
         question = questions[0]
         return [await database[question.collection].count_documents(question.conditions(), hint=question.index)]
     counts = await _united(
-        database, questions, lambda q: [{"$match": q.conditions()}, *map(dict, q.stages), {"$count": "count"}]
+        database,
+        questions,
+        lambda q: [{"$match": q.conditions()}, *map(dict, q.stages), {"$count": "count"}],
+        frozenset(),
     )
     return [found[0]["count"] if found else 0 for found in counts]
 
 
 async def _united(
-    database: Collections, questions: Sequence[Question], pipeline: Callable[[Question], list[dict[str, Any]]]
+    database: Collections,
+    questions: Sequence[Question],
+    pipeline: Callable[[Question], list[dict[str, Any]]],
+    keys: Keys,
 ) -> list[list[Document]]:
-    """What `pipeline` gives for each question, asked for together."""
+    """What `pipeline` gives for each question, asked for together; `keys` are what is read of the documents."""
     found: list[list[Document]] = [[] for _ in questions]
     asked: dict[tuple[str, bool], list[tuple[int, list[dict[str, Any]]]]] = {}
     for index, question in enumerate(questions):
@@ -303,6 +309,6 @@ async def _united(
         for start in range(0, len(parts), QUESTIONS_A_COMMAND):
             first, *others = [stages for _, stages in parts[start : start + QUESTIONS_A_COMMAND]]
             unions = [{"$unionWith": {"coll": name, "pipeline": stages}} for stages in others]
-            for document in await db.aggregate(collection, [*first, *unions]):
+            for document in await db.aggregate(collection, [*first, *unions], keys):
                 found[document.pop("question")].append(document)
     return found

@@ -6,8 +6,8 @@ from typing import Any
 
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import BadArgument
+from release_catalog.store import cursors, releases
 from release_catalog.store import database as db
-from release_catalog.store import releases
 from release_catalog.store.database import Database, Document
 from release_catalog.store.pages import MAX_PAGE, Order, Question, Window
 
@@ -34,7 +34,7 @@ async def by_ids(
         return await releases.by_ids(caller, database, ids, keys)
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
     found = database[collection].find(match, db.projection(keys, "id")).batch_size(db.ONE_BATCH)
-    return {document["id"]: document for document in await found.to_list(None)}
+    return {document["id"]: document for document in await cursors.documents(found, None, keys)}
 
 
 def catalogs(caller: Caller, window: Window) -> Question:
@@ -57,7 +57,7 @@ def products(
 async def products_by_key(caller: Caller, database: Database, key: str) -> list[Document]:
     """The products with `key`, one for each catalog that has one, at most 100."""
     found = database.products.find({"tenantId": caller.tenant, "key": key}).sort("catalogId", 1)
-    return await found.hint("key").limit(MAX_PAGE).to_list(MAX_PAGE)
+    return await cursors.documents(found.hint("key").limit(MAX_PAGE), MAX_PAGE)
 
 
 async def product_by_key(caller: Caller, database: Database, key: str, catalog_id: str | None) -> Document | None:
@@ -82,13 +82,13 @@ async def images_of(caller: Caller, database: Database, distro: str) -> list[str
     splits = [(distro[:at], distro[at + 1 :] or None) for at in dashes] + [(distro, None)]
     either = [{"operatingSystem.distro": name, "operatingSystem.version": version} for name, version in splits]
     match = {"tenantId": caller.tenant, "$or": either}
-    found = await database.baseImages.find(match, {"id": 1}).hint("name").limit(MAX_LISTED).to_list(MAX_LISTED)
-    return [image["id"] for image in found]
+    found = database.baseImages.find(match, {"id": 1}).hint("name").limit(MAX_LISTED)
+    return [image["id"] for image in await cursors.documents(found, MAX_LISTED, frozenset({"id"}))]
 
 
 async def named(caller: Caller, database: Database, collection: str, name: str) -> Document | None:
     """The document of a collection with this name, which is the only one or any of them."""
-    return await database[collection].find_one({"tenantId": caller.tenant, "name": name})
+    return await cursors.document(database[collection].find_one({"tenantId": caller.tenant, "name": name}))
 
 
 async def executions(
@@ -107,7 +107,7 @@ async def executions(
 async def environments(caller: Caller, database: Database) -> list[Document]:
     """All environments by name, at most 1000."""
     found = database.environments.find({"tenantId": caller.tenant}).sort("name", 1)
-    return await found.limit(MAX_LISTED).to_list(MAX_LISTED)
+    return await cursors.documents(found.limit(MAX_LISTED), MAX_LISTED)
 
 
 def contents(caller: Caller, environment_name: str, prefix: str | None, window: Window) -> Question:

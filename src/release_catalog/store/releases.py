@@ -8,7 +8,7 @@ from typing import Any
 from release_catalog.domain import references, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import BadArgument
-from release_catalog.store import pages, terms
+from release_catalog.store import cursors, pages, terms
 from release_catalog.store.database import ONE_BATCH, Collections, Database, Document, Keys, projection
 from release_catalog.store.pages import Order, Question, Window
 
@@ -64,7 +64,7 @@ async def by_ids(
     """The releases with these ids, by id; what does not exist for the caller is left out."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
     found = database["releases"].find(match, projection(keys, "id")).batch_size(ONE_BATCH)
-    return {release["id"]: release for release in await found.to_list(None)}
+    return {release["id"]: release for release in await cursors.documents(found, None, keys)}
 
 
 async def answering(
@@ -78,7 +78,7 @@ async def answering(
         some = terms.answering(wanted[start : start + REFERENCES_A_COMMAND])
         match = {**visible(caller), **some}
         cursor = database["releases"].find(match, shown).hint("terms").batch_size(ONE_BATCH)
-        for release in await cursor.to_list(None):
+        for release in await cursors.documents(cursor, None, keys):
             for reference in references.answers(release):
                 if reference in sought:
                     rival = found.get(reference)
@@ -96,7 +96,7 @@ async def needing(caller: Caller, database: Collections, releases: Sequence[Mapp
     match = {**visible(caller), **terms.answering(by_name.values())}
     rivals: dict[str, list[Document]] = {}
     cursor = database["releases"].find(match, IDENTITY).hint("terms").batch_size(ONE_BATCH)
-    for rival in await cursor.to_list(None):
+    for rival in await cursors.documents(cursor, None, frozenset(IDENTITY)):
         rivals.setdefault(references.answers(rival)[1], []).append(rival)
     answer = []
     for release in releases:
@@ -244,7 +244,7 @@ async def _selective(
 
 
 async def _needing_id(caller: Caller, database: Database, id_: str) -> list[str]:
-    found = await by_ids(caller, database, [id_])
+    found = await by_ids(caller, database, [id_], frozenset(IDENTITY))
     return (await needing(caller, database, [found[id_]]))[0] if id_ in found else []
 
 
@@ -255,7 +255,7 @@ async def _product_ids(caller: Caller, database: Database, given: Mapping[str, A
     if "productId" in given:
         match["id"] = given["productId"]
     found = database.products.find(match, {"id": 1}).hint("key").limit(pages.MAX_PAGE)
-    return [product["id"] for product in await found.to_list(None)]
+    return [product["id"] for product in await cursors.documents(found, None, frozenset({"id"}))]
 
 
 async def needing_any(caller: Caller, database: Database, wanted: Iterable[str], limit: int) -> list[Document]:

@@ -7,6 +7,7 @@ from release_catalog import problems
 from release_catalog.domain import ids, instants, tokens
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
+from release_catalog.store import cursors
 from release_catalog.store.database import Database, Document
 from release_catalog.store.records import MAX_LISTED
 from release_catalog.store.requests import Answer, Given
@@ -57,7 +58,7 @@ async def revoke(caller: Caller, database: Database, given: Given) -> Answer:
 async def everyone(caller: Caller, database: Database) -> list[Document]:
     """The tenant's tokens, the newest first, at most 1000."""
     found = database.tokens.find({"tenantId": caller.tenant}).sort([("createdAt", -1), ("id", -1)])
-    return await found.hint("created").limit(MAX_LISTED).to_list(MAX_LISTED)
+    return await cursors.documents(found.hint("created").limit(MAX_LISTED), MAX_LISTED)
 
 
 async def known(database: Database, token: str) -> Document | None:

@@ -13,8 +13,8 @@ from release_catalog.domain import ids, instants, webhooks
 from release_catalog.domain.caller import READ, SEES_ALL, Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
+from release_catalog.store import cursors, events
 from release_catalog.store import database as db
-from release_catalog.store import events
 from release_catalog.store.database import Database, Document
 from release_catalog.store.pages import Order, Question, Window
 from release_catalog.store.records import MAX_LISTED
@@ -38,7 +38,7 @@ def _visible(caller: Caller) -> Document:
 async def listed(caller: Caller, database: Database) -> list[Document]:
     """All webhooks, the oldest first."""
     found = database.webhooks.find(_visible(caller)).sort([("createdAt", 1), ("id", 1)]).hint("created")
-    return await found.to_list(MAX_LISTED)
+    return await cursors.documents(found, MAX_LISTED)
 
 
 async def one(caller: Caller, database: Database, id_: str) -> Document | None:

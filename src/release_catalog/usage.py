@@ -1,0 +1,183 @@
+"""Count what a request uses: objects, bytes, releases walked and index entries counted.
+
+Two limits are held while a request runs: the number of objects, and the bytes that are read or answered. The rest
+is a price: an operation is priced from its document before it runs (`plans.costs`), and what only its execution
+tells is charged afterwards, where it comes to more (see `Usage.points`).
+
+The usage of the request that is under way stands in a context variable, as its deadline does. So no read can be
+left out because somebody forgot to pass a meter on.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from release_catalog.problems import TooLarge
+
+MAX_NODES = 50_000
+MAX_BYTES = 16 << 20
+# What one point pays for. An object costs a point as well.
+POINT_BYTES = 16 << 10
+POINT_WALKED = 5
+POINT_REFERENCES = 200
+POINT_COUNTED = 1_000
+# Instants without a zone are UTC; whole seconds are left to orjson, which writes them as the schema wants them.
+JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+
+
+class Usage:
+    """The counters of one request, and its limits.
+
+    Measuring every value would take as long as a tenth of a page. So whoever reads documents or makes answers says
+    first how many characters they take at most, and values are measured only once these bounds add up to more than
+    the limit. What is finally sent is measured in any case (see `finish`).
+    """
+
+    __slots__ = (
+        "bounds_read", "bounds_sent", "charged", "counted", "exceeded", "max_bytes", "max_nodes", "nodes", "read",
+        "references", "sent", "walked", "writes",
+    )  # fmt: skip
+
+    def __init__(self, max_nodes: int = MAX_NODES, max_bytes: int = MAX_BYTES) -> None:
+        self.max_nodes, self.max_bytes = max_nodes, max_bytes
+        # Whether the request may change anything.
+        self.writes = False
+        # The points that its caller has paid so far.
+        self.charged = 0
+        # Why the request has to end, once it has gone past a limit.
+        self.exceeded: TooLarge | None = None
+        self.nodes = 0
+        self.read = self.bounds_read = 0
+        self.sent = self.bounds_sent = 0
+        self.walked = 0
+        self.references = 0
+        self.counted = 0
+
+    def again(self) -> "Usage":
+        """Return new counters with the same limits."""
+        return Usage(self.max_nodes, self.max_bytes)
+
+    def absorb(self, other: "Usage") -> None:
+        """Add what was used elsewhere for the same request."""
+        for counter in ("nodes", "read", "sent", "walked", "references", "counted"):
+            setattr(self, counter, getattr(self, counter) + getattr(other, counter))
+        self.exceeded = self.exceeded or other.exceeded
+
+    def take_nodes(self, count: int) -> None:
+        """Count objects, those that are read again and again included; raise TooLarge where they are too many."""
+        self.nodes += count
+        if self.nodes > self.max_nodes:
+            raise self._refusal("nodes", self.max_nodes)
+
+    def take_documents(self, documents: Sequence[Any], bound: int | None = None) -> None:
+        """Count the bytes of documents that were read, at most `bound`; raise TooLarge where they are too many."""
+        if bound is not None:
+            self.bounds_read += bound
+            if self.bounds_read <= self.max_bytes:
+                return
+        self.read += measured(documents)
+        if self.read > self.max_bytes:
+            raise self._refusal("bytes", self.max_bytes)
+
+    def send(self, size: int) -> None:
+        """Count bytes of the answer; raise TooLarge where they are too many."""
+        self.sent += size
+        if self.sent > self.max_bytes:
+            raise self._refusal("bytes", self.max_bytes)
+
+    def send_objects(
+        self, made: Sequence[Mapping[str, Any]], fixed: int, bound: int, names: Sequence[str]
+    ) -> None:
+        """Count objects of the answer: each takes `fixed` bytes and what stands under `names`, at most `bound`.
+
+        Whatever else they hold is counted where it is made.
+        """
+        self.bounds_sent += bound * len(made)
+        if self.bounds_sent > self.max_bytes:
+            values = [one[name] for one in made for name in names]
+            self.send(fixed * len(made) + sum(len(v) if type(v) is str else measured(v) for v in values))
+
+    def send_json(self, value: Any) -> orjson.Fragment:
+        """Write free JSON for the answer and count its bytes.
+
+        Parsed JSON takes up to thirty times the memory of its text, so the text is what an answer keeps.
+        """
+        text = orjson.dumps(value, option=JSON_OPTIONS)
+        self.send(len(text))
+        return orjson.Fragment(text)
+
+    def finish(self, size: int) -> None:
+        """Count the answer as it was written; raise TooLarge where it is larger than allowed."""
+        self.sent = size
+        if size > self.max_bytes:
+            raise self._refusal("bytes", self.max_bytes)
+
+    def walk(self, releases: int, references: int = 0) -> None:
+        """Count releases that a walk along dependencies has reached, and the references that it looked at."""
+        self.walked += releases
+        self.references += references
+
+    def count(self, entries: int) -> None:
+        """Count index entries that the database has counted."""
+        self.counted += entries
+
+    def _refusal(self, limit: str, allowed: int) -> TooLarge:
+        self.exceeded = TooLarge(limit, allowed, writes=self.writes)
+        return self.exceeded
+
+    @property
+    def points(self) -> int:
+        """What was used, in points.
+
+        A point for each object that was read, or for each started 16 KiB that were read or answered, whichever is
+        more; and one for each 5 releases walked, 200 references looked at and 1,000 entries counted.
+        """
+        size = max(self.read, self.sent)
+        return (
+            max(self.nodes, -(-size // POINT_BYTES))
+            + self.walked // POINT_WALKED
+            + self.references // POINT_REFERENCES
+            + self.counted // POINT_COUNTED
+        )
+
+
+_current: contextvars.ContextVar[Usage | None] = contextvars.ContextVar("usage", default=None)
+
+
+def current() -> Usage | None:
+    """Return the usage of the request under way; None where there is no request."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def measuring(usage: Usage) -> Iterator[None]:
+    """Count everything that is read inside towards `usage`."""
+    token = _current.set(usage)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def walk(releases: int, references: int = 0) -> None:
+    """Count a walk towards the request under way, if there is one."""
+    if usage := _current.get():
+        usage.walk(releases, references)
+
+
+def count(entries: int) -> None:
+    """Count index entries towards the request under way, if there is one."""
+    if usage := _current.get():
+        usage.count(entries)
+
+
+def measured(value: Any) -> int:
+    """Return about how many bytes a value takes as JSON; a walk in Python would take five times as long."""
+    return len(orjson.dumps(value, _any, JSON_OPTIONS | orjson.OPT_NON_STR_KEYS))
+
+
+def _any(value: Any) -> str:
+    return repr(value)
