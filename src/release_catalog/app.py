@@ -133,6 +133,8 @@ def create_app(
         *_cors(settings),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    # It would be to an address made of the Host header.
+    app.router.redirect_slashes = False
     app.state.seats, app.state.files, app.state.follow = seats, None, None
     return app
 

@@ -1,6 +1,7 @@
 """uvicorn's protocols for clients that are in no hurry: neither a head, a body nor a reader may take for ever.
 
-uvicorn itself only closes connections that are idle between two requests. Both protocols count their connections:
+uvicorn itself only closes connections that are idle between two requests, and it adds the trailers of a request to
+its headers, where they would count as credentials that no proxy has seen. Both protocols count their connections:
 see connection_limit.
 """
 
@@ -20,6 +21,8 @@ BYTES_A_SECOND = 1 << 14
 MAX_UNKNOWN_MESSAGE_BYTES = 1 << 15
 # How long a client may take to confirm that a WebSocket is closed.
 CLOSING_SECONDS = 3.0
+# Bytes of chunk sizes, extensions and trailers for each byte of content: five come with a chunk of one byte.
+FRAMING_RATIO = 8
 _LATE, _LONG = (
     f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
     for status in ("408 Request Timeout", "431 Request Header Fields Too Large")
@@ -49,6 +52,8 @@ class Hurried(HttpToolsProtocol):
         # When the part has to be here, and how much of it is.
         self._due = 0.0
         self._got = 0
+        # How many bytes of content were in it.
+        self._content = 0
         self._timer: asyncio.TimerHandle | None = None
         self._reader: asyncio.TimerHandle | None = None
 
@@ -73,8 +78,18 @@ class Hurried(HttpToolsProtocol):
             self._expect(_Part.HEAD)
         self._got += len(data)
         super().data_received(data)
-        if self._part is _Part.HEAD and self._got > MAX_HEAD_BYTES:
+        if self._part is not _Part.NOTHING and self._got > MAX_HEAD_BYTES + FRAMING_RATIO * self._content:
             self._end(_LONG)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; ignore a trailer, as RFC 9110 (6.5.1) allows."""
+        if self._part is not _Part.BODY:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body, and count its content."""
+        self._content += len(body)
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         """Begin a request, maybe behind another one."""
@@ -124,7 +139,7 @@ class Hurried(HttpToolsProtocol):
             self._read_on(now)
 
     def _expect(self, part: _Part) -> None:
-        self._part, self._got = part, 0
+        self._part, self._got, self._content = part, 0, 0
         if part is not _Part.NOTHING:
             self._due = self.loop.time() + self.seconds
             if self._timer is None:

@@ -169,9 +169,16 @@ def attacks() -> Iterator[tuple[str, str]]:
     yield "expired", signed(exp=now - 60)
     yield "not yet valid", signed(nbf=now + 3600, exp=now + 7200)
     yield "issued later", signed(iat=now + 3600, exp=now + 7200)
-    values: list[Any] = [float("inf"), float("nan"), "x", [], {}, None]
-    for value in values:
-        yield f"exp {value}", forged({"alg": "HS256"}, {**good, "exp": value}, SECRET.encode())
+    values: list[Any] = [
+        float("inf"), float("-inf"), float("nan"), "x", "9999999999", [], {}, None, True, -1, -(10**18), 1e300,
+        10**11 * 3, 10**17, 10**18, 10**30, 10**400,
+    ]  # fmt: skip
+    for name in ("exp", "iat", "nbf"):
+        for value in values if name != "nbf" else (v for v in values if v is not None):
+            yield f"{name} {str(value)[:40]}", forged({"alg": "HS256"}, {**good, name: value}, SECRET.encode())
+    for subject in ("local", "Local", "anonymous", "token:1", "account:ci", "TOKEN:1", " token:1", "token :1",
+                    "\uff54oken:1", "token\uff1a1", "account:", "local:x"):  # fmt: skip
+        yield f"sub {subject}", forged({"alg": "HS256"}, {**good, "sub": subject}, SECRET.encode())
     values = ["", "a\n", "x" * 256, 7, ["local"], {"$ne": 1}]
     for value in values:
         yield f"tenant {value}", forged({"alg": "HS256"}, {**good, "tenant": value}, SECRET.encode())
@@ -447,6 +454,20 @@ async def test_a_token_is_shown_once_and_only_its_digest_is_kept(empty: Catalog)
     assert (await stranger.ask(REVOKE, id=token["id"]))["revokeAccessToken"]["problem"]["status"] == 404
 
 
+async def test_tokens_name_their_maker_and_the_log_has_each_of_them(empty: Catalog) -> None:
+    ann = empty.seen_by(Caller("local", "ann", frozenset({"admin"})))
+    with structlog.testing.capture_logs() as entries:
+        token = await made(ann, "release:read")
+        assert (await empty.ask("{ accessTokens { createdBy } }"))["accessTokens"] == [{"createdBy": "ann"}]
+        await empty.ask(REVOKE, id=token["id"])
+        await empty.ask(REVOKE, id="none")
+    assert [(entry["event"], entry["token_id"], entry["tenant"], entry["by"]) for entry in entries] == [
+        ("an access token was created", token["id"], "local", "ann"),
+        ("an access token was revoked", token["id"], "local", "local"),
+    ]
+    assert token["token"] not in str(entries)
+
+
 async def test_a_token_works_in_both_headers_until_it_is_revoked(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -500,6 +521,43 @@ async def test_the_log_has_why_credentials_are_refused(
         ("an account was refused", "unknown", None, None),
     ]  # fmt: skip
     assert "guess" not in str(told)
+
+
+async def test_the_log_has_the_reason_why_a_subject_is_refused(empty: Catalog) -> None:
+    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+        with structlog.testing.capture_logs() as entries:
+            await refused(http, **bearer(signed(sub="token:0123456789abcdef01234567")))
+            await refused(http, **bearer(signed(exp=10**18)))
+    reasons = {str(entry.get("reason")) for entry in entries if entry["event"] == "a token was refused"}
+    assert reasons == {
+        "the subject is reserved for the catalog's own callers: give the user another sub",
+        "exp must be a number of seconds since 1970, before the year 10000",
+    }
+
+
+async def test_a_scope_that_is_neither_a_text_nor_a_list_grants_nothing(empty: Catalog) -> None:
+    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+        values: list[Any] = [
+            {"admin": True},
+            {"admin": {}},
+            [["admin"]],
+            [{"admin": 1}],
+            7,
+            True,
+            1.5,
+            ["openid"],
+            "Admin",
+        ]
+        for name in ("scope", "scopes", "scp"):
+            for value in values:
+                said = {"scope": None, name: value}
+                assert (await viewer(http, **bearer(signed(**said))))["scopes"] == [], (name, value)
+
+
+async def test_a_subject_that_only_contains_a_reserved_word_is_let_in(empty: Catalog) -> None:
+    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+        for subject in ("locally", "token", "account", "my:token:1", "auth0|local", "ann@account", "x" * 255):
+            assert (await viewer(http, **bearer(signed(sub=subject))))["subject"] == subject
 
 
 async def test_the_log_names_the_claim_that_a_jwt_lacks(empty: Catalog) -> None:

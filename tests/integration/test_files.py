@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog.testing
 
+from release_catalog.events import posting
 from release_catalog.files import guard, hashing, transfer
 
 FILE = b"what was built" * 1000
@@ -331,7 +333,7 @@ async def test_no_spelling_reaches_a_forbidden_address(
     server: Server, fetcher: hashing.Fetcher, forbidden: Server, spelling: str, dialled: list[tuple[str, int]]
 ) -> None:
     url = f"http://{spelling}:{forbidden.port}/latest/meta-data/"
-    said = "leads to an address that may not be fetched from"
+    said = "has no address, or one that may not be fetched from"
     # The same message, whether something listens there or not.
     assert said in (await fetcher.check(url, 1, SHA256, 5))["message"]
     assert said in (await fetcher.check(f"http://{spelling}:9/", 1, SHA256, 5))["message"]
@@ -360,9 +362,53 @@ async def test_a_name_with_a_private_address(
 ) -> None:
     resolving(monkeypatch, answers)
     message = (await fetcher.check("http://files.example/a", 1, SHA256, 5))["message"]
-    assert "files.example leads to an address that may not be fetched from" in message
+    assert "files.example has no address, or one that may not be fetched from" in message
     assert "10.0.0.1" not in message
     assert dialled == []
+
+
+async def test_nobody_is_told_which_internal_names_exist(
+    fetcher: hashing.Fetcher, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One message, in whole steps of time, in verifications, redirects and webhooks; the log has the difference."""
+    monkeypatch.setattr(guard, "REFUSAL_SECONDS", 0.2)
+
+    async def resolve(host: str, port: int) -> list[tuple[Any, ...]]:
+        if host.startswith("real"):
+            return [(*PRIVATE[:4], (PRIVATE[4][0], port))]
+        if host == "127.0.0.1":
+            return [(*PRIVATE[:4], (host, port))]
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(guard, "resolve", resolve)
+    told: dict[str, list[str | None]] = {}
+    with structlog.testing.capture_logs() as entries:
+        for name in ("real", "none"):
+            url, began = f"https://{name}.corp.example:8443/a", time.monotonic()
+            direct = (await fetcher.check(url, 1, SHA256, 5))["message"]
+            server.behaviour = redirect(url)
+            redirected = (await fetcher.check(server.url, 1, SHA256, 5))["message"]
+            async with posting.Poster(guard.Allowed(), 1) as poster:
+                reply = await poster.post(url, {}, b"{}")
+            assert time.monotonic() - began >= 3 * 0.2
+            said = [direct, redirected, reply.error]
+            told[name] = [text and text.replace(name, "NAME") for text in said]
+    assert told["real"] == told["none"]
+    assert all("NAME.corp.example" in str(text) and "10.0.0.1" not in str(text) for text in told["real"])
+    reasons = [
+        (entry["host"], entry["port"], entry["reason"])
+        for entry in entries
+        if entry["event"] == "a host was refused"
+    ]
+    assert reasons == [
+        *[("real.corp.example", 8443, "address not permitted: 10.0.0.1")] * 3,
+        *[("none.corp.example", 8443, "no address: [Errno -2] Name or service not known")] * 3,
+    ]
+    # Of a name that an operator allowed, the truth helps.
+    async with hashing.Fetcher(guard.parse("none.corp.example:8443"), max_bytes=1 << 20, at_once=1) as allowed:
+        message = (await allowed.check("https://none.corp.example:8443/a", 1, SHA256, 5))["message"]
+        assert message.startswith("none.corp.example has no address: correct the name")
+        assert "or one that" in (await allowed.check("https://none.corp.example/a", 1, SHA256, 5))["message"]
 
 
 async def test_a_name_that_changes_its_answer(

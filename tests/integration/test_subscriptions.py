@@ -412,6 +412,29 @@ async def test_who_is_not_known_is_refused_and_who_was_known_is_when_that_ends(
             assert (answer.status_code, answer.text) == (200, ":\n\n")
 
 
+async def test_credentials_in_the_payload_are_as_in_a_header(arriving: Callable[..., Starlette]) -> None:
+    async with served(arriving()) as host:
+        for value in (
+            "Bearer good\r\nX-Project-Token: x", "Bearer good\n", "\nBearer good", "Bearer\r good", "Bearer g\0", " Bearer good",
+            "Bearer g\u00f6\u00f6d", "Bearer \U0001f600", "Bearer \u2028", "Bearer " + "x" * websocket.MAX_AUTHORIZATION,
+            "x" * 500_000, " " * 500_000, "a " * 250_000, 7, True, ["Bearer good"], {"Bearer": "good"}, [], {},
+        ):  # fmt: skip
+            async with websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL]) as client:  # type: ignore[list-item]
+                await send(client, type="connection_init", payload={"Authorization": value})
+                assert (await closing(client))[0] == 4400, value
+        several = {"Authorization": "Bearer good", "authorization": "Bearer good"}
+        async with websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL]) as client:  # type: ignore[list-item]
+            await send(client, type="connection_init", payload=several)
+            assert (await closing(client))[0] == 4400
+        for payload in ({"AUTHORIZATION": "Bearer good"}, {"Authorization": "Bearer good", "authorization": None}):
+            async with connected(host, payload):
+                pass
+        header = {"Authorization": "Bearer good"}
+        for absent in (None, {}, {"Authorization": None}, {"Authorization": ""}, {"host": "evil", "x": 1}):
+            async with connected(host, absent, additional_headers=header):
+                pass
+
+
 async def test_a_token_that_anybody_revokes_is_followed_with_no_longer(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog.testing
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from catalog import Catalog
@@ -100,6 +101,58 @@ async def logged(catalog: Catalog, id_: str, **wanted: Any) -> dict[str, Any]:
                 if wanted.items() <= entry.items():
                     return entry
             await asyncio.sleep(0.01)
+
+
+async def test_webhooks_name_their_maker_and_the_log_has_each_change(catalog: Catalog) -> None:
+    maker = catalog.seen_by(Caller("local", "token:5e1f0c3a9b7d4e2f8a6c0003", READER.scopes))
+    maker.files = catalog.files
+    show = "{ webhooks { id createdBy scopes createdAt updatedBy updatedAt } }"
+    with structlog.testing.capture_logs() as entries:
+        url = "https://hooks.example/services/s3cret?key=s3cret"
+        made = (await maker.ask(CREATE, input={"url": url, "events": ["release.*"]}))["createWebhook"]
+        [shown] = (await catalog.ask(show))["webhooks"]
+        id_ = shown.pop("id")
+        assert shown.pop("createdAt")
+        first = {"createdBy": maker.caller.subject, "scopes": ["release:read", "webhook:write"]}
+        assert shown == {**first, "updatedBy": None, "updatedAt": None}
+        moved = {"id": id_, "url": "https://elsewhere.example/s3cret", "rotateSecret": True}
+        secret = (await catalog.ask(UPDATE, input=moved))["updateWebhook"]["secret"]
+        [shown] = (await catalog.ask(show))["webhooks"]
+        assert first.items() <= shown.items()
+        assert shown["updatedBy"] == "local"
+        assert shown["updatedAt"] >= shown["createdAt"]
+        assert (await catalog.ask(REPLAY, id=id_, after="0"))["replayWebhook"]["problem"] is None
+        assert (await catalog.ask(DELETE, id=id_))["deleteWebhook"]["deletedId"] == id_
+        # What changes nothing is not told.
+        for text, variables in (
+            (DELETE, {"id": id_}),
+            (UPDATE, {"input": moved}),
+            (REPLAY, {"id": id_, "after": "0"}),
+        ):
+            await catalog.ask(text, **variables)
+        await catalog.ask(CREATE, input={"url": "ftp://hooks.example", "events": ["*"]})
+    about = {"webhook": id_, "tenant": "local", "log_level": "info"}
+    by, mine = {**about, "by": maker.caller.subject}, {**about, "by": "local"}
+    kinds, hosts = {"events": ["release.*"]}, ["hooks.example", "elsewhere.example"]
+    assert entries == [
+        {**by, **kinds, "event": "a webhook was created", "scopes": first["scopes"], "host": hosts[0]},
+        {**mine, **kinds, "event": "a webhook was changed", "fields": ["secret", "url"], "host": hosts[1]},
+        {**mine, "event": "a webhook was replayed", "after": "0"},
+        {**mine, "event": "a webhook was deleted"},
+    ]
+    for hidden in ("s3cret", secret, made["secret"]):
+        assert hidden not in str(entries)
+
+
+async def test_webhooks_from_before_they_named_who_changed_them(catalog: Catalog, receiver: Receiver) -> None:
+    id_ = await make(catalog, receiver)
+    await catalog.database.webhooks.update_one({"id": id_}, {"$unset": {"updatedAt": 1, "updatedBy": 1}})
+    text = "query($id: ID!) { webhook(id: $id) { createdBy updatedBy updatedAt } }"
+    assert (await catalog.ask(text, id=id_))["webhook"] == {
+        "createdBy": "local",
+        "updatedBy": None,
+        "updatedAt": None,
+    }
 
 
 async def test_s2_the_body_is_the_seeds_and_the_signature_the_schemes(
@@ -288,6 +341,7 @@ async def test_nothing_is_sent_to_where_it_may_not_be(
 ) -> None:
     """What may be sent to is judged at each attempt, not only when a webhook is made."""
     monkeypatch.setattr(posting, "SECONDS", 0.5)
+    monkeypatch.setattr(guard, "REFUSAL_SECONDS", 0.05)
     id_ = await make(catalog, receiver)
     await happen(catalog)
     port = int(receiver.url.split(":")[2].split("/")[0])

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from release_catalog.access.passwords import Passwords
-from release_catalog.domain.caller import SCOPES, Caller
+from release_catalog.domain.caller import SCOPES, Caller, account_subject
 from release_catalog.store.database import undisturbed
 
 MIN_PASSWORD = 12
@@ -53,7 +53,7 @@ def read(text: str) -> dict[str, Account]:
         if name in found:
             raise Unreadable(f"line {number} has a name that another line has")
         tenant = urllib.parse.unquote(tenant)
-        found[name] = Caller(tenant, f"account:{name}", frozenset(scopes.split(","))), known
+        found[name] = Caller(tenant, account_subject(name), frozenset(scopes.split(","))), known
     return found
 
 

@@ -1,12 +1,14 @@
 """JSON Web Tokens: who they say is asking, if all of what they say holds (RFC 8725)."""
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import jwt
 import structlog
 
 from release_catalog.access import jwks
+from release_catalog.domain import caller as callers
 from release_catalog.domain.caller import SCOPES, Caller
 from release_catalog.settings import Settings
 
@@ -14,7 +16,9 @@ LEEWAY_SECONDS = 30
 _REQUIRED = ("exp", "iat", "iss", "aud", "sub")
 _TYPES = {None, "jwt", "at+jwt", "application/at+jwt"}
 _MAX_TEXT = 255
-
+# The last second of year 9999: Python has no later instant.
+_MAX_SECONDS = 253_402_300_799
+_INSTANTS = ("exp", "iat", "nbf")
 
 _log = structlog.get_logger()
 
@@ -43,7 +47,7 @@ class Jwts:
         """
         try:
             return self._caller(self._claims(token, await self._key(token, network)))
-        # What a token may hold makes the library fail in other ways too: depth, infinities, lists for texts.
+        # The contents of a token make the library fail in other ways too: depth, infinities, lists for texts.
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             # Others may quote the token.
             told = isinstance(error, _Invalid | jwt.MissingRequiredClaimError)
@@ -86,12 +90,22 @@ class Jwts:
         for text in (tenant, subject):
             if not isinstance(text, str) or not 0 < len(text) <= _MAX_TEXT or not text.isprintable():
                 raise _Invalid("no usable tenant or subject")
+        if callers.is_reserved(subject):
+            raise _Invalid("the subject is reserved for the catalog's own callers: give the user another sub")
+        for name in _INSTANTS:
+            _check_seconds(name, claims.get(name, 0))
         end = datetime.datetime.fromtimestamp(claims["exp"], datetime.UTC)
         return Caller(tenant, subject, _scopes(claims) & SCOPES, expires_at=end)
 
 
-def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    """What stands in the first of the claims that identity providers use; a text or a list."""
-    said: Any = next((claims[name] for name in ("scope", "scopes", "scp") if name in claims), [])
-    said = said.split() if isinstance(said, str) else said
-    return frozenset(scope for scope in said if isinstance(scope, str))
+def _check_seconds(name: str, value: Any) -> None:
+    """Refuse what is no NumericDate (RFC 7519) from 1970 to 9999; the library takes texts and any size."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _MAX_SECONDS:
+        raise _Invalid(f"{name} must be a number of seconds since 1970, before the year 10000")
+
+
+def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Return the scopes in the first claim that identity providers use: a text or a list of texts."""
+    value: Any = next((claims[name] for name in ("scope", "scopes", "scp") if name in claims), [])
+    texts = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
+    return frozenset(scope for scope in texts if isinstance(scope, str))

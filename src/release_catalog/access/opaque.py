@@ -9,7 +9,7 @@ import structlog
 from release_catalog.access import refusal
 from release_catalog.access.failures import Failures
 from release_catalog.domain import instants, tokens
-from release_catalog.domain.caller import Caller
+from release_catalog.domain.caller import Caller, token_subject
 from release_catalog.fair_share import FairSlots, Owner
 from release_catalog.store import database as db
 from release_catalog.store import tokens as store
@@ -51,7 +51,7 @@ class Tokens:
             self._failures.add(network)
             _log.info("a token was refused", reason=reason, token_id=document["id"])
             return None
-        subject, scopes = f"token:{document['id']}", frozenset(document["scopes"])
+        subject, scopes = token_subject(document["id"]), frozenset(document["scopes"])
         return Caller(document["tenantId"], subject, scopes, document["productId"], document["expiresAt"])
 
     async def close(self) -> None:

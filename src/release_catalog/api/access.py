@@ -23,6 +23,7 @@ class AccessToken:
         "and private releases of no other."
     )
     created_at: datetime.datetime = plain("When it was made.")
+    created_by: str = plain("Subject of the caller who made it; local is the command line.")
     expires_at: datetime.datetime | None = plain("From when on it is refused; null where it does not expire.")
     last_used_at: datetime.datetime | None = plain("When it was last used, to a minute.")
     revoked_at: datetime.datetime | None = plain(

@@ -11,7 +11,7 @@ from release_catalog.api.fields import computed, fetched, plain
 from release_catalog.domain import references
 from release_catalog.plans.context import Context, Info
 from release_catalog.plans.how import only
-from release_catalog.plans.keys import Keys, under, union
+from release_catalog.plans.keys import Keys, under, union, within
 from release_catalog.problems import BadArgument
 from release_catalog.store import graph, pages
 from release_catalog.store.database import Document
@@ -22,15 +22,30 @@ if TYPE_CHECKING:
 _Release = Annotated["Release", strawberry.lazy("release_catalog.api.release")]
 
 
+_COMPLETED = (
+    " A reference by id alone is completed with it; then it is shown only to callers who may see that release, "
+    "and empty for all others."
+)
+
+
 @strawberry.type(description="How a release names another one, as declared.")
 class DependencyReference:
     release_id: strawberry.ID | None = plain("The release's id, where it was given.")
-    name: str = plain("The release's name.")
-    version: str = plain("The release's version.")
+    name: str = plain(f"The release's name.{_COMPLETED}")
+    version: str = plain(f"The release's version.{_COMPLETED}")
 
 
 async def _node(context: Context, edges: Sequence[Document], asked: Keys) -> Any:
     return await context.references.load_many([edge["reference"]["reference"] for edge in edges], asked)
+
+
+async def _references(context: Context, edges: Sequence[Document], _: Keys) -> Any:
+    return await context.disclosed([edge["reference"] for edge in edges])
+
+
+def _reference_keys(asked: Keys) -> Keys:
+    """What is read of an edge for its reference: besides what is asked, all that tells what may be shown."""
+    return union(within(asked, "reference"), frozenset({"reference.reference", "reference.completed"}))
 
 
 @strawberry.type(description="One reference to another release.")
@@ -40,7 +55,7 @@ class DependencyEdge:
         "Opaque place of this edge, for `after`.",
         keys=["reference.reference"],
     )
-    reference: DependencyReference = plain("The reference as it was declared.")
+    reference: DependencyReference = fetched(_references, "The reference as it was declared.", _reference_keys)
     node: _Release | None = fetched(
         _node, "The release that it leads to; null as long as there is none.", only("reference.reference")
     )

@@ -57,8 +57,11 @@ class DockerImageInput:
 )
 class DependencyInput:
     release_id: ID | None = maybe("Its id.")
-    name: str | None = maybe("Its name; may be left out where there is a release with that id.")
-    version: str | None = maybe("Its version; may be left out where there is a release with that id.")
+    name: str | None = maybe(
+        "Its name; may be left out where there is a release with that id. Then it is shown only to callers who "
+        "may see that release."
+    )
+    version: str | None = maybe("Its version; may be left out likewise.")
 
 
 @strawberry.input(description="A file that tells something about a release (S5).")

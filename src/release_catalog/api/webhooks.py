@@ -48,7 +48,10 @@ def _deliveries(
     return webhooks.deliveries(info.context.caller, root, pages.window(first, after))
 
 
-@strawberry.type(description="Somebody who is told of events, in order, each at least once.")
+@strawberry.type(
+    description="Somebody who is told of events, in order, each at least once. It is told what its maker could "
+    "see: createdBy, scopes and updatedBy show who let that data leave the catalog."
+)
 class Webhook:
     id: ID = plain("Unique identifier.")
     url: str = plain("Where events are sent to by POST.")
@@ -57,6 +60,21 @@ class Webhook:
         "Whether events are sent; what happens meanwhile is sent later, as far as it is still kept."
     )
     created_at: datetime.datetime = plain("When it was made; it is told what came later.")
+    created_by: str = plain(
+        "Subject of the caller who made it: token:<id of an access token>, account:<name>, or the sub of a JWT."
+    )
+    scopes: list[str] = plain(
+        "Scopes of its maker when they made it: it is told of the releases that these may see, also after the "
+        "maker's credentials have ended."
+    )
+    updated_at: datetime.datetime | None = computed(
+        lambda it: it.get("updatedAt"),
+        "When it was last changed, its URL for example; null where it never was.",
+        keys=["updatedAt"],
+    )
+    updated_by: str | None = computed(
+        lambda it: it.get("updatedBy"), "Subject of the caller who changed it last.", keys=["updatedBy"]
+    )
     deliveries: Uncounted[WebhookDelivery] = strawberry.field(
         resolver=_deliveries,
         metadata=told(How(only("id"))),
@@ -142,7 +160,7 @@ class Webhooks:
         CreateWebhookInput,
         _judged(webhooks.create),
         {"webhook": None, "secret": None},
-        "Has events sent to a URL from now on. The webhook sees what its maker may see.",
+        "Has events sent to a URL from now on. The webhook sees what its maker may see, and names its maker.",
         scope=WEBHOOK,
         fetches=True,
     )

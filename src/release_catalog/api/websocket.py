@@ -7,6 +7,7 @@ that shuts down says 1012. A client that subscribes again with `after` goes on a
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -27,6 +28,8 @@ from release_catalog.plans.context import Context
 
 PROTOCOL = "graphql-transport-ws"
 MAX_MESSAGE_BYTES = 1 << 20
+# Characters of the credentials, with their scheme.
+MAX_AUTHORIZATION = 9 * 1024
 MAX_OPERATIONS = 50
 # The most characters of an operation's id, which each of its messages repeats.
 MAX_ID = 255
@@ -39,6 +42,8 @@ MESSAGE_BURST, MESSAGES_A_SECOND = 200, 100
 PATIENCE_SECONDS = 30.0
 _MAX_REASON_BYTES = 123
 _ENDED = 4403, "Credentials have ended"
+# A value as HTTP allows it in a header.
+_FIELD_VALUE = re.compile(r"[!-~]+(?:[ \t]+[!-~]+)*")
 _TOO_SLOW = "Too slow: subscribe again with after: the id of the last event that you have."
 
 Answer = Callable[[dict[str, Any], Context], Awaitable[Results]]
@@ -92,7 +97,14 @@ class Endpoint:
 def welcome(headers: Headers, origins: Sequence[str]) -> bool:
     """Whether a page of this origin may connect: browsers let those of any, with what they know of the user."""
     origin = headers.get("origin")
-    return origin is None or origin in origins or urlsplit(origin).netloc == headers.get("host")
+    return origin is None or origin in origins or _authority(origin) == headers.get("host")
+
+
+def _authority(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 class MessagePace:
@@ -193,10 +205,9 @@ class Socket:
         self._initialised = True
         if not isinstance(payload, dict | None):
             raise Closed(4400, "The payload of connection_init must be an object.")
-        for name, value in (payload or {}).items():
-            if name.lower() == "authorization" and isinstance(value, str):
-                kept = [pair for pair in self._websocket.scope["headers"] if pair[0] != b"authorization"]
-                self._websocket.scope["headers"] = [*kept, (b"authorization", value.encode())]
+        if value := _authorization(payload or {}):
+            kept = [pair for pair in self._websocket.scope["headers"] if pair[0] != b"authorization"]
+            self._websocket.scope["headers"] = [*kept, (b"authorization", value)]
         try:
             context = await self._arrive()
         except Refusal as refusal:
@@ -272,6 +283,24 @@ class Socket:
 async def _make_room(crowded: asyncio.Event) -> None:
     await crowded.wait()
     raise Closed(1013, "Too many sockets wait for connection_init: send it at once.")
+
+
+def _authorization(payload: dict[str, Any]) -> bytes | None:
+    """Return the value of Authorization in the payload of connection_init, if there is one.
+
+    Whatever could not come as one header of a request is refused.
+    """
+    sent = (value for name, value in payload.items() if name.lower() == "authorization")
+    values = [value for value in sent if value is not None and value != ""]
+    if not values:
+        return None
+    if len(values) > 1:
+        raise Closed(4400, "Send credentials once: the payload of connection_init has several Authorization.")
+    [value] = values
+    if not isinstance(value, str) or len(value) > MAX_AUTHORIZATION or not _FIELD_VALUE.fullmatch(value):
+        reason = f"Authorization in the payload must be text as in an HTTP header, of at most {MAX_AUTHORIZATION}."
+        raise Closed(4400, reason)
+    return value.encode("ascii")
 
 
 async def _refused(refusal: Refusal) -> Results:

@@ -3,11 +3,13 @@
 import dataclasses
 import datetime
 import functools
+import unicodedata
 import urllib.parse
 
 READ, WRITE, PROMOTE, WEBHOOK, ADMIN = "release:read", "release:write", "release:promote", "webhook:write", "admin"
 SCOPES = frozenset({READ, WRITE, PROMOTE, WEBHOOK, ADMIN})
 SEES_ALL = frozenset({WRITE, PROMOTE, ADMIN})
+_TOKEN, _ACCOUNT, _LOCAL, _ANONYMOUS = "token", "account", "local", "anonymous"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,5 +50,25 @@ class Caller:
 
 
 def local(tenant: str) -> Caller:
-    """The operator of this machine: of its command line, and of a server without authentication."""
-    return Caller(tenant, "local", SCOPES)
+    """Return the operator of this machine: of its command line, and of a server without authentication."""
+    return Caller(tenant, _LOCAL, SCOPES)
+
+
+def token_subject(id_: str) -> str:
+    """Return the subject of an access token's callers."""
+    return f"{_TOKEN}:{id_}"
+
+
+def account_subject(name: str) -> str:
+    """Return the subject of a service account."""
+    return f"{_ACCOUNT}:{name}"
+
+
+def is_reserved(subject: str) -> bool:
+    """Return whether a subject is, or looks like, one that the catalog makes itself.
+
+    An identity provider's subjects may be none of these: rate limits, events, webhooks and `createdBy` know a
+    caller by the subject alone. Compatible characters (full width letters), letter case and space do not count.
+    """
+    kind, colon, _ = "".join(unicodedata.normalize("NFKC", subject).casefold().split()).partition(":")
+    return kind in {_LOCAL, _ANONYMOUS} or (bool(colon) and kind in {_TOKEN, _ACCOUNT})

@@ -51,7 +51,8 @@ def _by_name(entries: Sequence[Given], names: Sequence[str]) -> dict[str, dict[s
     """Entries by their name, with a number behind the second and later of one name."""
     found: dict[str, dict[str, Any]] = {}
     for entry in entries:
-        name, number = entry["name"], 1
+        # A reference whose name the caller may not see goes by its id.
+        name, number = entry["name"] or f"#{entry['releaseId']}", 1
         while name in found:
             number += 1
             name = f"{entry['name']} ({number})"

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import parts, release
+from release_catalog.domain import parts, references, release
 from release_catalog.domain.checks import LONG, Checks, Readers, text
 
 Document = dict[str, Any]
@@ -110,7 +110,9 @@ def refer(given: Checks, said: Document, known: Mapping[str, Mapping[str, Any]],
 
 
 def _complete(given: Checks, path: str, needed: Document, target: Document | None) -> None:
-    for name in ("name", "version"):
+    # Readers who may not see that release may not learn its name here either.
+    needed["completed"] = [name for name in references.COMPLETED if needed[name] is None]
+    for name in references.COMPLETED:
         if needed[name] is None and target is None:
             message = f"There is no release {needed['releaseId']!r} yet: say its {name} too."
             given.refuse(f"{path}.{name}", "REQUIRED", message)
@@ -156,6 +158,9 @@ def _added(before: Document, said: Document, given: Checks, now: datetime.dateti
             after[field] = {**there, **_added(there, value, inner, now)}
         else:
             after[field] = value
+    if "reference" in before:
+        # What of a dependency is given now is declared from now on, and so is what was declared before.
+        after["completed"] = [name for name in references.completed(before) if given.fields.get(name) is None]
     return after
 
 
@@ -178,6 +183,7 @@ def frozen(given: Checks, before: Document, after: Document) -> None:
         return
     for field in ("name", *(release.described().keys() - _FREE)):
         if field in _KEYS and _in_order_of_keys(field, after) == _in_order_of_keys(field, before):
+            # Whether the same reference was completed or declared makes no difference to it.
             after[field] = before[field]
         elif after[field] != before[field]:
             message = (
@@ -187,7 +193,8 @@ def frozen(given: Checks, before: Document, after: Document) -> None:
 
 
 def _in_order_of_keys(field: str, of: Document) -> list[Document]:
-    return sorted(of[field], key=lambda entry: str(_KEYS[field](entry)))
+    entries = [{name: value for name, value in entry.items() if name != "completed"} for entry in of[field]]
+    return sorted(entries, key=lambda entry: str(_KEYS[field](entry)))
 
 
 def merged(

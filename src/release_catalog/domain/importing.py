@@ -82,7 +82,7 @@ def written(source: Mapping[str, Any], project: str) -> dict[str, Any]:
         "artifacts": [_written_part(artifact, parts.ARTIFACT) for artifact in source["artifacts"]],
         **_present(dockerImages=[_written_part(image, parts.IMAGE) for image in source["dockerImages"]] or None),
         "dependencies": [
-            {**_present(catalogId=d["releaseId"]), "name": d["name"], "version": d["version"]}
+            _present(catalogId=d["releaseId"], name=d["name"] or None, version=d["version"] or None)
             for d in source["dependencies"]
         ],
         **_written_more(source),

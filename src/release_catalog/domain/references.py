@@ -4,8 +4,11 @@ A reference is either `#<release id>` or `<catalog>/<name>@<version>`. It is kep
 never rewritten: a release that comes later answers to the same string.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+# What a reference by id may leave out, and is completed with from the release.
+COMPLETED = ("name", "version")
 
 
 def by_id(release_id: str) -> str:
@@ -18,10 +21,32 @@ def by_name(catalog_id: str, name: str, version: str) -> str:
     return f"{_escaped(catalog_id, '/')}/{_escaped(name, '@')}@{version}"
 
 
-def declared(catalog_id: str, release_id: str | None, name: str, version: str) -> dict[str, Any]:
-    """A dependency as it stands in a release's document."""
+def declared(
+    catalog_id: str, release_id: str | None, name: str, version: str, completed: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return a dependency as it stands in a release's document.
+
+    `completed` are the fields that the catalog filled in from the release with this id.
+    """
     reference = by_id(release_id) if release_id else by_name(catalog_id, name, version)
-    return {"releaseId": release_id, "name": name, "version": version, "reference": reference}
+    made = {"releaseId": release_id, "name": name, "version": version, "reference": reference}
+    return made if completed is None or not release_id else {**made, "completed": list(completed)}
+
+
+def completed(dependency: Mapping[str, Any]) -> Sequence[str]:
+    """Return which fields of a dependency the catalog filled in.
+
+    Documents from before that was noted may have had both of them filled in, wherever they give an id.
+    """
+    fields: Sequence[str] | None = dependency.get("completed")
+    if fields is not None:
+        return fields
+    return COMPLETED if dependency["reference"].startswith("#") else ()
+
+
+def undisclosed(dependency: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dependency as it was declared: what the catalog filled in is empty."""
+    return {**dependency, **dict.fromkeys(completed(dependency), "")}
 
 
 def once(declared_: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -62,7 +62,9 @@ def derived(release: Mapping[str, Any]) -> Document:
     return {
         "revisionKey": versions.sort_key("ANY", release["revision"]),
         "dependencies": [
-            references.declared(release["catalogId"], d.get("releaseId"), d["name"], d["version"])
+            references.declared(
+                release["catalogId"], d.get("releaseId"), d["name"], d["version"], d.get("completed")
+            )
             for d in release["dependencies"]
         ],
     }

@@ -6,9 +6,13 @@ import dataclasses
 import ipaddress
 import re
 import socket
-from typing import Any
+from typing import Any, NoReturn
+
+import structlog
 
 CONNECT_SECONDS = 10.0
+# A name is refused at a multiple of it, however long the lookup took: whether it exists changes how long it takes.
+REFUSAL_SECONDS = 0.5
 _TRIES = 4
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -24,6 +28,9 @@ _RESERVED = tuple(
     for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24")
 )
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
+
+
+_log = structlog.get_logger()
 
 
 class Unreachable(Exception):  # noqa: N818  it is not an error of this program
@@ -112,21 +119,33 @@ async def connect(allowed: Allowed, host: str, port: int) -> socket.socket:
     """A TCP connection to one of the addresses that `host` has now, given that all of them are permitted.
 
     The name is looked up once, and what was judged is what is dialled: an answer that changes in between
-    changes nothing. Unreachable tells what failed.
+    changes nothing. Unreachable tells what failed; whether a name that may not be used exists, only the log tells.
     """
+    began = asyncio.get_running_loop().time()
     try:
         answers = await resolve(host, port)
     except (OSError, ValueError) as error:
-        raise Unreachable(f"{host} has no address: correct the name, or see to its DNS records.") from error
-    if not all(allowed.permits(host, ipaddress.ip_address(answer[4][0]), port) for answer in answers):
-        raise Unreachable(
-            f"{host} leads to an address that may not be fetched from or sent to: use a public address, or have "
-            f"an operator add {host}:{port} to RELEASE_CATALOG_FILES_ALLOW."
-        )
+        if allowed.names(host, port):
+            raise Unreachable(f"{host} has no address: correct the name, or see to its DNS records.") from error
+        await _refuse(host, port, began, f"no address: {error}")
+    addresses = [ipaddress.ip_address(answer[4][0]) for answer in answers]
+    if not all(allowed.permits(host, address, port) for address in addresses):
+        await _refuse(host, port, began, f"address not permitted: {', '.join(map(str, addresses[:_TRIES]))}")
     for answer in answers[:_TRIES]:
         with contextlib.suppress(OSError):
             return await _dial(answer, CONNECT_SECONDS / min(len(answers), _TRIES))
     raise Unreachable(f"{host} takes no connection at port {port}: see that the server runs and can be reached.")
+
+
+async def _refuse(host: str, port: int, began: float, reason: str) -> NoReturn:
+    """Say the same, at the same pace, of a name without an address and of one with an address not permitted."""
+    _log.info("a host was refused", host=host, port=port, reason=reason)
+    elapsed = asyncio.get_running_loop().time() - began
+    await asyncio.sleep(REFUSAL_SECONDS - elapsed % REFUSAL_SECONDS)
+    raise Unreachable(
+        f"{host} has no address, or one that may not be fetched from or sent to: correct the name, use a public "
+        f"address, or have an operator add {host}:{port} to RELEASE_CATALOG_FILES_ALLOW."
+    )
 
 
 async def _dial(answer: tuple[Any, ...], seconds: float) -> socket.socket:

@@ -8,7 +8,7 @@ import strawberry
 from release_catalog.domain.caller import Caller
 from release_catalog.files.hashing import Fetcher
 from release_catalog.plans.batches import Batch, Level
-from release_catalog.plans.keys import WHOLE, Keys
+from release_catalog.plans.keys import NOTHING, WHOLE, Keys
 from release_catalog.plans.sharing import Shared
 from release_catalog.store import pages, records, releases
 from release_catalog.store.database import Collections, Database, Document
@@ -112,6 +112,18 @@ class Context:
     def asked(self, collection: str) -> Keys:
         """Return what is read of the documents that the field under way answers with; None for all."""
         return self._of(collection)
+
+    async def disclosed(self, dependencies: Sequence[Document]) -> list[Document]:
+        """Return dependencies as the caller may see them: see releases.disclosed."""
+
+        async def find(wanted: list[str]) -> Sequence[Document | None]:
+            return await self.references.load_many(wanted, NOTHING)
+
+        return await releases.disclosed(self.caller, dependencies, find)
+
+    async def with_disclosed(self, release: Document) -> Document:
+        """Return a whole release with its dependencies as the caller may see them."""
+        return {**release, "dependencies": await self.disclosed(release["dependencies"])}
 
     async def dependants(self, release: Document, window: pages.Window) -> pages.Question:
         """The question which releases need this one."""

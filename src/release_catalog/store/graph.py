@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from release_catalog.domain import events, graph
+from release_catalog.domain import events, graph, references
 from release_catalog.domain.caller import Caller
 from release_catalog.store import releases
 from release_catalog.store.database import Database, Document
@@ -68,7 +68,10 @@ async def dependencies(
             for dependency in release["dependencies"]:
                 target = found.get(dependency["reference"])
                 if target is None:
-                    walk.unresolved[dependency["reference"]] = dependency
+                    # For who sees all, there is no such release; for others, they may not see it.
+                    sees_all = caller.sees_drafts is True
+                    shown = dependency if sees_all else references.undisclosed(dependency)
+                    walk.unresolved[dependency["reference"]] = shown
                 elif deeper and walk.add(target, max_nodes):
                     reached.append(target)
                 elif not walk.has(target["id"]):

@@ -150,6 +150,13 @@ async def _written(caller: Caller, database: Database, batch: Sequence[Document]
     products = {
         product["id"]: product["key"] async for product in database.products.find(keys, {"id": 1, "key": 1})
     }
+
+    async def find(wanted: list[str]) -> list[Document | None]:
+        found = await releases.answering(caller, database, wanted, frozenset())
+        return [found.get(reference) for reference in wanted]
+
+    for document in batch:
+        document["dependencies"] = await releases.disclosed(caller, document["dependencies"], find)
     return [importing.written(document, products[document["productId"]]) for document in batch]
 
 

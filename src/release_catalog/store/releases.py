@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from release_catalog.domain import references, versions
@@ -84,6 +84,26 @@ async def answering(
                     rival = found.get(reference)
                     found[reference] = (rival and references.winner([rival, release])) or release
     return found
+
+
+async def disclosed(
+    caller: Caller,
+    dependencies: Sequence[Document],
+    find: Callable[[list[str]], Awaitable[Sequence[Document | None]]],
+) -> list[Document]:
+    """Return dependencies as the caller may see them.
+
+    What a reference by id was completed with shows only where the caller may see the release that it came from;
+    `find` gives the releases that references lead to for this caller.
+    """
+    doubtful = [one["reference"] for one in dependencies if references.completed(one)]
+    if caller.sees_drafts is True or not doubtful:
+        return list(dependencies)
+    found = dict(zip(doubtful, await find(doubtful), strict=True))
+    return [
+        one if found.get(one["reference"], one) is not None else references.undisclosed(one)
+        for one in dependencies
+    ]
 
 
 async def needing(caller: Caller, database: Collections, releases: Sequence[Mapping[str, Any]]) -> list[list[str]]:

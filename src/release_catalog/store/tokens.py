@@ -3,6 +3,8 @@
 import datetime
 from typing import Any
 
+import structlog
+
 from release_catalog import problems
 from release_catalog.domain import ids, instants, tokens
 from release_catalog.domain.caller import Caller
@@ -14,6 +16,8 @@ from release_catalog.store.requests import Answer, Given
 
 # How precisely it is told when a token was last used.
 USED = datetime.timedelta(minutes=1)
+
+_log = structlog.get_logger()
 
 
 async def create(caller: Caller, database: Database, given: Given) -> Answer:
@@ -44,6 +48,8 @@ async def create(caller: Caller, database: Database, given: Given) -> Answer:
         "revokedAt": None,
     }
     await database.tokens.insert_one(made)
+    about = {"token_id": made["id"], "tenant": caller.tenant, "by": caller.subject}
+    _log.info("an access token was created", **about, scopes=scopes, product=product_id, expires=expires)
     return {"accessToken": made, "token": token}
 
 
@@ -52,7 +58,10 @@ async def revoke(caller: Caller, database: Database, given: Given) -> Answer:
     match = {"tenantId": caller.tenant, "id": given["id"]}
     await database.tokens.update_one({**match, "revokedAt": None}, {"$set": {"revokedAt": instants.now()}})
     found = await database.tokens.find_one(match)
-    return {"accessToken": found} if found else problems.NotFound(detail=f"There is no token {given['id']!r}.")
+    if found is None:
+        return problems.NotFound(detail=f"There is no token {given['id']!r}.")
+    _log.info("an access token was revoked", token_id=found["id"], tenant=caller.tenant, by=caller.subject)
+    return {"accessToken": found}
 
 
 async def everyone(caller: Caller, database: Database) -> list[Document]:

@@ -1,11 +1,15 @@
 """Webhooks: whom to tell of which events. Each has a cursor, the number of the last event that it is done with.
 
 A webhook sees what its maker could see. Its secret has to be kept as it is, because it signs; nothing gives it out
-again.
+again. It names its maker and whoever changed it last, and the log has each change: a webhook that nobody can
+account for is a leak.
 """
 
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
+
+import structlog
 
 from release_catalog import problems
 from release_catalog.domain import events as kinds
@@ -24,6 +28,7 @@ Answer = Document | Problem
 
 MAX_PATTERNS = 100
 MAX_COUNTED = 10_000
+_log = structlog.get_logger()
 _NEWEST_FIRST = Order("DELIVERY", "webhook", {"sequence": int})
 
 
@@ -66,7 +71,7 @@ async def create(caller: Caller, database: Database, given: Given, unusable: str
     if await database.webhooks.count_documents({"tenantId": caller.tenant}, limit=MAX_LISTED) == MAX_LISTED:
         return problems.Conflict(detail=f"There are {MAX_LISTED} webhooks: delete one that is not needed.")
     now, id_ = instants.now(), ids.new()
-    webhook = {
+    webhook: Document = {
         "_id": caller.key(id_),
         "id": id_,
         "tenantId": caller.tenant,
@@ -75,6 +80,8 @@ async def create(caller: Caller, database: Database, given: Given, unusable: str
         "createdAt": now,
         "createdBy": caller.subject,
         "scopes": sorted(caller.scopes),
+        "updatedAt": None,
+        "updatedBy": None,
         "version": ids.new(),
         "secret": webhooks.new_secret(),
         "formerSecret": None,
@@ -86,6 +93,9 @@ async def create(caller: Caller, database: Database, given: Given, unusable: str
         "leaseUntil": now,
     }
     await database.webhooks.insert_one(webhook)
+    _log_change(
+        "created", caller, id_, scopes=webhook["scopes"], events=webhook["events"], host=_host(webhook["url"])
+    )
     return {"webhook": webhook, "secret": webhook["secret"]}
 
 
@@ -94,6 +104,7 @@ async def update(caller: Caller, database: Database, given: Given, unusable: str
     checks = Checks(given, "input")
     now = instants.now()
     change: Document = {"version": ids.new(), "attempts": 0, "nextAttemptAt": now}
+    change |= {"updatedAt": now, "updatedBy": caller.subject}
     if given.get("url") is not None:
         change["url"] = _url(checks, unusable)
     if given.get("events") is not None:
@@ -112,14 +123,21 @@ async def update(caller: Caller, database: Database, given: Given, unusable: str
         [{"$set": {**rotated, **literal}}],
         return_document=db.AFTER,
     )
-    return {"webhook": saved, "secret": change.get("secret")} if saved else _missing(given)
+    if saved is None:
+        return _missing(given)
+    names = sorted(change.keys() & {"url", "events", "active", "secret"})
+    _log_change("changed", caller, saved["id"], fields=names, events=saved["events"], host=_host(saved["url"]))
+    return {"webhook": saved, "secret": change.get("secret")}
 
 
 async def delete(caller: Caller, database: Database, given: Given) -> Answer:
     """Forget a webhook and its secret; nothing more is sent to it."""
     match = {"_id": caller.key(given["id"]), **_visible(caller)}
     gone = (await database.webhooks.delete_one(match)).deleted_count
-    return {"deletedId": given["id"]} if gone else _missing(given)
+    if not gone:
+        return _missing(given)
+    _log_change("deleted", caller, given["id"])
+    return {"deletedId": given["id"]}
 
 
 async def replay(caller: Caller, database: Database, given: Given) -> Answer:
@@ -140,8 +158,19 @@ async def replay(caller: Caller, database: Database, given: Given) -> Answer:
     )
     if webhook is None:
         return _missing(given)
+    _log_change("replayed", caller, webhook["id"], after=given["after"])
     queued = await events.count(owner(webhook), database, webhook["cursor"], webhook["events"], MAX_COUNTED)
     return {"queued": queued}
+
+
+def _log_change(change: str, caller: Caller, id_: str, **details: Any) -> None:
+    """Log who did what to a webhook."""
+    _log.info(f"a webhook was {change}", webhook=id_, tenant=caller.tenant, by=caller.subject, **details)
+
+
+def _host(url: str) -> str | None:
+    """Return the host of a webhook's URL; the rest often holds a secret, and stays out of the log."""
+    return urllib.parse.urlsplit(url).hostname
 
 
 def _missing(given: Given) -> Problem:

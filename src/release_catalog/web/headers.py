@@ -1,6 +1,7 @@
 """Limits on the head of each request, and the headers that tell browsers what not to do with any answer."""
 
 import json
+import re
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +17,16 @@ SECURITY = {
     "x-frame-options": "DENY",
 }
 
+_MAX_HOST = 255
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+
+def _has_one_host(scope: Scope) -> bool:
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if not hosts:
+        return bool(scope.get("http_version") == "1.0")
+    return len(hosts) == 1 and len(hosts[0]) <= _MAX_HOST and bool(_HOST.fullmatch(hosts[0]))
+
 
 # Of a request's head: the bytes of its path and of a header, the bytes and the number of all headers, and the
 # number of parameters in the address. Nothing reads a head that is larger.
@@ -26,14 +37,18 @@ _MEASURED_ELSEWHERE = {b"authorization", b"x-project-token", b"cookie"}
 
 
 class HeadLimits:
-    """Refuses a request with an oversized head before anything else reads it, under any ASGI server."""
+    """Refuses a request with an oversized head, or without one valid Host, before anything else reads it.
+
+    It does so under any ASGI server. Addresses are made from Host, and a proxy may read another of two than this
+    server (RFC 9112, 3.2).
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 414, 431 or 400; a WebSocket is not accepted."""
-        refusal = _oversized(scope) if scope["type"] in {"http", "websocket"} else None
+        refusal = _refusal(scope) if scope["type"] in {"http", "websocket"} else None
         if refusal is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -42,7 +57,7 @@ class HeadLimits:
             await _refused(*refusal)(scope, receive, send)
 
 
-def _oversized(scope: Scope) -> tuple[int, str, str] | None:
+def _refusal(scope: Scope) -> tuple[int, str, str] | None:
     if len(scope.get("raw_path") or scope["path"]) > MAX_PATH:
         return 414, "URI Too Long", f"The path of a request has at most {MAX_PATH} bytes."
     query, headers = scope.get("query_string", b""), scope["headers"]
@@ -54,6 +69,8 @@ def _oversized(scope: Scope) -> tuple[int, str, str] | None:
     if len(headers) > MAX_HEADERS or max(lengths, default=0) > MAX_HEADER or sum(lengths) > MAX_HEADERS_BYTES:
         sizes = f"{MAX_HEADERS} headers, of {MAX_HEADER} bytes each and {MAX_HEADERS_BYTES} bytes in all"
         return 431, "Request Header Fields Too Large", f"A request has at most {sizes}."
+    if not _has_one_host(scope):
+        return 400, "Bad Request", "Send one Host header with the name of a host."
     return None
 
 
