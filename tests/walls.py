@@ -29,8 +29,7 @@ from release_catalog.api.schema import schema
 from release_catalog.domain import instants, ledger, release
 from release_catalog.hal import routes
 from release_catalog.plans.context import Context
-from release_catalog.store import database as db
-from release_catalog.store import loading, writing
+from release_catalog.store import loading, transactions, writing
 
 SECRET = "nobody else may read this"
 CREATED = "2026-01-02T03:04:05.000Z"
@@ -170,7 +169,7 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
         async def told(session: Any, made: dict[str, Any] = made) -> None:
             await writing.happened(catalog.caller, catalog.database, "release.created", made, session)
 
-        await db.transaction(catalog.database, told)
+        await transactions.run(catalog.database, told)
         record: dict[str, Any] = dict.fromkeys(ledger._FIELDS) | {
             "id": w["promotion"], "tenantId": tenant, "releaseId": w["release"], "environment": w["environment"],
             "name": w["name"], "version": w["version"], "created": now, "status": "COMPLETED", "messages": [SECRET],

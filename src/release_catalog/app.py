@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from release_catalog import connection_limit, logs, opening, sample
+from release_catalog.access import refusal
 from release_catalog.access.callers import Callers
 from release_catalog.access.refusal import Refused
 from release_catalog.api import callers as limited
@@ -34,12 +35,17 @@ from release_catalog.plans.context import Context
 from release_catalog.plans.sharing import Shared
 from release_catalog.settings import Settings, origins
 from release_catalog.store import database as db
+from release_catalog.store import outages
 from release_catalog.web import headers, pages
 
 # Of each caller that logs in, unless the settings say otherwise.
 COST_PER_HOUR = 1_000_000
 # What a HAL document costs of these: as much as a release with its artifacts.
 HAL_POINTS = 10
+# Who sends a request has to be known in this time, or the database is away.
+IDENTIFICATION_SECONDS = 5.0
+_READY_SECONDS = 2.0
+_UNAVAILABLE = 503
 _RATE_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 _log = structlog.get_logger()
@@ -81,7 +87,12 @@ def create_app(
 
     async def identify(request: HTTPConnection) -> None:
         client = request.client.host if request.client else None
-        request.state.caller = await callers.of(request.headers, client, request.app.state.database)
+        try:
+            with db.within(min(IDENTIFICATION_SECONDS, settings.query_seconds)):
+                request.state.caller = await callers.of(request.headers, client, request.app.state.database)
+        except db.Failure as error:
+            _log.warning("a caller could not be identified", reason=str(error))
+            raise refusal.unknowable(outages.UNAVAILABLE.message) from error
         if request.scope["type"] == "http":  # a WebSocket needs a seat first
             connection_limit.identified(request.scope)
 
@@ -95,8 +106,8 @@ def create_app(
         try:
             await identify(connection)
         except Refused as refused:
-            told = {429: {"code": "RATE_LIMITED"}, 503: {"code": "UNAVAILABLE"}}.get(refused.status)
-            raise Refusal(refused.status, str(refused), told, **refused.headers) from refused
+            limited = {429: {"code": "RATE_LIMITED"}, 503: outages.UNAVAILABLE.extensions}.get(refused.status)
+            raise Refusal(refused.status, str(refused), limited, **refused.headers) from refused
         return context(connection)
 
     trusted = documents.trusted(settings.documents) if settings.documents else None
@@ -228,8 +239,8 @@ async def _livez(_: Request) -> Response:
 
 async def _readyz(request: Request) -> Response:
     try:
-        await db.ping(request.app.state.database)
-    except db.Unavailable as error:
+        await db.ping(request.app.state.database, _READY_SECONDS)
+    except db.Failure as error:
         _log.warning("not ready", reason=str(error))
         return JSONResponse({"ready": False, "reason": "The database's primary does not answer."}, 503)
     return JSONResponse({"ready": True})

@@ -8,8 +8,7 @@ import pytest
 from catalog import Catalog
 from release_catalog.domain import delivery, instants
 from release_catalog.domain.caller import local
-from release_catalog.store import database as db
-from release_catalog.store import delivering, writing
+from release_catalog.store import delivering, transactions, writing
 
 PROBLEM = "problem { __typename status detail ... on ValidationProblem { violations { field code } } ... on ConflictProblem { conflictingId } }"
 SET = (
@@ -251,7 +250,7 @@ async def test_a_run_and_a_completion_that_have_both_looked(
         await take_turns(*arguments)
 
     async def at_once(_: Any, database: Any, work: Any) -> Any:
-        return await db.transaction(database, work)
+        return await transactions.run(database, work)
 
     # Two processes, which do not take turns as the writers of one do.
     monkeypatch.setattr(writing, "in_turn", at_once)

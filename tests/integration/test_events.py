@@ -14,8 +14,7 @@ from catalog import Catalog
 from conftest import connected
 from processes import run
 from release_catalog.domain.caller import Caller, local
-from release_catalog.store import database as db
-from release_catalog.store import events, indexes, pages, writing
+from release_catalog.store import events, indexes, pages, transactions, writing
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
 LOG = """query($after: ID, $types: [String!], $release: ID, $first: Int) { events(after: $after, types: $types,
@@ -183,10 +182,10 @@ async def test_a_later_event_is_not_seen_before_an_earlier_one(empty: Catalog) -
     async def quick(session: Any) -> None:
         await writing.happened(empty.caller, empty.database, "release.archived", made, session)
 
-    first = asyncio.create_task(db.transaction(empty.database, slow))
+    first = asyncio.create_task(transactions.run(empty.database, slow))
     await taken.wait()
     # Past the turns that writers of one process take: as another process would.
-    second = asyncio.create_task(db.transaction(empty.database, quick))
+    second = asyncio.create_task(transactions.run(empty.database, quick))
     await asyncio.sleep(0.3)
     assert not second.done()
     assert await events.following(empty.database, "local", 0) == []
@@ -212,7 +211,7 @@ async def test_readers_beside_many_writers_never_miss_one(empty: Catalog, mongod
                 raise ZeroDivisionError
 
         with contextlib.suppress(ZeroDivisionError):
-            await db.transaction(empty.database, work)
+            await transactions.run(empty.database, work)
 
     async def read() -> None:
         while len(seen) < 32:
@@ -270,7 +269,7 @@ async def test_the_log_is_read_along_its_indexes(empty: Catalog) -> None:
             kind = kinds[number % 10]
             await writing.happened(empty.caller, empty.database, kind, made[number % 5], session)
 
-    await db.transaction(empty.database, work)
+    await transactions.run(empty.database, work)
     for caller in (empty.caller, READER):
         for types, release, after in ((None, None, "100"), (["release.archived"], None, "100"), (["release.*"], None, "9"), (None, made[0]["id"], "200")):  # fmt: skip
             window = pages.Window(10, after)

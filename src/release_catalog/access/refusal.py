@@ -41,7 +41,7 @@ def several() -> Refused:
 
 def unknowable(reason: str) -> Refused:
     """Nobody can tell now whether the credentials are good."""
-    return Refused(503, reason, Retry_After="5")
+    return Refused(503, reason, Retry_After="2")
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
 """The rate limit: how much each caller may ask for at a time and in an hour, counted in this process alone."""
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -30,6 +31,9 @@ class Callers:
         self._requests = FairSlots(
             limits.max_concurrency_total, per_tenant=per_tenant, per_caller=limits.max_concurrency
         )
+        # Writes of a tenant wait for one another. They leave room for reads.
+        self._writes_at_once = max(1, limits.max_concurrency // 2)
+        self._writes = FairSlots(sys.maxsize, per_caller=self._writes_at_once)
         self._an_hour = limits.cost_per_hour
         self._clock = clock
         # When its hour ends, and what it has used of it.
@@ -46,6 +50,20 @@ class Callers:
             own = self._requests.free > 0
             raise no_room(own=own, what="requests under way", limit="concurrency", allowed=self._per_caller)
         return self._requests.slot_now(who)
+
+    def writing(self, caller: Caller) -> AbstractContextManager[None]:
+        """Count a request that writes as under way; refused where that would be more than half of the caller's.
+
+        Enter the context at once.
+        """
+        owner = Owner(caller.tenant, caller.subject)
+        if not self._writes.fits(owner):
+            reason = (
+                f"{self._writes_at_once} of your mutations are under way; the limit writes allows no more: repeat "
+                "this one when another has ended."
+            )
+            raise Refusal(429, reason, self._code("writes", self._writes_at_once), Retry_After="1")
+        return self._writes.slot_now(owner)
 
     def charge(self, caller: Caller, points: int) -> None:
         """Take points from the caller's hour; refused where they are not left. Without a rate, nothing happens."""

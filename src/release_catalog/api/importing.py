@@ -126,6 +126,7 @@ class Importing:
         "hashed; one that differs is a warning, and the release is imported still.",
         **WRITING,
         fetches=True,
+        takes_long=True,
     )
     verify_artifacts: VerifyArtifactsPayload = mutation(
         VerifyArtifactsInput,
@@ -134,4 +135,5 @@ class Importing:
         "Fetches and hashes the files of a release again.",
         **WRITING,
         fetches=True,
+        takes_long=True,
     )

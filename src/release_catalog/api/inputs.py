@@ -24,7 +24,8 @@ from release_catalog.domain import caller
 from release_catalog.plans.context import Context
 from release_catalog.problems import Denied, Forbidden
 from release_catalog.problems import Problem as Refusal
-from release_catalog.store.database import within
+from release_catalog.store.database import Failure, within
+from release_catalog.store.outages import NothingWritten, left_no_trace
 
 CHANGED = "The release as it is now, or would be; null where there is a problem."
 # What it takes to write releases, be it those of one product.
@@ -69,25 +70,34 @@ def mutation(
     scope: str,
     of_product: bool = False,
     fetches: bool = False,
+    takes_long: bool = False,
 ) -> Any:
     """A mutation that hands its input to a verb and answers what that gives, or why it refused.
 
     `empty` are the payload's fields but `problem`, with what they are where the verb does not say. It needs
     `scope`; with `of_product`, whoever has it for a single product may come too, and the verb sees to the rest. A
-    verb that fetches files gets what fetches them too.
+    verb that `fetches` files gets the fetcher. One that `takes_long` gets the `seconds` that its commands have.
     """
 
-    async def execute(context: Context, input_: dict[str, Any]) -> Any:
+    async def execute(context: Context, key: str | int, input_: dict[str, Any]) -> Any:
+        """Execute the mutation that the response names `key`."""
         scopes.check(context.caller, scope, of_product=of_product)
         more = (context.files,) if fetches else ()
-        # Files may take minutes; what is then written is a transaction with a limit of its own.
-        with contextlib.nullcontext() if fetches else within(context.seconds):
-            answer = await verb(context.caller, context.database, *more, input_)
+        limit = {"seconds": context.seconds_left} if takes_long else {}
+        try:
+            with contextlib.nullcontext() if takes_long else within(context.seconds_left):
+                answer = await verb(context.caller, context.database, *more, input_, **limit)
+        except Failure as error:
+            if left_no_trace(error):
+                raise NothingWritten(str(error)) from error
+            raise
         if isinstance(answer, Forbidden):
             raise Denied(answer)
         if isinstance(answer, Refusal):
             # S1's payload has a message in any case.
             return {**empty, **({"message": answer.detail} if "message" in empty else {}), "problem": answer}
+        if not input_.get("dryRun"):
+            context.changed.add(key)
         context.would_be |= answer.pop("wouldBe", {})
         return {**empty, "problem": None, **answer}
 
@@ -118,7 +128,7 @@ Names = Callable[[Any], Any]
 def _resolver(execute: Callable[..., Awaitable[Any]], names: Names | None) -> Callable[..., Awaitable[Any]]:
     def resolve(_root: Any, info: Any, **arguments: Any) -> Awaitable[Any]:
         input_ = arguments["input"]
-        return execute(info.context, names(input_) if names else input_)
+        return execute(info.context, info.path.key, names(input_) if names else input_)
 
     return resolve
 

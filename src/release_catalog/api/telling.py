@@ -1,5 +1,6 @@
 """What is said of the result of an operation: data and errors, and of what nobody foresaw an id alone."""
 
+import dataclasses
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -10,7 +11,9 @@ from graphql import ExecutionResult, GraphQLError
 from release_catalog.api.refusals import Refusal
 from release_catalog.domain import ids
 from release_catalog.plans import leaves
-from release_catalog.store.database import Unavailable, timed_out
+from release_catalog.plans.context import Context
+from release_catalog.store import database as db
+from release_catalog.store.outages import CHANGED, is_silence, outage
 
 Json = dict[str, Any]
 # The responses to one operation, as they come.
@@ -19,25 +22,46 @@ Results = AsyncGenerator[Json, None]
 _log = structlog.get_logger()
 
 
+@dataclasses.dataclass(frozen=True)
+class Met:
+    """What a request met in the database: what its errors do not tell."""
+
+    # The first error: what was tried after that may have had no time left.
+    failure: Exception | None = None
+    # Whether the database answered when it was asked for a sign of life.
+    reachable: bool = False
+    # The root fields of the mutations that took effect.
+    changed: frozenset[str | int] = frozenset()
+
+
 def refused(refusal: Refusal) -> Json:
     """The response to what is not executed."""
     told = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
     return {"errors": [told]}
 
 
-def formatted(result: ExecutionResult) -> Json:
-    """The response as GraphQL has it: without data where nothing was executed."""
+async def response(result: ExecutionResult, context: Context) -> Json:
+    """Return the response; where the database was silent, after a look whether it answers anything."""
+    errors = result.errors or ()
+    failure = context.level.failure
+    silent = any(is_silence(failure or error.original_error) for error in errors)
+    reachable = silent and await db.answers(context.database)
+    return formatted(result, Met(failure, reachable, frozenset(context.changed)))
+
+
+def formatted(result: ExecutionResult, met: Met = Met()) -> Json:
+    """Return the response as GraphQL has it: without data where nothing was executed."""
     extensions = {"extensions": result.extensions} if result.extensions else {}
     if not result.errors:
         return {"data": result.data, **extensions}
     told: dict[int, str] = {}
-    errors = [_public(error, told) for error in result.errors]
+    errors = [_public(error, told, met) for error in result.errors]
     if result.data is None and all(error.path is None for error in result.errors):
         return {"errors": errors}
     return {"errors": errors, "data": result.data, **extensions}
 
 
-def _public(error: GraphQLError, told: dict[int, str]) -> Any:
+def _public(error: GraphQLError, told: dict[int, str], met: Met) -> Any:
     """An error as a client may see it: what nobody foresaw is told to the log alone, under an id.
 
     One failure may be the cause of many errors: `told` holds the ids of those that the log has.
@@ -46,16 +70,34 @@ def _public(error: GraphQLError, told: dict[int, str]) -> Any:
     # Without a path, nothing was executed: it is about the request alone.
     if cause is None or isinstance(cause, GraphQLError) or error.path is None:
         return error.formatted
+    if met.failure and isinstance(cause, db.Failure):
+        cause = met.failure
     if id(cause) not in told:
         told[id(cause)] = ids.new()
         _log.error("unexpected error", error_id=told[id(cause)], path=error.path, exc_info=cause)
     id_ = told[id(cause)]
-    code, message = "INTERNAL_SERVER_ERROR", f"Unexpected error {id_}: its cause stands in the server's log."
-    if timed_out(cause):
-        code, message = "TIMEOUT", f"The database took longer than it may: ask for less. (Error {id_}.)"
-    elif isinstance(cause, Unavailable):
-        code, message = "UNAVAILABLE", f"The database can't be reached; try again soon. (Error {id_}.)"
-    return {**error.formatted, "message": message, "extensions": {"code": code, "errorId": id_}}
+    if found := outage(cause, reachable=met.reachable):
+        found = CHANGED if error.path[0] in met.changed else found
+        message, extensions = f"{found.message} (Error {id_}.)", found.extensions
+        if met.changed:
+            extensions["changed"] = sorted(map(str, met.changed))
+    else:
+        message = f"Unexpected error {id_}: its cause stands in the server's log."
+        extensions = {"code": "INTERNAL_SERVER_ERROR"}
+    return {**error.formatted, "message": message, "extensions": {**extensions, "errorId": id_}}
+
+
+def retry_after(body: Json) -> int | None:
+    """Return the seconds after which to repeat a request that the database did not serve at all.
+
+    None for any other: a client that repeats it of its own accord must not do again what took effect.
+    """
+    told = [error.get("extensions", {}) for error in body.get("errors", ())]
+    answered = any(value is not None for value in (body.get("data") or {}).values())
+    if answered or any("changed" in each for each in told):
+        return None
+    seconds: list[int] = [each["retryAfter"] for each in told if each.get("code") == "UNAVAILABLE"]
+    return max(seconds, default=None)
 
 
 def encoded(body: Json) -> bytes:

@@ -29,7 +29,7 @@ from release_catalog.domain.caller import Caller
 from release_catalog.plans import operations, subscribing
 from release_catalog.plans.context import Context
 from release_catalog.problems import TooLarge
-from release_catalog.store.database import undisturbed, within
+from release_catalog.store.database import LOOK_SECONDS, undisturbed, within
 from release_catalog.usage import Usage
 
 _JSON, _RESPONSE_JSON, _ = accepting.MEDIA_TYPES
@@ -95,11 +95,15 @@ class View:
         except Refusal as refusal:
             await wait_until(until)
             return _told(refusal, media_type, headers)
-        body = self._written(telling.formatted(result), context.caller, context.usage)
+        body = await telling.response(result, context)
+        status = 400 if "data" not in body else 200
+        seconds = telling.retry_after(body)
+        body = self._written(body, context.caller, context.usage)
         headers = self.callers.headers(context.caller)
+        if seconds:
+            status, headers = 503, {**headers, "Retry-After": str(seconds)}
         # Clients of application/json take any other status for a broken connection.
-        status = 400 if "data" not in body and media_type == _RESPONSE_JSON else 200
-        return _response(body, media_type, status, headers)
+        return _response(body, media_type, status if media_type == _RESPONSE_JSON else 200, headers)
 
     def _bound(self, context: Context) -> None:
         limits = self.limits
@@ -123,10 +127,12 @@ class View:
         if kind is OperationType.SUBSCRIPTION:
             return ExecutionResult(None, [GraphQLError(_STREAMED, extensions={"code": "BAD_USER_INPUT"})])
         charge = functools.partial(self.callers.charge, context.caller)
-        context.usage.writes = kind is OperationType.MUTATION
+        context.begin()
+        # A mutation may have to wait for files first: see inputs. A query may end with a look at the database.
+        seconds = context.seconds - min(LOOK_SECONDS, context.seconds / 10)
+        context.usage.writes = is_write = kind is OperationType.MUTATION
         try:
-            # A mutation may have to wait for files first: see inputs.
-            with within(context.seconds) if kind in {None, OperationType.QUERY} else contextlib.nullcontext():
+            with self.callers.writing(context.caller) if is_write else within(seconds):
                 result = await operations.answer(
                     document,
                     self.schema,
@@ -235,7 +241,7 @@ class View:
                 usage = context.usage.again()
                 usage.charged = cost
                 usage.absorb(answer.usage)
-                yield self._written(telling.formatted(answer.result), context.caller, usage)
+                yield self._written(await telling.response(answer.result, context), context.caller, usage)
 
     async def _once(self, document: Meant | Invalid, asked: Asked, context: Context, cost: int) -> Results:
         # Who goes away does not break off what is being written.
@@ -244,7 +250,7 @@ class View:
     async def _admitted(self, document: Meant | Invalid, asked: Asked, context: Context, cost: int) -> Json:
         try:
             with self.callers.admitted(context.caller):
-                body = telling.formatted(await self._answer(document, asked, context, cost))
+                body = await telling.response(await self._answer(document, asked, context, cost), context)
                 return self._written(body, context.caller, context.usage)
         except Refusal as refusal:
             return telling.refused(refusal)

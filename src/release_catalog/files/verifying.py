@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from release_catalog.store.database import Database, Document
 from release_catalog.store.requests import Answer, Given
 
 JOBS_AT_ONCE = 4
+# What the database has of a command on a terminal, each time.
+SECONDS = 15.0
 _IDLE_SECONDS = 1.0
 
 Result = TypeVar("Result")
@@ -23,36 +26,50 @@ Result = TypeVar("Result")
 _log = structlog.get_logger()
 
 
-async def import_release(caller: Caller, database: Database, files: Fetcher, given: Given) -> Answer:
+async def import_release(
+    caller: Caller, database: Database, files: Fetcher, given: Given, seconds: float = SECONDS
+) -> Answer:
     """Import a release (S1). What can be refused is refused before any file is fetched.
 
     In mode WAIT everything is written at once when the files have been looked at: who dies before leaves nothing.
+    The database has `seconds` before that, and as many after it.
     """
+    until = time.monotonic() + seconds
     # What is ignored (S1), however deep it is, makes no other request of it.
     release = {name: value for name, value in given["release"].items() if name != "projectIdentifier"}
     given = {**given, "release": release}
     if given["verification"] != "WAIT" or given.get("dryRun"):
-        return await importing.take(caller, database, given)
-    async with requests.claimed(caller, database, "importRelease", given) as (claim, answer):
+        with db.within(seconds):
+            return await importing.take(caller, database, given)
+    async with requests.claimed(caller, database, "importRelease", given, seconds) as (claim, answer):
         if answer is not None:
             return answer
-        tried = await importing.take(caller, database, {**given, "dryRun": True})
+        with db.within(until - time.monotonic()):
+            tried = await importing.take(caller, database, {**given, "dryRun": True})
         if isinstance(tried, Problem):
             return tried
         looked = await files.check_all(tried["release"]["artifacts"])
-        return await importing.take(caller, database, given, looked, claim)
+        with db.within(seconds):
+            return await importing.take(caller, database, given, looked, claim)
 
 
-async def verify_artifacts(caller: Caller, database: Database, files: Fetcher, given: Given) -> Any:
-    """Look at the files of a release again: now, later, or (SKIP) not at those that still wait for it."""
+async def verify_artifacts(
+    caller: Caller, database: Database, files: Fetcher, given: Given, seconds: float = SECONDS
+) -> Any:
+    """Look at the files of a release again: now, later, or (SKIP) not at those that still wait for it.
+
+    The database has `seconds` before the files are fetched, and as many after it.
+    """
     id_, mode = given["releaseId"], given["verification"]
-    found = await writing.found(writing.Turn(caller, database), id_, given)
-    if isinstance(found, Problem):
-        return found
-    if mode != "WAIT":
-        return await verifying.put_off(caller, database, id_, mode)
+    with db.within(seconds):
+        found = await writing.found(writing.Turn(caller, database), id_, given)
+        if isinstance(found, Problem):
+            return found
+        if mode != "WAIT":
+            return await verifying.put_off(caller, database, id_, mode)
     looked = await files.check_all(found["artifacts"])
-    return await verifying.keep(caller, database, id_, found["artifacts"], looked)
+    with db.within(seconds):
+        return await verifying.keep(caller, database, id_, found["artifacts"], looked)
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from release_catalog.domain import ids
 from release_catalog.problems import BadArgument, details
-from release_catalog.store import database as db
+from release_catalog.store.outages import RETRY_SECONDS, outage
 
 _log = structlog.get_logger()
 
@@ -45,17 +45,17 @@ def refused(request: Request, error: BadArgument) -> Response:
     return problem(request, 400, str(error.message), violations=violations)
 
 
-def failed(request: Request, error: Exception) -> Response:
-    """503 where it is the database, else 500, a bug: the client learns where to find it in the log."""
-    if db.timed_out(error):
-        status, detail = 503, "The database took longer than it may."
-    elif isinstance(error, db.Unavailable):
-        status, detail = 503, "The database can't be reached; try again soon."
-    else:
-        status, detail = 500, "An unexpected error occurred."
+def failed(request: Request, error: Exception, *, reachable: bool = False) -> Response:
+    """Answer 503 for an outage, else 500 for a bug: the client learns where to find it in the log.
+
+    See outages.outage for `reachable`.
+    """
+    status, detail, headers = 500, "An unexpected error occurred.", {}
+    if found := outage(error, reachable=reachable):
+        status, detail, headers = 503, found.message, {"retry-after": str(RETRY_SECONDS)}
     id_ = ids.new()
     _log.error("unexpected error", error_id=id_, path=request.scope["path"], exc_info=error)
-    return problem(request, status, f"{detail} Its id in the server's log is {id_}.", error_id=id_)
+    return problem(request, status, f"{detail} Its id in the server's log is {id_}.", headers, error_id=id_)
 
 
 def problem(

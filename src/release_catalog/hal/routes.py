@@ -13,7 +13,8 @@ from release_catalog.hal import answers, responses
 from release_catalog.hal.answers import Answer, Asked
 from release_catalog.plans.context import SECONDS, Context
 from release_catalog.problems import BadArgument
-from release_catalog.store.database import within
+from release_catalog.store import database as db
+from release_catalog.store.outages import is_silence
 
 _METHODS = ("GET", "HEAD")
 _Answers = Callable[[Asked], Awaitable[Answer]]
@@ -71,10 +72,12 @@ class _Endpoint:
             if not context.caller.may(caller.READ):
                 detail = "This needs the scope release:read, which your credentials do not have."
                 return responses.problem(request, 403, detail)
-            with within(self.seconds):
+            # A look at the database may come after that.
+            with db.within(self.seconds - min(db.LOOK_SECONDS, self.seconds / 10)):
                 found = await self.answer(Asked(request, context))
             return responses.found(request, found, self.media_type) if found else responses.missing(request)
         except BadArgument as error:
             return responses.refused(request, error)
         except Exception as error:  # noqa: BLE001  the last stop before the client: masked and logged
-            return responses.failed(request, error)
+            reachable = is_silence(error) and await db.answers(self.context(request).database)
+            return responses.failed(request, error, reachable=reachable)

@@ -26,6 +26,8 @@ class Level:
         # Whether no two branches ever ask side by side, so that nobody need wait for another.
         self.single = False
         self.usage = usage
+        # What the database failed with at first: what is tried after that may have no time left.
+        self.failure: Exception | None = None
         self._full: list[Batch[Any, Any]] = []
         self._reads: set[asyncio.Task[None]] = set()
         self._quiet = 0

@@ -1,5 +1,7 @@
 """What all of one request shares: the caller, the database, and loaders that make each level one read."""
 
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
@@ -42,8 +44,11 @@ class Context:
         self.follow = follow
         self.usage = Usage()
         self.level = Level(self.usage)
-        # How long its commands may take, all together.
+        # How long its commands may take, all together, and when that time is over.
         self.seconds = SECONDS
+        self.until = math.inf
+        # The root fields of a mutation that took effect.
+        self.changed: set[str | int] = set()
         # By collection and id, what a dry run would have made.
         self.would_be: dict[tuple[str, str], Document] = {}
         self._shared = shared
@@ -59,11 +64,21 @@ class Context:
         """A new context for the same caller, with the same limits."""
         new = type(self)(self.caller, self.database, self._shared, self.files, self.follow, self.reading)
         new.limit(self.usage.max_nodes, self.usage.max_bytes, self.seconds)
+        new.until = self.until
         return new
 
     def limit(self, max_nodes: int, max_bytes: int, seconds: float) -> None:
         """Set the limits of the request, before anything is read for it."""
         self.usage.max_nodes, self.usage.max_bytes, self.seconds = max_nodes, max_bytes, seconds
+
+    def begin(self) -> None:
+        """Begin the time that the request has."""
+        self.until = time.monotonic() + self.seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """The time that is left to the request, which is all of it before it begins."""
+        return min(self.seconds, self.until - time.monotonic())
 
     def narrowed(self, collection: str, keys: Keys) -> Self:
         """The same context, but only `keys` are read of the documents of `collection`."""

@@ -27,6 +27,7 @@ from release_catalog.plans.context import Context
 from release_catalog.plans.costs import Costs
 from release_catalog.plans.executor import Executor
 from release_catalog.plans.selections import Run, Selection
+from release_catalog.store.database import Failure
 from release_catalog.usage import Usage, measuring
 
 # As many as graphql's own execute() reports.
@@ -202,7 +203,9 @@ async def _answers(plan: Plan, run: Run) -> dict[str, Any]:
 async def _answered(selection: Selection, run: Run) -> dict[str, Any]:
     try:
         [found] = await selection.answers(run, [ROOT])
-    except Exception:  # noqa: BLE001  whatever it is, the ordinary executor will meet it again and tell
+    except Exception as error:  # noqa: BLE001  whatever it is, the ordinary executor will meet it again and tell
+        if isinstance(error, Failure):
+            run.context.level.failure = run.context.level.failure or error
         return {}
     answer: dict[str, Any] = found
     return answer

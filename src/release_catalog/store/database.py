@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import inspect
+import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager
+import urllib.parse
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import pymongo
+import structlog
 from bson import tz_util
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
@@ -23,25 +26,47 @@ Document = dict[str, Any]
 # A Motor database quacks the same but for what this module evens out.
 Database = AsyncDatabase[Document]
 
-_REPEATED = 120.0
 # The dotted paths that are read of documents; None for all.
 Keys = frozenset[str] | None
 
 Result = TypeVar("Result")
 
+_log = structlog.get_logger()
+
 AFTER = ReturnDocument.AFTER
-_SETTLED = ReadConcern("majority")
+SNAPSHOT = ReadConcern("snapshot")
+# A write waits for so long until a majority has it. Where `within` sets a deadline, drivers send that instead.
+MAJORITY = WriteConcern("majority", wtimeout=10_000)
 # MongoDB sends 101 documents at first and the others when asked again, unless it is told to send more.
 ONE_BATCH = 10_000
+# How long it takes at most to find out whether the database answers anything.
+LOOK_SECONDS = 0.5
 # What instants come with, whatever the driver.
 UTC = tz_util.utc
 Unavailable = ConnectionFailure
 Failure = PyMongoError
 
+# When commands have to end, in seconds of the monotonic clock: see within.
+_deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline", default=math.inf)
+
+
+# Nothing waits without end, whoever forgets to set a deadline. A frozen server is noticed after a heartbeat and a
+# connection timeout: what waits for it then is sent to the next primary, while its request still has time.
+_OPTIONS: dict[str, Any] = {
+    "appName": "release-catalog",
+    "serverSelectionTimeoutMS": 10_000,
+    "connectTimeoutMS": 5_000,
+    "heartbeatFrequencyMS": 2_000,
+    "socketTimeoutMS": 60_000,
+    "waitQueueTimeoutMS": 10_000,
+    "maxPoolSize": 100,
+}
+
 
 def connect(url: str) -> AsyncMongoClient[Document]:
-    """A client for `url`; it belongs to the event loop that first uses it."""
-    return AsyncMongoClient(url, appname="release-catalog", serverSelectionTimeoutMS=10_000)
+    """Return a client for `url`, whose own options win; it belongs to the event loop that first uses it."""
+    own = {name.lower() for name, _ in urllib.parse.parse_qsl(url.partition("?")[2], keep_blank_values=True)}
+    return AsyncMongoClient(url, **{name: value for name, value in _OPTIONS.items() if name.lower() not in own})
 
 
 async def is_single(client: AsyncMongoClient[Document]) -> bool:
@@ -51,12 +76,15 @@ async def is_single(client: AsyncMongoClient[Document]) -> bool:
 
 
 def prepared(database: Any) -> Database:
-    """`database` reading instants as UTC from the primary, and writing to a majority."""
+    """Return `database` with the options of the catalog, whatever its URL and the defaults of the cluster are.
+
+    Writes wait for a majority, and reads return what a majority has: a failover undoes neither. Instants are UTC.
+    """
     options: Database = database.with_options(
         codec_options=CodecOptions(tz_aware=True),
         read_preference=ReadPreference.PRIMARY,
-        write_concern=WriteConcern("majority"),
-        read_concern=ReadConcern("local"),
+        write_concern=MAJORITY,
+        read_concern=ReadConcern("majority"),
     )
     return options
 
@@ -85,11 +113,6 @@ class Reading:
         return self._collections[name]
 
 
-def collection(database: Collections, name: str, *, settled: bool) -> Any:
-    """A collection; of one that is `settled` is only read what no failover can undo."""
-    return database[name].with_options(read_concern=_SETTLED) if settled else database[name]
-
-
 @functools.lru_cache(1_000)
 def projection(keys: Keys, *also: str) -> dict[str, int]:
     """The part of documents to read: `keys` and `also`, or all but their terms. Not to be changed."""
@@ -114,35 +137,34 @@ async def aggregate(
     return await cursors.documents(cursor, None, keys)
 
 
-async def transaction(database: Database, work: Callable[[Any], Awaitable[Result]]) -> Result:
-    """What `work` gives, all of its writes taking effect or none; it gets the session to write in.
-
-    MongoDB asks for a repetition where transactions collide, so `work` may run several times, for two minutes.
-    Its commands have no longer, either.
-    """
-    end = time.monotonic() + _REPEATED
-    session: Any = database.client.start_session()
-    if inspect.isawaitable(session):
-        session = await session
-    with pymongo.timeout(_REPEATED):
-        async with session:
-            while True:
-                try:
-                    done: Result = await session.with_transaction(work)
-                except PyMongoError as error:
-                    # Motor repeats what collided in `work`, but not what collided in the commit.
-                    if error.has_error_label("TransientTransactionError") and time.monotonic() < end:
-                        continue
-                    raise
-                return done
-
-
-def within(seconds: float) -> AbstractContextManager[None]:
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
     """Have every command inside end when `seconds` are over: each is sent with the time that is left to it.
 
-    Both drivers take it from the context, so it needs no client of one's own.
+    Both drivers take it from the context, so it needs no client of one's own. An earlier deadline around it stays.
     """
-    return pymongo.timeout(seconds)
+    # The drivers take no time for any time.
+    seconds = max(seconds, 0.001)
+    token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
+    try:
+        with pymongo.timeout(seconds):
+            yield
+    finally:
+        _deadline.reset(token)
+
+
+def remaining() -> float:
+    """Return the seconds until the deadline that `within` has set, infinite where there is none."""
+    return _deadline.get() - time.monotonic()
+
+
+async def answers(database: Database) -> bool:
+    """Return whether the primary answers soon."""
+    try:
+        await ping(database, LOOK_SECONDS)
+    except Failure:
+        return False
+    return True
 
 
 def timed_out(error: object) -> bool:
@@ -153,8 +175,7 @@ def timed_out(error: object) -> bool:
 @contextlib.asynccontextmanager
 async def changes(database: Database, pipeline: Sequence[Mapping[str, Any]]) -> AsyncIterator[Any]:
     """A change stream from now on, whose `try_next` waits for a moment; PyMongo's is awaited, Motor's is not."""
-    settled: Any = database.with_options(read_concern=_SETTLED)
-    stream: Any = settled.watch(pipeline, max_await_time_ms=250)
+    stream: Any = database.watch(pipeline, max_await_time_ms=250)
     if inspect.isawaitable(stream):
         stream = await stream
     async with stream:
@@ -175,7 +196,30 @@ async def undisturbed(work: Coroutine[Any, Any, Result]) -> Result:
     return await asyncio.shield(task)
 
 
-async def ping(database: Database) -> None:
-    """Raise `Unavailable` unless the primary answers within two seconds."""
-    with pymongo.timeout(2):
+def in_background(work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
+    """Start a task that goes on when the caller is cancelled or out of time; an error that ends it is logged."""
+    task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+    _unwatched.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: "asyncio.Future[Any]") -> None:
+    _unwatched.discard(task)
+    if not task.cancelled() and (error := task.exception()):
+        _log.warning("work in the background failed", reason=str(error)[:200])
+
+
+async def ping(database: Database, seconds: float) -> None:
+    """Raise `Failure` unless the primary answers within so many seconds."""
+    task = in_background(_ping(database, seconds))
+    # Motor's threads may all be taken, and connecting has a timeout of its own.
+    await asyncio.wait([task], timeout=seconds + 0.1)
+    if not task.done():
+        raise ConnectionFailure("no answer in time")
+    await task
+
+
+async def _ping(database: Database, seconds: float) -> None:
+    with within(seconds):
         await database.command("ping", read_preference=ReadPreference.PRIMARY)

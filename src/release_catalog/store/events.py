@@ -1,7 +1,4 @@
-"""Reading what happened, in its order: for the log that clients page through, and for what is told to webhooks.
-
-It is read as a majority of the database's nodes has it: what a failover could still undo is told to nobody.
-"""
+"""Reading what happened, in its order: for the log that clients page through, and for what is told to webhooks."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +54,7 @@ async def log(
         match["releaseId"] = release_id
         index = "release"
     stages = releases.visible_through(caller, "releaseId")
-    question = Question("events", match, _ORDERS[index], window, stages=stages, settled=True)
+    question = Question("events", match, _ORDERS[index], window, stages=stages)
     if question.place and (reason := await unkept(caller, database, question.place[0])):
         raise BadArgument("after", reason)
     return question
@@ -106,14 +103,14 @@ async def head(caller: Caller, database: Database) -> int:
 async def heads(database: Database, tenants: Iterable[str]) -> dict[str, int]:
     """The numbers of the last events of tenants in which anything happened yet."""
     keys = {callers.local(tenant).key("events"): tenant for tenant in tenants}
-    found = db.collection(database, "counters", settled=True).find({"_id": {"$in": list(keys)}})
+    found = database.counters.find({"_id": {"$in": list(keys)}})
     return {keys[counter["_id"]]: counter["value"] async for counter in found}
 
 
 async def following(database: Database, tenant: str, after: int) -> list[Document]:
     """What there is to know of the next events after a number but their data, without a gap between them."""
     match = {"tenantId": tenant, "sequence": {"$gt": after}}
-    found = db.collection(database, "events", settled=True).find(match, _HEADER).sort("sequence", 1).limit(AT_ONCE)
+    found = database.events.find(match, _HEADER).sort("sequence", 1).limit(AT_ONCE)
     rows = await found.hint("sequence").to_list(AT_ONCE)
     return [row for at, row in enumerate(rows) if row["sequence"] == rows[0]["sequence"] + at]
 
@@ -181,7 +178,7 @@ async def since(
         *releases.visible_through(caller, "releaseId"),
         {"$limit": most},
     ]
-    found = await db.aggregate(db.collection(database, "events", settled=True), stages)
+    found = await db.aggregate(database["events"], stages)
     return found, found[-1]["sequence"] if len(found) == most else last
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
+from release_catalog.store import database as db
 from release_catalog.store.database import Database
 
 
@@ -58,6 +59,8 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("key", unique=True, key=UP, catalogId=UP),
         _index("catalog", catalogId=UP, key=UP),
     ],
+    "projects": _MADE,
+    "registries": _MADE,
     "baseImages": [_index("name", name=UP)],
     "pipelines": [_index("name", name=UP)],
     "executions": [_index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN)],
@@ -127,4 +130,5 @@ async def ensure(database: Database, events_days: int = 90, *, keeps: bool = Tru
             if error.code != _OTHER_OPTIONS:
                 raise
             if keeps:
-                await database.command("collMod", collection, index=kept)
+                # Commands do not take the write concern of their database.
+                await database.command("collMod", collection, index=kept, writeConcern=db.MAJORITY.document)

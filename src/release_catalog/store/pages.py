@@ -136,8 +136,7 @@ class Question:
 
     `match` always holds the caller's tenant. `terms`, where given, are of kinds that the `terms` index
     serves, and a document matches with any of them; an empty list matches nothing. `stages`, for questions
-    without terms, drop documents after the match by what other collections say of them. A question that is
-    `settled` is answered by what no failover can undo.
+    without terms, drop documents after the match by what other collections say of them.
     """
 
     collection: str
@@ -147,7 +146,6 @@ class Question:
     descending: bool = False
     terms: Sequence[str] | None = None
     stages: Sequence[Mapping[str, Any]] = ()
-    settled: bool = False
     place: list[Any] | None = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -219,7 +217,7 @@ def _page(question: Question, rows: list[Document]) -> Page:
 
 async def read(database: Collections, question: Question, keys: Keys = None) -> Page:
     """The page that a question asks for, with `keys` of its documents."""
-    collection = db.collection(database, question.collection, settled=question.settled)
+    collection = database[question.collection]
     if question.terms is not None and not question.terms:
         return _page(question, [])
     index = question.index
@@ -299,16 +297,15 @@ async def _united(
 ) -> list[list[Document]]:
     """What `pipeline` gives for each question, asked for together; `keys` are what is read of the documents."""
     found: list[list[Document]] = [[] for _ in questions]
-    asked: dict[tuple[str, bool], list[tuple[int, list[dict[str, Any]]]]] = {}
+    asked: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {}
     for index, question in enumerate(questions):
         if question.terms is None or question.terms:
             stages = [*pipeline(question), {"$set": {"question": index}}]
-            asked.setdefault((question.collection, question.settled), []).append((index, stages))
-    for (name, settled), parts in asked.items():
-        collection = db.collection(database, name, settled=settled)
+            asked.setdefault(question.collection, []).append((index, stages))
+    for name, parts in asked.items():
         for start in range(0, len(parts), QUESTIONS_A_COMMAND):
             first, *others = [stages for _, stages in parts[start : start + QUESTIONS_A_COMMAND]]
             unions = [{"$unionWith": {"coll": name, "pipeline": stages}} for stages in others]
-            for document in await db.aggregate(collection, [*first, *unions], keys):
+            for document in await db.aggregate(database[name], [*first, *unions], keys):
                 found[document.pop("question")].append(document)
     return found

@@ -1,4 +1,7 @@
-"""The memory of requests with an idempotency key: their answers for 24 hours, and which are still running."""
+"""The memory of requests with an idempotency key: their answers for 24 hours, and which are still running.
+
+How long is for the database's clock to say: one clock for all processes, whatever theirs say.
+"""
 
 import asyncio
 import contextlib
@@ -9,12 +12,13 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import orjson
-from pymongo.errors import DuplicateKeyError
 
 from release_catalog import problems
-from release_catalog.domain import ids, instants
+from release_catalog.domain import ids
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import Problem, Violation
+from release_catalog.store import database as db
+from release_catalog.store import leases
 from release_catalog.store.database import Database, Document
 
 Given = Mapping[str, Any]
@@ -24,6 +28,8 @@ REMEMBERED = datetime.timedelta(hours=24)
 MAX_KEY = 255
 # How long a request that died keeps others with its key waiting.
 CLAIM = datetime.timedelta(seconds=15)
+_BUSY: Document = {"busyUntil": leases.after(CLAIM), "expiresAt": leases.after(REMEMBERED)}
+_RELEASE_SECONDS = 5.0
 
 _RUNNING = problems.Conflict(
     detail="The first request with this idempotency key is still running: repeat it later."
@@ -32,12 +38,13 @@ _RUNNING = problems.Conflict(
 
 @contextlib.asynccontextmanager
 async def claimed(
-    caller: Caller, database: Database, verb: str, given: Given
+    caller: Caller, database: Database, verb: str, given: Given, seconds: float
 ) -> AsyncIterator[tuple[str | None, Answer | None]]:
     """A claim on the idempotency key of a request that takes long, or the answer where it can't be had.
 
     While the claim is held, the same request elsewhere hears that it is running. It is renewed until the request
-    has ended; if its process dies, the next one with this key takes over within `CLAIM`.
+    has ended; if its process dies, the next one with this key takes over within `CLAIM`. Getting it takes at most
+    so many seconds.
     """
     key = given.get("idempotencyKey")
     unusable = refused(key)
@@ -45,40 +52,57 @@ async def claimed(
         yield None, unusable
         return
     claim, fingerprint = ids.new(), fingerprint_of(caller, verb, given)
-    free = {
-        "_id": caller.key(key),
-        "$or": [
-            {"expiresAt": {"$lte": instants.now()}},
-            {"answer": None, "fingerprint": fingerprint, "busyUntil": {"$lte": instants.now()}},
-        ],
-    }
-    memory = {"tenantId": caller.tenant, "fingerprint": fingerprint, "claim": claim, **_busy()}
-    try:
-        await database.requests.replace_one(free, memory, upsert=True)
-    except DuplicateKeyError:
-        known = await remembered(caller, database, key, None)
-        yield None, again(known, fingerprint, None) if known else _RUNNING
-        return
     held = {"_id": caller.key(key), "claim": claim}
-    renewing = asyncio.create_task(_renew(database, held))
     try:
-        yield claim, None
+        with db.within(seconds):
+            known = await _claim(caller, database, fingerprint, held)
+    except db.Failure:
+        # It may be there all the same, and would keep the client waiting who repeats the request.
+        db.in_background(_release(database, held))
+        raise
+    if known.get("claim") != claim:
+        yield None, again(known, fingerprint, None)
+        return
+    try:
+        async with leases.renewed(lambda: _renew(database, held), CLAIM):
+            yield claim, None
     finally:
-        renewing.cancel()
         # Of a request that took effect its answer stands there by now.
+        await asyncio.wait([db.in_background(_release(database, held))])
+
+
+async def _claim(caller: Caller, database: Database, fingerprint: str, held: Document) -> Document:
+    """Hold a key unless another request does; return what there is under the key by now."""
+    is_free = {
+        "$or": [
+            # Of what does not exist as well.
+            {"$lte": ["$expiresAt", "$$NOW"]},
+            {
+                "$and": [
+                    {"$eq": [{"$type": "$answer"}, "missing"]},
+                    {"$eq": ["$fingerprint", {"$literal": fingerprint}]},
+                    {"$lte": ["$busyUntil", "$$NOW"]},
+                ]
+            },
+        ]
+    }
+    fields = {"tenantId": caller.tenant, "fingerprint": fingerprint, "claim": held["claim"]}
+    claimed = {**{name: {"$literal": value} for name, value in fields.items()}, **_BUSY}
+    change = [{"$replaceWith": {"$cond": [is_free, claimed, "$$ROOT"]}}]
+    found: Any = await database.requests.find_one_and_update(
+        {"_id": held["_id"]}, change, upsert=True, return_document=db.AFTER
+    )
+    return dict(found)
+
+
+async def _renew(database: Database, held: Document) -> bool:
+    return bool((await database.requests.update_one(held, [{"$set": _BUSY}])).matched_count)
+
+
+async def _release(database: Database, held: Document) -> None:
+    """Let go of a key; where the database fails, its claim ends by itself."""
+    with contextlib.suppress(db.Failure), db.within(_RELEASE_SECONDS):
         await database.requests.delete_one(held)
-
-
-def _busy() -> Document:
-    now = instants.now()
-    return {"busyUntil": now + CLAIM, "expiresAt": now + REMEMBERED}
-
-
-async def _renew(database: Database, held: Document) -> None:
-    mine = 1
-    while mine:
-        await asyncio.sleep(CLAIM.total_seconds() / 3)
-        mine = (await database.requests.update_one(held, {"$set": _busy()})).matched_count
 
 
 def refused(key: str | None) -> Problem | None:
@@ -114,8 +138,16 @@ def _written(asked: Document) -> bytes:
 
 async def remembered(caller: Caller, database: Database, key: str, session: Any) -> Document | None:
     """What is known of the request that came with this key."""
-    fresh = {"_id": caller.key(key), "expiresAt": {"$gt": instants.now()}}
+    fresh = {"_id": caller.key(key), "$expr": {"$gt": ["$expiresAt", "$$NOW"]}}
     return await database.requests.find_one(fresh, session=session)
+
+
+async def remember(caller: Caller, database: Database, key: str, memory: Document, session: Any) -> None:
+    """Keep what is to be known of a request that came with this key."""
+    fields = {"tenantId": caller.tenant, **memory}
+    # A literal, because names and texts in the answer may begin with a dollar sign.
+    change = [{"$replaceWith": {"$literal": fields}}, {"$set": {"expiresAt": leases.after(REMEMBERED)}}]
+    await database.requests.update_one({"_id": caller.key(key)}, change, upsert=True, session=session)
 
 
 def again(known: Document, fingerprint: str, claim: str | None) -> Answer | None:

@@ -11,7 +11,7 @@ from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
 from release_catalog.store import database as db
-from release_catalog.store import loading
+from release_catalog.store import loading, transactions
 from release_catalog.store.database import Database, Document
 from release_catalog.store.records import MAX_LISTED
 from release_catalog.store.requests import Answer, Given
@@ -22,22 +22,31 @@ _REKEYED_AT_ONCE = 1_000
 
 async def thing(caller: Caller, database: Database, collection: str, given: Given) -> Answer:
     """A catalog, pipeline, project, registry or base image: what depends on nothing else."""
-    checks = Checks(given, "input")
-    fields = saving.read(checks, collection)
-    new = {"createdAt": instants.now()} if collection == "catalogs" else {}
-    return await _put(Turn(caller, database), collection, checks, fields, new)
+
+    async def work(session: Any) -> Answer:
+        checks = Checks(given, "input")
+        fields = saving.read(checks, collection)
+        new = {"createdAt": instants.now()} if collection == "catalogs" else {}
+        return await _put(Turn(caller, database, session), collection, checks, fields, new)
+
+    return await transactions.run(database, work)
 
 
 async def environment(caller: Caller, database: Database, given: Given) -> Answer:
     """An environment. Its name stays, because the ledger and what it holds speak of it by name."""
-    checks = Checks(given, "input")
-    known = [e async for e in database.environments.find({"tenantId": caller.tenant}).limit(MAX_LISTED)]
-    fields = saving.environment(checks, {e["name"]: e["requires"] for e in known})
-    for before in known:
-        if before["id"] == given.get("id"):
-            checks.fixed("name", before["name"])
+
+    async def work(session: Any) -> Answer:
+        checks = Checks(given, "input")
+        found = database.environments.find({"tenantId": caller.tenant}, session=session).limit(MAX_LISTED)
+        known = [e async for e in found]
+        fields = saving.environment(checks, {e["name"]: e["requires"] for e in known})
+        for before in known:
+            if before["id"] == given.get("id"):
+                checks.fixed("name", before["name"])
+        return await _put(Turn(caller, database, session), "environments", checks, fields)
+
     try:
-        return await _put(Turn(caller, database), "environments", checks, fields)
+        return await transactions.run(database, work)
     except DuplicateKeyError as error:
         return await _conflict(caller, database, "environments", error)
 
@@ -64,7 +73,7 @@ async def product(caller: Caller, database: Database, given: Given) -> Answer:
         return saved
 
     try:
-        return await db.transaction(database, work)
+        return await transactions.run(database, work)
     except DuplicateKeyError as error:
         return await _conflict(caller, database, "products", error)
 

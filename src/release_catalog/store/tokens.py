@@ -9,7 +9,7 @@ from release_catalog import problems
 from release_catalog.domain import ids, instants, tokens
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
-from release_catalog.store import cursors
+from release_catalog.store import cursors, transactions
 from release_catalog.store.database import Database, Document
 from release_catalog.store.records import MAX_LISTED
 from release_catalog.store.requests import Answer, Given
@@ -47,17 +47,27 @@ async def create(caller: Caller, database: Database, given: Given) -> Answer:
         "lastUsedAt": None,
         "revokedAt": None,
     }
-    await database.tokens.insert_one(made)
+
+    async def work(session: Any) -> Answer:
+        await database.tokens.insert_one(made, session=session)
+        return {"accessToken": made, "token": token}
+
+    answer = await transactions.run(database, work)
     about = {"token_id": made["id"], "tenant": caller.tenant, "by": caller.subject}
     _log.info("an access token was created", **about, scopes=scopes, product=product_id, expires=expires)
-    return {"accessToken": made, "token": token}
+    return answer
 
 
 async def revoke(caller: Caller, database: Database, given: Given) -> Answer:
     """End a token for good; one that was revoked before stays as it is."""
     match = {"tenantId": caller.tenant, "id": given["id"]}
-    await database.tokens.update_one({**match, "revokedAt": None}, {"$set": {"revokedAt": instants.now()}})
-    found = await database.tokens.find_one(match)
+
+    async def work(session: Any) -> Document | None:
+        end = {"$set": {"revokedAt": instants.now()}}
+        await database.tokens.update_one({**match, "revokedAt": None}, end, session=session)
+        return await database.tokens.find_one(match, session=session)
+
+    found = await transactions.run(database, work)
     if found is None:
         return problems.NotFound(detail=f"There is no token {given['id']!r}.")
     _log.info("an access token was revoked", token_id=found["id"], tenant=caller.tenant, by=caller.subject)

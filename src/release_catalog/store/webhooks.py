@@ -17,7 +17,7 @@ from release_catalog.domain import ids, instants, webhooks
 from release_catalog.domain.caller import READ, SEES_ALL, Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
-from release_catalog.store import cursors, events
+from release_catalog.store import cursors, events, transactions
 from release_catalog.store import database as db
 from release_catalog.store.database import Database, Document
 from release_catalog.store.pages import Order, Question, Window
@@ -68,8 +68,6 @@ async def create(caller: Caller, database: Database, given: Given, unusable: str
     fields = {"url": _url(checks, unusable), "events": _patterns(checks)}
     if checks.found:
         return problems.Invalid(violations=checks.found)
-    if await database.webhooks.count_documents({"tenantId": caller.tenant}, limit=MAX_LISTED) == MAX_LISTED:
-        return problems.Conflict(detail=f"There are {MAX_LISTED} webhooks: delete one that is not needed.")
     now, id_ = instants.now(), ids.new()
     webhook: Document = {
         "_id": caller.key(id_),
@@ -86,17 +84,26 @@ async def create(caller: Caller, database: Database, given: Given, unusable: str
         "secret": webhooks.new_secret(),
         "formerSecret": None,
         "formerUntil": now,
-        "cursor": await events.head(caller, database),
+        "cursor": 0,
         "attempts": 0,
         "nextAttemptAt": now,
         "owner": None,
         "leaseUntil": now,
     }
-    await database.webhooks.insert_one(webhook)
-    _log_change(
-        "created", caller, id_, scopes=webhook["scopes"], events=webhook["events"], host=_host(webhook["url"])
-    )
-    return {"webhook": webhook, "secret": webhook["secret"]}
+
+    async def work(session: Any) -> Answer:
+        mine = {"tenantId": caller.tenant}
+        if await database.webhooks.count_documents(mine, limit=MAX_LISTED, session=session) == MAX_LISTED:
+            return problems.Conflict(detail=f"There are {MAX_LISTED} webhooks: delete one that is not needed.")
+        webhook["cursor"] = await events.head(caller, database)
+        await database.webhooks.insert_one(webhook, session=session)
+        return {"webhook": webhook, "secret": webhook["secret"]}
+
+    answer = await transactions.run(database, work)
+    if isinstance(answer, dict):
+        about = {"scopes": webhook["scopes"], "events": webhook["events"], "host": _host(webhook["url"])}
+        _log_change("created", caller, id_, **about)
+    return answer
 
 
 async def update(caller: Caller, database: Database, given: Given, unusable: str | None) -> Answer:
@@ -118,11 +125,12 @@ async def update(caller: Caller, database: Database, given: Given, unusable: str
         change |= {"secret": webhooks.new_secret(), "formerUntil": now + webhooks.OVERLAP}
         rotated = {"formerSecret": "$secret"}
     literal = {name: {"$literal": value} for name, value in change.items()}
-    saved = await database.webhooks.find_one_and_update(
-        {"_id": caller.key(given["id"]), **_visible(caller)},
-        [{"$set": {**rotated, **literal}}],
-        return_document=db.AFTER,
-    )
+    pipeline = [{"$set": {**rotated, **literal}}]
+
+    async def work(session: Any) -> Document | None:
+        return await _change(caller, database, given, pipeline, session)
+
+    saved = await transactions.run(database, work)
     if saved is None:
         return _missing(given)
     names = sorted(change.keys() & {"url", "events", "active", "secret"})
@@ -133,8 +141,11 @@ async def update(caller: Caller, database: Database, given: Given, unusable: str
 async def delete(caller: Caller, database: Database, given: Given) -> Answer:
     """Forget a webhook and its secret; nothing more is sent to it."""
     match = {"_id": caller.key(given["id"]), **_visible(caller)}
-    gone = (await database.webhooks.delete_one(match)).deleted_count
-    if not gone:
+
+    async def work(session: Any) -> int:
+        return int((await database.webhooks.delete_one(match, session=session)).deleted_count)
+
+    if not await transactions.run(database, work):
         return _missing(given)
     _log_change("deleted", caller, given["id"])
     return {"deletedId": given["id"]}
@@ -151,16 +162,23 @@ async def replay(caller: Caller, database: Database, given: Given) -> Answer:
     if checks.found:
         return problems.Invalid(violations=checks.found)
     again = {"attempts": 0, "nextAttemptAt": instants.now(), "version": ids.new()}
-    webhook = await database.webhooks.find_one_and_update(
-        {"_id": caller.key(given["id"]), **_visible(caller)},
-        {"$min": {"cursor": after}, "$set": again},
-        return_document=db.AFTER,
-    )
+    change = {"$min": {"cursor": after}, "$set": again}
+
+    async def work(session: Any) -> Document | None:
+        return await _change(caller, database, given, change, session)
+
+    webhook = await transactions.run(database, work)
     if webhook is None:
         return _missing(given)
     _log_change("replayed", caller, webhook["id"], after=given["after"])
     queued = await events.count(owner(webhook), database, webhook["cursor"], webhook["events"], MAX_COUNTED)
     return {"queued": queued}
+
+
+async def _change(caller: Caller, database: Database, given: Given, change: Any, session: Any) -> Document | None:
+    """Change a webhook, and return it; None where it does not exist for the caller."""
+    match = {"_id": caller.key(given["id"]), **_visible(caller)}
+    return await database.webhooks.find_one_and_update(match, change, return_document=db.AFTER, session=session)
 
 
 def _log_change(change: str, caller: Caller, id_: str, **details: Any) -> None:

@@ -5,6 +5,7 @@ collides on that memory; MongoDB has it repeated, and it finds the answer of the
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import weakref
@@ -18,18 +19,24 @@ from pymongo.errors import DuplicateKeyError
 from release_catalog import problems
 from release_catalog.domain import events, ids, instants
 from release_catalog.domain.caller import Caller
+from release_catalog.fair_share import Busy, FairSlots, Owner
 from release_catalog.problems import Problem, Violation
 from release_catalog.store import database as db
-from release_catalog.store import releases, requests, terms
+from release_catalog.store import releases, requests, terms, transactions
 from release_catalog.store.database import Database, Document
+from release_catalog.store.outages import TurnNotReached
 from release_catalog.store.requests import Answer, Given
 
 # MongoDB keeps documents of 16 MiB; what is remembered of a request holds the release and more.
 MAX_BYTES = 12 << 20
+_LONGEST_PAUSE = 1.0
+# Writes of a tenant that wait for their turn in this process, and for how long each does.
+_MAX_WAITING = 1_000
+_MAX_WAIT_SECONDS = 10.0
 
 Result = TypeVar("Result")
 
-_turns: weakref.WeakValueDictionary[tuple[int, str, str], asyncio.Lock] = weakref.WeakValueDictionary()
+_turns: weakref.WeakValueDictionary[tuple[int, str, str], FairSlots] = weakref.WeakValueDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,21 +97,25 @@ async def once(
         if dry or isinstance(answer, Problem):
             raise _Undone(answer)
         if key is not None:
-            memory: Document = {"tenantId": caller.tenant, "fingerprint": fingerprint}
-            memory |= {"answer": requests.stored(answer), "expiresAt": instants.now() + requests.REMEMBERED}
-            await database.requests.replace_one({"_id": caller.key(key)}, memory, upsert=True, session=session)
+            memory = {"fingerprint": fingerprint, "answer": requests.stored(answer)}
+            await requests.remember(caller, database, key, memory, session)
         return answer
 
-    for again in (False, True):
+    pause, again = 0.0, False
+    while True:
         try:
             return await in_turn(caller, database, attempt)
         except _Undone as undone:
             return undone.answer
         except DuplicateKeyError as error:
             # Another request was first. Where it was this very one, its answer is there now.
-            if again:
-                return await _taken(database, error)
-    raise AssertionError("unreachable")
+            if again and (problem := await _taken(database, error)):
+                return problem
+            if pause > _LONGEST_PAUSE:
+                raise
+        # A majority does not have yet what was first, and a failover may undo it.
+        await asyncio.sleep(pause)
+        pause, again = 2 * pause + 0.01 * again, True
 
 
 async def in_turn(caller: Caller, database: Database, work: Callable[[Any], Awaitable[Result]]) -> Result:
@@ -112,17 +123,27 @@ async def in_turn(caller: Caller, database: Database, work: Callable[[Any], Awai
 
     All that a tenant changes is numbered by one counter, so transactions that run at once collide. Those of one
     process take turns: nothing would go wrong otherwise, but of 64 at once most would be repeated many times.
+    Callers of the tenant take turns, too; a write whose turn does not come in time is refused.
     """
     key = id(asyncio.get_running_loop()), database.name, caller.tenant
-    async with _turns.setdefault(key, asyncio.Lock()):
-        return await db.transaction(database, work)
+    turn = _turns.setdefault(key, FairSlots(1, max_waiting=_MAX_WAITING))
+    owner, seconds = Owner(caller.tenant, caller.subject), min(_MAX_WAIT_SECONDS, db.remaining())
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(turn.slot(owner, max_seconds=seconds))
+        except Busy as busy:
+            raise TurnNotReached(str(busy)) from busy
+        return await transactions.run(database, work)
 
 
-async def _taken(database: Database, error: DuplicateKeyError) -> Problem:
+async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None:
+    """The problem that another release has the identity; None where that one can't be read yet."""
     identity = (error.details or {}).get("keyValue", {})
     if "revision" not in identity:
         raise error
     other: Any = await database.releases.find_one(identity, {"id": 1, "status": 1})
+    if other is None:
+        return None
     detail = f"There is already a release {identity['version']} of this product, revision {identity['revision']}, "
     detail += f"in channel {identity['channel']!r}; it is {other['status']}. Versions are never used again."
     return problems.Conflict(detail=detail, conflicting_id=other["id"])
@@ -178,13 +199,14 @@ async def happened(
 
     Its number comes from the tenant's counter, which the transaction holds until it ends: numbers become visible
     in the order in which they were taken, so that a reader who has seen one has missed none before it. So does the
-    instant after which it is forgotten, whatever the clocks of several machines say.
+    instant after which it is forgotten: it is the database's, whatever the clocks of other machines say.
 
     `open_withdrawal` is what callers who may only read are told of the withdrawal, where that is less.
     """
+    number = {"$add": [{"$ifNull": ["$value", 0]}, 1]}
     counter: Any = await database.counters.find_one_and_update(
         {"_id": caller.key("events")},
-        {"$inc": {"value": 1}, "$max": {"at": instants.now()}},
+        [{"$set": {"value": number, "at": {"$max": ["$at", "$$NOW"]}}}],
         upsert=True,
         return_document=db.AFTER,
         session=session,
