@@ -27,11 +27,12 @@ class Message:
 
 
 class Receiver:
-    """Answers each request with `answer`; without one, it never does. `secret` has to have signed them all."""
+    """Answers each request with `answer` after a pause; without one, it never does. `secret` signed them all."""
 
     def __init__(self) -> None:
         self.got: list[Message] = []
         self.answer: bytes | None = OK
+        self.pause = 0.0
         self.secret = ""
         self.url = ""
         self.open: set[asyncio.StreamWriter] = set()
@@ -57,6 +58,7 @@ class Receiver:
             headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
             body = await reader.readexactly(int(headers["content-length"]))
             self.got.append(Message(headers, body))
+            await asyncio.sleep(self.pause)
             if self.answer is None:
                 await reader.read()
             else:
@@ -67,11 +69,11 @@ class Receiver:
 
 
 @contextlib.asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    """A receiver at a free port of 127.0.0.1."""
+async def receiving(host: str = "127.0.0.1") -> AsyncIterator[Receiver]:
+    """A receiver at a free port of loopback."""
     receiver = Receiver()
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
-    receiver.url = "http://127.0.0.1:%d/hook" % server.sockets[0].getsockname()[1]
+    server = await asyncio.start_server(receiver.serve, host, 0)
+    receiver.url = "http://%s:%d/hook" % server.sockets[0].getsockname()[:2]
     try:
         yield receiver
     finally:

@@ -31,7 +31,7 @@ from release_catalog.events import delivering, following, waking
 from release_catalog.files import verifying
 from release_catalog.hal import responses
 from release_catalog.hal.routes import Hal
-from release_catalog.plans.context import Context
+from release_catalog.plans.context import Context, subscription_slots
 from release_catalog.plans.sharing import Shared
 from release_catalog.settings import Settings, origins
 from release_catalog.store import database as db
@@ -96,11 +96,12 @@ def create_app(
         if request.scope["type"] == "http":  # a WebSocket needs a seat first
             connection_limit.identified(request.scope)
 
-    shared = Shared()
+    shared, answering = Shared(), subscription_slots()
 
     def context(request: HTTPConnection) -> Context:
         state = request.app.state
-        return Context(request.state.caller, state.database, shared, state.files, state.follow, state.reading)
+        of_process = state.database, shared, state.files, state.follow, state.reading, answering
+        return Context(request.state.caller, *of_process)
 
     async def arriving(connection: HTTPConnection) -> Context:
         try:

@@ -9,8 +9,10 @@ import collections
 import contextlib
 import functools
 import ipaddress
-from collections.abc import AsyncIterator, Iterator
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+Result = TypeVar("Result")
 
 
 class Owner(NamedTuple):
@@ -51,6 +53,10 @@ class FairSlots:
     by one caller. Those who wait take turns: first between tenants, then between the callers of a tenant, and each
     caller's own requests come in their order. So an owner that floods the queue delays others by one slot's use.
 
+    With `leave_free`, a tenant takes another slot only while more slots are free than it holds. One tenant alone
+    gets half of the capacity, n tenants get an n+1st part each, and the next one still finds a slot: the rule of
+    dynamic thresholds, by which switches share buffers between their ports. It suits slots that are held for long.
+
     Belongs to one event loop.
     """
 
@@ -60,6 +66,7 @@ class FairSlots:
         *,
         per_tenant: int | None = None,
         per_caller: int | None = None,
+        leave_free: bool = False,
         max_waiting: int = 1_000,
         max_waiting_per_caller: int = 100,
     ) -> None:
@@ -67,12 +74,14 @@ class FairSlots:
         self.capacity = capacity
         self._per_tenant = capacity if per_tenant is None else per_tenant
         self._per_caller = capacity if per_caller is None else per_caller
+        self._leave_free = leave_free
         self._max_waiting = max_waiting
         self._max_waiting_per_caller = max_waiting_per_caller
         self._tenants: collections.Counter[str] = collections.Counter()
         self._callers: collections.Counter[Owner] = collections.Counter()
         # Waiters by tenant and caller. The first tenant, and in it the first caller, has the next turn.
         self._queues: dict[str, dict[Owner, collections.deque[asyncio.Future[None]]]] = {}
+        self._running: set[asyncio.Task[Any]] = set()
         self.used = 0
         self.waiting = 0
 
@@ -87,11 +96,15 @@ class FairSlots:
 
     def fits(self, owner: Owner) -> bool:
         """Return whether the owner could take a slot now, waiters aside."""
-        return (
-            self.used < self.capacity
-            and self._tenants[owner.tenant] < self._per_tenant
-            and self._callers[owner] < self._per_caller
-        )
+        return self._fits_tenant(owner.tenant) and self._callers[owner] < self._per_caller
+
+    def _fits_tenant(self, tenant: str) -> bool:
+        limit = min(self._per_tenant, self.free) if self._leave_free else self._per_tenant
+        return self.used < self.capacity and self._tenants[tenant] < limit
+
+    def full_tenants(self) -> list[str]:
+        """Return the tenants that hold slots and can't take another one now."""
+        return [tenant for tenant in self._tenants if not self._fits_tenant(tenant)]
 
     @contextlib.contextmanager
     def slot_now(self, owner: Owner) -> Iterator[None]:
@@ -111,7 +124,9 @@ class FairSlots:
 
         Raise Busy where too many wait already, or when `max_seconds` have passed.
         """
-        if self.fits(owner) and not self.waiting:
+        if self.fits(owner):
+            # None of those who wait fits, or it would have been served: so nobody is overtaken, and no crowd of
+            # waiters over their share keeps others out.
             self._take(owner)
         else:
             await self._wait(owner, max_seconds)
@@ -119,6 +134,24 @@ class FairSlots:
             yield
         finally:
             self._give_back(owner)
+
+    async def run_to_end(self, owner: Owner, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Return the result of `work`, which runs in a slot.
+
+        Where the caller is cancelled, work that has begun goes on and keeps its slot until it ends. It is for what
+        can't be stopped, such as a command to the database.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.slot(owner))
+            task = asyncio.create_task(_run(stack.pop_all(), work))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be left to hear of it
 
     async def _wait(self, owner: Owner, max_seconds: float | None) -> None:
         queue = self._queues.get(owner.tenant, {}).get(owner, ())
@@ -182,3 +215,8 @@ class FairSlots:
 
     def _next(self) -> Owner | None:
         return next((owner for callers in self._queues.values() for owner in callers if self.fits(owner)), None)
+
+
+async def _run(slot: contextlib.AsyncExitStack, work: Callable[[], Awaitable[Result]]) -> Result:
+    async with slot:
+        return await work()

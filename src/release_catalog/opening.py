@@ -27,6 +27,7 @@ def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -
         max_bytes=settings.files_max_bytes,
         at_once=settings.files_at_once,
         seconds=settings.files_deadline,
+        min_rate=settings.files_min_rate,
         progress=progress,
     )
 

@@ -106,6 +106,14 @@ _TOO_LARGE = {
 }
 
 
+class TooBusy(GraphQLError):  # noqa: N818  likewise
+    """Work that did not get its turn in time, because others or the caller's own requests fill the capacity."""
+
+    def __init__(self, limit: str, message: str) -> None:
+        """`limit` is the name of the capacity that is in use."""
+        super().__init__(message, extensions={"code": "RATE_LIMITED", "limit": limit})
+
+
 def details(status: int, title: str, detail: str, **members: Any) -> dict[str, Any]:
     """A problem as RFC 9457 has it; `type` is about:blank because the status says all of it."""
     return {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}

@@ -142,7 +142,15 @@ class Settings(BaseSettings):
         default=4,
         ge=1,
         le=64,
-        description="Files of one release fetched at a time; over all releases, 8 times that.",
+        description="Files of one release fetched at a time; over all releases, 8 times that, and half of those "
+        "for one tenant.",
+    )
+    files_min_rate: int = Field(
+        default=1_024,
+        ge=0,
+        le=2**30,
+        description="Bytes a second that a server has to send of a file, on average after 10 seconds; 0 sets no "
+        "limit.",
     )
 
     events_days: int = Field(

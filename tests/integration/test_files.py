@@ -21,7 +21,9 @@ import pytest
 import structlog.testing
 
 from release_catalog.events import posting
+from release_catalog.fair_share import Owner
 from release_catalog.files import guard, hashing, transfer
+from release_catalog.files.resolver import Resolver
 
 FILE = b"what was built" * 1000
 SHA256 = hashlib.sha256(FILE).hexdigest()
@@ -256,7 +258,9 @@ async def test_the_deadline_ends_what_takes_too_long(
     assert time.monotonic() - began < 2
     # The thread is free again: what it waited for was shut down.
     server.behaviour = sending(answer(FILE))
-    results = await fetcher.check_all([{"downloadUrl": server.url, "size": len(FILE), "sha256": SHA256}] * 40, 5)
+    results = await fetcher.check_all(
+        Owner("a"), [{"downloadUrl": server.url, "size": len(FILE), "sha256": SHA256}] * 40, 5
+    )
     assert {result["status"] for result in results} == {"VERIFIED"}
 
 
@@ -300,7 +304,7 @@ async def test_files_of_a_release_share_a_deadline_and_keep_their_order(server: 
         for index in range(9)
     ]
     async with hashing.Fetcher(guard.parse("127.0.0.0/8"), max_bytes=1 << 20, at_once=2) as fetcher:
-        results = await fetcher.check_all(artifacts, 0.7)
+        results = await fetcher.check_all(Owner("a"), artifacts, 0.7)
     assert [result["status"] for result in results] == [
         "VERIFIED",
         "MISMATCH",
@@ -348,11 +352,11 @@ async def test_no_spelling_reaches_a_forbidden_address(
 def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[tuple[Any, ...]]) -> list[str]:
     asked: list[str] = []
 
-    async def resolve(host: str, port: int) -> list[tuple[Any, ...]]:
+    async def resolve(_: Resolver, owner: Owner, host: str, port: int) -> list[tuple[Any, ...]]:
         asked.append(host)
         return [(*entry[:4], (entry[4][0], port)) for entry in answers[min(len(asked), len(answers)) - 1]]
 
-    monkeypatch.setattr(guard, "resolve", resolve)
+    monkeypatch.setattr(Resolver, "addresses", resolve)
     return asked
 
 
@@ -373,14 +377,14 @@ async def test_nobody_is_told_which_internal_names_exist(
     """One message, in whole steps of time, in verifications, redirects and webhooks; the log has the difference."""
     monkeypatch.setattr(guard, "REFUSAL_SECONDS", 0.2)
 
-    async def resolve(host: str, port: int) -> list[tuple[Any, ...]]:
+    async def resolve(_: Resolver, owner: Owner, host: str, port: int) -> list[tuple[Any, ...]]:
         if host.startswith("real"):
             return [(*PRIVATE[:4], (PRIVATE[4][0], port))]
         if host == "127.0.0.1":
             return [(*PRIVATE[:4], (host, port))]
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(guard, "resolve", resolve)
+    monkeypatch.setattr(Resolver, "addresses", resolve)
     told: dict[str, list[str | None]] = {}
     with structlog.testing.capture_logs() as entries:
         for name in ("real", "none"):
@@ -389,7 +393,7 @@ async def test_nobody_is_told_which_internal_names_exist(
             server.behaviour = redirect(url)
             redirected = (await fetcher.check(server.url, 1, SHA256, 5))["message"]
             async with posting.Poster(guard.Allowed(), 1) as poster:
-                reply = await poster.post(url, {}, b"{}")
+                reply = await poster.post(Owner("acme"), url, {}, b"{}")
             assert time.monotonic() - began >= 3 * 0.2
             said = [direct, redirected, reply.error]
             told[name] = [text and text.replace(name, "NAME") for text in said]

@@ -291,10 +291,10 @@ async def test_a_job_that_can_not_be_done_leaves_the_workers_to_the_others(
 ) -> None:
     failures = iter(range(2 * verifying.JOBS_AT_ONCE))
 
-    async def take_(database: Any) -> Any:
+    async def take_(*about: Any) -> Any:
         if next(failures, None) is not None:
             raise RuntimeError("a bug")
-        return await taken(database)
+        return await taken(*about)
 
     taken = stored_jobs.take
     monkeypatch.setattr(stored_jobs, "take", take_)

@@ -17,6 +17,7 @@ from receiving import Receiver, eventually, receiving, status
 from release_catalog.domain import caller, instants, webhooks
 from release_catalog.domain.caller import Caller
 from release_catalog.events import delivering, posting, waking
+from release_catalog.fair_share import Owner
 from release_catalog.files import guard, hashing
 from release_catalog.store import deliveries
 
@@ -31,6 +32,7 @@ REPLAY = """mutation($id: ID!, $after: ID!) { replayWebhook(input: {id: $id, aft
 LOG = """query($id: ID!) { webhook(id: $id) { active deliveries { nodes { id eventId status attempts responseStatus error
   nextAttemptAt deliveredAt } pageInfo { hasNextPage } } } }"""
 ALLOWED = guard.parse("127.0.0.0/8")
+OWNER = Owner("local")
 
 
 @pytest.fixture
@@ -306,7 +308,7 @@ async def test_410_switches_off_and_what_waits_is_sent_once_it_is_on_again(
 async def test_what_is_no_success(catalog: Catalog, receiver: Receiver, answer: bytes, said: str) -> None:
     receiver.answer = answer
     async with posting.Poster(ALLOWED, 1) as poster:
-        reply = await poster.post(receiver.url, {}, b"{}")
+        reply = await poster.post(OWNER, receiver.url, {}, b"{}")
     assert reply.error
     assert said in reply.error
 
@@ -329,7 +331,7 @@ async def test_a_receiver_that_hangs_or_drips_is_left_in_time(
     url = "http://127.0.0.1:%d/hook" % dripping.sockets[0].getsockname()[1]
     async with posting.Poster(ALLOWED, 2) as poster:
         for bad in (receiver.url, url):
-            reply = await poster.post(bad, {}, b"{}")
+            reply = await poster.post(OWNER, bad, {}, b"{}")
             assert reply == posting.Reply(None, "It took longer than 0.3 seconds to answer.")
     dripping.close()
     # Its connections notice that they are gone.
@@ -352,11 +354,11 @@ async def test_nothing_is_sent_to_where_it_may_not_be(
         await catalog.ask(UPDATE, input={"id": id_, "active": True})
     assert not receiver.got
     async with posting.Poster(guard.Allowed(), 1) as poster:
-        reply = await poster.post(f"https://127.0.0.1:{port}/hook", {}, b"{}")
+        reply = await poster.post(OWNER, f"https://127.0.0.1:{port}/hook", {}, b"{}")
         assert reply.error
         assert "may not be fetched from or sent to" in reply.error
     async with posting.Poster(ALLOWED, 1) as poster:
-        reply = await poster.post(f"https://127.0.0.1:{port}/hook", {}, b"{}")
+        reply = await poster.post(OWNER, f"https://127.0.0.1:{port}/hook", {}, b"{}")
         assert reply.error
     assert not receiver.got
     assert ssl.create_default_context().verify_mode == ssl.CERT_REQUIRED

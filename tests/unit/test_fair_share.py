@@ -108,16 +108,94 @@ async def test_a_waiter_over_its_share_does_not_block_those_behind_it() -> None:
     await own
 
 
+async def test_a_crowd_over_its_share_keeps_nobody_out() -> None:
+    slots = FairSlots(2, per_tenant=1, max_waiting=3)
+    async with slots.slot(A):
+
+        async def wait(owner: Owner) -> None:
+            async with slots.slot(owner):
+                pass
+
+        crowd = [asyncio.create_task(wait(A)) for _ in range(3)]
+        await settle()
+        assert slots.waiting == 3
+        await asyncio.wait_for(wait(B), 5)
+    await asyncio.gather(*crowd)
+    assert slots.used == slots.waiting == 0
+
+
+async def test_tenants_that_leave_as_much_free_as_they_hold_never_take_it_all() -> None:
+    slots = FairSlots(32, leave_free=True)
+    with contextlib.ExitStack() as held:
+        shares = []
+        for tenant in "abcde":
+            while slots.fits(Owner(tenant)):
+                held.enter_context(slots.slot_now(Owner(tenant)))
+            shares.append(slots.held_by(Owner(tenant)))
+        assert shares == [16, 8, 4, 2, 1]
+        assert slots.full_tenants() == list("abcde")
+        with slots.slot_now(Owner("f")):
+            assert slots.free == 0
+    assert slots.full_tenants() == []
+    assert slots.free == 32
+
+
+async def test_a_share_that_grows_lets_waiters_in() -> None:
+    slots, served = FairSlots(4, leave_free=True), asyncio.Event()
+
+    async def wait() -> None:
+        async with slots.slot(A):
+            served.set()
+
+    with contextlib.ExitStack() as held:
+        for owner in (B, B, A):
+            held.enter_context(slots.slot_now(owner))
+        waiting = asyncio.create_task(wait())
+        await settle()
+        assert not served.is_set()
+        held.close()
+        await asyncio.wait_for(waiting, 5)
+    assert slots.used == 0
+
+
+async def test_work_that_cant_be_stopped_keeps_its_slot_when_its_caller_goes() -> None:
+    slots, go = FairSlots(1), asyncio.Event()
+
+    async def work() -> int:
+        await go.wait()
+        return 1
+
+    async def fail() -> None:
+        raise ValueError("no")
+
+    gone, late = (asyncio.create_task(slots.run_to_end(owner, work)) for owner in (A, B))
+    await settle()
+    gone.cancel()
+    await settle()
+    assert gone.cancelled()
+    assert (slots.used, slots.waiting) == (1, 1)
+    never = asyncio.create_task(slots.run_to_end(A2, work))
+    await settle()
+    never.cancel()
+    go.set()
+    assert await asyncio.wait_for(late, 5) == 1
+    with pytest.raises(ValueError, match="no"):
+        await slots.run_to_end(A, fail)
+    assert slots.used == slots.waiting == 0
+
+
 OWNERS = [Owner(tenant, caller) for tenant in "ab" for caller in "xy"]
 STEPS = st.lists(
     st.tuples(st.sampled_from(["enter", "leave", "cancel"]), st.integers(0, 9), st.sampled_from(OWNERS))
 )
 
 
-@given(STEPS)
-def test_any_order_of_steps_keeps_the_limits_and_loses_no_slot(steps: list[tuple[str, int, Owner]]) -> None:
+@given(STEPS, st.booleans())
+def test_any_order_of_steps_keeps_the_limits_and_loses_no_slot(
+    steps: list[tuple[str, int, Owner]], leave_free: bool
+) -> None:
     async def run() -> None:
-        slots = FairSlots(3, per_tenant=2, per_caller=1)
+        slots = FairSlots(3, per_tenant=2, per_caller=1, leave_free=leave_free)
         held: dict[Owner, int] = {}
         tasks: list[tuple[asyncio.Task[Any], asyncio.Event]] = []
 
@@ -140,6 +218,7 @@ def test_any_order_of_steps_keeps_the_limits_and_loses_no_slot(steps: list[tuple
             await settle()
             assert sum(held.values()) == slots.used <= 3
             assert all(count <= 1 for count in held.values())
+            assert not any(slots.fits(waiting) for callers in slots._queues.values() for waiting in callers)
             assert all(sum(c for o, c in held.items() if o.tenant == tenant) <= 2 for tenant in "ab")
         for _, leave in tasks:
             leave.set()

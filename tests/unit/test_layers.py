@@ -19,7 +19,7 @@ ALLOWED = {
     "domain": {"problems"},
     "store": {"usage", "fair_share", "domain", "problems"},
     "files": {"fair_share", "store", "domain", "problems"},
-    "plans": {"usage", "files", "store", "domain", "problems"},
+    "plans": {"usage", "fair_share", "files", "store", "domain", "problems"},
     "events": {"fair_share", "files", "store", "domain", "problems"},
     "api": {"usage", "connection_limit", "fair_share", "plans", "events", "files", "store", "domain", "problems"},
     "hal": {"usage", "plans", "store", "domain", "problems"},

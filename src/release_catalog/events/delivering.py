@@ -6,26 +6,26 @@ The log of events is the queue. A webhook that fails waits for its next attempt 
 import asyncio
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 import structlog
 
 from release_catalog.domain import events as kinds
 from release_catalog.domain import instants, webhooks
+from release_catalog.events.places import AT_ONCE, SLOW_SECONDS, Places
 from release_catalog.events.posting import Poster, Reply
 from release_catalog.events.waking import Ring
+from release_catalog.fair_share import Owner
 from release_catalog.files import guard
 from release_catalog.store import database as db
 from release_catalog.store import deliveries, events
 from release_catalog.store import webhooks as stored
 from release_catalog.store.database import Database, Document
 
-# Webhooks that a process tells something at a time; receivers that hang hold a place for 15 seconds.
-AT_ONCE = 64
 # Others get their turn after so many seconds, however much one webhook still has to be told.
-TURN_SECONDS = 10.0
-# Between two looks, however much happens; and after one that failed.
+TURN_SECONDS = 2.0
+# Between two looks, however much happens, and as long as the look itself took; and after one that failed.
 _PAUSE_SECONDS = 0.05
 _RETRY = datetime.timedelta(seconds=1)
 _GONE = 410
@@ -49,31 +49,59 @@ async def working(database: Database, allowed: guard.Allowed) -> AsyncIterator[R
 
 async def _dispatch(database: Database, poster: Poster, over: asyncio.Event, bell: asyncio.Event) -> None:
     turns: dict[asyncio.Task[None], Lease] = {}
+    places = Places()
 
-    def ended(one: asyncio.Task[None]) -> None:
-        del turns[one]
-        _complain(one)
+    def ended(task: asyncio.Task[None]) -> None:
+        lease = turns.pop(task)
+        places.give_back(lease.id, lease.seconds)
+        _complain(task)
         # There is a place again, and maybe more to tell the same webhook.
         bell.set()
 
     while not over.is_set():
         bell.clear()
+        began = asyncio.get_running_loop().time()
         try:
-            taken, again = await deliveries.take(database, AT_ONCE - len(turns))
+            taken, again = await _take(database, places)
         except db.Failure as error:
             _log.warning("can't look for webhooks to tell", reason=str(error))
             taken, again = [], instants.now() + _RETRY
         for webhook in taken:
             lease = Lease(database, webhook)
-            one = asyncio.create_task(turn(database, poster, webhook, lease))
-            turns[one] = lease
-            one.add_done_callback(ended)
-        await asyncio.sleep(_PAUSE_SECONDS)
+            task = asyncio.create_task(turn(database, poster, webhook, lease))
+            turns[task] = lease
+            task.add_done_callback(ended)
+        await asyncio.sleep(max(_PAUSE_SECONDS, asyncio.get_running_loop().time() - began))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(bell.wait(), (again - instants.now()).total_seconds())
     for lease in turns.values():
         lease.end()
     await asyncio.gather(*turns, return_exceptions=True)
+
+
+async def _take(database: Database, places: Places) -> tuple[list[Document], datetime.datetime]:
+    """Lease webhooks that got a place, and release those whose receiver turns out to have its share in use."""
+    chosen: dict[str, Document] = {}
+
+    def choose(due: Sequence[Document]) -> list[Document]:
+        chosen.update((webhook["_id"], webhook) for webhook in places.choose(due))
+        return [*chosen.values()]
+
+    taken: list[Document] = []
+    try:
+        leased, again = await deliveries.take(database, AT_ONCE, choose)
+        for webhook in leased:
+            chosen.pop(webhook["_id"])
+            if places.admit(webhook):
+                taken.append(webhook)
+            else:
+                with contextlib.suppress(db.Failure):  # then its lease ends by itself
+                    await deliveries.release(database, webhook)
+    finally:
+        # Another process was faster, or the database failed.
+        for id_ in chosen:
+            places.give_back(id_)
+    return taken, again
 
 
 def _complain(one: "asyncio.Task[None]") -> None:
@@ -92,7 +120,10 @@ class Lease:
     """
 
     def __init__(self, database: Database, webhook: Document) -> None:
+        self.id: str = webhook["_id"]
         self.over = asyncio.Event()
+        # How long the last message took; None before the first one.
+        self.seconds: float | None = None
         self._database = database
         self._webhook = webhook
         self._sending: asyncio.Future[Reply] | None = None
@@ -104,7 +135,9 @@ class Lease:
             self._sending.cancel()
 
     async def send(self, sending: Coroutine[Any, Any, Reply]) -> Reply | None:
-        """The reply; None where the lease was over before."""
+        """Return the reply, or None where the lease was over before."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         self._sending = asyncio.ensure_future(sending)
         try:
             return await self._sending
@@ -112,6 +145,8 @@ class Lease:
             if self.over.is_set():
                 return None
             raise
+        finally:
+            self.seconds = loop.time() - began
 
     async def renew(self) -> None:
         """Keep the webhook until the lease is over; it is where somebody else has got it."""
@@ -148,7 +183,8 @@ async def _tell(database: Database, poster: Poster, webhook: Document, lease: Le
         if event is None:
             continue
         after = await _deliver(database, poster, webhook, event, lease)
-        if after is None or after["version"] != version or asyncio.get_running_loop().time() > end:
+        slow = (lease.seconds or 0) >= SLOW_SECONDS
+        if after is None or after["version"] != version or slow or asyncio.get_running_loop().time() > end:
             return
         webhook = after
     if await deliveries.advance(database, webhook, rows[-1]["sequence"]):
@@ -163,7 +199,9 @@ async def _deliver(
     body = kinds.body(event, all_=stored.owner(webhook).sees_drafts is True)
     secrets = [webhook["secret"], *([webhook["formerSecret"]] if webhook["formerUntil"] > now else [])]
     headers = webhooks.headers(kinds.id_of(sequence), now, body, secrets)
-    reply = None if lease.over.is_set() else await lease.send(poster.post(webhook["url"], headers, body))
+    if lease.over.is_set():
+        return None
+    reply = await lease.send(poster.post(Owner(webhook["tenantId"]), webhook["url"], headers, body))
     if reply is None:
         return None
     if reply.error is None:

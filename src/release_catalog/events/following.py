@@ -8,12 +8,14 @@ import asyncio
 import collections
 import contextlib
 import functools
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
 import structlog
 
 from release_catalog.domain.caller import Caller
+from release_catalog.fair_share import FairSlots, Owner
 from release_catalog.store import database as db
 from release_catalog.store import events
 from release_catalog.store.database import Database, Document
@@ -23,6 +25,10 @@ from release_catalog.store.events import Wanted
 QUEUED = 100
 # How many are read at a time, for all and for one who catches up: that one holds them until they are taken.
 READ, REPLAYED = 50, 25
+# How many read the log at a time, those of one tenant, and those of one caller: each takes a database connection.
+READERS, READERS_OF_TENANT, READERS_OF_CALLER = 16, 8, 4
+# Others get their turn after an event was offered to so many subscribers.
+_OFFERED = 1_000
 # How long it takes at most until what nobody was woken for is read.
 UNWOKEN_SECONDS = 10.0
 _PAUSE_SECONDS = 1.0
@@ -71,10 +77,16 @@ class Feed:
     async def read(self, database: Database) -> None:
         """Offer what is new."""
         found, reached = await events.since(self.caller, database, self.at, Wanted(), READ)
-        # In one go, so that who joins has either missed an event or is offered it.
+        offered = 0
         for event in found:
+            # In one go, so that who joins has either missed this event or is offered it.
             for subscriber in self.subscribers:
                 subscriber.offer(event)
+            self.at = event["sequence"]
+            offered += len(self.subscribers)
+            if offered >= _OFFERED:
+                offered = 0
+                await asyncio.sleep(0)
         self.at = reached
         if len(found) == READ:
             self.bell.set()
@@ -88,6 +100,15 @@ class Feeds:
         self._feeds: dict[tuple[str, bool | str], Feed] = {}
         self._readers: set[asyncio.Task[None]] = set()
         self._over = False
+        # Each subscriber waits at most once, so their number bounds those who wait.
+        self._reads = FairSlots(
+            READERS,
+            per_tenant=READERS_OF_TENANT,
+            per_caller=READERS_OF_CALLER,
+            leave_free=True,
+            max_waiting=sys.maxsize,
+            max_waiting_per_caller=sys.maxsize,
+        )
 
     async def follow(
         self,
@@ -99,7 +120,7 @@ class Feeds:
     ) -> AsyncIterator[Document]:
         """What happens after an event, or from now on; BadArgument where that can't be followed."""
         wanted = events.wanted(types, release_id, product_id)
-        at = await db.undisturbed(events.start(caller, self._database, after))
+        at = await self._read(caller, functools.partial(events.start, caller, self._database, after))
         return self._followed(caller, at, wanted)
 
     async def _followed(self, caller: Caller, at: int, wanted: Wanted) -> AsyncIterator[Document]:
@@ -120,31 +141,37 @@ class Feeds:
                         yield event_
 
     async def _missed(self, caller: Caller, at: int, wanted: Wanted) -> tuple[list[Document], int]:
-        found, reached = await db.undisturbed(events.since(caller, self._database, at, wanted, REPLAYED))
+        since = functools.partial(events.since, caller, self._database, at, wanted, REPLAYED)
+        found, reached = await self._read(caller, since)
         if reached == at:  # just after a failover
             await asyncio.sleep(_PAUSE_SECONDS)
         return found, reached
+
+    async def _read(self, caller: Caller, read: Callable[[], Awaitable[Result]]) -> Result:
+        return await self._reads.run_to_end(Owner(caller.tenant, caller.subject), read)
 
     async def _feed(self, caller: Caller) -> Feed:
         # All that decides which events exist for a caller.
         key = caller.tenant, caller.sees_drafts
         if key not in self._feeds:
-            at = await db.undisturbed(events.head(caller, self._database))
+            at = await self._read(caller, functools.partial(events.head, caller, self._database))
             if key not in self._feeds:
                 self._feeds[key] = Feed(caller, at)
-                reader = asyncio.create_task(self._read(key, self._feeds[key]))
+                reader = asyncio.create_task(self._feed_all(key, self._feeds[key]))
                 self._readers.add(reader)
                 reader.add_done_callback(self._readers.discard)
         return self._feeds[key]
 
-    async def _read(self, key: tuple[str, bool | str], feed: Feed) -> None:
+    async def _feed_all(self, key: tuple[str, bool | str], feed: Feed) -> None:
         await asyncio.sleep(0)  # whoever wanted it joins first
         while feed.subscribers and not self._over:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(feed.bell.wait(), UNWOKEN_SECONDS)
             feed.bell.clear()
             try:
-                await feed.read(self._database)
+                # For all subscribers of the tenant, so as a caller of its own.
+                async with self._reads.slot(Owner(feed.caller.tenant)):
+                    await feed.read(self._database)
             except db.Failure as error:
                 _log.warning("can't read events", reason=str(error))
             except Exception:  # noqa: BLE001  who follows would wait for ever

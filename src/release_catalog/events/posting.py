@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from concurrent import futures
 from typing import Self
 
+from release_catalog.fair_share import Owner
 from release_catalog.files import guard, transfer
+from release_catalog.files.resolver import Resolver
 
 SECONDS = 15.0
 # Of what a receiver answers, so much is read and so much of that is kept where it refuses.
@@ -53,6 +55,7 @@ class Poster:
         """`allowed` is where messages may be sent besides public addresses."""
         self._allowed = allowed
         self._threads = futures.ThreadPoolExecutor(at_once, "post")
+        self._resolver = Resolver()
         self._tls = ssl.create_default_context()
 
     async def __aenter__(self) -> Self:
@@ -61,18 +64,18 @@ class Poster:
     async def __aexit__(self, *_: object) -> None:
         self._threads.shutdown(wait=False)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Send `body`; whatever goes wrong is told in the reply."""
+    async def post(self, owner: Owner, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Send `body` on behalf of `owner`; the reply tells whatever goes wrong."""
         try:
             async with asyncio.timeout(SECONDS):
-                return await self._post(target(url, self._allowed), headers, body)
+                return await self._post(owner, target(url, self._allowed), headers, body)
         except TimeoutError:
             return Reply(None, f"It took longer than {SECONDS:g} seconds to answer.")
         except guard.Unreachable as error:
             return Reply(None, str(error))
 
-    async def _post(self, goal: transfer.Target, headers: Mapping[str, str], body: bytes) -> Reply:
-        sock = await guard.connect(self._allowed, goal.host, goal.port)
+    async def _post(self, owner: Owner, goal: transfer.Target, headers: Mapping[str, str], body: bytes) -> Reply:
+        sock = await guard.connect(self._allowed, self._resolver, owner, goal.host, goal.port)
         return await transfer.in_thread(self._threads, sock, _exchange, goal, headers, body, self._tls)
 
 

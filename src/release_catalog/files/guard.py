@@ -10,6 +10,9 @@ from typing import Any, NoReturn
 
 import structlog
 
+from release_catalog.fair_share import Busy, Owner
+from release_catalog.files.resolver import Resolver
+
 CONNECT_SECONDS = 10.0
 # A name is refused at a multiple of it, however long the lookup took: whether it exists changes how long it takes.
 REFUSAL_SECONDS = 0.5
@@ -110,20 +113,18 @@ def _inner(address: Address) -> Address:
     return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
 
 
-async def resolve(host: str, port: int) -> list[tuple[Any, ...]]:
-    """The answers of `getaddrinfo` for a TCP connection; OSError or ValueError where there are none."""
-    return [*await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+async def connect(allowed: Allowed, resolver: Resolver, owner: Owner, host: str, port: int) -> socket.socket:
+    """Return a TCP connection to one of the addresses that `host` has now, if all of them are permitted.
 
-
-async def connect(allowed: Allowed, host: str, port: int) -> socket.socket:
-    """A TCP connection to one of the addresses that `host` has now, given that all of them are permitted.
-
-    The name is looked up once, and what was judged is what is dialled: an answer that changes in between
-    changes nothing. Unreachable tells what failed; whether a name that may not be used exists, only the log tells.
+    The name is looked up once, in the share of `owner`, and what was judged is what is dialled: an answer that
+    changes in between changes nothing. Raise Unreachable with what failed; only the log tells whether a name that
+    may not be used exists.
     """
     began = asyncio.get_running_loop().time()
     try:
-        answers = await resolve(host, port)
+        answers = await resolver.addresses(owner, host, port)
+    except (TimeoutError, Busy) as error:
+        raise Unreachable(f"The lookup of {host} took too long: see to its DNS servers.") from error
     except (OSError, ValueError) as error:
         if allowed.names(host, port):
             raise Unreachable(f"{host} has no address: correct the name, or see to its DNS records.") from error

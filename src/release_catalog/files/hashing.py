@@ -1,6 +1,7 @@
 """Whether the bytes at an artifact's URL are the ones that it declares."""
 
 import asyncio
+import contextlib
 import ssl
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
@@ -8,17 +9,23 @@ from concurrent import futures
 from typing import Any, Self
 
 from release_catalog.domain import instants
+from release_catalog.fair_share import Busy, FairSlots, Owner
 from release_catalog.files import guard, transfer
+from release_catalog.files.pace import Pace
+from release_catalog.files.resolver import Resolver
 
 MAX_REDIRECTS = 5
-# Releases whose files are fetched side by side, whatever is asked for: it bounds threads and memory.
-_RELEASES = 8
+# All files that are fetched at a time are as many as those of so many releases: it bounds threads and memory. One
+# tenant gets half of it, and one of its callers, such as its jobs in the background, three quarters of that.
+_RELEASES, _RELEASES_OF_TENANT, RELEASES_OF_CALLER = 8, 4, 3
+MIN_RATE = 1_024
+_NOBODY = Owner("")
 
 Verification = dict[str, Any]
 
 
 class Fetcher:
-    """Fetches and hashes files, `at_once` of each release and eight times that over all.
+    """Fetches and hashes files: `at_once` of a release, and eight times that over all, in turns between tenants.
 
     Made inside the event loop; each fetch under way takes a thread and 2 MiB.
     """
@@ -30,19 +37,30 @@ class Fetcher:
         max_bytes: int,
         at_once: int,
         seconds: float = 300,
+        min_rate: int = MIN_RATE,
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Files that declare more than `max_bytes` are not fetched; those of a release have `seconds` together.
+        """Fetch no files that declare more than `max_bytes`, and those of a release within `seconds` together.
 
-        `progress` is told, in the threads that fetch, how many bytes have come.
+        A server has to send `min_rate` bytes a second. `progress` gets the number of bytes that have come, in the
+        threads that fetch.
         """
         self.allowed = allowed
         self._max_bytes = max_bytes
         self._at_once = at_once
         self._seconds = seconds
+        self._min_rate = min_rate
         self._progress = progress or (lambda _: None)
-        self._free = asyncio.Semaphore(at_once * _RELEASES)
+        self._slots = FairSlots(
+            at_once * _RELEASES,
+            per_tenant=at_once * _RELEASES_OF_TENANT,
+            per_caller=at_once * RELEASES_OF_CALLER,
+            leave_free=True,
+            max_waiting=10_000,
+            max_waiting_per_caller=1_000,
+        )
         self._threads = futures.ThreadPoolExecutor(at_once * _RELEASES, "fetch")
+        self._resolver = Resolver()
         self._tls = ssl.create_default_context()
 
     async def __aenter__(self) -> Self:
@@ -52,30 +70,47 @@ class Fetcher:
         self._threads.shutdown(wait=False)
 
     async def check_all(
-        self, artifacts: Sequence[Mapping[str, Any]], seconds: float | None = None
+        self,
+        owner: Owner,
+        artifacts: Sequence[Mapping[str, Any]],
+        seconds: float | None = None,
+        *,
+        max_wait: float | None = None,
     ) -> list[Verification]:
-        """The verification of each artifact, in order, all within `seconds`."""
+        """Return the verification of each artifact, in order, all within `seconds` from the turn of the first one.
+
+        Raise Busy where that turn does not come within `max_wait` seconds.
+        """
+        if not artifacts:
+            return []
         seconds = self._seconds if seconds is None else seconds
         mine = asyncio.Semaphore(self._at_once)
-        end = asyncio.get_running_loop().time() + seconds
+        async with contextlib.AsyncExitStack() as first:
+            await first.enter_async_context(self._slots.slot(owner, max_seconds=max_wait))
+            end = asyncio.get_running_loop().time() + seconds
+            held = [first]
 
-        async def one(artifact: Mapping[str, Any]) -> Verification:
-            try:
-                async with asyncio.timeout_at(end), mine, self._free:
-                    return await self._verified(artifact["downloadUrl"], artifact["size"], artifact["sha256"])
-            except TimeoutError:
-                return _result("UNREACHABLE", _late(seconds))
-            except guard.Unreachable as failure:
-                return _result("UNREACHABLE", str(failure))
+            async def one(artifact: Mapping[str, Any]) -> Verification:
+                try:
+                    async with asyncio.timeout_at(end), mine, held.pop() if held else self._slots.slot(owner):
+                        return await self._verified(
+                            owner, artifact["downloadUrl"], artifact["size"], artifact["sha256"]
+                        )
+                except (TimeoutError, Busy):
+                    return _result("UNREACHABLE", _late(seconds))
+                except guard.Unreachable as failure:
+                    return _result("UNREACHABLE", str(failure))
 
-        return await asyncio.gather(*map(one, artifacts))
+            return await asyncio.gather(*map(one, artifacts))
 
-    async def check(self, url: str, size: int, sha256: str, seconds: float) -> Verification:
-        """The verification of one file, within `seconds`, as an artifact keeps it."""
-        [result] = await self.check_all([{"downloadUrl": url, "size": size, "sha256": sha256}], seconds)
+    async def check(
+        self, url: str, size: int, sha256: str, seconds: float, owner: Owner = _NOBODY
+    ) -> Verification:
+        """Return the verification of one file, within `seconds`, as an artifact keeps it."""
+        [result] = await self.check_all(owner, [{"downloadUrl": url, "size": size, "sha256": sha256}], seconds)
         return result
 
-    async def _verified(self, url: str, size: int, sha256: str) -> Verification:
+    async def _verified(self, owner: Owner, url: str, size: int, sha256: str) -> Verification:
         if size > self._max_bytes:
             raise guard.Unreachable(
                 f"It declares {size} bytes, and files above {self._max_bytes} bytes are not fetched: verify it "
@@ -83,9 +118,11 @@ class Fetcher:
             )
         goal = transfer.target(url)
         for _ in range(MAX_REDIRECTS + 1):
-            sock = await guard.connect(self.allowed, goal.host, goal.port)
-            about = goal, size, self._tls, self._progress
-            answer = await transfer.in_thread(self._threads, sock, transfer.exchange, *about)
+            sock = await guard.connect(self.allowed, self._resolver, owner, goal.host, goal.port)
+            pace = Pace(goal.host, self._min_rate)
+            about = goal, size, self._tls, self._progress, pace
+            async with pace.kept():
+                answer = await transfer.in_thread(self._threads, sock, transfer.exchange, *about)
             if isinstance(answer, transfer.Body):
                 return _judged(answer, size, sha256, goal.host)
             goal, url = _redirected(goal, url, answer)

@@ -8,8 +8,10 @@ network and hash without holding the interpreter.
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import http.client
+import io
 import socket
 import ssl
 import urllib.parse
@@ -18,6 +20,7 @@ from concurrent import futures
 from typing import Any, TypeVar
 
 from release_catalog.files.guard import Unreachable
+from release_catalog.files.pace import Counted, Pace
 
 READ_SECONDS = 30.0
 MAX_URL = 2_048
@@ -111,10 +114,21 @@ def connection(sock: socket.socket, goal: Target) -> http.client.HTTPConnection:
     return there
 
 
-def exchange(sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext, progress: Progress) -> Body | str:
-    """The body that `goal` has, `size` bytes being declared, or the URL that it redirects to.
+class _Response(http.client.HTTPResponse):
+    """A response that counts its bytes, also those of a piece that has not come as a whole yet."""
 
-    Takes over `sock` and closes it. Unreachable tells what failed. Shutting the connection down from
+    def __init__(self, sock: socket.socket, pace: Pace, **options: Any) -> None:
+        super().__init__(sock, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(Counted(sock.makefile("rb", buffering=0), pace))
+
+
+def exchange(
+    sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext, progress: Progress, pace: Pace
+) -> Body | str:
+    """Return the body that `goal` has, `size` bytes being declared, or the URL that it redirects to.
+
+    Takes over `sock` and closes it. Raise Unreachable with what failed. Shutting the connection down from
     elsewhere ends it at once.
     """
     host = goal.host
@@ -122,7 +136,7 @@ def exchange(sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext, 
         sock.settimeout(READ_SECONDS)
         if goal.scheme == "https":
             sock = tls.wrap_socket(sock, server_hostname=host)
-        return _exchange(sock, goal, size, progress)
+        return _exchange(sock, goal, size, progress, pace)
     except TimeoutError as error:
         raise Unreachable(f"{host} sent nothing for {READ_SECONDS:g} seconds: see what holds it up.") from error
     except ssl.SSLCertVerificationError as error:
@@ -143,11 +157,13 @@ def exchange(sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext, 
         sock.close()
 
 
-def _exchange(sock: socket.socket, goal: Target, size: int, progress: Progress) -> Body | str:
+def _exchange(sock: socket.socket, goal: Target, size: int, progress: Progress, pace: Pace) -> Body | str:
     there = connection(sock, goal)
+    there.response_class = functools.partial(_Response, pace=pace)  # type: ignore[assignment]  # it is only called
     headers = {"Host": goal.authority, "Accept-Encoding": "identity", "User-Agent": "release-catalog"}
     there.request("GET", goal.path, headers=headers | {"Connection": "close"})
     with there.getresponse() as response:
+        pace.answered()
         location = response.getheader("Location")
         if response.status in _REDIRECTS and location:
             return location

@@ -9,16 +9,20 @@ from typing import Any, TypeVar
 import structlog
 
 from release_catalog.domain.caller import Caller
-from release_catalog.files.hashing import Fetcher
-from release_catalog.problems import Problem
+from release_catalog.fair_share import Busy, FairSlots, Owner
+from release_catalog.files.hashing import RELEASES_OF_CALLER, Fetcher, Verification
+from release_catalog.problems import Problem, TooBusy
 from release_catalog.store import database as db
 from release_catalog.store import importing, releases, requests, verifying, writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.requests import Answer, Given
 
-JOBS_AT_ONCE = 4
-# What the database has of a command on a terminal, each time.
+# The seconds that a command on a terminal gives the database, each time.
 SECONDS = 15.0
+# Jobs that a process works on, and those of one tenant: no more than may fetch all their files at once.
+JOBS_AT_ONCE, JOBS_OF_TENANT = 16, RELEASES_OF_CALLER
+# How long a request waits until the first of its files is fetched.
+MAX_WAIT_SECONDS = 30.0
 _IDLE_SECONDS = 1.0
 
 Result = TypeVar("Result")
@@ -48,7 +52,7 @@ async def import_release(
             tried = await importing.take(caller, database, {**given, "dryRun": True})
         if isinstance(tried, Problem):
             return tried
-        looked = await files.check_all(tried["release"]["artifacts"])
+        looked = await _looked(caller, files, tried["release"]["artifacts"])
         with db.within(seconds):
             return await importing.take(caller, database, given, looked, claim)
 
@@ -67,36 +71,52 @@ async def verify_artifacts(
             return found
         if mode != "WAIT":
             return await verifying.put_off(caller, database, id_, mode)
-    looked = await files.check_all(found["artifacts"])
+    looked = await _looked(caller, files, found["artifacts"])
     with db.within(seconds):
         return await verifying.keep(caller, database, id_, found["artifacts"], looked)
 
 
+async def _looked(caller: Caller, files: Fetcher, artifacts: Sequence[Document]) -> list[Verification]:
+    try:
+        return await files.check_all(Owner(caller.tenant, caller.subject), artifacts, max_wait=MAX_WAIT_SECONDS)
+    except Busy as busy:
+        message = (
+            f"So many files are fetched already that the turn of these did not come within {MAX_WAIT_SECONDS:g} "
+            "seconds: repeat the request later, or give verification BACKGROUND."
+        )
+        raise TooBusy("files", message) from busy
+
+
 @contextlib.asynccontextmanager
 async def working(database: Database, files: Fetcher) -> AsyncIterator[None]:
-    """Do the jobs that were put off, of all tenants, for as long as the context lasts."""
+    """Do the jobs that were put off, in turns between tenants, for as long as the context lasts."""
     shift = Shift()
-    workers = [asyncio.create_task(_work(database, files, shift)) for _ in range(JOBS_AT_ONCE)]
+    dispatcher = asyncio.create_task(_dispatch(database, files, shift))
     try:
         yield
     finally:
         shift.end()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await asyncio.gather(dispatcher, return_exceptions=True)
 
 
 class Shift:
-    """Lets workers go home: at once where they wait or fetch, and after a command where the database works on it.
+    """Shares the work of a process between tenants, and lets it end.
 
-    Who cancels a command may lose its connection, and a driver may swallow the cancellation.
+    It ends at once where jobs are waited for or files fetched, and after a command where the database works on it:
+    who cancels a command may lose its connection, and a driver may swallow the cancellation.
     """
 
     def __init__(self) -> None:
         self.over = asyncio.Event()
         self._fetches: set[asyncio.Future[Any]] = set()
+        self._jobs = FairSlots(JOBS_AT_ONCE, per_tenant=JOBS_OF_TENANT, leave_free=True)
+        self._tenant = ""
+        self._bell = asyncio.Event()
 
     def end(self) -> None:
         """Begin no more, and break off what is being fetched."""
         self.over.set()
+        self._bell.set()
         for fetch in self._fetches:
             fetch.cancel()
 
@@ -109,40 +129,76 @@ class Shift:
         finally:
             self._fetches.discard(fetch)
 
+    async def take(self, database: Database) -> tuple[Document, contextlib.ExitStack] | None:
+        """Lease the next job, and hold its slot until the stack is closed; None where no tenant may have one."""
+        if not self._jobs.free:
+            return None
+        job = await verifying.take(database, self._tenant, self._jobs.full_tenants())
+        if job is None:
+            return None
+        self._tenant = job["tenantId"]
+        slot = contextlib.ExitStack()
+        slot.callback(self._bell.set)
+        slot.enter_context(self._jobs.slot_now(Owner(self._tenant)))
+        return job, slot
+
     async def rest(self) -> None:
-        """Wait a moment for work to come."""
+        """Wait a moment for work to come, or for a slot to become free."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.over.wait(), _IDLE_SECONDS)
+            await asyncio.wait_for(self._bell.wait(), _IDLE_SECONDS)
+        self._bell.clear()
 
 
-async def _work(database: Database, files: Fetcher, shift: Shift) -> None:
+async def _dispatch(database: Database, files: Fetcher, shift: Shift) -> None:
+    jobs: set[asyncio.Task[None]] = set()
     while not shift.over.is_set():
+        taken = None
         try:
-            done = await next_job(database, files, shift)
+            taken = await shift.take(database)
         except db.Failure as error:
             _log.warning("can't look for files to verify", reason=str(error))
-            done = False
-        except Exception:  # noqa: BLE001  one job that can't be done must not keep the others from being done
-            _log.exception("could not verify the files of a release")
-            done = False
-        if not done:
+        except Exception:  # noqa: BLE001  whatever it is, the next look may succeed
+            _log.exception("can't look for files to verify")
+        if taken is None:
             await shift.rest()
+            continue
+        job = asyncio.create_task(_work(database, files, shift, *taken))
+        jobs.add(job)
+        job.add_done_callback(jobs.discard)
+    await asyncio.gather(*jobs, return_exceptions=True)
+
+
+async def _work(
+    database: Database, files: Fetcher, shift: Shift, job: Document, slot: contextlib.ExitStack
+) -> None:
+    try:
+        await _verify(database, files, shift, job, slot)
+    except db.Failure as error:
+        _log.warning("could not verify the files of a release", reason=str(error))
+    except Exception:  # noqa: BLE001  one job that can't be done must not keep the others from being done
+        _log.exception("could not verify the files of a release")
 
 
 async def next_job(database: Database, files: Fetcher, shift: Shift) -> bool:
-    """Do the job that has waited longest; False where there is none."""
-    job = await verifying.take(database)
-    if job is None:
+    """Do the next job; return False where there is none."""
+    if (taken := await shift.take(database)) is None:
         return False
-    renewing = asyncio.create_task(_renew(database, job))
-    try:
-        waiting = await _waiting(database, job)
-        if not shift.over.is_set():
-            looked = await shift.fetch(files.check_all(waiting))
-            await verifying.keep(verifying.owner(job), database, job["releaseId"], waiting, looked, job)
-    finally:
-        renewing.cancel()
+    await _verify(database, files, shift, *taken)
     return True
+
+
+async def _verify(
+    database: Database, files: Fetcher, shift: Shift, job: Document, slot: contextlib.ExitStack
+) -> None:
+    with slot:
+        renewing = asyncio.create_task(_renew(database, job))
+        try:
+            waiting = await _waiting(database, job)
+            if not shift.over.is_set():
+                looked = await shift.fetch(files.check_all(Owner(job["tenantId"]), waiting))
+                await verifying.keep(verifying.owner(job), database, job["releaseId"], waiting, looked, job)
+        finally:
+            renewing.cancel()
 
 
 async def _waiting(database: Database, job: Document) -> Sequence[Document]:

@@ -1,6 +1,7 @@
 """What all of one request shares: the caller, the database, and loaders that make each level one read."""
 
 import math
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -8,6 +9,7 @@ from typing import Any, Self
 import strawberry
 
 from release_catalog.domain.caller import Caller
+from release_catalog.fair_share import FairSlots
 from release_catalog.files.hashing import Fetcher
 from release_catalog.plans.batches import Batch, Level
 from release_catalog.plans.keys import NOTHING, WHOLE, Keys
@@ -17,8 +19,22 @@ from release_catalog.store.database import Collections, Database, Document
 from release_catalog.usage import Usage
 
 SECONDS = 15.0
+# Subscribers that are answered at a time, those of one tenant, and those of one caller.
+ANSWERS, ANSWERS_OF_TENANT, ANSWERS_OF_CALLER = 16, 8, 4
 # What follows events: see events.following.
 Follow = Callable[..., Awaitable[AsyncIterator[Document]]]
+
+
+def subscription_slots() -> FairSlots:
+    """Return the slots of a process for answers to subscribers, whose number bounds those who wait."""
+    return FairSlots(
+        ANSWERS,
+        per_tenant=ANSWERS_OF_TENANT,
+        per_caller=ANSWERS_OF_CALLER,
+        leave_free=True,
+        max_waiting=sys.maxsize,
+        max_waiting_per_caller=sys.maxsize,
+    )
 
 
 class Context:
@@ -32,16 +48,19 @@ class Context:
         files: Fetcher | None = None,
         follow: Follow | None = None,
         reading: Collections | None = None,
+        answering: FairSlots | None = None,
     ) -> None:
         """`shared` makes look-ups together with other requests to the same database; `files` fetches files.
 
         `follow` follows events; only subscriptions need it. `reading` is the database for what is only shown.
+        `answering` are the slots in which subscriptions are answered.
         """
         self.caller = caller
         self.database = database
         self.reading: Collections = database if reading is None else reading
         self.files = files
         self.follow = follow
+        self.answering = answering or subscription_slots()
         self.usage = Usage()
         self.level = Level(self.usage)
         # How long its commands may take, all together, and when that time is over.
@@ -62,7 +81,9 @@ class Context:
 
     def again(self) -> Self:
         """A new context for the same caller, with the same limits."""
-        new = type(self)(self.caller, self.database, self._shared, self.files, self.follow, self.reading)
+        new = type(self)(
+            self.caller, self.database, self._shared, self.files, self.follow, self.reading, self.answering
+        )
         new.limit(self.usage.max_nodes, self.usage.max_bytes, self.seconds)
         new.until = self.until
         return new

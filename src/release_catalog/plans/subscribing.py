@@ -25,6 +25,7 @@ from graphql import (
 from graphql.execution import create_source_event_stream, execute_subscription_event
 from graphql.pyutils import is_awaitable
 
+from release_catalog.fair_share import Owner
 from release_catalog.plans.context import Context
 from release_catalog.plans.executor import Executor
 from release_catalog.plans.operations import Document, refused
@@ -122,17 +123,24 @@ async def _each(executor: Any, source: Any, context: Context, document: Document
             result: ExecutionResult = await found if is_awaitable(found) else found
         return Answer(refused(usage, result), usage)
 
+    owner = Owner(context.caller.tenant, context.caller.subject)
     async with contextlib.aclosing(source):
         try:
             async for event in source:
                 known = event["_id"], key
-                task = document.answers.get(known)
-                if task is None:
-                    task = asyncio.ensure_future(answer(event))
-                    if len(document.answers) < MAX_SHARED:
-                        document.answers[known] = task
-                        asyncio.get_running_loop().call_later(SHARED_SECONDS, document.answers.pop, known, None)
-                yield await asyncio.shield(task)
+                # An event wakes all its subscribers at once: a few at a time let others come in between.
+                async with context.answering.slot(owner):
+                    task = document.answers.get(known)
+                    if task is None:
+                        task = asyncio.ensure_future(answer(event))
+                        if len(document.answers) < MAX_SHARED:
+                            document.answers[known] = task
+                            asyncio.get_running_loop().call_later(
+                                SHARED_SECONDS, document.answers.pop, known, None
+                            )
+                    result = await asyncio.shield(task)
+                    await asyncio.sleep(0)
+                yield result
         except Exception as error:  # noqa: BLE001  told as any other error of a resolver is
             failed = GraphQLError(str(error), path=["events"], original_error=error)
             yield Answer(ExecutionResult(None, [failed]))

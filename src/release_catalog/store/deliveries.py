@@ -6,6 +6,7 @@ written to on condition that the lease is still held and that nobody has put the
 
 import datetime
 import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from release_catalog.domain import events as kinds
@@ -19,30 +20,42 @@ LEASE = datetime.timedelta(seconds=10)
 LOOK = datetime.timedelta(seconds=30)
 # For a webhook that all events it waits for are gone from before it was told: there is nothing to look for.
 _IDLE = datetime.timedelta(seconds=60)
+# Webhooks that are decoded at a time: other tasks go on in between.
+_BATCH = 2_000
+
+# Gets the webhooks that are due, with their ids and tenants, and returns those to lease.
+Choose = Callable[[Sequence[Document]], Sequence[Document]]
 
 
-async def take(database: Database, most: int) -> tuple[list[Document], datetime.datetime]:
-    """Lease up to `most` webhooks that have something to be told, of any tenant; and when to look again.
+def _shuffled(due: Sequence[Document]) -> Sequence[Document]:
+    return random.sample(due, len(due))
+
+
+async def take(
+    database: Database, limit: int, choose: Choose = _shuffled
+) -> tuple[list[Document], datetime.datetime]:
+    """Lease up to `limit` of the webhooks that have something to be told, and return when to look again too.
+
+    `choose` gets all that are due, of any tenant, and returns those to lease.
 
     It costs one covered walk over the keys of all active webhooks, 6 to 7 microseconds each, and one look-up of
     their tenants' counters: nothing is written when something happens, however many webhooks there are.
     """
     now = instants.now()
     fields = ("tenantId", "cursor", "nextAttemptAt", "leaseUntil")
-    active = await database.webhooks.find({"active": True}, dict.fromkeys(fields, 1)).hint("due").to_list(None)
+    found = database.webhooks.find({"active": True}, dict.fromkeys(fields, 1)).hint("due").batch_size(_BATCH)
+    active = await found.to_list(None)
     heads = await events.heads(database, {webhook["tenantId"] for webhook in active})
     behind = [webhook for webhook in active if webhook["cursor"] < heads.get(webhook["tenantId"], 0)]
     due = [max(webhook["nextAttemptAt"], webhook["leaseUntil"]) for webhook in behind]
     free = [webhook for webhook, at in zip(behind, due, strict=True) if at <= now]
-    # So that several processes seldom reach for the same ones, and none has to wait for long.
-    random.shuffle(free)
     until = {"nextAttemptAt": {"$lte": now}, "leaseUntil": {"$lte": now}}
     lease = {"$set": {"owner": ids.new(), "leaseUntil": now + LEASE}}
     taken = [
         await database.webhooks.find_one_and_update(
             {"_id": webhook["_id"], "active": True, **until}, lease, return_document=db.AFTER
         )
-        for webhook in free[:most]
+        for webhook in choose(free)[:limit]
     ]
     # Whoever has got one that was free may die.
     again = min([now + LOOK, *(at if at > now else now + LEASE for at in due)])

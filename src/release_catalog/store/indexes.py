@@ -90,8 +90,8 @@ INDEXES: dict[str, list[IndexModel]] = {
     "tokens": [_index("id", unique=True, id=UP), _index("created", createdAt=DOWN, id=DOWN)],
     # Forgotten by MongoDB itself.
     "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
-    # Of all tenants: whoever is free does what has waited longest.
-    "verifications": [IndexModel([("leaseUntil", UP)], name="leaseUntil")],
+    # Whoever is free does what has waited longest of the tenant whose turn it is.
+    "verifications": [_index("turn", leaseUntil=UP)],
     "counters": _MADE,
     "meta": _MADE,
     "promotions": [

@@ -5,7 +5,7 @@ while they work, and ends it in the transaction that keeps what was found: it is
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from release_catalog.domain import caller as callers
@@ -135,15 +135,22 @@ async def tell(turn: Turn, made: Document, looked: Sequence[Document]) -> bool:
     return bool(kinds)
 
 
-async def take(database: Database) -> Document | None:
-    """Lease the job that has waited longest, of any tenant; None where there is none."""
+async def take(database: Database, after: str = "", without: Collection[str] = ()) -> Document | None:
+    """Lease the job that has waited longest of the next tenant that has one; return None where there is none.
+
+    Tenants take turns in the order of their names, from the one behind `after` on; those of `without` have none.
+    It costs a seek in the index for each tenant that is passed over, however many jobs that one has.
+    """
     now = instants.now()
-    job: Document | None = await database.verifications.find_one_and_update(
-        {"leaseUntil": {"$lte": now}},
-        {"$set": {"owner": ids.new(), "leaseUntil": now + LEASE}},
-        sort=[("leaseUntil", 1)],
-        return_document=db.AFTER,
-    )
+    job: Document | None = None
+    for tenants in ({"$gt": after}, {"$lte": after}):
+        job = job or await database.verifications.find_one_and_update(
+            {"tenantId": {**tenants, "$nin": [*without]}, "leaseUntil": {"$lte": now}},
+            {"$set": {"owner": ids.new(), "leaseUntil": now + LEASE}},
+            sort=[("tenantId", 1), ("leaseUntil", 1)],
+            hint="turn",
+            return_document=db.AFTER,
+        )
     return job
 
 
