@@ -1,0 +1,75 @@
+"""Clients that send thousands of tiny things at once: the event loop goes on with the others."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from catalog import Catalog
+from following import PROTOCOL, served
+from release_catalog.app import create_app
+from release_catalog.settings import Settings
+
+HANDSHAKE = (
+    "GET /graphql HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: {PROTOCOL}\r\n\r\n"
+)
+# Masked frames of no bytes: a ping, the first piece of a text, and a further piece of it.
+PING, TEXT, PIECE = (bytes([head, 0x80, 0, 0, 0, 0]) for head in (0x89, 0x01, 0x00))
+GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@contextlib.asynccontextmanager
+async def heartbeat() -> AsyncIterator[list[float]]:
+    """The CPU seconds of this thread between two turns of the loop."""
+    beats: list[float] = []
+
+    async def beat() -> None:
+        before = time.thread_time()
+        while True:
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            beats.append(now - before)
+            before = now
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield beats
+    finally:
+        beating.cancel()
+
+
+async def send_all(host: str, data: bytes, *, upgrade: bool) -> bytes:
+    """Send without reading, then read until the server has nothing more to say."""
+    name, _, port = host.partition(":")
+    reader, writer = await asyncio.open_connection(name, int(port))
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    received = b""
+    if upgrade:
+        writer.write(HANDSHAKE.format(host=host).encode())
+        received = await reader.readuntil(b"\r\n\r\n")
+        assert b" 101 " in received
+    writer.write(data)
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        while more := await asyncio.wait_for(reader.read(1 << 16), 1):
+            received += more
+    writer.close()
+    return received
+
+
+@pytest.mark.parametrize(
+    ("data", "upgrade"),
+    [(PING * 20_000, True), (TEXT + PIECE * 20_000, True), (GET * 2_000, False)],
+    ids=["pings", "pieces", "requests"],
+)
+async def test_a_flood_of_tiny_things_holds_up_nobody(empty: Catalog, data: bytes, *, upgrade: bool) -> None:
+    async with served(create_app(Settings(), database=empty.database)) as host, heartbeat() as beats:
+        received = await send_all(host, data, upgrade=upgrade)
+        assert await send_all(host, GET + GET, upgrade=False)
+    assert max(beats) < 0.1
+    if not upgrade:
+        # A client that sends further requests without reading the answers is cut off.
+        assert received.count(b"200 OK") <= 100
