@@ -103,7 +103,7 @@ async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
 
 
 async def test_what_is_asked_rightly_needs_no_executor(stocked: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "execute", None)
+    monkeypatch.setattr(operations, "Executor", None)
     for id_ in ("64455e6bd3c480fd58546c75", "13607"):
         assert (await stocked.ask(EVERYTHING, id=id_))["release"]["id"] == id_
 

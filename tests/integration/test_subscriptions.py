@@ -417,7 +417,7 @@ async def test_credentials_in_the_payload_are_as_in_a_header(arriving: Callable[
         for value in (
             "Bearer good\r\nX-Project-Token: x", "Bearer good\n", "\nBearer good", "Bearer\r good", "Bearer g\0", " Bearer good",
             "Bearer g\u00f6\u00f6d", "Bearer \U0001f600", "Bearer \u2028", "Bearer " + "x" * websocket.MAX_AUTHORIZATION,
-            "x" * 500_000, " " * 500_000, "a " * 250_000, 7, True, ["Bearer good"], {"Bearer": "good"}, [], {},
+            "x" * 16_000, " " * 16_000, "a " * 8_000, 7, True, ["Bearer good"], {"Bearer": "good"}, [], {},
         ):  # fmt: skip
             async with websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL]) as client:  # type: ignore[list-item]
                 await send(client, type="connection_init", payload={"Authorization": value})

@@ -351,6 +351,17 @@ def test_texts_in_a_document_are_measured(text: str, size: int) -> None:
     assert judged(text % ("x" * size)) == ("texts" if size > 1_024 else "fine")
 
 
+def test_the_values_of_all_variables_are_counted_together() -> None:
+    query = "mutation (%s) { %s }" % (
+        ", ".join(f"$i{n}: CreateReleaseInput!" for n in range(3)),
+        " ".join(f"a{n}: createRelease(input: $i{n}) {{ warnings }}" for n in range(3)),
+    )
+    one: Any = {"artifacts": [dict.fromkeys("name size sha256 downloadUrl arguments path".split(), "1")] * 1_000}
+    assert refused(query, i0=one, i1=one, i2=one) is None
+    one["dependencies"] = [{"name": "n", "version": "1", "releaseId": "1"}] * 1_000
+    assert "more than 30000 values" in (refused(query, i0=one, i1=one, i2=one) or "")
+
+
 def test_a_long_text_of_a_mutation_is_left_to_the_domain_which_tells_all_that_is_wrong() -> None:
     assert (
         judged('mutation { withdrawRelease(input: {id: "1", reason: "%s"}) { affectedCount } }' % ("x" * 20_000))

@@ -204,6 +204,10 @@ class Documents:
             self.kept.add(text, document, len(tokens))
         return document
 
+    async def run_aside(self, owner: Owner, work: Callable[[], Any]) -> Any:
+        """Do work that takes long and waits for nothing, when it is the owner's turn, in the thread for that."""
+        return await self._in_turn(owner, functools.partial(self._in_thread, work))
+
     async def _in_thread(self, work: Callable[[], Value]) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 

@@ -1,5 +1,6 @@
 """How inputs are declared, and how they reach the store."""
 
+import asyncio
 import contextlib
 import dataclasses
 import enum
@@ -82,6 +83,8 @@ def mutation(
     async def execute(context: Context, key: str | int, input_: dict[str, Any]) -> Any:
         """Execute the mutation that the response names `key`."""
         scopes.check(context.caller, scope, of_product=of_product)
+        # A turn for others between two mutations of a document, even where both are refused at once.
+        await asyncio.sleep(0)
         more = (context.files,) if fetches else ()
         limit = {"seconds": context.seconds_left} if takes_long else {}
         try:

@@ -39,6 +39,8 @@ MAX_CHARACTERS = 100_000
 # of its own below these, which it reports as violations together with all others.
 MAX_ENTRIES = 1_000
 MAX_TEXT = 100_000
+# The most values in the variables of an operation: 1,000 files with all that a file may have, and as much again.
+MAX_VALUES = 30_000
 # The most characters of an id anywhere, and of a text that is an argument of a query or a part of one. Everything
 # that such a text is compared with is shorter.
 MAX_ID = MAX_ARGUMENT = 1_024
@@ -92,7 +94,7 @@ class Inputs:
                 self._note_variable(place, value.name.value)
             elif isinstance(value, ListValueNode):
                 most = MAX_ENTRIES if place.name in _ROOMY else limits.max_list
-                self._check_length(place.name, len(value.values), most)
+                _check_length(place.name, len(value.values), most)
             elif isinstance(value, StringValueNode):
                 limit = MAX_TEXT if place.of_mutation else max_argument(place.name)
                 _check_text(place.name, value.value, limit)
@@ -108,21 +110,37 @@ class Inputs:
             if known is None or max_argument(place.name) < max_argument(known):
                 self._arguments[variable] = place.name
 
-    def check(self, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> None:
-        """Refuse variables with lists or texts that are too long, before anything is made of them."""
+    def check(self, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> int:
+        """Return the number of values in variables; refuse too many of them, and long lists and texts among them.
+
+        Free JSON counts as one value, and is measured by the domain.
+        """
         if not variables or not operation.variable_definitions:
-            return
+            return 0
         known = self._types.get(id(operation))
         if known is None:
             declared = ((d.variable.name.value, d.type) for d in operation.variable_definitions)
             found = ((name, type_from_ast(self._schema, type_)) for name, type_ in declared)
             known = self._types[id(operation)] = [(name, type_) for name, type_ in found if type_]  # type: ignore[misc]
+        walk = _Walk(self._limits)
         for name, type_ in known:
             if name in variables:
-                self._check(name, variables[name], type_, self._arguments.get(name), roomy=name in self._roomy)
+                walk.check(name, variables[name], type_, self._arguments.get(name), roomy=name in self._roomy)
+        return walk.values
 
-    def _check(self, path: str, value: Any, type_: GraphQLInputType, argument: str | None, *, roomy: bool) -> None:
+
+class _Walk:
+    """A walk through the variables of one request."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._max_list = limits.max_list
+        self.values = 0
+
+    def check(self, path: str, value: Any, type_: GraphQLInputType, argument: str | None, *, roomy: bool) -> None:
         """Check a value; `argument` is the name under which it stands in a query, None in a mutation's input."""
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise too_much("values", MAX_VALUES, f"The variables have more than {MAX_VALUES} values")
         if is_non_null_type(type_):
             type_ = type_.of_type
         if is_list_type(type_):
@@ -130,20 +148,21 @@ class Inputs:
             inner = type_.of_type.of_type if is_non_null_type(type_.of_type) else type_.of_type
             # How many entries an object may have, the domain says with all else that is wrong with it.
             many = roomy or is_input_object_type(inner)
-            self._check_length(path, len(value), MAX_ENTRIES if many else self._limits.max_list)
+            _check_length(path, len(value), MAX_ENTRIES if many else self._max_list)
             for entry in value:
-                self._check(path, entry, inner, argument, roomy=roomy)
+                self.check(path, entry, inner, argument, roomy=roomy)
         elif isinstance(value, dict) and is_input_object_type(type_):
             for name in value.keys() & type_.fields:
                 inside = None if argument is None else name
-                self._check(f"{path}.{name}", value[name], type_.fields[name].type, inside, roomy=name in _ROOMY)
+                self.check(f"{path}.{name}", value[name], type_.fields[name].type, inside, roomy=name in _ROOMY)
         elif isinstance(value, str):
             limit = MAX_TEXT if argument is None else max_argument(argument)
             _check_text(path, value, min(limit, MAX_ID) if type_ is GraphQLID else limit)
 
-    def _check_length(self, path: str, length: int, most: int) -> None:
-        if length > most:
-            raise too_much("lists", most, f"{path} has {length} entries")
+
+def _check_length(path: str, length: int, most: int) -> None:
+    if length > most:
+        raise too_much("lists", most, f"{path} has {length} entries")
 
 
 def _check_text(path: str, text: str, limit: int) -> None:

@@ -32,6 +32,8 @@ from release_catalog.problems import TooLarge
 from release_catalog.store.database import LOOK_SECONDS, undisturbed, within
 from release_catalog.usage import Usage
 
+# Values in the variables of an operation that cost a point.
+VALUES_A_POINT = 100
 _JSON, _RESPONSE_JSON, _ = accepting.MEDIA_TYPES
 _STREAMED = (
     "A subscription is not answered in one response: send it here over WebSocket (graphql-transport-ws), "
@@ -142,6 +144,7 @@ class View:
                     planned=self.planned,
                     suggesting=self.public,
                     planner=functools.partial(self.documents.plan, owner(context.caller), charge),
+                    run_aside=functools.partial(self.documents.run_aside, owner(context.caller)),
                 )
         finally:
             # What only the execution tells is charged even if nobody waits for the answer any more.
@@ -183,16 +186,17 @@ class View:
     def _affordable(
         self, document: Meant, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None
     ) -> int:
-        """What an operation costs; refused where it is too much."""
-        document.inputs.check(operation, variables)
+        """Return what an operation costs, its input included; refuse it where that is too much."""
+        values = document.inputs.check(operation, variables)
         cost = document.costs.of(operation, variables or {})
+        points = cost.points + values // VALUES_A_POINT
         for limit, most, came, what in (
-            ("cost", self.limits.max_cost, cost.points, "cost {} points"),
+            ("cost", self.limits.max_cost, points, "cost {} points"),
             ("nodes", self.limits.max_nodes, cost.nodes, "answer with up to {} objects"),
         ):
             if came > most:
                 raise too_much(limit, most, f"This operation may {what.format(came)}: ask for smaller pages")
-        return cost.points
+        return points
 
     async def _stream(
         self, document: Meant | Invalid, asked: Asked, context: Context, request: Request
