@@ -216,7 +216,7 @@ def priced(text: str, variables: Mapping[str, Any]) -> Cost:
     [
         ("{ __typename }", 1),
         ("{ viewer { subject } }", 1),
-        ("{ releases { totalCount } }", 1),
+        ("{ releases { totalCount } }", 6),
         ("{ releases { nodes { id } pageInfo { hasNextPage } } }", 22),
         ("{ releases(first: 3) { edges { node { id } } } }", 7),
         ("{ releases(last: 3) { nodes { product { id } } } }", 7),
@@ -226,8 +226,11 @@ def priced(text: str, variables: Mapping[str, Any]) -> Cost:
         ("{ release(id: 1) { dependencies(first: 100) { nodes { id } } } }", 102),
         ("{ release(id: 1) { artifacts { release { id } } } }", 11),
         ("{ release(id: 1) { artifacts { release { artifacts { id } } } } }", 25_011),
-        ("{ release(id: 1) { dependencyGraph { nodes { id } } } }", 22),
-        ("{ release(id: 1) { dependencyGraph(maxNodes: 5000) { nodes { id } } } }", 102),
+        # A walk costs by how far it may go, whatever is asked of it.
+        ("{ release(id: 1) { dependencyGraph { nodeCount } } }", 22),
+        ("{ release(id: 1) { dependencyGraph(maxNodes: 5000) { nodeCount } } }", 102),
+        ("{ release(id: 1) { dependencyGraph { nodes { id } } } }", 42),
+        ("{ release(id: 1) { dependencyGraph(maxNodes: 5000) { nodes { id } } } }", 202),
         (
             "{ ...F } fragment F on Query { releases { ...P } } fragment P on ReleaseConnection { nodes { id } }",
             21,
@@ -238,6 +241,29 @@ def priced(text: str, variables: Mapping[str, Any]) -> Cost:
 )
 def test_each_object_costs_a_point_times_the_pages_around_it(text: str, points: int) -> None:
     assert cost(text).points == points
+
+
+@pytest.mark.parametrize(
+    ("filter_", "points"),
+    [({}, 6), ({"name": "x"}, 6), ({"nameContains": "x"}, 206), ({"nameContains": None}, 6),
+     ({"channel": ["x"], "status": ["DRAFT"], "dependsOnId": "1", "author": "x"}, 36)],
+)  # fmt: skip
+def test_a_filter_costs_by_what_it_looks_through(filter_: dict[str, Any], points: int) -> None:
+    """Once for the page, and again for a count of all that match."""
+    declared = "query ($f: ReleaseFilter = {}) { releases(filter: $f) { totalCount } }"
+    assert cost(declared, f=filter_).points == points
+    written = ", ".join(f"{name}: {_literal(value)}" for name, value in filter_.items())
+    assert cost("{ releases(filter: {%s}) { totalCount } }" % written).points == points
+    assert cost(declared.replace("{}", "{%s}" % written)).points == points
+    fields = ", ".join(f"{name}: $v" for name, value in filter_.items() if value)
+    if fields:
+        assert cost("query ($v: Any) { releases(filter: {%s}) { totalCount } }" % fields, v=1).points == points
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return "null" if value is None else '"x"'
 
 
 def test_page_sizes_come_from_variables_and_their_defaults() -> None:
@@ -537,4 +563,21 @@ def test_a_caller_has_so_many_points_an_hour() -> None:
     now += 2 * HOUR
     callers.charge(WHO, 1)
     assert len(callers._used) == 1
+
+
+def test_what_is_done_is_paid_even_where_it_is_more_than_is_left() -> None:
+    now = 1_000.0
+    callers = Callers(Limits(cost_per_hour=100), lambda: now)
+    callers.charge(WHO, 1)
+    callers.settle(WHO, 250)
+    callers.settle(WHO, -5)
+    assert callers.headers(WHO)["x-ratelimit-remaining"] == "0"
+    with pytest.raises(Refusal, match="0 are left of the 100"):
+        callers.charge(WHO, 1)
+    now += HOUR
+    callers.charge(WHO, 100)
+    callers.settle(OTHER, 40)
+    assert callers.headers(OTHER)["x-ratelimit-remaining"] == "60"
+    callers = Callers(Limits())
+    callers.settle(WHO, 10)
     assert Callers(Limits()).headers(WHO) == {}

@@ -132,26 +132,41 @@ class DependencyGraphEdge:
     to_id: strawberry.ID = plain("The release that is needed.")
 
 
+async def _walked(context: Context, walks: Sequence[graph.Walk], asked: Keys) -> Any:
+    """The releases of graphs: as the walk has read them, where no more is asked of them."""
+    if asked is not None and graph.WALKED is not None and asked <= graph.WALKED:
+        return [list(walk.nodes.values()) for walk in walks]
+    found = iter(await context.by_ids("releases").load_many([id_ for walk in walks for id_ in walk.nodes], asked))
+    lists = [[next(found) for _ in walk.nodes] for walk in walks]
+    return [[release for release in releases if release is not None] for releases in lists]
+
+
+async def _unresolved(context: Context, walks: Sequence[graph.Walk], _: Keys) -> Any:
+    return [await graph.made_unresolved(context.caller, context.database, walk) for walk in walks]
+
+
+async def _cycles(_: Context, walks: Sequence[graph.Walk], __: Keys) -> Any:
+    return [await walk.find_cycles() for walk in walks]
+
+
 def _links(walk: graph.Walk) -> Any:
     return [{"fromId": source, "toId": target} for source, targets in walk.edges.items() for target in targets]
 
 
 @strawberry.type(description="What a release reaches, breadth first.")
 class DependencyGraph:
-    nodes: list[_Release] = computed(
-        lambda walk: list(walk.nodes.values()),
-        "The releases that were reached, nearest first, without the starting one.",
+    nodes: list[_Release] = fetched(
+        _walked, "The releases that were reached, nearest first, without the starting one.", only()
     )
     edges: list[DependencyGraphEdge] = computed(
         _links,
         "Who needs whom among these and the starting release, in whichever direction it was walked.",
     )
-    unresolved: list[DependencyReference] = computed(
-        lambda walk: list(walk.unresolved.values()), "References inside the graph that resolve to no release."
+    unresolved: list[DependencyReference] = fetched(
+        _unresolved, "References inside the graph that resolve to no release.", only()
     )
-    cycles: list[list[strawberry.ID]] = computed(
-        lambda walk: walk.cycles,
-        "Ids of releases that depend on each other, a list for each strongly connected group.",
+    cycles: list[list[strawberry.ID]] = fetched(
+        _cycles, "Ids of releases that depend on each other, a list for each strongly connected group.", only()
     )
     depth: int = computed(lambda walk: walk.depth, "How many steps away the farthest release is.")
     node_count: int = computed(
@@ -160,10 +175,19 @@ class DependencyGraph:
     truncated: bool = computed(lambda walk: walk.truncated, "True where a bound cut the traversal short.")
 
 
+async def _along(context: Context, paths: Sequence[Document], asked: Keys) -> Any:
+    """The releases of paths. The first may stand in no database: it may be what a dry run would make."""
+    found = iter(await context.by_ids("releases").load_many([id_ for path in paths for id_ in path["ids"]], asked))
+    return [
+        [next(found) or (path["start"] if id_ == path["start"]["id"] else None) for id_ in path["ids"]]
+        for path in paths
+    ]
+
+
 @strawberry.type(description="A chain of releases, each of which needs the next.")
 class DependencyPath:
-    length: int = computed(lambda path: len(path["releases"]) - 1, "How many steps it has.", keys=["releases"])
-    releases: list[_Release] = plain("The releases along it, both ends included.")
+    length: int = computed(lambda path: len(path["ids"]) - 1, "How many steps it has.", keys=["ids"])
+    releases: list[_Release] = fetched(_along, "The releases along it, both ends included.", only())
 
 
 def bounded(argument: str, value: int | None, default: int, limit: int) -> int:
@@ -199,4 +223,4 @@ async def dependency_paths(
     longest = bounded("maxLength", max_length, 10, graph.MAX_DEPTH)
     most = bounded("first", first, 10, pages.MAX_PAGE)
     found = await graph.paths(info.context.caller, info.context.database, root, to_id, longest, most)
-    return [{"releases": path} for path in found]
+    return [{"ids": path, "start": root} for path in found]

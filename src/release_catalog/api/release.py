@@ -28,7 +28,7 @@ from release_catalog.api.reference import BaseImage, Registry
 from release_catalog.plans.context import Context, Info
 from release_catalog.plans.how import How, only, told
 from release_catalog.plans.keys import Keys, within
-from release_catalog.store import pages, records
+from release_catalog.store import graph, pages, records
 from release_catalog.store.database import Document
 
 
@@ -126,11 +126,13 @@ class Release:
     )
     dependency_graph: DependencyGraph = strawberry.field(
         resolver=dependency.dependency_graph,
-        description="Everything reachable, breadth first, within bounds. Safe on cycles. At most 100 steps and "
-        "5000 releases.",
+        metadata=told(How(only(*graph.START))),
+        description="Everything reachable, breadth first, within bounds. Safe on cycles. At most 100 steps, "
+        "5000 releases and 100,000 references between them.",
     )
     dependency_paths: list[DependencyPath] = strawberry.field(
         resolver=dependency.dependency_paths,
+        metadata=told(How(only(*graph.START))),
         description="Shortest paths from this release to another, shortest first; to itself, the cycles "
         "through it. Searched among its 5000 nearest.",
     )

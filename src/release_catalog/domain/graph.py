@@ -18,10 +18,16 @@ PATIENCE = 1_000
 
 
 def cycles(edges: Edges) -> list[list[str]]:
-    """The strongly connected groups of two or more, each in the order of `edges`.
+    """Return the result of `cycle_steps` without giving way to others."""
+    return run(cycle_steps(edges))
+
+
+def cycle_steps(edges: Edges) -> Steps[list[list[str]]]:
+    """Find the strongly connected groups of two or more, each in the order of `edges`.
 
     Tarjan's algorithm with a stack of its own: the depth of a graph is bounded by memory, not by Python.
     """
+    effort = 0
     position = {node: number for number, node in enumerate(edges)}
     index: dict[str, int] = {}
     low: dict[str, int] = {}
@@ -35,6 +41,10 @@ def cycles(edges: Edges) -> list[list[str]]:
         entering: str | None = root
         while entering or work:
             if entering:
+                effort += 1 + len(edges.get(entering, ()))
+                if effort > STEP:
+                    effort = 0
+                    yield
                 index[entering] = low[entering] = len(index)
                 open_.append(entering)
                 is_open.add(entering)
@@ -52,11 +62,10 @@ def cycles(edges: Edges) -> list[list[str]]:
             work.pop()
             if work:
                 low[work[-1][0]] = min(low[work[-1][0]], low[node])
-            if low[node] == index[node]:
-                group = _cut_off(open_, node)
-                is_open.difference_update(group)
-                if len(group) > 1:
-                    groups.append(sorted(group, key=lambda n: position.get(n, len(position))))
+            group = _cut_off(open_, node) if low[node] == index[node] else []
+            is_open.difference_update(group)
+            if len(group) > 1:
+                groups.append(sorted(group, key=lambda n: position.get(n, len(position))))
     return sorted(groups, key=lambda group: position.get(group[0], len(position)))
 
 

@@ -1,7 +1,6 @@
-"""What an operation may cost at most, told from its document and its page sizes before anything is read.
+"""What an operation may cost at most, told from its document and its arguments before anything is read.
 
-Each object counts one, and a page counts for as many as are asked for; a list without pages counts for a few. So
-the numbers are estimates from above for what is paged, and typical ones for what stands in one document anyway.
+The prices of fields stand in `prices`; here they are multiplied and added up.
 """
 
 import dataclasses
@@ -16,6 +15,8 @@ from graphql import (
     GraphQLNamedType,
     GraphQLSchema,
     IntValueNode,
+    NullValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
@@ -25,24 +26,13 @@ from graphql import (
     is_non_null_type,
 )
 
-MUTATION = 10
-# Of introspection, whose answers are walked field by field.
-INTROSPECTION = 20
-MAX_PAGE, MAX_GRAPH = 100, 5_000
-# A graph is walked for many at once: so many of its releases cost as much as one.
-GRAPH_SHARE = 50
-# Entries of lists that have no pages.
-FEW = 5
-# What a list without a page size has in a normal case, and what a field costs before anything is under it.
-SIZES = {
-    "Release.dependencies": 10,
-    "ReleaseLinks.dependencies": 10,
-    "DependencyPath.releases": 11,
-}
-# From an artifact back to the release that holds it: what is asked of that may come for each of a thousand.
-BACK = {"Artifact.release": 1_000}
-WEIGHTS = {"Release.dependencyPaths": 100, "Query.compareReleases": 10, "Query.exportRelease": 10}
-_SIZE_ARGUMENTS = {"first": MAX_PAGE, "last": MAX_PAGE, "maxNodes": MAX_GRAPH}
+from release_catalog.plans import prices
+from release_catalog.plans.prices import FEW, INTROSPECTION, MAX_GRAPH, PAGE, SIZE_ARGUMENTS, Price
+
+# The fields of input objects that have prices.
+_PRICED = frozenset(
+    name.partition(".")[2] for price in prices.PRICES.values() for name in price.arguments if "." in name
+)
 # Fewer than there are page sizes: nobody asks with all of them.
 MAX_KEPT = 50
 
@@ -56,7 +46,7 @@ class Cost:
 
 
 class Costs:
-    """The costs of a valid document's operations, each worked out once for the page sizes that it depends on."""
+    """The costs of a valid document's operations, each worked out once for the arguments that it depends on."""
 
     def __init__(self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._schema = schema
@@ -71,9 +61,9 @@ class Costs:
             sizing = self._sizing[id(operation)] = [
                 definition.variable.name.value
                 for definition in operation.variable_definitions or ()
-                if getattr(get_named(definition.type), "value", None) == "Int"
+                if getattr(get_named(definition.type), "value", None) in {"Int", "ReleaseFilter"}
             ]
-        key = id(operation), *[_int(variables.get(name)) for name in sizing]
+        key = id(operation), *[_deciding(variables.get(name)) for name in sizing]
         cost = self._known.get(key)
         if cost is None:
             if len(self._known) >= MAX_KEPT:
@@ -89,13 +79,32 @@ def get_named(type_: Any) -> Any:
     return type_.name
 
 
+def _deciding(value: Any) -> Any:
+    """What of a variable's value decides about a price."""
+    return frozenset(_given(value)) if isinstance(value, dict) else _int(value)
+
+
 def _int(value: Any) -> int | None:
     # Only as far as it tells sizes apart. GraphQL takes 5.0 for 5.
     return int(min(max(value, 0), MAX_GRAPH + 1)) if type(value) in {int, float} else None
 
 
-# How often what is under a field comes: in points and in nodes.
-_Times = tuple[int, int]
+def _given(value: Mapping[str, Any]) -> list[str]:
+    """The priced fields of an input object."""
+    return [name for name in _PRICED if value.get(name) is not None]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Page:
+    """How often the entries of a page come, in points and in nodes, and what it costs to search for them."""
+
+    points: int
+    nodes: int
+    search: int = 0
+
+
+_LIST = _Page(FEW, FEW)
+_ONE = _Page(1, 1)
 
 
 class _Pricing:
@@ -109,10 +118,9 @@ class _Pricing:
         self._schema = schema
         self._fragments = fragments
         self._operation = operation
-        self._known: dict[tuple[str, _Times | None], Cost] = {}
-        defaults = {d.variable.name.value: d.default_value for d in operation.variable_definitions or ()}
-        literals = {name: self._size(node) for name, node in defaults.items() if node and name not in variables}
-        self._variables = literals | {name: _int(variables[name]) for name in defaults if name in variables}
+        self._known: dict[tuple[str, _Page | None], Cost] = {}
+        self._defaults = {d.variable.name.value: d.default_value for d in operation.variable_definitions or ()}
+        self._given = {name: variables[name] for name in self._defaults if name in variables}
 
     def total(self) -> Cost:
         operation = self._operation
@@ -120,8 +128,8 @@ class _Pricing:
         cost = self._selection(root, operation.selection_set, None) if root else Cost(0, 0)
         return Cost(max(1, cost.points), cost.nodes)
 
-    def _selection(self, of: GraphQLNamedType, selection_set: SelectionSetNode, page: _Times | None) -> Cost:
-        """What is asked of one object of a type; `page` is how many its lists hold, if it is a page."""
+    def _selection(self, of: GraphQLNamedType, selection_set: SelectionSetNode, page: _Page | None) -> Cost:
+        """What is asked of one object of a type; `page` is what its lists hold, if it is a page."""
         points = nodes = 0
         for node in selection_set.selections:
             if isinstance(node, FieldNode):
@@ -135,7 +143,7 @@ class _Pricing:
             points, nodes = points + cost.points, nodes + cost.nodes
         return Cost(points, nodes)
 
-    def _fragment(self, name: str, page: _Times | None) -> Cost:
+    def _fragment(self, name: str, page: _Page | None) -> Cost:
         key = name, page
         if key not in self._known:
             fragment = self._fragments[name]
@@ -143,49 +151,75 @@ class _Pricing:
             self._known[key] = self._selection(of, fragment.selection_set, page)
         return self._known[key]
 
-    def _field(self, of: GraphQLNamedType, node: FieldNode, page: _Times | None) -> Cost:
-        name = f"{of.name}.{node.name.value}"
-        weight = WEIGHTS.get(name, 0)
-        if of is self._schema.mutation_type:
-            weight = MUTATION
+    def _field(self, of: GraphQLNamedType, node: FieldNode, page: _Page | None) -> Cost:
+        price = prices.find(of.name, node.name.value) or Price()
         field = self._schema.get_field(of, node.name.value)  # type: ignore[arg-type]
+        search = self._search(price, node)
+        own = price.points + search
         if field is None or node.selection_set is None or is_leaf_type(get_named_type(field.type)):
-            return Cost(weight, 0)
+            counted = page.search if page and node.name.value == "totalCount" else 0
+            return Cost(own + counted, 0)
         if of.name.startswith("__") or node.name.value in {"__schema", "__type"}:
             inner = self._selection(get_named_type(field.type), node.selection_set, None)
             return Cost(INTROSPECTION + inner.points, inner.nodes)
-        sized, is_list = self._times(name, field, node), _is_list(field)
-        times = (sized or page or (FEW, FEW)) if is_list else (1, 1)
+        sized, is_list = self._page(price, field, node, search), _is_list(field)
+        times = (sized or page or _LIST) if is_list else _ONE
         inner = self._selection(get_named_type(field.type), node.selection_set, None if is_list else sized)
-        back = BACK.get(name, 1)
-        return Cost(weight + times[0] * (1 + back * inner.points), times[1] * (1 + back * inner.nodes))
+        own += sized.points if price.walk and sized else 0
+        return Cost(
+            own + times.points * (1 + price.back * inner.points), times.nodes * (1 + price.back * inner.nodes)
+        )
 
-    def _times(self, name: str, field: GraphQLField, node: FieldNode) -> _Times | None:
-        """The page size of a field: the one that is given, or what it is without."""
+    def _search(self, price: Price, node: FieldNode) -> int:
+        """The points of the arguments that are given."""
+        if not price.arguments:
+            return 0
+        given: list[str] = []
+        for argument in node.arguments or ():
+            name, value = argument.name.value, argument.value
+            given += [name, *(f"{name}.{inner}" for inner in self._inside(value))]
+        return sum(price.arguments.get(name, 0) for name in given)
+
+    def _inside(self, value: Any) -> list[str]:
+        """The priced fields of an input object, whether it stands in the document or in a variable."""
+        if isinstance(value, VariableNode):
+            known = self._given.get(value.name.value)
+            if isinstance(known, dict):
+                return _given(known)
+            value = self._defaults.get(value.name.value) if value.name.value not in self._given else None
+        if not isinstance(value, ObjectValueNode):
+            return []
+        return [f.name.value for f in value.fields if not isinstance(f.value, NullValueNode)]
+
+    def _page(self, price: Price, field: GraphQLField, node: FieldNode, search: int) -> _Page | None:
+        """The page of a field: as large as is asked for, or as it is without."""
         arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
-        for argument, most in _SIZE_ARGUMENTS.items():
+        for argument, most in SIZE_ARGUMENTS.items():
             if argument in field.args and argument in arguments:
-                given = self._size(arguments[argument])
-                if given is not None:
-                    return self._shared(min(max(given, 1), most), argument)
-        if name in SIZES:
-            return SIZES[name], SIZES[name]
-        for argument in _SIZE_ARGUMENTS.keys() & field.args:
+                size = self._size(arguments[argument])
+                if size is not None:
+                    return _page(min(max(size, 1), most), argument, search)
+        if price.entries is not None:
+            return _page(price.entries, "", search)
+        for argument in SIZE_ARGUMENTS.keys() & field.args:
             default = field.args[argument].default_value
-            return self._shared(default if isinstance(default, int) else 20, argument)
+            return _page(default if isinstance(default, int) else PAGE, argument, search)
         return None
-
-    @staticmethod
-    def _shared(size: int, argument: str) -> _Times:
-        return (-(-size // GRAPH_SHARE), size) if argument == "maxNodes" else (size, size)
 
     def _size(self, node: Any) -> int | None:
         if isinstance(node, VariableNode):
-            return self._variables.get(node.name.value)
+            name = node.name.value
+            if name in self._given:
+                return _int(self._given[name])
+            node = self._defaults.get(name)
         if isinstance(node, IntValueNode):
             # Longer ones are refused later, and not all of them can be read.
             return _int(int(node.value)) if len(node.value) < len(str(MAX_GRAPH)) + 2 else MAX_GRAPH
         return None
+
+
+def _page(size: int, argument: str, search: int) -> _Page:
+    return _Page(-(-size // prices.WALKED_A_POINT) if argument == "maxNodes" else size, size, search)
 
 
 def _is_list(field: GraphQLField) -> bool:

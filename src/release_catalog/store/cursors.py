@@ -5,7 +5,7 @@ whose documents are too large ends after the one batch in which that shows.
 """
 
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from release_catalog import usage
@@ -107,7 +107,7 @@ async def document(found: Any) -> Document | None:
     return one
 
 
-async def batches(cursor: Any, size: int) -> AsyncIterator[list[Document]]:
+async def batches(cursor: Any, size: int) -> AsyncGenerator[list[Document], None]:
     """Yield the documents of a cursor, `size` at a time, without counting: for what walks and keeps nothing."""
     try:
         while some := await cursor.to_list(size):

@@ -100,6 +100,21 @@ async def head(caller: Caller, database: Database) -> int:
     return (await heads(database, {caller.tenant})).get(caller.tenant, 0)
 
 
+async def changed_since(
+    caller: Caller, database: Database, after: int, most: int, session: Any
+) -> list[str] | None:
+    """Return the ids of the releases that changed after an event; None where there were `most` events or more.
+
+    Promotions and verified files leave a release as it is.
+    """
+    match = {"tenantId": caller.tenant, "sequence": {"$gt": after}}
+    found = database.events.find(match, {"releaseId": 1, "type": 1}, session=session).hint("sequence").limit(most)
+    rows = await found.to_list(most)
+    if len(rows) == most:
+        return None
+    return list({row["releaseId"]: None for row in rows if row["type"].startswith("release.")})
+
+
 async def heads(database: Database, tenants: Iterable[str]) -> dict[str, int]:
     """The numbers of the last events of tenants in which anything happened yet."""
     keys = {callers.local(tenant).key("events"): tenant for tenant in tenants}

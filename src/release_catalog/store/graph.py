@@ -1,20 +1,40 @@
-"""Walking dependencies breadth first: one look-up a level, however wide it is."""
+"""Walk dependencies breadth first: one look-up a level, however wide it is.
+
+A walk reads what releases are called and what they refer to, nothing else of them. It is bounded by the releases
+and by the references that it looks at, and gives way to others every few thousand of them.
+"""
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from release_catalog import usage
 from release_catalog.domain import events, graph, references
 from release_catalog.domain.caller import Caller
-from release_catalog.store import releases
-from release_catalog.store.database import Database, Document
+from release_catalog.store import cursors, releases
+from release_catalog.store.database import Database, Document, Keys
 
 MAX_DEPTH = 100
 MAX_NODES = 5_000
+# Each may be an edge of the graph: 5,000 releases with 20 references each.
+MAX_REFERENCES = 100_000
 # Of the releases that a withdrawal concerns, so many are named.
 MAX_NEAREST = 100
+# What a walk keeps of each release.
+WALKED: Keys = frozenset(releases.IDENTITY)
+# What it reads of the release that it starts from.
+START = frozenset({"id", "catalogId", "name", "version", "dependencies.reference"})
+_WITH_REFERENCES: Keys = frozenset({*releases.IDENTITY, "dependencies.reference"})
 _REACHED = {**releases.IDENTITY, "private": 1}
+# Look-ups are split after so many releases or references: each part takes a few milliseconds of this process.
+AT_ONCE = 1_000
+# While a walk has looked at no more references than this, those of a level of so many releases are read with their
+# names; later they are read by themselves, so that no more are read than may be looked at.
+_SMALL_WALK = 2_000
+_SMALL_LEVEL = 100
 
 
 @dataclasses.dataclass
@@ -22,17 +42,22 @@ class Walk:
     """What was reached from a release. Edges run from a release to what it needs, in both directions."""
 
     start: Mapping[str, Any]
+    max_nodes: int = MAX_NODES
     nodes: dict[str, Document] = dataclasses.field(default_factory=dict)
     edges: dict[str, dict[str, None]] = dataclasses.field(default_factory=dict)
-    unresolved: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    # References that lead to no release, with the release that makes each.
+    unresolved: dict[str, str] = dataclasses.field(default_factory=dict)
     depth: int = 0
     truncated: bool = False
+    # How many references may still be looked at.
+    references_left: int = MAX_REFERENCES
+    _cycles: list[list[str]] | None = None
 
-    def add(self, release: Document, most: int) -> bool:
+    def add(self, release: Document) -> bool:
         """Take in a release that was not met before; False where it was, or where there is no room."""
         if release["id"] == self.start["id"] or release["id"] in self.nodes:
             return False
-        if len(self.nodes) >= most:
+        if len(self.nodes) >= self.max_nodes:
             self.truncated = True
             return False
         self.nodes[release["id"]] = release
@@ -46,66 +71,164 @@ class Walk:
         """Note that `source` needs `target`, once."""
         self.edges.setdefault(source, {})[target] = None
 
-    @property
-    def cycles(self) -> list[list[str]]:
-        """Ids of the releases that depend on each other."""
-        return graph.cycles(self.edges)
+    def look_at(self, made: list[str]) -> list[str]:
+        """Return the references of a release, as far as they may still be looked at."""
+        if len(made) > self.references_left:
+            self.truncated = True
+            made = made[: self.references_left]
+        self.references_left -= len(made)
+        return made
+
+    async def find_cycles(self) -> list[list[str]]:
+        """Return the ids of the releases that depend on each other."""
+        if self._cycles is None:
+            self._cycles = await in_steps(graph.cycle_steps(self.edges))
+        return self._cycles
+
+
+class _Pace:
+    """Lets the event loop serve others after every few thousand items."""
+
+    def __init__(self) -> None:
+        self._items = 0
+
+    async def step(self, items: int) -> None:
+        self._items += items + 1
+        if self._items > graph.STEP:
+            self._items = 0
+            await asyncio.sleep(0)
 
 
 async def dependencies(
     caller: Caller, database: Database, start: Mapping[str, Any], max_depth: int, max_nodes: int
 ) -> Walk:
     """Everything that `start` needs, within bounds."""
-    walk = Walk(start)
-    level: Sequence[Mapping[str, Any]] = [start]
+    walk = Walk(start, max_nodes)
+    try:
+        await _walk_dependencies(caller, database, walk, max_depth)
+    finally:
+        usage.walk(len(walk.nodes), MAX_REFERENCES - walk.references_left)
+    return walk
+
+
+async def _walk_dependencies(caller: Caller, database: Database, walk: Walk, max_depth: int) -> None:
+    pace, start = _Pace(), walk.start
+    level = {start["id"]: walk.look_at([needed["reference"] for needed in start["dependencies"]])}
     while level:
-        wanted = {d["reference"] for release in level for d in release["dependencies"]}
-        found = await releases.answering(caller, database, wanted)
+        wanted = list(dict.fromkeys(itertools.chain.from_iterable(level.values())))
+        together = len(wanted) <= _SMALL_LEVEL and MAX_REFERENCES - walk.references_left <= _SMALL_WALK
+        keys = _WITH_REFERENCES if together else WALKED
+        found = await releases.answering(caller, database, wanted, keys, AT_ONCE)
         deeper = walk.depth < max_depth
-        reached = []
-        for release in level:
-            walk.edges.setdefault(release["id"], {})
-            for dependency in release["dependencies"]:
-                target = found.get(dependency["reference"])
+        reached: dict[str, Document] = {}
+        for id_, made in level.items():
+            await pace.step(len(made))
+            walk.edges.setdefault(id_, {})
+            for reference in made:
+                target = found.get(reference)
                 if target is None:
-                    # For who sees all, there is no such release; for others, they may not see it.
-                    sees_all = caller.sees_drafts is True
-                    shown = dependency if sees_all else references.undisclosed(dependency)
-                    walk.unresolved[dependency["reference"]] = shown
-                elif deeper and walk.add(target, max_nodes):
-                    reached.append(target)
+                    walk.unresolved.setdefault(reference, id_)
+                elif deeper and walk.add(target):
+                    reached[target["id"]] = target
                 elif not walk.has(target["id"]):
                     walk.truncated = True
                 if target and walk.has(target["id"]):
-                    walk.link(release["id"], target["id"])
+                    walk.link(id_, target["id"])
         walk.depth += bool(reached)
-        level = reached
-    return walk
+        if together:
+            level = {
+                id_: walk.look_at([needed["reference"] for needed in one.pop("dependencies")])
+                for id_, one in reached.items()
+            }
+        else:
+            level = await _references(caller, database, walk, reached)
+
+
+async def _references(
+    caller: Caller, database: Database, walk: Walk, ids: Collection[str]
+) -> dict[str, list[str]]:
+    """Return the references of releases by their ids, as far as the walk may still look at them."""
+    made: dict[str, list[str]] = {id_: [] for id_ in ids}
+    for some in _batched(list(ids)):
+        async with contextlib.aclosing(releases.making(caller, database, some)) as batches:
+            async for batch in batches:
+                made |= {id_: walk.look_at(found) for id_, found in batch}
+                if walk.references_left <= 0:
+                    walk.truncated = True
+                    return made
+    return made
 
 
 async def dependants(
     caller: Caller, database: Database, start: Mapping[str, Any], max_depth: int, max_nodes: int
 ) -> Walk:
     """Everything that needs `start`, within bounds."""
-    walk = Walk(start, edges={start["id"]: {}})
+    walk = Walk(start, max_nodes, edges={start["id"]: {}})
+    try:
+        await _walk_dependants(caller, database, walk, max_depth)
+    finally:
+        usage.walk(len(walk.nodes), MAX_REFERENCES - walk.references_left)
+    return walk
+
+
+async def _walk_dependants(caller: Caller, database: Database, walk: Walk, max_depth: int) -> None:
+    pace, start = _Pace(), walk.start
+    # By reference, the releases of the graph that make it.
+    makers: dict[str, list[str]] = {}
+    new = {start["id"]: walk.look_at([needed["reference"] for needed in start["dependencies"]])}
     level: Sequence[Mapping[str, Any]] = [start]
     while level:
-        needed: dict[str, str] = {}
-        for release, terms in zip(level, await releases.needing(caller, database, level), strict=True):
-            needed |= dict.fromkeys((term.removeprefix("needs:") for term in terms), release["id"])
-        reached = []
-        for release in await releases.needing_any(caller, database, needed, max_nodes + len(walk.nodes) + 2):
-            if walk.depth == max_depth and not walk.has(release["id"]):
-                walk.truncated = True
-            elif walk.add(release, max_nodes):
-                reached.append(release)
-            if walk.has(release["id"]):
-                for dependency in release["dependencies"]:
-                    if target := needed.get(dependency["reference"]):
-                        walk.link(release["id"], target)
+        needed = await _needed(caller, database, level)
+        reached: dict[str, Document] = {}
+        for some in _batched(list(needed)):
+            limit = walk.max_nodes + len(walk.nodes) + 2
+            for release in await releases.needing_any(caller, database, some, limit, WALKED):
+                if walk.depth == max_depth and not walk.has(release["id"]):
+                    walk.truncated = True
+                elif walk.add(release):
+                    reached[release["id"]] = release
+            await pace.step(len(some))
+        new |= await _references(caller, database, walk, reached)
+        for id_, made in new.items():
+            await pace.step(len(made))
+            for reference in made:
+                makers.setdefault(reference, []).append(id_)
+        new = {}
+        for reference, target in needed.items():
+            sources = makers.get(reference, ())
+            await pace.step(len(sources))
+            for source in sources:
+                walk.link(source, target)
         walk.depth += bool(reached)
-        level = reached
-    return walk
+        level = list(reached.values())
+
+
+async def _needed(caller: Caller, database: Database, level: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the references that lead to the releases of a level, with the id of each."""
+    needed: dict[str, str] = {}
+    for some in _batched(level):
+        for release, terms in zip(some, await releases.needing(caller, database, some), strict=True):
+            needed |= dict.fromkeys((term.removeprefix("needs:") for term in terms), release["id"])
+    return needed
+
+
+def _batched(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (items[at : at + AT_ONCE] for at in range(0, len(items), AT_ONCE))
+
+
+async def made_unresolved(caller: Caller, database: Database, walk: Walk) -> list[Document]:
+    """Return the references of a walk that lead to no release, as they were declared.
+
+    For callers who do not see everything, the release may only be hidden: nothing that it completed is shown.
+    """
+    # The starting one may stand in no database: it may be what a dry run would make.
+    declared = {one["reference"]: one for one in walk.start["dependencies"] if "name" in one}
+    ids = {id_ for reference, id_ in walk.unresolved.items() if reference not in declared}
+    found = await releases.by_ids(caller, database, ids, frozenset({"dependencies"})) if ids else {}
+    for release in found.values():
+        declared |= {one["reference"]: one for one in release["dependencies"]}
+    shown = [declared[reference] for reference in walk.unresolved if reference in declared]
+    return shown if caller.sees_drafts is True else [references.undisclosed(one) for one in shown]
 
 
 @dataclasses.dataclass
@@ -114,16 +237,33 @@ class Affected:
 
     count: int = 0
     nearest: list[Document] = dataclasses.field(default_factory=list)
-    # Whether the way led over any that callers who may only read don't see.
+    # Whether the walk met any that callers who may only read don't see, on its way or by one of the names.
     hidden: bool = False
+    # The strings that the releases on the way answer to.
+    answers: set[str] = dataclasses.field(default_factory=set)
 
     def add(self, release: Document) -> None:
         """Count a release that was reached, if it is published."""
-        self.hidden = self.hidden or not events.is_open(release)
+        self.note(release)
         if release["status"] == "PUBLISHED":
             self.count += 1
             if len(self.nearest) < MAX_NEAREST:
                 self.nearest.append(release)
+
+    def note(self, release: Document) -> None:
+        """Note whether a release is hidden from some callers."""
+        self.hidden = self.hidden or not events.is_open(release)
+
+    def touched_by(self, changed: Iterable[Document]) -> bool:
+        """Whether what was found may be different where `changed` are releases as they are now.
+
+        So it may where one of them is on the way, has the name of one that is, or needs one that is.
+        """
+        return any(
+            not self.answers.isdisjoint(references.answers(one))
+            or not self.answers.isdisjoint(needed["reference"] for needed in one["dependencies"])
+            for one in changed
+        )
 
 
 async def affected(caller: Caller, database: Database, start: Mapping[str, Any]) -> Affected:
@@ -131,31 +271,45 @@ async def affected(caller: Caller, database: Database, start: Mapping[str, Any])
     seen = {start["id"]}
     found = Affected()
     level: Sequence[Mapping[str, Any]] = [start]
-    while level:
-        needed = [term for terms in await releases.needing(caller, database, level) for term in terms]
-        level = []
-        for at in range(0, len(needed), releases.REFERENCES_A_COMMAND):
-            some = needed[at : at + releases.REFERENCES_A_COMMAND]
-            match = {**releases.visible(caller), "terms": {"$in": some}}
-            async for one in database.releases.find(match, _REACHED).hint("terms"):
-                if one["id"] not in seen:
-                    seen.add(one["id"])
-                    level.append(one)
-                    found.add(one)
+    try:
+        while level:
+            level = await _next_level(caller, database, level, seen, found)
+    finally:
+        usage.walk(len(seen) - 1)
     return found
+
+
+async def _next_level(
+    caller: Caller, database: Database, level: Sequence[Mapping[str, Any]], seen: set[str], found: Affected
+) -> list[Document]:
+    needed: list[str] = []
+    for some in _batched(level):
+        found.answers.update(itertools.chain.from_iterable(map(references.answers, some)))
+        for terms in await releases.needing(caller, database, some, found.note):
+            needed += terms
+    reached = []
+    for part in _batched(needed):
+        match = {**releases.visible(caller), "terms": {"$in": part}}
+        cursor = database.releases.find(match, _REACHED).hint("terms").batch_size(AT_ONCE)
+        async with contextlib.aclosing(cursors.batches(cursor, AT_ONCE)) as batches:
+            async for batch in batches:
+                for one in batch:
+                    if one["id"] not in seen:
+                        seen.add(one["id"])
+                        reached.append(one)
+                        found.add(one)
+    return reached
 
 
 async def paths(
     caller: Caller, database: Database, start: Mapping[str, Any], to_id: str, longest: int, most: int
-) -> list[list[Mapping[str, Any]]]:
-    """Return up to `most` of the shortest dependency paths from `start` to another release.
+) -> list[list[str]]:
+    """Return up to `most` of the shortest dependency paths from `start` to another release, as ids.
 
     They are searched among the first 5,000 releases that `start` reaches.
     """
     walk = await dependencies(caller, database, start, longest, MAX_NODES)
-    known = {**walk.nodes, start["id"]: start}
-    found = await in_steps(graph.path_steps(walk.edges, start["id"], to_id, longest=longest, most=most))
-    return [[known[id_] for id_ in path] for path in found]
+    return await in_steps(graph.path_steps(walk.edges, start["id"], to_id, longest=longest, most=most))
 
 
 async def in_steps(steps: graph.Steps[graph.Result]) -> graph.Result:

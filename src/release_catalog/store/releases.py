@@ -1,8 +1,9 @@
 """Reading releases: pages by any filter, look-ups by id and reference, and the latest of a product."""
 
+import contextlib
 import datetime
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from release_catalog.domain import references, versions
@@ -16,6 +17,10 @@ MAX_IDS = 100
 MAX_SUBSTRING = 256
 # Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
 REFERENCES_A_COMMAND = 5_000
+# Releases that the driver decodes at a time, in a few milliseconds: where they show their names alone, and where
+# each may have a thousand references.
+NAMES_AT_ONCE = 1_000
+MAKERS_AT_ONCE = 100
 # What tells which release a reference means.
 IDENTITY = dict.fromkeys(("id", "catalogId", "name", "version", "revisionKey", "createdAt", "status"), 1)
 
@@ -68,17 +73,24 @@ async def by_ids(
 
 
 async def answering(
-    caller: Caller, database: Collections, wanted: Iterable[str], keys: Keys = None
+    caller: Caller,
+    database: Collections,
+    wanted: Iterable[str],
+    keys: Keys = None,
+    at_once: int = REFERENCES_A_COMMAND,
 ) -> dict[str, Document]:
-    """The release that each reference leads to; references that lead to none are left out."""
+    """The release that each reference leads to; references that lead to none are left out.
+
+    `at_once` references are looked up by a command.
+    """
     wanted, shown = list(dict.fromkeys(wanted)), projection(keys, *IDENTITY)
     sought = set(wanted)
     found: dict[str, Document] = {}
-    for start in range(0, len(wanted), REFERENCES_A_COMMAND):
-        some = terms.answering(wanted[start : start + REFERENCES_A_COMMAND])
+    for start in range(0, len(wanted), at_once):
+        some = terms.answering(wanted[start : start + at_once])
         match = {**visible(caller), **some}
         cursor = database["releases"].find(match, shown).hint("terms").batch_size(ONE_BATCH)
-        for release in await cursors.documents(cursor, None, keys):
+        for release in await cursors.documents(cursor, None, keys and keys.union(IDENTITY)):
             for reference in references.answers(release):
                 if reference in sought:
                     rival = found.get(reference)
@@ -106,22 +118,33 @@ async def disclosed(
     ]
 
 
-async def needing(caller: Caller, database: Collections, releases: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+async def needing(
+    caller: Caller,
+    database: Collections,
+    releases: Sequence[Mapping[str, Any]],
+    notice: Callable[[Document], None] | None = None,
+) -> list[list[str]]:
     """For each release, the terms of the releases that depend on it.
 
     A reference by name means the highest revision of its version, so only that release has dependants by
-    name: one look-up tells which of `releases` these are.
+    name: one look-up tells which of `releases` these are. `notice` gets each release that bears one of the names,
+    with whether it is private.
     """
     by_name = {release["id"]: references.answers(release)[1] for release in releases}
     match = {**visible(caller), **terms.answering(by_name.values())}
-    rivals: dict[str, list[Document]] = {}
-    cursor = database["releases"].find(match, IDENTITY).hint("terms").batch_size(ONE_BATCH)
-    for rival in await cursors.documents(cursor, None, frozenset(IDENTITY)):
-        rivals.setdefault(references.answers(rival)[1], []).append(rival)
+    winners: dict[str, Document] = {}
+    cursor = database["releases"].find(match, {**IDENTITY, "private": 1}).hint("terms").batch_size(NAMES_AT_ONCE)
+    async for rivals in cursors.batches(cursor, NAMES_AT_ONCE):
+        for rival in rivals:
+            name = references.answers(rival)[1]
+            best = winners.get(name)
+            winners[name] = (best and references.winner([best, rival])) or rival
+            if notice:
+                notice(rival)
     answer = []
     for release in releases:
         name = by_name[release["id"]]
-        winner = references.winner(rivals.get(name, []))
+        winner = winners.get(name)
         found = [f"needs:{references.by_id(release['id'])}"]
         answer.append([*found, f"needs:{name}"] if winner and winner["id"] == release["id"] else found)
     return answer
@@ -278,7 +301,22 @@ async def _product_ids(caller: Caller, database: Database, given: Mapping[str, A
     return [product["id"] for product in await cursors.documents(found, None, frozenset({"id"}))]
 
 
-async def needing_any(caller: Caller, database: Database, wanted: Iterable[str], limit: int) -> list[Document]:
-    """At most `limit` releases that make one of these references."""
+async def needing_any(
+    caller: Caller, database: Database, wanted: Iterable[str], limit: int, keys: Keys
+) -> list[Document]:
+    """At most `limit` releases that make one of these references, and `keys` of them."""
     match = {**visible(caller), "terms": {"$in": [f"needs:{reference}" for reference in wanted]}}
-    return await database.releases.find(match, {"terms": 0}).hint("terms").limit(limit).to_list(limit)
+    found = database.releases.find(match, projection(keys)).hint("terms").limit(limit)
+    return await cursors.documents(found, limit, keys)
+
+
+async def making(
+    caller: Caller, database: Database, ids: Iterable[str]
+) -> AsyncGenerator[list[tuple[str, list[str]]], None]:
+    """Yield the references that releases make, by their ids, some releases at a time."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
+    shown = projection(frozenset({"id", "dependencies.reference"}))
+    cursor = database.releases.find(match, shown).batch_size(MAKERS_AT_ONCE)
+    async with contextlib.aclosing(cursors.batches(cursor, MAKERS_AT_ONCE)) as batches:
+        async for some in batches:
+            yield [(one["id"], [needed["reference"] for needed in one["dependencies"]]) for one in some]
