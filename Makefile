@@ -1,5 +1,6 @@
 # make run    serve a sample catalog at http://127.0.0.1:$(PORT)/graphql
 # make test   run every test
+# make faults a quarter of an hour of killed, frozen and full MongoDBs, killed APIs and wrong clocks
 # make check  types, lint and formatting
 # make bench  how fast it is beside other servers; bench-load: loading; bench-memory: memory over many requests
 PYTHON ?= python3
@@ -13,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A catalog that lives in this folder; an installed one keeps its data in the user's data folder.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test check schema bench bench-load bench-memory web clean
+.PHONY: run test faults check schema bench bench-load bench-memory web clean
 
 run: .venv/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -23,6 +24,10 @@ run: .venv/.run
 test: .venv/.dev
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built: its tests are skipped."
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
+
+# SCENARIO=clocks runs those whose name has that in it.
+faults: .venv/.dev
+	$(BIN)/pytest tests/faults/scenarios.py $(if $(SCENARIO),-k $(SCENARIO))
 
 check: .venv/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,0 +1,23 @@
+"""The report at the end of a run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from faults.report import Figures, table
+
+ROWS = pytest.StashKey[list[Figures]]()
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Iterator[list[Figures]]:
+    """The figures of this run, which the test adds its own to."""
+    yield request.config.stash.setdefault(ROWS, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table of all scenarios that passed."""
+    if rows := config.stash.get(ROWS, []):
+        terminalreporter.section("faults")
+        for line in table(rows):
+            terminalreporter.write_line(line)
