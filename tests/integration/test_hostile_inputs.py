@@ -1,0 +1,482 @@
+"""No text, list or JSON of any caller holds the server up: not in any argument, header, path or message.
+
+The places and the texts come from hostile_inputs.py. What is measured is CPU time, which says the same on a busy
+machine, and what takes too long is measured three times before it counts. `make test-hostile` tries every text at
+every place; here each kind of place meets every text, some of them at each of its places.
+"""
+
+import contextlib
+import functools
+import math
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import structlog
+from pymongo import AsyncMongoClient
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+
+import hostile_inputs as hostile
+import walls
+from catalog import Catalog
+from conftest import LOCAL, connected
+from hostile_inputs import LONG, SHORT, Meter, Place, Probe, Request, Taken
+from release_catalog import logs
+from release_catalog.access import accounts
+from release_catalog.api import view, websocket
+from release_catalog.app import create_app
+from release_catalog.settings import Settings
+from release_catalog.store import indexes
+
+WIDE = os.environ.get("HOSTILE") == "wide"
+WORLD = walls.world()
+# What the issue sets: seconds of CPU for a request, seconds between two turns of the loop, and how many times as much
+# the long text may take, once it takes more than noise does.
+MAX_SECONDS, MAX_GAP, MAX_RATIO, FLOOR = 0.2, 0.1, 40, 0.02
+TRIES = 3
+# As many values as go into one request under aliases, where nothing suspicious is seen.
+TOGETHER = 10
+
+PLACES = hostile.places()
+ROOTS = sorted({(place.operation, place.root) for place in PLACES})
+
+
+class Server:
+    """The application in this process, with a meter, and what was found wrong."""
+
+    def __init__(self, app: Starlette, meter: Meter) -> None:
+        self.app = app
+        self.meter = meter
+        self.found: list[str] = []
+        self.count = 0
+
+    async def taken(self, work: Callable[[], Awaitable[Any]], enough: float = FLOOR) -> tuple[Taken, Any]:
+        """Return the least of up to three measurements, and the answer."""
+        best, answer = await self.meter.measure(work)
+        for _ in range(TRIES - 1):
+            if best.total <= enough and best.gap <= enough:
+                break
+            best = best.least((await self.meter.measure(work))[0])
+        return best, answer
+
+    async def judge(
+        self, name: str, work: Callable[[], Awaitable[Any]], shorter: Callable[[], Awaitable[Any]] | None = None
+    ) -> Any:
+        """Note what takes too long, by itself or beside a shorter one; return the answer."""
+        self.count += 1
+        try:
+            taken, answer = await self.taken(work)
+        except Exception as error:  # noqa: BLE001  whatever is not handled is found
+            self.found.append(f"{name}: {error!r}")
+            return 0, b""
+        if taken.total > MAX_SECONDS or taken.gap > MAX_GAP:
+            self.found.append(f"{name}: {taken}")
+        elif shorter and taken.total > FLOOR:
+            short, _ = await self.taken(shorter, 0)
+            if taken.total > max(MAX_RATIO * short.total, FLOOR):
+                self.found.append(f"{name}: {taken}, and {short.total * 1e3:.1f} ms for the shorter one")
+        return answer
+
+    async def send(self, name: str, request: Request, shorter: Request | None = None) -> bytes:
+        """Judge a request, which is answered, if only by a refusal."""
+
+        def sending(sent: Request) -> Callable[[], Awaitable[tuple[int, bytes]]]:
+            return lambda: hostile.send(self.app, sent)
+
+        status, body = await self.judge(name, sending(request), sending(shorter) if shorter else None)
+        if status >= 500 or b"INTERNAL_SERVER_ERROR" in body:
+            self.found.append(f"{name}: status {status}, {body[:300]!r}")
+        return bytes(body)
+
+    def check(self) -> None:
+        """Fail with all that was found."""
+        found, self.found = self.found, []
+        assert not found, f"{len(found)} of {self.count}:\n" + "\n".join(found[:40])
+
+
+@pytest.fixture(scope="module")
+def _logging() -> Any:
+    """Log as a server does: what it costs belongs to a request."""
+    logs.configure("info", "json")
+    yield
+    structlog.reset_defaults()
+
+
+@contextlib.asynccontextmanager
+async def _serving(url: str, name: str, settings: Settings) -> AsyncIterator[Server]:
+    async with connected(url, name, driver=AsyncMongoClient) as database:
+        await indexes.ensure(database)
+        if not await database.catalogs.find_one({}):
+            await walls.stock(Catalog(database, LOCAL))
+        app = create_app(settings, database=database)
+        async with app.router.lifespan_context(app), Meter.running() as meter:
+            yield Server(app, meter)
+
+
+@pytest.fixture(scope="module")
+async def server(mongodb_url: str, _logging: None) -> AsyncIterator[Server]:
+    patch = pytest.MonkeyPatch()
+    # Refusals wait on purpose, and messages are read at a pace: neither takes any time of the server's.
+    patch.setattr(view, "PAUSE_SECONDS", 0)
+    patch.setattr(websocket, "MESSAGE_BURST", 1_000_000)
+    async with _serving(mongodb_url, "hostile", Settings()) as server:
+        yield server
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with an account."""
+    file = tmp_path_factory.mktemp("accounts") / "accounts"
+    file.write_text(accounts.line("ci", "local", ["release:read"], "long enough for anybody") + "\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+async def guarded(
+    mongodb_url: str, _logging: None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Server]:
+    """The application with accounts and JWTs."""
+    settings = Settings(accounts=file, jwt_issuer="i", jwt_audience="a", jwt_secret="s" * 32)  # type: ignore[arg-type]
+    async with _serving(mongodb_url, "hostile_guarded", settings) as server:
+        yield server
+
+
+# ---------------------------------------------------------------- the schema
+
+
+def portion(places: Sequence[Place], place: Place) -> list[tuple[str, int]]:
+    """Return families and sizes for a place. Those of one kind share all families, in one size or the other.
+
+    Which of the two it is changes from kind to kind, so that half of all kinds meet each family in each size.
+    """
+    names = list(hostile.FAMILIES)
+    if WIDE:
+        return [(name, size) for size in (LONG, SHORT) for name in names]
+    alike = [one for one in places if one.kind == place.kind]
+    first = places.index(alike[0])
+    sizes = {name: (LONG, SHORT)[(at + first) % 2] for at, name in enumerate(names)}
+    share = names[alike.index(place) :: len(alike)]
+    return sorted(((name, sizes[name]) for name in share), key=lambda pair: pair[1])
+
+
+@pytest.mark.parametrize(("operation", "root"), ROOTS, ids=[" ".join(root) for root in ROOTS])
+async def test_texts_at_every_place_of_the_schema(server: Server, operation: str, root: str) -> None:
+    single = [place for place in PLACES if not place.is_list]
+    for place in single:
+        if (place.operation, place.root) == (operation, root):
+            probes = [Probe(place, f, size, hostile.FAMILIES[f](size)) for f, size in portion(single, place)]
+            await (_subscribed if operation == "subscription" else _tried)(server, place, probes)
+    server.check()
+
+
+async def _tried(server: Server, place: Place, probes: Sequence[Probe]) -> None:
+    """Send values under aliases of one operation, and each alone where one of them may take long."""
+    tame = [Probe(place, "tame", 1, _tame(place))] * min(TOGETHER, len(probes))
+    request = hostile.operation(tame, WORLD)
+    await hostile.send(server.app, request)
+    usual, (_, body) = await server.taken(lambda: hostile.send(server.app, request), 0)
+    assert b'"data"' in body, f"{place} is not reached: {body[:300]!r}"
+    alone = False
+    for group in grouped(probes):
+        if not alone and len(group) > 1:
+            taken, (status, body) = await server.taken(
+                functools.partial(hostile.send, server.app, hostile.operation(group, WORLD)),
+                2 * usual.total,
+            )
+            server.count += len(group)
+            # What is refused as a whole tells nothing of the others in it.
+            alone = b'"data"' not in body and _has_data(place)
+            fine = status < 500 and b"INTERNAL_SERVER_ERROR" not in body
+            if fine and not alone and taken.total <= 2 * usual.total + FLOOR and taken.gap <= FLOOR + usual.gap:
+                continue
+        for probe in group:
+            shorter = Probe(place, probe.family, SHORT, hostile.FAMILIES[probe.family](SHORT))
+            await server.send(str(probe), hostile.operation([probe], WORLD), hostile.operation([shorter], WORLD))
+
+
+def _tame(place: Place) -> Any:
+    type_: Any = hostile.SCHEMA.type_map[place.type]
+    if hasattr(type_, "values"):
+        return next(iter(type_.values))
+    return {"DateTime": walls.CREATED, "Date": "2026-01-01", "Long": 1}.get(place.type, "a")
+
+
+def _has_data(place: Place) -> bool:
+    """Whether any text gets so far that it is looked at in a resolver."""
+    return place.type in {"String", "ID", "JSON"}
+
+
+def grouped(probes: Sequence[Probe]) -> Iterable[list[Probe]]:
+    """Put as many probes together as a request may hold bytes and values."""
+    group: list[Probe] = []
+    size = values = 0
+    for probe in probes:
+        text = orjson.dumps(probe.value)
+        more = len(text) - len(text.translate(None, b"[{,"))
+        if group and (
+            len(group) == TOGETHER
+            or size + len(text) > hostile.MAX_BODY // 2
+            or values + more > hostile.MAX_VALUES
+        ):
+            yield group
+            group, size, values = [], 0, 0
+        group.append(probe)
+        size, values = size + len(text), values + more
+    if group:
+        yield group
+
+
+async def _subscribed(server: Server, place: Place, probes: Sequence[Probe]) -> None:
+    for probe in probes:
+        shorter = Probe(place, probe.family, SHORT, hostile.FAMILIES[probe.family](SHORT))
+        conversations = [hostile.subscriptions([one], WORLD) for one in (probe, shorter)]
+        first, second = (functools.partial(hostile.talk, server.app, talk) for talk in conversations)
+        await server.judge(str(probe), first, second)
+
+
+async def test_texts_in_documents(server: Server) -> None:
+    """As literals they come by another way: at each place one, at each kind of place several."""
+    names = list(hostile.FAMILIES)
+    for at, place in enumerate(place for place in PLACES if not place.is_list):
+        if place.operation == "subscription":
+            continue
+        for step in range(len(names) if WIDE else 1):
+            family = names[(at + step) % len(names)]
+            size = (LONG, SHORT)[(at + step) % 2]
+            made = [
+                hostile.operation([Probe(place, family, n, hostile.FAMILIES[family](n))], WORLD, literals=True)
+                for n in (size, SHORT)
+            ]
+            if place.type in {"String", "ID", "JSON"}:
+                await server.send(f"literal {place}, {family} x {size}", *made)
+    server.check()
+
+
+async def test_halves_of_surrogates(server: Server) -> None:
+    text = hostile.LONE * SHORT
+    seen = set()
+    for place in PLACES:
+        if place.is_list or place.operation == "subscription" or (not WIDE and place.root in seen):
+            continue
+        seen.add(place.root)
+        for literals in (False, True):
+            request = hostile.operation([Probe(place, "surrogates", SHORT, text)], WORLD, literals=literals)
+            await server.send(f"{place}, surrogates", request)
+    server.check()
+
+
+@pytest.mark.parametrize("operation", ["query", "mutation"])
+async def test_lists_at_every_place_of_the_schema(server: Server, operation: str) -> None:
+    # As many as are allowed anywhere, and more. Of 20,000, only their number is seen.
+    sizes = (250, 1_000, 20_000) if WIDE else (1_000, 20_000)
+    places = [place for place in PLACES if place.is_list and place.operation == operation]
+    for place in places if WIDE else _of_each_kind(places):
+        one = hostile.entry(place, WORLD)
+        for size in sizes:
+            for name, value in hostile.lists(one, size):
+                request = hostile.operation([Probe(place, name, size, value)], WORLD)
+                if len(request.body) <= hostile.MAX_BODY and (WIDE or size < 20_000 or name == "the same"):
+                    await server.send(f"{place}, {size} entries: {name}", request)
+    server.check()
+
+
+def _of_each_kind(places: Iterable[Place]) -> list[Place]:
+    return list({place.kind: place for place in places}.values())
+
+
+async def test_lists_of_objects_with_all_fields(server: Server) -> None:
+    for place in PLACES if WIDE else _of_each_kind(PLACES):
+        if place.is_list and place.type.endswith("Input"):
+            for text in ("a", "", "\n", "a" * 300):
+                one = hostile.entry(place, WORLD, full=True, text=text)
+                size = len(orjson.dumps(one)) + 1
+                count = min(1_000, hostile.MAX_VALUES // _values(one), (hostile.MAX_BODY - 5_000) // size)
+                request = hostile.operation([Probe(place, "", count, [one] * count)], WORLD)
+                await server.send(f"{place}, {count} full entries of {text[:3]!r} x {len(text)}", request)
+    server.check()
+
+
+async def test_as_many_variables_as_a_body_holds(server: Server) -> None:
+    for place in PLACES if WIDE else _of_each_kind(PLACES):
+        if place.is_list and place.operation == "mutation":
+            one = hostile.entry(place, WORLD)
+            length = 1_000 if isinstance(one, dict) or place.path[-1] == "platforms" else 250
+            size = (len(orjson.dumps(one)) + 1) * length + 1_000
+            count = min(40, hostile.MAX_VALUES // (_values(one) * length), hostile.MAX_BODY // size)
+            request = hostile.operation([Probe(place, "", length, [one] * length)] * count, WORLD)
+            # Some are mutations that are carried out one after the other: what counts is that others get their turn.
+            taken, (status, _) = await server.taken(functools.partial(hostile.send, server.app, request), MAX_GAP)
+            server.count += 1
+            if taken.gap > MAX_GAP or status >= 500:
+                server.found.append(f"{place}, {count} variables of {length} entries: status {status}, {taken}")
+    server.check()
+
+
+def _values(value: Any) -> int:
+    text = orjson.dumps(value)
+    return len(text) - len(text.translate(None, b"[{,")) + 1
+
+
+async def test_json_at_every_place(server: Server) -> None:
+    single = [place for place in PLACES if not place.is_list and place.operation != "subscription"]
+    for at, place in enumerate(single if WIDE else _of_each_kind(single)):
+        sizes = (SHORT, LONG, hostile.MAX_VALUES) if place.type == "JSON" else (LONG,)
+        for size in sizes:
+            for number, (name, raw) in enumerate(hostile.jsons(size)):
+                # Where free JSON has no place, one form is enough at each.
+                if WIDE or place.type == "JSON" or number == at % _FORMS:
+                    request = hostile.operation([Probe(place, name, size, raw)], WORLD)
+                    if len(request.body) <= hostile.MAX_BODY:
+                        await server.send(f"{place}, JSON of {size:,}: {name}", request)
+    server.check()
+
+
+_FORMS = len(list(hostile.jsons(1)))
+
+
+# ---------------------------------------------------------------- what is no part of the schema
+
+
+Make = Callable[[str], Iterable[tuple[str, Request]]]
+
+
+async def _all(server: Server, make: Make, sizes: Sequence[int] = (SHORT, LONG), one_of: int = 1) -> None:
+    """Judge the requests that `make` makes of each family, each in one of the sizes, or in all.
+
+    Of as many requests that follow one another as `one_of` says, one is enough, which changes with the family.
+    """
+    for at, (family, text) in enumerate(hostile.FAMILIES.items()):
+        made = {size: list(make(text(size))) for size in {SHORT, *sizes}}
+        for number, (name, shorter) in enumerate(made[SHORT]):
+            if WIDE or (number + at) % one_of == 0:
+                chosen = sizes if WIDE else [sizes[(number // one_of + at) % len(sizes)]]
+                for size in chosen:
+                    await server.send(f"{name}, {family} x {size:,}", made[size][number][1], shorter)
+    server.check()
+
+
+async def test_the_envelope_and_the_document(server: Server) -> None:
+    await _all(server, hostile.envelopes)
+    for name, request in hostile.envelopes(hostile.LONE * SHORT):
+        await server.send(f"{name}, surrogates", request)
+    server.check()
+
+
+async def test_documents_and_bodies_at_their_limits(server: Server) -> None:
+    for family in hostile.FAMILIES if WIDE else ("blanks", "quotes", "opening brackets", "marks", "JSON texts"):
+        text = hostile.FAMILIES[family]
+        for name, request in hostile.envelopes(text(98_000)):
+            await server.send(f"{name}, {family} x 98,000", request)
+        for place in PLACES:
+            if place.kind in {"Release.description", "Release.metadata", "Query.releases(after)"}:
+                size = hostile.MAX_BODY // (7 if family == "JSON texts" else 4)
+                request = hostile.operation([Probe(place, family, size, text(size))], WORLD)
+                await server.send(f"{place}, {family} x {size:,}", request)
+    server.check()
+
+
+async def test_hal(server: Server) -> None:
+    await _all(server, lambda text: hostile.hal_requests(text, WORLD), (120, SHORT, LONG))
+    for name, request in hostile.hal_requests(hostile.LONE * 100, WORLD):
+        await server.send(f"{name}, surrogates", request)
+    server.check()
+
+
+async def test_headers(server: Server) -> None:
+    # At each address in turn; larger ones are refused before they are read.
+    await _all(server, lambda text: hostile.header_requests(text, WORLD), (8_000, SHORT), one_of=3)
+    for family in ("commas", "semicolons", "letters", "etags"):
+        for name, request in hostile.header_requests(hostile.FAMILIES[family](hostile.MAX_HEADER), WORLD):
+            await server.send(f"{name}, {family} x {hostile.MAX_HEADER:,}", request)
+    server.check()
+
+
+async def test_credentials(guarded: Server) -> None:
+    headers = {"authorization", "x-project-token", "accept", "sec-fetch-site"}
+
+    def some(text: str) -> Iterable[tuple[str, Request]]:
+        every = hostile.header_requests(text, WORLD)
+        return ((name, request) for name, request in every if headers & {n for n, _ in request.headers[-1:]})
+
+    await _all(guarded, some, (8_000, SHORT))
+
+
+async def test_the_headers_that_are_tried_are_those_that_are_read(server: Server, guarded: Server) -> None:
+    read: set[str] = set()
+    original = Headers.__getitem__, Headers.getlist, Headers.__contains__
+
+    def noted(method: Any) -> Any:
+        def wrapped(self: Headers, key: str) -> Any:
+            read.add(key.lower())
+            return method(self, key)
+
+        return wrapped
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, method in zip(("__getitem__", "getlist", "__contains__"), original, strict=True):
+            patch.setattr(Headers, name, noted(method))
+        for one in (server, guarded):
+            for _, request in [*hostile.header_requests("a", WORLD), *hostile.hal_requests("a", WORLD)]:
+                await hostile.send(one.app, request)
+            await hostile.talk(one.app, [hostile.dumps(hostile.INIT), "end"], [("origin", "http://catalog")])
+    # Of answers, and those that a test in memory has no way to send.
+    of_answers = {
+        "content-type",
+        "vary",
+        "etag",
+        "last-modified",
+        "cache-control",
+        "location",
+        "x-content-type-options",
+    }
+    assert read - of_answers <= hostile.HEADERS.keys()
+
+
+# ---------------------------------------------------------------- WebSocket
+
+
+async def test_messages(server: Server) -> None:
+    families = [*hostile.FAMILIES.items(), ("surrogates", hostile.repeated(hostile.LONE))]
+    for family, text in families:
+        shorter = dict(hostile.sockets(text(SHORT)))
+        for size in (SHORT, LONG, 250_000) if WIDE else (SHORT, LONG):
+            for name, messages in hostile.sockets(text(size)):
+                both = messages, shorter[name]
+                first, second = (functools.partial(hostile.talk, server.app, talk) for talk in both)
+                await server.judge(f"{name}, {family} x {size:,}", first, second)
+    server.check()
+
+
+async def test_headers_of_sockets(server: Server) -> None:
+    messages = [hostile.dumps(hostile.INIT), hostile.ENDING]
+    for family, text in hostile.FAMILIES.items():
+        for header in hostile.HEADERS if WIDE else ("origin", "host", "authorization"):
+            for before in hostile.HEADERS[header]:
+                for size in (8_000, SHORT):
+                    pairs = [(header, before + hostile.header_text(text(size)))]
+                    talking = functools.partial(hostile.talk, server.app, messages, pairs)
+                    await server.judge(f"socket {header}: {before}, {family} x {size:,}", talking)
+    server.check()
+
+
+def test_every_family_has_its_length() -> None:
+    for name, text in hostile.FAMILIES.items():
+        for size in (SHORT, LONG):
+            assert math.isclose(len(text(size)), size, rel_tol=0.01), name
+
+
+def test_every_kind_of_place_meets_every_family() -> None:
+    single = [place for place in PLACES if not place.is_list]
+    met: dict[str, set[str]] = {}
+    for place in single:
+        met.setdefault(place.kind, set()).update(name for name, _ in portion(single, place))
+    assert all(families == set(hostile.FAMILIES) for families in met.values())
+    pairs = {pair for place in single for pair in portion(single, place)}
+    assert len(pairs) == 2 * len(hostile.FAMILIES)
+    texts = {"String", "ID", "JSON"}
+    assert sum(place.type in texts for place in single) > 400
