@@ -233,9 +233,11 @@ def _seconds(pattern: re.Pattern[str], method: str, text: str, enough: float) ->
     return least
 
 
-def _run(pattern: re.Pattern[str], method: str, text: str) -> None:
+def _run(pattern: re.Pattern[Any], method: str, text: Any) -> None:
+    if isinstance(pattern.pattern, bytes):
+        text = text.encode("latin-1", "ignore")
     if method in {"sub", "subn"}:
-        pattern.sub("", text)
+        pattern.sub(text[:0], text)
     elif method == "finditer":
         for _ in pattern.finditer(text):
             pass

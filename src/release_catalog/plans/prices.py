@@ -76,7 +76,7 @@ PRICES: Mapping[str, Price] = {
     **dict(_each("Withdrawal", "replacement", _ONE)),
     **dict(_each("Delivery", "pipeline", _ONE)),
     **dict(_each("DeliveryProject", "project stream buildEnvironment", _ONE)),
-    **dict(_each("DependencyEdge", "node", _ONE)),
+    **dict(_each("DependencyEdge", "node reference", _ONE)),
     **dict(_each("Promotion", "release", _ONE)),
     **dict(_each("EnvironmentContent", "release promotion", _ONE)),
     **dict(_each("Event", "release", _ONE)),

@@ -18,7 +18,7 @@ SECURITY = {
 }
 
 _MAX_HOST = 255
-_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?")
 
 
 def _has_one_host(scope: Scope) -> bool:
