@@ -137,7 +137,9 @@ class Monitor:
 
     def after(self, moment: float, seconds: float = 60) -> Reign:
         """Return the first reign that began after a moment, waiting for it."""
-        return wait_for(lambda: next((r for r in self.reigns if r.since > moment), None), seconds, "no new primary")
+        return wait_for(
+            lambda: next((r for r in self.reigns if r.since > moment), None), seconds, "no new primary"
+        )
 
 
 class ReplicaSet:

@@ -51,7 +51,10 @@ def figures(scenario: str, faults: list[Fault], journal: Journal, probes: list[J
     ends = [[a["ended"] for a in successes if a["server"] == server] for server in servers]
     ends = ends or [[attempt["ended"] for attempt in successes]]
     # What was never repaired lasts until now.
-    limits = [*(fault.began for fault in faults[1:]), max((a["ended"] for a in journal.read("attempt")), default=0.0)]
+    limits = [
+        *(fault.began for fault in faults[1:]),
+        max((a["ended"] for a in journal.read("attempt")), default=0.0),
+    ]
     outages = [
         max(longest_gap(moments, fault.began, limit) for moments in ends)
         for fault, limit in zip(faults, limits, strict=False)

@@ -92,7 +92,9 @@ def _differ(name: str, found: Iterable[Any], expected: Iterable[Any]) -> Iterato
 
 
 def _releases(database: Any, tenant: Tenant, expected: Expected) -> Iterator[str]:
-    stored = {release["id"]: release for release in database.releases.find({"tenantId": tenant.name}, {"terms": 0})}
+    stored = {
+        release["id"]: release for release in database.releases.find({"tenantId": tenant.name}, {"terms": 0})
+    }
     yield from _differ("releases", stored, expected.releases)
     identities = [tuple(release[name] for name in _IDENTITY) for release in stored.values()]
     yield from _differ("identities", identities, set(identities))
@@ -160,7 +162,9 @@ def _through_api(api: ApiProcess, tenant: Tenant, expected: Expected) -> Iterato
     yield from _differ("releases by identity through the API", by_identity, map(_row, releases))
     events, after = [], "0"
     while after:
-        query = f'{{ events(after: "{after}", first: 100) {{ nodes {{ id }} pageInfo {{ hasNextPage endCursor }} }} }}'
+        query = (
+            f'{{ events(after: "{after}", first: 100) {{ nodes {{ id }} pageInfo {{ hasNextPage endCursor }} }} }}'
+        )
         page = api.ask(tenant.token, query)["events"]
         events += [int(event["id"]) for event in page["nodes"]]
         after = page["pageInfo"]["endCursor"] if page["pageInfo"]["hasNextPage"] else ""

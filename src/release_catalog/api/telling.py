@@ -13,7 +13,7 @@ from release_catalog.domain import ids
 from release_catalog.plans import leaves
 from release_catalog.plans.context import Context
 from release_catalog.store import database as db
-from release_catalog.store.outages import CHANGED, is_silence, outage
+from release_catalog.store.outages import CHANGED, MAX_REASON, Outage, is_silence, outage
 
 Json = dict[str, Any]
 # The responses to one operation, as they come.
@@ -72,11 +72,12 @@ def _public(error: GraphQLError, told: dict[int, str], met: Met) -> Any:
         return error.formatted
     if met.failure and isinstance(cause, db.Failure):
         cause = met.failure
+    found = outage(cause, reachable=met.reachable)
     if id(cause) not in told:
         told[id(cause)] = ids.new()
-        _log.error("unexpected error", error_id=told[id(cause)], path=error.path, exc_info=cause)
+        _note(cause, found, told[id(cause)], error.path)
     id_ = told[id(cause)]
-    if found := outage(cause, reachable=met.reachable):
+    if found:
         found = CHANGED if error.path[0] in met.changed else found
         message, extensions = f"{found.message} (Error {id_}.)", found.extensions
         if met.changed:
@@ -85,6 +86,15 @@ def _public(error: GraphQLError, told: dict[int, str], met: Met) -> Any:
         message = f"Unexpected error {id_}: its cause stands in the server's log."
         extensions = {"code": "INTERNAL_SERVER_ERROR"}
     return {**error.formatted, "message": message, "extensions": {**extensions, "errorId": id_}}
+
+
+def _note(cause: Exception, found: Outage | None, id_: str, path: Any) -> None:
+    if found:
+        # Many requests meet one outage: tracebacks would hold the event loop, and tell nothing.
+        reason = str(cause.__cause__ or cause)[:MAX_REASON]
+        _log.error(found.code.lower(), error_id=id_, path=path, reason=reason, outcome=found.outcome)
+    else:
+        _log.error("unexpected error", error_id=id_, path=path, exc_info=cause)
 
 
 def retry_after(body: Json) -> int | None:

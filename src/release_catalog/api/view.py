@@ -228,9 +228,10 @@ class View:
         cost = self._charged(document, asked, context)
         if isinstance(document, Invalid) or _kind(document, asked) is not OperationType.SUBSCRIPTION:
             return self._once(document, asked, context, cost)
-        each = await subscribing.subscribe(
-            document, self.schema, context, asked.variables, asked.operation_name, suggesting=self.public
-        )
+        with within(context.seconds):
+            each = await subscribing.subscribe(
+                document, self.schema, context, asked.variables, asked.operation_name, suggesting=self.public
+            )
         return self._each(each, context, cost)
 
     async def _each(self, answers: subscribing.Answers, context: Context, cost: int) -> Results:

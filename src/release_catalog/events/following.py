@@ -32,6 +32,8 @@ _OFFERED = 1_000
 # How long it takes at most until what nobody was woken for is read.
 UNWOKEN_SECONDS = 10.0
 _PAUSE_SECONDS = 1.0
+# A read that takes longer is tried again, maybe with another primary.
+_READ_SECONDS = 10.0
 
 Result = TypeVar("Result")
 
@@ -157,7 +159,8 @@ class Feeds:
             at = await self._read(caller, functools.partial(events.head, caller, self._database))
             if key not in self._feeds:
                 self._feeds[key] = Feed(caller, at)
-                reader = asyncio.create_task(self._feed_all(key, self._feeds[key]))
+                # It outlives whoever comes first, and the deadline of that one.
+                reader = db.in_background(self._feed_all(key, self._feeds[key]))
                 self._readers.add(reader)
                 reader.add_done_callback(self._readers.discard)
         return self._feeds[key]
@@ -171,7 +174,8 @@ class Feeds:
             try:
                 # For all subscribers of the tenant, so as a caller of its own.
                 async with self._reads.slot(Owner(feed.caller.tenant)):
-                    await feed.read(self._database)
+                    with db.within(_READ_SECONDS):
+                        await feed.read(self._database)
             except db.Failure as error:
                 _log.warning("can't read events", reason=str(error))
             except Exception:  # noqa: BLE001  who follows would wait for ever
@@ -195,7 +199,8 @@ async def _patiently(read: Callable[[], Awaitable[Result]]) -> Result:
     """What `read` gives as soon as the database can be read: who follows waits for it."""
     while True:
         try:
-            return await read()
+            with db.within(_READ_SECONDS):
+                return await read()
         except db.Failure as error:
             _log.warning("can't read events for a subscriber", reason=str(error))
             await asyncio.sleep(_PAUSE_SECONDS)

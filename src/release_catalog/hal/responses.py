@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from release_catalog.domain import ids
 from release_catalog.problems import BadArgument, details
-from release_catalog.store.outages import RETRY_SECONDS, outage
+from release_catalog.store.outages import MAX_REASON, RETRY_SECONDS, outage
 
 _log = structlog.get_logger()
 
@@ -51,10 +51,12 @@ def failed(request: Request, error: Exception, *, reachable: bool = False) -> Re
     See outages.outage for `reachable`.
     """
     status, detail, headers = 500, "An unexpected error occurred.", {}
+    id_, path = ids.new(), request.scope["path"]
     if found := outage(error, reachable=reachable):
         status, detail, headers = 503, found.message, {"retry-after": str(RETRY_SECONDS)}
-    id_ = ids.new()
-    _log.error("unexpected error", error_id=id_, path=request.scope["path"], exc_info=error)
+        _log.error(found.code.lower(), error_id=id_, path=path, reason=str(error)[:MAX_REASON])
+    else:
+        _log.error("unexpected error", error_id=id_, path=path, exc_info=error)
     return problem(request, status, f"{detail} Its id in the server's log is {id_}.", headers, error_id=id_)
 
 

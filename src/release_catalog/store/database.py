@@ -204,6 +204,13 @@ def in_background(work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
     return task
 
 
+async def background_ended(seconds: float) -> None:
+    """Wait for the tasks in the background, and for `undisturbed` work, for at most so long."""
+    loop = asyncio.get_running_loop()
+    if tasks := [task for task in _unwatched if task.get_loop() is loop]:
+        await asyncio.wait(tasks, timeout=seconds)
+
+
 def _ended(task: "asyncio.Future[Any]") -> None:
     _unwatched.discard(task)
     if not task.cancelled() and (error := task.exception()):

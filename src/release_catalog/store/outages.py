@@ -19,6 +19,8 @@ from pymongo.errors import (
 
 # A failover takes 10 to 12 seconds with MongoDB's defaults: clients that ask every 2 seconds lose little time.
 RETRY_SECONDS = 2
+# Drivers go on to tell all that they know of the servers: so many characters of that are logged.
+MAX_REASON = 300
 
 _LABELS = (
     "TransientTransactionError",

@@ -7,6 +7,7 @@ the process does nothing else, and so never learns of a new primary: /livez was 
 """
 
 import asyncio
+import contextlib
 import inspect
 import random
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,8 @@ COMMIT_SECONDS = 5.0
 # An abort only frees locks earlier than MongoDB would: nobody waits for it for long.
 _ABORT_SECONDS = 1.0
 _CLEAN_UP_SECONDS = 5.0
+# MongoDB ends a transaction itself that is open for a minute.
+_SETTLE_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 Result = TypeVar("Result")
@@ -42,10 +45,17 @@ async def run(database: Database, work: Work[Result]) -> Result:
     """
     with db.within(MAX_SECONDS):
         session: Any = await _awaited(database.client.start_session())
+        settled = True
         try:
             return await _repeated(session, work)
+        except OutcomeUnknown:
+            settled = False
+            raise
         finally:
-            if session.in_transaction:
+            if not settled:
+                # Whatever has become of it, it must not stay open.
+                db.in_background(_settle(session))
+            elif session.in_transaction:
                 # MongoDB would hold its locks for a minute. The time may be over, or the caller be cancelled.
                 ending = db.in_background(_clean_up(session))
                 await asyncio.wait([ending], timeout=max(0, min(_ABORT_SECONDS, db.remaining())))
@@ -112,6 +122,13 @@ class _Pauses:
             return False
         await asyncio.sleep(pause)
         return True
+
+
+async def _settle(session: Any) -> None:
+    """Commit until the outcome is known: until then MongoDB may hold the locks, and other writers wait."""
+    with db.within(_SETTLE_SECONDS), contextlib.suppress(PyMongoError):
+        await _commit(session, _Pauses())
+    await session.end_session()
 
 
 async def _clean_up(session: Any) -> None:

@@ -1,0 +1,292 @@
+"""What clients hear while the database is away, slow or does not confirm a write; and that nobody waits for long."""
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+
+import following
+import walls
+from catalog import Catalog
+from conftest import LOCAL, connected
+from outages import Mongod, heartbeat, running
+from release_catalog.app import create_app
+from release_catalog.settings import Settings
+from release_catalog.store import database as db
+from release_catalog.store import transactions, writing
+from release_catalog.store.outages import RETRY_SECONDS
+
+JSON, RESPONSE, STREAM = "application/json", "application/graphql-response+json", "text/event-stream"
+SECONDS = 2.0
+# On a busy machine an answer may come so much later.
+LATE = 6.0
+HELD = 1.0
+QUERY = "{ releases { totalCount } }"
+FIND = '{ release(id: "areal-release") { id } }'
+CREATE = """mutation($input: CreateReleaseInput!) { createRelease(input: $input) { release { id version } problem { detail } } }"""
+
+
+@pytest.fixture(scope="module")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    with running(tmp_path_factory.mktemp("mongod")) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def application(mongod: Mongod, driver: Any, **settings: Any) -> AsyncIterator[Starlette]:
+    """The application over a new database with something of everything in it; nothing works in the background."""
+    async with connected(mongod.url, f"test_{uuid.uuid4().hex}", driver=driver) as database:
+        app = create_app(Settings(**{"query_seconds": SECONDS, **settings}), database=database)
+        async with app.router.lifespan_context(app):
+            await walls.stock(Catalog(app.state.database, LOCAL))
+            try:
+                yield app
+            finally:
+                mongod.thaw()
+
+
+def client_of(app: Starlette) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost", timeout=60)
+
+
+async def post(http: httpx2.AsyncClient, query: str, accept: str = RESPONSE, **variables: Any) -> httpx2.Response:
+    return await http.post("/graphql", json={"query": query, "variables": variables}, headers={"accept": accept})
+
+
+def check(response: httpx2.Response, outcome: str | None = None, code: str = "UNAVAILABLE") -> dict[str, Any]:
+    """Check the one error of a response, and return its extensions."""
+    told: dict[str, Any] = response.json()
+    assert told["errors"], told
+    extensions: dict[str, Any] = told["errors"][0]["extensions"]
+    assert (extensions["code"], extensions.get("outcome")) == (code, outcome), told
+    if code == "UNAVAILABLE":
+        assert extensions["retryAfter"] == RETRY_SECONDS
+        assert "ask for less" not in told["errors"][0]["message"]
+    return extensions
+
+
+async def test_while_the_database_is_frozen(mongod: Mongod, driver: Any) -> None:
+    async with application(mongod, driver) as app, client_of(app) as http:
+        mongod.freeze()
+        async with heartbeat() as beat:
+            began = time.monotonic()
+            asked = [post(http, QUERY), post(http, QUERY, JSON), http.get("/v1/catalogs/areal-catalog")]
+            asked += [http.get("/readyz"), http.get("/livez")]
+            query, as_json, hal, ready, alive = await asyncio.gather(*asked)
+            assert time.monotonic() - began < SECONDS + LATE
+        assert beat.longest < HELD
+        check(query)
+        check(as_json)
+        assert (query.status_code, query.headers["retry-after"]) == (503, "2")
+        assert (as_json.status_code, as_json.headers["retry-after"]) == (200, "2")
+        assert (hal.status_code, hal.headers["retry-after"]) == (503, "2")
+        assert hal.headers["content-type"] == "application/problem+json"
+        assert "try again" in hal.json()["detail"]
+        assert (ready.status_code, alive.status_code) == (503, 200)
+        began = time.monotonic()
+        assert (await http.get("/readyz")).status_code == 503
+        assert time.monotonic() - began < 2 + LATE
+        mongod.thaw()
+        assert "errors" not in (await post(http, QUERY)).json()
+
+
+async def test_subscribers_who_come_while_the_database_is_frozen(mongod: Mongod, driver: Any) -> None:
+    async with (
+        application(mongod, driver) as app,
+        following.served(app) as host,
+        httpx2.AsyncClient(timeout=60) as http,
+        following.connected(host) as client,
+    ):
+        mongod.freeze()
+        began = time.monotonic()
+        query = {"query": 'subscription { events(after: "0") { id } }'}
+        stream = await http.post(f"http://{host}/graphql", json=query, headers={"accept": STREAM})
+        assert "UNAVAILABLE" in stream.text
+        await following.send(client, type="subscribe", id="1", payload=query)
+        told = await following.received(client)
+        assert (told["type"], "UNAVAILABLE" in str(told)) == ("next", True)
+        assert time.monotonic() - began < 2 * (SECONDS + LATE)
+        mongod.thaw()
+
+
+async def test_every_mutation_while_the_database_is_frozen(mongod: Mongod, driver: Any) -> None:
+    async with application(mongod, driver) as app, client_of(app) as http:
+        mongod.freeze()
+        began = time.monotonic()
+        texts = dict(walls.mutations(walls.world()))
+        answers = await asyncio.gather(*(post(http, text) for text in texts.values()))
+        assert time.monotonic() - began < SECONDS + 3 * LATE
+        met = {name: answer for name, answer in zip(texts, answers, strict=True) if "errors" in answer.json()}
+        # The others are refused before anything is read.
+        assert texts.keys() - met.keys() <= {
+            "createWebhook",
+            "updateWebhook",
+            "replayWebhook",
+            "createAccessToken",
+        }
+        for answer in met.values():
+            assert "Nothing was changed" in answer.json()["errors"][0]["message"]
+            check(answer, "UNCHANGED")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+async def test_every_mutation_whose_commit_is_not_confirmed(mongod: Mongod, driver: Any) -> None:
+    """Its outcome is unknown, and the client is told how to learn it."""
+    async with application(mongod, driver, query_seconds=1) as app, client_of(app) as http:
+        for name, text in dict(walls.mutations(walls.world())).items():
+            with mongod.failing("commitTransaction", closeConnection=True):
+                answer = await post(http, text)
+            body = answer.json()
+            if "errors" not in body:  # a problem, or nothing to change
+                assert name in PROBLEMS, (name, body)
+                continue
+            check(answer, "UNKNOWN")
+            assert "idempotencyKey" in body["errors"][0]["message"]
+            assert "Without a key" in body["errors"][0]["message"]
+            assert answer.status_code == 503
+            # It is brought to an end, and keeps no other write from its own.
+            await db.background_ended(30)
+
+
+# Of the stock, these are refused, or change nothing.
+PROBLEMS = {
+    "createRelease", "importRelease", "publishRelease", "withdrawRelease", "archiveRelease", "replaceRelease", "patchRelease",
+    "setDeliveryStatus", "recordPipelineExecution", "rollbackPromotion", "verifyArtifacts", "createWebhook", "updateWebhook",
+    "replayWebhook", "createAccessToken",
+}  # fmt: skip
+
+
+async def test_whoever_repeats_with_the_key_learns_what_became_of_it(mongod: Mongod, driver: Any) -> None:
+    given = {"productId": "areal-product", "name": "n", "version": "7", "idempotencyKey": "k"}
+    async with application(mongod, driver) as app, client_of(app) as http:
+        with mongod.failing("commitTransaction", mode={"times": 1}, blockConnection=True, blockTimeMS=5_000):
+            check(await post(http, CREATE, input=given), "UNKNOWN")
+        deadline = time.monotonic() + 60
+        while "errors" in (await post(http, CREATE, input=given)).json():  # the commit is still under way
+            assert time.monotonic() < deadline
+        answers = [(await post(http, CREATE, input=given)).json()["data"]["createRelease"] for _ in range(2)]
+        assert answers[0]["release"]["version"] == "7"
+        assert answers[0] == answers[1]
+        assert await app.state.database.releases.count_documents({"version": "7"}) == 1
+
+
+async def test_a_change_that_took_effect_is_told_even_if_it_can_not_be_read(mongod: Mongod, driver: Any) -> None:
+    text = """mutation { a: createRelease(input: {productId: "areal-product", name: "n", version: "8"}) {
+      release { id product { id catalog { id } } } problem { detail } } }"""
+    async with application(mongod, driver) as app, client_of(app) as http:
+        with pytest.MonkeyPatch.context() as patch:
+            commit = transactions._commit
+
+            async def committed(*arguments: Any) -> None:
+                await commit(*arguments)
+                mongod.freeze()
+
+            patch.setattr(transactions, "_commit", committed)
+            answer = await post(http, text)
+        mongod.thaw()
+        assert check(answer, "CHANGED")["changed"] == ["a"]
+        # A client that repeats what is answered so would make it twice.
+        assert (answer.status_code, "retry-after" in answer.headers) == (200, False)
+        assert await app.state.database.releases.count_documents({"version": "8"}) == 1
+
+
+async def test_callers_who_can_not_be_identified(mongod: Mongod, driver: Any) -> None:
+    async with application(mongod, driver, authentication="required") as app, following.served(app) as host:
+        catalog = Catalog(app.state.database, LOCAL)
+        made = await catalog.ask('mutation { createAccessToken(input: {name: "t", scopes: ["admin"]}) { token } }')
+        headers = {"authorization": f"Bearer {made['createAccessToken']['token']}", "accept": RESPONSE}
+        async with httpx2.AsyncClient(timeout=60, headers=headers) as http:
+            mongod.freeze()
+            began = time.monotonic()
+            asked = [http.post(f"http://{host}/graphql", json={"query": QUERY})]
+            asked += [http.get(f"http://{host}/v1/catalogs/areal-catalog")]
+            graphql, hal = await asyncio.gather(*asked)
+            assert time.monotonic() - began < SECONDS + LATE
+            mongod.thaw()
+        assert (graphql.status_code, hal.status_code) == (503, 503)
+        assert (graphql.headers["retry-after"], hal.headers["retry-after"]) == ("2", "2")
+        check(graphql)
+
+
+async def test_only_what_the_database_was_too_slow_for_is_to_be_less(mongod: Mongod, driver: Any) -> None:
+    async with application(mongod, driver, query_seconds=1) as app, client_of(app) as http:
+        slow = {"blockConnection": True, "blockTimeMS": 3_000}
+        for query, path in ((QUERY, "/v1/catalogs/areal-catalog"), (FIND, "/v1/base-images/areal-image")):
+            # The driver gives up first. Others are answered, so it was this one.
+            with mongod.failing("find", "aggregate", **slow):
+                answer = await post(http, query)
+                check(answer, code="TIMEOUT")
+                assert "ask for less" in answer.json()["errors"][0]["message"]
+                hal = await http.get(path)
+                assert (hal.status_code, "took longer" in hal.json()["detail"]) == (503, True)
+            # The database gives up first.
+            with mongod.failing("find", "aggregate", errorCode=50):
+                check(await post(http, query), code="TIMEOUT")
+            for code in (14031, 246, 365):
+                with mongod.failing("find", "aggregate", errorCode=code, errorLabels=[]):
+                    check(await post(http, query))
+
+
+async def test_writes_that_wait_leave_room_for_reads(mongod: Mongod, driver: Any) -> None:
+    async with application(mongod, driver, max_concurrency=6, query_seconds=10) as app, client_of(app) as http:
+        with mongod.failing("insert", blockConnection=True, blockTimeMS=1_500):
+            given = [{"productId": "areal-product", "name": "n", "version": f"9.{n}"} for n in range(6)]
+            writes = [asyncio.create_task(post(http, CREATE, input=each)) for each in given]
+            await asyncio.sleep(0.5)
+            reads = await asyncio.gather(*(post(http, QUERY) for _ in range(3)))
+            assert not [read for read in reads if "errors" in read.json()]
+            answers = [await write for write in writes]
+        refused = [answer for answer in answers if "errors" in answer.json()]
+        assert len(refused) == 3
+        for answer in refused:
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+            [error] = answer.json()["errors"]
+            assert error["extensions"] == {"code": "RATE_LIMITED", "limit": "writes", "allowed": 3}
+            assert "repeat" in error["message"]
+
+
+async def test_a_write_whose_turn_does_not_come_is_refused(mongod: Mongod, driver: Any) -> None:
+    async with application(mongod, driver, query_seconds=3) as app, client_of(app) as http:
+        held, free = asyncio.Event(), asyncio.Event()
+
+        async def hold(_: Any) -> None:
+            held.set()
+            await free.wait()
+
+        holding = asyncio.create_task(writing.in_turn(LOCAL, app.state.database, hold))
+        await held.wait()
+        given = {"productId": "areal-product", "name": "n", "version": "10"}
+        began = time.monotonic()
+        answer = await post(http, CREATE, input=given)
+        assert time.monotonic() - began < 3 + LATE
+        check(answer, "UNCHANGED")
+        assert "Other writes were before this one" in answer.json()["errors"][0]["message"]
+        free.set()
+        await holding
+        assert (await post(http, CREATE, input=given)).json()["data"]["createRelease"]["release"]
+
+
+async def test_callers_of_a_tenant_write_in_turns(mongod: Mongod, driver: Any) -> None:
+    async with connected(mongod.url, f"test_{uuid.uuid4().hex}", driver=driver) as database:
+        done: list[str] = []
+
+        async def write(name: str) -> None:
+            async def work(_: Any) -> None:
+                await asyncio.sleep(0.01)
+                done.append(name)
+
+            caller = dataclasses.replace(LOCAL, subject=name)
+            await writing.in_turn(caller, database, work)
+
+        many = [asyncio.create_task(write("many")) for _ in range(20)]
+        await asyncio.sleep(0)
+        await write("one")
+        assert done.index("one") <= 3
+        await asyncio.gather(*many)
