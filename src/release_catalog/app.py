@@ -40,8 +40,10 @@ from release_catalog.web import headers, pages
 
 # Of each caller that logs in, unless the settings say otherwise.
 COST_PER_HOUR = 1_000_000
-# What a HAL document costs of these: as much as a release with its artifacts.
+# What a HAL document costs of these: as much as a release with its artifacts, or with some releases embedded. A
+# point for each object that was read, and what else was used, is charged afterwards where it comes to more.
 HAL_POINTS = 10
+HAL_EXPANDED_POINTS = 100
 # Who sends a request has to be known in this time, or the database is away.
 IDENTIFICATION_SECONDS = 5.0
 _READY_SECONDS = 2.0
@@ -101,7 +103,9 @@ def create_app(
     def context(request: HTTPConnection) -> Context:
         state = request.app.state
         of_process = state.database, shared, state.files, state.follow, state.reading, answering
-        return Context(request.state.caller, *of_process)
+        made = Context(request.state.caller, *of_process)
+        made.limit(limits.max_nodes, limits.max_response_bytes, limits.query_seconds)
+        return made
 
     async def arriving(connection: HTTPConnection) -> Context:
         try:
@@ -192,8 +196,14 @@ class _Admitted:
             cross_site.check_hal(request.headers, self.origins)
             who = request.state.caller
             with self.callers.admitted(who):
-                self.callers.charge(who, HAL_POINTS)
-                await self.app(scope, receive, send)
+                expands = request.query_params.get("expand_relationships") == "true"
+                points = HAL_EXPANDED_POINTS if expands else HAL_POINTS
+                self.callers.charge(who, points)
+                try:
+                    await self.app(scope, receive, send)
+                finally:
+                    if usage := getattr(request.state, "usage", None):
+                        self.callers.settle(who, usage.points - points)
         except (Refused, Refusal) as refused:
             await wait_until(until)
             response = responses.unknown(request, refused.status, str(refused), refused.headers)

@@ -38,7 +38,7 @@ class Usage:
 
     __slots__ = (
         "bounds_read", "bounds_sent", "charged", "counted", "exceeded", "max_bytes", "max_nodes", "nodes", "read",
-        "references", "sent", "walked", "writes",
+        "references", "sent", "walked", "writes", "written",
     )  # fmt: skip
 
     def __init__(self, max_nodes: int = MAX_NODES, max_bytes: int = MAX_BYTES) -> None:
@@ -52,6 +52,7 @@ class Usage:
         self.nodes = 0
         self.read = self.bounds_read = 0
         self.sent = self.bounds_sent = 0
+        self.written = 0
         self.walked = 0
         self.references = 0
         self.counted = 0
@@ -62,7 +63,7 @@ class Usage:
 
     def absorb(self, other: "Usage") -> None:
         """Add what was used elsewhere for the same request."""
-        for counter in ("nodes", "read", "sent", "walked", "references", "counted"):
+        for counter in ("nodes", "read", "sent", "written", "walked", "references", "counted"):
             setattr(self, counter, getattr(self, counter) + getattr(other, counter))
         self.exceeded = self.exceeded or other.exceeded
 
@@ -133,11 +134,13 @@ class Usage:
         """What was used, in points.
 
         A point for each object that was read, or for each started 16 KiB that were read or answered, whichever is
-        more; and one for each 5 releases walked, 200 references looked at and 1,000 entries counted.
+        more; and one for each 16 KiB written, 5 releases walked, 200 references looked at and 1,000 entries
+        counted.
         """
         size = max(self.read, self.sent)
         return (
             max(self.nodes, -(-size // POINT_BYTES))
+            + self.written // POINT_BYTES
             + self.walked // POINT_WALKED
             + self.references // POINT_REFERENCES
             + self.counted // POINT_COUNTED
@@ -166,6 +169,12 @@ def walk(releases: int, references: int = 0) -> None:
     """Count a walk towards the request under way, if there is one."""
     if usage := _current.get():
         usage.walk(releases, references)
+
+
+def write(size: int) -> None:
+    """Count bytes that are written towards the request under way, if there is one."""
+    if request := _current.get():
+        request.written += size
 
 
 def count(entries: int) -> None:

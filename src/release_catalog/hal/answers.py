@@ -5,12 +5,13 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 
 from release_catalog.domain import instants, links
 from release_catalog.domain.links import link, to_release
 from release_catalog.hal import written
-from release_catalog.hal.links import PAGE, address, listed, related
+from release_catalog.hal.links import LATEST, LINKED, PAGE, SHOWN, address, listed, related
 from release_catalog.plans.context import Context
 from release_catalog.problems import BadArgument
 from release_catalog.store import records, releases
@@ -81,10 +82,10 @@ def _limited(name: str, text: str, limit: int) -> str:
 async def release(asked: Asked) -> Answer:
     """A release, with its relationships embedded where `expand_relationships` says so."""
     expand = asked.flag("expand_relationships")
-    found = await asked.within("releases", asked.path["release"])
-    if not found:
+    [found] = await asked.context.by_ids("releases").load_many([asked.path["release"]], SHOWN)
+    if not found or found["catalogId"] != asked.path["catalog"]:
         return None
-    whole = await related(asked.context, found, asked.query)
+    whole = await related(asked.context, found, asked.query, SHOWN if expand else LINKED)
     answer = written.release(found, whole.refers_to, whole.links())
     if expand:
         answer["dependencies"], answer["dependants"] = await asyncio.gather(
@@ -93,9 +94,13 @@ async def release(asked: Asked) -> Answer:
     return answer
 
 
-async def _embedded(context: Context, some: Sequence[Document]) -> list[dict[str, Any]]:
-    whole = await asyncio.gather(*(related(context, one) for one in some))
-    return [written.release(one.release, one.refers_to, one.links()) for one in whole]
+async def _embedded(context: Context, some: Sequence[Document]) -> list[orjson.Fragment]:
+    """Return releases as JSON texts: each is written and counted by itself, while others are served."""
+    texts = []
+    for one in await asyncio.gather(*(related(context, release) for release in some)):
+        texts.append(context.usage.send_json(written.release(one.release, one.refers_to, one.links())))
+        await asyncio.sleep(0)
+    return texts
 
 
 async def catalog(asked: Asked) -> Answer:
@@ -127,7 +132,7 @@ async def application(asked: Asked) -> Answer:
     path = links.application(found["catalogId"], found["id"])
     (rows, own), latest = await asyncio.gather(
         listed(context, question, path, asked.query),
-        context.first(releases.latest(context.caller, found, channel="stable")),
+        context.narrowed("releases", LATEST).first(releases.latest(context.caller, found, channel="stable")),
     )
     return {
         "id": found["id"],
@@ -175,7 +180,8 @@ async def _on_branch(
     asked: Asked, product: Document, images: Sequence[str] | None
 ) -> tuple[Document | None, Document | None]:
     """A release of `product` on the branch, if there is any, and the latest, if one is published."""
-    context, name, packaging = asked.context, asked.path["branch"], asked.query.get("packaging") or None
+    context = asked.context.narrowed("releases", LATEST)
+    name, packaging = asked.path["branch"], asked.query.get("packaging") or None
     wanted = {"productId": product["id"], "branch": name, "packagingType": packaging and [packaging]}
     latest = releases.latest(
         context.caller, product, channel=None, packaging=packaging, base_images=images, branch=name

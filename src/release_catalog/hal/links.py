@@ -9,7 +9,8 @@ from typing import Any
 
 from release_catalog.domain import links, references
 from release_catalog.domain.links import link, to_release
-from release_catalog.plans.context import Context, load_all
+from release_catalog.plans.context import Context
+from release_catalog.plans.keys import Keys
 from release_catalog.problems import BadArgument
 from release_catalog.store import pages, releases
 from release_catalog.store.database import Document
@@ -18,6 +19,14 @@ from release_catalog.store.pages import Question, Window
 PAGE = 100
 # Stands in a `next` link for a list that has ended, so that it is not begun again.
 ENDED = "end"
+# What is read of a release that is linked to, that is shown as the latest one, and that is shown whole.
+LINKED: Keys = frozenset({"id", "catalogId"})
+LATEST: Keys = frozenset({"id", "catalogId", "revision", "version", "releasedAt"})
+SHOWN: Keys = frozenset(
+    "id catalogId productId name version revision channel branch releasedAt registryArtifact endOfLifeAt trial "
+    "packagingType platforms platformReleaseMetadata customizations baseImageId registryId pipelineId "
+    "dependencies.reference".split()
+)
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -70,23 +79,35 @@ class Related:
         return address(path, query, "expand_relationships", "dependencies_after", "dependants_after")
 
 
-async def related(context: Context, release: Document, query: Mapping[str, str] = NO_QUERY) -> Related:
-    """Read all that belongs to a release; `query` may say after which entries the two lists begin."""
+async def related(
+    context: Context, release: Document, query: Mapping[str, str] = NO_QUERY, keys: Keys = LINKED
+) -> Related:
+    """Read all that belongs to a release; `query` may say after which entries the two lists begin.
+
+    Of the releases in these, `keys` are read.
+    """
     # Cursors come first: what is refused reads nothing.
     shown, needed_more = _shown(release, query.get("dependencies_after"))
     window = _window(context, query.get("dependants_after"))
-    *found, needed, (needing, needing_more) = await asyncio.gather(
+    *found, latest, needed, (needing, needing_more) = await asyncio.gather(
         context.one("products", release["productId"]),
         context.one("baseImages", release["baseImageId"]),
         context.one("registries", release["registryId"]),
-        context.latest_beside(release),
-        load_all(context.references, shown),
-        _needing(context, release, window),
+        _latest(context, release),
+        context.references.load_many(shown, keys),
+        _needing(context, release, window, keys),
     )
-    refers_to = dict(zip(("product", "baseImage", "registry", "latest"), found, strict=True))
+    refers_to = dict(zip(("product", "baseImage", "registry", "latest"), [*found, latest], strict=True))
     # One reference by id and one by name may lead to the same release.
-    once = list({one["id"]: one for one in needed}.values())
+    once = list({one["id"]: one for one in needed if one}.values())
     return Related(release, refers_to, once, needing, query, needed_more | needing_more)
+
+
+async def _latest(context: Context, release: Document) -> Document | None:
+    # Beside the product: so the page of dependants and this one are read together, a level later.
+    if await context.one("products", release["productId"]) is None:
+        return None
+    return (await context.latest_beside_each([release], LATEST))[0]
 
 
 def _shown(release: Document, cursor: str | None) -> tuple[list[str], dict[str, str]]:
@@ -112,12 +133,12 @@ def _window(context: Context, cursor: str | None) -> Window | None:
 
 
 async def _needing(
-    context: Context, release: Document, window: Window | None
+    context: Context, release: Document, window: Window | None, keys: Keys
 ) -> tuple[list[Document], dict[str, str]]:
     """A page of dependants, and where the next one begins."""
     if window is None:
         return [], {}
-    page = await context.pages.load(await context.dependants(release, window))
+    [page] = await context.pages.load_many([await context.dependants(release, window)], keys)
     return page.rows, {"dependants_after": page.cursor(page.rows[-1])} if page.has_next else {}
 
 
@@ -125,7 +146,7 @@ async def listed(
     context: Context, question: Question, path: str, query: Mapping[str, str]
 ) -> tuple[list[Document], dict[str, Any]]:
     """A page of documents, with the links to the page at `path` itself and to the next one if there is one."""
-    page = await context.pages.load(question)
+    [page] = await context.pages.load_many([question], LINKED)
     own = {"self": link(address(path, query, "after"))}
     if page.has_next:
         own["next"] = link(address(path, {"after": page.cursor(page.rows[-1])}, "after"))

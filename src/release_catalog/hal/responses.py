@@ -17,9 +17,8 @@ from release_catalog.store.outages import MAX_REASON, RETRY_SECONDS, outage
 _log = structlog.get_logger()
 
 
-def found(request: Request, document: Mapping[str, Any], media_type: str) -> Response:
-    """The document, or only its tag where the client has it already."""
-    body = orjson.dumps(document)
+def found(request: Request, body: bytes, media_type: str) -> Response:
+    """Return a document as it is written, or only its tag where the client has it already."""
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     given = ",".join(request.headers.getlist("if-none-match"))

@@ -3,6 +3,7 @@
 import urllib.parse
 from collections.abc import Awaitable, Callable
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -12,9 +13,10 @@ from release_catalog.domain import caller
 from release_catalog.hal import answers, responses
 from release_catalog.hal.answers import Answer, Asked
 from release_catalog.plans.context import SECONDS, Context
-from release_catalog.problems import BadArgument
+from release_catalog.problems import BadArgument, TooLarge
 from release_catalog.store import database as db
 from release_catalog.store.outages import is_silence
+from release_catalog.usage import measuring
 
 _METHODS = ("GET", "HEAD")
 _Answers = Callable[[Asked], Awaitable[Answer]]
@@ -72,12 +74,24 @@ class _Endpoint:
             if not context.caller.may(caller.READ):
                 detail = "This needs the scope release:read, which your credentials do not have."
                 return responses.problem(request, 403, detail)
+            # For whoever charges for it: see app.
+            request.state.usage = context.usage
             # A look at the database may come after that.
-            with db.within(self.seconds - min(db.LOOK_SECONDS, self.seconds / 10)):
+            seconds = self.seconds - min(db.LOOK_SECONDS, self.seconds / 10)
+            with db.within(seconds), measuring(context.usage):
                 found = await self.answer(Asked(request, context))
-            return responses.found(request, found, self.media_type) if found else responses.missing(request)
+            return self._written(request, context, found)
+        except TooLarge as error:
+            return responses.problem(request, 400, str(error.message), **(error.extensions or {}))
         except BadArgument as error:
             return responses.refused(request, error)
         except Exception as error:  # noqa: BLE001  the last stop before the client: masked and logged
             reachable = is_silence(error) and await db.answers(self.context(request).database)
             return responses.failed(request, error, reachable=reachable)
+
+    def _written(self, request: Request, context: Context, found: Answer) -> Response:
+        if not found:
+            return responses.missing(request)
+        body = orjson.dumps(found)
+        context.usage.finish(len(body))
+        return responses.found(request, body, self.media_type)

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Self
 
 import strawberry
@@ -165,15 +165,6 @@ class Context:
         """The question which releases need this one."""
         return releases.dependants(self.caller, await self.needing.load(release), window)
 
-    async def latest_beside(self, release: Document) -> Document | None:
-        """The latest release of the same product, channel and branch."""
-        product = await self.one("products", release["productId"])
-        if product is None:
-            return None
-        return await self.first(
-            releases.latest(self.caller, product, channel=release["channel"], branch=release["branch"])
-        )
-
     async def latest_beside_each(self, some: Sequence[Document], keys: Keys) -> Sequence[Document | None]:
         """The latest release beside each of several releases."""
         places = [(release["productId"], release["channel"], release["branch"]) for release in some]
@@ -223,8 +214,3 @@ def _id(document: Document) -> str:
 
 
 Info = strawberry.Info[Context, None]
-
-
-async def load_all(batch: Batch[Any, Any], keys: Iterable[Any]) -> list[Any]:
-    """The values of several keys that there are."""
-    return [value for value in await batch.load_many(list(keys), WHOLE) if value is not None]

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from release_catalog import usage
 from release_catalog.domain import caller as callers
 from release_catalog.domain import events
 from release_catalog.domain.caller import Caller
@@ -203,4 +204,6 @@ async def count(caller: Caller, database: Database, after: int, patterns: Sequen
         return 0
     match: Document = {"tenantId": caller.tenant, "type": {"$in": sorted(events.matching(patterns))}}
     match |= {"sequence": {"$gt": after}} | _seen(caller)
-    return await database.events.count_documents(match, limit=most, hint="type")
+    found: int = await database.events.count_documents(match, limit=most, hint="type")
+    usage.count(found)
+    return found

@@ -63,7 +63,11 @@ INDEXES: dict[str, list[IndexModel]] = {
     "registries": _MADE,
     "baseImages": [_index("name", name=UP)],
     "pipelines": [_index("name", name=UP)],
-    "executions": [_index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN)],
+    "executions": [
+        # The newest that are running, and the newest of all.
+        _index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN),
+        _index("started", pipelineId=UP, startedAt=DOWN),
+    ],
     "environments": [_index("name", unique=True, name=UP)],
     "contents": [_index("path", unique=True, environment=UP, path=UP)],
     "events": [

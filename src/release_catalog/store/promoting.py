@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from pymongo import UpdateOne
 
-from release_catalog import problems
+from release_catalog import problems, usage
 from release_catalog.domain import ids, promotion
 from release_catalog.domain.checks import LONG, Checks
 from release_catalog.problems import Problem
@@ -153,6 +153,7 @@ async def _lay(turn: Turn, environment: str, contents: Iterable[Given]) -> None:
         fields = {name: content[name] for name in _KEPT}
         new = {"$set": fields, "$setOnInsert": {"_id": turn.caller.key(ids.new())}}
         changes.append(UpdateOne(at, new, upsert=True))
+    usage.walk(len(changes))
     if changes:
         await turn.database.contents.bulk_write(changes, ordered=False, session=turn.session)
 

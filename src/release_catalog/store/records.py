@@ -101,7 +101,7 @@ async def executions(
     # Those of hidden releases are dropped before the others are counted: they take no place in the list.
     newest: list[dict[str, Any]] = [{"$match": match}, {"$sort": {"startedAt": -1}}]
     stages = [*newest, *releases.visible_through(caller, "releaseId"), {"$limit": MAX_EXECUTIONS}]
-    return await db.aggregate(database["executions"], stages)
+    return await db.aggregate(database["executions"], stages, hint="pipeline" if running else "started")
 
 
 async def environments(caller: Caller, database: Database) -> list[Document]:

@@ -5,7 +5,7 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from release_catalog import problems
+from release_catalog import problems, usage
 from release_catalog.domain import ids, instants, saving, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
@@ -111,6 +111,7 @@ async def _order_anew(turn: Turn, product_: Document) -> None:
     async for release in turn.database.releases.find(match, {"version": 1}, session=turn.session):
         key = versions.sort_key(product_["versionScheme"], release["version"])
         changes.append(UpdateOne({"_id": release["_id"]}, {"$set": {"versionKey": key}}))
+    usage.walk(len(changes))
     for start in range(0, len(changes), _REKEYED_AT_ONCE):
         some = changes[start : start + _REKEYED_AT_ONCE]
         await turn.database.releases.bulk_write(some, ordered=False, session=turn.session)

@@ -16,7 +16,7 @@ import bson
 import orjson
 from pymongo.errors import DuplicateKeyError
 
-from release_catalog import problems
+from release_catalog import problems, usage
 from release_catalog.domain import events, ids, instants
 from release_catalog.domain.caller import Caller
 from release_catalog.fair_share import Busy, FairSlots, Owner
@@ -172,7 +172,9 @@ def beyond(caller: Caller, product_id: str) -> Problem | None:
 
 def too_large(release: Document, path: str) -> list[Violation]:
     """What there is to say of a release that is larger than a document may be."""
-    if (size := len(bson.encode(release))) <= MAX_BYTES:
+    size = len(bson.encode(release))
+    usage.write(size)
+    if size <= MAX_BYTES:
         return []
     message = f"A release takes at most {MAX_BYTES} bytes with all that it holds; this would take {size}."
     return [Violation(path, message, "TOO_LARGE")]
