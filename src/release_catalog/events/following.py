@@ -150,7 +150,11 @@ class Feeds:
         return found, reached
 
     async def _read(self, caller: Caller, read: Callable[[], Awaitable[Result]]) -> Result:
-        return await self._reads.run_to_end(Owner(caller.tenant, caller.subject), read)
+        async def bounded() -> Result:
+            with db.within(_READ_SECONDS):
+                return await read()
+
+        return await self._reads.run_to_end(Owner(caller.tenant, caller.subject), bounded)
 
     async def _feed(self, caller: Caller) -> Feed:
         # All that decides which events exist for a caller.
@@ -199,8 +203,7 @@ async def _patiently(read: Callable[[], Awaitable[Result]]) -> Result:
     """What `read` gives as soon as the database can be read: who follows waits for it."""
     while True:
         try:
-            with db.within(_READ_SECONDS):
-                return await read()
+            return await read()
         except db.Failure as error:
             _log.warning("can't read events for a subscriber", reason=str(error))
             await asyncio.sleep(_PAUSE_SECONDS)
