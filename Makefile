@@ -2,7 +2,8 @@
 # make test   run every test
 # make faults a quarter of an hour of killed, frozen and full MongoDBs, killed APIs and wrong clocks
 # make check  types, lint and formatting
-# make bench  how fast it is beside other servers; bench-load: loading; bench-memory: memory over many requests
+# make bench  how fast it is beside other servers; bench-load: loading; bench-memory: memory over many requests;
+#             bench-fairness: how long a client waits beside a greedy one
 PYTHON ?= python3
 PORT ?= 8000
 # Test files that run at once, each with a MongoDB of its own.
@@ -14,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A catalog that lives in this folder; an installed one keeps its data in the user's data folder.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test faults check schema bench bench-load bench-memory web clean
+.PHONY: run test faults check schema bench bench-load bench-memory bench-fairness web clean
 
 run: .venv/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -48,6 +49,9 @@ bench: .venv/.bench $(PEERS)
 
 bench-load: .venv/.run
 	$(BENCH)/load.py
+
+bench-fairness: .venv/.run
+	$(BENCH)/fairness.py --seconds $(SECONDS)
 
 bench-memory: .venv/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))

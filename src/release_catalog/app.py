@@ -119,8 +119,9 @@ def create_app(
     public = settings.public_schema if settings.public_schema is not None else not settings.authenticated
     seats = Seats(
         settings.subscribers,
-        per_tenant=settings.share("subscribers_per_tenant", settings.subscribers, 2),
-        per_caller=settings.share("subscribers_per_caller", settings.subscribers, 10),
+        per_tenant=settings.subscribers_per_tenant,
+        per_caller=settings.caller_subscribers,
+        leave_free=settings.tenants_share and not settings.subscribers_per_tenant,
     )
     limits, planned = _limits(settings), settings.plans == "on"
     graphql = View(
@@ -200,12 +201,15 @@ class _Admitted:
                 points = HAL_EXPANDED_POINTS if expands else HAL_POINTS
                 self.callers.charge(who, points)
                 try:
-                    await self.app(scope, receive, send)
+                    async with self.callers.turn(who, points):
+                        await self.app(scope, receive, send)
                 finally:
                     if usage := getattr(request.state, "usage", None):
                         self.callers.settle(who, usage.points - points)
         except (Refused, Refusal) as refused:
             await wait_until(until)
+            if isinstance(refused, Refusal):
+                await self.callers.refusals.wait(limited.owner(request.state.caller))
             response = responses.unknown(request, refused.status, str(refused), refused.headers)
             await response(scope, receive, send)
 
@@ -214,8 +218,6 @@ def _limits(settings: Settings) -> Limits:
     given = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
     if given["cost_per_hour"] is None:
         given["cost_per_hour"] = COST_PER_HOUR if settings.authenticated else 0
-    total = settings.max_concurrency_total
-    given["max_concurrency_per_tenant"] = settings.share("max_concurrency_per_tenant", total, 2)
     return Limits(**given)
 
 

@@ -9,10 +9,16 @@ import collections
 import contextlib
 import functools
 import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 Result = TypeVar("Result")
+
+# Refusals that one sender gets: so many at once, and so many a second in the long run; none is held back longer.
+REFUSAL_BURST, REFUSALS_PER_SECOND = 50, 50.0
+MAX_HOLD_SECONDS = 5.0
+_MAX_SENDERS = 10_000
 
 
 class Owner(NamedTuple):
@@ -94,6 +100,10 @@ class FairSlots:
         """Return the number of slots that this caller holds."""
         return self._callers[owner]
 
+    def held_by_tenant(self, tenant: str) -> int:
+        """Return the number of slots that the callers of this tenant hold."""
+        return self._tenants[tenant]
+
     def fits(self, owner: Owner) -> bool:
         """Return whether the owner could take a slot now, waiters aside."""
         return self._fits_tenant(owner.tenant) and self._callers[owner] < self._per_caller
@@ -124,16 +134,35 @@ class FairSlots:
 
         Raise Busy where too many wait already, or when `max_seconds` have passed.
         """
-        if self.fits(owner):
-            # None of those who wait fits, or it would have been served: so nobody is overtaken, and no crowd of
-            # waiters over their share keeps others out.
-            self._take(owner)
-        else:
-            await self._wait(owner, max_seconds)
+        await self._acquire(owner, max_seconds)
         try:
             yield
         finally:
             self._give_back(owner)
+
+    @contextlib.asynccontextmanager
+    async def turn(
+        self, owner: Owner, hold_seconds: float, *, max_seconds: float | None = None
+    ) -> AsyncIterator[None]:
+        """Hold a slot as `slot` does, for `hold_seconds` at most: after that, another one has its turn beside it.
+
+        So what takes long, mostly by waiting, keeps nobody from beginning.
+        """
+        await self._acquire(owner, max_seconds)
+        given_back = False
+
+        def give_back() -> None:
+            nonlocal given_back
+            if not given_back:
+                given_back = True
+                self._give_back(owner)
+
+        timer = asyncio.get_running_loop().call_later(hold_seconds, give_back)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            give_back()
 
     async def run_to_end(self, owner: Owner, work: Callable[[], Awaitable[Result]]) -> Result:
         """Return the result of `work`, which runs in a slot.
@@ -152,6 +181,14 @@ class FairSlots:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # nobody may be left to hear of it
+
+    async def _acquire(self, owner: Owner, max_seconds: float | None) -> None:
+        if self.fits(owner):
+            # None of those who wait fits, or it would have been served: so nobody is overtaken, and no crowd of
+            # waiters over their share keeps others out.
+            self._take(owner)
+        else:
+            await self._wait(owner, max_seconds)
 
     async def _wait(self, owner: Owner, max_seconds: float | None) -> None:
         queue = self._queues.get(owner.tenant, {}).get(owner, ())
@@ -220,3 +257,29 @@ class FairSlots:
 async def _run(slot: contextlib.AsyncExitStack, work: Callable[[], Awaitable[Result]]) -> Result:
     async with slot:
         return await work()
+
+
+class RefusalPace:
+    """Holds back refusals, so that a sender who tries again and again keeps nobody else waiting.
+
+    It holds back nothing but refusals: whatever a sender may do is done at once.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # When the last refusal of a sender is due; those who were refused last come last.
+        self._due: collections.OrderedDict[Hashable, float] = collections.OrderedDict()
+
+    def pause(self, sender: Hashable) -> float:
+        """Count a refusal; return the seconds to hold it back."""
+        now = self._clock()
+        earliest = now - REFUSAL_BURST / REFUSALS_PER_SECOND
+        due = max(self._due.pop(sender, earliest), earliest) + 1 / REFUSALS_PER_SECOND
+        self._due[sender] = due = min(due, now + MAX_HOLD_SECONDS)
+        while len(self._due) > _MAX_SENDERS:
+            self._due.popitem(last=False)
+        return max(0.0, due - now)
+
+    async def wait(self, sender: Hashable) -> None:
+        """Hold back a refusal."""
+        await asyncio.sleep(self.pause(sender))

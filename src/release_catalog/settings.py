@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     max_concurrency_per_tenant: int | None = Field(
         default=None,
         ge=1,
-        description="Requests of one tenant at a time. If not said, half of all where callers log in.",
+        description="Requests of one tenant at a time. If not said, as many as it leaves free for others.",
     )
     max_concurrency_total: int = Field(default=500, ge=1, description="Requests at a time, for a process.")
     cost_per_hour: int | None = Field(
@@ -165,7 +165,7 @@ class Settings(BaseSettings):
     subscribers_per_tenant: int | None = Field(
         default=None,
         ge=1,
-        description="Those of one tenant. If not said, half of all where callers log in.",
+        description="Those of one tenant. If not said, as many as it leaves free for others.",
     )
     subscribers_per_caller: int | None = Field(
         default=None,
@@ -221,10 +221,16 @@ class Settings(BaseSettings):
         """Whether callers need credentials."""
         return self.authentication == "required" or bool(self.accounts or self.jwt_issuer)
 
-    def share(self, name: str, total: int, part: int) -> int:
-        """Return the setting `name`; if not said, a part in `part` of the total, or all where nobody logs in."""
-        share: int | None = getattr(self, name)
-        return share or (max(1, total // part) if self.authenticated else total)
+    @property
+    def tenants_share(self) -> bool:
+        """Whether tenants leave room for one another: where callers log in."""
+        return self.authenticated
+
+    @property
+    def caller_subscribers(self) -> int:
+        """The subscribers that one caller may have."""
+        usual = max(1, self.subscribers // 10) if self.authenticated else self.subscribers
+        return self.subscribers_per_caller or usual
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -202,12 +202,25 @@ async def test_callers_and_tenants_have_shares_of_the_seats(empty: Catalog) -> N
         assert (await stream(other)).status_code == 503
 
 
+async def test_a_tenant_leaves_as_many_seats_as_it_takes(empty: Catalog) -> None:
+    app = app_of(empty, subscribers=6, subscribers_per_caller=6)
+    first, other = await token(empty), await token(empty, "other")
+    async with served(app) as host, contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(connected(host, first))
+        client = await stack.enter_async_context(silent(host))
+        await send(client, type="connection_init", payload=first)
+        with pytest.raises(websockets.ConnectionClosed):
+            await asyncio.wait_for(client.recv(), 30)
+        await stack.enter_async_context(connected(host, other))
+
+
 def test_shares_follow_from_the_settings() -> None:
-    home, served_ = Settings(), Settings(authentication="required")
-    assert home.share("subscribers_per_caller", 100, 10) == home.share("subscribers_per_tenant", 100, 2) == 100
-    assert served_.share("subscribers_per_caller", 100, 10) == 10
-    assert served_.share("subscribers_per_caller", 3, 10) == 1
-    assert Settings(subscribers_per_caller=7).share("subscribers_per_caller", 100, 10) == 7
+    home, others = Settings(subscribers=100), Settings(subscribers=100, authentication="required")
+    assert (home.caller_subscribers, home.tenants_share) == (100, False)
+    assert (others.caller_subscribers, others.tenants_share) == (10, True)
+    assert Settings(subscribers=3, authentication="required").caller_subscribers == 1
+    assert Settings(subscribers_per_caller=7).caller_subscribers == 7
 
 
 # Documents.

@@ -1,10 +1,7 @@
-"""What is remembered of bad credentials, and how long their senders are kept waiting."""
-
-from hypothesis import given
-from hypothesis import strategies as st
+"""What is remembered of bad credentials, and how long the next attempt has to wait."""
 
 from release_catalog.access import failures
-from release_catalog.access.failures import Failures, Pace
+from release_catalog.access.failures import Failures
 
 
 class Clock:
@@ -49,28 +46,3 @@ def test_the_oldest_failures_are_forgotten_where_there_are_too_many() -> None:
     assert len(failed) == failures.MAX_KEYS
     assert failed.many("kept")
     assert not failed.many(0)
-
-
-def test_answers_to_bad_credentials_come_at_a_pace_for_each_network() -> None:
-    clock = Clock()
-    pace = Pace(clock)
-    assert sum(pace.pause("a") for _ in range(failures.BURST)) == 0
-    waits = [pace.pause("a") for _ in range(1_000)]
-    assert waits[0] > 0
-    assert waits == sorted(waits)
-    assert waits[-1] == failures.MAX_PACE_SECONDS
-    assert pace.pause("b") == 0
-    clock.now += failures.MAX_PACE_SECONDS + 10
-    assert pace.pause("a") == 0
-    for number in range(2 * failures.MAX_KEYS):
-        pace.pause(str(number))
-    assert len(pace._due) == failures.MAX_KEYS
-
-
-@given(st.lists(st.floats(0, 3), max_size=200))
-def test_no_client_is_kept_waiting_longer_than_the_most(gaps: list[float]) -> None:
-    clock = Clock()
-    pace = Pace(clock)
-    for gap in gaps:
-        clock.now += gap
-        assert 0 <= pace.pause("a") <= failures.MAX_PACE_SECONDS

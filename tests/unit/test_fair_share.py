@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.fair_share import Busy, FairSlots, Owner, client_network
+from release_catalog import fair_share
+from release_catalog.fair_share import Busy, FairSlots, Owner, RefusalPace, client_network
 
 A, A2, B = Owner("a", "one"), Owner("a", "two"), Owner("b", "one")
 
@@ -245,3 +246,52 @@ def test_any_order_of_steps_keeps_the_limits_and_loses_no_slot(
 )
 def test_an_address_stands_for_its_network(address: str | None, network: str) -> None:
     assert client_network(address) == network
+
+
+async def test_what_holds_a_turn_for_long_makes_room_for_the_next() -> None:
+    slots = FairSlots(1)
+    async with slots.turn(A, 0.01):
+        assert slots.used == 1
+        async with slots.turn(B, 30):
+            assert slots.used == 1
+        async with slots.turn(B, 30, max_seconds=30):
+            pass
+    assert slots.used == slots.waiting == 0
+    async with slots.turn(A, 30):
+        assert slots.held_by(A) == slots.held_by_tenant(A.tenant) == 1
+        with pytest.raises(Busy):
+            async with slots.turn(B, 30, max_seconds=0.01):
+                pass
+    assert slots.used == slots.waiting == 0
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_refusals_of_one_sender_come_at_a_pace() -> None:
+    clock = Clock()
+    pace = RefusalPace(clock)
+    assert sum(pace.pause("a") for _ in range(fair_share.REFUSAL_BURST)) == 0
+    waits = [pace.pause("a") for _ in range(1_000)]
+    assert waits[0] > 0
+    assert waits == sorted(waits)
+    assert waits[-1] == fair_share.MAX_HOLD_SECONDS
+    assert pace.pause("b") == 0
+    clock.now += 60
+    assert pace.pause("a") == 0
+    for number in range(2 * fair_share._MAX_SENDERS):
+        pace.pause(number)
+    assert len(pace._due) == fair_share._MAX_SENDERS
+
+
+@given(st.lists(st.floats(0, 3), max_size=200))
+def test_no_refusal_is_held_back_for_longer_than_the_most(gaps: list[float]) -> None:
+    clock = Clock()
+    pace = RefusalPace(clock)
+    for gap in gaps:
+        clock.now += gap
+        assert 0 <= pace.pause("a") <= fair_share.MAX_HOLD_SECONDS

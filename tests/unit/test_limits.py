@@ -22,6 +22,7 @@ from graphql import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from release_catalog.api import callers as callers_
 from release_catalog.api import counting, documents, limits
 from release_catalog.api.callers import HOUR, Callers
 from release_catalog.api.documents import Documents, Invalid
@@ -429,6 +430,82 @@ def test_tenants_and_callers_have_shares_of_all_requests() -> None:
             assert refusal.value.extensions == {"code": "UNAVAILABLE"}
     with callers.admitted(WHO):
         pass
+
+
+class Requests:
+    """Requests under way, each of which ends when its event is set."""
+
+    def __init__(self, callers: Callers) -> None:
+        self.callers = callers
+        self.begun: list[Caller] = []
+        self.go_on = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def begin(self, who: Caller, count: int, points: int = 100) -> int:
+        """Begin `count` requests; how many of all are executed then."""
+
+        async def one() -> None:
+            with self.callers.admitted(who):
+                await asyncio.sleep(0)  # the others come meanwhile
+                async with self.callers.turn(who, points):
+                    self.begun.append(who)
+                    await self.go_on.wait()
+
+        self.tasks += [asyncio.create_task(one()) for _ in range(count)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return len(self.begun)
+
+    async def end(self) -> None:
+        self.go_on.set()
+        await asyncio.gather(*self.tasks)
+
+
+@pytest.mark.parametrize(("points", "at_once"), [(100, callers_.LARGE_AT_ONCE), (1, callers_.SMALL_AT_ONCE)])
+async def test_who_crowds_others_waits_for_turns(
+    points: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callers_, "TURN_SECONDS", 1_000)
+    requests = Requests(Callers(Limits()))
+    assert await requests.begin(OTHER, 1) == 1
+    assert await requests.begin(WHO, 50, points) == 1 + at_once
+    # The other one does not wait, and one of the same tenant has turns of its own.
+    assert await requests.begin(OTHER, 2) == 3 + at_once
+    await requests.end()
+    assert len(requests.begun) == 53
+
+
+async def test_among_equals_and_alone_nobody_waits_for_turns() -> None:
+    requests = Requests(Callers(Limits()))
+    assert await requests.begin(WHO, 50) == 50
+    same = Caller("acme", "same", SCOPES)
+    assert await requests.begin(same, 50) == 100
+    assert await requests.begin(OTHER, 60) == 160
+    await requests.end()
+
+
+async def test_tenants_crowd_each_other_by_all_their_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers_, "TURN_SECONDS", 1_000)
+    requests = Requests(Callers(Limits()))
+    await requests.begin(OTHER, 1)
+    # Each request before the last few was let go on while its tenant had little under way.
+    for number in range(40):
+        await requests.begin(Caller("acme", f"{number}", SCOPES), 1)
+    begun = len([who for who in requests.begun if who.tenant == "acme"])
+    assert callers_.LARGE_AT_ONCE <= begun <= 3 * callers_.LARGE_AT_ONCE
+    assert await requests.begin(OTHER, 1) == begun + 2
+    await requests.end()
+
+
+async def test_what_takes_long_keeps_nobody_from_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers_, "TURN_SECONDS", 0.001)
+    requests = Requests(Callers(Limits()))
+    await requests.begin(OTHER, 1)
+    await requests.begin(WHO, 20)
+    async with asyncio.timeout(30):
+        while len(requests.begun) < 21:  # noqa: ASYNC110  each begins when the one before has had its turn
+            await asyncio.sleep(0.001)
+    await requests.end()
 
 
 def large(number: int, parts: int = 60) -> str:

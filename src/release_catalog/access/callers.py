@@ -6,11 +6,10 @@ import ipaddress
 from starlette.datastructures import Headers
 
 from release_catalog.access import accounts, opaque, refusal
-from release_catalog.access.failures import Pace
 from release_catalog.domain import caller as callers
 from release_catalog.domain import tokens
 from release_catalog.domain.caller import Caller
-from release_catalog.fair_share import client_network
+from release_catalog.fair_share import RefusalPace, client_network
 from release_catalog.settings import Settings
 from release_catalog.store.database import Database
 
@@ -27,7 +26,7 @@ class Callers:
     def __init__(self, settings: Settings) -> None:
         """OSError or accounts.Unreadable where the file of accounts can't be used."""
         self._everybody = None if settings.authenticated else callers.local(settings.tenant)
-        self._pace = Pace()
+        self._pace = RefusalPace()
         self._tokens = opaque.Tokens()
         self._accounts = accounts.Accounts(settings.accounts) if settings.accounts else None
         self._jwts = None

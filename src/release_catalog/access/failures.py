@@ -1,6 +1,5 @@
-"""Remember for whom credentials failed lately, and hold back answers and further attempts."""
+"""Remember for whom credentials failed lately, and how long their next attempt has to wait."""
 
-import asyncio
 import collections
 import time
 from collections.abc import Callable, Hashable
@@ -11,9 +10,6 @@ MAX_KEYS = 10_000
 # After so many failures, the next attempt has to wait: a quarter of a second, then twice as long each time.
 FREE_FAILURES = 3
 FIRST_SECONDS, MAX_SECONDS = 0.25, 4.0
-# Answers to bad credentials that a network gets: so many at once, and so many a second in the long run.
-BURST, PER_SECOND = 50, 50.0
-MAX_PACE_SECONDS = 5.0
 
 
 class Failures:
@@ -51,29 +47,3 @@ class Failures:
         count, last = self._failed[key]
         pause = min(MAX_SECONDS, FIRST_SECONDS * 2.0 ** min(count - FREE_FAILURES, 10))
         return max(0.0, last + pause - self._clock())
-
-
-class Pace:
-    """Holds back the answers to bad credentials, so that a client that tries again and again keeps nobody busy.
-
-    Those whose credentials are good are not held back, wherever they come from.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        # When the next answer of a network is due; those that were due first come first.
-        self._due: collections.OrderedDict[str, float] = collections.OrderedDict()
-
-    def pause(self, network: str) -> float:
-        """Count an answer; return the seconds to hold it back."""
-        now = self._clock()
-        due = max(self._due.pop(network, 0.0), now - BURST / PER_SECOND) + 1 / PER_SECOND
-        # No client waits longer than this, so nothing is due later.
-        self._due[network] = due = min(due, now + MAX_PACE_SECONDS)
-        while len(self._due) > MAX_KEYS:
-            self._due.popitem(last=False)
-        return max(0.0, due - now)
-
-    async def wait(self, network: str) -> None:
-        """Hold back an answer."""
-        await asyncio.sleep(self.pause(network))

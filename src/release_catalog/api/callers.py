@@ -1,17 +1,26 @@
 """The rate limit: how much each caller may ask for at a time and in an hour, counted in this process alone."""
 
+import collections
+import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal, no_room
 from release_catalog.domain.caller import Caller
-from release_catalog.fair_share import FairSlots, Owner
+from release_catalog.fair_share import Busy, FairSlots, Owner, RefusalPace
 
 HOUR = 3_600
+# Of a tenant that crowds others, so many small and large requests are executed at a time. One that takes longer
+# than a turn mostly waits for the database, and keeps nobody from beginning.
+SMALL_AT_ONCE, LARGE_AT_ONCE = 4, 2
+LARGE_POINTS = 20
+TURN_SECONDS = 0.1
+# How long somebody who has asked for something counts among the others.
+SEEN_SECONDS = 1.0
 
 
 def owner(caller: Caller) -> Owner:
@@ -29,8 +38,17 @@ class Callers:
         self._per_caller = min(limits.max_concurrency, limits.max_concurrency_total)
         per_tenant = limits.max_concurrency_per_tenant
         self._requests = FairSlots(
-            limits.max_concurrency_total, per_tenant=per_tenant, per_caller=limits.max_concurrency
+            limits.max_concurrency_total,
+            per_tenant=per_tenant,
+            per_caller=limits.max_concurrency,
+            leave_free=limits.tenants_share and not per_tenant,
         )
+        self._small = FairSlots(2 * SMALL_AT_ONCE, per_tenant=SMALL_AT_ONCE)
+        self._large = FairSlots(2 * LARGE_AT_ONCE, per_tenant=LARGE_AT_ONCE)
+        self._wait_seconds = limits.query_seconds
+        # Who has had a request executed lately, and when; the last one comes last.
+        self._seen: collections.OrderedDict[Owner, float] = collections.OrderedDict()
+        self.refusals = RefusalPace()
         # Writes of a tenant wait for one another. They leave room for reads.
         self._writes_at_once = max(1, limits.max_concurrency // 2)
         self._writes = FairSlots(sys.maxsize, per_caller=self._writes_at_once)
@@ -50,6 +68,44 @@ class Callers:
             own = self._requests.free > 0
             raise no_room(own=own, what="requests under way", limit="concurrency", allowed=self._per_caller)
         return self._requests.slot_now(who)
+
+    def turn(self, caller: Caller, points: int) -> AbstractAsyncContextManager[None]:
+        """Have a request of so many points executed, after waiting for a turn where its caller crowds others.
+
+        All requests share one event loop. So a caller that has many of them under way, or whose tenant has, would
+        have whoever asks for little wait for all of these at each step. Among equals nobody waits.
+        """
+        who, now = owner(caller), self._clock()
+        self._seen[who] = now
+        self._seen.move_to_end(who)
+        while next(iter(self._seen.values())) < now - SEEN_SECONDS:
+            self._seen.popitem(last=False)
+        slots, at_once = (self._large, LARGE_AT_ONCE) if points > LARGE_POINTS else (self._small, SMALL_AT_ONCE)
+        return self._in_turn(slots, who) if self._crowds(who, at_once) else contextlib.nullcontext()
+
+    def _crowds(self, who: Owner, at_once: int) -> bool:
+        """Return whether a caller, or its tenant, has more under way than this, and twice as much as another."""
+        tenant = self._requests.held_by_tenant(who.tenant)
+        if tenant <= at_once:
+            return False
+        own = self._requests.held_by(who)
+        return any(
+            2 * self._requests.held_by_tenant(other.tenant) < tenant
+            if other.tenant != who.tenant
+            else own > at_once and 2 * self._requests.held_by(other) < own
+            for other in self._seen
+        )
+
+    @contextlib.asynccontextmanager
+    async def _in_turn(self, slots: FairSlots, who: Owner) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                turn = slots.turn(who, TURN_SECONDS, max_seconds=self._wait_seconds)
+                await stack.enter_async_context(turn)
+            except Busy as busy:
+                limit, allowed = "concurrency", self._per_caller
+                raise no_room(own=busy.own, what="requests under way", limit=limit, allowed=allowed) from busy
+            yield
 
     def writing(self, caller: Caller) -> AbstractContextManager[None]:
         """Count a request that writes as under way; refused where that would be more than half of the caller's.

@@ -65,6 +65,7 @@ class Limits:
     max_concurrency: int = 100
     max_concurrency_per_tenant: int | None = None
     max_concurrency_total: int = 500
+    tenants_share: bool = False
     cost_per_hour: int = 0
     query_seconds: float = 15
 

@@ -30,10 +30,15 @@ class Seats:
     """One for each event stream, and for each WebSocket whose client is known."""
 
     def __init__(
-        self, capacity: int = 10_000, *, per_tenant: int | None = None, per_caller: int | None = None
+        self,
+        capacity: int = 10_000,
+        *,
+        per_tenant: int | None = None,
+        per_caller: int | None = None,
+        leave_free: bool = False,
     ) -> None:
-        """Limit the seats of a process, of a tenant and of a caller; None is all of them."""
-        self._slots = FairSlots(capacity, per_tenant=per_tenant, per_caller=per_caller)
+        """Limit the seats of a process, of a tenant and of a caller; None is all of them. See FairSlots."""
+        self._slots = FairSlots(capacity, per_tenant=per_tenant, per_caller=per_caller, leave_free=leave_free)
         self._per_caller = min(share for share in (capacity, per_tenant, per_caller) if share is not None)
         self.unknown = ConnectionLimit(lambda: MAX_UNKNOWN, spare=0)
         # Set when the server shuts down: it waits for event streams to end.

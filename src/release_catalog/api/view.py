@@ -79,23 +79,26 @@ class View:
 
     async def __call__(self, request: Request) -> Response:
         """The response to any request for the endpoint but that for its page."""
-        media_type, headers, until = _JSON, {}, earliest()
+        media_type, headers, until, caller = _JSON, {}, earliest(), None
         try:
             media_type = _acceptable(",".join(request.headers.getlist("accept")))
             context = await self.arriving(request)
+            caller = context.caller
             headers = self.callers.headers(context.caller)
             self._bound(context)
-            with self.callers.admitted(context.caller):
+            with self.callers.admitted(caller):
                 if request.method == "GET":
                     origins.check(request.headers, strict=not self.public)
                 asked = await parameters.read(request, self.limits.max_body_bytes)
-                document = await self._meant(asked, until, context.caller)
+                document = await self._meant(asked, caller)
                 _check_method(request.method, document, asked, media_type)
                 if media_type == sse.MEDIA_TYPE:
                     return await self._stream(document, asked, context, request)
                 result = await self._answer(document, asked, context, self._charged(document, asked, context))
+            if isinstance(document, Invalid) and document.read:
+                await self._hold_back(caller, until)
         except Refusal as refusal:
-            await wait_until(until)
+            await self._hold_back(caller, until)
             return _told(refusal, media_type, headers)
         body = await telling.response(result, context)
         status = 400 if "data" not in body else 200
@@ -111,14 +114,18 @@ class View:
         limits = self.limits
         context.limit(limits.max_nodes, limits.max_response_bytes, limits.query_seconds)
 
-    async def _meant(self, asked: Asked, until: float, caller: Caller) -> Meant | Invalid:
+    async def _meant(self, asked: Asked, caller: Caller) -> Meant | Invalid:
         charge = functools.partial(self.callers.charge, caller)
         try:
             return await self.documents.meant(asked.document, owner(caller), charge)
         except Invalid as invalid:
-            if invalid.read:
-                await wait_until(until)
             return invalid
+
+    async def _hold_back(self, caller: Caller | None, until: float) -> None:
+        """Wait before a refusal: until that time, and longer where a caller is refused again and again."""
+        await wait_until(until)
+        if caller:  # others were held back already
+            await self.callers.refusals.wait(owner(caller))
 
     async def _answer(
         self, document: Meant | Invalid, asked: Asked, context: Context, cost: int
@@ -129,26 +136,27 @@ class View:
         if kind is OperationType.SUBSCRIPTION:
             return ExecutionResult(None, [GraphQLError(_STREAMED, extensions={"code": "BAD_USER_INPUT"})])
         charge = functools.partial(self.callers.charge, context.caller)
-        context.begin()
         # A mutation may have to wait for files first: see inputs. A query may end with a look at the database.
         seconds = context.seconds - min(LOOK_SECONDS, context.seconds / 10)
         context.usage.writes = is_write = kind is OperationType.MUTATION
-        try:
-            with self.callers.writing(context.caller) if is_write else within(seconds):
-                result = await operations.answer(
-                    document,
-                    self.schema,
-                    context,
-                    asked.variables,
-                    asked.operation_name,
-                    planned=self.planned,
-                    suggesting=self.public,
-                    planner=functools.partial(self.documents.plan, owner(context.caller), charge),
-                    run_aside=functools.partial(self.documents.run_aside, owner(context.caller)),
-                )
-        finally:
-            # What only the execution tells is charged even if nobody waits for the answer any more.
-            self._settle(context.caller, context.usage)
+        async with self.callers.turn(context.caller, cost):
+            context.begin()
+            try:
+                with self.callers.writing(context.caller) if is_write else within(seconds):
+                    result = await operations.answer(
+                        document,
+                        self.schema,
+                        context,
+                        asked.variables,
+                        asked.operation_name,
+                        planned=self.planned,
+                        suggesting=self.public,
+                        planner=functools.partial(self.documents.plan, owner(context.caller), charge),
+                        run_aside=functools.partial(self.documents.run_aside, owner(context.caller)),
+                    )
+            finally:
+                # What only the execution tells is charged even if nobody waits for the answer any more.
+                self._settle(context.caller, context.usage)
         result.extensions = {"cost": {"requested": cost, "limit": self.limits.max_cost}}
         return result
 
@@ -218,10 +226,10 @@ class View:
         try:
             with self.callers.admitted(context.caller):
                 asked = parameters.checked(given)
-                document = await self._meant(asked, until, context.caller)
+                document = await self._meant(asked, context.caller)
                 return await self._results(document, asked, context)
         except Refusal:
-            await wait_until(until)
+            await self._hold_back(context.caller, until)
             raise
 
     async def _results(self, document: Meant | Invalid, asked: Asked, context: Context) -> Results:
@@ -249,6 +257,8 @@ class View:
                 yield self._written(await telling.response(answer.result, context), context.caller, usage)
 
     async def _once(self, document: Meant | Invalid, asked: Asked, context: Context, cost: int) -> Results:
+        if isinstance(document, Invalid) and document.read:
+            await self._hold_back(context.caller, earliest())
         # Who goes away does not break off what is being written.
         yield await undisturbed(self._admitted(document, asked, context, cost))
 

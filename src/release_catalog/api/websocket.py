@@ -40,6 +40,8 @@ MAX_EARLY_BYTES = 16_384
 # After it: as many messages at once, and as many a second in the long run. Faster clients wait.
 MESSAGE_BURST, MESSAGES_A_SECOND = 200, 100
 PATIENCE_SECONDS = 30.0
+# How long a socket stays open for which there is no seat.
+REFUSED_SECONDS = 1.0
 _MAX_REASON_BYTES = 123
 _ENDED = 4403, "Credentials have ended"
 # A value as HTTP allows it in a header.
@@ -147,13 +149,14 @@ class Socket:
         place = self._seats.unknown.add(client.host if client else None, crowded.set)
         self._held.callback(place.gone)
         try:
-            with self._held:
-                async with asyncio.TaskGroup() as tasks:
-                    self._unknown = tasks.create_task(_make_room(crowded))
-                    await self._receive(tasks)
+            async with asyncio.TaskGroup() as tasks:
+                self._unknown = tasks.create_task(_make_room(crowded))
+                await self._receive(tasks)
         except BaseExceptionGroup as group:
             # The first is what the others were cancelled for.
             raise group.exceptions[0] from None
+        finally:
+            self._held.close()
 
     async def _receive(self, tasks: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
@@ -213,19 +216,23 @@ class Socket:
         except Refusal as refusal:
             later = refusal.status in {429, 503}
             raise Closed(*(1013, str(refusal)) if later else (4403, f"Forbidden: {refusal}")) from refusal
-        self._take_seat(context.caller)
+        await self._take_seat(context.caller)
         self._context = context
         tasks.create_task(self._leave(self._context))
         await self._send({"type": "connection_ack"})
 
-    def _take_seat(self, caller: Caller) -> None:
+    async def _take_seat(self, caller: Caller) -> None:
         """Take a seat in place of that among unknown clients."""
-        self._unknown.cancel()
-        self._held.close()
-        try:
-            self._held.enter_context(self._seats.taken(caller))
-        except Refusal as refusal:
-            raise Closed(1013, str(refusal)) from refusal
+        with contextlib.ExitStack() as seat:
+            try:
+                seat.enter_context(self._seats.taken(caller))
+            except Refusal as refusal:
+                # Whoever is refused is back at once.
+                await asyncio.sleep(REFUSED_SECONDS)
+                raise Closed(1013, str(refusal)) from refusal
+            self._unknown.cancel()
+            self._held.close()
+            self._held = seat.pop_all()
         connection_limit.identified(self._websocket.scope)
 
     async def _arrive(self) -> Context:
