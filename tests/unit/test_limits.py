@@ -37,7 +37,7 @@ MEGABYTE = 1 << 20
 WHO, OTHER = Caller("acme", "ci", SCOPES), Caller("other", "ci", SCOPES)
 
 
-def judged(text: str, **limits: int) -> str:
+def judged(text: str, **limits: Any) -> str:
     """Which limit a document goes past, or what else there is to say of it."""
     try:
         asyncio.run(Documents(schema._schema, limits=Limits(**limits)).meant({"query": text}))
