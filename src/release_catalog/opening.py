@@ -56,6 +56,7 @@ async def opened(settings: Settings, database: Any = None, *, keeps: bool = True
             url = settings.mongodb_url or stack.enter_context(embedded.start(settings.data_dir)).url
             client = db.connect(url)
             stack.push_async_callback(client.close)
+            stack.push_async_callback(db.background_ended)
             if await db.is_single(client):
                 raise mongod.Unavailable(_SINGLE)
             database = client[settings.database]

@@ -553,7 +553,7 @@ async def test_a_webhook_has_one_worker_at_a_time_and_another_where_that_dies(
     # Who comes back from the dead holds nothing any more.
     assert not await deliveries.renew(catalog.database, dead)
     assert await deliveries.advance(catalog.database, dead, 9) is None
-    await deliveries.put_off(catalog.database, dead, 3, instants.now())
+    await deliveries.put_off(catalog.database, dead, 3, 0)
     hook = await catalog.database.webhooks.find_one({})
     assert hook
     assert (hook["cursor"], hook["attempts"]) == (1, 0)

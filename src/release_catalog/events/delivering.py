@@ -6,6 +6,7 @@ The log of events is the queue. A webhook that fails waits for its next attempt 
 import asyncio
 import contextlib
 import datetime
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from release_catalog.store.database import Database, Document
 TURN_SECONDS = 2.0
 # Between two looks, however much happens, and as long as the look itself took; and after one that failed.
 _PAUSE_SECONDS = 0.05
-_RETRY = datetime.timedelta(seconds=1)
+_RETRY_SECONDS = 1.0
 _GONE = 410
 
 _log = structlog.get_logger()
@@ -44,7 +45,7 @@ async def working(database: Database, allowed: guard.Allowed) -> AsyncIterator[R
         finally:
             over.set()
             bell.set()
-            await asyncio.gather(dispatcher, return_exceptions=True)
+            await db.end(dispatcher)
 
 
 async def _dispatch(database: Database, poster: Poster, over: asyncio.Event, bell: asyncio.Event) -> None:
@@ -65,7 +66,10 @@ async def _dispatch(database: Database, poster: Poster, over: asyncio.Event, bel
             taken, again = await _take(database, places)
         except db.Failure as error:
             _log.warning("can't look for webhooks to tell", reason=str(error))
-            taken, again = [], instants.now() + _RETRY
+            taken, again = [], _RETRY_SECONDS
+        except Exception:  # noqa: BLE001  whatever it is, the next look may succeed
+            _log.exception("can't look for webhooks to tell")
+            taken, again = [], _RETRY_SECONDS
         for webhook in taken:
             lease = Lease(database, webhook)
             task = asyncio.create_task(turn(database, poster, webhook, lease))
@@ -73,13 +77,13 @@ async def _dispatch(database: Database, poster: Poster, over: asyncio.Event, bel
             task.add_done_callback(ended)
         await asyncio.sleep(max(_PAUSE_SECONDS, asyncio.get_running_loop().time() - began))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(bell.wait(), (again - instants.now()).total_seconds())
+            await asyncio.wait_for(bell.wait(), again)
     for lease in turns.values():
         lease.end()
     await asyncio.gather(*turns, return_exceptions=True)
 
 
-async def _take(database: Database, places: Places) -> tuple[list[Document], datetime.datetime]:
+async def _take(database: Database, places: Places) -> tuple[list[Document], float]:
     """Lease webhooks that got a place, and release those whose receiver turns out to have its share in use."""
     chosen: dict[str, Document] = {}
 
@@ -127,6 +131,12 @@ class Lease:
         self._database = database
         self._webhook = webhook
         self._sending: asyncio.Future[Reply] | None = None
+        self._begun = deliveries.leased_at(webhook), time.monotonic()
+
+    def now(self) -> datetime.datetime:
+        """Return the instant by the database's clock, which the clock of this machine may be far from."""
+        instant, at = self._begun
+        return instant + datetime.timedelta(seconds=time.monotonic() - at)
 
     def end(self) -> None:
         """Begin nothing more."""
@@ -170,16 +180,18 @@ async def turn(database: Database, poster: Poster, webhook: Document, lease: Lea
 
 
 async def _tell(database: Database, poster: Poster, webhook: Document, lease: Lease) -> None:
-    rows = await events.following(database, webhook["tenantId"], webhook["cursor"])
+    with db.within(db.BACKGROUND_SECONDS):
+        rows = await events.following(database, webhook["tenantId"], webhook["cursor"])
     if not rows:
         await deliveries.idle(database, webhook)
         return
     if rows[0]["sequence"] > webhook["cursor"] + 1:
-        await _lost(database, webhook, rows[0]["sequence"] - 1)
+        await _lost(database, webhook, rows[0]["sequence"] - 1, lease.now())
     end = asyncio.get_running_loop().time() + TURN_SECONDS
     version, wanted, owner = webhook["version"], kinds.matching(webhook["events"]), stored.owner(webhook)
     for row in rows:
-        event = await events.whole(owner, database, row) if row["type"] in wanted else None
+        with db.within(db.BACKGROUND_SECONDS):
+            event = await events.whole(owner, database, row) if row["type"] in wanted else None
         if event is None:
             continue
         after = await _deliver(database, poster, webhook, event, lease)
@@ -195,7 +207,7 @@ async def _deliver(
     database: Database, poster: Poster, webhook: Document, event: Document, lease: Lease
 ) -> Document | None:
     """Tell of one event; the webhook behind it, or None where it is not to be told more for now."""
-    now, sequence = instants.now(), event["sequence"]
+    now, sequence = lease.now(), event["sequence"]
     body = kinds.body(event, all_=stored.owner(webhook).sees_drafts is True)
     secrets = [webhook["secret"], *([webhook["formerSecret"]] if webhook["formerUntil"] > now else [])]
     headers = webhooks.headers(kinds.id_of(sequence), now, body, secrets)
@@ -205,36 +217,37 @@ async def _deliver(
     if reply is None:
         return None
     if reply.error is None:
-        at = instants.now()
+        at = lease.now()
         await deliveries.note(
-            database, webhook, sequence, "DELIVERED", responseStatus=reply.status, deliveredAt=at
+            database, webhook, sequence, "DELIVERED", at, responseStatus=reply.status, deliveredAt=at
         )
         return await deliveries.advance(database, webhook, sequence)
-    return await _failed(database, webhook, sequence, reply)
+    return await _failed(database, webhook, sequence, reply, lease.now())
 
 
-async def _failed(database: Database, webhook: Document, sequence: int, reply: Reply) -> Document | None:
+async def _failed(
+    database: Database, webhook: Document, sequence: int, reply: Reply, now: datetime.datetime
+) -> Document | None:
     attempts = webhook["attempts"] + 1
     said: dict[str, Any] = {"responseStatus": reply.status, "error": reply.error}
     _log.info("a webhook did not take an event", webhook=webhook["id"], attempts=attempts, status=reply.status)
     if reply.status == _GONE:
-        await deliveries.note(database, webhook, sequence, "PENDING", **said)
+        await deliveries.note(database, webhook, sequence, "PENDING", now, **said)
         await deliveries.switch_off(database, webhook)
         return None
-    now = instants.now()
     seconds = webhooks.delay(attempts, webhooks.retry_after(reply.retry_after, now))
     if seconds is None:
-        await deliveries.note(database, webhook, sequence, "FAILED", **said)
+        await deliveries.note(database, webhook, sequence, "FAILED", now, **said)
         return await deliveries.advance(database, webhook, sequence)
     at = instants.cut(now + datetime.timedelta(seconds=seconds))
-    await deliveries.note(database, webhook, sequence, "PENDING", nextAttemptAt=at, **said)
-    await deliveries.put_off(database, webhook, attempts, at)
+    await deliveries.note(database, webhook, sequence, "PENDING", now, nextAttemptAt=at, **said)
+    await deliveries.put_off(database, webhook, attempts, seconds)
     return None
 
 
-async def _lost(database: Database, webhook: Document, last: int) -> None:
+async def _lost(database: Database, webhook: Document, last: int, now: datetime.datetime) -> None:
     """Tell the log that events were forgotten before their webhook took them."""
     first = webhook["cursor"] + 1
     error = f"Events up to {kinds.id_of(last)} were no longer kept when this webhook could be told."
     _log.warning("events were forgotten before a webhook took them", webhook=webhook["id"], count=last - first + 1)
-    await deliveries.note(database, webhook, first, "FAILED", attempts=0, error=error)
+    await deliveries.note(database, webhook, first, "FAILED", now, attempts=0, error=error)

@@ -196,7 +196,7 @@ class Feeds:
         """Read no more."""
         self._over = True
         self.ring(None)
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        await db.end(*self._readers)
 
 
 async def _patiently(read: Callable[[], Awaitable[Result]]) -> Result:

@@ -45,7 +45,7 @@ async def waking(database: Database, *rings: Ring) -> AsyncIterator[None]:
     finally:
         # Not cancelled: it is in the middle of a command.
         over.set()
-        await asyncio.gather(watcher, return_exceptions=True)
+        await db.end(watcher)
 
 
 async def _watch(database: Database, ring: Ring, over: asyncio.Event) -> None:

@@ -13,7 +13,7 @@ from release_catalog.fair_share import Busy, FairSlots, Owner
 from release_catalog.files.hashing import RELEASES_OF_CALLER, Fetcher, Verification
 from release_catalog.problems import Problem, TooBusy
 from release_catalog.store import database as db
-from release_catalog.store import importing, releases, requests, verifying, writing
+from release_catalog.store import importing, leases, releases, requests, verifying, writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.requests import Answer, Given
 
@@ -96,7 +96,7 @@ async def working(database: Database, files: Fetcher) -> AsyncIterator[None]:
         yield
     finally:
         shift.end()
-        await asyncio.gather(dispatcher, return_exceptions=True)
+        await db.end(dispatcher)
 
 
 class Shift:
@@ -173,10 +173,17 @@ async def _work(
 ) -> None:
     try:
         await _verify(database, files, shift, job, slot)
+    except asyncio.CancelledError:
+        if not shift.over.is_set():
+            raise
     except db.Failure as error:
         _log.warning("could not verify the files of a release", reason=str(error))
     except Exception:  # noqa: BLE001  one job that can't be done must not keep the others from being done
         _log.exception("could not verify the files of a release")
+    if shift.over.is_set():
+        # Another process goes on with it at once. Where it is done, it is gone.
+        with contextlib.suppress(db.Failure):
+            await verifying.release_job(database, job)
 
 
 async def next_job(database: Database, files: Fetcher, shift: Shift) -> bool:
@@ -191,23 +198,14 @@ async def _verify(
     database: Database, files: Fetcher, shift: Shift, job: Document, slot: contextlib.ExitStack
 ) -> None:
     with slot:
-        renewing = asyncio.create_task(_renew(database, job))
-        try:
+        async with leases.renewed(lambda: verifying.renew(database, job), verifying.LEASE):
             waiting = await _waiting(database, job)
             if not shift.over.is_set():
                 looked = await shift.fetch(files.check_all(Owner(job["tenantId"]), waiting))
                 await verifying.keep(verifying.owner(job), database, job["releaseId"], waiting, looked, job)
-        finally:
-            renewing.cancel()
 
 
 async def _waiting(database: Database, job: Document) -> Sequence[Document]:
-    found = await releases.by_ids(verifying.owner(job), database, [job["releaseId"]])
+    with db.within(db.BACKGROUND_SECONDS):
+        found = await releases.by_ids(verifying.owner(job), database, [job["releaseId"]])
     return [file for release in found.values() for file in verifying.pending(release)]
-
-
-async def _renew(database: Database, job: Document) -> None:
-    held = True
-    while held:
-        await asyncio.sleep(verifying.LEASE.total_seconds() / 3)
-        held = await verifying.renew(database, job)

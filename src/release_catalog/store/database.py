@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import contextvars
+import datetime
 import functools
 import inspect
 import math
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import pymongo
 import structlog
@@ -29,6 +30,7 @@ Database = AsyncDatabase[Document]
 # The dotted paths that are read of documents; None for all.
 Keys = frozenset[str] | None
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _log = structlog.get_logger()
@@ -41,6 +43,10 @@ MAJORITY = WriteConcern("majority", wtimeout=10_000)
 ONE_BATCH = 10_000
 # How long it takes at most to find out whether the database answers anything.
 LOOK_SECONDS = 0.5
+# How long a command in the background may take.
+BACKGROUND_SECONDS = 10.0
+# How long a process that ends waits for each thing that it does in the background.
+_END_SECONDS = 2.0
 # What instants come with, whatever the driver.
 UTC = tz_util.utc
 Unavailable = ConnectionFailure
@@ -158,6 +164,23 @@ def remaining() -> float:
     return _deadline.get() - time.monotonic()
 
 
+def bounded(work: Callable[Parameters, Awaitable[Result]]) -> Callable[Parameters, Awaitable[Result]]:
+    """Give a function that works in the background a deadline: no request sets one for it."""
+
+    @functools.wraps(work)
+    async def run(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
+        with within(BACKGROUND_SECONDS):
+            return await work(*arguments, **named)
+
+    return run
+
+
+async def now(database: Database) -> datetime.datetime:
+    """Return the instant by the database's clock: the same for all processes."""
+    said: Any = await database.command("hello", read_preference=ReadPreference.PRIMARY)
+    return said["localTime"].replace(tzinfo=UTC)  # type: ignore[no-any-return]
+
+
 async def answers(database: Database) -> bool:
     """Return whether the primary answers soon."""
     try:
@@ -204,7 +227,16 @@ def in_background(work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
     return task
 
 
-async def background_ended(seconds: float) -> None:
+async def end(*tasks: "asyncio.Task[Any]") -> None:
+    """Wait until tasks have ended that were told to, and leave those that the database holds up."""
+    if not tasks:
+        return
+    _, pending = await asyncio.wait(tasks, timeout=_END_SECONDS)
+    for task in pending:
+        task.cancel()
+
+
+async def background_ended(seconds: float = _END_SECONDS) -> None:
     """Wait for the tasks in the background, and for `undisturbed` work, for at most so long."""
     loop = asyncio.get_running_loop()
     if tasks := [task for task in _unwatched if task.get_loop() is loop]:

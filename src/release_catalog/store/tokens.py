@@ -9,7 +9,8 @@ from release_catalog import problems
 from release_catalog.domain import ids, instants, tokens
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
-from release_catalog.store import cursors, transactions
+from release_catalog.store import cursors, leases, transactions
+from release_catalog.store import database as db
 from release_catalog.store.database import Database, Document
 from release_catalog.store.records import MAX_LISTED
 from release_catalog.store.requests import Answer, Given
@@ -81,12 +82,23 @@ async def everyone(caller: Caller, database: Database) -> list[Document]:
 
 
 async def known(database: Database, token: str) -> Document | None:
-    """The document of a token, of whichever tenant: it is what tells who the caller is."""
-    return await database.tokens.find_one({"_id": tokens.digest(token)})
+    """Return the document of a token, of whichever tenant: it is what tells who the caller is.
+
+    It expires by the database's clock; the instant of the document is that of this machine's clock.
+    """
+    stages = [{"$match": {"_id": tokens.digest(token)}}, {"$set": {"now": "$$NOW"}}]
+    found = await db.aggregate(database["tokens"], stages)
+    if not found:
+        return None
+    [document] = found
+    behind = instants.now() - document.pop("now")
+    if document["expiresAt"] is not None:
+        document["expiresAt"] += behind
+    return document
 
 
+@db.bounded
 async def used(database: Database, document: Document) -> None:
     """Note that a token is used, unless that was noted within the last minute."""
-    now = instants.now()
-    rarely: dict[str, Any] = {"$or": [{"lastUsedAt": None}, {"lastUsedAt": {"$lte": now - USED}}]}
-    await database.tokens.update_one({"_id": document["_id"], **rarely}, {"$set": {"lastUsedAt": now}})
+    rarely = {"$expr": {"$lte": ["$lastUsedAt", leases.after(-USED)]}}
+    await database.tokens.update_one({"_id": document["_id"], **rarely}, [{"$set": {"lastUsedAt": "$$NOW"}}])

@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from release_catalog.domain import caller as callers
-from release_catalog.domain import ids, instants, release
+from release_catalog.domain import ids, release
 from release_catalog.domain.caller import Caller
 from release_catalog.store import database as db
-from release_catalog.store import releases, writing
+from release_catalog.store import leases, releases, writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.writing import Turn
 
@@ -62,13 +62,9 @@ async def schedule(turn: Turn, made: Document) -> None:
     """Leave a job for the files of a release that are still to be looked at, and none where there are none."""
     key, jobs = {"_id": turn.caller.key(made["id"])}, turn.database.verifications
     if pending(made):
-        job = {
-            "tenantId": turn.caller.tenant,
-            "releaseId": made["id"],
-            "owner": None,
-            "leaseUntil": instants.now(),
-        }
-        await jobs.replace_one(key, job, upsert=True, session=turn.session)
+        job = {"tenantId": turn.caller.tenant, "releaseId": made["id"], "owner": None}
+        change: list[Document] = [{"$replaceWith": {"$literal": job}}, {"$set": {"leaseUntil": "$$NOW"}}]
+        await jobs.update_one(key, change, upsert=True, session=turn.session)
     else:
         await jobs.delete_one(key, session=turn.session)
 
@@ -135,18 +131,19 @@ async def tell(turn: Turn, made: Document, looked: Sequence[Document]) -> bool:
     return bool(kinds)
 
 
+@db.bounded
 async def take(database: Database, after: str = "", without: Collection[str] = ()) -> Document | None:
     """Lease the job that has waited longest of the next tenant that has one; return None where there is none.
 
     Tenants take turns in the order of their names, from the one behind `after` on; those of `without` have none.
     It costs a seek in the index for each tenant that is passed over, however many jobs that one has.
     """
-    now = instants.now()
+    lease = [{"$set": {"owner": ids.new(), "leaseUntil": leases.after(LEASE)}}]
     job: Document | None = None
     for tenants in ({"$gt": after}, {"$lte": after}):
         job = job or await database.verifications.find_one_and_update(
-            {"tenantId": {**tenants, "$nin": [*without]}, "leaseUntil": {"$lte": now}},
-            {"$set": {"owner": ids.new(), "leaseUntil": now + LEASE}},
+            {"tenantId": {**tenants, "$nin": [*without]}, **leases.is_over("leaseUntil")},
+            lease,
             sort=[("tenantId", 1), ("leaseUntil", 1)],
             hint="turn",
             return_document=db.AFTER,
@@ -156,8 +153,14 @@ async def take(database: Database, after: str = "", without: Collection[str] = (
 
 async def renew(database: Database, job: Document) -> bool:
     """Keep a job that is being worked on; False where somebody else has it, or it is done."""
-    until = {"$set": {"leaseUntil": instants.now() + LEASE}}
+    until = [{"$set": {"leaseUntil": leases.after(LEASE)}}]
     return bool((await database.verifications.update_one(_held(job), until)).matched_count)
+
+
+@db.bounded
+async def release_job(database: Database, job: Document) -> None:
+    """Let others have a job that is not done."""
+    await database.verifications.update_one(_held(job), [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}])
 
 
 def owner(job: Document) -> Caller:

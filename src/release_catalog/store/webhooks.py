@@ -13,11 +13,11 @@ import structlog
 
 from release_catalog import problems
 from release_catalog.domain import events as kinds
-from release_catalog.domain import ids, instants, webhooks
+from release_catalog.domain import ids, webhooks
 from release_catalog.domain.caller import READ, SEES_ALL, Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
-from release_catalog.store import cursors, events, transactions
+from release_catalog.store import cursors, events, leases, transactions
 from release_catalog.store import database as db
 from release_catalog.store.database import Database, Document
 from release_catalog.store.pages import Order, Question, Window
@@ -68,7 +68,7 @@ async def create(caller: Caller, database: Database, given: Given, unusable: str
     fields = {"url": _url(checks, unusable), "events": _patterns(checks)}
     if checks.found:
         return problems.Invalid(violations=checks.found)
-    now, id_ = instants.now(), ids.new()
+    now, id_ = await db.now(database), ids.new()
     webhook: Document = {
         "_id": caller.key(id_),
         "id": id_,
@@ -109,9 +109,8 @@ async def create(caller: Caller, database: Database, given: Given, unusable: str
 async def update(caller: Caller, database: Database, given: Given, unusable: str | None) -> Answer:
     """Change what is given, and try at once what waits for its next attempt."""
     checks = Checks(given, "input")
-    now = instants.now()
-    change: Document = {"version": ids.new(), "attempts": 0, "nextAttemptAt": now}
-    change |= {"updatedAt": now, "updatedBy": caller.subject}
+    change: Document = {"version": ids.new(), "attempts": 0}
+    change["updatedBy"] = caller.subject
     if given.get("url") is not None:
         change["url"] = _url(checks, unusable)
     if given.get("events") is not None:
@@ -120,12 +119,12 @@ async def update(caller: Caller, database: Database, given: Given, unusable: str
         change["active"] = given["active"]
     if checks.found:
         return problems.Invalid(violations=checks.found)
-    rotated = {}
+    computed: Document = {"nextAttemptAt": "$$NOW", "updatedAt": "$$NOW"}
     if given.get("rotateSecret"):
-        change |= {"secret": webhooks.new_secret(), "formerUntil": now + webhooks.OVERLAP}
-        rotated = {"formerSecret": "$secret"}
+        change["secret"] = webhooks.new_secret()
+        computed |= {"formerSecret": "$secret", "formerUntil": leases.after(webhooks.OVERLAP)}
     literal = {name: {"$literal": value} for name, value in change.items()}
-    pipeline = [{"$set": {**rotated, **literal}}]
+    pipeline = [{"$set": {**computed, **literal}}]
 
     async def work(session: Any) -> Document | None:
         return await _change(caller, database, given, pipeline, session)
@@ -161,8 +160,8 @@ async def replay(caller: Caller, database: Database, given: Given) -> Answer:
         checks.refuse("after", "NOT_KEPT", reason[0].upper() + reason[1:])
     if checks.found:
         return problems.Invalid(violations=checks.found)
-    again = {"attempts": 0, "nextAttemptAt": instants.now(), "version": ids.new()}
-    change = {"$min": {"cursor": after}, "$set": again}
+    again = {"attempts": 0, "nextAttemptAt": "$$NOW", "version": ids.new()}
+    change = [{"$set": {"cursor": {"$min": ["$cursor", after]}, **again}}]
 
     async def work(session: Any) -> Document | None:
         return await _change(caller, database, given, change, session)
