@@ -1,5 +1,6 @@
 """The application: its routes, and what lives as long as it does."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
@@ -137,7 +138,7 @@ def create_app(
         WebSocketRoute("/graphql", sockets.serve),
         Route("/", _home),
         Route("/livez", _livez),
-        Route("/readyz", _readyz),
+        Route("/readyz", _Readiness().answer),
         *([pages.assets()] if public else []),
         Mount("/v1", hal),
         Mount("/lifecycle", hal),
@@ -250,10 +251,29 @@ async def _livez(_: Request) -> Response:
     return PlainTextResponse("ok")
 
 
-async def _readyz(request: Request) -> Response:
+class _Readiness:
+    """Tells whether the database answers. It is asked once for all who want to know: nobody knows who they are."""
+
+    def __init__(self) -> None:
+        self._look: asyncio.Task[bool] | None = None
+
+    async def answer(self, request: Request) -> Response:
+        """Answer 200 or 503."""
+        if self._look is None:
+            self._look = asyncio.create_task(_is_ready(request.app.state.database))
+            self._look.add_done_callback(self._end)
+        if await asyncio.shield(self._look):
+            return JSONResponse({"ready": True})
+        return JSONResponse({"ready": False, "reason": "The database's primary does not answer."}, 503)
+
+    def _end(self, _: asyncio.Task[bool]) -> None:
+        self._look = None
+
+
+async def _is_ready(database: db.Database) -> bool:
     try:
-        await db.ping(request.app.state.database, _READY_SECONDS)
+        await db.ping(database, _READY_SECONDS)
     except db.Failure as error:
         _log.warning("not ready", reason=str(error))
-        return JSONResponse({"ready": False, "reason": "The database's primary does not answer."}, 503)
-    return JSONResponse({"ready": True})
+        return False
+    return True

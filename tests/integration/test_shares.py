@@ -25,6 +25,7 @@ from release_catalog.app import create_app
 from release_catalog.domain import caller
 from release_catalog.domain import tokens as texts
 from release_catalog.settings import Settings
+from release_catalog.store import database as db
 from release_catalog.store import tokens
 
 VIEWER = {"query": "{ viewer { subject } }"}
@@ -301,6 +302,27 @@ async def test_documents_are_read_within_the_concurrency_of_their_caller_over_so
 
 
 # Credentials.
+
+
+async def test_readiness_is_asked_for_once_for_all_who_want_to_know(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, asked, ping = asyncio.Event(), 0, db.ping
+
+    async def slow(*arguments: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await held.wait()
+        await ping(*arguments)
+
+    monkeypatch.setattr(db, "ping", slow)
+    async with served(app_of(empty)) as host, httpx2.AsyncClient(timeout=60) as http:
+        looks = [asyncio.create_task(http.get(f"http://{host}/readyz")) for _ in range(50)]
+        await asyncio.sleep(0.5)
+        held.set()
+        assert {(await look).status_code for look in looks} == {200}
+        assert (await http.get(f"http://{host}/readyz")).status_code == 200
+    assert 2 <= asked < 10
 
 
 async def test_unknown_tokens_delay_no_token_that_was_good(
