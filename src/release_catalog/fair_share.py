@@ -251,7 +251,13 @@ class FairSlots:
                 turn.set_result(None)
 
     def _next(self) -> Owner | None:
-        return next((owner for callers in self._queues.values() for owner in callers if self.fits(owner)), None)
+        # Only tenants and callers that hold slots are passed over: no more of them than there are slots.
+        for tenant, callers in self._queues.items():
+            if self._fits_tenant(tenant):
+                for owner in callers:
+                    if self._callers[owner] < self._per_caller:
+                        return owner
+        return None
 
 
 async def _run(slot: contextlib.AsyncExitStack, work: Callable[[], Awaitable[Result]]) -> Result:

@@ -109,9 +109,9 @@ _TOO_LARGE = {
 class TooBusy(GraphQLError):  # noqa: N818  likewise
     """Work that did not get its turn in time, because others or the caller's own requests fill the capacity."""
 
-    def __init__(self, limit: str, message: str) -> None:
-        """`limit` is the name of the capacity that is in use."""
-        super().__init__(message, extensions={"code": "RATE_LIMITED", "limit": limit})
+    def __init__(self, limit: str, allowed: int, message: str) -> None:
+        """`limit` is the name of the capacity that is in use, and `allowed` the share of a caller."""
+        super().__init__(message, extensions={"code": "RATE_LIMITED", "limit": limit, "allowed": allowed})
 
 
 def details(status: int, title: str, detail: str, **members: Any) -> dict[str, Any]:

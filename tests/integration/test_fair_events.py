@@ -127,12 +127,12 @@ async def test_of_many_subscribers_of_one_tenant_a_few_are_answered_at_a_time(
         ]
         await eventually(lambda: under_way["hog"] == contexts.ANSWERS_OF_TENANT)
         for _ in range(3):
-            result = await asyncio.wait_for(subscribed(empty, OTHER, context(OTHER), FOLLOW % ('"0"', "type")), 60)
-            assert result.data["events"]["id"] == f"{1:016d}"
+            answer = await asyncio.wait_for(subscribed(empty, OTHER, context(OTHER), FOLLOW % ('"0"', "type")), 60)
+            assert answer.result.data["events"]["id"] == f"{1:016d}"
         assert under_way["hog"] == contexts.ANSWERS_OF_TENANT
         go.set()
         results = await asyncio.gather(*flood)
-    assert all(not result.errors for result in results)
+    assert all(not answer.result.errors for answer in results)
     assert answering.used == answering.waiting == 0
 
 

@@ -185,6 +185,26 @@ async def test_work_that_cant_be_stopped_keeps_its_slot_when_its_caller_goes() -
     assert slots.used == slots.waiting == 0
 
 
+async def test_a_turn_costs_the_same_however_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots, looks = FairSlots(4, per_tenant=2, per_caller=1, max_waiting=10_000), 0
+    fits = slots._fits_tenant
+
+    def counted(tenant: str) -> bool:
+        nonlocal looks
+        looks += 1
+        return fits(tenant)
+
+    monkeypatch.setattr(slots, "_fits_tenant", counted)
+
+    async def work(owner: Owner) -> None:
+        async with slots.slot(owner):
+            await asyncio.sleep(0)
+
+    owners = [Owner(f"tenant {number % 3}", f"caller {number}") for number in range(3_000)]
+    await asyncio.gather(*(work(owner) for owner in owners))
+    assert looks < 20 * len(owners)
+
+
 OWNERS = [Owner(tenant, caller) for tenant in "ab" for caller in "xy"]
 STEPS = st.lists(
     st.tuples(st.sampled_from(["enter", "leave", "cancel"]), st.integers(0, 9), st.sampled_from(OWNERS))

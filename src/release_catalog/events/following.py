@@ -26,7 +26,7 @@ QUEUED = 100
 # How many are read at a time, for all and for one who catches up: that one holds them until they are taken.
 READ, REPLAYED = 50, 25
 # How many read the log at a time, those of one tenant, and those of one caller: each takes a database connection.
-READERS, READERS_OF_TENANT, READERS_OF_CALLER = 16, 8, 4
+READERS, READERS_OF_TENANT, READERS_OF_CALLER = 8, 3, 2
 # Others get their turn after an event was offered to so many subscribers.
 _OFFERED = 1_000
 # How long it takes at most until what nobody was woken for is read.

@@ -43,18 +43,19 @@ class Fetcher:
         """Fetch no files that declare more than `max_bytes`, and those of a release within `seconds` together.
 
         A server has to send `min_rate` bytes a second. `progress` gets the number of bytes that have come, in the
-        threads that fetch.
+        threads that fetch. `of_caller` is how many files are fetched for one caller at a time.
         """
         self.allowed = allowed
         self._max_bytes = max_bytes
         self._at_once = at_once
         self._seconds = seconds
         self._min_rate = min_rate
+        self.of_caller = at_once * RELEASES_OF_CALLER
         self._progress = progress or (lambda _: None)
         self._slots = FairSlots(
             at_once * _RELEASES,
             per_tenant=at_once * _RELEASES_OF_TENANT,
-            per_caller=at_once * RELEASES_OF_CALLER,
+            per_caller=self.of_caller,
             leave_free=True,
             max_waiting=10_000,
             max_waiting_per_caller=1_000,

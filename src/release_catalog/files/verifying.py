@@ -84,7 +84,7 @@ async def _looked(caller: Caller, files: Fetcher, artifacts: Sequence[Document])
             f"So many files are fetched already that the turn of these did not come within {MAX_WAIT_SECONDS:g} "
             "seconds: repeat the request later, or give verification BACKGROUND."
         )
-        raise TooBusy("files", message) from busy
+        raise TooBusy("files", files.of_caller, message) from busy
 
 
 @contextlib.asynccontextmanager

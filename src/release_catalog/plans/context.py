@@ -19,8 +19,9 @@ from release_catalog.store.database import Collections, Database, Document
 from release_catalog.usage import Usage
 
 SECONDS = 15.0
-# Subscribers that are answered at a time, those of one tenant, and those of one caller.
-ANSWERS, ANSWERS_OF_TENANT, ANSWERS_OF_CALLER = 16, 8, 4
+# Subscribers that are answered at a time, those of one tenant, and those of one caller. More at a time would be
+# answered no sooner, and delay what else the event loop has to do.
+ANSWERS, ANSWERS_OF_TENANT, ANSWERS_OF_CALLER = 8, 3, 2
 # What follows events: see events.following.
 Follow = Callable[..., Awaitable[AsyncIterator[Document]]]
 
