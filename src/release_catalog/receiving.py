@@ -206,6 +206,7 @@ class Socket(WebSocketsSansIOProtocol):
         super().connection_made(transport)
         self.conn.max_message_size = MAX_UNKNOWN_MESSAGE_BYTES
         self.close_timeout = CLOSING_SECONDS
+        self.loop.call_later(CLOSING_SECONDS, self._check_handshake)
         self._connection = self.limit.add(self.client[0] if self.client else None, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -213,6 +214,11 @@ class Socket(WebSocketsSansIOProtocol):
         self._connection.gone()
         self._input.close()
         super().connection_lost(exc)
+
+    def _check_handshake(self) -> None:
+        """Close a connection whose handshake can't be read: the library takes lines of 8,192 bytes at most."""
+        if not self.handshake_initiated:
+            self.transport.abort()
 
     async def run_asgi(self) -> None:
         """Run the application, which tells when the client is known."""

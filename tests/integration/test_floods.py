@@ -73,3 +73,13 @@ async def test_a_flood_of_tiny_things_holds_up_nobody(empty: Catalog, data: byte
     if not upgrade:
         # A client that sends further requests without reading the answers is cut off.
         assert received.count(b"200 OK") <= 100
+
+
+async def test_a_handshake_that_can_not_be_read_is_not_kept(empty: Catalog) -> None:
+    async with served(create_app(Settings(), database=empty.database)) as host:
+        name, _, port = host.partition(":")
+        reader, writer = await asyncio.open_connection(name, int(port))
+        handshake = HANDSHAKE.format(host=host).replace("Host:", f"Origin: {'x' * 9_000}\r\nHost:")
+        writer.write(handshake.encode())
+        assert await asyncio.wait_for(reader.read(), 60) == b""
+        writer.close()
