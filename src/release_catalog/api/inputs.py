@@ -94,6 +94,8 @@ def mutation(
             if left_no_trace(error):
                 raise NothingWritten(str(error)) from error
             raise
+        if takes_long:
+            context.begin()
         if isinstance(answer, Forbidden):
             raise Denied(answer)
         if isinstance(answer, Refusal):
