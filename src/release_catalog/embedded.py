@@ -1,17 +1,22 @@
 """The MongoDB that comes along when no other is configured.
 
-One mongod a data folder, shared by every process that uses the folder; the last to leave stops it. It listens
-on loopback only and asks nobody for a password: whoever can log in to this machine can read it.
+One mongod a data folder, shared by every process that uses the folder; the last to leave stops it. It listens on
+loopback only, and takes only clients that know the key in the folder: whoever can read the key can read the data,
+and no other user of this machine can. A mongod that ends while it is in use is started again.
 
-In the data folder: `db/` (MongoDB's files), `mongod.log` and `mongod.log.1` (this run and the one before).
+In the data folder: `db/` (MongoDB's files), `mongod.key` (what clients and mongod prove that they know),
+`mongod.log` and `mongod.log.1` (this run and the one before).
 Who is there is told by locks, because the kernel drops them however their holders end: `turn.lock` is held
 while starting or stopping, `users.lock` is shared by the users, and `mongod.port` (the port to find it at) is
 held by our mongod itself, which inherits that lock and so outlives its starter with it.
 """
 
+import base64
 import contextlib
+import os
 import pathlib
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -24,6 +29,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 import pymongo.errors
+import structlog
 
 from release_catalog import mongod
 from release_catalog.mongod import ELSEWHERE, Unavailable
@@ -44,20 +50,41 @@ _OPTIONS = (
     # What a killed process was about to commit stays locked until its transaction is too old: 60 s by default.
     *("--setParameter", "transactionLifetimeLimitSeconds=10"),
     *("--setParameter", "diagnosticDataCollectionEnabled=false"),  # 200 MB that only MongoDB's support reads
+    # There is no user to make: clients are members of the set, by its key.
+    *("--setParameter", "enableLocalhostAuthBypass=false"),
 )
+# MongoDB's own name for who knows the key.
+_USER, _AUTHENTICATION_DATABASE = "__system", "local"
+_KEY_BYTES = 48
 _EXIT_PORT_TAKEN = 48
 _STOP_SECONDS = 30.0
 _PAUSE_SECONDS = 0.03
 _LITTLE_SPACE_MB = 200
+# How often it is looked at whether mongod still runs, and how long the pauses between attempts to start it get.
+_LOOK_SECONDS, _MAX_RESTART_PAUSE_SECONDS = 1.0, 60.0
+
+_log = structlog.get_logger()
 
 
 class Embedded(contextlib.AbstractContextManager["Embedded", None]):
-    """A share in a running, writable MongoDB at `url`, a replica set of one. Leave a `with` block to stop."""
+    """A share in a running, writable MongoDB at `url`, a replica set of one. Leave a `with` block to stop.
+
+    The URL holds the key: do not log it.
+    """
 
     def __init__(self, folder: pathlib.Path, share: IO[bytes]) -> None:
-        self.url = f"mongodb://{_HOST}:{_port(folder)}/?directConnection=true"
+        key = _key(folder)
+        # base64 may hold a slash and a plus.
+        quoted = key.replace("+", "%2B").replace("/", "%2F")
+        self.url = (
+            f"mongodb://{_USER}:{quoted}@{_HOST}:{_port(folder)}/"
+            f"?directConnection=true&authSource={_AUTHENTICATION_DATABASE}"
+        )
         self._folder = folder
         self._share = share
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="embedded-mongod-watch", daemon=True)
+        self._watcher.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -70,10 +97,37 @@ class Embedded(contextlib.AbstractContextManager["Embedded", None]):
         if self._share.closed:
             return
         deadline = time.monotonic() + _STOP_SECONDS
+        self._over.set()
+        self._watcher.join(_STOP_SECONDS)
         # Unavailable: others took too long to start or stop, and so there are others.
         with self._share, contextlib.suppress(Unavailable), _turn(self._folder, deadline):
             if _lock(self._share):
                 _shut_down(self._folder, deadline)
+
+    def _watch(self) -> None:
+        """Start mongod again whenever it has ended, with pauses that grow while that fails."""
+        pause = _LOOK_SECONDS
+        while not self._over.wait(pause):
+            if _is_locked(self._folder / "mongod.port"):
+                pause = _LOOK_SECONDS
+                continue
+            _log.warning("the MongoDB in the data folder has ended: starting it again", folder=str(self._folder))
+            try:
+                self._start_again()
+            except (Unavailable, OSError) as error:
+                pause = min(pause * 2, _MAX_RESTART_PAUSE_SECONDS)
+                _log.error("the MongoDB in the data folder can't be started", reason=str(error), next_try_in=pause)
+
+    def _start_again(self) -> None:
+        deadline = time.monotonic() + _STOP_SECONDS
+        with _turn(self._folder, deadline), contextlib.ExitStack() as on_failure:
+            if self._over.is_set():
+                return
+            before = _port(self._folder)
+            _join_or_launch(self._folder, deadline, on_failure)
+            on_failure.pop_all()
+            if _port(self._folder) != before:
+                _log.error("the MongoDB in the data folder has another port now: restart this process")
 
 
 def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
@@ -88,6 +142,7 @@ def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = data_dir.resolve()
         (folder / "db").mkdir(mode=0o700, exist_ok=True)
+        _make_key(folder)
         with contextlib.ExitStack() as on_failure:
             share = on_failure.enter_context((folder / "users.lock").open("ab"))
             with _turn(folder, deadline):
@@ -100,6 +155,26 @@ def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
             f"The data folder {data_dir} can't be used: {error}. Make it a folder that you may write to, "
             f"with space on its disk, choose another one, or {ELSEWHERE}."
         ) from error
+
+
+def _make_key(folder: pathlib.Path) -> None:
+    """Make the key, unless there is one: whole or not at all, and readable by its owner alone."""
+    path = folder / "mongod.key"
+    if path.exists():
+        return
+    partial = folder / f"mongod.key.{os.getpid()}.{threading.get_ident()}"
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
+    try:
+        with contextlib.suppress(FileExistsError):  # another process was first
+            os.link(partial, path)
+    finally:
+        partial.unlink()
+
+
+def _key(folder: pathlib.Path) -> str:
+    return (folder / "mongod.key").read_text().strip()
 
 
 @contextlib.contextmanager
@@ -183,7 +258,16 @@ def _launch(folder: pathlib.Path) -> subprocess.Popen[bytes]:
         mark.truncate(0)
         print(port, file=mark, flush=True)
         process = subprocess.Popen(  # noqa: S603 - we found the program, and no shell reads the arguments
-            [program, "--dbpath", folder / "db", "--port", str(port), *_OPTIONS],
+            [
+                program,
+                "--dbpath",
+                folder / "db",
+                "--port",
+                str(port),
+                "--keyFile",
+                folder / "mongod.key",
+                *_OPTIONS,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -223,7 +307,14 @@ def _client(folder: pathlib.Path) -> Iterator[pymongo.MongoClient[dict[str, Any]
     # A MongoClient that finds nobody sleeps for half a second.
     socket.create_connection((_HOST, port), timeout=2).close()
     with pymongo.MongoClient[dict[str, Any]](
-        _HOST, port, directConnection=True, serverSelectionTimeoutMS=2_000, socketTimeoutMS=5_000
+        _HOST,
+        port,
+        username=_USER,
+        password=_key(folder),
+        authSource=_AUTHENTICATION_DATABASE,
+        directConnection=True,
+        serverSelectionTimeoutMS=2_000,
+        socketTimeoutMS=5_000,
     ) as client:
         options = client.admin.command("getCmdLineOpts")["parsed"]
         if options.get("storage", {}).get("dbPath") != str(folder / "db"):

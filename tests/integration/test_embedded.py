@@ -58,6 +58,10 @@ def connected(url: str) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
         yield client
 
 
+def port_of(url: str) -> int:
+    return int(url.rpartition("@")[2].partition("/")[0].rpartition(":")[2])
+
+
 def keep(url: str) -> None:
     with connected(url) as client:
         client["catalog"]["releases"].insert_one({"_id": "kept"})
@@ -71,7 +75,7 @@ def kept(url: str) -> bool:
 @contextlib.contextmanager
 def squatted(url: str) -> Iterator[None]:
     """Another program at this address. It hangs up on everybody; for a silent one mongod would wait 30 s."""
-    port = int(url.split(":")[2].partition("/")[0])
+    port = port_of(url)
     with Squatter(("127.0.0.1", port), socketserver.BaseRequestHandler) as squatter:
         thread = threading.Thread(target=squatter.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -268,3 +272,48 @@ def test_windows_is_told_what_to_do(folder: pathlib.Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(mongod.Unavailable, match="RELEASE_CATALOG_MONGODB_URL"):
         embedded.start(folder)
+
+
+def test_only_clients_that_know_the_key_are_served(folder: pathlib.Path) -> None:
+    with embedded.start(folder) as mongodb:
+        key = folder / "mongod.key"
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        assert key.read_text() not in (folder / "mongod.log").read_text()
+        for credentials in ("", "__system:guess@", "root:root@"):
+            url = (
+                f"mongodb://{credentials}127.0.0.1:{port_of(mongodb.url)}/?directConnection=true&authSource=local"
+            )
+            with connected(url) as client, pytest.raises(pymongo.errors.OperationFailure):
+                client["catalog"]["releases"].find_one()
+            # No first user can be made either, whatever MongoDB grants to clients of the same machine.
+            with connected(url) as client, pytest.raises(pymongo.errors.OperationFailure):
+                client.admin.command("createUser", "me", pwd="me", roles=["root"])
+        keep(mongodb.url)
+        assert kept(mongodb.url)
+
+
+def test_a_folder_from_before_there_were_keys_goes_on(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with embedded.start(folder) as mongodb:
+        keep(mongodb.url)
+    (folder / "mongod.key").unlink()
+    with embedded.start(folder) as mongodb:
+        assert kept(mongodb.url)
+
+
+def test_a_mongod_that_ends_is_started_again(folder: pathlib.Path) -> None:
+    with embedded.start(folder) as mongodb:
+        keep(mongodb.url)
+        [before] = mongods(folder)
+        os.kill(before, signal.SIGKILL)
+        again = eventually(lambda: [pid for pid in mongods(folder) if pid != before], 60)
+        assert len(again) == 1
+
+        def answers() -> bool:
+            with contextlib.suppress(pymongo.errors.PyMongoError):
+                return kept(mongodb.url)
+            return False
+
+        assert eventually(answers, 60)
+    assert mongods(folder) == []
