@@ -94,8 +94,12 @@ def serve(
     server = serving.server(app, MAX_GRACE_SECONDS, settings.receive_seconds, settings.max_connections)
 
     async def run() -> None:
-        # Not by the server, which would tell of a database that is not there by a traceback.
-        async with app.router.lifespan_context(app):
+        async with contextlib.AsyncExitStack() as stack:
+            # While the embedded MongoDB starts, nothing else can run; it is there soon.
+            waits = settings.mongodb_url and settings.database_wait_seconds
+            async with serving.alive(listener) if waits else contextlib.nullcontext():
+                # Not by the server, which would tell of a database that is not there by a traceback.
+                await stack.enter_async_context(app.router.lifespan_context(app))
             _announce(settings, listener)
             _settle()
             # It raises the signal that ended it once more.

@@ -1,19 +1,28 @@
 """The database that a process works on, from its settings."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+import functools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import anyio
+import structlog
 
 from release_catalog import embedded, logs, mongod
 from release_catalog.files import guard, hashing
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
 from release_catalog.store import indexes
+from release_catalog.store.outages import MAX_REASON, outage
 
 Result = TypeVar("Result")
 
+_log = structlog.get_logger()
+
+# How long one look for the database takes where there are several, and where there is one; and between two.
+_LOOK_SECONDS, _ONLY_LOOK_SECONDS, _PAUSE_SECONDS = 2.0, 10.0, 1.0
 _SINGLE = (
     "The MongoDB of RELEASE_CATALOG_MONGODB_URL is a single server, which has no transactions: start it with "
     "--replSet rs0, and run rs.initiate() in mongosh once."
@@ -48,7 +57,8 @@ def work(settings: Settings, does: Callable[[db.Database], Coroutine[Any, Any, R
 async def opened(settings: Settings, database: Any = None, *, keeps: bool = True) -> AsyncIterator[db.Database]:
     """The database with all its indexes; the MongoDB that comes along runs only where no other is named.
 
-    With `keeps`, events are kept for as long as the settings say from now on.
+    With `keeps`, events are kept for as long as the settings say from now on. They also say for how long to wait
+    for a database that is not there yet.
     """
     async with contextlib.AsyncExitStack() as stack:
         if database is None:
@@ -57,9 +67,30 @@ async def opened(settings: Settings, database: Any = None, *, keeps: bool = True
             client = db.connect(url)
             stack.push_async_callback(client.close)
             stack.push_async_callback(db.background_ended)
-            if await db.is_single(client):
-                raise mongod.Unavailable(_SINGLE)
+            await _patiently(settings.database_wait_seconds, functools.partial(_check, client, settings))
             database = client[settings.database]
         used = db.prepared(database)
-        await indexes.ensure(used, settings.events_days, keeps=keeps)
+        prepare = functools.partial(indexes.ensure, used, settings.events_days, keeps=keeps)
+        await _patiently(settings.database_wait_seconds, prepare)
         yield used
+
+
+async def _check(client: Any, settings: Settings) -> None:
+    with db.within(_LOOK_SECONDS if settings.database_wait_seconds else _ONLY_LOOK_SECONDS):
+        if await db.is_single(client):
+            raise mongod.Unavailable(_SINGLE)
+
+
+async def _patiently(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+    """Take a step towards the database, again and again for so many seconds while the database is away."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return await step()
+        except (db.Failure, mongod.Unavailable) as error:
+            left = until - time.monotonic()
+            if left <= 0 or not (isinstance(error, mongod.Unavailable) or outage(error)):
+                raise
+            reason = str(error)[:MAX_REASON]
+            _log.warning("waiting for the database", reason=reason, seconds_left=round(left))
+        await asyncio.sleep(min(_PAUSE_SECONDS, left))

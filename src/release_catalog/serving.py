@@ -2,18 +2,25 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sys
+from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from release_catalog import connection_limit, receiving
 from release_catalog.api import websocket
 from release_catalog.api.seats import Seats
+from release_catalog.store.outages import RETRY_SECONDS, UNAVAILABLE
 
 # WebSockets whose clients do not take that the server ends in that time are left without a word.
 _CLOSING_SECONDS = 3.0
+# Connections at a time before there is a database.
+_EARLY_CONNECTIONS = 100
 # Python's own would be 50 times as long.
 SWITCH_SECONDS = 0.0001
 
@@ -44,6 +51,52 @@ def server(app: Starlette, grace_seconds: int, seconds: float, connections: int)
         ws_per_message_deflate=False,
     )
     return _Server(config)
+
+
+@contextlib.asynccontextmanager
+async def alive(listener: socket.socket) -> AsyncIterator[None]:
+    """Answer /livez at a socket while the application is not there yet, and everything else with 503."""
+    config = uvicorn.Config(
+        _not_ready,
+        log_config=None,
+        server_header=False,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        limit_concurrency=_EARLY_CONNECTIONS,
+    )
+    server, log = _Early(config), logging.getLogger("uvicorn.error")
+    level = log.level
+    # That it starts and stops is not what happens to the server.
+    log.setLevel(logging.WARNING)
+    task = asyncio.create_task(server.serve([listener.dup()]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+        log.setLevel(level)
+
+
+async def _not_ready(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        await send({"type": "websocket.close", "code": 1013})
+        return
+    response: Response = PlainTextResponse("ok")
+    if scope["path"] != "/livez":
+        told = {"message": UNAVAILABLE.message, "extensions": UNAVAILABLE.extensions}
+        body = (
+            {"errors": [told]} if scope["path"] == "/graphql" else {"ready": False, "reason": UNAVAILABLE.message}
+        )
+        response = JSONResponse(body, 503, {"Retry-After": str(RETRY_SECONDS)})
+    await response(scope, receive, send)
+
+
+class _Early(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the command line, which ends whatever has begun."""
+        yield
 
 
 def _allow_files() -> None:

@@ -44,6 +44,12 @@ class Settings(BaseSettings):
         description="MongoDB to use: a replica set or a sharded cluster. Without it, one of its own.",
     )
     database: str = Field(default="release_catalog", description="Name of the database.")
+    database_wait_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=3_600,
+        description="Seconds to wait at the start for a MongoDB that is not there yet; 0 fails at once.",
+    )
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("release-catalog", appauthor=False)),
         description="Where the MongoDB of its own keeps its data.",

@@ -38,7 +38,7 @@ ALLOWED = {
     "app": {
         "access", "api", "connection_limit", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"
     },
-    "serving": {"api", "connection_limit", "receiving"},
+    "serving": {"store", "api", "connection_limit", "receiving"},
     "cli": {
         "app", "access", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "serving", "terminal",
         "credentials",

@@ -117,6 +117,8 @@ INDEXES: dict[str, list[IndexModel]] = {
 # What MongoDB forgets some days after the instant that stands under this field.
 _KEPT = {"events": "writtenAt", "webhookDeliveries": "createdAt"}
 _OTHER_OPTIONS = 85
+# An index over many documents takes minutes, for which no other command is given.
+_BUILD_SECONDS = 3_600.0
 
 
 async def ensure(database: Database, events_days: int = 90, *, keeps: bool = True) -> None:
@@ -124,6 +126,11 @@ async def ensure(database: Database, events_days: int = 90, *, keeps: bool = Tru
 
     Events and deliveries are kept for `events_days`; of those who say that with `keeps`, the last one decides.
     """
+    with db.within(_BUILD_SECONDS):
+        await _ensure(database, events_days, keeps=keeps)
+
+
+async def _ensure(database: Database, events_days: int, *, keeps: bool) -> None:
     for collection, indexes in INDEXES.items():
         await database[collection].create_indexes(indexes)
     for collection, field in _KEPT.items():

@@ -1,0 +1,80 @@
+"""A server that starts before its database: it waits for as long as the settings say, and is alive meanwhile."""
+
+import contextlib
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+
+from outages import Mongod
+from processes import SCRIPT, SERVING, environment, eventually
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def started(folder: Path, url: str, seconds: int, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A server that may have no database yet, and its log."""
+    log = folder / "server.log"
+    settings = {"mongodb_url": url, "database_wait_seconds": seconds, "data_dir": folder / "data"}
+    with log.open("wb") as file:
+        command = [SCRIPT, "serve", "--port", str(port)]
+        process = subprocess.Popen(command, stderr=file, env=environment(**settings))
+    try:
+        yield process, log
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_it_serves_as_soon_as_the_database_is_there(tmp_path: Path) -> None:
+    (tmp_path / "mongod").mkdir()
+    mongod, port = Mongod(tmp_path / "mongod"), free_port()
+    base = f"http://127.0.0.1:{port}"
+
+    def status(path: str) -> int:
+        with contextlib.suppress(httpx2.TransportError):
+            return httpx2.get(base + path, timeout=5).status_code
+        return 0
+
+    with started(tmp_path, mongod.url, 120, port) as (process, log):
+        assert eventually(lambda: status("/livez") == 200), log.read_text()
+        assert (status("/readyz"), status("/v1/catalogs/default")) == (503, 503)
+        early = httpx2.post(f"{base}/graphql", json={"query": "{ __typename }"})
+        assert (early.status_code, early.headers["retry-after"]) == (503, "2")
+        assert early.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE", "retryAfter": 2}
+        assert eventually(lambda: "waiting for the database" in log.read_text())
+        try:
+            mongod.start()
+            assert eventually(lambda: SERVING.search(log.read_text()), 60), log.read_text()
+            assert eventually(lambda: status("/readyz") == 200)
+            answer = httpx2.post(f"{base}/graphql", json={"query": "{ releases { totalCount } }"}, timeout=30)
+            assert answer.json()["data"] == {"releases": {"totalCount": 0}}
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            mongod.kill()
+
+
+def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
+    with started(tmp_path, f"mongodb://127.0.0.1:{free_port()}", 4, free_port()) as (process, log):
+        assert process.wait(60) == 1
+        assert "The database can't be used" in log.read_text()
+        assert re.search(r"seconds_left.*waiting for the database", log.read_text())
+
+
+def test_it_ends_at_once_while_it_waits(tmp_path: Path) -> None:
+    port = free_port()
+    with started(tmp_path, f"mongodb://127.0.0.1:{free_port()}", 600, port) as (process, log):
+        assert eventually(lambda: "waiting for the database" in log.read_text(), 60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGTERM
+        assert "Traceback" not in log.read_text()
