@@ -71,7 +71,7 @@ class LeaseCheck:
             again = self._import(other, key, "WAIT")
             if first["problem"] or first != again:
                 self.complaints.append(f"a replay has another answer: {first} and then {again}")
-            self._check_fetched(f"/{key}")
+            self._check_fetched(f"/{key}", "under a claim")
 
     def jobs_are_done_once(self) -> None:
         """Have files verified in the background, slowly: each is fetched once and told of once."""
@@ -81,7 +81,7 @@ class LeaseCheck:
         self._files.free.set()
         for key, id_ in keys.items():
             self._wait_verified(id_)
-            self._check_fetched(f"/{key}")
+            self._check_fetched(f"/{key}", "by a job")
 
     def events_are_delivered_once(self) -> None:
         """Have events sent to a webhook, one of them slowly: each comes once, in order."""
@@ -152,9 +152,9 @@ class LeaseCheck:
         answer: Json = api.ask(self._token, _IMPORT, {"input": given})["importRelease"]
         return answer
 
-    def _check_fetched(self, path: str) -> None:
+    def _check_fetched(self, path: str, by: str) -> None:
         if (count := self._files.asked[path]) != 1:
-            self.complaints.append(f"a file was fetched {count} times")
+            self.complaints.append(f"a file was fetched {count} times {by}")
 
     def _wait_verified(self, id_: str) -> None:
         deadline = time.monotonic() + _TAKEN_SECONDS

@@ -23,7 +23,7 @@ _PATIENCE_SECONDS = 60.0
 _DRAIN_SECONDS = 150.0
 _LOOK_SECONDS = 0.1
 # What clients are told while an outage lasts. A key that a dead process holds is free again a while after that.
-_OUTAGE_WORDS = {"unavailable", "timeout", "running", "connection"}
+_OUTAGE_WORDS = {"unavailable", "unknown", "changed", "timeout", "running", "connection"}
 
 
 class Stage:

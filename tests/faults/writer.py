@@ -101,12 +101,20 @@ class Client:
             return "other", f"{response.status_code} {response.text}"
         if "errors" not in answer and response.status_code == httpx2.codes.OK:
             return _judged(answer["data"][verb])
-        codes = {error.get("extensions", {}).get("code") for error in answer.get("errors", [])}
-        words = {_CODES.get(code, "other") for code in codes} or {"other"}
         told = f"{response.status_code} {dict(response.headers).get('retry-after')} {answer}"
-        if words == {"unavailable"} and accept == _STRICT and not _is_503(response):
-            words = {"other"}
-        return (words.pop() if len(words) == 1 else "other"), told
+        return _failed(answer, strictly_refused=accept != _STRICT or _is_503(response)), told
+
+
+def _failed(answer: Json, *, strictly_refused: bool) -> str:
+    """Return the journal's word for errors; what is unavailable has to be refused as HTTP does it, if asked to."""
+    words = set()
+    for extensions in (error.get("extensions", {}) for error in answer.get("errors", [])):
+        word = _CODES.get(extensions.get("code"), "other")
+        outcome = extensions.get("outcome", "").lower()
+        words.add(outcome if outcome in {"unknown", "changed"} else word)
+    if len(words) != 1 or (words & {"unavailable", "unknown"} and not strictly_refused):
+        return "other"
+    return words.pop()
 
 
 def _is_503(response: httpx2.Response) -> bool:
