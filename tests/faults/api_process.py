@@ -88,7 +88,13 @@ def bearer(token: str) -> dict[str, str]:
 def signed_token(tenant: str) -> str:
     """Return a JWT, also good for a process whose clock is an hour ahead or behind."""
     now = datetime.datetime.now(datetime.UTC)
-    claims = {"iss": _ISSUER, "aud": _AUDIENCE, "sub": "writer", "tenant": tenant, "scope": "admin"}
+    claims: dict[str, Any] = {
+        "iss": _ISSUER,
+        "aud": _AUDIENCE,
+        "sub": "writer",
+        "tenant": tenant,
+        "scope": "admin",
+    }
     claims |= {"iat": now - datetime.timedelta(hours=2), "exp": now + datetime.timedelta(days=1)}
     return jwt.encode(claims, _SECRET, "HS256")
 

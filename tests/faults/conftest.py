@@ -1,7 +1,5 @@
 """The report at the end of a run."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from faults.report import Figures, table
@@ -10,9 +8,9 @@ ROWS = pytest.StashKey[list[Figures]]()
 
 
 @pytest.fixture
-def report(request: pytest.FixtureRequest) -> Iterator[list[Figures]]:
+def report(request: pytest.FixtureRequest) -> list[Figures]:
     """The figures of this run, which the test adds its own to."""
-    yield request.config.stash.setdefault(ROWS, [])
+    return request.config.stash.setdefault(ROWS, [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

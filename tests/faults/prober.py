@@ -76,7 +76,8 @@ def main() -> None:
             else:
                 probers.pop(int(port)).over.set()
             # Who tells it to leave a server may kill that as soon as it has heard this.
-            print("done", flush=True)
+            sys.stdout.write("done\n")
+            sys.stdout.flush()
         for prober in probers.values():
             prober.over.set()
 

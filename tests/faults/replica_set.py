@@ -47,7 +47,15 @@ class Member:
         """Start the process, which need not be ready when this returns."""
         data = self.folder / "db"
         data.mkdir(parents=True, exist_ok=True)
-        command = [mongod.program(), "--dbpath", data, "--port", str(self.port), *_OPTIONS, *self.options]
+        command = [
+            str(mongod.program()),
+            "--dbpath",
+            str(data),
+            "--port",
+            str(self.port),
+            *_OPTIONS,
+            *self.options,
+        ]
         with (self.folder / "mongod.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.frozen = False

@@ -151,7 +151,12 @@ class Writer:
         file = {"name": "tool.tgz", "size": 1, "sha256": f"{self.number:064x}"}
         file |= {"downloadUrl": "http://files.example/tool.tgz", **path}
         if number % 4 == 3:
-            document = {"name": name, "version": version, "createdAt": "2024-01-01T00:00:00Z", "author": None}
+            document: dict[str, Any] = {
+                "name": name,
+                "version": version,
+                "createdAt": "2024-01-01T00:00:00Z",
+                "author": None,
+            }
             document |= {"project": self.tenant["key"], "artifacts": [file]}
             imported = {"projectIdentifier": self.tenant["key"], "verification": "SKIP"}
             made = await self._do("importRelease", {**imported, "release": document})
