@@ -77,8 +77,8 @@ def create_app(
                 _log.info("loaded the sample", releases=count)
             app.state.database, app.state.reading, app.state.files = used, db.Reading(used), files
             async with (
-                verifying.working(used, files),
-                delivering.working(used, files.allowed) as look,
+                verifying.working(used, files, seats.over),
+                delivering.working(used, files.allowed, seats.over) as look,
                 following.feeding(used) as feeds,
                 waking.waking(used, feeds.ring, look),
             ):

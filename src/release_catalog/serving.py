@@ -19,6 +19,8 @@ from release_catalog.store.outages import RETRY_SECONDS, UNAVAILABLE
 
 # WebSockets whose clients do not take that the server ends in that time are left without a word.
 _CLOSING_SECONDS = 3.0
+# What it takes to answer requests that can't go on, before those that have begun are broken off.
+_ANSWER_SECONDS = 5.0
 # Connections at a time before there is a database.
 _EARLY_CONNECTIONS = 100
 # Python's own would be 50 times as long.
@@ -111,8 +113,13 @@ def _allow_files() -> None:
 class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # It waits for every response to end, and event streams do not end by themselves.
-        self.config.app.state.seats.over.set()  # type: ignore[union-attr]  # what it was made with
-        asyncio.get_running_loop().call_later(_CLOSING_SECONDS, self._abort_sockets)
+        state, loop = self.config.app.state, asyncio.get_running_loop()  # type: ignore[union-attr]  # an application
+        state.seats.over.set()
+        loop.call_later(_CLOSING_SECONDS, self._abort_sockets)
+        if state.files:
+            # What waits for files then is answered in the time that is left.
+            grace = self.config.timeout_graceful_shutdown or 0
+            loop.call_later(max(0, grace - _ANSWER_SECONDS), state.files.stopping.set)
         await super().shutdown(sockets)
 
     def _abort_sockets(self) -> None:

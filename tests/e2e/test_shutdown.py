@@ -15,12 +15,15 @@ import pytest
 import websockets
 
 import following
-from catalog import Catalog
+import serving as file_server
+from catalog import Catalog, source
 from conftest import LOCAL, connected
 from following import FOLLOW, happen, send, subscribe, told
 from processes import Server, serving
 from receiving import OK, eventually, receiving
 
+IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input) { problem { detail }
+  release { artifacts { verification { status } } } } }"""
 HOOK = 'mutation { createWebhook(input: {url: %s, events: ["*"]}) { secret problem { detail } } }'
 
 
@@ -102,3 +105,54 @@ async def streamed(http: httpx2.AsyncClient, server: Server, after: str) -> Asyn
             async for line in lines
             if line.startswith("data: ")
         )
+
+
+async def test_what_waits_for_files_is_answered_and_what_is_done_later_is_handed_over(
+    mongodb_url: str, tmp_path: Path
+) -> None:
+    name, key = f"shutdown_{uuid.uuid4().hex}", {"idempotencyKey": "k"}
+    settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": name, "files_allow": "127.0.0.1"}
+    http = httpx2.AsyncClient(timeout=60, headers={"accept": "application/graphql-response+json"})
+    async with connected(mongodb_url, name) as database, file_server.serving() as files, http:
+        files.free.clear()
+        file = {"name": "a", "size": 1, "sha256": "ab" * 32, "downloadUrl": files.put("a", b"x")}
+
+        async def take(server: Server, product: str, mode: str) -> httpx2.Response:
+            document = source(product, artifacts=[file])
+            given = {"projectIdentifier": product, "release": document, "verification": mode}
+            given |= key if mode == "WAIT" else {}
+            body = {"query": IMPORT, "variables": {"input": given}}
+            return await http.post(f"{server.url}/graphql", json=body)
+
+        with serving(tmp_path / "first", **settings) as server:
+            assert (await take(server, "later", "BACKGROUND")).status_code == 200
+            await files.arrived.get()
+            waiting = asyncio.create_task(take(server, "now", "WAIT"))
+            await files.arrived.get()
+            held = await database.verifications.find_one({})
+            assert held
+            assert held["owner"]
+            server.process.send_signal(signal.SIGTERM)
+            # While the import is still waited for, another process may go on with the job.
+            for _ in range(100):
+                job: Any = await database.verifications.find_one({})
+                if job["owner"] is None:
+                    break
+                await asyncio.sleep(0.05)
+            assert job["owner"] is None
+            assert job["leaseUntil"] < held["leaseUntil"]
+            assert not waiting.done()
+            answer = await waiting
+            [error] = answer.json()["errors"]
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+            told = {name: error["extensions"][name] for name in ("code", "outcome", "retryAfter")}
+            assert told == {"code": "UNAVAILABLE", "outcome": "UNCHANGED", "retryAfter": 2}
+            assert "The server stops" in error["message"]
+            assert await asyncio.to_thread(server.process.wait, 30) == 0
+        assert await database.releases.count_documents({"name": "now"}) == 0
+        files.free.set()
+        with serving(tmp_path / "second", **settings) as server:
+            again = (await take(server, "now", "WAIT")).json()["data"]["importRelease"]
+            assert again["problem"] is None
+            assert again["release"]["artifacts"][0]["verification"]["status"] == "MISMATCH"
+        await database.client.drop_database(name)

@@ -35,16 +35,26 @@ _log = structlog.get_logger()
 
 
 @contextlib.asynccontextmanager
-async def working(database: Database, allowed: guard.Allowed) -> AsyncIterator[Ring]:
-    """Tell webhooks of all tenants for as long as the context lasts; what it gives has them looked at."""
+async def working(
+    database: Database, allowed: guard.Allowed, ending: asyncio.Event | None = None
+) -> AsyncIterator[Ring]:
+    """Tell webhooks of all tenants for as long as the context lasts, or until it is `ending`.
+
+    What it gives has them looked at.
+    """
     async with Poster(allowed, AT_ONCE) as poster:
         over, bell = asyncio.Event(), asyncio.Event()
         dispatcher = asyncio.create_task(_dispatch(database, poster, over, bell))
-        try:
-            yield lambda _: bell.set()
-        finally:
+
+        def end() -> None:
             over.set()
             bell.set()
+
+        try:
+            with db.when(ending, end):
+                yield lambda _: bell.set()
+        finally:
+            end()
             await db.end(dispatcher)
 
 

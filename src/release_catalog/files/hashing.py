@@ -63,6 +63,8 @@ class Fetcher:
         self._threads = futures.ThreadPoolExecutor(at_once * _RELEASES, "fetch")
         self._resolver = Resolver()
         self._tls = ssl.create_default_context()
+        # Set when the server stops: requests that wait for files are answered then.
+        self.stopping = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from release_catalog.problems import Problem, TooBusy
 from release_catalog.store import database as db
 from release_catalog.store import importing, leases, releases, requests, verifying, writing
 from release_catalog.store.database import Database, Document
+from release_catalog.store.outages import Stopping
 from release_catalog.store.requests import Answer, Given
 
 # The seconds that a command on a terminal gives the database, each time.
@@ -77,23 +78,34 @@ async def verify_artifacts(
 
 
 async def _looked(caller: Caller, files: Fetcher, artifacts: Sequence[Document]) -> list[Verification]:
+    owner = Owner(caller.tenant, caller.subject)
+    fetch = asyncio.ensure_future(files.check_all(owner, artifacts, max_wait=MAX_WAIT_SECONDS))
+    stop = asyncio.ensure_future(files.stopping.wait())
     try:
-        return await files.check_all(Owner(caller.tenant, caller.subject), artifacts, max_wait=MAX_WAIT_SECONDS)
+        await asyncio.wait([fetch, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not fetch.done():
+            raise Stopping("The server stops before the files have come.")
+        return await fetch
     except Busy as busy:
         message = (
             f"So many files are fetched already that the turn of these did not come within {MAX_WAIT_SECONDS:g} "
             "seconds: repeat the request later, or give verification BACKGROUND."
         )
         raise TooBusy("files", files.of_caller, message) from busy
+    finally:
+        stop.cancel()
+        fetch.cancel()
+        await asyncio.wait([fetch])
 
 
 @contextlib.asynccontextmanager
-async def working(database: Database, files: Fetcher) -> AsyncIterator[None]:
-    """Do the jobs that were put off, in turns between tenants, for as long as the context lasts."""
+async def working(database: Database, files: Fetcher, over: asyncio.Event | None = None) -> AsyncIterator[None]:
+    """Do the jobs that were put off, in turns between tenants, while the context lasts and until `over` is set."""
     shift = Shift()
     dispatcher = asyncio.create_task(_dispatch(database, files, shift))
     try:
-        yield
+        with db.when(over, shift.end):
+            yield
     finally:
         shift.end()
         await db.end(dispatcher)

@@ -227,6 +227,24 @@ def in_background(work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
     return task
 
 
+@contextlib.contextmanager
+def when(event: asyncio.Event | None, action: Callable[[], object]) -> Iterator[None]:
+    """Take an action as soon as an event happens while the context lasts."""
+    if event is None:
+        yield
+        return
+
+    async def wait() -> None:
+        await event.wait()
+        action()
+
+    waiting = asyncio.create_task(wait())
+    try:
+        yield
+    finally:
+        waiting.cancel()
+
+
 async def end(*tasks: "asyncio.Task[Any]") -> None:
     """Wait until tasks have ended that were told to, and leave those that the database holds up."""
     if not tasks:

@@ -52,6 +52,10 @@ class TurnNotReached(NothingWritten):
     """A mutation waited for the other writes of its tenant for as long as it could."""
 
 
+class Stopping(NothingWritten):
+    """A mutation waited for something else when the server was told to stop."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Outage:
     """Why the database did not serve a request: a code and a message for its client."""
@@ -94,6 +98,12 @@ LATE = Outage(
     f"{RETRY_SECONDS} seconds.",
     "UNCHANGED",
 )
+STOPPING = Outage(
+    "UNAVAILABLE",
+    "The server stops before the files of this release have come. Nothing was changed: repeat the request in "
+    f"{RETRY_SECONDS} seconds.",
+    "UNCHANGED",
+)
 SLOW_CHANGE = Outage(
     "TIMEOUT",
     "This change took longer than a request may. Nothing was changed: repeat the request, or change less at once.",
@@ -113,8 +123,9 @@ def outage(error: object, *, reachable: bool = False) -> Outage | None:
     """
     if isinstance(error, OutcomeUnknown):
         return UNKNOWN
-    if isinstance(error, TurnNotReached):
-        return LATE
+    for kind, meaning in ((TurnNotReached, LATE), (Stopping, STOPPING)):
+        if isinstance(error, kind):
+            return meaning
     if isinstance(error, NothingWritten):
         return SLOW_CHANGE if outage(error.__cause__, reachable=reachable) is TIMEOUT else UNCHANGED
     if is_slow(error) or (reachable and is_silence(error)):
