@@ -254,15 +254,19 @@ def _with_files(tenant: str | None, work: Callable[..., Coroutine[Any, Any, bool
 def verify_ledger(
     tenant: Annotated[str | None, typer.Option(help="Whose ledger; else the tenant of the settings.")] = None,
     head: Annotated[
-        str | None, typer.Option(help="A hash that was noted before; the ledger must still have it.")
+        str | None,
+        typer.Option(
+            help="A hash that was noted outside of the database, from this command or a promotion event; the "
+            "ledger must still have it."
+        ),
     ] = None,
 ) -> None:
     """Find every promotion record that was changed, removed or moved; exit code 1 if there is any."""
-    settings, chain = Settings(), chains.Chain()
+    settings, chain = Settings(), chains.Chain(head)
 
     async def run(database: db.Database) -> int:
         found = 0
-        async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain, head):
+        async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain):
             found += 1
             typer.echo(wrong)
         return found
@@ -270,6 +274,21 @@ def verify_ledger(
     if opening.work(settings, run):
         sys.exit(1)
     typer.echo(f"{chain.sequence} records, head {chain.hash}")
+    typer.echo(_proven(chain), err=True)
+
+
+def _proven(chain: chains.Chain) -> str:
+    """Say what a ledger without faults proves, and what not."""
+    if chain.witnessed is None:
+        return (
+            "Without --head, this can't find a ledger that was rewritten as a whole, or put back to an earlier "
+            "state. Keep the head outside of this database and give it next time; promotion events and webhooks "
+            "carry it too (data.ledger.hash)."
+        )
+    return (
+        f"Records 1 to {chain.witnessed} are those that led to the head given. What came after it may have been "
+        "rewritten as a whole: keep the head printed here for the next time."
+    )
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio.to_thread
+import orjson
 import pytest
 
 from catalog import Catalog
@@ -34,12 +35,16 @@ async def catalog(mongodb_url: str) -> AsyncIterator[Catalog]:
         await database.client.drop_database(database.name)
 
 
+# What is said of each run besides its result.
+said: list[str] = []
+
+
 async def verify(catalog: Catalog, mongodb_url: str, *arguments: str) -> tuple[int, list[str]]:
     """The exit code, and the lines that were printed."""
 
     def command() -> tuple[int, list[str]]:
         done = run("ledger", "verify", *arguments, mongodb_url=mongodb_url, database=catalog.database.name)
-        assert done.stderr == ""
+        said.append(done.stderr)
         return done.returncode, done.stdout.splitlines()
 
     return await anyio.to_thread.run_sync(command)
@@ -60,6 +65,36 @@ async def test_a_whole_ledger(catalog: Catalog, mongodb_url: str) -> None:
     assert await verify(catalog, mongodb_url, "--tenant", "other") == (0, ["0 records, head None"])
     code, [told] = await verify(catalog, mongodb_url, "--head", "0" * 64)
     assert (code, told[:24]) == (1, "No record has the hash 0")
+
+
+async def test_what_is_not_proven_is_said(catalog: Catalog, mongodb_url: str) -> None:
+    noted = await catalog.database.promotions.find_one({"sequence": 3})
+    assert noted
+    await verify(catalog, mongodb_url)
+    assert "Without --head, this can't find a ledger that was rewritten as a whole" in said[-1]
+    await verify(catalog, mongodb_url, "--head", noted["hash"])
+    assert "Records 1 to 3 are those that led to the head given." in said[-1]
+    # What is wrong is on standard output alone.
+    await verify(catalog, mongodb_url, "--head", "0" * 64)
+    assert "head given" not in said[-1]
+
+
+async def test_every_promotion_event_carries_a_head_that_proves_a_rewrite(
+    catalog: Catalog, mongodb_url: str
+) -> None:
+    """What webhooks get, kept by their receivers, tells of a ledger made anew, wherever it differs."""
+    match = {"type": {"$regex": "^promotion"}}
+    kept = [
+        orjson.loads(event["data"])["ledger"]
+        async for event in catalog.database.events.find(match).sort("sequence", 1)
+    ]
+    assert [head["sequence"] for head in kept] == [1, 2, 3, 4, 5, 6]
+    records = {record["sequence"]: record["hash"] async for record in catalog.database.promotions.find({})}
+    assert [head["hash"] for head in kept] == [records[head["sequence"]] for head in kept]
+    await make_anew(catalog, first=4)
+    assert (await verify(catalog, mongodb_url))[0] == 0
+    codes = [(await verify(catalog, mongodb_url, "--head", head["hash"]))[0] for head in kept]
+    assert codes == [0, 0, 0, 1, 1, 1]
 
 
 async def test_a_changed_record(catalog: Catalog, mongodb_url: str) -> None:
@@ -83,14 +118,20 @@ async def test_a_changed_record_with_a_hash_made_anew(catalog: Catalog, mongodb_
         assert told[-1].startswith(said)
 
 
-async def test_a_ledger_made_anew_as_a_whole_is_told_by_a_witness(catalog: Catalog, mongodb_url: str) -> None:
-    noted, previous = (await head(catalog))["hash"], None
-    async for record in catalog.database.promotions.find({}).sort("sequence", 1):
+async def make_anew(catalog: Catalog, first: int) -> None:
+    """Rewrite the ledger from a record on so that it is whole again."""
+    previous = await catalog.database.promotions.find_one({"sequence": first - 1})
+    async for record in catalog.database.promotions.find({"sequence": {"$gte": first}}).sort("sequence", 1):
         previous = ledger.sealed({**record, "createdBy": "mallory"}, previous)
         await catalog.database.promotions.replace_one({"_id": record["_id"]}, previous)
     assert previous
     kept = {name: previous[name] for name in ("sequence", "hash", "created")}
     await catalog.database.counters.update_one({"_id": "local/ledger"}, {"$set": kept})
+
+
+async def test_a_ledger_made_anew_as_a_whole_is_told_by_a_witness(catalog: Catalog, mongodb_url: str) -> None:
+    noted = (await head(catalog))["hash"]
+    await make_anew(catalog, first=1)
     assert (await verify(catalog, mongodb_url))[0] == 0
     assert (await verify(catalog, mongodb_url, "--head", noted))[0] == 1
 

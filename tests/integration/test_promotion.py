@@ -28,7 +28,7 @@ async def qa(empty: Catalog) -> Catalog:
 
 
 async def verified(catalog: Catalog, witness: str | None = None) -> list[str]:
-    found = stored_ledger.verify(catalog.caller, catalog.database, ledger.Chain(), witness)
+    found = stored_ledger.verify(catalog.caller, catalog.database, ledger.Chain(witness))
     return [wrong async for wrong in found]
 
 
@@ -83,6 +83,7 @@ async def test_s3_a_promotion_is_a_record_contents_and_an_event(qa: Catalog) -> 
     assert data["promotion"]["environment"] == "QA"
     assert data["promotion"]["artifacts"] == record["artifacts"]
     assert data["promotion"]["hash"] == record["hash"]
+    assert data["ledger"] == {"sequence": 1, "hash": record["hash"]}
     head = await qa.database.counters.find_one({"_id": "local/ledger"})
     assert head
     assert (head["sequence"], head["hash"]) == (1, record["hash"])

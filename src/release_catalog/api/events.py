@@ -35,7 +35,10 @@ class Event:
     data: JSON = strawberry.field(
         resolver=_data,
         metadata=told(How(only("data", "openWithdrawal"))),
-        description="The release as it was then, in the form that webhooks get (S2).",
+        description="The release as it was then, in the form that webhooks get (S2). A promotion's event also has "
+        "its record under promotion, and under ledger the sequence and hash of the ledger's last record, which is "
+        "this one: keep the hash elsewhere, and release-catalog ledger verify --head tells whether the ledger was "
+        "rewritten.",
     )
 
 

@@ -89,10 +89,17 @@ def of(release: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def promoted(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What an event about a promotion says besides, under `promotion`: all that clients can read of its record."""
+    """Return what an event about a promotion has besides: all that clients can read of its record, and the ledger.
+
+    `ledger` is the ledger's head as this record made it. Whoever keeps it can tell later that the ledger was
+    rewritten, because no other ledger leads to that hash.
+    """
     hidden = {"_id", "tenantId", "before"}
-    said = {name: value for name, value in record.items() if name not in hidden}
-    return {**said, "created": instants.written(record["created"])}
+    shown = {name: value for name, value in record.items() if name not in hidden}
+    return {
+        "promotion": {**shown, "created": instants.written(record["created"])},
+        "ledger": {"sequence": record["sequence"], "hash": record["hash"]},
+    }
 
 
 def _file(release: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,10 +42,13 @@ def _plain(value: Any) -> Any:
 class Chain:
     """Follows a ledger record by record, in the order of their numbers; keeps no more than its own place."""
 
-    def __init__(self) -> None:
-        """The place before the first record."""
+    def __init__(self, witness: str | None = None) -> None:
+        """Begin before the first record; `witness` is the hash of a record, noted outside of the database."""
         self.sequence = 0
         self.hash: str | None = None
+        self.witness = witness
+        # The number of the record that has this hash, once it was met.
+        self.witnessed: int | None = None
 
     def follow(self, record: Mapping[str, Any]) -> list[str]:
         """What is wrong with `record` as the next one, each with the number of the record that it is about."""
@@ -60,6 +63,8 @@ class Chain:
         if not _holds(record):
             wrong.append(f"{self.sequence}: was changed; it is not what its hash was taken of.")
         self.hash = record.get("hash")
+        if self.witness is not None and self.hash == self.witness:
+            self.witnessed = self.sequence
         return wrong
 
     def end(self, head: Mapping[str, Any] | None) -> list[str]:

@@ -70,28 +70,24 @@ async def _service(turn: Turn) -> str:
     return str(found["value"])
 
 
-async def verify(
-    caller: Caller, database: Database, chain: ledger.Chain, witness: str | None = None
-) -> AsyncIterator[str]:
+async def verify(caller: Caller, database: Database, chain: ledger.Chain) -> AsyncIterator[str]:
     """All that is wrong with the tenant's ledger; `chain` stands at its end afterwards.
 
-    It may grow meanwhile. `witness` is the hash of a record, noted earlier outside of the database.
+    It may grow meanwhile.
     """
     kept = await _head(caller, database)
     match: Document = {"tenantId": caller.tenant, **({"sequence": {"$lte": kept["sequence"]}} if kept else {})}
     found = database.promotions.find(match, {"_id": 0}).sort("sequence", 1).hint("sequence")
-    witnessed = witness is None
     async for record in found.batch_size(_READ_AT_ONCE):
         for wrong in chain.follow(record):
             yield wrong
-        witnessed = witnessed or record.get("hash") == witness
     for wrong in chain.end(kept):
         yield wrong
     last = kept and await _last(Turn(caller, database))
     if last and last["sequence"] not in range(((await _head(caller, database)) or last)["sequence"] + 1):
         yield f"{last['sequence']}: was not written by the catalog, which knows of none so late."
-    if not witnessed:
-        yield f"No record has the hash {witness}: this is not the ledger that had it."
+    if chain.witness is not None and chain.witnessed is None:
+        yield f"No record has the hash {chain.witness}: this is not the ledger that had it."
 
 
 async def _head(caller: Caller, database: Database) -> Document | None:

@@ -213,7 +213,7 @@ async def happened(
         return_document=db.AFTER,
         session=session,
     )
-    more: Document = {"promotion": events.promoted(promotion)} if promotion else {}
+    more: Document = events.promoted(promotion) if promotion else {}
     more |= {"withdrawal": {**withdrawal}} if withdrawal else {}
     event = {
         "_id": caller.key(events.id_of(counter["value"])),
