@@ -39,8 +39,9 @@ AFTER = ReturnDocument.AFTER
 SNAPSHOT = ReadConcern("snapshot")
 # A write waits for so long until a majority has it. Where `within` sets a deadline, drivers send that instead.
 MAJORITY = WriteConcern("majority", wtimeout=10_000)
-# MongoDB sends 101 documents at first and the others when asked again, unless it is told to send more.
-ONE_BATCH = 10_000
+# MongoDB sends 101 documents at first and the others when asked again, unless it is told to send more. The driver
+# decodes so many small ones in a few milliseconds, while nothing else is served.
+ONE_BATCH = 1_000
 # How long it takes at most to find out whether the database answers anything.
 LOOK_SECONDS = 0.5
 # How long a command in the background may take.

@@ -306,7 +306,7 @@ async def needing_any(
 ) -> list[Document]:
     """At most `limit` releases that make one of these references, and `keys` of them."""
     match = {**visible(caller), "terms": {"$in": [f"needs:{reference}" for reference in wanted]}}
-    found = database.releases.find(match, projection(keys)).hint("terms").limit(limit)
+    found = database.releases.find(match, projection(keys)).hint("terms").limit(limit).batch_size(NAMES_AT_ONCE)
     return await cursors.documents(found, limit, keys)
 
 
