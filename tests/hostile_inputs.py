@@ -186,7 +186,8 @@ class Request:
 
     def scope(self) -> dict[str, Any]:
         """Return what ASGI calls the scope; texts of headers, paths and queries hold bytes as characters."""
-        headers = [("host", "catalog"), *self.headers]
+        named = any(name == "host" for name, _ in self.headers)
+        headers = [*(() if named else (("host", "localhost"),)), *self.headers]
         if self.body:
             headers += [("content-length", str(len(self.body)))]
         return {
@@ -446,6 +447,15 @@ def operation(probes: Sequence[Probe], world: walls.World, *, literals: bool = F
     return post(f"{probes[0].place.operation} {head} {{ {' '.join(parts)} }}", variables)
 
 
+def together(probes: Sequence[Probe], world: walls.World) -> Request:
+    """Return one request with all of the values in the input of one mutation."""
+    place = probes[0].place
+    value = base(place, world)
+    for probe in probes:
+        value = changed(probe.place, value, probe.value, world)
+    return operation([Probe(dataclasses.replace(place, path=()), "", 0, value)], world)
+
+
 def _selected(place: Place, argument: str, world: walls.World) -> str:
     """Return the field that takes the argument, inside those that lead to it."""
     type_: Any = getattr(SCHEMA, f"{place.operation}_type")
@@ -689,7 +699,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "cookie": ("",),
     "forwarded": ("",),
     "graphql-require-preflight": ("",),
-    "host": ("", "catalog:", "["),
+    "host": ("", "localhost:", "["),
     "if-modified-since": ("",),
     "if-none-match": ("", 'W/"'),
     "origin": ("", "http://", "http://["),
@@ -754,8 +764,7 @@ async def talk(
             coming.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
     path = {"path": "/graphql", "raw_path": b"/graphql", "scheme": "ws", "subprotocols": ["graphql-transport-ws"]}
-    pairs = [(b"host", b"catalog"), *((n.encode("latin-1"), v.encode("latin-1")) for n, v in headers)]
-    scope = {**Request("GET", "/graphql").scope(), **path, "type": "websocket", "headers": pairs}
+    scope = {**Request("GET", "/graphql", "", tuple(headers)).scope(), **path, "type": "websocket"}
     del scope["method"]
     async with asyncio.timeout(60):
         await app(scope, coming.get, take)
