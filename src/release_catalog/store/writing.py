@@ -126,7 +126,8 @@ async def in_turn(caller: Caller, database: Database, work: Callable[[Any], Awai
     Callers of the tenant take turns, too; a write whose turn does not come in time is refused.
     """
     key = id(asyncio.get_running_loop()), database.name, caller.tenant
-    turn = _turns.setdefault(key, FairSlots(1, max_waiting=_MAX_WAITING))
+    slots = FairSlots(1, max_waiting=_MAX_WAITING, max_waiting_per_caller=_MAX_WAITING // 2)
+    turn = _turns.setdefault(key, slots)
     owner, seconds = Owner(caller.tenant, caller.subject), min(_MAX_WAIT_SECONDS, db.remaining())
     async with contextlib.AsyncExitStack() as stack:
         try:
