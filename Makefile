@@ -52,6 +52,7 @@ bench-load: .venv/.run
 
 bench-fairness: .venv/.run
 	$(BENCH)/fairness.py --seconds $(SECONDS)
+	$(BENCH)/fairness_workers.py
 
 bench-memory: .venv/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))
