@@ -24,7 +24,7 @@ from release_catalog.problems import Problem, Violation
 from release_catalog.store import database as db
 from release_catalog.store import releases, requests, terms, transactions
 from release_catalog.store.database import Database, Document
-from release_catalog.store.outages import TurnNotReached
+from release_catalog.store.outages import NothingWritten, TurnNotReached
 from release_catalog.store.requests import Answer, Given
 
 # MongoDB keeps documents of 16 MiB; what is remembered of a request holds the release and more.
@@ -112,7 +112,7 @@ async def once(
             if again and (problem := await _taken(database, error)):
                 return problem
             if pause > _LONGEST_PAUSE:
-                raise
+                raise NothingWritten("A majority does not confirm what is in the way.") from error
         # A majority does not have yet what was first, and a failover may undo it.
         await asyncio.sleep(pause)
         pause, again = 2 * pause + 0.01 * again, True
