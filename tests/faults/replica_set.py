@@ -47,10 +47,10 @@ class Member:
         """Start the process, which need not be ready when this returns."""
         data = self.folder / "db"
         data.mkdir(parents=True, exist_ok=True)
-        command = [
-            str(mongod.program()),
+        command: list[str | Path] = [
+            mongod.program(),
             "--dbpath",
-            str(data),
+            data,
             "--port",
             str(self.port),
             *_OPTIONS,

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 
 from faults.journal import Journal, Json, longest_gap
 
-# After this many seconds writes have to succeed where the cause of an outage is over.
-RECOVERY_SECONDS = 20.0
-# How long /livez may take.
-LIVE_SECONDS = 2.0
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How soon writes have to succeed where the cause of an outage is over, and how long /livez may take."""
+
+    recovery_seconds: float = 20.0
+    live_seconds: float = 2.0
 
 
 @dataclasses.dataclass

@@ -12,13 +12,13 @@ from faults import verification
 from faults.api_process import ApiProcess, python, signed_token, stored_token
 from faults.journal import Journal, Json, sample
 from faults.replica_set import Member, ReplicaSet
-from faults.report import LIVE_SECONDS, RECOVERY_SECONDS, Fault, Figures, figures, steady_seconds
+from faults.report import Fault, Figures, Limits, figures, steady_seconds
 from faults.verification import Tenant
 
 _TENANTS = ("alpha", "beta")
 _PRODUCT = 'mutation { saveProduct(input: {key: "tool", name: "tool", versionScheme: ANY}) { product { id } problem { detail } } }'
 _ENVIRONMENT = 'mutation { saveEnvironment(input: {name: "QA"}) { problem { detail } } }'
-# How long to wait for what has to happen within RECOVERY_SECONDS, to measure by how much it is late.
+# How long to wait for what has to happen sooner, to measure by how much it is late.
 _PATIENCE_SECONDS = 60.0
 _DRAIN_SECONDS = 150.0
 _LOOK_SECONDS = 0.1
@@ -29,8 +29,11 @@ _OUTAGE_WORDS = {"unavailable", "unknown", "changed", "timeout", "running", "con
 class Stage:
     """One scenario under way."""
 
-    def __init__(self, name: str, replica_set: ReplicaSet, apis: list[ApiProcess], tenants: list[Tenant]) -> None:
+    def __init__(
+        self, name: str, replica_set: ReplicaSet, apis: list[ApiProcess], tenants: list[Tenant], limits: Limits
+    ) -> None:
         self.name, self.replica_set, self.apis, self.tenants = name, replica_set, apis, tenants
+        self.limits = limits
         self.faults: list[Fault] = []
         self.complaints: list[str] = []
         self.journal: Journal
@@ -159,7 +162,7 @@ class Stage:
 
     def _late(self) -> Iterator[str]:
         for fault in self.faults:
-            if fault.recovery is not None and fault.recovery > RECOVERY_SECONDS:
+            if fault.recovery is not None and fault.recovery > self.limits.recovery_seconds:
                 yield f"writes succeeded {fault.recovery:.1f} s after the cause of an outage was over: {fault.name}"
 
     def _disallowed(self) -> Iterator[str]:
@@ -167,14 +170,19 @@ class Stage:
         failed = self.journal.failed()
         if other := [attempt for attempt in failed if attempt["outcome"] not in _OUTAGE_WORDS]:
             yield f"other errors than those of an outage: {sample(other)}"
-        outages = [(fault.began, (fault.over or float("inf")) + RECOVERY_SECONDS) for fault in self.faults]
+        if other := [read for read in self.journal.read("read") if read["outcome"] not in _OUTAGE_WORDS]:
+            yield f"other errors of reads than those of an outage: {sample(other)}"
+        failed += self.journal.read("read")
+        outages = [
+            (fault.began, (fault.over or float("inf")) + self.limits.recovery_seconds) for fault in self.faults
+        ]
         calm = [a for a in failed if not any(began <= a["ended"] <= over for began, over in outages)]
         if calm:
             yield f"errors without an outage: {sample(calm)}"
 
     def _hung(self, probes: Sequence[Json]) -> Iterator[str]:
-        if slow := [probe for probe in probes if steady_seconds(probe) > LIVE_SECONDS]:
-            yield f"/livez took more than {LIVE_SECONDS} s: {sample(slow)}"
+        if slow := [probe for probe in probes if steady_seconds(probe) > self.limits.live_seconds]:
+            yield f"/livez took more than {self.limits.live_seconds} s: {sample(slow)}"
         if failed := [probe for probe in probes if probe["error"]]:
             yield f"/livez did not answer: {sample(failed)}"
         if not probes:
@@ -190,6 +198,7 @@ def stage(
     url_options: str = "",
     mongod_options: Sequence[str] = (),
     data: Sequence[Path] | None = None,
+    limits: Limits | None = None,
 ) -> Iterator[Stage]:
     """Have a stage without load: an API process for each of `apis`, which are variables of their environments."""
     replica_set = ReplicaSet(data or [folder / f"mongod{at}" for at in range(3)], mongod_options)
@@ -205,4 +214,4 @@ def stage(
             product = processes[0].ask(token, _PRODUCT)["saveProduct"]["product"]["id"]
             processes[0].ask(token, _ENVIRONMENT)
             tenants.append(Tenant(tenant, token, product, "tool"))
-        yield Stage(name, replica_set, processes, tenants)
+        yield Stage(name, replica_set, processes, tenants, limits or Limits())

@@ -42,6 +42,7 @@ _READ_SECONDS = 0.3
 # A server that says nothing for longer has broken its word, which is 15 s.
 _PATIENCE_SECONDS = 60.0
 _DRAIN_SECONDS = 120.0
+_DETAIL = 600
 
 
 class Journal:
@@ -78,17 +79,19 @@ class Client:
         first, accept = next(self._turns), random.choice(["application/json", _STRICT])
         for number in itertools.count():
             server, began = (first + number) % len(self.urls), time.monotonic()
-            outcome, told = await self._attempt(server, tenant["token"], accept, verb, body)
+            outcome, told = await self.attempt(server, tenant["token"], accept, body)
+            if outcome == "data":
+                outcome, told = _judged(told[verb])
             attempt = {"key": key, "server": server, "began": began, "ended": time.monotonic(), "outcome": outcome}
-            detail = None if outcome == "acknowledged" else str(told)[:600]
+            detail = None if outcome == "acknowledged" else str(told)[:_DETAIL]
             self.journal.note("attempt", tenant=tenant["name"], replay=replay, detail=detail, **attempt)
             if outcome == "acknowledged":
                 return dict(told)
             await asyncio.sleep(_REPEAT_SECONDS * (0.5 + random.random()))
         raise AssertionError("unreachable")
 
-    async def _attempt(self, server: int, token: str, accept: str, verb: str, body: Json) -> tuple[str, Any]:
-        """Return the journal's word for what came, and what that was."""
+    async def attempt(self, server: int, token: str, accept: str, body: Json) -> tuple[str, Any]:
+        """Return the data that came, or the journal's word for what came in its place and what that was."""
         try:
             response = await self.send(server, token, accept, body)
         except httpx2.TimeoutException as error:
@@ -100,7 +103,7 @@ class Client:
         except ValueError:
             return "other", f"{response.status_code} {response.text}"
         if "errors" not in answer and response.status_code == httpx2.codes.OK:
-            return _judged(answer["data"][verb])
+            return "data", answer["data"]
         told = f"{response.status_code} {dict(response.headers).get('retry-after')} {answer}"
         return _failed(answer, strictly_refused=accept != _STRICT or _is_503(response)), told
 
@@ -151,7 +154,7 @@ class Writer:
         file = {"name": "tool.tgz", "size": 1, "sha256": f"{self.number:064x}"}
         file |= {"downloadUrl": "http://files.example/tool.tgz", **path}
         if number % 4 == 3:
-            document: dict[str, Any] = {
+            document: Json = {
                 "name": name,
                 "version": version,
                 "createdAt": "2024-01-01T00:00:00Z",
@@ -208,16 +211,16 @@ class Reader:
         after: str | None = None
         while not self.client.over.is_set():
             body = {"query": _READ, "variables": {"after": after or "0"}}
-            try:
-                response = await self.client.send(self.server, self.tenant["token"], "application/json", body)
-                data = response.json()["data"]
-                releases = [release["id"] for release in data["releases"]["nodes"]]
-                events = [(event["id"], event["type"], event["data"]["id"]) for event in data["events"]["nodes"]]
-            except (httpx2.TransportError, ValueError, KeyError, TypeError):
-                await asyncio.sleep(_REPEAT_SECONDS)
-                continue
-            after = events[-1][0] if events else after
-            self.client.journal.note("seen", tenant=self.tenant["name"], releases=releases, events=events)
+            began = time.monotonic()
+            outcome, told = await self.client.attempt(self.server, self.tenant["token"], _STRICT, body)
+            if outcome == "data":
+                releases = [release["id"] for release in told["releases"]["nodes"]]
+                events = [(event["id"], event["type"], event["data"]["id"]) for event in told["events"]["nodes"]]
+                after = events[-1][0] if events else after
+                self.client.journal.note("seen", tenant=self.tenant["name"], releases=releases, events=events)
+            else:
+                failure = {"outcome": outcome, "detail": str(told)[:_DETAIL], "server": self.server}
+                self.client.journal.note("read", began=began, ended=time.monotonic(), **failure)
             await asyncio.sleep(_READ_SECONDS)
 
 
