@@ -439,7 +439,8 @@ async def test_every_command_has_the_time_that_is_left(mongodb_url: str, sample_
             sent.sent.clear()
             assert (await http.get("/v1/catalogs/default")).status_code == 200
             asked += sent.sent
-    mine = [one for one in asked if "abortTransaction" not in one]
+    # What logs a new connection in is not shown to listeners.
+    mine = [one for one in asked if one and "abortTransaction" not in one]
     assert len(mine) > 6
     for command in mine:
         assert 0 < command["maxTimeMS"] <= 7_000, command

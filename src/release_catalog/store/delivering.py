@@ -7,8 +7,8 @@ from release_catalog.domain import delivery, ids, instants
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
+from release_catalog.store import cursors, writing
 from release_catalog.store import database as db
-from release_catalog.store import writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.requests import Answer, Given
 from release_catalog.store.writing import Turn, verb
@@ -24,8 +24,8 @@ async def known(caller: Caller, database: Database, wanted: delivery.Wanted, ses
     keys = [caller.key(id_) for id_ in wanted.projects]
     projects = database.projects.find({"_id": {"$in": keys}}, session=session)
     return delivery.Known(
-        pipelines={pipeline["id"]: pipeline async for pipeline in pipelines},
-        projects={project["id"]: project async for project in projects},
+        pipelines={pipeline["id"]: pipeline for pipeline in await cursors.documents(pipelines)},
+        projects={project["id"]: project for project in await cursors.documents(projects)},
     )
 
 

@@ -9,8 +9,8 @@ from release_catalog.domain import events, instants, life
 from release_catalog.domain.caller import READ, Caller
 from release_catalog.domain.checks import LONG, Checks
 from release_catalog.problems import Problem, Violation
+from release_catalog.store import cursors, graph, releases, requests, writing
 from release_catalog.store import events as events_log
-from release_catalog.store import graph, releases, requests, writing
 from release_catalog.store.database import Database, Document
 from release_catalog.store.requests import Answer, Given
 from release_catalog.store.writing import Turn, verb
@@ -185,8 +185,12 @@ async def _outdated(turn: Turn, release: Document, notice: _Notice) -> bool:
         return False
     shown = {**releases.IDENTITY, "dependencies.reference": 1}
     found = turn.database.releases.find({"_id": {"$in": keys}}, shown, session=turn.session)
-    several = await found.to_list(None)
-    return notice.everybody.touched_by(several) or notice.readers.touched_by(several)
+    at_once = releases.MAKERS_AT_ONCE
+    async with contextlib.aclosing(cursors.batches(found.batch_size(at_once), at_once)) as batches:
+        async for some in batches:
+            if notice.everybody.touched_by(some) or notice.readers.touched_by(some):
+                return True
+    return False
 
 
 async def _step(turn: Turn, given: Given, to: str, fields: Document) -> Answer:

@@ -12,7 +12,7 @@ from release_catalog import problems, usage
 from release_catalog.domain import ids, promotion
 from release_catalog.domain.checks import LONG, Checks
 from release_catalog.problems import Problem
-from release_catalog.store import ledger, writing
+from release_catalog.store import cursors, ledger, writing
 from release_catalog.store.database import Document
 from release_catalog.store.requests import Answer, Given
 from release_catalog.store.writing import Turn, verb
@@ -110,7 +110,8 @@ async def _standing(turn: Turn, contents: list[Document]) -> list[Document]:
         wanted = {(content["promotionId"], content["path"]) for content in contents}
         keys = {"_id": {"$in": [turn.caller.key(id_) for id_ in undone]}}
         found = turn.database.promotions.find(keys, {"id": 1, "before": 1}, session=turn.session)
-        below = [(record["id"], content) async for record in found for content in record.get("before", [])]
+        records = await cursors.documents(found)
+        below = [(record["id"], content) for record in records for content in record.get("before", [])]
         contents = [content for id_, content in below if (id_, content["path"]) in wanted]
     return standing
 
@@ -119,7 +120,7 @@ async def _undone(turn: Turn, ids_: Iterable[str]) -> dict[str, str]:
     """Which of these promotions are rolled back, and the ids of the records that did so."""
     match, shown = {"tenantId": turn.caller.tenant, "undoes": {"$in": list(ids_)}}, {"id": 1, "undoes": 1}
     found = turn.database.promotions.find(match, shown, hint="undoes", session=turn.session)
-    return {record["undoes"]: record["id"] async for record in found}
+    return {record["undoes"]: record["id"] for record in await cursors.documents(found)}
 
 
 async def _reached(turn: Turn, release: Document, environment: Document) -> set[str]:
@@ -132,7 +133,7 @@ async def _reached(turn: Turn, release: Document, environment: Document) -> set[
     }
     fields = {"id": 1, "environment": 1, "undoes": 1}
     found = turn.database.promotions.find(match, fields, hint="reached", session=turn.session)
-    records = await found.to_list(None)
+    records = await cursors.documents(found)
     undone = {record.get("undoes") for record in records}
     return {r["environment"] for r in records if "undoes" not in r and r["id"] not in undone}
 
@@ -142,7 +143,7 @@ async def _held(turn: Turn, environment: str, artifacts: Iterable[Given]) -> dic
     paths = {artifact["path"] for artifact in artifacts}
     match = {"tenantId": turn.caller.tenant, "environment": environment, "path": {"$in": list(paths)}}
     found = turn.database.contents.find(match, _CONTENT, session=turn.session)
-    return {content["path"]: content async for content in found}
+    return {content["path"]: content for content in await cursors.documents(found)}
 
 
 async def _lay(turn: Turn, environment: str, contents: Iterable[Given]) -> None:

@@ -10,8 +10,8 @@ from release_catalog.domain import ids, instants, saving, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.checks import Checks
 from release_catalog.problems import Problem
+from release_catalog.store import cursors, loading, transactions
 from release_catalog.store import database as db
-from release_catalog.store import loading, transactions
 from release_catalog.store.database import Database, Document
 from release_catalog.store.records import MAX_LISTED
 from release_catalog.store.requests import Answer, Given
@@ -38,7 +38,7 @@ async def environment(caller: Caller, database: Database, given: Given) -> Answe
     async def work(session: Any) -> Answer:
         checks = Checks(given, "input")
         found = database.environments.find({"tenantId": caller.tenant}, session=session).limit(MAX_LISTED)
-        known = [e async for e in found]
+        known = await cursors.documents(found, MAX_LISTED)
         fields = saving.environment(checks, {e["name"]: e["requires"] for e in known})
         for before in known:
             if before["id"] == given.get("id"):
