@@ -191,7 +191,7 @@ def export(
             async for document in loading.export(caller.local(tenant or settings.tenant), database):
                 target.write(orjson.dumps(document) + b"\n")
 
-    opening.work(settings, run)
+    opening.work(settings, run, existing=True)
 
 
 @cli.command("import")
@@ -236,10 +236,12 @@ def verify(
     tenant: _Tenant = None,
 ) -> None:
     """Fetch and hash the files of releases again; exit code 1 where one is not what was declared."""
-    _with_files(tenant, functools.partial(terminal.verify_all, ids or []))
+    _with_files(tenant, functools.partial(terminal.verify_all, ids or []), existing=True)
 
 
-def _with_files(tenant: str | None, work: Callable[..., Coroutine[Any, Any, bool]]) -> None:
+def _with_files(
+    tenant: str | None, work: Callable[..., Coroutine[Any, Any, bool]], *, existing: bool = False
+) -> None:
     settings = Settings()
 
     async def run(database: db.Database) -> bool:
@@ -247,7 +249,7 @@ def _with_files(tenant: str | None, work: Callable[..., Coroutine[Any, Any, bool
             async with opening.fetcher(settings, bar.came) as files:
                 return await work(caller.local(tenant or settings.tenant), database, files, bar)
 
-    sys.exit(0 if opening.work(settings, run) else 1)
+    sys.exit(0 if opening.work(settings, run, existing=existing) else 1)
 
 
 @ledgers.command("verify")
@@ -271,7 +273,7 @@ def verify_ledger(
             typer.echo(wrong)
         return found
 
-    if opening.work(settings, run):
+    if opening.work(settings, run, existing=True):
         sys.exit(1)
     typer.echo(f"{chain.sequence} records, head {chain.hash}")
     typer.echo(_proven(chain), err=True)

@@ -39,7 +39,7 @@ def token(
             sys.exit("\n".join(wrong))
         return str(answer["token"])
 
-    typer.echo(opening.work(settings, run))
+    typer.echo(opening.work(settings, run, names_database=True))
 
 
 def account(

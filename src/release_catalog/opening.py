@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import functools
+import sys
 import time
+import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -41,24 +43,55 @@ def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -
     )
 
 
-def work(settings: Settings, does: Callable[[db.Database], Coroutine[Any, Any, Result]]) -> Result:
-    """What a command gives on the database: in a loop of its own, with warnings in the log."""
+def work(
+    settings: Settings,
+    does: Callable[[db.Database], Coroutine[Any, Any, Result]],
+    *,
+    existing: bool = False,
+    names_database: bool = False,
+) -> Result:
+    """Run a command on the database, in a loop of its own, with warnings in the log.
+
+    A command that needs an `existing` catalog makes none: raise mongod.Unavailable where there is none. Such a
+    command, and one with `names_database`, first says on standard error which database it uses.
+    """
     logs.configure("warning", settings.log_format)
+    if existing and settings.mongodb_url is None and not (settings.data_dir / "db").is_dir():
+        raise mongod.Unavailable(_no_catalog(settings))
+    if existing or names_database:
+        sys.stderr.write(f"Using {_place(settings)}.\n")
 
     async def run() -> Result:
         # A command in a shell that lacks the server's settings must not shorten what the server keeps.
-        async with opened(settings, keeps=False) as database:
+        async with opened(settings, keeps=False, existing=existing) as database:
             return await does(database)
 
     return anyio.run(run)
 
 
+def _place(settings: Settings) -> str:
+    """Return which database the settings name, without the credentials for it."""
+    if settings.mongodb_url is None:
+        return f"the database {settings.database} in the data folder {settings.data_dir}"
+    hosts = urllib.parse.urlsplit(settings.mongodb_url).netloc.rpartition("@")[2]
+    return f"the database {settings.database} of MongoDB at {hosts}"
+
+
+def _no_catalog(settings: Settings) -> str:
+    return (
+        f"There is no catalog in {_place(settings)}: set RELEASE_CATALOG_DATA_DIR to the data folder of your "
+        "server (make run uses .data), or RELEASE_CATALOG_MONGODB_URL and RELEASE_CATALOG_DATABASE to its MongoDB."
+    )
+
+
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, database: Any = None, *, keeps: bool = True) -> AsyncIterator[db.Database]:
+async def opened(
+    settings: Settings, database: Any = None, *, keeps: bool = True, existing: bool = False
+) -> AsyncIterator[db.Database]:
     """The database with all its indexes; the MongoDB that comes along runs only where no other is named.
 
     With `keeps`, events are kept for as long as the settings say from now on. They also say for how long to wait
-    for a database that is not there yet.
+    for a database that is not there yet. One that must be `existing` holds a catalog already.
     """
     async with contextlib.AsyncExitStack() as stack:
         if database is None:
@@ -69,6 +102,8 @@ async def opened(settings: Settings, database: Any = None, *, keeps: bool = True
             stack.push_async_callback(db.background_ended)
             await _patiently(settings.database_wait_seconds, functools.partial(_check, client, settings))
             database = client[settings.database]
+            if existing and not await database.list_collection_names(filter={"name": "releases"}):
+                raise mongod.Unavailable(_no_catalog(settings))
         used = db.prepared(database)
         prepare = functools.partial(indexes.ensure, used, settings.events_days, keeps=keeps)
         await _patiently(settings.database_wait_seconds, prepare)
