@@ -658,3 +658,17 @@ def test_what_is_done_is_paid_even_where_it_is_more_than_is_left() -> None:
     callers = Callers(Limits())
     callers.settle(WHO, 10)
     assert Callers(Limits()).headers(WHO) == {}
+
+
+def test_writes_leave_a_fifth_of_a_caller_s_requests_to_reads() -> None:
+    callers = Callers(Limits(max_concurrency=10))
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(callers.writing(WHO))
+        with pytest.raises(Refusal, match="limit writes allows no more") as refusal:
+            callers.writing(WHO)
+        assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
+        with callers.writing(OTHER):
+            pass
+    with callers.writing(WHO):
+        pass

@@ -50,7 +50,7 @@ class Callers:
         self._seen: collections.OrderedDict[Owner, float] = collections.OrderedDict()
         self.refusals = RefusalPace()
         # Writes of a tenant wait for one another. They leave room for reads.
-        self._writes_at_once = max(1, limits.max_concurrency // 2)
+        self._writes_at_once = max(1, limits.max_concurrency * 4 // 5)
         self._writes = FairSlots(sys.maxsize, per_caller=self._writes_at_once)
         self._an_hour = limits.cost_per_hour
         self._clock = clock
@@ -108,7 +108,7 @@ class Callers:
             yield
 
     def writing(self, caller: Caller) -> AbstractContextManager[None]:
-        """Count a request that writes as under way; refused where that would be more than half of the caller's.
+        """Count a request that writes as under way; refuse it beyond four fifths of the caller's requests.
 
         Enter the context at once.
         """
