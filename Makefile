@@ -1,6 +1,7 @@
 # make run    serve a sample catalog at http://127.0.0.1:$(PORT)/graphql
 # make test   run every test
 # make faults a quarter of an hour of killed, frozen and full MongoDBs, killed APIs and wrong clocks
+# make test-hostile  every hostile text at every place of a request: takes an hour
 # make check  types, lint and formatting
 # make bench  how fast it is beside other servers; bench-load: loading; bench-memory: memory over many requests;
 #             bench-fairness: how long a client waits beside a greedy one
@@ -29,6 +30,9 @@ test: .venv/.dev
 # SCENARIO=clocks runs those whose name has that in it.
 faults: .venv/.dev
 	$(BIN)/pytest tests/faults/scenarios.py $(if $(SCENARIO),-k $(SCENARIO))
+
+test-hostile: .venv/.dev
+	HOSTILE=wide $(BIN)/pytest -n $(JOBS) tests/integration/test_hostile_inputs.py tests/integration/test_hostile_sockets.py
 
 check: .venv/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

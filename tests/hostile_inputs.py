@@ -701,6 +701,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "graphql-require-preflight": ("",),
     "host": ("", "localhost:", "["),
     "if-modified-since": ("",),
+    "if-range": ("",),
     "if-none-match": ("", 'W/"'),
     "origin": ("", "http://", "http://["),
     "range": ("bytes=",),

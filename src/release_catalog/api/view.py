@@ -101,9 +101,9 @@ class View:
             await self._hold_back(caller, until)
             return _told(refusal, media_type, headers)
         body = await telling.response(result, context)
-        status = 400 if "data" not in body else 200
         seconds = telling.retry_after(body)
         body = self._written(body, context.caller, context.usage)
+        status = 400 if "data" not in body else 200
         headers = self.callers.headers(context.caller)
         if seconds:
             status, headers = 503, {**headers, "Retry-After": str(seconds)}

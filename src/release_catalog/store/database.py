@@ -216,8 +216,15 @@ async def undisturbed(work: Coroutine[Any, Any, Result]) -> Result:
     """
     task = asyncio.ensure_future(work)
     _unwatched.add(task)
-    task.add_done_callback(_unwatched.discard)
+    task.add_done_callback(_left)
     return await asyncio.shield(task)
+
+
+def _left(task: "asyncio.Future[Any]") -> None:
+    """Forget a task, and read its error: asyncio would log one that nobody waits for any more."""
+    _unwatched.discard(task)
+    if not task.cancelled():
+        task.exception()
 
 
 def in_background(work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
