@@ -211,10 +211,11 @@ class FairSlots:
             raise
 
     def _forget(self, owner: Owner, turn: "asyncio.Future[None]") -> None:
-        callers = self._queues[owner.tenant]
-        callers[owner].remove(turn)
-        self.waiting -= 1
-        self._drop_empty(owner)
+        queue = self._queues.get(owner.tenant, {}).get(owner)
+        if queue and turn in queue:  # its turn may have come and gone since it was cancelled
+            queue.remove(turn)
+            self.waiting -= 1
+            self._drop_empty(owner)
 
     def _drop_empty(self, owner: Owner) -> None:
         callers = self._queues[owner.tenant]
