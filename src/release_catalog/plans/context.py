@@ -146,10 +146,6 @@ class Context:
         found = [needed for needed in await self.references.load_many(some, self._of("releases")) if needed]
         return list({needed["id"]: needed for needed in found}.values())
 
-    def asked(self, collection: str) -> Keys:
-        """Return what is read of the documents that the field under way answers with; None for all."""
-        return self._of(collection)
-
     async def disclosed(self, dependencies: Sequence[Document]) -> list[Document]:
         """Return dependencies as the caller may see them: see releases.disclosed."""
 

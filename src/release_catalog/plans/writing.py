@@ -18,7 +18,7 @@ from release_catalog.store.cursors import SHORT, SHORT_TEXT
 
 # What a text takes at most, and the texts of a list. Longer ones are counted once these bounds are used up.
 TEXT = 4_096
-TEXTS = 16_384
+TEXTS = 262_144
 
 
 class Writer:
