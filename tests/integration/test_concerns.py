@@ -59,7 +59,9 @@ def weakness(name: str, command: dict[str, Any]) -> str | None:
         if wanted.get("w") != "majority" or wanted.get("j") is False:
             return "a write that a failover may undo"
         bound = wanted.get("wtimeout") or command.get("maxTimeMS")
-        return None if bound and bound <= 60_000 else "a write that may wait for a majority without end"
+        # An index over many documents takes minutes.
+        most = 3_600_000 if name in {"createIndexes", "collMod"} else 60_000
+        return None if bound and bound <= most else "a write that may wait for a majority without end"
     return None if name in HARMLESS else "an unknown command"
 
 

@@ -30,6 +30,8 @@ from release_catalog.store import indexes, loading, writing
 
 Settings = dict[str, Any]
 MAX_MEMORY_KB = 300 * 1024
+# A command that reads says of what.
+NAMED = r"Using the database test_\w+ of MongoDB at 127\.0\.0\.1:\d+\.\n"
 
 
 @pytest.fixture
@@ -62,7 +64,8 @@ def documents(settings: Settings) -> dict[str, list[db.Document]]:
 
 def exported(settings: Settings) -> list[Any]:
     done = run("export", **settings)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert re.fullmatch(NAMED, done.stderr)
     return [orjson.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -386,7 +389,8 @@ def test_memory_is_bounded_and_progress_is_told_in_plain_lines(settings: Setting
         os.close(into)
         with os.fdopen(out, "rb") as reader:
             assert orjson.loads(reader.readline())["author"] == "builds@acme.example"
-        assert export.communicate(timeout=30)[1] == b"", "who reads only the beginning has not met an error"
+        told = export.communicate(timeout=30)[1].decode()
+        assert re.fullmatch(NAMED, told), "who reads only the beginning has not met an error"
     assert export.returncode == 1
 
 
@@ -416,11 +420,12 @@ def _read(terminal: int) -> bytes:
 
 
 def test_a_file_that_can_not_be_used_is_named(settings: Settings, tmp_path: Path) -> None:
+    assert run("load", "-", source=ndjson(source("a")), **settings).returncode == 0
     nowhere = tmp_path / "no" / "where"
-    for command in ("load", "export"):
+    for command, named in (("load", ""), ("export", NAMED)):
         done = run(command, nowhere, **settings)
         assert done.returncode == 1
-        assert re.fullmatch(rf"{nowhere}\S* can't be opened: No such file or directory.\n", done.stderr)
+        assert re.fullmatch(rf"{named}{nowhere}\S* can't be opened: No such file or directory.\n", done.stderr)
 
 
 def test_an_export_that_breaks_off_leaves_what_was_there(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ async def test_only_what_the_database_was_too_slow_for_is_to_be_less(mongod: Mon
 
 async def test_writes_that_wait_leave_room_for_reads(mongod: Mongod, driver: Any) -> None:
     async with application(mongod, driver, max_concurrency=10, query_seconds=10) as app, client_of(app) as http:
-        with mongod.failing("insert", blockConnection=True, blockTimeMS=1_500):
+        with mongod.failing("insert", blockConnection=True, blockTimeMS=600):
             given = [{"productId": "areal-product", "name": "n", "version": f"9.{n}"} for n in range(10)]
             writes = [asyncio.create_task(post(http, CREATE, input=each)) for each in given]
             await asyncio.sleep(0.5)
