@@ -31,6 +31,7 @@ Json = dict[str, Any]
 IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input) { message
   release { id name artifacts { name verification { status } } } problem { __typename detail } } }"""
 CONTENT = random.Random(5).randbytes(200_000)
+AT_ONCE = 3
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -142,7 +143,8 @@ def before_a_file_is_asked_for(files: Files, server: Server, keys: list[str]) ->
 
 
 def while_files_are_fetched(files: Files, server: Server, keys: list[str]) -> None:
-    assert eventually(lambda: all(files.asked[f"/{key}/0"] for key in keys))
+    # A tenant has a few jobs at a time: the others wait for their turn.
+    assert eventually(lambda: sum(files.asked[f"/{key}/0"] > 0 for key in keys) >= AT_ONCE)
 
 
 def when_the_last_byte_was_sent(files: Files, server: Server, keys: list[str]) -> None:
