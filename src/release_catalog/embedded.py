@@ -24,6 +24,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import zlib
 from collections.abc import Iterator
 from typing import IO, Any
@@ -73,11 +74,9 @@ class Embedded(contextlib.AbstractContextManager["Embedded", None]):
     """
 
     def __init__(self, folder: pathlib.Path, share: IO[bytes]) -> None:
-        key = _key(folder)
-        # base64 may hold a slash and a plus.
-        quoted = key.replace("+", "%2B").replace("/", "%2F")
+        key = urllib.parse.quote(_key(folder), safe="")
         self.url = (
-            f"mongodb://{_USER}:{quoted}@{_HOST}:{_port(folder)}/"
+            f"mongodb://{_USER}:{key}@{_HOST}:{_port(folder)}/"
             f"?directConnection=true&authSource={_AUTHENTICATION_DATABASE}"
         )
         self._folder = folder

@@ -112,14 +112,14 @@ class Callers:
 
         Enter the context at once.
         """
-        owner = Owner(caller.tenant, caller.subject)
-        if not self._writes.fits(owner):
+        who = owner(caller)
+        if not self._writes.fits(who):
             reason = (
                 f"{self._writes_at_once} of your mutations are under way; the limit writes allows no more: repeat "
                 "this one when another has ended."
             )
             raise Refusal(429, reason, self._code("writes", self._writes_at_once), Retry_After="1")
-        return self._writes.slot_now(owner)
+        return self._writes.slot_now(who)
 
     def charge(self, caller: Caller, points: int) -> None:
         """Take points from the caller's hour; refused where they are not left. Without a rate, nothing happens."""

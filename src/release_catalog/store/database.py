@@ -131,16 +131,16 @@ def projection(keys: Keys, *also: str) -> dict[str, int]:
     return {**dict.fromkeys(kept, 1), "_id": 0}
 
 
+async def awaited(value: Any) -> Any:
+    """Return what PyMongo's asynchronous API has to be awaited for and Motor's has not."""
+    return await value if inspect.isawaitable(value) else value
+
+
 async def aggregate(
     collection: Any, pipeline: Sequence[Mapping[str, Any]], keys: Keys = None, **options: Any
 ) -> list[Document]:
-    """Return all documents of an aggregation of a collection; `keys` are what they hold, None for anything.
-
-    PyMongo's is awaited for its cursor, Motor's is not.
-    """
-    cursor: Any = collection.aggregate(pipeline, **options)
-    if inspect.isawaitable(cursor):
-        cursor = await cursor
+    """Return all documents of an aggregation of a collection; `keys` are what they hold, None for anything."""
+    cursor = await awaited(collection.aggregate(pipeline, **options))
     return await cursors.documents(cursor, None, keys)
 
 
@@ -198,11 +198,8 @@ def timed_out(error: object) -> bool:
 
 @contextlib.asynccontextmanager
 async def changes(database: Database, pipeline: Sequence[Mapping[str, Any]]) -> AsyncIterator[Any]:
-    """A change stream from now on, whose `try_next` waits for a moment; PyMongo's is awaited, Motor's is not."""
-    stream: Any = database.watch(pipeline, max_await_time_ms=250)
-    if inspect.isawaitable(stream):
-        stream = await stream
-    async with stream:
+    """Open a change stream from now on, whose `try_next` waits for a moment."""
+    async with await awaited(database.watch(pipeline, max_await_time_ms=250)) as stream:
         yield stream
 
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from release_catalog import usage
@@ -99,15 +99,22 @@ class _Pace:
             await asyncio.sleep(0)
 
 
+@contextlib.contextmanager
+def _charged(walk: Walk) -> Iterator[None]:
+    """Count what the walk has done towards the request, also where it ends with an error."""
+    try:
+        yield
+    finally:
+        usage.walk(len(walk.nodes), MAX_REFERENCES - walk.references_left)
+
+
 async def dependencies(
     caller: Caller, database: Database, start: Mapping[str, Any], max_depth: int, max_nodes: int
 ) -> Walk:
     """Everything that `start` needs, within bounds."""
     walk = Walk(start, max_nodes)
-    try:
+    with _charged(walk):
         await _walk_dependencies(caller, database, walk, max_depth)
-    finally:
-        usage.walk(len(walk.nodes), MAX_REFERENCES - walk.references_left)
     return walk
 
 
@@ -164,10 +171,8 @@ async def dependants(
 ) -> Walk:
     """Everything that needs `start`, within bounds."""
     walk = Walk(start, max_nodes, edges={start["id"]: {}})
-    try:
+    with _charged(walk):
         await _walk_dependants(caller, database, walk, max_depth)
-    finally:
-        usage.walk(len(walk.nodes), MAX_REFERENCES - walk.references_left)
     return walk
 
 

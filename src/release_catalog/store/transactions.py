@@ -8,7 +8,6 @@ the process does nothing else, and so never learns of a new primary: /livez was 
 
 import asyncio
 import contextlib
-import inspect
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -44,7 +43,7 @@ async def run(database: Database, work: Work[Result]) -> Result:
     After any other error the transaction has left no trace.
     """
     with db.within(MAX_SECONDS):
-        session: Any = await _awaited(database.client.start_session())
+        session: Any = await db.awaited(database.client.start_session())
         settled = True
         try:
             return await _repeated(session, work)
@@ -66,7 +65,7 @@ async def run(database: Database, work: Work[Result]) -> Result:
 async def _repeated(session: Any, work: Work[Result]) -> Result:
     pauses = _Pauses()
     while True:
-        await _awaited(
+        await db.awaited(
             session.start_transaction(
                 read_concern=db.SNAPSHOT, write_concern=db.MAJORITY, read_preference=ReadPreference.PRIMARY
             )
@@ -135,8 +134,3 @@ async def _clean_up(session: Any) -> None:
     with db.within(_CLEAN_UP_SECONDS):
         await session.abort_transaction()
         await session.end_session()
-
-
-async def _awaited(value: Any) -> Any:
-    """Return what PyMongo's asynchronous API has to be awaited for and Motor's has not."""
-    return await value if inspect.isawaitable(value) else value
