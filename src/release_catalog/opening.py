@@ -73,7 +73,11 @@ def _place(settings: Settings) -> str:
     """Return which database the settings name, without the credentials for it."""
     if settings.mongodb_url is None:
         return f"the database {settings.database} in the data folder {settings.data_dir}"
-    hosts = urllib.parse.urlsplit(settings.mongodb_url).netloc.rpartition("@")[2]
+    parts = urllib.parse.urlsplit(settings.mongodb_url)
+    hosts = parts.netloc.rpartition("@")[2]
+    # In a password that is not escaped, a slash, a question mark or a hash seems to end the hosts.
+    if "@" in parts._replace(netloc="").geturl():
+        return f"the database {settings.database} of the MongoDB in RELEASE_CATALOG_MONGODB_URL"
     return f"the database {settings.database} of MongoDB at {hosts}"
 
 

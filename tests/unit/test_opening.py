@@ -1,0 +1,44 @@
+"""Whatever a MongoDB URL looks like, no password of it is printed."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from release_catalog import opening
+from release_catalog.settings import Settings
+
+SECRET = "hunter"
+
+
+@contextlib.asynccontextmanager
+async def opened(*_: Any, **__: Any) -> AsyncIterator[None]:
+    yield
+
+
+async def nothing(_: Any) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"mongodb://user:{SECRET}/two@db.example:9/?w=majority",
+        f"mongodb://user:{SECRET}?two@db.example:9/",
+        f"mongodb://user:{SECRET}#two@db.example:9/",
+        f"mongodb://user:one@{SECRET}/two@db.example:9/",
+        f"mongodb+srv://user:{SECRET}/two@db.example/",
+        f"mongodb://user:{SECRET}%2Ftwo@db.example:9/",
+        f"mongodb://user:one@db.example:9/?proxyPassword=x@{SECRET}",
+    ],
+)
+@pytest.mark.parametrize("asked", [{"existing": True}, {"names_database": True}])
+def test_no_password_is_printed(
+    url: str, asked: dict[str, bool], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(opening, "opened", opened)
+    opening.work(Settings(mongodb_url=url), nothing, **asked)
+    printed = capsys.readouterr()
+    assert printed.err.startswith("Using the database ")
+    assert SECRET not in printed.out + printed.err
