@@ -17,6 +17,7 @@ class Verifier:
     """Stands for Argon2: it tells what is verified, in its order, and waits while it is `held`."""
 
     def __init__(self) -> None:
+        self.begun: list[str] = []
         self.verified: list[str] = []
         self.at_once = self.most = 0
         self.held = threading.Event()
@@ -27,6 +28,7 @@ class Verifier:
         with self._lock:
             self.at_once += 1
             self.most = max(self.most, self.at_once)
+            self.begun.append(known)
         self.held.wait(30)
         with self._lock:
             self.at_once -= 1
@@ -71,8 +73,9 @@ async def test_a_name_that_is_guessed_at_delays_no_other_name(verifier: Verifier
     verifier.held.set()
     assert await late
     await asyncio.gather(*flood)
-    # The flood's network has a slot of its own, since it has failed: the other one had not to wait at all.
-    assert verifier.verified[5:].index("deploy") <= 2
+    # The flood's network has a slot of its own, since it has failed: the other one had not to wait at all. Which
+    # of the two threads ends first is chance.
+    assert verifier.begun[5:].index("deploy") <= 1
     assert verifier.most <= passwords.AT_ONCE + 1
 
 
