@@ -9,7 +9,6 @@ import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -90,12 +89,15 @@ def create_app(
 
     async def identify(request: HTTPConnection) -> None:
         client = request.client.host if request.client else None
-        try:
-            with db.within(min(IDENTIFICATION_SECONDS, settings.query_seconds)):
-                request.state.caller = await callers.of(request.headers, client, request.app.state.database)
-        except db.Failure as error:
-            _log.warning("a caller could not be identified", reason=str(error))
-            raise refusal.unknowable(outages.UNAVAILABLE.message) from error
+        caller = callers.at_home(client)
+        if caller is None:
+            try:
+                with db.within(min(IDENTIFICATION_SECONDS, settings.query_seconds)):
+                    caller = await callers.of(request.headers, client, request.app.state.database)
+            except db.Failure as error:
+                _log.warning("a caller could not be identified", reason=str(error))
+                raise refusal.unknowable(outages.UNAVAILABLE.message) from error
+        request.state.caller = caller
         if request.scope["type"] == "http":  # a WebSocket needs a seat first
             connection_limit.identified(request.scope)
 
@@ -116,7 +118,6 @@ def create_app(
             raise Refusal(refused.status, str(refused), limited, **refused.headers) from refused
         return context(connection)
 
-    trusted = documents.trusted(settings.documents) if settings.documents else None
     public = settings.public_schema if settings.public_schema is not None else not settings.authenticated
     seats = Seats(
         settings.subscribers,
@@ -126,15 +127,22 @@ def create_app(
     )
     limits, planned = _limits(settings), settings.plans == "on"
     graphql = View(
-        schema._schema, arriving, planned=planned, trusted=trusted, limits=limits, public=public, seats=seats
+        schema._schema,
+        arriving,
+        planned=planned,
+        trusted=documents.trusted(settings.documents) if settings.documents else None,
+        limits=limits,
+        public=public,
+        seats=seats,
     )
 
     allowed = origins(settings.cors_origins)
     hal = _Admitted(Hal(context, settings.query_seconds), identify, graphql.callers, allowed)
     sockets = websocket.Endpoint(graphql.results, arriving, seats, allowed)
 
+    endpoint = _Endpoint(graphql)
     routes = [
-        Route("/graphql", _Endpoint(graphql), methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         WebSocketRoute("/graphql", sockets.serve),
         Route("/", _home),
         Route("/livez", _livez),
@@ -145,10 +153,9 @@ def create_app(
     ]
     middleware = [
         Middleware(logs.Requests),
-        Middleware(headers.Secured),
-        Middleware(headers.HeadLimits),
-        Middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts if hosts is None else hosts),
+        Middleware(headers.Head, settings.hosts if hosts is None else hosts),
         *_cors(settings),
+        Middleware(_GraphQLFirst, endpoint),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
     # It would be to an address made of the Host header.
@@ -167,10 +174,28 @@ class _Endpoint:
         request = Request(scope, receive)
         # The page holds nothing of anybody's: its requests come with credentials of their own.
         if self.graphql.public and _is_browser(request):
-            response: Response = pages.graphiql(request)
+            response: ASGIApp = pages.graphiql(request)
         else:
             response = await self.graphql(request)
         await response(scope, receive, send)
+
+
+class _GraphQLFirst:
+    """Passes what is posted to /graphql to its endpoint, past the router: a tenth of the time of a small query."""
+
+    def __init__(self, app: ASGIApp, endpoint: ASGIApp) -> None:
+        self.app = app
+        self.endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # The router knows where it is mounted.
+        is_posted = (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and scope["path"] == "/graphql"
+            and not scope.get("root_path")
+        )
+        await (self.endpoint if is_posted else self.app)(scope, receive, send)
 
 
 class _Admitted:
@@ -210,7 +235,7 @@ class _Admitted:
         except (Refused, Refusal) as refused:
             await wait_until(until)
             if isinstance(refused, Refusal):
-                await self.callers.refusals.wait(limited.owner(request.state.caller))
+                await self.callers.refusals.wait(request.state.caller.owner)
             response = responses.unknown(request, refused.status, str(refused), refused.headers)
             await response(scope, receive, send)
 
@@ -239,8 +264,9 @@ def _cors(settings: Settings) -> list[Middleware]:
 
 
 def _is_browser(request: Request) -> bool:
-    accepts = request.headers.get("accept", "")
-    return request.method == "GET" and "text/html" in accepts and "query" not in request.query_params
+    if request.method != "GET":
+        return False
+    return "text/html" in request.headers.get("accept", "") and "query" not in request.query_params
 
 
 async def _home(_: Request) -> Response:

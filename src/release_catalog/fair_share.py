@@ -10,8 +10,10 @@ import contextlib
 import functools
 import ipaddress
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from typing import Any, TypeVar
+
+from release_catalog.domain.caller import Owner
 
 Result = TypeVar("Result")
 
@@ -19,13 +21,6 @@ Result = TypeVar("Result")
 REFUSAL_BURST, REFUSALS_PER_SECOND = 50, 50.0
 MAX_HOLD_SECONDS = 5.0
 _MAX_SENDERS = 10_000
-
-
-class Owner(NamedTuple):
-    """The tenant that work belongs to, and the caller in it; the empty caller stands for the tenant as a whole."""
-
-    tenant: str
-    caller: str = ""
 
 
 @functools.lru_cache(10_000)
@@ -83,8 +78,9 @@ class FairSlots:
         self._leave_free = leave_free
         self._max_waiting = max_waiting
         self._max_waiting_per_caller = max_waiting_per_caller
-        self._tenants: collections.Counter[str] = collections.Counter()
-        self._callers: collections.Counter[Owner] = collections.Counter()
+        # The slots of each tenant and caller that holds any.
+        self._tenants: dict[str, int] = {}
+        self._callers: dict[Owner, int] = {}
         # Waiters by tenant and caller. The first tenant, and in it the first caller, has the next turn.
         self._queues: dict[str, dict[Owner, collections.deque[asyncio.Future[None]]]] = {}
         self._running: set[asyncio.Task[Any]] = set()
@@ -98,35 +94,38 @@ class FairSlots:
 
     def held_by(self, owner: Owner) -> int:
         """Return the number of slots that this caller holds."""
-        return self._callers[owner]
+        return self._callers.get(owner, 0)
 
     def held_by_tenant(self, tenant: str) -> int:
         """Return the number of slots that the callers of this tenant hold."""
-        return self._tenants[tenant]
+        return self._tenants.get(tenant, 0)
 
     def fits(self, owner: Owner) -> bool:
         """Return whether the owner could take a slot now, waiters aside."""
-        return self._fits_tenant(owner.tenant) and self._callers[owner] < self._per_caller
+        return self._fits_tenant(owner.tenant) and self._callers.get(owner, 0) < self._per_caller
 
     def _fits_tenant(self, tenant: str) -> bool:
-        limit = min(self._per_tenant, self.free) if self._leave_free else self._per_tenant
-        return self.used < self.capacity and self._tenants[tenant] < limit
+        free = self.capacity - self.used
+        limit = min(self._per_tenant, free) if self._leave_free else self._per_tenant
+        return free > 0 and self._tenants.get(tenant, 0) < limit
 
     def full_tenants(self) -> list[str]:
         """Return the tenants that hold slots and can't take another one now."""
         return [tenant for tenant in self._tenants if not self._fits_tenant(tenant)]
 
-    @contextlib.contextmanager
-    def slot_now(self, owner: Owner) -> Iterator[None]:
-        """Hold a slot without waiting for one; raise Busy where there is none for this owner."""
+    def slot_now(self, owner: Owner) -> "SlotNow":
+        """Hold a slot without waiting for one, for as long as the context lasts.
+
+        Entering the context raises Busy where there is none for this owner.
+        """
+        return SlotNow(self, owner)
+
+    def take_now(self, owner: Owner) -> None:
+        """Take a slot without waiting for one; raise Busy where there is none for this owner."""
         if not self.fits(owner):
             own = self.used < self.capacity
             raise Busy("Your share of this is in use." if own else "All of this is in use.", own=own)
         self._take(owner)
-        try:
-            yield
-        finally:
-            self._give_back(owner)
 
     @contextlib.asynccontextmanager
     async def slot(self, owner: Owner, *, max_seconds: float | None = None) -> AsyncIterator[None]:
@@ -138,7 +137,7 @@ class FairSlots:
         try:
             yield
         finally:
-            self._give_back(owner)
+            self.give_back(owner)
 
     @contextlib.asynccontextmanager
     async def turn(
@@ -155,7 +154,7 @@ class FairSlots:
             nonlocal given_back
             if not given_back:
                 given_back = True
-                self._give_back(owner)
+                self.give_back(owner)
 
         timer = asyncio.get_running_loop().call_later(hold_seconds, give_back)
         try:
@@ -203,7 +202,7 @@ class FairSlots:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._give_back(owner)  # the turn came at the moment of giving up
+                self.give_back(owner)  # the turn came at the moment of giving up
             else:
                 self._forget(owner, turn)
             if isinstance(error, TimeoutError):
@@ -226,16 +225,18 @@ class FairSlots:
 
     def _take(self, owner: Owner) -> None:
         self.used += 1
-        self._tenants[owner.tenant] += 1
-        self._callers[owner] += 1
+        self._tenants[owner.tenant] = self._tenants.get(owner.tenant, 0) + 1
+        self._callers[owner] = self._callers.get(owner, 0) + 1
 
-    def _give_back(self, owner: Owner) -> None:
+    def give_back(self, owner: Owner) -> None:
+        """Give a slot back, which goes to whose turn it is."""
         self.used -= 1
-        for counter, key in ((self._tenants, owner.tenant), (self._callers, owner)):
-            counter[key] -= 1  # type: ignore[index]
-            if not counter[key]:  # type: ignore[index]
-                del counter[key]
-        self._serve()
+        if left := self._tenants.pop(owner.tenant) - 1:
+            self._tenants[owner.tenant] = left
+        if left := self._callers.pop(owner) - 1:
+            self._callers[owner] = left
+        if self._queues:
+            self._serve()
 
     def _serve(self) -> None:
         """Give free slots to those whose turn it is."""
@@ -256,9 +257,24 @@ class FairSlots:
         for tenant, callers in self._queues.items():
             if self._fits_tenant(tenant):
                 for owner in callers:
-                    if self._callers[owner] < self._per_caller:
+                    if self._callers.get(owner, 0) < self._per_caller:
                         return owner
         return None
+
+
+class SlotNow:
+    """A slot that is held while the context lasts; a generator would take three times as long."""
+
+    __slots__ = ("_owner", "_slots")
+
+    def __init__(self, slots: FairSlots, owner: Owner) -> None:
+        self._slots, self._owner = slots, owner
+
+    def __enter__(self) -> None:
+        self._slots.take_now(self._owner)
+
+    def __exit__(self, *_: object) -> None:
+        self._slots.give_back(self._owner)
 
 
 async def _run(slot: contextlib.AsyncExitStack, work: Callable[[], Awaitable[Result]]) -> Result:

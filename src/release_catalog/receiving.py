@@ -92,11 +92,6 @@ class Hurried(HttpToolsProtocol):
         if self._part is not _Part.NOTHING and self._got > MAX_HEAD_BYTES + FRAMING_RATIO * self._content:
             self._end(_LONG)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; ignore a trailer, as RFC 9110 (6.5.1) allows."""
-        if self._part is not _Part.BODY:
-            super().on_header(name, value)
-
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, and count its content."""
         self._content += len(body)
@@ -112,8 +107,10 @@ class Hurried(HttpToolsProtocol):
             self._expect(_Part.HEAD)
 
     def on_headers_complete(self) -> None:
-        """Have its body follow."""
+        """Have its body follow. Trailers go to a list that nobody reads, as RFC 9110 (6.5.1) allows."""
         super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            self.headers = []
         self._connection.busy()
         self._expect(_Part.BODY)
 

@@ -16,9 +16,8 @@ from catalog import Catalog, source
 from conftest import connected
 from receiving import Receiver, eventually, receiving
 from release_catalog.domain import ids, instants
-from release_catalog.domain.caller import Caller, local
+from release_catalog.domain.caller import Caller, Owner, local
 from release_catalog.events import delivering, places, waking
-from release_catalog.fair_share import Owner
 from release_catalog.files import guard, hashing, pace, verifying
 from release_catalog.problems import TooBusy
 from release_catalog.store import deliveries

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from release_catalog.domain.caller import Owner
 from release_catalog.events import posting
-from release_catalog.fair_share import Owner
 from release_catalog.files import guard, hashing, transfer
 from release_catalog.files.resolver import Resolver
 

@@ -15,9 +15,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from catalog import Catalog
 from receiving import Receiver, eventually, receiving, status
 from release_catalog.domain import caller, instants, webhooks
-from release_catalog.domain.caller import Caller
+from release_catalog.domain.caller import Caller, Owner
 from release_catalog.events import delivering, posting, waking
-from release_catalog.fair_share import Owner
 from release_catalog.files import guard, hashing
 from release_catalog.store import deliveries
 

@@ -237,7 +237,7 @@ async def test_at_home_only_names_of_this_machine_are_served_by_any_server(
             for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
                 found = await http.get(path, headers={"host": host, "accept": JSON})
                 assert found.status_code == (401 if settings else 200), host
-    for hosts, expected in ((None, "websocket.http.response.start"), (["rebound.example"], "websocket.accept")):
+    for hosts, expected in ((None, "websocket.close"), (["rebound.example"], "websocket.accept")):
         async with connected(mongodb_url, sample_name) as database:
             app = create_app(Settings(), database=database, hosts=hosts)
             assert (await upgraded(app, "rebound.example"))["type"] == expected

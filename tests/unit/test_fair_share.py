@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from release_catalog import fair_share
-from release_catalog.fair_share import Busy, FairSlots, Owner, RefusalPace, client_network
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import Busy, FairSlots, RefusalPace, client_network
 
 A, A2, B = Owner("a", "one"), Owner("a", "two"), Owner("b", "one")
 

@@ -29,8 +29,7 @@ from release_catalog.api.documents import Documents, Invalid
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal
 from release_catalog.api.schema import schema
-from release_catalog.domain.caller import SCOPES, Caller
-from release_catalog.fair_share import Owner
+from release_catalog.domain.caller import SCOPES, Caller, Owner
 from release_catalog.plans.costs import Cost, Costs
 
 MEGABYTE = 1 << 20

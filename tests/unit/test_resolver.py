@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from receiving import eventually
-from release_catalog.fair_share import Owner
+from release_catalog.domain.caller import Owner
 from release_catalog.files import guard, resolver
 from release_catalog.files.guard import Allowed, Unreachable
 from release_catalog.files.resolver import Resolver

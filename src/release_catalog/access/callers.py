@@ -36,13 +36,17 @@ class Callers:
 
             self._jwts = jwts.Jwts(settings)
 
+    def at_home(self, client: str | None) -> Caller | None:
+        """Return the operator of a server without authentication, where `client` is an address of its machine."""
+        return self._everybody if self._everybody and is_home(client) else None
+
     async def of(self, headers: Headers, client: str | None, database: Database) -> Caller:
         """Who sends a request with these headers from the address `client`.
 
         Refused where that is not known; a network that is refused again and again is answered slower.
         """
-        if self._everybody and is_home(client):
-            return self._everybody
+        if operator := self.at_home(client):
+            return operator
         network = client_network(client)
         try:
             return await self._caller(headers, network, database)

@@ -11,7 +11,8 @@ import jwt
 import structlog
 
 from release_catalog.access import refusal
-from release_catalog.fair_share import FairSlots, Owner
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import FairSlots
 
 # Keys are used for so long without asking for new ones; how long a key goes on to hold after it was withdrawn.
 FRESH_SECONDS = 600.0

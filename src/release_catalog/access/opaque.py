@@ -9,8 +9,8 @@ import structlog
 from release_catalog.access import refusal
 from release_catalog.access.failures import Failures
 from release_catalog.domain import instants, tokens
-from release_catalog.domain.caller import Caller, token_subject
-from release_catalog.fair_share import FairSlots, Owner
+from release_catalog.domain.caller import Caller, Owner, token_subject
+from release_catalog.fair_share import FairSlots
 from release_catalog.store import database as db
 from release_catalog.store import tokens as store
 from release_catalog.store.database import Database, Document

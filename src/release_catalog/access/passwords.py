@@ -7,7 +7,8 @@ import time
 
 from release_catalog.access import refusal
 from release_catalog.access.failures import Failures
-from release_catalog.fair_share import FairSlots, Owner
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import FairSlots
 
 # A verification takes 64 MiB and some 50 ms of a core: as many run at once, and one more for names and networks
 # with failures lately.

@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from release_catalog.fair_share import Busy, FairSlots, Owner
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import Busy, FairSlots
 
 _REALM = 'realm="release-catalog"'
 

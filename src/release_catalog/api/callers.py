@@ -10,8 +10,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import Refusal, no_room
-from release_catalog.domain.caller import Caller
-from release_catalog.fair_share import Busy, FairSlots, Owner, RefusalPace
+from release_catalog.domain.caller import Caller, Owner
+from release_catalog.fair_share import Busy, FairSlots, RefusalPace
 
 HOUR = 3_600
 # Of a tenant that crowds others, so many small and large requests are executed at a time. One that takes longer
@@ -21,11 +21,7 @@ LARGE_POINTS = 20
 TURN_SECONDS = 0.1
 # How long somebody who has asked for something counts among the others.
 SEEN_SECONDS = 1.0
-
-
-def owner(caller: Caller) -> Owner:
-    """Return whom the shares of a caller belong to."""
-    return Owner(caller.tenant, caller.subject)
+_AT_ONCE = contextlib.nullcontext()
 
 
 class Callers:
@@ -63,7 +59,7 @@ class Callers:
 
         Enter the context at once.
         """
-        who = owner(caller)
+        who = caller.owner
         if not self._requests.fits(who):
             own = self._requests.free > 0
             raise no_room(own=own, what="requests under way", limit="concurrency", allowed=self._per_caller)
@@ -75,18 +71,18 @@ class Callers:
         All requests share one event loop. So a caller that has many of them under way, or whose tenant has, would
         have whoever asks for little wait for all of these at each step. Among equals nobody waits.
         """
-        who, now = owner(caller), self._clock()
+        who, now = caller.owner, self._clock()
         self._seen[who] = now
         self._seen.move_to_end(who)
         while next(iter(self._seen.values())) < now - SEEN_SECONDS:
             self._seen.popitem(last=False)
         slots, at_once = (self._large, LARGE_AT_ONCE) if points > LARGE_POINTS else (self._small, SMALL_AT_ONCE)
-        return self._in_turn(slots, who) if self._crowds(who, at_once) else contextlib.nullcontext()
+        return self._in_turn(slots, who) if self._crowds(who, at_once) else _AT_ONCE
 
     def _crowds(self, who: Owner, at_once: int) -> bool:
         """Return whether a caller, or its tenant, has more under way than this, and twice as much as another."""
         tenant = self._requests.held_by_tenant(who.tenant)
-        if tenant <= at_once:
+        if tenant <= at_once or len(self._seen) == 1:
             return False
         own = self._requests.held_by(who)
         return any(
@@ -112,7 +108,7 @@ class Callers:
 
         Enter the context at once.
         """
-        who = owner(caller)
+        who = caller.owner
         if not self._writes.fits(who):
             reason = (
                 f"{self._writes_at_once} of your mutations are under way; the limit writes allows no more: repeat "
@@ -125,7 +121,7 @@ class Callers:
         """Take points from the caller's hour; refused where they are not left. Without a rate, nothing happens."""
         if not self._an_hour:
             return
-        who = owner(caller)
+        who = caller.owner
         end, used = self._hour(who)
         if used + points > self._an_hour:
             seconds = math.ceil(end - self._clock())
@@ -139,7 +135,7 @@ class Callers:
     def settle(self, caller: Caller, points: int) -> None:
         """Take points for work that is done already, whether or not they are left: the next request is refused."""
         if self._an_hour and points > 0:
-            who = owner(caller)
+            who = caller.owner
             end, used = self._hour(who)
             self._used[who] = end, used + points
 
@@ -147,7 +143,7 @@ class Callers:
         """What is left of the caller's hour."""
         if not self._an_hour:
             return {}
-        end, used = self._hour(owner(caller))
+        end, used = self._hour(caller.owner)
         return {
             "x-ratelimit-limit": str(self._an_hour),
             "x-ratelimit-remaining": str(max(0, self._an_hour - used)),

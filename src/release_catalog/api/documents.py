@@ -26,7 +26,8 @@ from release_catalog.api import counting, measuring
 from release_catalog.api import limits as checks
 from release_catalog.api.limits import Limits
 from release_catalog.api.refusals import no_room, too_much
-from release_catalog.fair_share import Busy, FairSlots, Owner
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.plans import operations
 from release_catalog.store.database import undisturbed
 

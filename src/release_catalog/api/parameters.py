@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from release_catalog.api import counting
 from release_catalog.api.refusals import Refusal, too_much
@@ -56,14 +56,18 @@ def _check_media_type(header: str) -> None:
 
 async def _body(request: Request, most: int) -> bytes:
     """The request's body, refused as soon as it grows past the limit."""
-    told = {"code": "LIMIT_EXCEEDED", "limit": "body", "allowed": most}
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > most:
+            told = {"code": "LIMIT_EXCEEDED", "limit": "body", "allowed": most}
             reason = f"The body is larger than the {most} bytes that the limit body allows."
             raise Refusal(413, reason, told, Connection="close")
-    return bytes(body)
+        if not message.get("more_body"):
+            return bytes(body)
 
 
 def _from_url(name: str, value: str) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from release_catalog.api.callers import owner
 from release_catalog.api.refusals import Refusal, no_room
 from release_catalog.connection_limit import ConnectionLimit
 from release_catalog.domain.caller import Caller
@@ -59,7 +58,7 @@ class Seats:
         """Hold a seat for as long as the context lasts; refused where there is none for this caller."""
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(self._slots.slot_now(owner(caller)))
+                stack.enter_context(self._slots.slot_now(caller.owner))
             except Busy as busy:
                 raise no_room(
                     own=busy.own,

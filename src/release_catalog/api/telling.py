@@ -42,7 +42,9 @@ def refused(refusal: Refusal) -> Json:
 
 async def response(result: ExecutionResult, context: Context) -> Json:
     """Return the response; where the database was silent, after a look whether it answers anything."""
-    errors = result.errors or ()
+    errors = result.errors
+    if not errors:
+        return formatted(result)
     failure = context.level.failure
     silent = any(is_silence(failure or error.original_error) for error in errors)
     reachable = silent and await db.answers(context.database)
@@ -102,7 +104,9 @@ def retry_after(body: Json) -> int | None:
 
     None for any other: a client that repeats it of its own accord must not do again what took effect.
     """
-    told = [error.get("extensions", {}) for error in body.get("errors", ())]
+    if "errors" not in body:
+        return None
+    told = [error.get("extensions", {}) for error in body["errors"]]
     answered = any(value is not None for value in (body.get("data") or {}).values())
     if answered or any("changed" in each for each in told):
         return None

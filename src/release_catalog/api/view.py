@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,10 +15,10 @@ from graphql import (
     OperationType,
 )
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from release_catalog.api import accepting, origins, parameters, sse, telling
-from release_catalog.api.callers import Callers, owner
+from release_catalog.api.callers import Callers
 from release_catalog.api.documents import Documents, Invalid, Meant
 from release_catalog.api.limits import Limits
 from release_catalog.api.parameters import Asked
@@ -77,11 +77,13 @@ class View:
         self.documents = Documents(schema, trusted, self.limits, public=public)
         self.seats = seats or Seats()
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, request: Request) -> ASGIApp:
         """The response to any request for the endpoint but that for its page."""
         media_type, headers, until, caller = _JSON, {}, earliest(), None
         try:
-            media_type = _acceptable(",".join(request.headers.getlist("accept")))
+            media_type = _acceptable(
+                b",".join([value for name, value in request.scope["headers"] if name == b"accept"])
+            )
             context = await self.arriving(request)
             caller = context.caller
             headers = self.callers.headers(context.caller)
@@ -117,7 +119,7 @@ class View:
     async def _meant(self, asked: Asked, caller: Caller) -> Meant | Invalid:
         charge = functools.partial(self.callers.charge, caller)
         try:
-            return await self.documents.meant(asked.document, owner(caller), charge)
+            return await self.documents.meant(asked.document, caller.owner, charge)
         except Invalid as invalid:
             return invalid
 
@@ -125,7 +127,7 @@ class View:
         """Wait before a refusal: until that time, and longer where a caller is refused again and again."""
         await wait_until(until)
         if caller:  # others were held back already
-            await self.callers.refusals.wait(owner(caller))
+            await self.callers.refusals.wait(caller.owner)
 
     async def _answer(
         self, document: Meant | Invalid, asked: Asked, context: Context, cost: int
@@ -151,8 +153,8 @@ class View:
                         asked.operation_name,
                         planned=self.planned,
                         suggesting=self.public,
-                        planner=functools.partial(self.documents.plan, owner(context.caller), charge),
-                        run_aside=functools.partial(self.documents.run_aside, owner(context.caller)),
+                        planner=functools.partial(self.documents.plan, context.caller.owner, charge),
+                        run_aside=functools.partial(self.documents.run_aside, context.caller.owner),
                     )
             finally:
                 # What only the execution tells is charged even if nobody waits for the answer any more.
@@ -168,10 +170,10 @@ class View:
 
     def _written(self, body: Json, caller: Caller, usage: Usage) -> Json:
         """Return `body` with its members as JSON texts; the refusal instead where they are larger than allowed."""
-        texts = {name: telling.encoded(body[name]) for name in body.keys() - {"extensions"}}
+        texts = [(name, telling.encoded(body[name])) for name in ("errors", "data") if name in body]
         try:
-            usage.finish(sum(map(len, texts.values())))
-            written: Json = {name: orjson.Fragment(texts[name]) for name in body if name in texts}
+            usage.finish(sum([len(text) for _, text in texts]))
+            written: Json = {name: orjson.Fragment(text) for name, text in texts}
         except TooLarge as error:
             written = telling.formatted(ExecutionResult(None, [error]))
         self._settle(caller, usage)
@@ -208,7 +210,7 @@ class View:
 
     async def _stream(
         self, document: Meant | Invalid, asked: Asked, context: Context, request: Request
-    ) -> Response:
+    ) -> ASGIApp:
         self.seats.check(context.caller)
         found = await self._results(document, asked, context)
         # Nothing comes between this look and the stream's taking a seat.
@@ -294,23 +296,40 @@ def _check_method(method: str, document: Meant | Invalid, asked: Asked, media_ty
         raise Refusal(405, "GET is only for queries: send this operation by POST.", Allow="POST")
 
 
-def _acceptable(accept: str) -> str:
-    best = accepting.best(accept)
+def _acceptable(accept: bytes) -> str:
+    best = accepting.best(accept.decode("latin-1"))
     if best is None:
         either = ", ".join(accepting.MEDIA_TYPES)
         raise Refusal(406, f"This endpoint answers in one of {either}: accept one of them.")
     return best
 
 
-def _told(refusal: Refusal, media_type: str, headers: Mapping[str, str]) -> Response:
+class _Response:
+    """An ASGI application that sends a JSON document with headers that are ready to be sent."""
+
+    def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+        length = b"content-length", b"%d" % len(self.body)
+        headers = [*self.headers, length]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def _told(refusal: Refusal, media_type: str, headers: Mapping[str, str]) -> _Response:
     return _response(telling.refused(refusal), media_type, refusal.status, {**headers, **refusal.headers})
 
 
-def _response(
-    body: dict[str, Any], media_type: str, status: int, headers: Mapping[str, str] | None = None
-) -> Response:
+def _response(body: dict[str, Any], media_type: str, status: int, headers: Mapping[str, str]) -> _Response:
+    own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return _Response(status, [*_fixed_headers(media_type), *own], telling.encoded(body))
+
+
+@functools.cache
+def _fixed_headers(media_type: str) -> Sequence[tuple[bytes, bytes]]:
     if media_type == sse.MEDIA_TYPE:  # what is refused is no stream
         media_type = _JSON
     # Browsers get a page from the same address, and other callers other answers: no cache between may keep them.
-    headers = {"Vary": "Accept", "Cache-Control": "private, no-cache", **(headers or {})}
-    return Response(telling.encoded(body), status, headers, media_type=f"{media_type}; charset=utf-8")
+    kind = f"{media_type}; charset=utf-8".encode()
+    return (b"vary", b"Accept"), (b"cache-control", b"private, no-cache"), (b"content-type", kind)

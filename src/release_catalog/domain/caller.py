@@ -5,11 +5,19 @@ import datetime
 import functools
 import unicodedata
 import urllib.parse
+from typing import NamedTuple
 
 READ, WRITE, PROMOTE, WEBHOOK, ADMIN = "release:read", "release:write", "release:promote", "webhook:write", "admin"
 SCOPES = frozenset({READ, WRITE, PROMOTE, WEBHOOK, ADMIN})
 SEES_ALL = frozenset({WRITE, PROMOTE, ADMIN})
 _TOKEN, _ACCOUNT, _LOCAL, _ANONYMOUS = "token", "account", "local", "anonymous"
+
+
+class Owner(NamedTuple):
+    """The tenant that work belongs to, and the caller in it; the empty caller stands for the tenant as a whole."""
+
+    tenant: str
+    caller: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +39,11 @@ class Caller:
         """Whether it has `scope`: admin implies all of them, and who writes or promotes releases reads them."""
         enough = {scope, ADMIN} | (SEES_ALL if scope == READ else frozenset())
         return not self.scopes.isdisjoint(enough)
+
+    @functools.cached_property
+    def owner(self) -> Owner:
+        """Return whom the shares of this caller belong to."""
+        return Owner(self.tenant, self.subject)
 
     @functools.cached_property
     def sees_drafts(self) -> bool | str:

@@ -14,10 +14,10 @@ import structlog
 
 from release_catalog.domain import events as kinds
 from release_catalog.domain import instants, webhooks
+from release_catalog.domain.caller import Owner
 from release_catalog.events.places import AT_ONCE, SLOW_SECONDS, Places
 from release_catalog.events.posting import Poster, Reply
 from release_catalog.events.waking import Ring
-from release_catalog.fair_share import Owner
 from release_catalog.files import guard
 from release_catalog.store import database as db
 from release_catalog.store import deliveries, events

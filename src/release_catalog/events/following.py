@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import structlog
 
-from release_catalog.domain.caller import Caller
-from release_catalog.fair_share import FairSlots, Owner
+from release_catalog.domain.caller import Caller, Owner
+from release_catalog.fair_share import FairSlots
 from release_catalog.store import database as db
 from release_catalog.store import events
 from release_catalog.store.database import Database, Document
@@ -154,7 +154,7 @@ class Feeds:
             with db.within(_READ_SECONDS):
                 return await read()
 
-        return await self._reads.run_to_end(Owner(caller.tenant, caller.subject), bounded)
+        return await self._reads.run_to_end(caller.owner, bounded)
 
     async def _feed(self, caller: Caller) -> Feed:
         # All that decides which events exist for a caller.

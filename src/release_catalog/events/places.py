@@ -11,7 +11,8 @@ import urllib.parse
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from release_catalog.fair_share import Busy, FairSlots, Owner
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.store.database import Document
 
 AT_ONCE = 64

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent import futures
 from typing import Self
 
-from release_catalog.fair_share import Owner
+from release_catalog.domain.caller import Owner
 from release_catalog.files import guard, transfer
 from release_catalog.files.resolver import Resolver
 

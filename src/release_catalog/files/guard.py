@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import structlog
 
-from release_catalog.fair_share import Busy, Owner
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import Busy
 from release_catalog.files.resolver import Resolver
 
 CONNECT_SECONDS = 10.0

@@ -9,7 +9,8 @@ from concurrent import futures
 from typing import Any, Self
 
 from release_catalog.domain import instants
-from release_catalog.fair_share import Busy, FairSlots, Owner
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.files import guard, transfer
 from release_catalog.files.pace import Pace
 from release_catalog.files.resolver import Resolver

@@ -11,7 +11,8 @@ import socket
 import threading
 from typing import Any
 
-from release_catalog.fair_share import FairSlots, Owner
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import FairSlots
 
 AT_ONCE = 32
 PER_TENANT = 8

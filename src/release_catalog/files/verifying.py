@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from release_catalog.domain.caller import Caller
-from release_catalog.fair_share import Busy, FairSlots, Owner
+from release_catalog.domain.caller import Caller, Owner
+from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.files.hashing import RELEASES_OF_CALLER, Fetcher, Verification
 from release_catalog.problems import Problem, TooBusy
 from release_catalog.store import database as db
@@ -78,7 +78,7 @@ async def verify_artifacts(
 
 
 async def _looked(caller: Caller, files: Fetcher, artifacts: Sequence[Document]) -> list[Verification]:
-    owner = Owner(caller.tenant, caller.subject)
+    owner = caller.owner
     fetch = asyncio.ensure_future(files.check_all(owner, artifacts, max_wait=MAX_WAIT_SECONDS))
     stop = asyncio.ensure_future(files.stopping.wait())
     try:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Self
 
 import strawberry
@@ -127,18 +127,18 @@ class Context:
             async def find(ids: Collection[str]) -> Mapping[str, Document]:
                 return await records.by_ids(self.caller, self.reading, collection, ids, keys)
 
-            found = await self._look_up((collection, keys), ids, find)
+            found = await self._look_up(collection, keys, ids, find)
             return [found.get(id_) or self.would_be.get((collection, id_)) for id_ in ids]
 
         return read
 
-    async def _look_up(self, kind: Hashable, keys: Collection[str], read: Any) -> Mapping[str, Document]:
+    async def _look_up(self, kind: str, fields: Keys, keys: Collection[str], read: Any) -> Mapping[str, Document]:
         if self._shared is None:
             found: Mapping[str, Document] = await read(keys)
             return found
         # All that the store's reads depend on besides the keys.
         allowed = self.caller.tenant, self.caller.sees_drafts
-        return await self._shared.look_up((allowed, kind), keys, read)
+        return await self._shared.look_up((allowed, kind, fields), keys, read, fields)
 
     async def needed(self, release: Document, first: int) -> list[Document]:
         """The releases that the first references of a release lead to."""
@@ -188,7 +188,7 @@ class Context:
         async def find(references: Collection[str]) -> Mapping[str, Document]:
             return await releases.answering(self.caller, self.reading, references, keys)
 
-        found = await self._look_up(("references", keys), references, find)
+        found = await self._look_up("references", keys, references, find)
         return [found.get(reference) for reference in references]
 
     async def _needing(self, some: list[Document], _: Keys) -> Sequence[list[str]]:

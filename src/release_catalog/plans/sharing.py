@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from typing import Any
 
 from release_catalog import usage
+from release_catalog.plans.keys import Keys
 from release_catalog.problems import TooLarge
+from release_catalog.store.cursors import bound
 from release_catalog.store.database import Unavailable, timed_out
 from release_catalog.usage import Usage
 
@@ -28,6 +30,7 @@ PATIENCE_SECONDS = 0.02
 class _Asked:
     keys: Collection[str]
     read: Read
+    fields: Keys
     answer: "asyncio.Future[Found]"
     # It tells how long the commands of whoever asks may take.
     context: contextvars.Context = dataclasses.field(default_factory=contextvars.copy_context)
@@ -58,17 +61,18 @@ async def _answer(waiting: list[_Asked]) -> None:
         if not asked.answer.done():
             try:
                 if len(waiting) > 1:
-                    asked.context.run(_charge, asked.keys, found)
+                    asked.context.run(_charge, asked, found)
             except TooLarge as error:
                 asked.answer.set_exception(error)
             else:
                 asked.answer.set_result(found)
 
 
-def _charge(keys: Collection[str], found: Found) -> None:
-    """Count the bytes of what was found for `keys` towards the request under way."""
+def _charge(asked: _Asked, found: Found) -> None:
+    """Count the bytes of what was found for a request towards it; it is under way."""
     if request := usage.current():
-        request.take_documents([found[key] for key in keys if key in found])
+        documents = [found[key] for key in asked.keys if key in found]
+        request.take_documents(documents, bound(documents, asked.fields))
 
 
 class Shared:
@@ -78,8 +82,8 @@ class Shared:
         self._waiting: dict[Hashable, list[_Asked]] = {}
         self._reads: set[asyncio.Task[None]] = set()
 
-    async def look_up(self, kind: Hashable, keys: Collection[str], read: Read) -> Found:
-        """What `read` finds for `keys`, and maybe for others.
+    async def look_up(self, kind: Hashable, keys: Collection[str], read: Read, fields: Keys = None) -> Found:
+        """What `read` finds for `keys`, and maybe for others: `fields` of documents, all of them where it is None.
 
         Reads of one `kind` must give the same for the same keys, whoever asks: it holds the tenant, what of it
         the caller may see, and what is read of the documents. Values are shared and must not be changed.
@@ -87,7 +91,7 @@ class Shared:
         if len(keys) > MAX_KEYS:
             return await read(keys)
         loop = asyncio.get_running_loop()
-        asked = _Asked(keys, read, loop.create_future())
+        asked = _Asked(keys, read, fields, loop.create_future())
         waiting = self._waiting.setdefault(kind, [])
         waiting.append(asked)
         if len(waiting) == 1:

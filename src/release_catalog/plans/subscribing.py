@@ -25,7 +25,6 @@ from graphql import (
 from graphql.execution import create_source_event_stream, execute_subscription_event
 from graphql.pyutils import is_awaitable
 
-from release_catalog.fair_share import Owner
 from release_catalog.plans.context import Context
 from release_catalog.plans.executor import Executor
 from release_catalog.plans.operations import Document, refused
@@ -123,7 +122,7 @@ async def _each(executor: Any, source: Any, context: Context, document: Document
             result: ExecutionResult = await found if is_awaitable(found) else found
         return Answer(refused(usage, result), usage)
 
-    owner = Owner(context.caller.tenant, context.caller.subject)
+    owner = context.caller.owner
     async with contextlib.aclosing(source):
         try:
             async for event in source:

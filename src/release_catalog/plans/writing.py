@@ -166,7 +166,12 @@ class Writer:
         columns = "".join(f", c{at}" for at in range(len(self._arguments)))
         fixed = sum(len(name) + FIELD_BYTES for name in self._responses)
         bound = fixed + self.bound
-        sent = f"usage.send_objects(made, {fixed}, {bound}, {tuple(self._texts)!r})"
+        # Most answers are far from the limit: it is looked at here, since a call takes as long as an object.
+        sent = [
+            f"usage.bounds_sent += {bound} * len(made)",
+            "if usage.bounds_sent > usage.max_bytes:",
+            f"    usage.send_objects(made, {fixed}, {tuple(self._texts)!r})",
+        ]
         loop = f"zip(documents{columns})" if columns else "documents"
         targets = ", ".join(["document", *self._arguments])
         # Nothing else would tell that there is no document.
@@ -179,7 +184,7 @@ class Writer:
             f"    for {targets} in {loop}:",
             *(f"        {line}" for line in lines),
             f"        add({entries})",
-            f"    {sent}",
+            *(f"    {line}" for line in sent),
             "    return made",
         ]
         if not columns:

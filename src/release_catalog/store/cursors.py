@@ -15,7 +15,7 @@ Document = dict[str, Any]
 # The dotted paths that are read of documents; None for all.
 Keys = frozenset[str] | None
 
-# How many documents are taken before their bytes are counted, where they may be large.
+# How many documents are taken before their bytes are counted, where they may be large; then twice as many.
 STEP = 8
 # The fields that hold at most 256 characters, whatever a document holds. All others count as large.
 SHORT = frozenset(
@@ -60,15 +60,16 @@ def shape(keys: Keys) -> tuple[int, Sequence[tuple[str, int]]] | None:
     return size, tuple(lists.items())
 
 
-def _bound(documents: Sequence[Document], keys: Keys) -> int | None:
+def bound(documents: Sequence[Document], keys: Keys) -> int | None:
+    """Return how many characters documents have at most of which `keys` are read; None where they may have any."""
     found = shape(keys)
     if found is None:
         return None
     size, lists = found
-    bound = size * len(documents)
+    most = size * len(documents)
     for name, entry in lists:
-        bound += entry * sum([len(document.get(name) or ()) for document in documents])
-    return bound
+        most += entry * sum([len(document.get(name) or ()) for document in documents])
+    return most
 
 
 async def documents(cursor: Any, length: int | None = None, keys: Keys = None) -> list[Document]:
@@ -88,10 +89,11 @@ async def documents(cursor: Any, length: int | None = None, keys: Keys = None) -
             size = step if step is None or length is None else min(step, length - len(found))
             some: list[Document] = await cursor.to_list(size)
             if some:
-                request.take_documents(some, _bound(some, keys))
+                request.take_documents(some, bound(some, keys))
                 found += some
             if size is None or len(some) < size:
                 break
+            step = 2 * size
     except TooLarge:
         # What is left of it would stay with the database for minutes.
         await cursor.close()

@@ -10,6 +10,7 @@ import math
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import pymongo
@@ -144,20 +145,28 @@ async def aggregate(
     return await cursors.documents(cursor, None, keys)
 
 
-@contextlib.contextmanager
-def within(seconds: float) -> Iterator[None]:
+class within:  # noqa: N801  used like a function: a generator would take three times as long for each request
     """Have every command inside end when `seconds` are over: each is sent with the time that is left to it.
 
     Both drivers take it from the context, so it needs no client of one's own. An earlier deadline around it stays.
     """
-    # The drivers take no time for any time.
-    seconds = max(seconds, 0.001)
-    token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
-    try:
-        with pymongo.timeout(seconds):
-            yield
-    finally:
-        _deadline.reset(token)
+
+    __slots__ = ("_driver", "_seconds", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        # The drivers take no time for any time.
+        self._seconds = max(seconds, 0.001)
+
+    def __enter__(self) -> None:
+        self._token = _deadline.set(min(_deadline.get(), time.monotonic() + self._seconds))
+        self._driver = pymongo.timeout(self._seconds)
+        self._driver.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._driver.__exit__(kind, error, traceback)
+        _deadline.reset(self._token)
 
 
 def remaining() -> float:

@@ -19,7 +19,7 @@ from pymongo.errors import DuplicateKeyError
 from release_catalog import problems, usage
 from release_catalog.domain import events, ids, instants
 from release_catalog.domain.caller import Caller
-from release_catalog.fair_share import Busy, FairSlots, Owner
+from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.problems import Problem, Violation
 from release_catalog.store import database as db
 from release_catalog.store import releases, requests, terms, transactions
@@ -128,7 +128,7 @@ async def in_turn(caller: Caller, database: Database, work: Callable[[Any], Awai
     key = id(asyncio.get_running_loop()), database.name, caller.tenant
     slots = FairSlots(1, max_waiting=_MAX_WAITING, max_waiting_per_caller=_MAX_WAITING // 2)
     turn = _turns.setdefault(key, slots)
-    owner, seconds = Owner(caller.tenant, caller.subject), min(_MAX_WAIT_SECONDS, db.remaining())
+    owner, seconds = caller.owner, min(_MAX_WAIT_SECONDS, db.remaining())
     async with contextlib.AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(turn.slot(owner, max_seconds=seconds))

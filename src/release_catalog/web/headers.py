@@ -1,7 +1,9 @@
 """Limits on the head of each request, and the headers that tell browsers what not to do with any answer."""
 
+import functools
 import json
 import re
+from collections.abc import Iterable, Sequence
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,15 +20,7 @@ SECURITY = {
 }
 
 _MAX_HOST = 255
-_HOST = re.compile(rb"(?:[A-Za-z0-9._-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?")
-
-
-def _has_one_host(scope: Scope) -> bool:
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    if not hosts:
-        return bool(scope.get("http_version") == "1.0")
-    return len(hosts) == 1 and len(hosts[0]) <= _MAX_HOST and bool(_HOST.fullmatch(hosts[0]))
-
+_HOST = re.compile(rb"([A-Za-z0-9._-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?")
 
 # Of a request's head: the bytes of its path and of a header, the bytes and the number of all headers, and the
 # number of parameters in the address. Nothing reads a head that is larger.
@@ -36,69 +30,88 @@ MAX_HEADERS = MAX_PARAMETERS = 100
 _MEASURED_ELSEWHERE = {b"authorization", b"x-project-token", b"cookie"}
 
 
-class HeadLimits:
-    """Refuses a request with an oversized head, or without one valid Host, before anything else reads it.
+class Head:
+    """Refuses requests with an oversized head or for another host, and adds headers that protect browsers.
 
-    It does so under any ASGI server. Addresses are made from Host, and a proxy may read another of two than this
-    server (RFC 9112, 3.2).
+    It does so before anything else reads a request, under any ASGI server. Addresses are made from Host, and a
+    proxy may read another of two than this server (RFC 9112, 3.2).
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        """Serve only `hosts`: names, `*.example.com` for all names below one, or `*` for all."""
+        for host in hosts:
+            if "*" in host.removeprefix("*.") and host != "*":
+                raise ValueError(f"{host} is no pattern for hosts: give *.example.com, or * for all.")
         self.app = app
+        self._hosts = [host.lower() for host in hosts]
+        self._serves_all = "*" in self._hosts
+        # Whether a Host is served; each is looked at once.
+        self._is_served = functools.lru_cache(1_000)(self._match)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 414, 431 or 400; a WebSocket is not accepted."""
-        refusal = _refusal(scope) if scope["type"] in {"http", "websocket"} else None
-        if refusal is None:
-            await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            await _refused(*refusal)(scope, receive, send)
-
-
-def _refusal(scope: Scope) -> tuple[int, str, str] | None:
-    if len(scope.get("raw_path") or scope["path"]) > MAX_PATH:
-        return 414, "URI Too Long", f"The path of a request has at most {MAX_PATH} bytes."
-    query, headers = scope.get("query_string", b""), scope["headers"]
-    if len(query) > MAX_HEADERS_BYTES:
-        return 414, "URI Too Long", f"The parameters of a request have at most {MAX_HEADERS_BYTES} bytes."
-    if query.count(b"&") >= MAX_PARAMETERS:
-        return 400, "Bad Request", f"A request has at most {MAX_PARAMETERS} parameters in its address."
-    lengths = [len(name) + len(value) for name, value in headers if name not in _MEASURED_ELSEWHERE]
-    if len(headers) > MAX_HEADERS or max(lengths, default=0) > MAX_HEADER or sum(lengths) > MAX_HEADERS_BYTES:
-        sizes = f"{MAX_HEADERS} headers, of {MAX_HEADER} bytes each and {MAX_HEADERS_BYTES} bytes in all"
-        return 431, "Request Header Fields Too Large", f"A request has at most {sizes}."
-    if not _has_one_host(scope):
-        return 400, "Bad Request", "Send one Host header with the name of a host."
-    return None
-
-
-def _refused(status: int, title: str, detail: str) -> Response:
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return Response(json.dumps(body), status, media_type="application/problem+json")
-
-
-class Secured:
-    """Adds the headers that an answer does not have yet."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
+        kind = scope["type"]
+        refusal = self._refusal(scope) if kind in {"http", "websocket"} else None
+        if kind != "http":
+            if refusal:
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await self.app(scope, receive, send)
             return
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name for name, _ in message["headers"]}
-                missing = [pair for pair in _ENCODED if pair[0] not in present]
-                message["headers"] = [*message["headers"], *missing]
+                message["headers"] = [*message["headers"], *(pair for pair in _ENCODED if pair[0] not in present)]
             await send(message)
 
-        await self.app(scope, receive, answer)
+        await (_refused(*refusal) if refusal else self.app)(scope, receive, answer)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        if len(scope.get("raw_path") or scope["path"]) > MAX_PATH:
+            return 414, "URI Too Long", f"The path of a request has at most {MAX_PATH} bytes."
+        query, headers = scope.get("query_string", b""), scope["headers"]
+        if len(query) > MAX_HEADERS_BYTES:
+            return 414, "URI Too Long", f"The parameters of a request have at most {MAX_HEADERS_BYTES} bytes."
+        if query.count(b"&") >= MAX_PARAMETERS:
+            return 400, "Bad Request", f"A request has at most {MAX_PARAMETERS} parameters in its address."
+        hosts, size = [], 0
+        for name, value in headers:
+            size += len(name) + len(value)
+            if name == b"host":
+                hosts.append(value)
+        if len(headers) > MAX_HEADERS or (size > MAX_HEADER and _are_too_large(headers)):
+            sizes = f"{MAX_HEADERS} headers, of {MAX_HEADER} bytes each and {MAX_HEADERS_BYTES} bytes in all"
+            return 431, "Request Header Fields Too Large", f"A request has at most {sizes}."
+        if len(hosts) != 1 and (hosts or scope.get("http_version") != "1.0"):
+            return 400, "Bad Request", "Send one Host header with the name of a host."
+        return self._is_served(hosts[0][: _MAX_HOST + 1] if hosts else b"")
+
+    def _match(self, sent: bytes) -> tuple[int, str, str] | None:
+        """Return the refusal of a Host; it is empty where a client of HTTP/1.0 sends none."""
+        found = _HOST.fullmatch(sent) if len(sent) <= _MAX_HOST else None
+        if sent and not found:
+            return 400, "Bad Request", "Send one Host header with the name of a host."
+        name = found[1].decode().lower() if found else ""
+        if self._serves_all or any(
+            name == host or (host.startswith("*") and name.endswith(host[1:])) for host in self._hosts
+        ):
+            return None
+        return (
+            400,
+            "Bad Request",
+            "This server does not serve that host. Its setting RELEASE_CATALOG_HOSTS has those it serves.",
+        )
+
+
+def _are_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    lengths = [len(name) + len(value) for name, value in headers if name not in _MEASURED_ELSEWHERE]
+    return max(lengths, default=0) > MAX_HEADER or sum(lengths) > MAX_HEADERS_BYTES
+
+
+def _refused(status: int, title: str, detail: str) -> Response:
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return Response(json.dumps(body), status, media_type="application/problem+json")
 
 
 _ENCODED = [(name.encode(), value.encode()) for name, value in SECURITY.items()]
