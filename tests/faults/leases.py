@@ -163,8 +163,10 @@ class LeaseCheck:
         found: Any = None
         while time.monotonic() < deadline:
             found = self.apis[-1].ask(self._token, _RELEASE, {"id": id_})
-            types = [event["type"] for event in found["events"]["nodes"]]
             if found["release"]["artifacts"][0]["verification"]["status"] == "VERIFIED":
+                # The events of the first answer may have been read before the file was verified.
+                found = self.apis[-1].ask(self._token, _RELEASE, {"id": id_})
+                types = [event["type"] for event in found["events"]["nodes"]]
                 if types != ["release.imported", "artifact.verified"]:
                     self.complaints.append(f"these events of a file: {types}")
                 return
