@@ -131,12 +131,12 @@ def _listening(settings: Settings) -> socket.socket:
                 "(release-catalog token) and set RELEASE_CATALOG_AUTHENTICATION=required, or serve at 127.0.0.1."
             )
         listener = socket.create_server((str(address[0]), port), family=family, backlog=2048)
-        # Its connections inherit it. Without uvloop, answers would wait 40 milliseconds for an acknowledgement.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
         sys.exit(f"{host}, port {port}, can't be served: {reason}. Choose another --host or --port.")
+    # Its connections inherit it. Without uvloop, answers would wait 40 milliseconds for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:
