@@ -2,22 +2,19 @@
 
 One mongod a data folder, shared by every process that uses the folder; the last to leave stops it. It listens on
 loopback only, and takes only clients that know the key in the folder: whoever can read the key can read the data,
-and no other user of this machine can. A mongod that ends while it is in use is started again.
+and no other user of this machine can. A mongod that ends while it is in use is started again, at the same port.
 
-In the data folder: `db/` (MongoDB's files), `mongod.key` (what clients and mongod prove that they know),
-`mongod.log` and `mongod.log.1` (this run and the one before).
+In the data folder, for its owner alone: `db/` (MongoDB's files), `mongod.key` (what clients and mongod prove that
+they know), `mongod.log` and `mongod.log.1` (this run and the one before).
 Who is there is told by locks, because the kernel drops them however their holders end: `turn.lock` is held
 while starting or stopping, `users.lock` is shared by the users, and `mongod.port` (the port to find it at) is
 held by our mongod itself, which inherits that lock and so outlives its starter with it.
 """
 
-import base64
 import contextlib
-import os
+import functools
 import pathlib
 import re
-import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,14 +23,16 @@ import threading
 import time
 import urllib.parse
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import pymongo.errors
 import structlog
 
-from release_catalog import mongod
+from release_catalog import data_folder, mongod
+from release_catalog.data_folder import private
 from release_catalog.mongod import ELSEWHERE, Unavailable
+from release_catalog.mongod_watcher import Watcher
 
 if sys.platform != "win32":
     import fcntl
@@ -56,13 +55,9 @@ _OPTIONS = (
 )
 # MongoDB's own name for who knows the key.
 _USER, _AUTHENTICATION_DATABASE = "__system", "local"
-_KEY_BYTES = 48
 _EXIT_PORT_TAKEN = 48
-_STOP_SECONDS = 30.0
+_STOP_SECONDS, _RESTART_SECONDS = 30.0, 120.0
 _PAUSE_SECONDS = 0.03
-_LITTLE_SPACE_MB = 200
-# How often it is looked at whether mongod still runs, and how long the pauses between attempts to start it get.
-_LOOK_SECONDS, _MAX_RESTART_PAUSE_SECONDS = 1.0, 60.0
 
 _log = structlog.get_logger()
 
@@ -74,16 +69,16 @@ class Embedded(contextlib.AbstractContextManager["Embedded", None]):
     """
 
     def __init__(self, folder: pathlib.Path, share: IO[bytes]) -> None:
-        key = urllib.parse.quote(_key(folder), safe="")
+        key, self._port = urllib.parse.quote(data_folder.key(folder), safe=""), _port(folder)
         self.url = (
-            f"mongodb://{_USER}:{key}@{_HOST}:{_port(folder)}/"
+            f"mongodb://{_USER}:{key}@{_HOST}:{self._port}/"
             f"?directConnection=true&authSource={_AUTHENTICATION_DATABASE}"
         )
         self._folder = folder
         self._share = share
-        self._over = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="embedded-mongod-watch", daemon=True)
-        self._watcher.start()
+        # Whether mongod has another port by now, where no client of this process looks for it.
+        self._is_lost = False
+        self._watcher = Watcher(folder, self._is_running, self._restart, functools.partial(_last_words, folder))
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -95,38 +90,34 @@ class Embedded(contextlib.AbstractContextManager["Embedded", None]):
         """
         if self._share.closed:
             return
-        deadline = time.monotonic() + _STOP_SECONDS
-        self._over.set()
-        self._watcher.join(_STOP_SECONDS)
+        self._watcher.close(_STOP_SECONDS)
+        is_late = _after(_STOP_SECONDS)
         # Unavailable: others took too long to start or stop, and so there are others.
-        with self._share, contextlib.suppress(Unavailable), _turn(self._folder, deadline):
+        with self._share, contextlib.suppress(Unavailable), _turn(self._folder, is_late):
             if _lock(self._share):
-                _shut_down(self._folder, deadline)
+                _shut_down(self._folder, is_late)
 
-    def _watch(self) -> None:
-        """Start mongod again whenever it has ended, with pauses that grow while that fails."""
-        pause = _LOOK_SECONDS
-        while not self._over.wait(pause):
-            if _is_locked(self._folder / "mongod.port"):
-                pause = _LOOK_SECONDS
-                continue
-            _log.warning("the MongoDB in the data folder has ended: starting it again", folder=str(self._folder))
-            try:
-                self._start_again()
-            except (Unavailable, OSError) as error:
-                pause = min(pause * 2, _MAX_RESTART_PAUSE_SECONDS)
-                _log.error("the MongoDB in the data folder can't be started", reason=str(error), next_try_in=pause)
+    def _is_running(self) -> bool:
+        if not _is_locked(self._folder / "mongod.port"):
+            return False
+        if not self._is_lost and _port(self._folder) != self._port:
+            self._is_lost = True
+            reason = f"Another program had port {self._port}: start this process again, too."
+            _log.error("the embedded MongoDB is at another port now", folder=str(self._folder), reason=reason)
+        return True
 
-    def _start_again(self) -> None:
-        deadline = time.monotonic() + _STOP_SECONDS
-        with _turn(self._folder, deadline), contextlib.ExitStack() as on_failure:
-            if self._over.is_set():
-                return
-            before = _port(self._folder)
-            _join_or_launch(self._folder, deadline, on_failure)
+    def _restart(self, is_over: Callable[[], bool]) -> None:
+        """Start mongod again where its clients look for it, unless another process has."""
+        is_late = _after(_RESTART_SECONDS, is_over)
+        with _turn(self._folder, is_late), contextlib.ExitStack() as on_failure:
+            _join_or_launch(self._folder, is_late, on_failure, self._port)
             on_failure.pop_all()
-            if _port(self._folder) != before:
-                _log.error("the MongoDB in the data folder has another port now: restart this process")
+
+
+def _after(seconds: float, is_over: Callable[[], bool] = lambda: False) -> Callable[[], bool]:
+    """Return what tells whether it is time to give up: after so many seconds, or when it is over."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end or is_over()
 
 
 def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
@@ -136,17 +127,15 @@ def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
     """
     if sys.platform == "win32":
         raise Unavailable(f"The embedded MongoDB needs Linux or macOS. On Windows, {ELSEWHERE}.")
-    deadline = time.monotonic() + timeout_seconds
+    is_late = _after(timeout_seconds)
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = data_dir.resolve()
-        (folder / "db").mkdir(mode=0o700, exist_ok=True)
-        _make_key(folder)
+        folder = data_folder.prepare(data_dir)
         with contextlib.ExitStack() as on_failure:
-            share = on_failure.enter_context((folder / "users.lock").open("ab"))
-            with _turn(folder, deadline):
+            share = on_failure.enter_context(private(folder / "users.lock").open("ab"))
+            with _turn(folder, is_late):
                 fcntl.flock(share, fcntl.LOCK_SH)
-                _join_or_launch(folder, deadline, on_failure)
+                data_folder.make_key(folder)
+                _join_or_launch(folder, is_late, on_failure)
                 on_failure.pop_all()
                 return Embedded(folder, share)
     except OSError as error:
@@ -156,32 +145,12 @@ def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
         ) from error
 
 
-def _make_key(folder: pathlib.Path) -> None:
-    """Make the key, unless there is one: whole or not at all, and readable by its owner alone."""
-    path = folder / "mongod.key"
-    if path.exists():
-        return
-    partial = folder / f"mongod.key.{os.getpid()}.{threading.get_ident()}"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
-    try:
-        with contextlib.suppress(FileExistsError):  # another process was first
-            os.link(partial, path)
-    finally:
-        partial.unlink()
-
-
-def _key(folder: pathlib.Path) -> str:
-    return (folder / "mongod.key").read_text().strip()
-
-
 @contextlib.contextmanager
-def _turn(folder: pathlib.Path, deadline: float) -> Iterator[None]:
+def _turn(folder: pathlib.Path, is_late: Callable[[], bool]) -> Iterator[None]:
     """Be the only one who starts or stops. Polls, because a blocking flock has no timeout."""
-    with (folder / "turn.lock").open("ab") as file:
+    with private(folder / "turn.lock").open("ab") as file:
         while not _lock(file):
-            if time.monotonic() > deadline:
+            if is_late():
                 raise Unavailable(
                     f"Another process is still starting or stopping the MongoDB in {folder}. "
                     f"Try again when it is done, or {ELSEWHERE}."
@@ -206,8 +175,13 @@ def _is_locked(path: pathlib.Path) -> bool:
         return False
 
 
-def _join_or_launch(folder: pathlib.Path, deadline: float, on_failure: contextlib.ExitStack) -> None:
-    """Return when our mongod is a writable primary. Looks afresh each round: a crash leaves anything."""
+def _join_or_launch(
+    folder: pathlib.Path, is_late: Callable[[], bool], on_failure: contextlib.ExitStack, port: int | None = None
+) -> None:
+    """Return when our mongod is a writable primary. Looks afresh each round: a crash leaves anything.
+
+    Launches it at `port` alone, if one is given.
+    """
     launched: subprocess.Popen[bytes] | None = None
     while True:
         if _is_locked(folder / "mongod.port"):
@@ -215,6 +189,8 @@ def _join_or_launch(folder: pathlib.Path, deadline: float, on_failure: contextli
                 return
         elif launched is not None and launched.wait() != _EXIT_PORT_TAKEN:
             raise Unavailable(_account(folder, f"stopped with exit code {launched.returncode}"))
+        elif launched is not None and port is not None:
+            raise Unavailable(f"Another program has port {port}, at which the MongoDB in {folder} was: end it.")
         elif _is_locked(folder / "db" / "mongod.lock"):
             raise Unavailable(
                 f"The data folder {folder} is in use by a mongod that release-catalog did not start. "
@@ -222,9 +198,9 @@ def _join_or_launch(folder: pathlib.Path, deadline: float, on_failure: contextli
             )
         else:
             with _signals_later():
-                launched = _launch(folder)
+                launched = _launch(folder, port or _free_port(folder))
                 on_failure.callback(launched.terminate)
-        if time.monotonic() > deadline:
+        if is_late():
             raise Unavailable(_account(folder, "was not ready in time"))
         time.sleep(_PAUSE_SECONDS)
 
@@ -247,26 +223,21 @@ def _signals_later() -> Iterator[None]:
             signal.raise_signal(waiting)
 
 
-def _launch(folder: pathlib.Path) -> subprocess.Popen[bytes]:
+def _launch(folder: pathlib.Path, port: int) -> subprocess.Popen[bytes]:
     """Start mongod; its log is its standard output, and so holds also what is said before there is a log."""
-    program, port, log_path = mongod.program(), _free_port(folder), folder / "mongod.log"
+    program, log_path = mongod.program(), folder / "mongod.log"
     with contextlib.suppress(FileNotFoundError):
         log_path.replace(folder / "mongod.log.1")
-    with log_path.open("ab") as log, (folder / "mongod.port").open("a") as mark:
+    own = ("--dbpath", folder / "db", "--port", str(port), "--keyFile", folder / "mongod.key")
+    with private(log_path).open("ab") as log, private(folder / "mongod.port").open("a+") as mark:
         fcntl.flock(mark, fcntl.LOCK_EX)
-        mark.truncate(0)
-        print(port, file=mark, flush=True)
+        mark.seek(0)
+        # On a full disk, nothing could be written in place of what is there.
+        if mark.read() != f"{port}\n":
+            mark.truncate(0)
+            print(port, file=mark, flush=True)
         process = subprocess.Popen(  # noqa: S603 - we found the program, and no shell reads the arguments
-            [
-                program,
-                "--dbpath",
-                folder / "db",
-                "--port",
-                str(port),
-                "--keyFile",
-                folder / "mongod.key",
-                *_OPTIONS,
-            ],
+            [program, *own, *_OPTIONS],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -309,7 +280,7 @@ def _client(folder: pathlib.Path) -> Iterator[pymongo.MongoClient[dict[str, Any]
         _HOST,
         port,
         username=_USER,
-        password=_key(folder),
+        password=data_folder.key(folder),
         authSource=_AUTHENTICATION_DATABASE,
         directConnection=True,
         serverSelectionTimeoutMS=2_000,
@@ -345,29 +316,29 @@ def _form_replica_set(client: pymongo.MongoClient[dict[str, Any]], host: str) ->
         client.admin.command("replSetReconfig", config | {"version": config["version"] + 1}, force=True)
 
 
-def _shut_down(folder: pathlib.Path, deadline: float) -> None:
+def _shut_down(folder: pathlib.Path, is_late: Callable[[], bool]) -> None:
     """Ask mongod itself to stop, not a process id that may be another's by now, and wait for its end."""
     # The answer to a shutdown is a closed connection.
     with contextlib.suppress(OSError, pymongo.errors.PyMongoError), _client(folder) as client:
         client.admin.command("shutdown", force=True)
-    while _is_locked(folder / "mongod.port") and time.monotonic() < deadline:
+    while _is_locked(folder / "mongod.port") and not is_late():
         time.sleep(_PAUSE_SECONDS)
 
 
 def _account(folder: pathlib.Path, event: str) -> str:
-    free_mb = shutil.disk_usage(folder).free // 1_000_000
-    space = f" Its disk has only {free_mb} MB left: make room." if free_mb < _LITTLE_SPACE_MB else ""
-    log = folder / "mongod.log"
+    space = f" {said}" if (said := data_folder.little_space(folder)) else ""
     return (
-        f"The MongoDB in {folder} {event}: {_last_words(log)}.{space} See {log}, choose another data folder, "
-        f"or {ELSEWHERE}."
+        f"The MongoDB in {folder} {event}: {_last_words(folder)}.{space} See {folder / 'mongod.log'}, choose "
+        f"another data folder, or {ELSEWHERE}."
     )
 
 
-def _last_words(log: pathlib.Path) -> str:
+def _last_words(folder: pathlib.Path) -> str:
     """Return mongod's first error, as later ones follow from it, or else its last line; 400 characters."""
-    said = "it said nothing"
-    for line in log.read_text(errors="replace").splitlines():
+    said, log = "it said nothing", ""
+    with contextlib.suppress(FileNotFoundError):  # another process starts it, and begins its log, at this moment
+        log = (folder / "mongod.log").read_text(errors="replace")
+    for line in log.splitlines():
         said = ": ".join(re.findall(r'"(?:msg|error|errmsg|error_str)":"((?:[^"\\]|\\.)*)"', line)) or line
         # What is not JSON comes from the loader, or is about an option.
         if re.search(r'"s":"[EF]"', line) or not line.startswith("{"):

@@ -1,6 +1,7 @@
 """Real mongods and real processes; each test has its own folder, and leaves nothing running."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import signal
@@ -9,12 +10,15 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pymongo
 import pytest
+import structlog.testing
 
+from faults.disk import fill, small_disk
 from processes import eventually, mongods
 from release_catalog import embedded, mongod
 
@@ -277,7 +281,6 @@ def test_windows_is_told_what_to_do(folder: pathlib.Path, monkeypatch: pytest.Mo
 def test_only_clients_that_know_the_key_are_served(folder: pathlib.Path) -> None:
     with embedded.start(folder) as mongodb:
         key = folder / "mongod.key"
-        assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert key.read_text() not in (folder / "mongod.log").read_text()
         for credentials in ("", "__system:guess@", "root:root@"):
             url = (
@@ -292,9 +295,85 @@ def test_only_clients_that_know_the_key_are_served(folder: pathlib.Path) -> None
         assert kept(mongodb.url)
 
 
-def test_a_folder_from_before_there_were_keys_goes_on(
-    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+OTHER = """
+import os, pathlib, sys, pymongo
+folder, port = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+client = pymongo.MongoClient("127.0.0.1", port, directConnection=True)
+client.admin.command("hello")
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+def refused(work):
+    try:
+        work()
+    except (OSError, pymongo.errors.OperationFailure):
+        return
+    sys.exit("was let in")
+for name in ("mongod.key", "mongod.log", "mongod.port", "turn.lock", "users.lock"):
+    refused((folder / name).open)
+refused(lambda: (folder / "mongod.key").rename("/tmp/key"))
+refused(lambda: list((folder / "db").iterdir()))
+refused(lambda: client.catalog.releases.find_one())
+refused(lambda: client.admin.command("shutdown"))
+"""
+as_root = pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root may be, or make, another user"
+)
+
+
+@as_root
+def test_another_user_of_the_machine_gets_nothing(folder: pathlib.Path) -> None:
+    # Whoever made the folder let everybody look into it.
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    for above in folder.parents:
+        if above.stat().st_uid == os.geteuid() and len(above.parts) > 2:
+            above.chmod(0o755)
+    with embedded.start(folder) as mongodb:
+        keep(mongodb.url)
+        command = [sys.executable, "-c", OTHER, str(folder), str(port_of(mongodb.url))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o775, 0o777])
+def test_files_are_for_their_owner_alone(folder: pathlib.Path, mode: int) -> None:
+    folder.mkdir()
+    for name in ("mongod.log", "turn.lock"):
+        (folder / name).write_text("of an earlier version\n")
+        (folder / name).chmod(0o644)
+    (folder / "db").mkdir()
+    (folder / "db").chmod(0o755)
+    folder.chmod(mode)
+    with embedded.start(folder):
+        files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if path.is_file()}
+        assert files == dict.fromkeys(
+            ("mongod.key", "mongod.log", "mongod.log.1", "mongod.port", "turn.lock", "users.lock"), 0o600
+        )
+        assert stat.S_IMODE((folder / "db").stat().st_mode) == 0o700
+        assert stat.S_IMODE(folder.stat().st_mode) == mode & ~0o022
+
+
+def test_a_folder_that_everybody_may_write_to_is_refused(folder: pathlib.Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o1777)
+    with pytest.raises(mongod.Unavailable, match=f"Others may write to the data folder {folder}: choose"):
+        embedded.start(folder)
+    assert list(folder.iterdir()) == []
+
+
+@as_root
+@pytest.mark.parametrize("name", ["mongod.key", "users.lock", "db"])
+def test_a_key_or_lock_of_another_user_is_refused(folder: pathlib.Path, name: str) -> None:
+    folder.mkdir()
+    (folder / "db").mkdir()
+    (folder / name).touch()
+    os.chown(folder / name, 65534, 65534)
+    with pytest.raises(mongod.Unavailable, match=f"{folder / name} belongs to another user"):
+        embedded.start(folder)
+
+
+def test_a_folder_from_before_there_were_keys_goes_on(folder: pathlib.Path) -> None:
     with embedded.start(folder) as mongodb:
         keep(mongodb.url)
     (folder / "mongod.key").unlink()
@@ -302,18 +381,86 @@ def test_a_folder_from_before_there_were_keys_goes_on(
         assert kept(mongodb.url)
 
 
-def test_a_mongod_that_ends_is_started_again(folder: pathlib.Path) -> None:
-    with embedded.start(folder) as mongodb:
-        keep(mongodb.url)
-        [before] = mongods(folder)
-        os.kill(before, signal.SIGKILL)
-        again = eventually(lambda: [pid for pid in mongods(folder) if pid != before], 60)
-        assert len(again) == 1
+def came_back(url: str) -> bool:
+    def answers() -> bool:
+        with contextlib.suppress(pymongo.errors.PyMongoError):
+            return kept(url)
+        return False
 
-        def answers() -> bool:
-            with contextlib.suppress(pymongo.errors.PyMongoError):
-                return kept(mongodb.url)
-            return False
+    return bool(eventually(answers, 90))
 
-        assert eventually(answers, 60)
+
+def is_gone(folder: pathlib.Path, pid: int) -> bool:
+    return pid not in mongods(folder)
+
+
+def test_a_mongod_that_ends_is_started_again_for_all_its_users(folder: pathlib.Path) -> None:
+    with user(folder) as second, structlog.testing.capture_logs() as entries:
+        with embedded.start(folder) as mongodb:
+            assert url_of(second) == mongodb.url
+            keep(mongodb.url)
+            for _ in range(2):
+                [before] = mongods(folder)
+                os.kill(before, signal.SIGKILL)
+                assert eventually(functools.partial(is_gone, folder, before))
+                assert came_back(mongodb.url)
+                assert len(mongods(folder)) == 1
+        second.communicate("\n")
     assert mongods(folder) == []
+    assert "the embedded MongoDB has ended" in {entry["event"] for entry in entries}
+
+
+@pytest.mark.parametrize("after", [0.0, 1.1, 1.5])
+def test_who_leaves_while_mongod_is_started_again_leaves_none(folder: pathlib.Path, after: float) -> None:
+    with embedded.start(folder):
+        os.kill(mongods(folder)[0], signal.SIGKILL)
+        time.sleep(after)
+    assert eventually(lambda: mongods(folder) == [])
+
+
+def test_a_mongod_is_started_again_at_the_port_that_its_clients_know(folder: pathlib.Path) -> None:
+    with structlog.testing.capture_logs() as entries, embedded.start(folder) as mongodb:
+        keep(mongodb.url)
+        port = port_of(mongodb.url)
+        told = f"Another program has port {port}, at which the MongoDB in {folder} was: end it."
+        with squatted_after(mongodb.url, lambda: os.kill(mongods(folder)[0], signal.SIGKILL)):
+            assert eventually(lambda: told in [entry.get("reason") for entry in entries], 60)
+        assert came_back(mongodb.url)
+
+
+@contextlib.contextmanager
+def squatted_after(url: str, free: Callable[[], None]) -> Iterator[None]:
+    """Another program at this address as soon as it is free."""
+    stopped = threading.Event()
+
+    def squat() -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(OSError), squatted(url):
+                stopped.wait()
+
+    thread = threading.Thread(target=squat)
+    thread.start()
+    free()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_a_full_disk_is_named_and_mongod_comes_back_once_there_is_room(tmp_path: pathlib.Path) -> None:
+    with small_disk(tmp_path / "disk", 500) as disk, structlog.testing.capture_logs() as entries:
+
+        def is_told(event: str, text: str) -> bool:
+            return any(entry["event"] == event and text in entry.get("reason", "") for entry in entries)
+
+        with embedded.start(disk / "data") as mongodb:
+            keep(mongodb.url)
+            ballast = fill(disk)
+            full = "Its disk has only 0 MB left: make room."
+            assert eventually(lambda: is_told("the embedded MongoDB has little space left", full), 60)
+            os.kill(mongods(disk)[0], signal.SIGKILL)
+            assert eventually(lambda: is_told("the embedded MongoDB has ended", full), 60)
+            ballast.unlink()
+            assert came_back(mongodb.url)
+        assert mongods(disk) == []
