@@ -6,9 +6,9 @@ from typing import Any, BinaryIO, Self
 import anyio
 import anyio.lowlevel
 import orjson
-import rich.console
 import rich.progress
 
+from release_catalog.console import errors, printable
 from release_catalog.domain import importing, instants
 from release_catalog.domain.caller import Caller
 from release_catalog.problems import Violation
@@ -32,7 +32,7 @@ class Report:
 
     def __init__(self, total: int) -> None:
         """`total` is the number of bytes to read, 0 where it is not known."""
-        self.console = rich.console.Console(stderr=True)
+        self.console = errors()
         columns = (rich.progress.BarColumn(), rich.progress.TextColumn("{task.description}"))
         self.bar = rich.progress.Progress(*columns, console=self.console, disable=not self.console.is_terminal)
         self.task = self.bar.add_task("", total=total or None)
@@ -50,10 +50,8 @@ class Report:
         return f"{self.added} added, {self.present} already there, {self.refused} refused"
 
     def say(self, text: str) -> None:
-        """A line of its own, whatever else is on the screen; what a file put into it can't steer the terminal."""
-        if not text.isprintable():
-            text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Write a line of its own, whatever else is on the screen."""
+        self.console.print(printable(text), soft_wrap=True)
 
     def batch(self, size: int, outcome: loading.Loaded) -> None:
         """Count a batch that was read from `size` bytes."""

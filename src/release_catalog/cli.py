@@ -20,6 +20,7 @@ import typer
 
 from release_catalog import bulk, credentials, logs, mongod, opening, terminal
 from release_catalog.access import accounts, callers
+from release_catalog.console import printable, printable_lines
 from release_catalog.domain import caller
 from release_catalog.domain import ledger as chains
 from release_catalog.settings import Settings, unknown
@@ -43,6 +44,14 @@ def main() -> None:
     """Run the command line; what a user can mend ends with a sentence and exit code 1."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
+    try:
+        _run()
+    except SystemExit as end:
+        # The sentence may quote a file, a setting or another server.
+        sys.exit(printable_lines(end.code) if isinstance(end.code, str) else end.code)
+
+
+def _run() -> None:
     try:
         cli()
     except pydantic.ValidationError as error:
@@ -273,12 +282,12 @@ def verify_ledger(
         found = 0
         async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain):
             found += 1
-            typer.echo(wrong)
+            typer.echo(printable(wrong))
         return found
 
     if opening.work(settings, run, existing=True):
         sys.exit(1)
-    typer.echo(f"{chain.sequence} records, head {chain.hash}")
+    typer.echo(printable(f"{chain.sequence} records, head {chain.hash}"))
     typer.echo(_proven(chain), err=True)
 
 

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, Processor
 
+from release_catalog.console import printable, printable_lines
 from release_catalog.domain import ids
 
 # What others who log requests write where there was nobody left to answer.
@@ -53,7 +54,15 @@ def _of_request(_logger: Any, _method: str, entry: EventDict) -> EventDict:
 
 def _text() -> list[Processor]:
     colors = sys.stderr.isatty()
-    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
+    console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+    return [structlog.processors.format_exc_info, _printable, console]
+
+
+def _printable(_logger: Any, _method: str, entry: EventDict) -> EventDict:
+    for key, value in entry.items():
+        if isinstance(value, str):
+            entry[key] = printable_lines(value) if key == "exception" else printable(value)
+    return entry
 
 
 def _json() -> list[Processor]:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
-import rich.console
 import rich.progress
 
+from release_catalog.console import errors, printable
 from release_catalog.domain import importing, instants
 from release_catalog.domain.caller import Caller
 from release_catalog.files import verifying
@@ -21,9 +21,9 @@ class Bar:
     """How many bytes of how many have been fetched; drawn on a terminal alone."""
 
     def __init__(self) -> None:
-        self.console = rich.console.Console(stderr=True)
+        self.console = errors()
         columns = (
-            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),
             rich.progress.DownloadColumn(binary_units=True),
             rich.progress.TransferSpeedColumn(),
@@ -44,7 +44,7 @@ class Bar:
         entries = files if isinstance(files, list) else []
         sizes = (entry.get("size") for entry in entries if isinstance(entry, dict))
         self._total += sum(size for size in sizes if isinstance(size, int))
-        self._bar.update(self._task, total=self._total, description=name)
+        self._bar.update(self._task, total=self._total, description=printable(name))
 
     def came(self, count: int) -> None:
         """So many bytes more have come; called from the threads that fetch."""
@@ -61,7 +61,7 @@ class Bar:
             count = len(answer["release"]["artifacts"])
             lines = [answer.get("message") or f"{name}: {count - len(wrong)} of {count} files are as declared."]
             lines += [f"  {warning['artifactName']}: {warning['message']}" for warning in wrong]
-        self.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        self.console.print("\n".join(map(printable, lines)), soft_wrap=True)
 
 
 async def import_all(

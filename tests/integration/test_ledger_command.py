@@ -148,6 +148,15 @@ async def test_removed_records(catalog: Catalog, mongodb_url: str, first: int, l
     assert (await verify(catalog, mongodb_url))[0] == 1
 
 
+async def test_what_was_put_into_the_ledger_does_not_steer_the_terminal(
+    catalog: Catalog, mongodb_url: str
+) -> None:
+    await catalog.database.promotions.update_one({"sequence": 6}, {"$set": {"sequence": "\x9b2J\u202e"}})
+    code, told = await verify(catalog, mongodb_url)
+    assert (code, told[-1]) == (1, "\\x9b2J\\u202e: was not written by the catalog, which knows of none so late.")
+    assert all(each.isprintable() for each in told)
+
+
 async def test_swapped_records(catalog: Catalog, mongodb_url: str) -> None:
     for number, to in ((2, -1), (5, 2), (-1, 5)):
         await catalog.database.promotions.update_one({"sequence": number}, {"$set": {"sequence": to}})

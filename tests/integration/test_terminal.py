@@ -14,6 +14,7 @@ from pymongo import MongoClient
 
 import processes
 from catalog import source
+from release_catalog import terminal
 
 
 @pytest.fixture
@@ -53,6 +54,29 @@ def test_import_and_verify(mongodb_url: str, folder: tuple[Path, str]) -> None:
     assert f"  b.bin: The SHA-256 of the file is {hashlib.sha256(b'c').hexdigest()}" in done.stderr
     done = processes.run("verify", "nobody", **settings)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "nobody: There is no release 'nobody'.")
+
+
+def test_what_a_document_holds_does_not_steer_the_terminal(mongodb_url: str) -> None:
+    settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal4"}
+    evil = "\x1b]0;owned\x07\x1b[31m\u202e[link=https://evil] :skull:"
+    lines = orjson.dumps(source(evil)) + b"\n" + orjson.dumps({**source("a"), evil: 1})
+    done = processes.run("import", "-", "--verification", "skip", source=lines, **settings)
+    assert done.returncode == 1
+    assert "\\x1b]0;owned\\x07\\x1b[31m\\u202e[link=https://evil] :skull: 1.0: refused" in done.stderr
+    assert all(line.isprintable() for line in done.stderr.splitlines())
+    assert len(done.stderr.splitlines()) > 2
+
+
+def test_the_bar_takes_no_name_for_markup(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "200"}.items():
+        monkeypatch.setenv(name, value)
+    with terminal.Bar() as bar:
+        bar.expect("\x1b]0;owned\x07[link=https://evil] :skull: 1.0", [])
+    shown = capsys.readouterr().err
+    assert "\\x1b]0;owned\\x07[link=https://evil] :skull: 1.0" in shown
+    assert "\x1b]" not in shown
 
 
 def test_what_is_refused_is_told_and_the_rest_imported(mongodb_url: str, folder: tuple[Path, str]) -> None:

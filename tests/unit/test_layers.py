@@ -26,15 +26,16 @@ ALLOWED = {
     "access": {"fair_share", "store", "domain", "problems", "settings"},
     "web": set(),
     "mongod": set(),
+    "console": set(),
     "data_folder": {"mongod"},
     "mongod_watcher": {"data_folder", "mongod"},
     "embedded": {"data_folder", "mongod", "mongod_watcher"},
     "receiving": {"connection_limit", "paced_input"},
     "settings": {"files"},
-    "logs": {"domain"},
+    "logs": {"console", "domain"},
     "sample": {"store", "domain"},
-    "terminal": {"files", "store", "domain", "problems"},
-    "bulk": {"store", "domain", "problems"},
+    "terminal": {"console", "files", "store", "domain", "problems"},
+    "bulk": {"console", "store", "domain", "problems"},
     "opening": {"files", "store", "mongod", "embedded", "settings", "logs"},
     "credentials": {"access", "store", "domain", "problems", "opening", "settings"},
     "app": {
@@ -43,7 +44,7 @@ ALLOWED = {
     "serving": {"store", "api", "connection_limit", "receiving"},
     "cli": {
         "app", "access", "api", "store", "domain", "mongod", "opening", "settings", "logs", "bulk", "serving", "terminal",
-        "credentials",
+        "credentials", "console",
     },
 }  # fmt: skip
 DRIVERS = {"pymongo", "bson", "motor"}
