@@ -26,13 +26,21 @@ def environment(**settings: object) -> dict[str, str]:
     return kept | {f"RELEASE_CATALOG_{name.upper()}": str(value) for name, value in settings.items()}
 
 
-def run(*arguments: object, source: bytes | None = None, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; `source` is its standard input."""
-    command = [SCRIPT, *map(str, arguments)]
-    done = subprocess.run(
-        command, input=source, env=environment(**settings), capture_output=True, timeout=90, check=False
-    )
-    return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+class Done(subprocess.CompletedProcess[str]):
+    """A command that has ended. `database` is what it called its database; `stderr` is the rest."""
+
+    database: str | None = None
+
+
+def run(*arguments: object, source: bytes | None = None, folder: Path | None = None, **settings: object) -> Done:
+    """Run a command to its end, in a folder; `source` is its standard input."""
+    command, env = [SCRIPT, *map(str, arguments)], environment(**settings)
+    done = subprocess.run(command, input=source, env=env, capture_output=True, timeout=90, check=False, cwd=folder)
+    told = done.stderr.decode()
+    named = re.match(r"Using the database (.*)\.\n", told)
+    ended = Done(command, done.returncode, done.stdout.decode(), told[named.end() :] if named else told)
+    ended.database = named[1] if named else None
+    return ended
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:

@@ -151,10 +151,12 @@ def _listening(settings: Settings) -> socket.socket:
 def _announce(settings: Settings, listener: socket.socket) -> None:
     port, host = listener.getsockname()[1], settings.host
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql"
+    database = opening.place(settings)
     if settings.authenticated:
-        _log.info("serving callers with credentials", url=url)
+        _log.info("serving callers with credentials", url=url, database=database)
     else:
-        _log.info("serving everybody on this machine, as no authentication is configured", url=url)
+        event = "serving everybody on this machine, as no authentication is configured"
+        _log.info(event, url=url, database=database)
 
 
 @cli.command()

@@ -1,12 +1,15 @@
 """Making credentials from the command line: the first access token of an installation, and service accounts."""
 
+import contextlib
 import datetime
+import socket
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from release_catalog import opening
+from release_catalog import data_folder, mongod, opening
 from release_catalog.access import accounts
 from release_catalog.domain import caller, instants
 from release_catalog.problems import Invalid, Problem
@@ -39,7 +42,28 @@ def token(
             sys.exit("\n".join(wrong))
         return str(answer["token"])
 
-    typer.echo(opening.work(settings, run, names_database=True))
+    _check_place(settings)
+    typer.echo(opening.work(settings, run))
+
+
+def _check_place(settings: Settings) -> None:
+    """Refuse to begin a catalog in the user's data folder where the server's seems to be elsewhere.
+
+    A token of a catalog that no server uses opens nothing. Where there is no other, a token may be the first step.
+    """
+    usual = settings.data_dir
+    if settings.mongodb_url or "data_dir" in settings.model_fields_set or data_folder.holds_data(usual):
+        return
+    but = ""
+    # UnicodeError: no host has such a name.
+    with contextlib.suppress(OSError, UnicodeError):
+        socket.create_connection((settings.host, settings.port), timeout=1).close()
+        but = f", but something serves {settings.host}:{settings.port} with other data"
+    if data_folder.holds_data(beside := Path.cwd() / ".data"):
+        but = f", but one in {beside}"
+    if but:
+        new = f"To begin a new catalog, set RELEASE_CATALOG_DATA_DIR={usual}."
+        raise mongod.Unavailable(f"{opening.no_catalog(settings, but)} {new}")
 
 
 def account(

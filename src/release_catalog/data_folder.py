@@ -64,6 +64,11 @@ def _set_mode(path: pathlib.Path, mode: int) -> None:
         path.chmod(mode)
 
 
+def holds_data(data_dir: pathlib.Path) -> bool:
+    """Return whether a MongoDB has kept data in this folder."""
+    return (data_dir / "db" / "WiredTiger").is_file()
+
+
 def make_key(folder: pathlib.Path) -> None:
     """Make the key unless there is one, whole or not at all; for who holds the folder's turn."""
     path, partial = folder / "mongod.key", folder / "mongod.key.partial"

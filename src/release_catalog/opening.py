@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import anyio
 import structlog
 
-from release_catalog import embedded, logs, mongod
+from release_catalog import data_folder, embedded, logs, mongod
+from release_catalog.console import printable
 from release_catalog.files import guard, hashing
 from release_catalog.settings import Settings
 from release_catalog.store import database as db
@@ -44,22 +45,17 @@ def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -
 
 
 def work(
-    settings: Settings,
-    does: Callable[[db.Database], Coroutine[Any, Any, Result]],
-    *,
-    existing: bool = False,
-    names_database: bool = False,
+    settings: Settings, does: Callable[[db.Database], Coroutine[Any, Any, Result]], *, existing: bool = False
 ) -> Result:
     """Run a command on the database, in a loop of its own, with warnings in the log.
 
-    A command that needs an `existing` catalog makes none: raise mongod.Unavailable where there is none. Such a
-    command, and one with `names_database`, first says on standard error which database it uses.
+    It names the database on standard error: a shell that lacks the server's settings leads to another one. A
+    command that needs an `existing` catalog makes none: raise mongod.Unavailable where there is none.
     """
     logs.configure("warning", settings.log_format)
-    if existing and settings.mongodb_url is None and not (settings.data_dir / "db").is_dir():
-        raise mongod.Unavailable(_no_catalog(settings))
-    if existing or names_database:
-        sys.stderr.write(f"Using {_place(settings)}.\n")
+    if existing and not settings.mongodb_url and not data_folder.holds_data(settings.data_dir):
+        raise mongod.Unavailable(no_catalog(settings))
+    sys.stderr.write(printable(f"Using the database {place(settings)}.") + "\n")
 
     async def run() -> Result:
         # A command in a shell that lacks the server's settings must not shorten what the server keeps.
@@ -69,22 +65,24 @@ def work(
     return anyio.run(run)
 
 
-def _place(settings: Settings) -> str:
+def place(settings: Settings) -> str:
     """Return which database the settings name, without the credentials for it."""
-    if settings.mongodb_url is None:
-        return f"the database {settings.database} in the data folder {settings.data_dir}"
+    if not settings.mongodb_url:
+        return f"{settings.database} in the data folder {settings.data_dir}"
     parts = urllib.parse.urlsplit(settings.mongodb_url)
     hosts = parts.netloc.rpartition("@")[2]
     # In a password that is not escaped, a slash, a question mark or a hash seems to end the hosts.
     if "@" in parts._replace(netloc="").geturl():
-        return f"the database {settings.database} of the MongoDB in RELEASE_CATALOG_MONGODB_URL"
-    return f"the database {settings.database} of MongoDB at {hosts}"
+        return f"{settings.database} of the MongoDB in RELEASE_CATALOG_MONGODB_URL"
+    return f"{settings.database} of MongoDB at {hosts}"
 
 
-def _no_catalog(settings: Settings) -> str:
+def no_catalog(settings: Settings, but: str = "") -> str:
+    """Say that there is no catalog, but what there is, and what to do."""
     return (
-        f"There is no catalog in {_place(settings)}: set RELEASE_CATALOG_DATA_DIR to the data folder of your "
-        "server (make run uses .data), or RELEASE_CATALOG_MONGODB_URL and RELEASE_CATALOG_DATABASE to its MongoDB."
+        f"There is no catalog in the database {place(settings)}{but}: set RELEASE_CATALOG_DATA_DIR to the data "
+        "folder of your server (make run uses .data), or RELEASE_CATALOG_MONGODB_URL and RELEASE_CATALOG_DATABASE "
+        "to its MongoDB."
     )
 
 
@@ -107,7 +105,7 @@ async def opened(
             await _patiently(settings.database_wait_seconds, functools.partial(_check, client, settings))
             database = client[settings.database]
             if existing and not await database.list_collection_names(filter={"name": "releases"}):
-                raise mongod.Unavailable(_no_catalog(settings))
+                raise mongod.Unavailable(no_catalog(settings))
         used = db.prepared(database)
         prepare = functools.partial(indexes.ensure, used, settings.events_days, keeps=keeps)
         await _patiently(settings.database_wait_seconds, prepare)

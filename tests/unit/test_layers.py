@@ -36,8 +36,8 @@ ALLOWED = {
     "sample": {"store", "domain"},
     "terminal": {"console", "files", "store", "domain", "problems"},
     "bulk": {"console", "store", "domain", "problems"},
-    "opening": {"files", "store", "mongod", "embedded", "settings", "logs"},
-    "credentials": {"access", "store", "domain", "problems", "opening", "settings"},
+    "opening": {"console", "files", "store", "data_folder", "mongod", "embedded", "settings", "logs"},
+    "credentials": {"access", "store", "domain", "problems", "data_folder", "mongod", "opening", "settings"},
     "app": {
         "access", "api", "connection_limit", "events", "files", "hal", "plans", "store", "domain", "web", "opening", "settings", "logs", "sample"
     },

@@ -33,12 +33,12 @@ async def nothing(_: Any) -> None:
         f"mongodb://user:one@db.example:9/?proxyPassword=x@{SECRET}",
     ],
 )
-@pytest.mark.parametrize("asked", [{"existing": True}, {"names_database": True}])
+@pytest.mark.parametrize("existing", [True, False])
 def test_no_password_is_printed(
-    url: str, asked: dict[str, bool], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    url: str, existing: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(opening, "opened", opened)
-    opening.work(Settings(mongodb_url=url), nothing, **asked)
+    opening.work(Settings(mongodb_url=url), nothing, existing=existing)
     printed = capsys.readouterr()
     assert printed.err.startswith("Using the database ")
     assert SECRET not in printed.out + printed.err

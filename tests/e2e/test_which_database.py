@@ -1,0 +1,136 @@
+"""Commands name the database that they use, and begin no catalog that nobody asked for."""
+
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+from pymongo import MongoClient
+
+from catalog import source
+from processes import Done, mongods, run, serving
+from release_catalog import embedded
+
+READING = [("verify",), ("export",), ("export", "out.ndjson"), ("ledger", "verify")]
+TOKEN = ("token", "first", "--scope", "admin")
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Command]:
+    """Runs a command of a user who has set nothing, in the folder `tmp_path / "work"`."""
+    (tmp_path / "work").mkdir()
+    # Nobody serves at the usual port, whatever else runs on this machine.
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    def command(*arguments: str, **settings: Any) -> Done:
+        with pytest.MonkeyPatch.context() as patched:
+            for name in ("HOME", "XDG_DATA_HOME"):
+                patched.setenv(name, str(tmp_path / "home"))
+            return run(*arguments, folder=tmp_path / "work", **{"port": port, **settings})
+
+    yield command
+    assert mongods(tmp_path) == []
+
+
+def stocked(data_dir: Path) -> None:
+    assert run("load", "-", source=orjson.dumps(source("tool")), data_dir=data_dir).returncode == 0
+
+
+@pytest.mark.parametrize("command", READING)
+def test_what_only_reads_begins_no_catalog(
+    tmp_path: Path, mongodb_url: str, home: Command, command: tuple[str, ...]
+) -> None:
+    usual, nowhere, tried = tmp_path / "home" / "release-catalog", tmp_path / "nowhere", tmp_path / "tried"
+    # What a start that failed leaves behind is no catalog either.
+    (tried / "db").mkdir(parents=True)
+    for settings, folder in (({}, usual), ({"data_dir": nowhere}, nowhere), ({"data_dir": tried}, tried)):
+        done = home(*command, **settings)
+        assert (done.returncode, done.stdout, done.database) == (1, "", None)
+        place = f"There is no catalog in the database release_catalog in the data folder {folder}: set "
+        assert done.stderr.startswith(f"{place}RELEASE_CATALOG_DATA_DIR")
+    assert not usual.exists()
+    assert not nowhere.exists()
+    assert [path.name for path in tried.rglob("*")] == ["db"]
+    done = home(*command, mongodb_url=mongodb_url, database="absent")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("There is no catalog in the database absent of MongoDB at 127.0.0.1:")
+    with MongoClient[Any](mongodb_url) as client:
+        assert "absent" not in client.list_database_names()
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_data_folder_without_that_database_is_refused(tmp_path: Path, home: Command) -> None:
+    stocked(tmp_path / "data")
+    done = home("export", data_dir=tmp_path / "data", database="other")
+    assert (done.returncode, done.stdout) == (1, "")
+    place = f"There is no catalog in the database other in the data folder {tmp_path / 'data'}: set "
+    assert done.stderr.startswith(place)
+    with embedded.start(tmp_path / "data") as mongodb, MongoClient[Any](mongodb.url) as client:
+        assert "other" not in client.list_database_names()
+
+
+def test_each_command_names_its_database_without_credentials(
+    tmp_path: Path, mongodb_url: str, home: Command
+) -> None:
+    settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": f"test_{uuid.uuid4().hex}"}
+    credentials, _, hosts = mongodb_url.removeprefix("mongodb://").partition("/")[0].rpartition("@")
+    (tmp_path / "work" / "one.json").write_bytes(orjson.dumps(source("tool")))
+    (tmp_path / "work" / "two.json").write_bytes(orjson.dumps(source("other")))
+    importing = ("import", "--verification", "skip", "two.json")
+    for command in (TOKEN, ("load", "one.json"), importing, *READING):
+        done = home(*command, **settings)
+        assert done.returncode == 0
+        assert done.database == f"{settings['database']} of MongoDB at {hosts}"
+        assert not credentials or credentials not in done.stdout + done.stderr + done.database
+    with serving(tmp_path / "server", **settings) as server:
+        [entry] = server.entries("serving everybody on this machine, as no authentication is configured")
+        assert entry["database"] == f"{settings['database']} of MongoDB at {hosts}"
+        assert not credentials or credentials not in server.log.read_text()
+
+
+def test_what_a_name_holds_does_not_steer_the_terminal(tmp_path: Path, home: Command) -> None:
+    stocked(tmp_path / "data\x1b[2J")
+    done = home("export", data_dir=tmp_path / "data\x1b[2J")
+    assert done.database == f"release_catalog in the data folder {tmp_path}/data\\x1b[2J"
+
+
+def test_a_token_before_the_first_serve_opens_what_is_served_then(tmp_path: Path, home: Command) -> None:
+    usual = tmp_path / "home" / "release-catalog"
+    done = home(*TOKEN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.database == f"release_catalog in the data folder {usual}"
+    with serving(tmp_path / "server", data_dir=usual, authentication="required") as server:
+        [entry] = server.entries("serving callers with credentials")
+        assert entry["database"] == done.database
+        asked = {"query": "{ viewer { scopes } }"}
+        headers = {"authorization": f"Bearer {done.stdout.strip()}"}
+        answer = httpx2.post(f"{server.url}/graphql", json=asked, headers=headers)
+        assert answer.json()["data"]["viewer"]["scopes"] == ["admin"]
+        # Something serves, and it is this very data.
+        assert home(*TOKEN, port=server.url.rpartition(":")[2]).returncode == 0
+        assert server.stop() == 0
+
+
+def test_a_token_is_not_made_beside_other_data(tmp_path: Path, home: Command) -> None:
+    usual = tmp_path / "home" / "release-catalog"
+    with socket.create_server(("127.0.0.1", 0)) as served:
+        port = served.getsockname()[1]
+        done = home(*TOKEN, port=port)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f", but something serves 127.0.0.1:{port} with other data: set " in done.stderr
+        stocked(tmp_path / "work" / ".data")
+        done = home(*TOKEN, port=port)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f", but one in {tmp_path / 'work' / '.data'}: set " in done.stderr
+        assert done.stderr.endswith(f"To begin a new catalog, set RELEASE_CATALOG_DATA_DIR={usual}.\n")
+        assert not usual.exists()
+        # Who says where it is to be knows what they do.
+        assert home(*TOKEN, port=port, data_dir=usual).returncode == 0
+    done = home(*TOKEN, data_dir=".data")
+    assert done.database == "release_catalog in the data folder .data"
