@@ -38,6 +38,8 @@ def test_no_password_is_printed(
     url: str, existing: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(opening, "opened", opened)
+    # The log would go on to what stands for standard error here, which is closed after this test.
+    monkeypatch.setattr("release_catalog.logs.configure", lambda *_: None)
     opening.work(Settings(mongodb_url=url), nothing, existing=existing)
     printed = capsys.readouterr()
     assert printed.err.startswith("Using the database ")
