@@ -22,20 +22,22 @@ from typing import Any
 
 from graphql import parse
 
-from release_catalog import embedded, logs
-from release_catalog.api.schema import schema
-from release_catalog.domain import ids, instants, release
+from release_catalog import logging_config
+from release_catalog.domain import ids, release, timestamps
 from release_catalog.domain.caller import Caller, local
-from release_catalog.events import delivering, following, waking
-from release_catalog.files import guard, hashing, verifying
-from release_catalog.plans import operations, subscribing
-from release_catalog.plans.context import Context, subscription_slots
-from release_catalog.problems import Problem
-from release_catalog.store import database as db
-from release_catalog.store import indexes, loading, webhooks, writing
+from release_catalog.embedded_mongodb import supervisor
+from release_catalog.errors import Problem
+from release_catalog.events import broker, change_stream
+from release_catalog.files import address_guard, verification, verifier
+from release_catalog.graphql_api.schema import schema
+from release_catalog.query_engine import executor, subscriptions
+from release_catalog.query_engine.context import Context, subscription_slots
+from release_catalog.storage import bulk_load, indexes, unit_of_work, webhooks
+from release_catalog.storage import database as db
+from release_catalog.webhooks import dispatcher
 
 USUAL, HOG = local("usual"), local("hog")
-ALLOWED = guard.parse("127.0.0.0/8")
+ALLOWED = address_guard.parse("127.0.0.0/8")
 ROUNDS = 15
 # What one tenant does to the others: webhooks, releases in the background, requests that wait, subscribers.
 HOOKS, RELEASES, REQUESTS, SUBSCRIBERS = 200, 40, 60, 400
@@ -112,24 +114,24 @@ class Bench:
         """Write an event."""
 
         async def work(session: Any) -> None:
-            await writing.happened(caller, self.database, "release.updated", document, session)
+            await unit_of_work.append_event(caller, self.database, "release.updated", document, session)
 
-        await writing.in_turn(caller, self.database, work)
+        await unit_of_work.serialized_transaction(caller, self.database, work)
 
     async def made(self, caller: Caller) -> db.Document:
         """Store a release to write events about."""
-        await loading.catalog(caller, self.database, "default")
-        product = loading.product(caller, "default", "tool")
+        await bulk_load.catalog(caller, self.database, "default")
+        product = bulk_load.product(caller, "default", "tool")
         await self.database.products.insert_one(product)
-        document = release.document(caller.tenant, product, "tool", "1", instants.now(), status="PUBLISHED")
-        await loading.put(caller, self.database, "releases", [document])
+        document = release.document(caller.tenant, product, "tool", "1", timestamps.now(), status="PUBLISHED")
+        await bulk_load.put(caller, self.database, "releases", [document])
         return document
 
     async def hook(self, caller: Caller, url: str) -> None:
         """Have all events of a tenant sent to a URL."""
         await webhooks.create(caller, self.database, {"url": url, "events": ["*"]}, None)
 
-    async def take(self, caller: Caller, files: hashing.Fetcher, url: str, count: int, mode: str) -> Any:
+    async def take(self, caller: Caller, files: verifier.Fetcher, url: str, count: int, mode: str) -> Any:
         """Import a release with so many files."""
         sha256, name = hashlib.sha256(CONTENT).hexdigest(), ids.new()
         size = len(CONTENT) if url == self.servers.files else 1_000_000
@@ -142,7 +144,7 @@ class Bench:
             "author": "builds@acme.example", "artifacts": artifacts, "dependencies": [],
         }  # fmt: skip
         given = {"projectIdentifier": name, "release": document, "verification": mode, "onConflict": "FAIL"}
-        answer = await verifying.import_release(caller, self.database, files, given)
+        answer = await verification.import_release(caller, self.database, files, given)
         if isinstance(answer, Problem):
             raise TypeError(answer)
         return answer
@@ -183,13 +185,13 @@ async def for_webhooks(bench: Bench) -> float:
         yield
 
     async with (
-        delivering.working(bench.database, ALLOWED) as look,
-        waking.waking(bench.database, look),
+        dispatcher.run_dispatcher(bench.database, ALLOWED) as look,
+        change_stream.watch_changes(bench.database, look),
     ):
         return await compare("webhook delivery", once, attack)
 
 
-async def for_jobs(bench: Bench, files: hashing.Fetcher) -> float:
+async def for_jobs(bench: Bench, files: verifier.Fetcher) -> float:
     """Measure the time until the files of a release are verified in the background while those of others drip."""
 
     async def once() -> float:
@@ -207,11 +209,11 @@ async def for_jobs(bench: Bench, files: hashing.Fetcher) -> float:
         await asyncio.sleep(1)
         yield
 
-    async with verifying.working(bench.database, files):
+    async with verification.run_workers(bench.database, files):
         return await compare("verification, BACKGROUND", once, attack)
 
 
-async def for_requests(bench: Bench, files: hashing.Fetcher) -> float:
+async def for_requests(bench: Bench, files: verifier.Fetcher) -> float:
     """Measure the time of an import that waits for its files while those of another tenant drip."""
 
     async def once() -> float:
@@ -242,15 +244,15 @@ async def for_subscribers(bench: Bench) -> float:
         await bench.happen(HOG, hog)
     answering = subscription_slots()
 
-    async def follow(caller: Caller, number: int, after: str, feeds: following.Feeds) -> Any:
+    async def follow(caller: Caller, number: int, after: str, feeds: broker.EventBroker) -> Any:
         query = (
             f"subscription {{ events(after: {after}) {{ n{number}: id release {{ name product {{ key }} }} }} }}"
         )
-        document = operations.Document(schema._schema, parse(query))
+        document = executor.Document(schema._schema, parse(query))
         context = Context(caller, bench.database, follow=feeds.follow, answering=answering)
-        return await subscribing.subscribe(document, schema._schema, context, {}, None)
+        return await subscriptions.subscribe(document, schema._schema, context, {}, None)
 
-    async with following.feeding(bench.database) as feeds, waking.waking(bench.database, feeds.ring):
+    async with broker.run_broker(bench.database) as feeds, change_stream.watch_changes(bench.database, feeds.ring):
         answers = await follow(USUAL, 0, "null", feeds)
 
         async def once() -> float:
@@ -293,14 +295,14 @@ async def measure(url: str) -> bool:
         + "    ratio"
     )
     try:
-        async with servers.running(), hashing.Fetcher(ALLOWED, max_bytes=1 << 30, at_once=4) as files:
+        async with servers.running(), verifier.Fetcher(ALLOWED, max_bytes=1 << 30, at_once=4) as files:
             for name, scenario in (
                 ("webhooks", for_webhooks),
                 ("jobs", lambda bench: for_jobs(bench, files)),
                 ("requests", lambda bench: for_requests(bench, files)),
                 ("subscribers", for_subscribers),
             ):
-                database = db.prepared(client[name])
+                database = db.configure(client[name])
                 await indexes.ensure(database)
                 ratios.append(await scenario(Bench(database, servers)))
     finally:
@@ -310,8 +312,8 @@ async def measure(url: str) -> bool:
 
 def main() -> None:
     """Print the table, and end with 1 where a ratio is above the target."""
-    logs.configure("error", "text")
-    with tempfile.TemporaryDirectory() as folder, embedded.start(Path(folder)) as mongod:
+    logging_config.configure("error", "text")
+    with tempfile.TemporaryDirectory() as folder, supervisor.start(Path(folder)) as mongod:
         good = asyncio.run(measure(mongod.url))
     if not good:
         sys.exit(f"A ratio is above {TARGET:g}: one tenant delays another.")

@@ -15,7 +15,7 @@ from typing import Any
 
 import websockets
 
-from release_catalog.domain import tokens
+from release_catalog.domain import access_tokens
 
 PROTOCOL = "graphql-transport-ws"
 PAGE = "{ releases(first: 50) { nodes { id name version channel tag createdAt artifacts { name sha256 } } } }"
@@ -170,7 +170,7 @@ async def wrong_passwords(target: Target) -> None:
 async def unknown_tokens(target: Target) -> None:
     """Tokens of the right form that do not exist."""
     await requests(
-        target, 60, lambda: (b'{"query": "{ __typename }"}', {"Authorization": f"Bearer {tokens.new()}"})
+        target, 60, lambda: (b'{"query": "{ __typename }"}', {"Authorization": f"Bearer {access_tokens.new()}"})
     )
 
 

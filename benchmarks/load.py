@@ -21,9 +21,9 @@ from typing import Any
 
 import orjson
 
-from release_catalog import embedded
-from release_catalog.domain import importing, instants, release
-from release_catalog.store import database as db
+from release_catalog.domain import release, release_document, timestamps
+from release_catalog.embedded_mongodb import supervisor
+from release_catalog.storage import database as db
 
 ROUNDS = 3
 # A small process in between, because a child's peak counts what its parent held when it was forked.
@@ -45,7 +45,9 @@ def generated() -> Iterator[dict[str, Any]]:
         yield {
             "name": f"package-{number}",
             "version": f"1.{number % 97}-{number % 5}",
-            "createdAt": instants.written(instants.from_milliseconds(1_700_000_000_000 + number * 37_000)),
+            "createdAt": timestamps.format_rfc3339(
+                timestamps.from_milliseconds(1_700_000_000_000 + number * 37_000)
+            ),
             "project": f"package-{number}",
             "author": "builds@acme.example",
             "tag": "generated",
@@ -59,7 +61,7 @@ async def without_index(url: str, name: str, documents: list[dict[str, Any]]) ->
     client = db.connect(url)
     began = time.perf_counter()
     for start in range(0, len(documents), BATCH):
-        await db.prepared(client[name]).plain.insert_many(documents[start : start + BATCH], ordered=False)
+        await db.configure(client[name]).plain.insert_many(documents[start : start + BATCH], ordered=False)
     took = time.perf_counter() - began
     await client.drop_database(name)
     await client.close()
@@ -92,15 +94,15 @@ def main() -> None:
         if not given:
             file.write_bytes(b"".join(orjson.dumps(document) + b"\n" for document in generated()))
         sources = [orjson.loads(line) for line in file.read_bytes().splitlines()]
-        now = instants.now()
+        now = timestamps.now()
         product = {"catalogId": "default", "id": "p", "versionScheme": "ANY"}
         documents = []
         for source in sources[:GENERATED]:
-            fields = importing.read(source, "", now)[0]
+            fields = release_document.read(source, "", now)[0]
             fields.pop("project")
             documents.append(release.document("local", product, now=now, **fields))
         rates, plain = [], []
-        with embedded.start(Path(folder) / "data") as mongod:
+        with supervisor.start(Path(folder) / "data") as mongod:
             for number in range(ROUNDS):
                 fresh = [{**document} for document in documents]
                 plain.append(asyncio.run(without_index(mongod.url, f"plain_{number}", fresh)))

@@ -20,7 +20,7 @@ import orjson
 import rounds
 import servers
 import side_by_side
-from release_catalog import embedded
+from release_catalog.embedded_mongodb import supervisor
 from workloads import Workload
 
 FIELDS = "name version revision tag channel status published private author createdAt updatedAt etag trial".split()
@@ -51,7 +51,7 @@ def main() -> None:
     side_by_side.need_wrk()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = stack.enter_context(embedded.start(folder / "data")).url
+        url = stack.enter_context(supervisor.start(folder / "data")).url
         side_by_side.fill(folder, url, asked.releases)
         server = stack.enter_context(servers.running("this project", url, folder))
         known = rounds.known(server)

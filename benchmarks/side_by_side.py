@@ -22,7 +22,7 @@ from pathlib import Path
 
 import report
 import servers
-from release_catalog import embedded
+from release_catalog.embedded_mongodb import supervisor
 from rounds import CONNECTIONS, Run, say
 from workloads import WORKLOADS
 
@@ -66,7 +66,7 @@ def main() -> None:
     names = [name for name in servers.COMMANDS if name == "this project" or name in asked.servers]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = stack.enter_context(embedded.start(folder / "data")).url
+        url = stack.enter_context(supervisor.start(folder / "data")).url
         fill(folder, url, asked.releases)
         up = [stack.enter_context(servers.running(name, url, folder)) for name in names]
         run = Run(folder, url, up)

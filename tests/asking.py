@@ -16,7 +16,7 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
-from release_catalog.api.schema import schema
+from release_catalog.graphql_api.schema import schema
 
 TYPES = schema._schema.type_map
 QUERY = schema._schema.query_type

@@ -8,21 +8,21 @@ from graphql import ExecutionResult, parse, validate
 from mongomock_motor import AsyncMongoMockClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from release_catalog.api.schema import schema
-from release_catalog.api.telling import formatted
-from release_catalog.domain import importing, instants, release
+from release_catalog.domain import release, release_document, timestamps
 from release_catalog.domain.caller import Caller
-from release_catalog.files import hashing
-from release_catalog.plans import leaves, operations
-from release_catalog.plans.context import Context
-from release_catalog.store import loading
-from release_catalog.store.database import Database, Document, Reading
+from release_catalog.files import verifier
+from release_catalog.graphql_api.schema import schema
+from release_catalog.graphql_http.response import format_result
+from release_catalog.query_engine import executor, leaf_values
+from release_catalog.query_engine.context import Context
+from release_catalog.storage import bulk_load
+from release_catalog.storage.database import Database, Document, ReadOnlyDatabase
 
 _READS = {"find", "aggregate", "count"}
 
 
 def _body(result: ExecutionResult) -> bytes:
-    return orjson.dumps(formatted(result), option=leaves.JSON_OPTIONS)
+    return orjson.dumps(format_result(result), option=leaf_values.JSON_OPTIONS)
 
 
 class Commands(CommandListener):
@@ -53,7 +53,7 @@ class Catalog:
         self.database = database
         self.caller = caller
         self.commands = commands or Commands()
-        self.files: hashing.Fetcher | None = None
+        self.files: verifier.Fetcher | None = None
 
     def seen_by(self, caller: Caller) -> "Catalog":
         """The same catalog as another caller sees it."""
@@ -69,12 +69,12 @@ class Catalog:
         if errors := validate(schema._schema, document):
             return _body(ExecutionResult(None, errors))
         self.commands.clear()
-        prepared = operations.Document(schema._schema, document)
+        prepared = executor.Document(schema._schema, document)
         # As the application has it, but for mongomock-motor, whose databases take no options.
         is_mock = isinstance(self.database.client, AsyncMongoMockClient)
-        reading = None if is_mock else Reading(self.database)
+        reading = None if is_mock else ReadOnlyDatabase(self.database)
         context = Context(self.caller, self.database, files=self.files, reading=reading)
-        return _body(await operations.answer(prepared, schema._schema, context, variables, None, planned=planned))
+        return _body(await executor.answer(prepared, schema._schema, context, variables, None, planned=planned))
 
     async def ask(self, query: str, **variables: Any) -> Any:
         """The data of a query that has to succeed."""
@@ -90,29 +90,29 @@ class Catalog:
 
     async def load(
         self, *sources: dict[str, Any], publish: bool = False, catalog_id: str = "default"
-    ) -> loading.Loaded:
+    ) -> bulk_load.Loaded:
         """Load import documents."""
-        now = instants.now()
+        now = timestamps.now()
         read = []
         for source in sources:
-            fields, violations = importing.read(source, "", now)
+            fields, violations = release_document.read(source, "", now)
             assert not violations
             read.append(fields)
-        return await loading.load(self.caller, self.database, read, publish=publish, catalog_id=catalog_id)
+        return await bulk_load.load(self.caller, self.database, read, publish=publish, catalog_id=catalog_id)
 
     async def put(self, product: Document, version: str, name: str | None = None, **fields: Any) -> Document:
         """Store a release as it is given; returns its document."""
-        now = fields.pop("createdAt", instants.now())
+        now = fields.pop("createdAt", timestamps.now())
         made = release.document(
             self.caller.tenant, product, name or product["name"], version, now, createdAt=now, **fields
         )
-        assert await loading.put(self.caller, self.database, "releases", [made]) == 1
+        assert await bulk_load.put(self.caller, self.database, "releases", [made]) == 1
         return made
 
     async def product(self, key: str, scheme: str = "ANY", catalog_id: str = "default", **fields: Any) -> Document:
         """Store a product; returns its document."""
-        await loading.catalog(self.caller, self.database, catalog_id)
-        made = {**loading.product(self.caller, catalog_id, key), "versionScheme": scheme, **fields}
+        await bulk_load.catalog(self.caller, self.database, catalog_id)
+        made = {**bulk_load.product(self.caller, catalog_id, key), "versionScheme": scheme, **fields}
         await self.database.products.insert_one(made)
         return made
 

@@ -14,10 +14,11 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
 
 from catalog import Catalog, Commands
-from release_catalog import embedded, sample
+from release_catalog import sample
 from release_catalog.domain import caller
-from release_catalog.store import database as db
-from release_catalog.store import indexes
+from release_catalog.embedded_mongodb import supervisor
+from release_catalog.storage import database as db
+from release_catalog.storage import indexes
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -37,7 +38,7 @@ def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if url := os.environ.get("RELEASE_CATALOG_TEST_MONGODB_URL"):
         yield url
         return
-    with embedded.start(tmp_path_factory.mktemp("mongodb")) as mongod:
+    with supervisor.start(tmp_path_factory.mktemp("mongodb")) as mongod:
         with MongoClient[db.Document](mongod.url) as client:
             # It would keep the files of dropped databases open for five minutes, in which tests make too many.
             client.admin.command({"setParameter": 1, "minSnapshotHistoryWindowInSeconds": 60})
@@ -50,7 +51,7 @@ async def connected(
 ) -> AsyncIterator[db.Database]:
     client = driver(url, event_listeners=listeners)
     try:
-        yield db.prepared(client[name])
+        yield db.configure(client[name])
     finally:
         closing = client.close()
         if closing is not None:

@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from release_catalog.domain import instants
-from release_catalog.domain.checks import MAX_LONG
+from release_catalog.domain import timestamps
+from release_catalog.domain.validation import MAX_LONG
 
 Json = dict[str, Any]
 
@@ -137,7 +137,7 @@ anything = st.recursive(
 )
 metadata = st.dictionaries(text, anything, max_size=3)
 _id = st.text("abcdef0123456789-", min_size=3, max_size=40)
-_instant = st.integers(0, 4 * 10**12).map(lambda v: instants.written(instants.from_milliseconds(v)))
+_instant = st.integers(0, 4 * 10**12).map(lambda v: timestamps.format_rfc3339(timestamps.from_milliseconds(v)))
 _lines = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=40)
 
 

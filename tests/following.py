@@ -12,9 +12,9 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection
 
 from catalog import Catalog
-from release_catalog import serving
-from release_catalog.store import writing
-from release_catalog.store.database import Document
+from release_catalog.server import uvicorn_server
+from release_catalog.storage import unit_of_work
+from release_catalog.storage.database import Document
 
 PROTOCOL = "graphql-transport-ws"
 FOLLOW = """subscription($after: ID, $types: [String!], $release: ID, $product: ID) {
@@ -25,7 +25,7 @@ FOLLOW = """subscription($after: ID, $types: [String!], $release: ID, $product: 
 async def served(app: Starlette, connections: int = 2_000) -> AsyncIterator[str]:
     """The host and port where the application is served."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = serving.server(app, 5, 10, connections)
+        server = uvicorn_server.server(app, 5, 10, connections)
         async with app.router.lifespan_context(app):
             running = asyncio.create_task(server.serve([listener]))
             while not server.started:  # noqa: ASYNC110  it has no event for that
@@ -84,6 +84,6 @@ async def happen(catalog: Catalog, release: Document, kind: str = "release.updat
     for _ in range(times):
 
         async def work(session: Any) -> None:
-            await writing.happened(catalog.caller, catalog.database, kind, release, session)
+            await unit_of_work.append_event(catalog.caller, catalog.database, kind, release, session)
 
-        await writing.in_turn(catalog.caller, catalog.database, work)
+        await unit_of_work.serialized_transaction(catalog.caller, catalog.database, work)

@@ -32,8 +32,8 @@ from graphql import (
 from starlette.applications import Starlette
 
 import walls
-from release_catalog.api.schema import schema
-from release_catalog.hal import answers, routes
+from release_catalog.graphql_api.schema import schema
+from release_catalog.hal import handlers, routes
 
 SCHEMA = schema._schema
 SHORT, LONG = 1_000, 20_000
@@ -594,7 +594,7 @@ def jsons(length: int) -> Iterator[tuple[str, Raw]]:
 def hal_requests(text: str, world: walls.World) -> Iterator[tuple[str, Request]]:
     """Return a request for each part of a path and each parameter of each address of HAL, with `text` there."""
     quoted = urllib.parse.quote(text.encode("utf-8", "surrogatepass"), safe="")[:MAX_TARGET].rstrip("%")
-    parameters = getattr(answers, "PARAMETERS", _PARAMETERS)
+    parameters = getattr(handlers, "PARAMETERS", _PARAMETERS)
     for template in routes._ROUTES:
         names = [part[1:-1] for part in template.split("/") if part.startswith("{")]
         real = {name: urllib.parse.quote(world[walls.HAL[name]], safe="") for name in names}

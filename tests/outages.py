@@ -12,7 +12,7 @@ from typing import Any
 
 import pymongo
 
-from release_catalog import mongod
+from release_catalog.embedded_mongodb import binary
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ class Mongod:
             self.process = subprocess.Popen(
                 [
                     *(
-                        mongod.program(),
+                        binary.program(),
                         "--dbpath",
                         self.folder,
                         "--port",

@@ -3,8 +3,8 @@
 from typing import Any
 
 from catalog import Catalog
-from release_catalog.domain import instants, release
-from release_catalog.store.database import Document
+from release_catalog.domain import release, timestamps
+from release_catalog.storage.database import Document
 
 RECORD = """id schemaVersion serviceId environment name version createdBy created createdMillis status messages
   artifacts { path checksum packageType repositoryKey } checkedWebhooks includedRepositoryKeys excludedRepositoryKeys
@@ -21,7 +21,7 @@ def digest(number: int) -> str:
 def file(name: str, number: int = 1, status: str = "SKIPPED", **fields: Any) -> Document:
     """A file of a release, its digest being that of the number."""
     fields = {"size": 1, "downloadUrl": f"http://h/{name}", "sha256": digest(number), **fields}
-    made = release.artifact(instants.now(), name=name, **fields)
+    made = release.artifact(timestamps.now(), name=name, **fields)
     return {**made, "verification": {**made["verification"], "status": status}}
 
 
@@ -37,7 +37,7 @@ async def environment(catalog: Catalog, name: str, *requires: str) -> None:
 async def published(catalog: Catalog, *files: Document, key: str = "tool", version: str = "1", **more: Any) -> str:
     """The id of a release with these files."""
     product = await catalog.database.products.find_one({"tenantId": catalog.caller.tenant, "key": key})
-    fields = {"status": "PUBLISHED", "publishedAt": instants.now(), "artifacts": list(files), **more}
+    fields = {"status": "PUBLISHED", "publishedAt": timestamps.now(), "artifacts": list(files), **more}
     made = await catalog.put(product or await catalog.product(key), version, **fields)
     return str(made["id"])
 

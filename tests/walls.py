@@ -25,11 +25,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from catalog import Catalog
-from release_catalog.api.schema import schema
-from release_catalog.domain import instants, ledger, release
+from release_catalog.domain import ledger, release, timestamps
+from release_catalog.graphql_api.schema import schema
 from release_catalog.hal import routes
-from release_catalog.plans.context import Context
-from release_catalog.store import loading, transactions, writing
+from release_catalog.query_engine.context import Context
+from release_catalog.storage import bulk_load, transactions, unit_of_work
 
 SECRET = "nobody else may read this"
 CREATED = "2026-01-02T03:04:05.000Z"
@@ -107,13 +107,13 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
     """A release with all that it refers to, and one that is hidden from readers, each in its product."""
     w, tenant = world(), catalog.caller.tenant
     text = {"description": SECRET, "name": w["name"]}
-    now = instants.parse(CREATED)
+    now = timestamps.parse(CREATED)
 
     async def put(collection: str, **fields: Any) -> None:
-        assert await loading.put(catalog.caller, catalog.database, collection, [fields]) == 1
+        assert await bulk_load.put(catalog.caller, catalog.database, collection, [fields]) == 1
 
     await put("catalogs", id=w["catalog"], public=True, createdAt=now, **text)
-    product = {**loading.product(catalog.caller, w["catalog"], w["key"]), **text, "id": w["product"]}
+    product = {**bulk_load.product(catalog.caller, w["catalog"], w["key"]), **text, "id": w["product"]}
     await put("products", **product)
     other = {**product, "id": "areal-other", "key": "areal-other"}
     await put("products", **other)
@@ -167,7 +167,7 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
         await put("releases", **made)
 
         async def told(session: Any, made: dict[str, Any] = made) -> None:
-            await writing.happened(catalog.caller, catalog.database, "release.created", made, session)
+            await unit_of_work.append_event(catalog.caller, catalog.database, "release.created", made, session)
 
         await transactions.run(catalog.database, told)
         record: dict[str, Any] = dict.fromkeys(ledger._FIELDS) | {
@@ -176,7 +176,7 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
             "artifacts": [], "serviceId": "s", "createdBy": "x", "schemaVersion": "1.0.0", "checkedWebhooks": [],
             "includedRepositoryKeys": [], "excludedRepositoryKeys": [], "overwriteExistingArtifacts": False,
         }  # fmt: skip
-        previous = ledger.sealed(record, previous)
+        previous = ledger.append_hash(record, previous)
         await put("promotions", **previous)
         content = {
             "environment": w["environment"],

@@ -9,7 +9,7 @@ import platformdirs
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from release_catalog.files import guard
+from release_catalog.files import address_guard
 
 _PREFIX = "RELEASE_CATALOG_"
 # The names of this machine: no page on another site can make a browser send one of them as its own.
@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     @field_validator("files_allow")
     @classmethod
     def _readable(cls, value: str) -> str:
-        guard.parse(value)
+        address_guard.parse(value)
         return value
 
     @field_validator("jwt_secret")

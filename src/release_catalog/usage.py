@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from release_catalog.problems import TooLarge
+from release_catalog.errors import TooLarge
 
 MAX_NODES = 50_000
 MAX_BYTES = 16 << 20

@@ -14,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from release_catalog.web import pages
+from release_catalog.server import graphiql
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -33,7 +33,7 @@ QUERY = "{ releases(first: 3) { nodes { name version } } }"
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM or not CHROMEDRIVER, reason="needs chromium and chromedriver on the PATH"),
-    pytest.mark.skipif(not (pages.BUILT / "graphiql.js").is_file(), reason="GraphiQL is not built: make web"),
+    pytest.mark.skipif(not (graphiql.BUILT / "graphiql.js").is_file(), reason="GraphiQL is not built: make web"),
 ]
 
 

@@ -23,8 +23,8 @@ import pytest
 
 from catalog import source
 from processes import Server, eventually, serving
-from release_catalog.domain import instants
-from release_catalog.store import requests
+from release_catalog.domain import timestamps
+from release_catalog.storage import idempotency
 
 Json = dict[str, Any]
 
@@ -189,7 +189,7 @@ def test_an_import_whose_server_is_killed_happens_wholly_or_not_at_all_and_its_k
             [release] = database.releases.find({"name": key})
             assert {file["verification"]["status"] for file in release["artifacts"]} == {"VERIFIED"}
     # Not to wait until what the dead had leased is free again.
-    database.verifications.update_many({}, {"$set": {"leaseUntil": instants.now()}})
+    database.verifications.update_many({}, {"$set": {"leaseUntil": timestamps.now()}})
 
     files.ended.clear()
     waiting = {key for key in given if there(database, key)[0] and is_waiting(database, key)}
@@ -222,7 +222,7 @@ def patience(database: Any) -> float:
     limit = "transactionLifetimeLimitSeconds"
     locked: float = database.client.admin.command({"getParameter": 1, limit: 1})[limit]
     # MongoDB looks for transactions that are too old twice in that time.
-    return max(requests.CLAIM.total_seconds(), 1.5 * locked) + 5
+    return max(idempotency.LOCK_TTL.total_seconds(), 1.5 * locked) + 5
 
 
 def is_waiting(database: Any, key: str) -> bool:

@@ -15,8 +15,8 @@ from conftest import LOCAL, connected
 from following import happen, subscribe, told
 from processes import Server, serving
 from receiving import eventually, receiving
-from release_catalog import embedded
-from release_catalog.store.database import Database, Document
+from release_catalog.embedded_mongodb import supervisor
+from release_catalog.storage.database import Database, Document
 
 # More than waits for a subscriber, and than is read at a time.
 MISSED = 130
@@ -27,9 +27,9 @@ HOOK = 'mutation { createWebhook(input: {url: %s, events: ["*"]}) { secret probl
 @pytest.fixture
 def forgetful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A MongoDB whose oplog holds 1 MB, and no more than that to recover from."""
-    small = ["1" if option == "1024" else option for option in embedded._OPTIONS]
-    monkeypatch.setattr(embedded, "_OPTIONS", (*small, "--syncdelay", "1"))
-    with embedded.start(tmp_path / "mongodb") as mongod:
+    small = ["1" if option == "1024" else option for option in supervisor._OPTIONS]
+    monkeypatch.setattr(supervisor, "_OPTIONS", (*small, "--syncdelay", "1"))
+    with supervisor.start(tmp_path / "mongodb") as mongod:
         yield mongod.url
 
 

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from processes import eventually
-from release_catalog.domain import instants, webhooks
+from release_catalog.domain import timestamps, webhooks
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
@@ -52,12 +52,12 @@ def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
 
 def test_it_takes_what_is_signed_and_nothing_else(receiver: tuple[str, str]) -> None:
     url, secret = receiver
-    now = instants.now()
+    now = timestamps.now()
     good = webhooks.headers("0000000000000001", now, BODY, [secret])
     rotated = webhooks.headers("0000000000000001", now, BODY, [webhooks.new_secret(), secret])
     for headers in (good, rotated):
         assert httpx2.post(url, content=BODY, headers=headers).status_code == 204
     forged = webhooks.headers("0000000000000001", now, BODY, [webhooks.new_secret()])
-    old = webhooks.headers("0000000000000001", instants.from_milliseconds(0), BODY, [secret])
+    old = webhooks.headers("0000000000000001", timestamps.from_milliseconds(0), BODY, [secret])
     for body, headers in ((BODY + b" ", good), (BODY, forged), (BODY, old), (BODY, {**good, "webhook-id": "2"})):
         assert httpx2.post(url, content=body, headers=headers).status_code == 401

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from processes import Server, serving
-from release_catalog.api.schema import schema
+from release_catalog.graphql_api.schema import schema
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis: make test installs it")
 

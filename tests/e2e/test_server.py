@@ -16,7 +16,7 @@ import pytest
 
 from catalog import source
 from processes import SCRIPT, Server, environment, eventually, mongods, run, serving
-from release_catalog import mongod
+from release_catalog.embedded_mongodb import binary
 
 QUERY = orjson.dumps({"query": "{ viewer { subject } }"})
 HEAD = (
@@ -131,7 +131,7 @@ def test_a_database_that_does_not_answer_is_told_soon(folder: Path) -> None:
 def test_a_mongodb_without_transactions_is_refused_with_what_to_do(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    single = [str(mongod.program()), "--dbpath", str(folder), "--bind_ip", "127.0.0.1", "--port", str(port)]
+    single = [str(binary.program()), "--dbpath", str(folder), "--bind_ip", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(single, stdout=subprocess.DEVNULL) as process:
         done = run("ledger", "verify", mongodb_url=f"mongodb://127.0.0.1:{port}")
         process.terminate()

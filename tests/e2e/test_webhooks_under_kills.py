@@ -152,7 +152,7 @@ def complete(receiver: Receiver, told: list[Any]) -> None:
     assert receiver.ids == sorted(receiver.ids)
     assert set(receiver.ids) == {event["sequence"] for event in told}
     receiver.verify()
-    bodies = {event["sequence"]: events.body(event, all_=True) for event in told}
+    bodies = {event["sequence"]: events.webhook_body(event, all_=True) for event in told}
     assert all(message.body == bodies[int(message.id)] for message in receiver.got)
 
 

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 
 from catalog import source
 from processes import Done, mongods, run, serving
-from release_catalog import embedded
+from release_catalog.embedded_mongodb import supervisor
 
 READING = [("verify",), ("export",), ("export", "out.ndjson"), ("ledger", "verify")]
 TOKEN = ("token", "first", "--scope", "admin")
@@ -71,7 +71,7 @@ def test_a_data_folder_without_that_database_is_refused(tmp_path: Path, home: Co
     assert (done.returncode, done.stdout) == (1, "")
     place = f"There is no catalog in the database other in the data folder {tmp_path / 'data'}: set "
     assert done.stderr.startswith(place)
-    with embedded.start(tmp_path / "data") as mongodb, MongoClient[Any](mongodb.url) as client:
+    with supervisor.start(tmp_path / "data") as mongodb, MongoClient[Any](mongodb.url) as client:
         assert "other" not in client.list_database_names()
 
 

@@ -15,8 +15,8 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from faults.ports import free_port
-from release_catalog import mongod
-from release_catalog.store.database import Document
+from release_catalog.embedded_mongodb import binary
+from release_catalog.storage.database import Document
 
 Result = TypeVar("Result")
 
@@ -48,7 +48,7 @@ class Member:
         data = self.folder / "db"
         data.mkdir(parents=True, exist_ok=True)
         command: list[str | Path] = [
-            mongod.program(),
+            binary.program(),
             "--dbpath",
             data,
             "--port",

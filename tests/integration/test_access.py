@@ -22,10 +22,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
 from catalog import Catalog
-from release_catalog.access import accounts, callers, jwks, opaque, passwords
-from release_catalog.app import create_app
-from release_catalog.domain import caller, instants, tokens
+from release_catalog.auth import access_tokens, authenticator, jwks, passwords, service_accounts
+from release_catalog.domain import access_tokens as texts
+from release_catalog.domain import caller, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 
 SECRET = "an issuer's secret of more than 32 bytes"
@@ -124,7 +125,7 @@ async def test_without_credentials_there_is_a_challenge(empty: Catalog) -> None:
         assert (await http.post(GRAPHQL, json=VIEWER, headers={"accept": "text/css"})).status_code == 406
         twice = [("authorization", "Bearer a"), ("authorization", "Bearer b")]
         assert (await http.post(GRAPHQL, json=VIEWER, headers=twice)).status_code == 400
-        _, challenge = await refused(http, 400, **bearer(signed()), **{"x-project-token": tokens.new()})
+        _, challenge = await refused(http, 400, **bearer(signed()), **{"x-project-token": texts.new()})
         assert challenge.endswith('error="invalid_request"')
         # RFC 6750: whoever sends what is no credentials here is told what is.
         for value in (signed(), f"Token {signed()}", "Digest x"):
@@ -343,12 +344,15 @@ def test_only_keys_fit_for_signatures_are_used() -> None:
         small, wide, {"kty": "oct", "k": "eA", "alg": "HS256"}, 7, {}, {"kty": ["RSA"]},
     ]  # fmt: skip
     for number, jwk in enumerate(unfit):
-        assert jwks.usable({"keys": [jwk]}) == {}, number
-    assert set(jwks.usable({"keys": [*unfit, {**good, "kid": "1", "use": "sig", "alg": "RS256"}]})) == {"1", None}
+        assert jwks.parse_jwks({"keys": [jwk]}) == {}, number
+    assert set(jwks.parse_jwks({"keys": [*unfit, {**good, "kid": "1", "use": "sig", "alg": "RS256"}]})) == {
+        "1",
+        None,
+    }
     wrongs: list[Any] = [None, [], {}, {"keys": {}}]
     for wrong in wrongs:
         with pytest.raises(ValueError, match="no set of keys"):
-            jwks.usable(wrong)
+            jwks.parse_jwks(wrong)
 
 
 def public_of_curve(curve: ec.EllipticCurve) -> dict[str, Any]:
@@ -365,7 +369,7 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "accounts"
-    line = accounts.line("ci", "acme corp/1", ["release:write", "release:read"], PASSWORD)
+    line = service_accounts.line("ci", "acme corp/1", ["release:write", "release:read"], PASSWORD)
     path.write_text(f"# accounts\n\n{line}\n")
     return path
 
@@ -409,8 +413,8 @@ async def test_a_file_that_is_spoiled_changes_nothing(empty: Catalog, file: Path
         for text in ("ci acme release:read hunter2\n", "ci acme all $argon2id$x\n", "ci\n", file.read_text() * 2):
             file.write_text(text)
             assert await viewer(http, **basic("ci", PASSWORD))
-            with pytest.raises(accounts.Unreadable, match="line") as error:
-                accounts.read(text)
+            with pytest.raises(service_accounts.Unreadable, match="line") as error:
+                service_accounts.read(text)
             assert "hunter2" not in str(error.value)
         file.unlink()
         assert await viewer(http, **basic("ci", PASSWORD))
@@ -443,7 +447,7 @@ async def made(catalog: Catalog, *scopes: str, **fields: Any) -> dict[str, Any]:
 
 async def test_a_token_is_shown_once_and_only_its_digest_is_kept(empty: Catalog) -> None:
     token = await made(empty, "release:write", "release:read", "release:read")
-    assert tokens.well_formed(token["token"])
+    assert texts.well_formed(token["token"])
     assert token["scopes"] == ["release:read", "release:write"]
     [kept] = await empty.database.tokens.find({}).to_list(None)
     assert kept["_id"] == hashlib.sha256(token["token"].encode()).hexdigest()
@@ -476,15 +480,15 @@ async def test_a_token_works_in_both_headers_until_it_is_revoked(
         mine = {"subject": f"token:{token['id']}", "tenantId": "local", "scopes": ["release:read"]}
         for headers in (bearer(token["token"]), {"x-project-token": token["token"]}):
             assert await viewer(http, **headers) == mine
-        await refused(http, **{"x-project-token": tokens.new()})
+        await refused(http, **{"x-project-token": texts.new()})
         await refused(http, **basic("ci", token["token"]))
-        assert opaque.KNOWN_SECONDS <= 5
+        assert access_tokens.KNOWN_SECONDS <= 5
         revoked = (await empty.ask(REVOKE, id=token["id"]))["revokeAccessToken"]["accessToken"]["revokedAt"]
         assert (await empty.ask(REVOKE, id=token["id"]))["revokeAccessToken"]["accessToken"][
             "revokedAt"
         ] == revoked
         now = time.monotonic
-        monkeypatch.setattr(time, "monotonic", lambda: now() + opaque.KNOWN_SECONDS)
+        monkeypatch.setattr(time, "monotonic", lambda: now() + access_tokens.KNOWN_SECONDS)
         await refused(http, **bearer(token["token"]))
     [listed] = (await empty.ask(LIST))["accessTokens"]
     assert listed["revokedAt"] == revoked
@@ -495,7 +499,7 @@ async def test_a_token_expires_even_while_it_is_known(empty: Catalog, monkeypatc
     token = await made(empty, "release:read", expiresAt="2126-01-01T00:00:00Z")
     async with served(empty, authentication="required") as http:
         assert await viewer(http, **bearer(token["token"]))
-        monkeypatch.setattr(instants, "now", lambda: instants.parse("2126-01-01T01:00:00Z"))
+        monkeypatch.setattr(timestamps, "now", lambda: timestamps.parse("2126-01-01T01:00:00Z"))
         assert (await http.post(GRAPHQL, json=VIEWER, headers=bearer(token["token"]))).status_code == 401
 
 
@@ -503,12 +507,12 @@ async def test_the_log_has_why_credentials_are_refused(empty: Catalog, file: Pat
     old, back = [await made(empty, "release:read", expiresAt=at) for at in ("2126-01-01T00:00:00Z", None)]
     await empty.ask(REVOKE, id=back["id"])
     # Tokens expire by the database's clock, which no test can set.
-    past = {"expiresAt": instants.parse("2026-01-01T00:00:00Z")}
+    past = {"expiresAt": timestamps.parse("2026-01-01T00:00:00Z")}
     await empty.database.tokens.update_one({"id": old["id"]}, {"$set": past})
     async with served(empty, accounts=file) as http:
         with structlog.testing.capture_logs() as entries:
             for headers in (
-                bearer(tokens.new()), bearer(back["token"]), bearer(old["token"]),
+                bearer(texts.new()), bearer(back["token"]), bearer(old["token"]),
                 basic("ci", "guess"), basic("guess", PASSWORD),
             ):  # fmt: skip
                 assert (await http.post(GRAPHQL, json=VIEWER, headers=headers)).status_code == 401
@@ -568,15 +572,15 @@ async def test_the_log_names_the_claim_that_a_jwt_lacks(empty: Catalog) -> None:
 
 
 async def test_the_last_use_is_noted_once_a_minute(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opaque, "KNOWN_SECONDS", -1.0)
-    token, noted = await made(empty, "release:read"), opaque._noted
+    monkeypatch.setattr(access_tokens, "KNOWN_SECONDS", -1.0)
+    token, noted = await made(empty, "release:read"), access_tokens._noted
     notes: list[Any] = []
 
     def noting(database: Any, document: Any) -> Any:
         notes.append(document)
         return noted(database, document)
 
-    monkeypatch.setattr(opaque, "_noted", noting)
+    monkeypatch.setattr(access_tokens, "_noted", noting)
     async with served(empty, authentication="required") as http:
         await viewer(http, **bearer(token["token"]))
         for _ in range(100):
@@ -586,7 +590,7 @@ async def test_the_last_use_is_noted_once_a_minute(empty: Catalog, monkeypatch: 
         for _ in range(3):
             await viewer(http, **bearer(token["token"]))
         assert len(notes) == 1
-        old = instants.parse("2020-01-01T00:00:00Z")
+        old = timestamps.parse("2020-01-01T00:00:00Z")
         await empty.database.tokens.update_one({}, {"$set": {"lastUsedAt": old}})
         await viewer(http, **bearer(token["token"]))
     assert len(notes) == 2
@@ -622,7 +626,7 @@ async def test_at_home_everybody_is_the_operator_and_nobody_else_is_served(empty
             async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
                 response = await http.post(GRAPHQL, json=VIEWER)
                 assert (response.status_code, (await http.get(HAL)).status_code == 401) == (status, status == 401)
-    assert not callers.is_home(None)
+    assert not authenticator.is_loopback(None)
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,14 @@ from pymongo.monitoring import CommandListener
 import following
 from catalog import Catalog
 from conftest import LOCAL, connected
-from release_catalog.api.schema import schema
-from release_catalog.api.telling import encoded, formatted
-from release_catalog.app import create_app
-from release_catalog.domain import instants, release
-from release_catalog.plans import operations
-from release_catalog.plans.context import Context
+from release_catalog.domain import release, timestamps
+from release_catalog.graphql_api.schema import schema
+from release_catalog.graphql_http.response import encode_json, format_result
+from release_catalog.query_engine import executor
+from release_catalog.query_engine.context import Context
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
-from release_catalog.store.database import Reading
+from release_catalog.storage.database import ReadOnlyDatabase
 from release_catalog.usage import Usage
 
 KILOBYTE, MEGABYTE = 1 << 10, 1 << 20
@@ -45,10 +45,10 @@ async def fill(catalog: Catalog, count: int, size: int, **fields: Any) -> list[s
 async def run(
     catalog: Catalog, query: str, *, planned: bool = True, limit: int = 16 * MEGABYTE, **variables: Any
 ) -> tuple[ExecutionResult, Usage]:
-    context = Context(catalog.caller, catalog.database, reading=Reading(catalog.database))
+    context = Context(catalog.caller, catalog.database, reading=ReadOnlyDatabase(catalog.database))
     context.usage.max_bytes = limit
-    document = operations.Document(schema._schema, parse(query))
-    result = await operations.answer(document, schema._schema, context, variables, None, planned=planned)
+    document = executor.Document(schema._schema, parse(query))
+    result = await executor.answer(document, schema._schema, context, variables, None, planned=planned)
     return result, context.usage
 
 
@@ -145,7 +145,7 @@ LATEST = "{ releases(first: 50) { nodes { latestRelease { metadata } } } }"
 async def test_what_is_answered_again_and_again_counts_each_time(
     empty: Catalog, planned: bool, query: str
 ) -> None:
-    now = instants.now()
+    now = timestamps.now()
     files = [
         release.artifact(
             now, name=f"f{n}", sha256=f"{n:064x}", size=1, downloadUrl="https://h.example/" + "x" * 80
@@ -169,7 +169,7 @@ async def test_a_document_that_many_refer_to_counts_for_each(empty: Catalog, pla
     await refused(empty, LATEST, 2 * MEGABYTE, planned=planned)
     result, usage = await run(empty, LATEST, planned=planned)
     assert result.errors is None
-    assert len(encoded(formatted(result))) > 4 * MEGABYTE
+    assert len(encode_json(format_result(result))) > 4 * MEGABYTE
     # The ordinary executor asks for it again and again.
     assert usage.read < MEGABYTE or not planned
 
@@ -179,7 +179,7 @@ async def test_small_answers_are_not_refused(empty: Catalog, planned: bool) -> N
     await fill(empty, 30, 200)
     query = "{ releases(first: 30) { nodes { id name metadata product { key } platforms { name } } } }"
     whole, _ = await run(empty, query, planned=planned)
-    size = len(encoded(whole.data or {}))
+    size = len(encode_json(whole.data or {}))
     # The ordinary executor reads whole documents.
     result, _ = await run(empty, query, planned=planned, limit=(3 if planned else 30) * size)
     assert result.errors is None
@@ -263,7 +263,7 @@ async def test_events_are_bounded(empty: Catalog) -> None:
     found = await empty.database.releases.find_one({})
     assert found
     event = {
-        "tenantId": "local", "type": "release.created", "triggeredAt": instants.now(), "releaseId": found["id"],
+        "tenantId": "local", "type": "release.created", "triggeredAt": timestamps.now(), "releaseId": found["id"],
         "productId": found["productId"], "open": True, "data": text(50 * KILOBYTE),
     }  # fmt: skip
     for number in range(1, 41):
@@ -348,8 +348,8 @@ async def test_introspection_leaves_the_loop_to_others(empty: Catalog) -> None:
         ("{ viewer { subject } catalogs { totalCount } }", 0),
     ):
         aside.clear()
-        context = Context(empty.caller, empty.database, reading=Reading(empty.database))
-        document = operations.Document(schema._schema, parse(query))
-        result = await operations.answer(document, schema._schema, context, None, None, run_aside=run_aside)
+        context = Context(empty.caller, empty.database, reading=ReadOnlyDatabase(empty.database))
+        document = executor.Document(schema._schema, parse(query))
+        result = await executor.answer(document, schema._schema, context, None, None, run_aside=run_aside)
         assert result.errors is None
         assert len(aside) == times

@@ -13,14 +13,14 @@ from catalog import Catalog, source
 from conftest import LOCAL, connected
 from following import happen
 from receiving import Receiver, eventually, receiving
-from release_catalog.access import opaque
-from release_catalog.domain import instants
-from release_catalog.events import delivering, posting
-from release_catalog.files import guard, hashing, verifying
-from release_catalog.store import deliveries, importing, indexes, requests
-from release_catalog.store import verifying as jobs
+from release_catalog.auth import access_tokens
+from release_catalog.domain import timestamps
+from release_catalog.files import address_guard, verification, verifier
+from release_catalog.storage import idempotency, indexes, release_import, webhook_queue
+from release_catalog.storage import verification_jobs as jobs
+from release_catalog.webhooks import dispatcher, sender
 
-ALLOWED = guard.parse("127.0.0.1")
+ALLOWED = address_guard.parse("127.0.0.1")
 HOUR, DAY = datetime.timedelta(hours=1), datetime.timedelta(days=1)
 WRONG = [HOUR, -HOUR, 3 * DAY, -3 * DAY]
 Shift = Callable[[datetime.timedelta], None]
@@ -29,10 +29,10 @@ Shift = Callable[[datetime.timedelta], None]
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Shift:
     """Puts the clock of this process ahead or behind."""
-    right = instants.now
+    right = timestamps.now
 
     def shift(by: datetime.timedelta) -> None:
-        monkeypatch.setattr(instants, "now", lambda: right() + by)
+        monkeypatch.setattr(timestamps, "now", lambda: right() + by)
 
     return shift
 
@@ -67,26 +67,29 @@ async def test_a_key_is_remembered_for_a_day(catalog: Catalog, clock: Shift, wro
     clock(datetime.timedelta())
     assert await catalog.ask(CREATE.replace('"1"', '"2"'), key="l") == second
     for memory in [memory async for memory in catalog.database.requests.find({})]:
-        assert abs(memory["expiresAt"] - instants.now() - DAY) < datetime.timedelta(minutes=5)
+        assert abs(memory["expiresAt"] - timestamps.now() - DAY) < datetime.timedelta(minutes=5)
 
 
 async def test_a_claim_is_held(catalog: Catalog, clock: Shift, wrong: datetime.timedelta) -> None:
-    async with serving.serving() as files, hashing.Fetcher(ALLOWED, max_bytes=9, at_once=1, seconds=60) as fetcher:
+    async with (
+        serving.serving() as files,
+        verifier.Fetcher(ALLOWED, max_bytes=9, at_once=1, seconds=60) as fetcher,
+    ):
         files.free.clear()
         file = {"name": "a", "size": 1, "sha256": "ab" * 32, "downloadUrl": files.put("a", b"x")}
         given = {
             "projectIdentifier": "p", "release": source("p", artifacts=[file]), "verification": "WAIT", "onConflict": "UPDATE",
             "idempotencyKey": "k",
         }  # fmt: skip
-        first = asyncio.create_task(verifying.import_release(LOCAL, catalog.database, fetcher, given))
+        first = asyncio.create_task(verification.import_release(LOCAL, catalog.database, fetcher, given))
         await files.arrived.get()
         clock(wrong)
-        other: Any = await verifying.import_release(LOCAL, catalog.database, fetcher, given)
+        other: Any = await verification.import_release(LOCAL, catalog.database, fetcher, given)
         assert "still running" in other.detail
         held = await catalog.database.requests.find_one({})
         assert held
         clock(datetime.timedelta())
-        assert held["busyUntil"] - instants.now() < requests.CLAIM + datetime.timedelta(seconds=5)
+        assert held["busyUntil"] - timestamps.now() < idempotency.LOCK_TTL + datetime.timedelta(seconds=5)
         files.free.set()
         assert isinstance(await first, dict)
 
@@ -95,14 +98,17 @@ async def test_a_process_that_died_is_followed_by_another_in_time(catalog: Catal
     """Whatever the clocks of both say."""
     given = {"projectIdentifier": "p", "release": source("p"), "verification": "WAIT", "idempotencyKey": "k"}
     clock(3 * DAY)
-    async with requests.claimed(LOCAL, catalog.database, "importRelease", given, 10) as (claim, _):
+    async with idempotency.idempotency_lock(LOCAL, catalog.database, "importRelease", given, 10) as (claim, _):
         assert claim
         # It can't renew any more.
         await catalog.database.requests.update_many({}, [{"$set": {"busyUntil": "$$NOW", "claim": "dead"}}])
     clock(-3 * DAY)
-    async with requests.claimed(LOCAL, catalog.database, "importRelease", given, 10) as (claim, answer):
+    async with idempotency.idempotency_lock(LOCAL, catalog.database, "importRelease", given, 10) as (
+        claim,
+        answer,
+    ):
         assert (bool(claim), answer) == (True, None)
-    assert await importing.take(LOCAL, catalog.database, given | {"onConflict": "FAIL"})
+    assert await release_import.import_release(LOCAL, catalog.database, given | {"onConflict": "FAIL"})
 
 
 async def test_jobs_are_held_and_due(catalog: Catalog, clock: Shift, wrong: datetime.timedelta) -> None:
@@ -110,42 +116,44 @@ async def test_jobs_are_held_and_due(catalog: Catalog, clock: Shift, wrong: date
     document = source("p", artifacts=[file])
     given = {"projectIdentifier": "p", "release": document, "verification": "BACKGROUND", "onConflict": "UPDATE"}
     clock(wrong)
-    assert isinstance(await importing.take(LOCAL, catalog.database, given), dict)
+    assert isinstance(await release_import.import_release(LOCAL, catalog.database, given), dict)
     clock(datetime.timedelta())
     # Due at once, whoever made it.
-    job = await jobs.take(catalog.database)
+    job = await jobs.claim_job(catalog.database)
     assert job
     clock(wrong)
-    assert await jobs.take(catalog.database) is None
+    assert await jobs.claim_job(catalog.database) is None
     assert await jobs.renew(catalog.database, job)
     await jobs.release_job(catalog.database, job)
-    mine = await jobs.take(catalog.database)
+    mine = await jobs.claim_job(catalog.database)
     assert mine
     clock(datetime.timedelta())
-    assert datetime.timedelta() < mine["leaseUntil"] - instants.now() < jobs.LEASE + datetime.timedelta(seconds=5)
-    assert await jobs.take(catalog.database) is None
+    assert (
+        datetime.timedelta() < mine["leaseUntil"] - timestamps.now() < jobs.LEASE + datetime.timedelta(seconds=5)
+    )
+    assert await jobs.claim_job(catalog.database) is None
 
 
 async def test_webhooks_are_held_and_due(catalog: Catalog, clock: Shift, wrong: datetime.timedelta) -> None:
-    catalog.files = hashing.Fetcher(ALLOWED, max_bytes=9, at_once=1, seconds=60)
+    catalog.files = verifier.Fetcher(ALLOWED, max_bytes=9, at_once=1, seconds=60)
     clock(wrong)
     await catalog.ask(HOOK, url="https://hooks.example/x")
     release = await catalog.put(await catalog.product("tool"), "1", status="PUBLISHED")
     await happen(catalog, release)
     clock(datetime.timedelta())
-    [hook], _ = await deliveries.take(catalog.database, 9)
+    [hook], _ = await webhook_queue.take(catalog.database, 9)
     clock(wrong)
-    taken, seconds = await deliveries.take(catalog.database, 9)
-    assert (taken, 0 < seconds <= deliveries.LEASE.total_seconds() + 1) == ([], True)
-    assert await deliveries.renew(catalog.database, hook)
-    after = await deliveries.advance(catalog.database, hook, 0)
+    taken, seconds = await webhook_queue.take(catalog.database, 9)
+    assert (taken, 0 < seconds <= webhook_queue.LEASE.total_seconds() + 1) == ([], True)
+    assert await webhook_queue.renew(catalog.database, hook)
+    after = await webhook_queue.advance(catalog.database, hook, 0)
     assert after
-    await deliveries.put_off(catalog.database, after, 1, 5)
-    await deliveries.release(catalog.database, after)
+    await webhook_queue.postpone(catalog.database, after, 1, 5)
+    await webhook_queue.release(catalog.database, after)
     stored: Any = await catalog.database.webhooks.find_one({})
     clock(datetime.timedelta())
-    assert datetime.timedelta() < stored["nextAttemptAt"] - instants.now() < datetime.timedelta(seconds=6)
-    assert stored["leaseUntil"] <= instants.now() + datetime.timedelta(seconds=1)
+    assert datetime.timedelta() < stored["nextAttemptAt"] - timestamps.now() < datetime.timedelta(seconds=6)
+    assert stored["leaseUntil"] <= timestamps.now() + datetime.timedelta(seconds=1)
 
 
 async def test_receivers_are_told_the_right_time(
@@ -158,36 +166,36 @@ async def test_receivers_are_told_the_right_time(
         clock(datetime.timedelta())
         receiver.verify()
         [logged] = [entry async for entry in catalog.database.webhookDeliveries.find({})]
-        assert abs(logged["deliveredAt"] - instants.now()) < datetime.timedelta(minutes=1)
+        assert abs(logged["deliveredAt"] - timestamps.now()) < datetime.timedelta(minutes=1)
 
 
 async def deliver(catalog: Catalog, receiver: Receiver, then: Callable[[], None]) -> None:
-    catalog.files = hashing.Fetcher(ALLOWED, max_bytes=9, at_once=1, seconds=60)
+    catalog.files = verifier.Fetcher(ALLOWED, max_bytes=9, at_once=1, seconds=60)
     made = await catalog.ask(HOOK.replace("webhook { id }", "secret"), url=receiver.url)
     receiver.secret = made["createWebhook"]["secret"]
     release = await catalog.put(await catalog.product("tool"), "1", status="PUBLISHED")
     await happen(catalog, release)
     then()
-    [hook], _ = await deliveries.take(catalog.database, 9)
-    async with posting.Poster(ALLOWED, 1) as poster, asyncio.timeout(30):
-        await delivering.turn(catalog.database, poster, hook, delivering.Lease(catalog.database, hook))
+    [hook], _ = await webhook_queue.take(catalog.database, 9)
+    async with sender.WebhookSender(ALLOWED, 1) as poster, asyncio.timeout(30):
+        await dispatcher.deliver_batch(catalog.database, poster, hook, dispatcher.Lease(catalog.database, hook))
 
 
 async def test_a_token_expires_on_time(catalog: Catalog, clock: Shift, wrong: datetime.timedelta) -> None:
     make = """mutation($at: DateTime) { createAccessToken(input: {name: "t", scopes: ["release:read"], expiresAt: $at}) {
       token } }"""
-    at = [instants.now() + minutes * datetime.timedelta(minutes=1) for minutes in (30, 60 * 24 * 9)]
+    at = [timestamps.now() + minutes * datetime.timedelta(minutes=1) for minutes in (30, 60 * 24 * 9)]
     texts = [(await catalog.ask(make, at=each.isoformat()))["createAccessToken"]["token"] for each in at]
     # The first has been over for a while.
-    past = instants.now() - datetime.timedelta(minutes=30)
+    past = timestamps.now() - datetime.timedelta(minutes=30)
     await catalog.database.tokens.update_one({"expiresAt": {"$lt": at[1]}}, {"$set": {"expiresAt": past}})
     clock(wrong)
-    tokens = opaque.Tokens()
+    tokens = access_tokens.AccessTokenAuthenticator()
     over, good = [await tokens.caller(catalog.database, text, "127.0.0.1") for text in texts]
     assert over is None
     assert good
     assert good.expires_at
-    left = good.expires_at - instants.now()
+    left = good.expires_at - timestamps.now()
     assert abs(left - 9 * DAY) < datetime.timedelta(minutes=5)
     await tokens.close()
 
@@ -201,4 +209,4 @@ async def test_events_are_kept_for_as_long_as_they_should(
     clock(datetime.timedelta())
     event = await catalog.database.events.find_one({})
     assert event
-    assert abs(event["writtenAt"] - instants.now()) < datetime.timedelta(minutes=1)
+    assert abs(event["writtenAt"] - timestamps.now()) < datetime.timedelta(minutes=1)

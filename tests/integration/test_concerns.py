@@ -16,10 +16,10 @@ import walls
 from catalog import Catalog, source
 from conftest import LOCAL
 from outages import Mongod, running
-from release_catalog.app import create_app
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
-from release_catalog.store import database as db
-from release_catalog.store import indexes, loading
+from release_catalog.storage import bulk_load, indexes
+from release_catalog.storage import database as db
 
 READS = {"find", "aggregate", "count", "distinct"}
 WRITES = {
@@ -113,10 +113,10 @@ async def test_whatever_a_client_asks_for(sent: tuple[Sent, Any]) -> None:
 
 async def test_whatever_a_command_does(sent: tuple[Sent, Any]) -> None:
     listener, database = sent
-    catalog = Catalog(db.prepared(database), LOCAL)
+    catalog = Catalog(db.configure(database), LOCAL)
     await indexes.ensure(catalog.database)
     await catalog.load(source("a"), source("b"), publish=True)
-    assert [document async for document in loading.export(LOCAL, catalog.database)]
+    assert [document async for document in bulk_load.export(LOCAL, catalog.database)]
     # Another number of days changes an index.
     await indexes.ensure(catalog.database, 30)
     check(listener, "createIndexes", "collMod", "insert", "update", "find")

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from release_catalog.domain import delivery, instants
+from release_catalog.domain import release_delivery, timestamps
 from release_catalog.domain.caller import local
-from release_catalog.store import delivering, transactions, writing
+from release_catalog.storage import release_delivery as stored_delivery
+from release_catalog.storage import transactions, unit_of_work
 
 PROBLEM = "problem { __typename status detail ... on ValidationProblem { violations { field code } } ... on ConflictProblem { conflictingId } }"
 SET = (
@@ -40,7 +41,7 @@ async def delivered(catalog: Catalog, status: str = "NOT_STARTED", **fields: Any
     """A release with a delivery through a pipeline that exists."""
     number = await catalog.database.products.count_documents({})
     product = await catalog.product(f"tool {number}")
-    stored = delivery._NEW | {"status": status, "pipelineId": "line", "projects": [PROJECT], **fields}
+    stored = release_delivery._NEW | {"status": status, "pipelineId": "line", "projects": [PROJECT], **fields}
     if not number:
         for id_ in ("line", "other"):
             await catalog.ask(
@@ -156,7 +157,7 @@ async def test_runs_begin_and_end(empty: Catalog) -> None:
     assert (await record(empty, id_, "RUNNING", id=begun["id"]))[0] == begun
     ended, _ = await record(empty, id_, "SUCCEEDED", id=begun["id"])
     assert ended == {**begun, "status": "SUCCEEDED", "endedAt": ended["endedAt"]}
-    assert instants.parse(ended["endedAt"]) >= instants.parse(begun["startedAt"])
+    assert timestamps.parse(ended["endedAt"]) >= timestamps.parse(begun["startedAt"])
     named, _ = await record(empty, id_, "FAILED", id="mine")
     assert named["id"] == "mine"
     assert named["startedAt"] == named["endedAt"]
@@ -240,7 +241,7 @@ async def test_a_run_and_a_completion_that_have_both_looked(
 ) -> None:
     """Both have judged what they read before either writes: one of them is made to look again."""
     id_ = await delivered(empty, "STARTED")
-    looked, take_turns, arrived = asyncio.Event(), delivering._take_turns, []
+    looked, take_turns, arrived = asyncio.Event(), stored_delivery._take_turns, []
 
     async def together(*arguments: Any) -> None:
         arrived.append(1)
@@ -253,8 +254,8 @@ async def test_a_run_and_a_completion_that_have_both_looked(
         return await transactions.run(database, work)
 
     # Two processes, which do not take turns as the writers of one do.
-    monkeypatch.setattr(writing, "in_turn", at_once)
-    monkeypatch.setattr(delivering, "_take_turns", together)
+    monkeypatch.setattr(unit_of_work, "serialized_transaction", at_once)
+    monkeypatch.setattr(stored_delivery, "_take_turns", together)
     calls = [record(empty, id_, "RUNNING"), step(empty, id_, "COMPLETED")]
     outcomes = await asyncio.gather(*(calls if first == "run" else calls[::-1]))
     assert len([answer for answer, _ in outcomes if answer]) == 1
@@ -276,10 +277,10 @@ async def test_what_rules_look_at_comes_from_the_callers_tenant(empty: Catalog) 
         await empty.ask(
             "mutation($i: SaveProjectInput!) { saveProject(input: $i) { problem { detail } } }", i=said
         )
-    wanted = delivery.Wanted(frozenset({"line"}), frozenset({"Line"}), frozenset({"p", "nobody"}))
-    known = await delivering.known(empty.caller, empty.database, wanted, None)
+    wanted = release_delivery.References(frozenset({"line"}), frozenset({"Line"}), frozenset({"p", "nobody"}))
+    known = await stored_delivery.known(empty.caller, empty.database, wanted, None)
     assert set(known.pipelines) == {"line", "other"}
     assert set(known.projects) == {"p"}
-    known = await delivering.known(local("another"), empty.database, wanted, None)
+    known = await stored_delivery.known(local("another"), empty.database, wanted, None)
     assert not known.pipelines
     assert not known.projects

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from release_catalog.domain import instants
+from release_catalog.domain import timestamps
 from release_catalog.domain.caller import local
-from release_catalog.store.database import Document
+from release_catalog.storage.database import Document
 
 FIELDS = """id name version revision channel branch tag packagingType platforms { name osFamily architecture } trial
   status private author notes description metadata createdAt updatedAt releasedAt endOfLifeAt etag publishedAt published
@@ -441,7 +441,7 @@ async def test_other_bytes_are_another_file_to_be_verified(empty: Catalog, produ
         "actualSha256": SUM,
         "actualSize": 10,
         "message": None,
-        "checkedAt": instants.now(),
+        "checkedAt": timestamps.now(),
     }
     await empty.database.releases.update_one({"id": made["id"]}, {"$set": {"artifacts.0.verification": seen}})
     after, _ = await write(empty, "patch", id=made["id"], name="app", artifacts=[{**FILE, "isExecutable": True}])

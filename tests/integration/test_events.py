@@ -14,7 +14,7 @@ from catalog import Catalog
 from conftest import connected
 from processes import run
 from release_catalog.domain.caller import Caller, local
-from release_catalog.store import events, indexes, pages, transactions, writing
+from release_catalog.storage import event_log, indexes, pagination, transactions, unit_of_work
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
 LOG = """query($after: ID, $types: [String!], $release: ID, $first: Int) { events(after: $after, types: $types,
@@ -175,12 +175,12 @@ async def test_a_later_event_is_not_seen_before_an_earlier_one(empty: Catalog) -
     taken, may_commit = asyncio.Event(), asyncio.Event()
 
     async def slow(session: Any) -> None:
-        await writing.happened(empty.caller, empty.database, "release.updated", made, session)
+        await unit_of_work.append_event(empty.caller, empty.database, "release.updated", made, session)
         taken.set()
         await may_commit.wait()
 
     async def quick(session: Any) -> None:
-        await writing.happened(empty.caller, empty.database, "release.archived", made, session)
+        await unit_of_work.append_event(empty.caller, empty.database, "release.archived", made, session)
 
     first = asyncio.create_task(transactions.run(empty.database, slow))
     await taken.wait()
@@ -188,11 +188,11 @@ async def test_a_later_event_is_not_seen_before_an_earlier_one(empty: Catalog) -
     second = asyncio.create_task(transactions.run(empty.database, quick))
     await asyncio.sleep(0.3)
     assert not second.done()
-    assert await events.following(empty.database, "local", 0) == []
-    assert await events.head(empty.caller, empty.database) == 0
+    assert await event_log.following(empty.database, "local", 0) == []
+    assert await event_log.head(empty.caller, empty.database) == 0
     may_commit.set()
     await asyncio.gather(first, second)
-    rows = await events.following(empty.database, "local", 0)
+    rows = await event_log.following(empty.database, "local", 0)
     assert [(row["sequence"], row["type"]) for row in rows] == [(1, "release.updated"), (2, "release.archived")]
 
 
@@ -205,7 +205,7 @@ async def test_readers_beside_many_writers_never_miss_one(empty: Catalog, mongod
     async def write(number: int) -> None:
         # Each a process of its own, as it were: no turns, and commits that take their time.
         async def work(session: Any) -> None:
-            await writing.happened(empty.caller, empty.database, "release.updated", made, session)
+            await unit_of_work.append_event(empty.caller, empty.database, "release.updated", made, session)
             await asyncio.sleep(dice.random() / 100)
             if number % 5 == 0:
                 raise ZeroDivisionError
@@ -216,7 +216,7 @@ async def test_readers_beside_many_writers_never_miss_one(empty: Catalog, mongod
     async def read() -> None:
         while len(seen) < 32:
             async with asyncio.timeout(60):
-                found = await events.following(empty.database, "local", seen[-1] if seen else 0)
+                found = await event_log.following(empty.database, "local", seen[-1] if seen else 0)
             seen.extend(row["sequence"] for row in found)
 
     await asyncio.gather(read(), *(write(number) for number in range(40)))
@@ -267,15 +267,15 @@ async def test_the_log_is_read_along_its_indexes(empty: Catalog) -> None:
     async def work(session: Any) -> None:
         for number in range(300):
             kind = kinds[number % 10]
-            await writing.happened(empty.caller, empty.database, kind, made[number % 5], session)
+            await unit_of_work.append_event(empty.caller, empty.database, kind, made[number % 5], session)
 
     await transactions.run(empty.database, work)
     for caller in (empty.caller, READER):
         for types, release, after in ((None, None, "100"), (["release.archived"], None, "100"), (["release.*"], None, "9"), (None, made[0]["id"], "200")):  # fmt: skip
-            window = pages.Window(10, after)
-            question = await events.log(caller, empty.database, window, types, release)
+            window = pagination.PageArgs(10, after)
+            question = await event_log.log(caller, empty.database, window, types, release)
             empty.commands.clear()
-            rows = (await pages.read(empty.database, question)).rows
+            rows = (await pagination.read(empty.database, question)).rows
             assert len(rows) == 10
             [command] = [dict(command) for command in empty.commands.sent]
             plain = {

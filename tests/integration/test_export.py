@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 
 import documents
 from catalog import Catalog, source
-from release_catalog.domain import instants
+from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Caller, local
-from release_catalog.store.database import Document
+from release_catalog.storage.database import Document
 
 Json = dict[str, Any]
 PROBLEM = "problem { __typename detail ... on ValidationProblem { violations { field code message } } }"
@@ -136,7 +136,7 @@ async def test_s1_where_a_release_is_in_its_life_stays_behind(empty: Catalog, ve
     then, now = await lasting(here, id_), await lasting(there, copy)
     assert without(now, *life) == without(then, *life)
     assert [now[field] for field in life] == ["DRAFT", None, None, None]
-    assert instants.now() >= now["createdAt"]
+    assert timestamps.now() >= now["createdAt"]
 
 
 async def test_s1_a_delivery_whose_projects_are_not_there_is_refused_with_all_that_is_missing(

@@ -14,16 +14,17 @@ from pymongo import AsyncMongoClient
 from catalog import Catalog
 from following import happen
 from receiving import eventually
-from release_catalog.api.schema import schema
 from release_catalog.domain.caller import Caller, local
-from release_catalog.events import following, waking
-from release_catalog.events.following import Feed, Subscriber
-from release_catalog.plans import context as contexts
-from release_catalog.plans import operations, subscribing
-from release_catalog.plans.context import Context
-from release_catalog.store import events
-from release_catalog.store.database import Document
-from release_catalog.store.events import Wanted
+from release_catalog.events import broker, change_stream
+from release_catalog.events.broker import EventStream, Subscription
+from release_catalog.graphql_api.schema import schema
+from release_catalog.query_engine import context as contexts
+from release_catalog.query_engine import executor as operations
+from release_catalog.query_engine import subscriptions
+from release_catalog.query_engine.context import Context
+from release_catalog.storage import event_log
+from release_catalog.storage.database import Document
+from release_catalog.storage.event_log import EventFilter
 
 HOG, OTHER = local("hog"), local("other")
 FOLLOW = "subscription { events(after: %s) { id %s } }"
@@ -35,8 +36,11 @@ def driver() -> Any:
 
 
 @contextlib.asynccontextmanager
-async def feeding(catalog: Catalog) -> AsyncIterator[following.Feeds]:
-    async with following.feeding(catalog.database) as feeds, waking.waking(catalog.database, feeds.ring):
+async def feeding(catalog: Catalog) -> AsyncIterator[broker.EventBroker]:
+    async with (
+        broker.run_broker(catalog.database) as feeds,
+        change_stream.watch_changes(catalog.database, feeds.ring),
+    ):
         yield feeds
 
 
@@ -54,7 +58,7 @@ async def test_replays_of_one_tenant_read_a_few_at_a_time_and_another_tenant_rea
     for caller in (HOG, OTHER):
         await made(empty, caller)
     reading, most, go = collections.Counter[str](), collections.Counter[str](), asyncio.Event()
-    since = events.since
+    since = event_log.since
 
     async def slowly(caller: Caller, *about: Any) -> Any:
         reading[caller.tenant] += 1
@@ -64,7 +68,7 @@ async def test_replays_of_one_tenant_read_a_few_at_a_time_and_another_tenant_rea
         reading[caller.tenant] -= 1
         return await since(caller, *about)
 
-    monkeypatch.setattr(events, "since", slowly)
+    monkeypatch.setattr(event_log, "since", slowly)
     async with feeding(empty) as feeds:
 
         async def replay(caller: Caller) -> Document:
@@ -72,19 +76,19 @@ async def test_replays_of_one_tenant_read_a_few_at_a_time_and_another_tenant_rea
 
         callers = [Caller("hog", f"caller {number}", HOG.scopes) for number in range(20)]
         flood = [asyncio.create_task(replay(caller)) for caller in callers * 5]
-        await eventually(lambda: reading["hog"] == following.READERS_OF_TENANT)
+        await eventually(lambda: reading["hog"] == broker.READERS_OF_TENANT)
         for _ in range(3):
             follow = await asyncio.wait_for(feeds.follow(OTHER, "0"), 60)
             assert (await asyncio.wait_for(anext(follow), 60))["sequence"] == 1
         go.set()
         assert {event["sequence"] for event in await asyncio.gather(*flood)} == {1}
-    assert most["hog"] == following.READERS_OF_TENANT
+    assert most["hog"] == broker.READERS_OF_TENANT
 
 
 async def subscribed(catalog: Catalog, caller: Caller, context: Context, query: str) -> Any:
     """The first answer to a subscription."""
     document = operations.Document(schema._schema, parse(query))
-    results = await subscribing.subscribe(document, schema._schema, context, {}, None)
+    results = await subscriptions.subscribe(document, schema._schema, context, {}, None)
     try:
         return await anext(results)
     finally:
@@ -106,7 +110,7 @@ async def test_of_many_subscribers_of_one_tenant_a_few_are_answered_at_a_time(
         result = execute_subscription_event(executor)
         return await result if asyncio.iscoroutine(result) else result
 
-    monkeypatch.setattr(subscribing, "execute_subscription_event", slowly)
+    monkeypatch.setattr(subscriptions, "execute_subscription_event", slowly)
     answering = contexts.subscription_slots()
     async with feeding(empty) as feeds:
 
@@ -159,7 +163,7 @@ async def test_an_event_for_many_lets_others_come_in_between(empty: Catalog) -> 
         for number in range(200):
             caller = Caller("hog", f"caller {number % 50}", HOG.scopes)
             context = Context(caller, empty.database, follow=feeds.follow, answering=answering)
-            streams.append(await subscribing.subscribe(document, schema._schema, context, {}, None))
+            streams.append(await subscriptions.subscribe(document, schema._schema, context, {}, None))
         following_ = [asyncio.create_task(follow(stream)) for stream in streams]
         await eventually(lambda: sum(len(feed.subscribers) for feed in feeds._feeds.values()) == 200)
         ticking = asyncio.create_task(tick())
@@ -174,26 +178,26 @@ async def test_an_event_for_many_lets_others_come_in_between(empty: Catalog) -> 
 async def test_offering_many_events_to_many_subscribers_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [
         {"sequence": number, "type": "release.created", "releaseId": "r", "productId": "p"}
-        for number in range(1, following.READ + 1)
+        for number in range(1, broker.READ + 1)
     ]
 
     async def since(*_: Any) -> Any:
         return found, found[-1]["sequence"]
 
-    monkeypatch.setattr(events, "since", since)
-    feed: Any = Feed(HOG, 0)
-    feed.subscribers = {Subscriber(Wanted()) for _ in range(2_000)}
+    monkeypatch.setattr(event_log, "since", since)
+    feed: Any = EventStream(HOG, 0)
+    feed.subscribers = {Subscription(EventFilter()) for _ in range(2_000)}
     reading, turns, joined = asyncio.create_task(feed.read(None)), 0, {}
     while not reading.done():
         await asyncio.sleep(0)
         turns += 1
         # Whoever joins meanwhile has missed what was offered before, and gets all that comes.
-        subscriber = Subscriber(Wanted())
+        subscriber = Subscription(EventFilter())
         joined[subscriber] = feed.at
         feed.subscribers.add(subscriber)
-    assert turns >= following.READ
+    assert turns >= broker.READ
     for subscriber, missed in joined.items():
-        if missed < following.READ:
+        if missed < broker.READ:
             event = await subscriber.next()
             assert event
             assert event["sequence"] == missed + 1

@@ -15,16 +15,17 @@ import serving
 from catalog import Catalog, source
 from conftest import connected
 from receiving import Receiver, eventually, receiving
-from release_catalog.domain import ids, instants
+from release_catalog.domain import ids, timestamps
 from release_catalog.domain.caller import Caller, Owner, local
-from release_catalog.events import delivering, places, waking
-from release_catalog.files import guard, hashing, pace, verifying
-from release_catalog.problems import TooBusy
-from release_catalog.store import deliveries
-from release_catalog.store import verifying as stored_jobs
-from release_catalog.store import webhooks as stored_webhooks
+from release_catalog.errors import TooBusy
+from release_catalog.events import change_stream
+from release_catalog.files import address_guard, transfer_rate, verification, verifier
+from release_catalog.storage import verification_jobs as stored_jobs
+from release_catalog.storage import webhook_queue
+from release_catalog.storage import webhooks as stored_webhooks
+from release_catalog.webhooks import delivery_slots, dispatcher
 
-ALLOWED = guard.parse("127.0.0.0/8")
+ALLOWED = address_guard.parse("127.0.0.0/8")
 HOG, OTHER = local("hog"), local("other")
 CONTENT = b"content"
 
@@ -57,8 +58,8 @@ async def happen(catalog: Catalog, caller: Caller) -> None:
 @contextlib.asynccontextmanager
 async def dispatching(catalog: Catalog) -> AsyncIterator[None]:
     async with (
-        delivering.working(catalog.database, ALLOWED) as look,
-        waking.waking(catalog.database, look),
+        dispatcher.run_dispatcher(catalog.database, ALLOWED) as look,
+        change_stream.watch_changes(catalog.database, look),
     ):
         yield
 
@@ -78,21 +79,21 @@ async def test_hanging_receivers_of_one_tenant_do_not_take_the_places_of_another
         await hang(empty, hanging, 100)
         await hook(empty, OTHER, good.url)
         async with dispatching(empty):
-            await eventually(lambda: sum(len(receiver.open) for receiver in hanging) >= places.OF_TENANT)
+            await eventually(lambda: sum(len(receiver.open) for receiver in hanging) >= delivery_slots.OF_TENANT)
             for number in range(1, 6):
                 await happen(empty, OTHER)
                 await eventually(lambda: len(good.got) == number)  # noqa: B023  it is waited for
             # All along the hog had its share, and nothing beyond it.
-            assert sum(len(receiver.open) for receiver in hanging) <= places.OF_TENANT
-            assert all(len(receiver.open) <= places.OF_TENANT_AT_HOST for receiver in hanging)
+            assert sum(len(receiver.open) for receiver in hanging) <= delivery_slots.OF_TENANT
+            assert all(len(receiver.open) <= delivery_slots.OF_TENANT_AT_HOST for receiver in hanging)
 
 
 async def test_a_receiver_that_hung_has_few_places_afterwards(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(places, "SLOW_SECONDS", 0.3)
-    monkeypatch.setattr(delivering, "SLOW_SECONDS", 0.3)
-    monkeypatch.setattr("release_catalog.events.posting.SECONDS", 0.5)
+    monkeypatch.setattr(delivery_slots, "SLOW_SECONDS", 0.3)
+    monkeypatch.setattr(dispatcher, "SLOW_SECONDS", 0.3)
+    monkeypatch.setattr("release_catalog.webhooks.sender.SECONDS", 0.5)
     monkeypatch.setattr("release_catalog.domain.webhooks.DELAYS", (0,) * 10)
     async with contextlib.AsyncExitStack() as stack:
         hanging = [await stack.enter_async_context(receiving(f"127.0.0.{number}")) for number in range(2, 7)]
@@ -105,14 +106,14 @@ async def test_a_receiver_that_hung_has_few_places_afterwards(
                 most = max(most, sum(len(receiver.open) for receiver in hanging))
                 await asyncio.sleep(0.02)
     # Connections close a moment after their places are given back.
-    assert most <= 2 * places.OF_SLOW_OF_TENANT
+    assert most <= 2 * delivery_slots.OF_SLOW_OF_TENANT
 
 
 async def test_a_webhook_with_much_to_be_told_gives_its_place_back_between_times(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(places, "AT_ONCE", 1)
-    monkeypatch.setattr(delivering, "TURN_SECONDS", 0.2)
+    monkeypatch.setattr(delivery_slots, "AT_ONCE", 1)
+    monkeypatch.setattr(dispatcher, "TURN_SECONDS", 0.2)
     async with receiving() as busy, receiving() as good:
         await hook(empty, HOG, busy.url)
         for _ in range(60):
@@ -134,9 +135,9 @@ async def test_to_find_those_who_are_due_stays_one_covered_walk(empty: Catalog) 
             await hook(empty, HOG, receiver.url)
         await happen(empty, HOG)
         empty.commands.clear()
-        chosen = places.Places()
-        leased, _ = await deliveries.take(empty.database, places.AT_ONCE, chosen.choose)
-        assert len(leased) == places.OF_TENANT
+        chosen = delivery_slots.Places()
+        leased, _ = await webhook_queue.take(empty.database, delivery_slots.AT_ONCE, chosen.choose)
+        assert len(leased) == delivery_slots.OF_TENANT
         [find] = [command for command in empty.commands.sent if command.get("find") == "webhooks"]
         plain = {name: it for name, it in find.items() if name not in {"lsid", "$db", "$clusterTime"}}
         answer = await empty.database.command("explain", plain, verbosity="executionStats")
@@ -147,8 +148,8 @@ async def test_to_find_those_who_are_due_stays_one_covered_walk(empty: Catalog) 
 
 
 @pytest.fixture
-async def fetching(empty: Catalog) -> AsyncIterator[hashing.Fetcher]:
-    async with hashing.Fetcher(ALLOWED, max_bytes=1 << 30, at_once=4, seconds=300) as empty.files:
+async def fetching(empty: Catalog) -> AsyncIterator[verifier.Fetcher]:
+    async with verifier.Fetcher(ALLOWED, max_bytes=1 << 30, at_once=4, seconds=300) as empty.files:
         yield empty.files
 
 
@@ -182,24 +183,24 @@ async def statuses(catalog: Catalog, caller: Caller) -> set[str]:
 
 
 async def test_files_of_one_tenant_that_do_not_come_do_not_keep_those_of_another_from_being_verified(
-    empty: Catalog, fetching: hashing.Fetcher
+    empty: Catalog, fetching: verifier.Fetcher
 ) -> None:
     async with serving.serving() as stuck, serving.serving() as good:
         stuck.free.clear()
         for _ in range(20):
             await take(empty, HOG, stuck, "BACKGROUND")
-        async with verifying.working(empty.database, fetching):
-            await eventually(lambda: len(stuck.asked) >= 4 * verifying.JOBS_OF_TENANT)
+        async with verification.run_workers(empty.database, fetching):
+            await eventually(lambda: len(stuck.asked) >= 4 * verification.JOBS_OF_TENANT)
             for _ in range(3):
                 await take(empty, OTHER, good, "BACKGROUND")
             async with asyncio.timeout(60):
                 while await statuses(empty, OTHER) != {"VERIFIED"}:  # noqa: ASYNC110  it waits for the database
                     await asyncio.sleep(0.05)
-            assert len(stuck.asked) == 4 * verifying.JOBS_OF_TENANT
+            assert len(stuck.asked) == 4 * verification.JOBS_OF_TENANT
 
 
 async def test_requests_of_one_tenant_that_wait_for_files_leave_threads_to_another(
-    empty: Catalog, fetching: hashing.Fetcher, monkeypatch: pytest.MonkeyPatch
+    empty: Catalog, fetching: verifier.Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     callers = [Caller("hog", f"caller {number}", HOG.scopes) for number in range(3)]
     async with serving.serving() as stuck, serving.serving() as good:
@@ -214,9 +215,9 @@ async def test_requests_of_one_tenant_that_wait_for_files_leave_threads_to_anoth
 
 
 async def test_a_request_whose_turn_does_not_come_is_refused_by_name(
-    empty: Catalog, fetching: hashing.Fetcher, monkeypatch: pytest.MonkeyPatch
+    empty: Catalog, fetching: verifier.Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verifying, "MAX_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(verification, "MAX_WAIT_SECONDS", 0.2)
     async with serving.serving() as stuck:
         await take(empty, HOG, stuck, "SKIP")
         release: Any = await empty.database.releases.find_one({})
@@ -234,14 +235,14 @@ async def test_a_request_whose_turn_does_not_come_is_refused_by_name(
         assert "repeat the request later, or give verification BACKGROUND" in error["message"]
         given = {"releaseId": release["id"], "verification": "WAIT"}
         with pytest.raises(TooBusy):
-            await verifying.verify_artifacts(HOG, empty.database, fetching, given)
+            await verification.verify_artifacts(HOG, empty.database, fetching, given)
         stuck.free.set()
         assert {it["status"] for results in await asyncio.gather(*checks) for it in results} == {"VERIFIED"}
 
 
 async def test_the_time_of_a_release_begins_with_its_turn(empty: Catalog) -> None:
     """What waits for others is not called unreachable for that."""
-    async with serving.serving() as stuck, hashing.Fetcher(ALLOWED, max_bytes=9, at_once=1, seconds=3) as fetcher:
+    async with serving.serving() as stuck, verifier.Fetcher(ALLOWED, max_bytes=9, at_once=1, seconds=3) as fetcher:
         stuck.free.clear()
         owner = Owner("hog", "one")
         held = [asyncio.create_task(fetcher.check_all(owner, artifacts(stuck, 1), 60)) for _ in range(3)]
@@ -256,7 +257,7 @@ async def test_the_time_of_a_release_begins_with_its_turn(empty: Catalog) -> Non
 
 async def scheduled(catalog: Catalog, tenant: str, count: int) -> None:
     """Jobs of a tenant, the first the oldest."""
-    past = instants.now() - datetime.timedelta(days=1)
+    past = timestamps.now() - datetime.timedelta(days=1)
     await catalog.database.verifications.insert_many(
         {
             "_id": f"{tenant}/{number}",
@@ -273,15 +274,15 @@ async def test_jobs_are_taken_in_turns_between_tenants_and_the_oldest_first(empt
     for tenant, count in (("a", 5), ("c", 1), ("b", 2)):
         await scheduled(empty, tenant, count)
     taken, after = [], ""
-    while job := await stored_jobs.take(empty.database, after):
+    while job := await stored_jobs.claim_job(empty.database, after):
         taken.append(job["_id"])
         after = job["tenantId"]
     assert taken == ["a/0", "b/0", "c/0", "a/1", "b/1", "a/2", "a/3", "a/4"]
-    await empty.database.verifications.update_many({}, {"$set": {"leaseUntil": instants.now()}})
-    job = await stored_jobs.take(empty.database, "", ["a", "c"])
+    await empty.database.verifications.update_many({}, {"$set": {"leaseUntil": timestamps.now()}})
+    job = await stored_jobs.claim_job(empty.database, "", ["a", "c"])
     assert job
     assert job["tenantId"] == "b"
-    assert await stored_jobs.take(empty.database, "b", ["a", "b", "c"]) is None
+    assert await stored_jobs.claim_job(empty.database, "b", ["a", "b", "c"]) is None
 
 
 class Taking(CommandListener):
@@ -307,12 +308,12 @@ async def test_the_jobs_of_tenants_that_are_passed_over_are_not_looked_through(
     await scheduled(empty, "a", 2_000)
     await scheduled(empty, "c", 1)
     await scheduled(empty, "b", 2_000)
-    leased = instants.now() + datetime.timedelta(days=1)
+    leased = timestamps.now() + datetime.timedelta(days=1)
     await empty.database.verifications.update_many({"tenantId": "b"}, {"$set": {"leaseUntil": leased}})
     taking = Taking()
     async with connected(mongodb_url, empty.database.name, taking) as database:
-        job = await stored_jobs.take(database, "", ["a"])
-        assert await stored_jobs.take(database, "c", ["a"]) is None
+        job = await stored_jobs.claim_job(database, "", ["a"])
+        assert await stored_jobs.claim_job(database, "c", ["a"]) is None
     assert job
     assert job["tenantId"] == "c"
     await empty.database.verifications.update_many({"tenantId": "c"}, {"$set": {"leaseUntil": job["leaseUntil"]}})
@@ -355,9 +356,9 @@ async def dripping(before: bytes, piece: bytes, after: bytes = b"", count: int =
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "GRACE_SECONDS", 1.0)
-    monkeypatch.setattr(pace, "ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr(pace, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(transfer_rate, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(transfer_rate, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(transfer_rate, "_LOOK_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -378,7 +379,7 @@ async def test_a_server_that_drips_is_left_long_before_the_deadline(
 ) -> None:
     async with (
         dripping(before, piece) as url,
-        hashing.Fetcher(ALLOWED, max_bytes=1 << 30, at_once=1, min_rate=50_000) as fetcher,
+        verifier.Fetcher(ALLOWED, max_bytes=1 << 30, at_once=1, min_rate=50_000) as fetcher,
     ):
         async with asyncio.timeout(60):
             result = await fetcher.check(f"{scheme}://{url}", 100_000, "a" * 64, 300)
@@ -393,7 +394,7 @@ async def test_a_slow_server_that_keeps_the_rate_is_waited_for(min_rate: int) ->
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 150\r\n\r\n"
     async with (
         dripping(head, b"x", count=150) as url,
-        hashing.Fetcher(ALLOWED, max_bytes=1 << 30, at_once=1, min_rate=min_rate) as fetcher,
+        verifier.Fetcher(ALLOWED, max_bytes=1 << 30, at_once=1, min_rate=min_rate) as fetcher,
     ):
         result = await fetcher.check(f"http://{url}", 150, hashlib.sha256(content).hexdigest(), 300)
     assert result["status"] == "VERIFIED"

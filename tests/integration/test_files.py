@@ -21,9 +21,9 @@ import pytest
 import structlog.testing
 
 from release_catalog.domain.caller import Owner
-from release_catalog.events import posting
-from release_catalog.files import guard, hashing, transfer
-from release_catalog.files.resolver import Resolver
+from release_catalog.files import address_guard, http_client, verifier
+from release_catalog.files.dns_resolver import Resolver
+from release_catalog.webhooks import sender
 
 FILE = b"what was built" * 1000
 SHA256 = hashlib.sha256(FILE).hexdigest()
@@ -125,8 +125,10 @@ async def forbidden() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def fetcher(server: Server) -> AsyncIterator[hashing.Fetcher]:
-    async with hashing.Fetcher(guard.parse(f"127.0.0.1:{server.port}"), max_bytes=1 << 40, at_once=4) as fetcher:
+async def fetcher(server: Server) -> AsyncIterator[verifier.Fetcher]:
+    async with verifier.Fetcher(
+        address_guard.parse(f"127.0.0.1:{server.port}"), max_bytes=1 << 40, at_once=4
+    ) as fetcher:
         yield fetcher
 
 
@@ -134,23 +136,23 @@ async def fetcher(server: Server) -> AsyncIterator[hashing.Fetcher]:
 def dialled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """The addresses that were connected to, or that would have been."""
     addresses: list[tuple[str, int]] = []
-    dial = guard._dial
+    dial = address_guard._dial
 
     async def spy(answer: tuple[Any, ...], seconds: float) -> socket.socket:
         addresses.append(answer[4][:2])
         return await dial(answer, seconds)
 
-    monkeypatch.setattr(guard, "_dial", spy)
+    monkeypatch.setattr(address_guard, "_dial", spy)
     return addresses
 
 
-def outcome(result: hashing.Verification) -> tuple[str, str | None, int | None]:
+def outcome(result: verifier.Verification) -> tuple[str, str | None, int | None]:
     assert result.keys() == {"status", "actualSha256", "actualSize", "message", "checkedAt"}
     return result["status"], result["actualSha256"], result["actualSize"]
 
 
 @pytest.mark.parametrize("reply", [answer(FILE), chunked(FILE), answer(FILE, "Connection: close")])
-async def test_the_right_file(server: Server, fetcher: hashing.Fetcher, reply: bytes) -> None:
+async def test_the_right_file(server: Server, fetcher: verifier.Fetcher, reply: bytes) -> None:
     server.behaviour = sending(reply)
     result = await fetcher.check(server.url, len(FILE), SHA256, 5)
     assert outcome(result) == ("VERIFIED", SHA256, len(FILE))
@@ -160,7 +162,7 @@ async def test_the_right_file(server: Server, fetcher: hashing.Fetcher, reply: b
     assert not any(name in request for name in (b"cookie", b"authorization", b"referer"))
 
 
-async def test_an_empty_file(server: Server, fetcher: hashing.Fetcher) -> None:
+async def test_an_empty_file(server: Server, fetcher: verifier.Fetcher) -> None:
     server.behaviour = sending(answer(b""))
     empty = hashlib.sha256().hexdigest()
     assert outcome(await fetcher.check(server.url, 0, empty, 5)) == ("VERIFIED", empty, 0)
@@ -169,7 +171,7 @@ async def test_an_empty_file(server: Server, fetcher: hashing.Fetcher) -> None:
 
 
 async def test_the_environment_and_netrc_are_not_asked(
-    server: Server, fetcher: hashing.Fetcher, forbidden: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, fetcher: verifier.Fetcher, forbidden: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, forbidden.url)
@@ -191,7 +193,7 @@ async def test_the_environment_and_netrc_are_not_asked(
     ],
 )
 async def test_another_size(
-    server: Server, fetcher: hashing.Fetcher, reply: bytes, sha256: str | None, size: int | None, said: str
+    server: Server, fetcher: verifier.Fetcher, reply: bytes, sha256: str | None, size: int | None, said: str
 ) -> None:
     server.behaviour = sending(reply)
     result = await fetcher.check(server.url, len(FILE), SHA256, 5)
@@ -199,7 +201,7 @@ async def test_another_size(
     assert said in result["message"]
 
 
-async def test_another_hash(server: Server, fetcher: hashing.Fetcher) -> None:
+async def test_another_hash(server: Server, fetcher: verifier.Fetcher) -> None:
     result = await fetcher.check(server.url, len(FILE), OTHER, 5)
     assert outcome(result) == ("MISMATCH", SHA256, len(FILE))
     assert SHA256 in result["message"]
@@ -226,7 +228,7 @@ async def test_another_hash(server: Server, fetcher: hashing.Fetcher) -> None:
         (answer(b"", *["X: x"] * 1000), "headers too large"),
     ],
 )  # fmt: skip
-async def test_what_is_no_file(server: Server, fetcher: hashing.Fetcher, reply: bytes, said: str) -> None:
+async def test_what_is_no_file(server: Server, fetcher: verifier.Fetcher, reply: bytes, said: str) -> None:
     server.behaviour = sending(reply)
     result = await fetcher.check(server.url, len(FILE), SHA256, 5)
     assert outcome(result) == ("UNREACHABLE", None, None)
@@ -248,7 +250,7 @@ async def test_what_is_no_file(server: Server, fetcher: hashing.Fetcher, reply: 
     ids=["hang", "hang in body", "slow", "slow chunks", "slow headers", "endless continue", "endless trailer"],
 )
 async def test_the_deadline_ends_what_takes_too_long(
-    server: Server, fetcher: hashing.Fetcher, behaviour: Behaviour
+    server: Server, fetcher: verifier.Fetcher, behaviour: Behaviour
 ) -> None:
     server.behaviour = behaviour
     began = time.monotonic()
@@ -265,14 +267,14 @@ async def test_the_deadline_ends_what_takes_too_long(
 
 
 async def test_a_gap_ends_it_before_the_deadline(
-    server: Server, fetcher: hashing.Fetcher, monkeypatch: pytest.MonkeyPatch
+    server: Server, fetcher: verifier.Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(http_client, "READ_SECONDS", 0.2)
     server.behaviour = sending(answer(FILE[:50], f"Content-Length: {len(FILE)}"), then=60)
     assert "sent nothing for 0.2 seconds" in (await fetcher.check(server.url, len(FILE), SHA256, 5))["message"]
 
 
-async def test_a_cancelled_caller_hears_of_it(server: Server, fetcher: hashing.Fetcher) -> None:
+async def test_a_cancelled_caller_hears_of_it(server: Server, fetcher: verifier.Fetcher) -> None:
     asked = asyncio.Event()
 
     async def stall(writer: asyncio.StreamWriter) -> None:
@@ -303,7 +305,7 @@ async def test_files_of_a_release_share_a_deadline_and_keep_their_order(server: 
         {"downloadUrl": server.url, "size": len(FILE), "sha256": OTHER if index == 1 else SHA256}
         for index in range(9)
     ]
-    async with hashing.Fetcher(guard.parse("127.0.0.0/8"), max_bytes=1 << 20, at_once=2) as fetcher:
+    async with verifier.Fetcher(address_guard.parse("127.0.0.0/8"), max_bytes=1 << 20, at_once=2) as fetcher:
         results = await fetcher.check_all(Owner("a"), artifacts, 0.7)
     assert [result["status"] for result in results] == [
         "VERIFIED",
@@ -315,7 +317,7 @@ async def test_files_of_a_release_share_a_deadline_and_keep_their_order(server: 
 
 
 async def test_what_declares_too_much_is_not_asked_for(server: Server) -> None:
-    async with hashing.Fetcher(guard.parse("127.0.0.0/8"), max_bytes=100, at_once=1) as fetcher:
+    async with verifier.Fetcher(address_guard.parse("127.0.0.0/8"), max_bytes=100, at_once=1) as fetcher:
         result = await fetcher.check(server.url, 101, SHA256, 5)
     assert outcome(result) == ("UNREACHABLE", None, None)
     assert "above 100 bytes" in result["message"]
@@ -334,7 +336,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 async def test_no_spelling_reaches_a_forbidden_address(
-    server: Server, fetcher: hashing.Fetcher, forbidden: Server, spelling: str, dialled: list[tuple[str, int]]
+    server: Server, fetcher: verifier.Fetcher, forbidden: Server, spelling: str, dialled: list[tuple[str, int]]
 ) -> None:
     url = f"http://{spelling}:{forbidden.port}/latest/meta-data/"
     said = "has no address, or one that may not be fetched from"
@@ -362,7 +364,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[tuple[Any, ...]]) 
 
 @pytest.mark.parametrize("answers", [[PRIVATE], [PUBLIC, PRIVATE], [PRIVATE, PUBLIC]])
 async def test_a_name_with_a_private_address(
-    fetcher: hashing.Fetcher, monkeypatch: pytest.MonkeyPatch, answers: list[Any], dialled: list[tuple[str, int]]
+    fetcher: verifier.Fetcher, monkeypatch: pytest.MonkeyPatch, answers: list[Any], dialled: list[tuple[str, int]]
 ) -> None:
     resolving(monkeypatch, answers)
     message = (await fetcher.check("http://files.example/a", 1, SHA256, 5))["message"]
@@ -372,10 +374,10 @@ async def test_a_name_with_a_private_address(
 
 
 async def test_nobody_is_told_which_internal_names_exist(
-    fetcher: hashing.Fetcher, server: Server, monkeypatch: pytest.MonkeyPatch
+    fetcher: verifier.Fetcher, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One message, in whole steps of time, in verifications, redirects and webhooks; the log has the difference."""
-    monkeypatch.setattr(guard, "REFUSAL_SECONDS", 0.2)
+    monkeypatch.setattr(address_guard, "REFUSAL_SECONDS", 0.2)
 
     async def resolve(_: Resolver, owner: Owner, host: str, port: int) -> list[tuple[Any, ...]]:
         if host.startswith("real"):
@@ -392,7 +394,7 @@ async def test_nobody_is_told_which_internal_names_exist(
             direct = (await fetcher.check(url, 1, SHA256, 5))["message"]
             server.behaviour = redirect(url)
             redirected = (await fetcher.check(server.url, 1, SHA256, 5))["message"]
-            async with posting.Poster(guard.Allowed(), 1) as poster:
+            async with sender.WebhookSender(address_guard.Allowed(), 1) as poster:
                 reply = await poster.post(Owner("acme"), url, {}, b"{}")
             assert time.monotonic() - began >= 3 * 0.2
             said = [direct, redirected, reply.error]
@@ -409,14 +411,16 @@ async def test_nobody_is_told_which_internal_names_exist(
         *[("none.corp.example", 8443, "no address: [Errno -2] Name or service not known")] * 3,
     ]
     # Of a name that an operator allowed, the truth helps.
-    async with hashing.Fetcher(guard.parse("none.corp.example:8443"), max_bytes=1 << 20, at_once=1) as allowed:
+    async with verifier.Fetcher(
+        address_guard.parse("none.corp.example:8443"), max_bytes=1 << 20, at_once=1
+    ) as allowed:
         message = (await allowed.check("https://none.corp.example:8443/a", 1, SHA256, 5))["message"]
         assert message.startswith("none.corp.example has no address: correct the name")
         assert "or one that" in (await allowed.check("https://none.corp.example/a", 1, SHA256, 5))["message"]
 
 
 async def test_a_name_that_changes_its_answer(
-    fetcher: hashing.Fetcher, forbidden: Server, monkeypatch: pytest.MonkeyPatch
+    fetcher: verifier.Fetcher, forbidden: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was judged is what is dialled: the second answer is for the next file, and is judged as well."""
     dialled = []
@@ -425,7 +429,7 @@ async def test_a_name_that_changes_its_answer(
         dialled.append(answer[4])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(guard, "_dial", dial)
+    monkeypatch.setattr(address_guard, "_dial", dial)
     loopback = (*PUBLIC[:4], ("127.0.0.1", 80))
     asked = resolving(monkeypatch, [PUBLIC], [loopback])
     url = f"http://files.example:{forbidden.port}/"
@@ -439,8 +443,8 @@ async def test_a_second_address_is_tried(
     server: Server, monkeypatch: pytest.MonkeyPatch, dialled: list[tuple[str, int]]
 ) -> None:
     resolving(monkeypatch, [(*PUBLIC[:4], (address, 0)) for address in ("127.0.0.9", "127.0.0.1")])
-    async with hashing.Fetcher(
-        guard.parse(f"files.example:{server.port}"), max_bytes=1 << 20, at_once=1
+    async with verifier.Fetcher(
+        address_guard.parse(f"files.example:{server.port}"), max_bytes=1 << 20, at_once=1
     ) as fetcher:
         url = f"http://files.example:{server.port}/file"
         assert (await fetcher.check(url, len(FILE), SHA256, 5))["status"] == "VERIFIED"
@@ -448,10 +452,10 @@ async def test_a_second_address_is_tried(
     assert f"Host: files.example:{server.port}".encode() in server.requests[0]
 
 
-async def test_names_without_address_and_ports_without_server(fetcher: hashing.Fetcher, server: Server) -> None:
+async def test_names_without_address_and_ports_without_server(fetcher: verifier.Fetcher, server: Server) -> None:
     async with Server.started() as gone:
         port = gone.port
-    async with hashing.Fetcher(guard.parse("127.0.0.1"), max_bytes=1 << 20, at_once=1) as anywhere:
+    async with verifier.Fetcher(address_guard.parse("127.0.0.1"), max_bytes=1 << 20, at_once=1) as anywhere:
         result = await anywhere.check(f"http://127.0.0.1:{port}/", 1, SHA256, 5)
     assert f"127.0.0.1 takes no connection at port {port}" in result["message"]
     for host in ("nowhere.invalid", "a" * 64 + ".example", "files%00.example", "[fe80::1%25nowhere]"):
@@ -459,7 +463,7 @@ async def test_names_without_address_and_ports_without_server(fetcher: hashing.F
         assert result["status"] == "UNREACHABLE"
 
 
-async def test_redirects_are_followed_and_counted(server: Server, fetcher: hashing.Fetcher) -> None:
+async def test_redirects_are_followed_and_counted(server: Server, fetcher: verifier.Fetcher) -> None:
     async def hops(writer: asyncio.StreamWriter) -> None:
         last = len(server.requests) > 5
         await (sending(answer(FILE)) if last else redirect(f"next?{len(server.requests)}", 307))(writer)
@@ -483,7 +487,7 @@ async def test_redirects_are_followed_and_counted(server: Server, fetcher: hashi
     ],
 )
 async def test_redirects_to_what_is_not_fetched(
-    server: Server, fetcher: hashing.Fetcher, location: str, said: str
+    server: Server, fetcher: verifier.Fetcher, location: str, said: str
 ) -> None:
     server.behaviour = redirect(location)
     result = await fetcher.check(server.url, len(FILE), SHA256, 5)
@@ -511,15 +515,15 @@ async def test_tls_is_verified_against_the_name(
 ) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(*certificate)
-    allowed = guard.parse("127.0.0.1")
+    allowed = address_guard.parse("127.0.0.1")
     async with Server.started(tls=tls) as secure:
         url = f"https://localhost:{secure.port}/file"
-        async with hashing.Fetcher(allowed, max_bytes=1 << 20, at_once=1) as fetcher:
+        async with verifier.Fetcher(allowed, max_bytes=1 << 20, at_once=1) as fetcher:
             resolving(monkeypatch, [(*PUBLIC[:4], ("127.0.0.1", 0))])
             result = await fetcher.check(url, len(FILE), SHA256, 5)
             assert "certificate of localhost is not trusted (self-signed certificate)" in result["message"]
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-        async with hashing.Fetcher(allowed, max_bytes=1 << 20, at_once=1) as fetcher:
+        async with verifier.Fetcher(allowed, max_bytes=1 << 20, at_once=1) as fetcher:
             assert (await fetcher.check(url, len(FILE), SHA256, 5))["status"] == "VERIFIED"
             other = url.replace("localhost", "files.example")
             assert "Hostname mismatch" in (await fetcher.check(other, len(FILE), SHA256, 5))["message"]
@@ -537,7 +541,7 @@ async def test_tls_is_verified_against_the_name(
 # ---------------------------------------------------------------- memory and rate
 
 
-async def test_memory_stays_flat_whatever_comes(server: Server, fetcher: hashing.Fetcher) -> None:
+async def test_memory_stays_flat_whatever_comes(server: Server, fetcher: verifier.Fetcher) -> None:
     deflate, zeros = zlib.compressobj(1, wbits=31), bytes(1 << 20)
     bomb = b"".join(deflate.compress(zeros) for _ in range(2048)) + deflate.flush()
     sha256 = hashlib.sha256(bomb).hexdigest()

@@ -10,7 +10,7 @@ import pytest
 
 from catalog import Catalog
 from following import PROTOCOL, served
-from release_catalog.app import create_app
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 
 HANDSHAKE = (

@@ -7,14 +7,14 @@ from graphql import parse
 from pymongo import AsyncMongoClient
 
 from catalog import Catalog, source
-from release_catalog.api.schema import schema
-from release_catalog.domain import graph as graphs
-from release_catalog.plans import operations
-from release_catalog.plans.context import Context
-from release_catalog.store import graph
-from release_catalog.store.database import Reading
+from release_catalog.domain import dependency_graph as graphs
+from release_catalog.graphql_api.schema import schema
+from release_catalog.query_engine import executor
+from release_catalog.query_engine.context import Context
+from release_catalog.storage import dependency_traversal
+from release_catalog.storage.database import ReadOnlyDatabase
 
-WALKED = {*graph.START, *(graph.WALKED or ()), "_id", "private", "name", "id"}
+WALKED = {*dependency_traversal.START, *(dependency_traversal.WALKED or ()), "_id", "private", "name", "id"}
 GRAPH = """query($id: ID!, $direction: GraphDirection!) { release(id: $id) {
   dependencyGraph(direction: $direction, maxNodes: 5000) { %s } } }"""
 
@@ -65,18 +65,18 @@ async def test_references_are_bounded(empty: Catalog, direction: str) -> None:
     assert found["nodeCount"] == count
     assert found["depth"] == 1
     assert count < len(found["edges"]) <= 2 * count
-    document = operations.Document(schema._schema, parse(GRAPH % "nodeCount"))
-    context = Context(empty.caller, empty.database, reading=Reading(empty.database))
+    document = executor.Document(schema._schema, parse(GRAPH % "nodeCount"))
+    context = Context(empty.caller, empty.database, reading=ReadOnlyDatabase(empty.database))
     variables = {"id": root["id"], "direction": direction}
-    await operations.answer(document, schema._schema, context, variables, None)
-    assert context.usage.references == graph.MAX_REFERENCES
+    await executor.answer(document, schema._schema, context, variables, None)
+    assert context.usage.references == dependency_traversal.MAX_REFERENCES
     assert context.usage.walked == count
     assert context.usage.points >= 500
 
 
 async def test_levels_wider_than_a_look_up_are_whole(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "AT_ONCE", 3)
-    monkeypatch.setattr(graph, "_SMALL_LEVEL", 2)
+    monkeypatch.setattr(dependency_traversal, "AT_ONCE", 3)
+    monkeypatch.setattr(dependency_traversal, "_SMALL_LEVEL", 2)
     wide = [f"w{number}" for number in range(20)]
     sources = [source(name, needs=["bottom", *([wide[at - 1]] if at else [])]) for at, name in enumerate(wide)]
     await empty.load(source("top", needs=wide), *sources, source("bottom", needs=["gone"]))

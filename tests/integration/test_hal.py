@@ -19,14 +19,14 @@ from starlette.types import Message
 from catalog import Catalog, source
 from promoting import environment, file, promote, published
 from release_catalog import sample
-from release_catalog.app import create_app
-from release_catalog.domain import ids, instants, ledger, links, platforms
+from release_catalog.domain import hal_urls, ids, ledger, platforms, timestamps
 from release_catalog.domain.caller import Caller, local
 from release_catalog.hal.routes import Hal
-from release_catalog.plans.context import Context
-from release_catalog.store import database as db
-from release_catalog.store import loading, records
-from release_catalog.store.database import Document
+from release_catalog.query_engine.context import Context
+from release_catalog.server.app import create_app
+from release_catalog.storage import bulk_load, records
+from release_catalog.storage import database as db
+from release_catalog.storage.database import Document
 
 HAL, PROBLEM = "application/hal+json", "application/problem+json"
 ARGO = "/v1/catalogs/d16c7f4d-b38a-405b-a1ca-3ac0a79418c1/releases/64455e6bd3c480fd58546c75"
@@ -106,14 +106,14 @@ async def crawled(web: Web, *start: str, most: int = 300) -> dict[str, Json]:
 
 
 async def put(catalog: Catalog, collection: str, **fields: Any) -> Document:
-    assert await loading.put(catalog.caller, catalog.database, collection, [fields]) == 1
+    assert await bulk_load.put(catalog.caller, catalog.database, collection, [fields]) == 1
     return fields
 
 
 async def product_of(catalog: Catalog, **fields: Any) -> Document:
     """A product with all its fields as given, its id too."""
-    await loading.catalog(catalog.caller, catalog.database, fields["catalogId"])
-    made = {**loading.product(catalog.caller, fields["catalogId"], fields["key"]), **fields}
+    await bulk_load.catalog(catalog.caller, catalog.database, fields["catalogId"])
+    made = {**bulk_load.product(catalog.caller, fields["catalogId"], fields["key"]), **fields}
     return await put(catalog, "products", **made)
 
 
@@ -123,15 +123,15 @@ async def promoted(catalog: Catalog, **fields: Any) -> None:
     record = {
         **dict.fromkeys(ledger._FIELDS),
         "id": ids.new(),
-        "created": instants.EPOCH,
+        "created": timestamps.EPOCH,
         "artifacts": [],
         **fields,
     }
-    await put(catalog, "promotions", **ledger.sealed(record, last))
+    await put(catalog, "promotions", **ledger.append_hash(record, last))
 
 
 def address(of: Mapping[str, Any]) -> str:
-    return links.release(of["catalogId"], of["id"])
+    return hal_urls.release(of["catalogId"], of["id"])
 
 
 def linked(document: Json, name: str) -> list[str]:
@@ -226,10 +226,10 @@ async def test_s3_comes_back_to_the_letter(empty: Catalog, shared: Path) -> None
     wanted = seed(shared, "3-promotion-record.txt")
     record = sample._decoded(stored(wanted)) | {"tenantId": "local", "id": ids.new(), "releaseId": ids.new()}
     record |= {"name": "catalina", "version": "1.0.0", "status": "COMPLETED", "messages": []}
-    assert record.pop("createdMillis") == instants.milliseconds(record["created"])
+    assert record.pop("createdMillis") == timestamps.milliseconds(record["created"])
     for artifact in record["artifacts"]:
         artifact["repositoryKey"] = artifact["path"].partition("/")[0]
-    await put(empty, "promotions", **ledger.sealed(record, None))
+    await put(empty, "promotions", **ledger.append_hash(record, None))
     for created in ("2023-05-19T06:22:09.586Z", "1684477329586", "2023-05-19T08:22:09.586+02:00"):
         response = await Web(empty).get(f"{CATALINA}/{created}")
         assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
@@ -334,13 +334,15 @@ async def everything_is_reachable(catalog: Catalog, text: str) -> None:
     refers_to = dict.fromkeys(("branch", "baseImageId", "registryId", "pipelineId", "packagingType"), text)
     await catalog.put(product, "1", id=text, status="PUBLISHED", **refers_to)
     web = Web(catalog)
-    found = await crawled(web, links.release(text, text))
+    found = await crawled(web, hal_urls.release(text, text))
     assert len(found) == 7
     assert {document.get("id", text) for document in found.values()} == {text}
     [branch] = [document for document in found.values() if "branch" in document and "id" not in document]
     assert (branch["branch"], branch["latest_release"]["id"]) == (text, text)
     await promoted(catalog, name=text, version=text)
-    response = await web.get(f"/lifecycle/api/v2/promotion/records/{links._quoted(text)}/{links._quoted(text)}/0")
+    response = await web.get(
+        f"/lifecycle/api/v2/promotion/records/{hal_urls._quoted(text)}/{hal_urls._quoted(text)}/0"
+    )
     assert (response.status_code, response.json()["created"]) == (200, "1970-01-01T00:00:00.000Z")
 
 
@@ -446,7 +448,7 @@ async def test_next_leads_through_a_catalog_and_a_product(empty: Catalog) -> Non
     assert len(set(products)) == 251
     product = await empty.database.products.find_one({"key": "many"})
     assert product
-    pages = [page async for page in web.pages(links.application("default", product["id"]))]
+    pages = [page async for page in web.pages(hal_urls.application("default", product["id"]))]
     assert [len(page["_links"]["releases"]) for page in pages] == [100, 100], "a full last page has no next"
     assert len({href for page in pages for href in linked(page, "releases")}) == 200
 
@@ -566,7 +568,7 @@ async def test_a_bug_is_masked_and_logged(stocked: Catalog, monkeypatch: pytest.
 async def test_a_document_that_is_no_json_is_a_bug(stocked: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     async def read(*_: Any) -> Json:
         return dict.fromkeys(ledger._FIELDS) | {
-            "created": instants.EPOCH,
+            "created": timestamps.EPOCH,
             "artifacts": [],
             "checkedWebhooks": {1, 2},
         }
@@ -579,7 +581,7 @@ async def test_without_a_database_the_service_is_unavailable() -> None:
     # Not a closed port: the driver leaks the socket of an attempt that its end interrupts.
     url = "mongodb://%2Fnowhere%2Fmongodb.sock"
     async with AsyncMongoClient[Document](url, serverSelectionTimeoutMS=50) as client:
-        web = Web(Catalog(db.prepared(client["none"]), local("local")))
+        web = Web(Catalog(db.configure(client["none"]), local("local")))
         with structlog.testing.capture_logs() as logs:
             problems = [await web.problem(503, href) for href in (ARGO, "/v1/registries/x", f"{CATALINA}/0")]
     assert [entry["error_id"] for entry in logs] == [problem["error_id"] for problem in problems]
@@ -637,7 +639,7 @@ async def test_what_a_reader_may_not_see_does_not_exist(empty: Catalog) -> None:
         made["live 1"]["id"],
         made["live"]["id"],
     ]
-    branch, application = "/v1/applications/product/tool/branch/1", links.application("default", product["id"])
+    branch, application = "/v1/applications/product/tool/branch/1", hal_urls.application("default", product["id"])
     for href, lists in ((branch, 0), (application, 1)):
         assert (await everyone.read(href))["latest_release"]["id"] == made["private"]["id"]
         seen = await reader.read(href)

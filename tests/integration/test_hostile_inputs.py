@@ -25,12 +25,12 @@ import walls
 from catalog import Catalog
 from conftest import LOCAL, connected
 from hostile_inputs import LONG, SHORT, Meter, Place, Probe, Request, Taken
-from release_catalog import logs
-from release_catalog.access import accounts
-from release_catalog.api import view, websocket
-from release_catalog.app import create_app
+from release_catalog import logging_config
+from release_catalog.auth import service_accounts
+from release_catalog.graphql_http import endpoint, websocket
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
-from release_catalog.store import indexes
+from release_catalog.storage import indexes
 
 WIDE = os.environ.get("HOSTILE") == "wide"
 WORLD = walls.world()
@@ -104,7 +104,7 @@ class Server:
 @pytest.fixture(scope="module")
 def _logging() -> Any:
     """Log as a server does: what it costs belongs to a request."""
-    logs.configure("info", "json")
+    logging_config.configure("info", "json")
     yield
     structlog.reset_defaults()
 
@@ -124,7 +124,7 @@ async def _serving(url: str, name: str, settings: Settings) -> AsyncIterator[Ser
 async def server(mongodb_url: str, _logging: None) -> AsyncIterator[Server]:
     patch = pytest.MonkeyPatch()
     # Refusals wait on purpose, and messages are read at a pace: neither takes any time of the server's.
-    patch.setattr(view, "PAUSE_SECONDS", 0)
+    patch.setattr(endpoint, "REFUSAL_DELAY_SECONDS", 0)
     patch.setattr(websocket, "MESSAGE_BURST", 1_000_000)
     async with _serving(mongodb_url, "hostile", Settings()) as server:
         yield server
@@ -135,7 +135,7 @@ async def server(mongodb_url: str, _logging: None) -> AsyncIterator[Server]:
 def account_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with an account."""
     file = tmp_path_factory.mktemp("accounts") / "accounts"
-    file.write_text(accounts.line("ci", "local", ["release:read"], "long enough for anybody") + "\n")
+    file.write_text(service_accounts.line("ci", "local", ["release:read"], "long enough for anybody") + "\n")
     return file
 
 

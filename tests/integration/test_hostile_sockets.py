@@ -17,7 +17,7 @@ import hostile_inputs as hostile
 from conftest import connected
 from following import served
 from hostile_inputs import LONG, SHORT, Meter
-from release_catalog.app import create_app
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 
 WIDE = os.environ.get("HOSTILE") == "wide"

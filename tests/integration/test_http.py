@@ -23,14 +23,15 @@ from starlette.types import Message
 
 from catalog import Catalog
 from conftest import LOCAL, connected
-from release_catalog import logs
-from release_catalog.api import documents, view
-from release_catalog.api.limits import Limits
-from release_catalog.app import create_app
-from release_catalog.plans.context import Context
+from release_catalog import logging_config
+from release_catalog.graphql_api.limits.input_limits import Limits
+from release_catalog.graphql_http import documents
+from release_catalog.graphql_http import endpoint as view
+from release_catalog.query_engine.context import Context
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
-from release_catalog.store import database as db
-from release_catalog.store import records
+from release_catalog.storage import database as db
+from release_catalog.storage import records
 
 JSON, RESPONSE = "application/json", "application/graphql-response+json"
 # What a query by GET comes with, unless a browser sends it.
@@ -74,7 +75,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Entries]:
     before = (root.handlers[:], root.level)
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", log)
-        logs.configure("info", "json")
+        logging_config.configure("info", "json")
     # The client logs, too.
     logging.getLogger("httpx2").addFilter(_none)
     yield lambda: [json.loads(line) for line in log.getvalue().splitlines()]
@@ -222,7 +223,7 @@ async def test_what_is_refused_is_answered_after_a_pause(http: httpx2.AsyncClien
     ):
         began = time.monotonic()
         response = await http.post("/graphql", content=body, headers={"content-type": JSON, "accept": RESPONSE})
-        assert time.monotonic() - began >= view.PAUSE_SECONDS
+        assert time.monotonic() - began >= view.REFUSAL_DELAY_SECONDS
         assert response.status_code == status
 
 
@@ -359,7 +360,7 @@ def arriving(database: Any) -> Callable[[HTTPConnection], Coroutine[Any, Any, Co
 async def test_only_queries_may_come_by_get() -> None:
     schema = build_schema("type Query { read: Int } type Mutation { write: Int }")
     unused: Any = None
-    endpoint = view.View(schema, arriving(unused))
+    endpoint = view.GraphQLHTTPEndpoint(schema, arriving(unused))
     app = Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["GET", "POST"])])
     async with client_of(app) as http:
         both = {"query": "query Q { read } mutation M { write }"}
@@ -450,8 +451,8 @@ async def test_without_a_database_the_server_is_alive_but_not_ready(logged: Entr
     url = "mongodb://%2Fnowhere%2Fmongodb.sock"
     nobody: AsyncMongoClient[db.Document] = AsyncMongoClient(url, serverSelectionTimeoutMS=100)
     app = create_app(Settings())
-    database = db.prepared(nobody["nothing"])
-    app.state.database, app.state.reading, app.state.files = database, db.Reading(database), None
+    database = db.configure(nobody["nothing"])
+    app.state.database, app.state.reading, app.state.files = database, db.ReadOnlyDatabase(database), None
     async with client_of(app) as http:
         assert (await http.get("/livez")).status_code == 200
         ready = await http.get("/readyz")
@@ -480,7 +481,7 @@ async def test_without_a_database_the_server_is_alive_but_not_ready(logged: Entr
 
 async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlette) -> None:
     schema = build_schema("type Query { read: Int }")
-    endpoint = view.View(schema, arriving(app.state.database))
+    endpoint = view.GraphQLHTTPEndpoint(schema, arriving(app.state.database))
     async with client_of(Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["POST"])])) as http:
         for query in ("{ read }", "{ read }", "{ read } #" + "x" * documents.MAX_CACHED_CHARACTERS):
             assert answer_of(await post(http, query)) == {"data": {"read": None}}
@@ -528,7 +529,7 @@ async def test_where_documents_are_trusted_there_are_no_others(stocked: Catalog,
 
 
 def test_kept_documents_weigh_no_more_than_they_may() -> None:
-    kept: documents.Kept[int] = documents.Kept(3, 10)
+    kept: documents.WeightedLRUCache[int] = documents.WeightedLRUCache(3, 10)
     for number, weight in enumerate((2, 2, 2, 2, 9)):
         kept.add(str(number), number, weight)
         assert kept.get(str(number)) == number

@@ -12,8 +12,9 @@ from pymongo import AsyncMongoClient
 import serving
 from catalog import Catalog, source
 from release_catalog.domain.caller import local
-from release_catalog.files import guard, hashing, verifying
-from release_catalog.store import verifying as stored_jobs
+from release_catalog.files import address_guard, verifier
+from release_catalog.files import verification as verifying
+from release_catalog.storage import verification_jobs as stored_jobs
 
 IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input) { catalogId name version status message
   warnings { artifactName message expectedSha256 actualSha256 }
@@ -30,10 +31,10 @@ VERIFY = """mutation($id: ID!, $mode: VerificationMode!) { verifyArtifacts(input
 @pytest.fixture
 async def files(empty: Catalog) -> AsyncIterator[serving.Files]:
     """Files that the catalog may fetch."""
-    allowed = guard.parse("127.0.0.0/8")
+    allowed = address_guard.parse("127.0.0.0/8")
     async with (
         serving.serving() as server,
-        hashing.Fetcher(allowed, max_bytes=1 << 30, at_once=4, seconds=20) as f,
+        verifier.Fetcher(allowed, max_bytes=1 << 30, at_once=4, seconds=20) as f,
     ):
         empty.files = f
         yield server
@@ -253,9 +254,9 @@ async def test_files_are_looked_at_later(empty: Catalog, files: serving.Files) -
     assert {a["verification"]["status"] for a in answer["release"]["artifacts"]} == {"PENDING"}
     assert files.asked == []
     assert empty.files
-    assert await verifying.next_job(empty.database, empty.files, verifying.Shift())
+    assert await verifying.process_next_job(empty.database, empty.files, verifying.WorkerShutdown())
     assert await statuses(empty) == ["VERIFIED", "MISMATCH"]
-    assert not await verifying.next_job(empty.database, empty.files, verifying.Shift())
+    assert not await verifying.process_next_job(empty.database, empty.files, verifying.WorkerShutdown())
     assert await events(empty) == ["release.imported", "artifact.verified", "artifact.mismatched"]
     found = await empty.ask("{ releases(filter: {verification: [MISMATCH]}) { totalCount } }")
     assert found["releases"]["totalCount"] == 1
@@ -265,7 +266,7 @@ async def test_of_many_workers_one_does_the_job(empty: Catalog, files: serving.F
     await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
     assert empty.files
     done = await asyncio.gather(
-        *(verifying.next_job(empty.database, empty.files, verifying.Shift()) for _ in range(20))
+        *(verifying.process_next_job(empty.database, empty.files, verifying.WorkerShutdown()) for _ in range(20))
     )
     assert sum(done) == 1
     assert files.asked == ["/a"]
@@ -276,12 +277,14 @@ async def test_a_job_whose_worker_died_is_done_by_another_and_once(empty: Catalo
     await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
     assert empty.files
     files.free.clear()
-    stalled = asyncio.create_task(verifying.next_job(empty.database, empty.files, verifying.Shift()))
+    stalled = asyncio.create_task(
+        verifying.process_next_job(empty.database, empty.files, verifying.WorkerShutdown())
+    )
     await files.arrived.get()
-    assert await stored_jobs.take(empty.database) is None
+    assert await stored_jobs.claim_job(empty.database) is None
     await empty.database.verifications.update_many({}, [{"$set": {"leaseUntil": "$$NOW"}}])
     files.free.set()
-    await verifying.next_job(empty.database, empty.files, verifying.Shift())
+    await verifying.process_next_job(empty.database, empty.files, verifying.WorkerShutdown())
     await stalled
     assert await events(empty) == ["release.imported", "artifact.verified"]
 
@@ -296,13 +299,13 @@ async def test_a_job_that_can_not_be_done_leaves_the_workers_to_the_others(
             raise RuntimeError("a bug")
         return await taken(*about)
 
-    taken = stored_jobs.take
-    monkeypatch.setattr(stored_jobs, "take", take_)
+    taken = stored_jobs.claim_job
+    monkeypatch.setattr(stored_jobs, "claim_job", take_)
     monkeypatch.setattr(verifying, "_IDLE_SECONDS", 0.01)
     await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
     assert empty.files
     with structlog.testing.capture_logs() as logged:
-        async with verifying.working(empty.database, empty.files), asyncio.timeout(20):
+        async with verifying.run_workers(empty.database, empty.files), asyncio.timeout(20):
             while await statuses(empty) != ["VERIFIED"]:  # noqa: ASYNC110  it waits for the database
                 await asyncio.sleep(0.01)
     assert len(logged) == 2 * verifying.JOBS_AT_ONCE
@@ -313,7 +316,9 @@ async def test_what_was_found_is_not_said_of_other_bytes(empty: Catalog, files: 
     answer = await take(empty, source("tool", artifacts=[first, file(files, "b")]), verification="BACKGROUND")
     assert empty.files
     files.free.clear()
-    working = asyncio.create_task(verifying.next_job(empty.database, empty.files, verifying.Shift()))
+    working = asyncio.create_task(
+        verifying.process_next_job(empty.database, empty.files, verifying.WorkerShutdown())
+    )
     assert {await files.arrived.get() for _ in "ab"} == {"/a", "/b"}
     text = 'mutation($id: ID!, $file: ArtifactInput!) { patchRelease(input: {id: $id, name: "tool", artifacts: [$file]}) { problem { detail } } }'
     await empty.ask(text, id=answer["catalogId"], file={**first, "size": 8})
@@ -335,7 +340,7 @@ async def test_nothing_is_told_of_files_that_are_others_by_now(
     looking: Any = (
         empty.ask(VERIFY, id=answer["catalogId"], mode=mode)
         if mode == "WAIT"
-        else verifying.next_job(empty.database, empty.files, verifying.Shift())
+        else verifying.process_next_job(empty.database, empty.files, verifying.WorkerShutdown())
     )
     working = asyncio.create_task(looking)
     await files.arrived.get()
@@ -374,7 +379,7 @@ async def test_files_are_looked_at_again(empty: Catalog, files: serving.Files) -
     assert await empty.database.verifications.count_documents({}) == 0
     await empty.ask(VERIFY, id=id_, mode="BACKGROUND")
     assert empty.files
-    assert await verifying.next_job(empty.database, empty.files, verifying.Shift())
+    assert await verifying.process_next_job(empty.database, empty.files, verifying.WorkerShutdown())
     assert await statuses(empty) == ["VERIFIED"]
     missing = (await empty.ask(VERIFY, id="nobody", mode="WAIT"))["verifyArtifacts"]
     assert missing["problem"] == {"__typename": "NotFoundProblem"}
@@ -386,5 +391,5 @@ async def test_files_are_looked_at_again(empty: Catalog, files: serving.Files) -
 async def test_workers_stop_at_once(empty: Catalog, files: serving.Files) -> None:
     assert empty.files
     for turn in range(100):
-        async with asyncio.timeout(20), verifying.working(empty.database, empty.files):
+        async with asyncio.timeout(20), verifying.run_workers(empty.database, empty.files):
             await asyncio.sleep(turn / 20_000)

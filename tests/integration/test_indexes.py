@@ -9,9 +9,9 @@ import pytest
 
 from catalog import Catalog, Commands
 from conftest import LOCAL, connected
-from release_catalog.domain import instants, platforms, release
-from release_catalog.store import indexes, loading, pages, releases
-from release_catalog.store.pages import Window
+from release_catalog.domain import platforms, release, timestamps
+from release_catalog.storage import bulk_load, indexes, pagination, releases
+from release_catalog.storage.pagination import PageArgs
 
 COUNT = 4_000
 ORDERS = ["CREATED_AT", "UPDATED_AT", "RELEASED_AT", "NAME", "VERSION"]
@@ -57,13 +57,13 @@ async def many(mongodb_url: str) -> AsyncIterator[Catalog]:
         await indexes.ensure(database)
         catalog = Catalog(database, LOCAL, commands)
         products = [await catalog.product(f"p{number}", id=f"p{number}") for number in range(100)]
-        await loading.put(LOCAL, database, "releases", _releases(products))
+        await bulk_load.put(LOCAL, database, "releases", _releases(products))
         yield catalog
 
 
 def _releases(products: list[Any]) -> Iterator[Any]:
     shuffled = random.Random(7)
-    start = instants.parse("2026-01-01T00:00:00Z")
+    start = timestamps.parse("2026-01-01T00:00:00Z")
     for number in range(COUNT):
         seven = shuffled.randrange(100)
         at = [start + datetime.timedelta(seconds=shuffled.randrange(COUNT)) for _ in range(3)]
@@ -105,10 +105,10 @@ def examined(plan: Any) -> int:
     )
 
 
-async def explained(catalog: Catalog, question: pages.Question) -> tuple[list[dict[str, Any]], int, int]:
+async def explained(catalog: Catalog, question: pagination.PageQuery) -> tuple[list[dict[str, Any]], int, int]:
     """The stages of everything that the question asks of the database, documents examined and returned."""
     catalog.commands.clear()
-    rows = (await pages.read(catalog.database, question)).rows
+    rows = (await pagination.read(catalog.database, question)).rows
     found: list[dict[str, Any]] = []
     documents = 0
     for command in list(catalog.commands.sent):
@@ -120,7 +120,7 @@ async def explained(catalog: Catalog, question: pages.Question) -> tuple[list[di
 
 
 async def check(
-    many: Catalog, filter_: dict[str, Any], order: str, window: Window, *, descending: bool
+    many: Catalog, filter_: dict[str, Any], order: str, window: PageArgs, *, descending: bool
 ) -> tuple[int, int]:
     question = await releases.search(LOCAL, many.database, filter_, window, order, descending=descending)
     found, documents, returned = await explained(many, question)
@@ -137,12 +137,12 @@ async def test_a_selective_filter_examines_little_more_than_it_returns(
 ) -> None:
     filter_ = {name: SELECTIVE[name]}
     for descending in (True, False):
-        documents, returned = await check(many, filter_, order, Window(10), descending=descending)
+        documents, returned = await check(many, filter_, order, PageArgs(10), descending=descending)
         assert returned == 10
         assert documents <= 10 * returned, (name, order)
-        question = await releases.search(LOCAL, many.database, filter_, Window(10), order, descending=descending)
-        rows = (await pages.read(many.database, question)).rows
-        window = Window(10, question.order.cursor(rows[-1]), backwards=not descending)
+        question = await releases.search(LOCAL, many.database, filter_, PageArgs(10), order, descending=descending)
+        rows = (await pagination.read(many.database, question)).rows
+        window = PageArgs(10, question.order.cursor(rows[-1]), backwards=not descending)
         documents, returned = await check(many, filter_, order, window, descending=descending)
         assert documents <= 10 * max(returned, 1), (name, order, "behind a cursor")
 
@@ -151,32 +151,32 @@ async def test_a_selective_filter_examines_little_more_than_it_returns(
 @pytest.mark.parametrize("name", [*OTHERS, None])
 async def test_no_filter_scans_the_collection_or_sorts(many: Catalog, name: str | None, order: str) -> None:
     filter_ = {name: OTHERS[name]} if name else {}
-    for window in (Window(10), Window(10, backwards=True)):
+    for window in (PageArgs(10), PageArgs(10, backwards=True)):
         _, returned = await check(many, filter_, order, window, descending=True)
         assert returned == (1 if name == "revision" else 10)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 async def test_a_filter_that_most_releases_match_is_read_along_its_order(many: Catalog, order: str) -> None:
-    documents, returned = await check(many, {"catalogId": "default"}, order, Window(10), descending=True)
+    documents, returned = await check(many, {"catalogId": "default"}, order, PageArgs(10), descending=True)
     assert documents <= 2 * returned
 
 
 @pytest.mark.parametrize("order", ORDERS)
 async def test_a_filter_that_most_releases_match_counts_less_with_an_instant(many: Catalog, order: str) -> None:
-    newest = await releases.search(LOCAL, many.database, {}, Window(30))
-    since = (await pages.read(many.database, newest)).rows[-1]["createdAt"]
+    newest = await releases.search(LOCAL, many.database, {}, PageArgs(30))
+    since = (await pagination.read(many.database, newest)).rows[-1]["createdAt"]
     filter_ = {"catalogId": "default", "createdFrom": since}
-    documents, returned = await check(many, filter_, order, Window(10), descending=True)
+    documents, returned = await check(many, filter_, order, PageArgs(10), descending=True)
     assert returned == 10
     assert documents <= 10 * returned
 
 
 async def test_a_filter_of_many_terms_is_still_read_in_order(many: Catalog) -> None:
     filter_ = {"endOfLifeBefore": datetime.date(9999, 12, 31)}
-    question = await releases.search(LOCAL, many.database, filter_, Window(10))
-    rows = (await pages.read(many.database, question)).rows
-    for window in (Window(10), Window(10, question.order.cursor(rows[-1]))):
+    question = await releases.search(LOCAL, many.database, filter_, PageArgs(10))
+    rows = (await pagination.read(many.database, question)).rows
+    for window in (PageArgs(10), PageArgs(10, question.order.cursor(rows[-1]))):
         documents, returned = await check(many, filter_, "CREATED_AT", window, descending=True)
         assert documents <= 2 * returned
 
@@ -184,7 +184,7 @@ async def test_a_filter_of_many_terms_is_still_read_in_order(many: Catalog) -> N
 async def test_selective_filters_may_be_combined(many: Catalog) -> None:
     for order in ORDERS:
         await check(
-            many, {"name": "name 7", "tag": "tag 7", "status": ["PUBLISHED"]}, order, Window(5), descending=True
+            many, {"name": "name 7", "tag": "tag 7", "status": ["PUBLISHED"]}, order, PageArgs(5), descending=True
         )
 
 

@@ -14,8 +14,8 @@ from processes import run
 from promoting import environment, file, promote, published, roll_back
 from release_catalog.domain import ledger
 from release_catalog.domain.caller import local
-from release_catalog.store import indexes
-from release_catalog.store import ledger as stored
+from release_catalog.storage import indexes
+from release_catalog.storage import ledger as stored
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ async def make_anew(catalog: Catalog, first: int) -> None:
     """Rewrite the ledger from a record on so that it is whole again."""
     previous = await catalog.database.promotions.find_one({"sequence": first - 1})
     async for record in catalog.database.promotions.find({"sequence": {"$gte": first}}).sort("sequence", 1):
-        previous = ledger.sealed({**record, "createdBy": "mallory"}, previous)
+        previous = ledger.append_hash({**record, "createdBy": "mallory"}, previous)
         await catalog.database.promotions.replace_one({"_id": record["_id"]}, previous)
     assert previous
     kept = {name: previous[name] for name in ("sequence", "hash", "created")}
@@ -168,7 +168,7 @@ async def test_swapped_records(catalog: Catalog, mongodb_url: str) -> None:
 async def test_records_without_a_head_and_records_behind_it(catalog: Catalog, mongodb_url: str) -> None:
     last = await catalog.database.promotions.find_one({"sequence": 6}, {"_id": 0})
     assert last
-    forged = ledger.sealed({**last, "id": "forged", "messages": ["Approved."]}, last)
+    forged = ledger.append_hash({**last, "id": "forged", "messages": ["Approved."]}, last)
     await catalog.database.promotions.insert_one(forged)
     code, [told] = await verify(catalog, mongodb_url)
     assert (code, told[:37]) == (1, "7: was not written by the catalog, wh")
@@ -190,7 +190,7 @@ async def test_a_ledger_that_grows_meanwhile_is_whole(catalog: Catalog) -> None:
     id_ = await published(catalog, file("b"), version="2")
     await catalog.database.promotions.update_one({"sequence": 1}, {"$set": {"createdBy": "mallory"}})
     found = []
-    async for wrong in stored.verify(LOCAL, catalog.database, ledger.Chain()):
+    async for wrong in stored.verify(LOCAL, catalog.database, ledger.HashChain()):
         found.append(wrong)
         assert (await promote(catalog, id_))[1] is None
     assert found == ["1: was changed; it is not what its hash was taken of."]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog import Catalog
-from release_catalog.domain import instants, life, release
+from release_catalog.domain import release, timestamps, transitions
 from release_catalog.domain.caller import local
 
 VERB = """mutation($input: %(kind)sReleaseInput!) { %(verb)sRelease(input: $input) { release { id status etag publishedAt
@@ -71,13 +71,13 @@ def test_only_the_steps_of_the_model_are_taken(steps: list[str]) -> None:
     status = "DRAFT"
     for step in steps:
         to = STATUS[step]
-        taken = not life.step({"status": status, "artifacts": []}, to)
+        taken = not transitions.step({"status": status, "artifacts": []}, to)
         assert taken == ((status, to) in allowed)
         status = to if taken else status
 
 
 async def test_no_release_is_published_with_a_file_that_is_not_what_it_says(empty: Catalog) -> None:
-    now = instants.now()
+    now = timestamps.now()
     file = {"name": "f", "sha256": "a" * 64, "size": 1, "downloadUrl": "http://h/f"}
     made = release.artifact(now, **file)
     made["verification"] = {**made["verification"], "status": "MISMATCH"}

@@ -24,9 +24,10 @@ import documents as documented
 from catalog import source
 from conftest import LOCAL, connected
 from processes import SCRIPT, environment, eventually, peak, run
-from release_catalog import bulk, cli
-from release_catalog.store import database as db
-from release_catalog.store import indexes, loading, writing
+from release_catalog.cli import load as bulk
+from release_catalog.cli import main
+from release_catalog.storage import bulk_load, indexes, unit_of_work
+from release_catalog.storage import database as db
 
 Settings = dict[str, Any]
 MAX_MEMORY_KB = 300 * 1024
@@ -128,7 +129,7 @@ async def test_an_export_loads_into_an_empty_database_once_what_it_refers_to_is_
         "projects": [documented.PARTIAL, documented.FULL],
     }
     for collection, entries in refers_to.items():
-        await loading.put(LOCAL, database, collection, entries)
+        await bulk_load.put(LOCAL, database, collection, entries)
     await load(database, ndjson(whole, *others))
     lines = run("export", **settings).stdout
     elsewhere = {**settings, "database": f"{settings['database']}_too"}
@@ -145,7 +146,7 @@ async def test_an_export_loads_into_an_empty_database_once_what_it_refers_to_is_
             ):
                 assert part in told
             for collection, entries in refers_to.items():
-                await loading.put(LOCAL, empty, collection, entries)
+                await bulk_load.put(LOCAL, empty, collection, entries)
             loaded = run("load", "-", source=lines.encode(), **elsewhere)
             assert loaded.stderr == "1 added, 2 already there, 0 refused\n"
             assert run("export", **elsewhere).stdout == lines
@@ -216,7 +217,7 @@ def test_a_release_that_grows_too_large_for_a_document_is_refused(settings: Sett
     assert len(large) < bulk.MAX_LINE_BYTES / 2
     lines = ndjson(source("before")) + large + ndjson(source("behind"))
     told = run("load", "-", "--on-error", "skip", source=lines, **settings).stderr
-    assert told.startswith(f"line 2: A release takes at most {writing.MAX_BYTES} bytes ")
+    assert told.startswith(f"line 2: A release takes at most {unit_of_work.MAX_BYTES} bytes ")
     assert told.endswith("\n2 added, 0 already there, 1 refused\n")
 
 
@@ -434,11 +435,11 @@ def test_an_export_that_breaks_off_leaves_what_was_there(tmp_path: Path) -> None
     target, link = tmp_path / "releases.ndjson", tmp_path / "link"
     target.write_text("of last week\n")
     link.symlink_to(target)
-    with pytest.raises(TypeError), cli._whole(str(link)) as half:  # noqa: PT012  it is to break off in the middle
+    with pytest.raises(TypeError), main._whole(str(link)) as half:  # noqa: PT012  it is to break off in the middle
         half.write(b"half")
         orjson.dumps(object())
     assert target.read_text() == "of last week\n"
-    with cli._whole(str(link)) as whole:
+    with main._whole(str(link)) as whole:
         whole.write(b"of today\n")
     assert link.is_symlink()
     assert target.read_text() == "of today\n"
@@ -446,7 +447,7 @@ def test_an_export_that_breaks_off_leaves_what_was_there(tmp_path: Path) -> None
 
 
 def test_an_export_to_a_device_leaves_the_device() -> None:
-    with cli._whole("/dev/null") as target:
+    with main._whole("/dev/null") as target:
         target.write(b"nothing")
     assert Path("/dev/null").is_char_device()
 
@@ -458,7 +459,7 @@ async def test_batches_that_fail_together_fail_as_one(
         await anyio.sleep(0.05)
         raise pymongo.errors.AutoReconnect("gone")
 
-    monkeypatch.setattr(loading, "load", fail)
+    monkeypatch.setattr(bulk_load, "load", fail)
     lines = ndjson(*(source(f"release-{number}") for number in range(2_500)))
     with pytest.raises(db.Unavailable, match="gone"):
         await load(database, lines)

@@ -17,11 +17,11 @@ import walls
 from catalog import Catalog
 from conftest import LOCAL, connected
 from outages import Mongod, heartbeat, running
-from release_catalog.app import create_app
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
-from release_catalog.store import database as db
-from release_catalog.store import transactions, writing
-from release_catalog.store.outages import RETRY_SECONDS
+from release_catalog.storage import database as db
+from release_catalog.storage import transactions, unit_of_work
+from release_catalog.storage.outages import RETRY_SECONDS
 
 JSON, RESPONSE, STREAM = "application/json", "application/graphql-response+json", "text/event-stream"
 SECONDS = 2.0
@@ -260,7 +260,7 @@ async def test_a_write_whose_turn_does_not_come_is_refused(mongod: Mongod, drive
             held.set()
             await free.wait()
 
-        holding = asyncio.create_task(writing.in_turn(LOCAL, app.state.database, hold))
+        holding = asyncio.create_task(unit_of_work.serialized_transaction(LOCAL, app.state.database, hold))
         await held.wait()
         given = {"productId": "areal-product", "name": "n", "version": "10"}
         began = time.monotonic()
@@ -283,7 +283,7 @@ async def test_callers_of_a_tenant_write_in_turns(mongod: Mongod, driver: Any) -
                 done.append(name)
 
             caller = dataclasses.replace(LOCAL, subject=name)
-            await writing.in_turn(caller, database, work)
+            await unit_of_work.serialized_transaction(caller, database, work)
 
         many = [asyncio.create_task(write("many")) for _ in range(20)]
         await asyncio.sleep(0)

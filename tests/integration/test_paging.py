@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog, source
-from release_catalog.domain import instants
+from release_catalog.domain import timestamps
 
 PAGE = """
 query($first: Int, $after: String, $last: Int, $before: String, $filter: ReleaseFilter, $order: ReleaseOrder) {
@@ -49,7 +49,7 @@ async def backwards(catalog: Catalog, size: int, **variables: Any) -> list[str]:
 async def stock(catalog: Catalog, count: int) -> list[dict[str, Any]]:
     """Releases of which many share an instant, a name or a version."""
     product = await catalog.product("tool")
-    start = instants.parse("2026-01-01T00:00:00Z")
+    start = timestamps.parse("2026-01-01T00:00:00Z")
     made = []
     for number in range(count):
         at = start + datetime.timedelta(seconds=number // 4)
@@ -101,8 +101,8 @@ async def test_a_walk_neither_misses_nor_repeats_while_releases_come_in(empty: C
         seen += [edge["node"]["id"] for edge in page["edges"]]
         after = page["pageInfo"]["endCursor"]
         # One newer than all, one between those that were there.
-        await empty.put(product, f"2.{turn}", createdAt=instants.now())
-        between = instants.parse("2026-01-01T00:00:02.500Z")
+        await empty.put(product, f"2.{turn}", createdAt=timestamps.now())
+        between = timestamps.parse("2026-01-01T00:00:02.500Z")
         await empty.put(product, f"3.{turn}", createdAt=between, updatedAt=between)
         if not page["pageInfo"]["hasNextPage"]:
             break

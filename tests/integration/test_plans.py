@@ -15,9 +15,9 @@ from pymongo.errors import WriteError
 
 from asking import queries
 from catalog import Catalog, source
-from release_catalog.api import telling
-from release_catalog.api.schema import schema
-from release_catalog.plans import operations
+from release_catalog.graphql_api.schema import schema
+from release_catalog.graphql_http import response
+from release_catalog.query_engine import executor
 
 # The executor leaves coroutines behind where a field fails beside others that it has not awaited yet.
 pytestmark = [
@@ -81,7 +81,7 @@ async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Thousands of tracebacks.
-    monkeypatch.setattr(telling, "_log", SimpleNamespace(error=lambda *_, **__: None))
+    monkeypatch.setattr(response, "_log", SimpleNamespace(error=lambda *_, **__: None))
     await empty.load(source("lib"), source("app", needs=["lib"], artifacts=[FILE]), publish=True)
     app = await empty.database.releases.find_one({"name": "app"})
     assert app
@@ -103,7 +103,7 @@ async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
 
 
 async def test_what_is_asked_rightly_needs_no_executor(stocked: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "Executor", None)
+    monkeypatch.setattr(executor, "Executor", None)
     for id_ in ("64455e6bd3c480fd58546c75", "13607"):
         assert (await stocked.ask(EVERYTHING, id=id_))["release"]["id"] == id_
 
@@ -130,7 +130,7 @@ def nested(depth: int) -> str:
 
 
 async def test_a_hostile_document_compiles_in_the_time_of_its_length(stocked: Catalog) -> None:
-    document = operations.Document(schema._schema, parse(nested(60)))
+    document = executor.Document(schema._schema, parse(nested(60)))
     operation = document.operation(None)
     assert operation
     began = time.process_time()
@@ -143,7 +143,7 @@ async def test_more_fields_than_a_plan_may_have_are_left_to_the_executor() -> No
     wide = " ".join(f"...F{n}" for n in range(400))
     fragments = " ".join(f"fragment F{n} on Release {{ a{n}: latestRelease {{ {wide} }} }}" for n in range(1))
     fragments += " ".join(f"fragment F{n} on Release {{ a{n}: latestRelease {{ ...F0 }} }}" for n in range(1, 400))
-    document = operations.Document(schema._schema, parse(f'{{ release(id: "x") {{ {wide} }} }} {fragments}'))
+    document = executor.Document(schema._schema, parse(f'{{ release(id: "x") {{ {wide} }} }} {fragments}'))
     operation = document.operation(None)
     assert operation
     began = time.process_time()

@@ -11,9 +11,9 @@ import pytest
 from catalog import Catalog
 from conftest import connected
 from promoting import digest, environment, everything, file, held, image, promote, published, records, roll_back
-from release_catalog.domain import instants, ledger
+from release_catalog.domain import ledger, timestamps
 from release_catalog.domain.caller import PROMOTE, READ, Caller, local
-from release_catalog.store import ledger as stored_ledger
+from release_catalog.storage import ledger as stored_ledger
 
 MAVEN: dict[str, Any] = {"repositoryKey": "maven", "packageType": "maven"}
 NO_KEYS: dict[str, Any] = {}
@@ -28,7 +28,7 @@ async def qa(empty: Catalog) -> Catalog:
 
 
 async def verified(catalog: Catalog, witness: str | None = None) -> list[str]:
-    found = stored_ledger.verify(catalog.caller, catalog.database, ledger.Chain(witness))
+    found = stored_ledger.verify(catalog.caller, catalog.database, ledger.HashChain(witness))
     return [wrong async for wrong in found]
 
 
@@ -65,7 +65,7 @@ async def test_s3_a_promotion_is_a_record_contents_and_an_event(qa: Catalog) -> 
     assert [tuple(artifact.values()) for artifact in record["artifacts"]] == expected
     assert (record["status"], record["sequence"], record["previousHash"]) == ("COMPLETED", 1, None)
     assert (record["createdBy"], record["messages"], record["checkedWebhooks"]) == ("local", [], [])
-    assert record["createdMillis"] == instants.milliseconds(instants.parse(record["created"]))
+    assert record["createdMillis"] == timestamps.milliseconds(timestamps.parse(record["created"]))
     assert record["serviceId"].startswith("release-catalog@")
     [stored] = await records(qa)
     assert ledger.digest(stored) == stored["hash"] == record["hash"]
@@ -472,8 +472,8 @@ async def test_s3_the_chain_of_many_promotions_at_once_is_whole(qa: Catalog) -> 
 async def test_promotions_in_one_millisecond_have_addresses_of_their_own(
     qa: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    id_, now = await published(qa, file("a")), instants.now()
-    monkeypatch.setattr(instants, "now", lambda: now)
+    id_, now = await published(qa, file("a")), timestamps.now()
+    monkeypatch.setattr(timestamps, "now", lambda: now)
     for _ in range(3):
         await promote(qa, id_)
     assert len({record["created"] for record in await records(qa)}) == 3

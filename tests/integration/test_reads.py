@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog, source
-from release_catalog.domain import delivery, instants
+from release_catalog.domain import release_delivery, timestamps
 
 # ---------------------------------------------------------------- relations, level by level
 
@@ -221,7 +221,7 @@ async def test_among_one_version_the_highest_revision_then_the_newest_is_latest(
         channel = "stable" if at != "2026-01-02" else "other"
         await empty.put(
             product, "1.0", revision=revision, status="PUBLISHED", channel=channel,
-            createdAt=instants.parse(f"{at}T00:00:00Z"),
+            createdAt=timestamps.parse(f"{at}T00:00:00Z"),
         )  # fmt: skip
     query = "query($id: ID!) { product(id: $id) { latestRelease { revision } any: latestRelease(channel: null) { createdAt } } }"
     found = (await empty.ask(query, id=product["id"]))["product"]
@@ -407,7 +407,7 @@ async def test_a_comparison_overlooks_nothing_that_was_said(empty: Catalog) -> N
         "metadata": ('{"n":1}', '{"n":true}'),
         "customizations": ([], [{"id": "c", "version": "v4", "artifact": None}]),
         "platformReleaseMetadata": ([], [{"platform": None, "releaseMetadata": [told]}]),
-        "delivery": (None, {**delivery._NEW, "status": "STARTED", "startDate": "2026-03-01"}),
+        "delivery": (None, {**release_delivery._NEW, "status": "STARTED", "startDate": "2026-03-01"}),
     }
     before, after = [
         await empty.put(product, "1", revision=str(side), **{name: pair[side] for name, pair in said.items()})

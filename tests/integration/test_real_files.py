@@ -16,7 +16,7 @@ import pytest
 
 from catalog import Catalog
 from conftest import SHARED
-from release_catalog.files import guard, hashing
+from release_catalog.files import address_guard, verifier
 
 SCRIPT = SHARED / "data" / "debian_releases.py"
 NAMES = ["hostname", "netbase", "base-passwd"]
@@ -83,8 +83,8 @@ def documents(published: list[dict[str, Any]], packages: Path) -> Iterator[list[
 @pytest.fixture
 async def catalog(empty: Catalog) -> AsyncIterator[Catalog]:
     """A catalog that may fetch from this machine."""
-    allowed = guard.parse("127.0.0.1")
-    async with hashing.Fetcher(allowed, max_bytes=1 << 30, at_once=4, seconds=60) as fetcher:
+    allowed = address_guard.parse("127.0.0.1")
+    async with verifier.Fetcher(allowed, max_bytes=1 << 30, at_once=4, seconds=60) as fetcher:
         empty.files = fetcher
         yield empty
 

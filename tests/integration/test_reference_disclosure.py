@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog import Catalog, source
-from release_catalog.domain import drafting, instants, references, release
+from release_catalog.domain import references, release, release_update, timestamps
 from release_catalog.domain.caller import Caller, local
-from release_catalog.domain.checks import Checks
-from release_catalog.store import loading
+from release_catalog.domain.validation import Validator
+from release_catalog.storage import bulk_load
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
 HIDDEN, VERSION = "areal-name", "6.6.6-areal"
@@ -96,7 +96,7 @@ async def test_what_was_left_out_shows_only_to_who_may_see_the_release(catalog: 
             {"catalogId": hidden, "name": HIDDEN, "version": VERSION}
         ]
         assert found["compareReleases"]["dependencies"][0]["key"] == HIDDEN
-    exported = [document async for document in loading.export(READER, catalog.database)]
+    exported = [document async for document in bulk_load.export(READER, catalog.database)]
     assert len(exported) == 2
     assert HIDDEN not in str(exported)
     # It follows what readers may see of that release now.
@@ -213,20 +213,20 @@ PRODUCT = {"id": "p", "catalogId": "c", "versionScheme": "ANY"}
 
 @given(st.lists(st.tuples(fields, st.booleans()), min_size=1, max_size=6))
 def test_a_field_is_declared_once_somebody_gave_it(steps: list[tuple[tuple[str, ...], bool]]) -> None:
-    now = instants.now()
+    now = timestamps.now()
     document = release.document("t", PRODUCT, "tool", "1", now)
     declared: set[str] = set()
     for said, replace in steps:
         given = {"name": "tool", "dependencies": [{name: WHOLE[name] for name in said}]}
-        checks = Checks(given, "input")
-        fields = drafting.read(checks, now) | {"id": document["id"], "version": "1"}
-        drafting.refer(
+        checks = Validator(given, "input")
+        fields = release_update.read(checks, now) | {"id": document["id"], "version": "1"}
+        release_update.check_references(
             checks,
             fields,
-            {"releases": {"1": {**WHOLE, "id": "1"}}, **{key: {} for key in drafting.RELATED.values()}},
+            {"releases": {"1": {**WHOLE, "id": "1"}}, **{key: {} for key in release_update.RELATED.values()}},
             fields,
         )
-        document = drafting.revised(document, checks, fields, now, replace=replace)
+        document = release_update.apply_update(document, checks, fields, now, replace=replace)
         assert not checks.found
         declared = {*said} if replace else declared | {*said}
         [needed] = document["dependencies"]

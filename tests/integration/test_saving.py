@@ -7,7 +7,7 @@ import pytest
 
 from catalog import Catalog
 from release_catalog.domain import versions
-from release_catalog.store import drafting, saving
+from release_catalog.storage import reference_data, release_writes
 
 SAVE = """mutation($input: Save%(kind)sInput!) { save%(kind)s(input: $input) { %(name)s { %(fields)s }
   problem { __typename status detail ... on ValidationProblem { violations { field code message } }
@@ -158,7 +158,7 @@ async def test_a_release_that_is_made_while_the_scheme_changes_is_ordered_by_the
 ) -> None:
     product = await empty.product("tool", "ANY")
     looked, ordered = asyncio.Event(), asyncio.Event()
-    order_anew, product_of = saving._order_anew, drafting._product
+    order_anew, product_of = reference_data._order_anew, release_writes._product
 
     async def order(*arguments: Any) -> None:
         await order_anew(*arguments)
@@ -171,8 +171,8 @@ async def test_a_release_that_is_made_while_the_scheme_changes_is_ordered_by_the
         await asyncio.wait_for(ordered.wait(), 20)
         return found
 
-    monkeypatch.setattr(saving, "_order_anew", order)
-    monkeypatch.setattr(drafting, "_product", look)
+    monkeypatch.setattr(reference_data, "_order_anew", order)
+    monkeypatch.setattr(release_writes, "_product", look)
     text = """mutation($id: ID!) { createRelease(input: {productId: $id, name: "tool", version: "1.0.0-beta"}) {
       problem { detail } } }"""
     given: dict[str, Any] = {"id": product["id"], "key": "tool", "name": "Tool", "versionScheme": "SEMVER"}

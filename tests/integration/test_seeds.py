@@ -19,10 +19,10 @@ from starlette.routing import Mount
 
 import serving
 from catalog import Catalog
-from release_catalog.domain import links
-from release_catalog.files import guard, hashing
+from release_catalog.domain import hal_urls
+from release_catalog.files import address_guard, verifier
 from release_catalog.hal.routes import Hal
-from release_catalog.plans.context import Context
+from release_catalog.query_engine.context import Context
 
 Json = dict[str, Any]
 
@@ -46,10 +46,10 @@ def today() -> str:
 @pytest.fixture
 async def files(empty: Catalog) -> AsyncIterator[serving.Files]:
     """Files that the catalog may fetch."""
-    allowed = guard.parse("127.0.0.0/8")
+    allowed = address_guard.parse("127.0.0.0/8")
     async with (
         serving.serving() as server,
-        hashing.Fetcher(allowed, max_bytes=1 << 30, at_once=4, seconds=20) as fetcher,
+        verifier.Fetcher(allowed, max_bytes=1 << 30, at_once=4, seconds=20) as fetcher,
     ):
         empty.files = fetcher
         yield server
@@ -719,7 +719,7 @@ async def s5(empty: Catalog) -> Mapping[str, str]:
 
 
 async def test_s5_what_mutations_made_is_served_as_the_sample(empty: Catalog, s5: Mapping[str, str]) -> None:
-    answer = await read(empty, links.release(CATALOG, s5["own"]))
+    answer = await read(empty, hal_urls.release(CATALOG, s5["own"]))
     found = answer.pop("_links")
     brief = {"id": s5["own"], **{name: S5[name] for name in ("revision", "released_at", "version")}}
     assert answer == {**S5, "id": s5["own"], "latest_release": brief}
@@ -745,9 +745,9 @@ async def test_s5_what_mutations_made_is_served_as_the_sample(empty: Catalog, s5
 
 
 async def test_s5_relationships_are_embedded_on_request(empty: Catalog, s5: Mapping[str, str]) -> None:
-    own = links.release(CATALOG, s5["own"])
+    own = hal_urls.release(CATALOG, s5["own"])
     answer = await read(empty, f"{own}?expand_relationships=true")
     for name, id_ in (("dependencies", "needed"), ("dependants", "needing")):
-        assert answer[name] == [await read(empty, links.release(CATALOG, s5[id_]))]
+        assert answer[name] == [await read(empty, hal_urls.release(CATALOG, s5[id_]))]
     plain = await read(empty, f"{own}?expand_relationships=false")
     assert plain.keys() & {"dependencies", "dependants"} == set()

@@ -16,17 +16,17 @@ from starlette.applications import Starlette
 
 from catalog import Catalog
 from following import PROTOCOL, ask, connected, received, send, served, subscribe
-from release_catalog.access import accounts, opaque, passwords
-from release_catalog.access.opaque import Tokens
-from release_catalog.access.refusal import Refused
-from release_catalog.api import documents, seats, view
-from release_catalog.api.documents import Documents
-from release_catalog.app import create_app
+from release_catalog.auth import access_tokens, passwords, service_accounts
+from release_catalog.auth.access_tokens import AccessTokenAuthenticator
+from release_catalog.auth.errors import AuthenticationError
+from release_catalog.domain import access_tokens as texts
 from release_catalog.domain import caller
-from release_catalog.domain import tokens as texts
+from release_catalog.graphql_http import documents, endpoint, subscriber_limit
+from release_catalog.graphql_http.documents import DocumentStore
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
-from release_catalog.store import database as db
-from release_catalog.store import tokens
+from release_catalog.storage import access_tokens as stored_tokens
+from release_catalog.storage import database as db
 
 VIEWER = {"query": "{ viewer { subject } }"}
 EVENTS = {"query": "subscription { events { id } }"}
@@ -43,7 +43,7 @@ def driver() -> Any:
 async def token(catalog: Catalog, tenant: str = "acme") -> dict[str, str]:
     """The headers of a new caller of a tenant."""
     given = {"name": "a", "scopes": ["admin"]}
-    answer = await tokens.create(caller.local(tenant), catalog.database, given)
+    answer = await stored_tokens.create(caller.local(tenant), catalog.database, given)
     assert isinstance(answer, dict)
     return {"authorization": f"Bearer {answer['token']}"}
 
@@ -105,7 +105,7 @@ async def test_an_address_that_opens_many_connections_closes_its_own(empty: Cata
 async def test_livez_answers_while_every_connection_answers_somebody(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on, answer, under_way = asyncio.Event(), view.View._answer, 0
+    go_on, answer, under_way = asyncio.Event(), endpoint.GraphQLHTTPEndpoint._answer, 0
 
     async def slow(self: Any, *arguments: Any) -> Any:
         nonlocal under_way
@@ -113,7 +113,7 @@ async def test_livez_answers_while_every_connection_answers_somebody(
         await go_on.wait()
         return await answer(self, *arguments)
 
-    monkeypatch.setattr(view.View, "_answer", slow)
+    monkeypatch.setattr(endpoint.GraphQLHTTPEndpoint, "_answer", slow)
     limits = httpx2.Limits(max_connections=None)
     headers = await token(empty)
     async with (
@@ -143,7 +143,7 @@ async def silent(host: str, address: str = HERE) -> AsyncIterator[Any]:
 async def test_sockets_of_unknown_clients_take_no_seat_and_the_oldest_makes_room(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seats, "MAX_UNKNOWN", 5)
+    monkeypatch.setattr(subscriber_limit, "MAX_UNKNOWN", 5)
     app = app_of(empty, subscribers=2, subscribers_per_tenant=2, subscribers_per_caller=2)
     mine = await token(empty)
     async with served(app) as host, contextlib.AsyncExitStack() as stack:
@@ -230,15 +230,15 @@ def test_shares_follow_from_the_settings() -> None:
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], threading.Event]]:
     """The large documents that are read, in their order, and what lets reading go on."""
-    read, held, judged = list[str](), threading.Event(), documents.Documents._judged
+    read, held, judged = list[str](), threading.Event(), documents.DocumentStore._judged
 
-    def reading(self: Documents, text: str, tokens_: list[str]) -> Any:
+    def reading(self: DocumentStore, text: str, tokens_: list[str]) -> Any:
         if len(text) > 1_000:
             read.append(text.split()[1])
             assert held.wait(60)
         return judged(self, text, tokens_)
 
-    monkeypatch.setattr(Documents, "_judged", reading)
+    monkeypatch.setattr(DocumentStore, "_judged", reading)
     yield read, held
     held.set()
 
@@ -328,9 +328,9 @@ async def test_readiness_is_asked_for_once_for_all_who_want_to_know(
 async def test_unknown_tokens_delay_no_token_that_was_good(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opaque, "KNOWN_SECONDS", 0)
+    monkeypatch.setattr(access_tokens, "KNOWN_SECONDS", 0)
     good, late = [(await token(empty))["authorization"].removeprefix("Bearer ") for _ in range(2)]
-    known, held, looked_up = tokens.known, asyncio.Event(), list[str]()
+    known, held, looked_up = stored_tokens.known, asyncio.Event(), list[str]()
 
     async def slow(database: Any, text: str) -> Any:
         looked_up.append(text)
@@ -338,14 +338,14 @@ async def test_unknown_tokens_delay_no_token_that_was_good(
             await held.wait()
         return await known(database, text)
 
-    monkeypatch.setattr(tokens, "known", slow)
-    checked = Tokens()
+    monkeypatch.setattr(stored_tokens, "known", slow)
+    checked = AccessTokenAuthenticator()
     assert await checked.caller(empty.database, good, THERE)
     flood = [asyncio.create_task(checked.caller(empty.database, texts.new(), THERE)) for _ in range(300)]
     await settled(lambda: any(task.done() for task in flood))
     refused = [task.exception() for task in flood if task.done()]
-    assert {error.status for error in refused if isinstance(error, Refused)} == {429}
-    assert len(looked_up) <= 1 + opaque._UNKNOWN // 2, "the database has other things to do"
+    assert {error.status for error in refused if isinstance(error, AuthenticationError)} == {429}
+    assert len(looked_up) <= 1 + access_tokens._UNKNOWN // 2, "the database has other things to do"
     # Neither who was known waits, even at the same address, nor who is new at another one.
     assert await checked.caller(empty.database, good, THERE)
     assert await checked.caller(empty.database, late, HERE)
@@ -355,15 +355,15 @@ async def test_unknown_tokens_delay_no_token_that_was_good(
 
 
 async def test_tokens_are_looked_up_once_for_all_who_ask(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, known, looked_up = (await token(empty))["authorization"][7:], tokens.known, list[str]()
+    good, known, looked_up = (await token(empty))["authorization"][7:], stored_tokens.known, list[str]()
 
     async def counting(database: Any, text: str) -> Any:
         looked_up.append(text)
         await asyncio.sleep(0.05)
         return await known(database, text)
 
-    monkeypatch.setattr(tokens, "known", counting)
-    checked = Tokens()
+    monkeypatch.setattr(stored_tokens, "known", counting)
+    checked = AccessTokenAuthenticator()
     assert all(await asyncio.gather(*(checked.caller(empty.database, good, HERE) for _ in range(5))))
     assert len(looked_up) == 1
 
@@ -376,7 +376,9 @@ async def test_wrong_passwords_lock_nobody_out(
     empty: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, password = tmp_path / "accounts", "correct horse battery"
-    lines = [accounts.line(name, "acme", ["release:read"], password) for name in ("ci", "deploy", "nightly")]
+    lines = [
+        service_accounts.line(name, "acme", ["release:read"], password) for name in ("ci", "deploy", "nightly")
+    ]
     file.write_text("\n".join(lines))
     matches, held = passwords.matches, threading.Event()
 
@@ -416,7 +418,7 @@ async def test_a_socket_whose_credentials_can_not_be_checked_now_may_try_again(
     empty: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "accounts"
-    file.write_text(accounts.line("ci", "acme", ["release:read"], "correct horse battery"))
+    file.write_text(service_accounts.line("ci", "acme", ["release:read"], "correct horse battery"))
     held = threading.Event()
     monkeypatch.setattr(passwords, "matches", lambda *_: held.wait(60))
     async with served(app_of(empty, accounts=file)) as host, contextlib.AsyncExitStack() as stack:

@@ -22,19 +22,20 @@ from starlette.routing import Route, WebSocketRoute
 
 from catalog import Catalog
 from following import FOLLOW, PROTOCOL, ask, connected, happen, received, send, served, subscribe, told
-from release_catalog.access import accounts, opaque
-from release_catalog.api import seats, sse, view, websocket
-from release_catalog.api.refusals import Refusal
-from release_catalog.api.schema import schema
-from release_catalog.api.seats import Seats
-from release_catalog.app import create_app
-from release_catalog.domain import instants
+from release_catalog.auth import access_tokens, service_accounts
+from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Caller
-from release_catalog.events import following, waking
-from release_catalog.plans.context import Context
+from release_catalog.events import broker, change_stream
+from release_catalog.graphql_api.request_errors import RequestError
+from release_catalog.graphql_api.schema import schema
+from release_catalog.graphql_http import endpoint as view
+from release_catalog.graphql_http import sse, subscriber_limit, websocket
+from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
+from release_catalog.query_engine.context import Context
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
-from release_catalog.store import database as db
-from release_catalog.store import tokens
+from release_catalog.storage import access_tokens as stored_tokens
+from release_catalog.storage import database as db
 
 Ids = list[str]
 EVENTS = {"Accept": "text/event-stream"}
@@ -52,9 +53,12 @@ async def host(empty: Catalog) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def feeding(catalog: Catalog) -> AsyncIterator[following.Feeds]:
+async def feeding(catalog: Catalog) -> AsyncIterator[broker.EventBroker]:
     """What a process does whose subscribers follow."""
-    async with following.feeding(catalog.database) as feeds, waking.waking(catalog.database, feeds.ring):
+    async with (
+        broker.run_broker(catalog.database) as feeds,
+        change_stream.watch_changes(catalog.database, feeds.ring),
+    ):
         yield feeds
 
 
@@ -154,8 +158,8 @@ async def test_nothing_is_missed_while_the_change_stream_is_lost_beyond_the_oplo
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = await made(empty)
-    monkeypatch.setattr(waking, "POLL_SECONDS", 0.1)
-    opened, real = [], db.changes
+    monkeypatch.setattr(change_stream, "POLL_SECONDS", 0.1)
+    opened, real = [], db.watch
 
     class Lost:
         alive = True
@@ -175,7 +179,7 @@ async def test_nothing_is_missed_while_the_change_stream_is_lost_beyond_the_oplo
         async with real(*arguments) as stream:
             yield Lost(stream)
 
-    monkeypatch.setattr(db, "changes", changes)
+    monkeypatch.setattr(db, "watch", changes)
     async with feeding(empty) as feeds:
         follow = await feeds.follow(empty.caller, None)
         writing = asyncio.create_task(happen(empty, release, times=40))
@@ -192,7 +196,7 @@ async def test_where_there_are_no_change_streams_the_log_is_looked_at(
     def refused(*_: Any) -> Any:
         raise OperationFailure("The $changeStream stage is only supported on replica sets", 40573)
 
-    monkeypatch.setattr(db, "changes", refused)
+    monkeypatch.setattr(db, "watch", refused)
     async with feeding(empty) as feeds:
         follow = await feeds.follow(empty.caller, None)
         coming = asyncio.ensure_future(anext(follow))
@@ -202,7 +206,7 @@ async def test_where_there_are_no_change_streams_the_log_is_looked_at(
 
 
 async def test_who_falls_behind_reads_on_from_where_it_is(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "QUEUED", 5)
+    monkeypatch.setattr(broker, "QUEUED", 5)
     release = await made(empty)
     async with feeding(empty) as feeds:
         slow, quick = await feeds.follow(empty.caller, None), await feeds.follow(empty.caller, None)
@@ -368,18 +372,18 @@ async def test_queries_and_mutations_are_answered_too_and_errors_told(empty: Cat
 def arriving(empty: Catalog) -> Callable[..., Starlette]:
     """An application whose callers are who their Authorization says."""
 
-    def app(left: Seats | None = None, seconds: float = 0.5) -> Starlette:
+    def app(left: SubscriberLimiter | None = None, seconds: float = 0.5) -> Starlette:
         async def arrive(connection: HTTPConnection) -> Context:
             name = connection.headers.get("authorization")
             if name != "Bearer good":
-                raise Refusal(401, "Log in.")
-            end = instants.now() + datetime.timedelta(seconds=seconds)
+                raise RequestError(401, "Log in.")
+            end = timestamps.now() + datetime.timedelta(seconds=seconds)
             follow = connection.app.state.follow
             return Context(
                 Caller("local", "me", frozenset({"admin"}), expires_at=end), empty.database, follow=follow
             )
 
-        graphql = view.View(schema._schema, arrive, seats=left)
+        graphql = view.GraphQLHTTPEndpoint(schema._schema, arrive, subscriber_limit=left)
         full = create_app(Settings(), database=empty.database)
         endpoint = websocket.Endpoint(graphql.results, arrive, graphql.seats)
         full.state.seats = graphql.seats
@@ -439,8 +443,8 @@ async def test_credentials_in_the_payload_are_as_in_a_header(arriving: Callable[
 async def test_a_token_that_anybody_revokes_is_followed_with_no_longer(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seats, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(opaque, "KNOWN_SECONDS", 0)
+    monkeypatch.setattr(subscriber_limit, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(access_tokens, "KNOWN_SECONDS", 0)
     release = await made(empty)
     good, bad = [await token(empty) for _ in range(2)]
     keeps, loses = ({"authorization": f"Bearer {one['token']}"} for one in (good, bad))
@@ -457,12 +461,12 @@ async def test_a_token_that_anybody_revokes_is_followed_with_no_longer(
             await subscribe(client)
         # While nobody can tell, all of it goes on.
         with monkeypatch.context() as outage:
-            outage.setattr(tokens, "known", unreachable)
+            outage.setattr(stored_tokens, "known", unreachable)
             await asyncio.sleep(0.5)
         await happen(empty, release)
         assert (await told(kept))["id"] == (await told(cut))["id"] == ids(1)[0]
         # As another process does it: in the database alone.
-        await tokens.revoke(empty.caller, empty.database, {"id": bad["accessToken"]["id"]})
+        await stored_tokens.revoke(empty.caller, empty.database, {"id": bad["accessToken"]["id"]})
         assert await closing(cut) == (4403, "Credentials have ended")
         text = (await stream.aread()).decode()
         assert ids(1)[0] in text
@@ -474,8 +478,11 @@ async def test_a_token_that_anybody_revokes_is_followed_with_no_longer(
 async def test_whose_rights_have_changed_follows_no_longer(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(seats, "LOOK_SECONDS", 0.1)
-    file, line = tmp_path / "accounts", accounts.line("ci", "local", ["release:write"], "correct horse battery")
+    monkeypatch.setattr(subscriber_limit, "LOOK_SECONDS", 0.1)
+    file, line = (
+        tmp_path / "accounts",
+        service_accounts.line("ci", "local", ["release:write"], "correct horse battery"),
+    )
     file.write_text(line)
     known = {"authorization": "Basic " + base64.b64encode(b"ci:correct horse battery").decode()}
     query = {"query": "subscription { events { id } }"}
@@ -496,14 +503,14 @@ async def test_whose_rights_have_changed_follows_no_longer(
 async def test_a_token_that_is_revoked_asks_no_more_over_a_socket_that_is_open(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opaque, "KNOWN_SECONDS", 0)
+    monkeypatch.setattr(access_tokens, "KNOWN_SECONDS", 0)
     bad = await token(empty)
     app = create_app(Settings(authentication="required"), database=empty.database)
     async with served(app) as host, connected(host, {"authorization": f"Bearer {bad['token']}"}) as client:
         with monkeypatch.context() as outage:
-            outage.setattr(tokens, "known", unreachable)
+            outage.setattr(stored_tokens, "known", unreachable)
             assert await ask(client, "1", "{ __typename }")
-        await tokens.revoke(empty.caller, empty.database, {"id": bad["accessToken"]["id"]})
+        await stored_tokens.revoke(empty.caller, empty.database, {"id": bad["accessToken"]["id"]})
         mutation = 'mutation { saveCatalog(input: {id: "c", name: "C"}) { catalog { id } } }'
         await send(client, type="subscribe", id="2", payload={"query": mutation})
         assert await closing(client) == (4403, "Credentials have ended")
@@ -512,7 +519,7 @@ async def test_a_token_that_is_revoked_asks_no_more_over_a_socket_that_is_open(
 
 async def token(catalog: Catalog) -> db.Document:
     given = {"name": "a", "scopes": ["admin"]}
-    answer = await tokens.create(catalog.caller, catalog.database, given)
+    answer = await stored_tokens.create(catalog.caller, catalog.database, given)
     assert isinstance(answer, dict)
     return answer
 
@@ -522,7 +529,7 @@ async def unreachable(*_: Any) -> Any:
 
 
 async def test_there_are_as_many_seats_as_are_set(arriving: Callable[..., Starlette]) -> None:
-    async with served(arriving(Seats(1), seconds=60)) as host, httpx2.AsyncClient() as http:
+    async with served(arriving(SubscriberLimiter(1), seconds=60)) as host, httpx2.AsyncClient() as http:
         known = {"Authorization": "Bearer good"}
         async with connected(host, additional_headers=known):
             options: dict[str, Any] = {"subprotocols": [PROTOCOL], "additional_headers": known}
@@ -540,7 +547,10 @@ async def test_there_are_as_many_seats_as_are_set(arriving: Callable[..., Starle
 
 async def test_streams_that_begin_at_once_take_no_more_seats(arriving: Callable[..., Starlette]) -> None:
     known = {**EVENTS, "Authorization": "Bearer good"}
-    async with served(arriving(Seats(1), seconds=1)) as host, httpx2.AsyncClient(headers=known) as http:
+    async with (
+        served(arriving(SubscriberLimiter(1), seconds=1)) as host,
+        httpx2.AsyncClient(headers=known) as http,
+    ):
         body = {"query": "subscription { events { id } }"}
         answers = await asyncio.gather(*(http.post(f"http://{host}/graphql", json=body) for _ in range(3)))
         assert sorted(answer.status_code for answer in answers) == [200, 503, 503]

@@ -13,7 +13,7 @@ import pytest
 
 import processes
 from catalog import source
-from release_catalog import terminal
+from release_catalog.cli import files
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_the_bar_takes_no_name_for_markup(
 ) -> None:
     for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "200"}.items():
         monkeypatch.setenv(name, value)
-    with terminal.Bar() as bar:
+    with files.Bar() as bar:
         bar.expect("\x1b]0;owned\x07[link=https://evil] :skull: 1.0", [])
     shown = capsys.readouterr().err
     assert "\\x1b]0;owned\\x07[link=https://evil] :skull: 1.0" in shown

@@ -13,10 +13,10 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from conftest import connected
 from outages import Mongod, heartbeat, running
-from release_catalog.store import database as db
-from release_catalog.store import transactions
-from release_catalog.store.database import Database
-from release_catalog.store.outages import OutcomeUnknown
+from release_catalog.storage import database as db
+from release_catalog.storage import transactions
+from release_catalog.storage.database import Database
+from release_catalog.storage.outages import OutcomeUnknown
 
 UNKNOWN, TRANSIENT = "UnknownTransactionCommitResult", "TransientTransactionError"
 # The event loop may be held for so long on a busy machine; each fault below would hold it for the whole deadline.
@@ -89,7 +89,7 @@ async def test_a_frozen_database_does_not_hold_the_event_loop(
 
     began = time.monotonic()
     async with heartbeat() as beat:
-        with db.within(2), pytest.raises(PyMongoError) as error:
+        with db.deadline(2), pytest.raises(PyMongoError) as error:
             await transactions.run(database, work)
     assert isinstance(error.value, OutcomeUnknown) == (moment == "commit")
     assert time.monotonic() - began < 10
@@ -105,7 +105,7 @@ async def test_a_commit_that_fails_for_long_ends_at_the_deadline(
     async with heartbeat() as beat:
         with mongod.failing("commitTransaction", errorCode=64, errorLabels=[UNKNOWN]):
             began = time.monotonic()
-            with db.within(3), pytest.raises(OutcomeUnknown):
+            with db.deadline(3), pytest.raises(OutcomeUnknown):
                 await transactions.run(database, lambda session: count(database, session))
     assert 1 < time.monotonic() - began < 10
     assert beat.longest < HELD
@@ -195,12 +195,12 @@ async def test_a_transaction_out_of_time_is_not_committed_and_leaves_no_lock(
         await count(database, session)
         await asyncio.sleep(0.6)
 
-    with db.within(0.5), pytest.raises(PyMongoError) as error:
+    with db.deadline(0.5), pytest.raises(PyMongoError) as error:
         await transactions.run(database, work)
     assert not isinstance(error.value, OutcomeUnknown)
     assert sent.times("commitTransaction") == []
     # MongoDB ends a transaction that nobody aborts after a minute.
-    with db.within(20):
+    with db.deadline(20):
         await database.things.update_one({"_id": "counter"}, {"$inc": {"value": 1}})
     assert await value(database) == 1
 
@@ -218,7 +218,7 @@ async def test_a_transaction_whose_caller_is_cancelled_leaves_no_lock(database: 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    with db.within(20):
+    with db.deadline(20):
         await database.things.update_one({"_id": "counter"}, {"$inc": {"value": 1}})
     assert await value(database) == 1
 
@@ -228,7 +228,7 @@ async def test_a_database_that_fails_in_the_middle_holds_no_loop(database: Datab
         for command in ("findAndModify", "commitTransaction"):
             with mongod.failing(command, closeConnection=True):
                 began = time.monotonic()
-                with db.within(1.5), pytest.raises(PyMongoError):
+                with db.deadline(1.5), pytest.raises(PyMongoError):
                     await transactions.run(database, lambda session: count(database, session))
                 assert time.monotonic() - began < 10
     assert beat.longest < HELD

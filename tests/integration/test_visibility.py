@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog
-from release_catalog.domain import instants, ledger
+from release_catalog.domain import ledger, timestamps
 from release_catalog.domain.caller import Caller, local
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
@@ -34,14 +34,14 @@ async def mixed(empty: Catalog) -> tuple[Catalog, dict[str, str]]:
         ids[name] = made["id"]
         record: dict[str, Any] = dict.fromkeys(ledger._FIELDS) | {
             "id": name, "tenantId": "local", "releaseId": made["id"], "environment": "QA", "name": name,
-            "version": made["version"], "created": instants.now(), "status": "COMPLETED", "messages": [], "artifacts": [],
+            "version": made["version"], "created": timestamps.now(), "status": "COMPLETED", "messages": [], "artifacts": [],
         }  # fmt: skip
-        previous = ledger.sealed(record, previous)
+        previous = ledger.append_hash(record, previous)
         await empty.database.promotions.insert_one({**previous, "_id": f"local/{name}"})
         content = {"tenantId": "local", "environment": "QA", "path": f"r/{name}", "releaseId": made["id"]}
         await empty.database.contents.insert_one({**content, "checksum": "x", "promotionId": name})
         run = {"tenantId": "local", "id": name, "pipelineId": "p", "releaseId": made["id"], "status": "RUNNING"}
-        await empty.database.executions.insert_one({**run, "startedAt": instants.now(), "endedAt": None})
+        await empty.database.executions.insert_one({**run, "startedAt": timestamps.now(), "endedAt": None})
     await empty.database.environments.insert_one({"tenantId": "local", "id": "e", "name": "QA", "requires": []})
     await empty.database.pipelines.insert_one(
         {"_id": "local/p", "tenantId": "local", "id": "p", "name": "p", "properties": []}
@@ -102,7 +102,7 @@ async def test_s3_a_record_of_a_hidden_release_is_not_there(mixed: tuple[Catalog
     catalog, _ = mixed
     query = "query($n: String!, $v: String!, $c: String!) { promotion(name: $n, version: $v, created: $c) { id } }"
     async for record in catalog.database.promotions.find({}):
-        address = {"n": record["name"], "v": record["version"], "c": instants.written(record["created"])}
+        address = {"n": record["name"], "v": record["version"], "c": timestamps.format_rfc3339(record["created"])}
         found = (await catalog.seen_by(READER).ask(query, **address))["promotion"]
         assert (found is None) == (record["name"] in HIDDEN)
         assert (await catalog.ask(query, **address))["promotion"] == {"id": record["id"]}

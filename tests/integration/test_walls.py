@@ -14,7 +14,7 @@ from catalog import Catalog
 from conftest import LOCAL, connected
 from promoting import everything
 from release_catalog.domain.caller import READ, WRITE, Caller, local
-from release_catalog.store import indexes
+from release_catalog.storage import indexes
 
 READER = Caller("local", "reader", frozenset({READ}))
 BOUND = Caller("local", "bound", frozenset({READ, WRITE}), "areal-other")

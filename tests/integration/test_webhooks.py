@@ -14,11 +14,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from catalog import Catalog
 from receiving import Receiver, eventually, receiving, status
-from release_catalog.domain import caller, instants, webhooks
+from release_catalog.domain import caller, timestamps, webhooks
 from release_catalog.domain.caller import Caller, Owner
-from release_catalog.events import delivering, posting, waking
-from release_catalog.files import guard, hashing
-from release_catalog.store import deliveries
+from release_catalog.events import change_stream
+from release_catalog.files import address_guard, verifier
+from release_catalog.storage import webhook_queue
+from release_catalog.webhooks import dispatcher, sender
 
 READER = Caller("local", "reader", frozenset({"release:read", "webhook:write"}))
 CREATE = """mutation($input: CreateWebhookInput!) { createWebhook(input: $input) { secret webhook { id url events active
@@ -30,15 +31,15 @@ REPLAY = """mutation($id: ID!, $after: ID!) { replayWebhook(input: {id: $id, aft
   problem { __typename ... on ValidationProblem { violations { field code message } } } } }"""
 LOG = """query($id: ID!) { webhook(id: $id) { active deliveries { nodes { id eventId status attempts responseStatus error
   nextAttemptAt deliveredAt } pageInfo { hasNextPage } } } }"""
-ALLOWED = guard.parse("127.0.0.0/8")
+ALLOWED = address_guard.parse("127.0.0.0/8")
 OWNER = Owner("local")
 
 
 @pytest.fixture
 async def catalog(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Catalog]:
     """A catalog that may send to loopback, and looks for what is to be sent only where something says so."""
-    monkeypatch.setattr(deliveries, "LOOK", datetime.timedelta(days=1))
-    async with hashing.Fetcher(ALLOWED, max_bytes=1, at_once=1) as empty.files:
+    monkeypatch.setattr(webhook_queue, "LOOK", datetime.timedelta(days=1))
+    async with verifier.Fetcher(ALLOWED, max_bytes=1, at_once=1) as empty.files:
         yield empty
 
 
@@ -49,11 +50,11 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @contextlib.asynccontextmanager
-async def working(catalog: Catalog, allowed: guard.Allowed = ALLOWED) -> AsyncIterator[None]:
+async def working(catalog: Catalog, allowed: address_guard.Allowed = ALLOWED) -> AsyncIterator[None]:
     """What a process does that tells webhooks."""
     async with (
-        delivering.working(catalog.database, allowed) as look,
-        waking.waking(catalog.database, look),
+        dispatcher.run_dispatcher(catalog.database, allowed) as look,
+        change_stream.watch_changes(catalog.database, look),
     ):
         yield
 
@@ -265,13 +266,13 @@ async def test_retry_after_and_the_schedule_say_when_it_is_tried_again(
         (4, "Retry-After: soon", 7200 * 2.5, 7200 * 3),
     ):
         receiver.answer = status("429 Slowly", header)
-        again = {"nextAttemptAt": instants.now(), "attempts": tried}
+        again = {"nextAttemptAt": timestamps.now(), "attempts": tried}
         await catalog.database.webhooks.update_one({}, {"$set": again})
         await catalog.database.webhookDeliveries.delete_many({})
-        before = instants.now()
+        before = timestamps.now()
         async with working(catalog):
             entry = await logged(catalog, id_, status="PENDING")
-        waits = (instants.parse(entry["nextAttemptAt"]) - before).total_seconds()
+        waits = (timestamps.parse(entry["nextAttemptAt"]) - before).total_seconds()
         assert least <= waits <= most + 5
     assert receiver.ids == [1, 1, 1, 1]
 
@@ -306,7 +307,7 @@ async def test_410_switches_off_and_what_waits_is_sent_once_it_is_on_again(
 )
 async def test_what_is_no_success(catalog: Catalog, receiver: Receiver, answer: bytes, said: str) -> None:
     receiver.answer = answer
-    async with posting.Poster(ALLOWED, 1) as poster:
+    async with sender.WebhookSender(ALLOWED, 1) as poster:
         reply = await poster.post(OWNER, receiver.url, {}, b"{}")
     assert reply.error
     assert said in reply.error
@@ -315,7 +316,7 @@ async def test_what_is_no_success(catalog: Catalog, receiver: Receiver, answer: 
 async def test_a_receiver_that_hangs_or_drips_is_left_in_time(
     catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(posting, "SECONDS", 0.3)
+    monkeypatch.setattr(sender, "SECONDS", 0.3)
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -328,10 +329,10 @@ async def test_a_receiver_that_hangs_or_drips_is_left_in_time(
     receiver.answer = None
     dripping = await asyncio.start_server(drip, "127.0.0.1", 0)
     url = "http://127.0.0.1:%d/hook" % dripping.sockets[0].getsockname()[1]
-    async with posting.Poster(ALLOWED, 2) as poster:
+    async with sender.WebhookSender(ALLOWED, 2) as poster:
         for bad in (receiver.url, url):
             reply = await poster.post(OWNER, bad, {}, b"{}")
-            assert reply == posting.Reply(None, "It took longer than 0.3 seconds to answer.")
+            assert reply == sender.DeliveryResult(None, "It took longer than 0.3 seconds to answer.")
     dripping.close()
     # Its connections notice that they are gone.
     await asyncio.sleep(0.2)
@@ -341,22 +342,25 @@ async def test_nothing_is_sent_to_where_it_may_not_be(
     catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What may be sent to is judged at each attempt, not only when a webhook is made."""
-    monkeypatch.setattr(posting, "SECONDS", 0.5)
-    monkeypatch.setattr(guard, "REFUSAL_SECONDS", 0.05)
+    monkeypatch.setattr(sender, "SECONDS", 0.5)
+    monkeypatch.setattr(address_guard, "REFUSAL_SECONDS", 0.05)
     id_ = await make(catalog, receiver)
     await happen(catalog)
     port = int(receiver.url.split(":")[2].split("/")[0])
-    for allowed, said in ((guard.Allowed(), "by https"), (guard.parse(f"127.0.0.1:{port + 1}"), "by https")):
+    for allowed, said in (
+        (address_guard.Allowed(), "by https"),
+        (address_guard.parse(f"127.0.0.1:{port + 1}"), "by https"),
+    ):
         async with working(catalog, allowed):
             assert said in (await logged(catalog, id_, status="PENDING"))["error"]
         await catalog.database.webhookDeliveries.delete_many({})
         await catalog.ask(UPDATE, input={"id": id_, "active": True})
     assert not receiver.got
-    async with posting.Poster(guard.Allowed(), 1) as poster:
+    async with sender.WebhookSender(address_guard.Allowed(), 1) as poster:
         reply = await poster.post(OWNER, f"https://127.0.0.1:{port}/hook", {}, b"{}")
         assert reply.error
         assert "may not be fetched from or sent to" in reply.error
-    async with posting.Poster(ALLOWED, 1) as poster:
+    async with sender.WebhookSender(ALLOWED, 1) as poster:
         reply = await poster.post(OWNER, f"https://127.0.0.1:{port}/hook", {}, b"{}")
         assert reply.error
     assert not receiver.got
@@ -404,7 +408,7 @@ async def test_a_secret_is_shown_once_and_rotates_with_an_overlap(catalog: Catal
     assert len(message.headers["webhook-signature"].split()) == 2
     for secret in (first, second):
         Webhook(secret).verify(message.body, message.headers)
-    past = instants.now() - datetime.timedelta(seconds=1)
+    past = timestamps.now() - datetime.timedelta(seconds=1)
     await catalog.database.webhooks.update_one({}, {"$set": {"formerUntil": past}})
     await happen(catalog, 1)
     async with working(catalog):
@@ -517,11 +521,11 @@ async def test_what_was_forgotten_before_it_was_told_is_said_in_the_log(
     # Where nothing at all is left, it is not looked for all the time.
     await happen(catalog)
     await catalog.database.events.delete_many({})
-    [hook], _ = await deliveries.take(catalog.database, 9)
-    lease = delivering.Lease(catalog.database, hook)
-    async with posting.Poster(ALLOWED, 1) as poster:
-        await delivering.turn(catalog.database, poster, hook, lease)
-    assert (await deliveries.take(catalog.database, 9))[0] == []
+    [hook], _ = await webhook_queue.take(catalog.database, 9)
+    lease = dispatcher.Lease(catalog.database, hook)
+    async with sender.WebhookSender(ALLOWED, 1) as poster:
+        await dispatcher.deliver_batch(catalog.database, poster, hook, lease)
+    assert (await webhook_queue.take(catalog.database, 9))[0] == []
 
 
 async def test_what_is_no_longer_asked_for_does_not_wait_in_the_log(catalog: Catalog, receiver: Receiver) -> None:
@@ -543,16 +547,16 @@ async def test_a_webhook_has_one_worker_at_a_time_and_another_where_that_dies(
 ) -> None:
     await make(catalog, receiver)
     await happen(catalog)
-    taken = await asyncio.gather(*(deliveries.take(catalog.database, 9) for _ in range(10)))
+    taken = await asyncio.gather(*(webhook_queue.take(catalog.database, 9) for _ in range(10)))
     [dead] = [hook for hooks, _ in taken for hook in hooks]
-    assert await deliveries.renew(catalog.database, dead)
-    await catalog.database.webhooks.update_one({}, {"$set": {"leaseUntil": instants.now()}})
+    assert await webhook_queue.renew(catalog.database, dead)
+    await catalog.database.webhooks.update_one({}, {"$set": {"leaseUntil": timestamps.now()}})
     async with working(catalog):
         await eventually(lambda: receiver.got)
     # Who comes back from the dead holds nothing any more.
-    assert not await deliveries.renew(catalog.database, dead)
-    assert await deliveries.advance(catalog.database, dead, 9) is None
-    await deliveries.put_off(catalog.database, dead, 3, 0)
+    assert not await webhook_queue.renew(catalog.database, dead)
+    assert await webhook_queue.advance(catalog.database, dead, 9) is None
+    await webhook_queue.postpone(catalog.database, dead, 3, 0)
     hook = await catalog.database.webhooks.find_one({})
     assert hook
     assert (hook["cursor"], hook["attempts"]) == (1, 0)
@@ -561,18 +565,18 @@ async def test_a_webhook_has_one_worker_at_a_time_and_another_where_that_dies(
 async def test_a_lost_lease_breaks_off_what_is_being_sent(
     catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "LEASE", datetime.timedelta(seconds=0.3))
+    monkeypatch.setattr(webhook_queue, "LEASE", datetime.timedelta(seconds=0.3))
     await make(catalog, receiver)
     await happen(catalog)
     receiver.answer = None
-    [hook], _ = await deliveries.take(catalog.database, 9)
-    async with posting.Poster(ALLOWED, 1) as poster, asyncio.timeout(10):
-        lease = delivering.Lease(catalog.database, hook)
-        turn = asyncio.create_task(delivering.turn(catalog.database, poster, hook, lease))
+    [hook], _ = await webhook_queue.take(catalog.database, 9)
+    async with sender.WebhookSender(ALLOWED, 1) as poster, asyncio.timeout(10):
+        lease = dispatcher.Lease(catalog.database, hook)
+        turn = asyncio.create_task(dispatcher.deliver_batch(catalog.database, poster, hook, lease))
         await eventually(lambda: receiver.got)
         await asyncio.sleep(0.5)
         assert not turn.done()
-        assert (await deliveries.take(catalog.database, 9))[0] == []
+        assert (await webhook_queue.take(catalog.database, 9))[0] == []
         await catalog.database.webhooks.update_one({}, {"$set": {"owner": "somebody else"}})
         await turn
     assert await catalog.database.webhookDeliveries.count_documents({}) == 0
@@ -595,7 +599,7 @@ async def test_the_workers_leave_at_once_and_what_was_being_sent_is_sent_again(
 async def test_to_see_who_is_due_no_webhook_is_read(catalog: Catalog, receiver: Receiver) -> None:
     await make(catalog, receiver)
     catalog.commands.clear()
-    await deliveries.take(catalog.database, 9)
+    await webhook_queue.take(catalog.database, 9)
     [command] = [dict(command) for command in catalog.commands.sent if command.get("find") == "webhooks"]
     plain = {name: it for name, it in command.items() if name not in {"lsid", "$db", "$clusterTime"}}
     answer = await catalog.database.command("explain", plain, verbosity="executionStats")
@@ -625,9 +629,9 @@ async def test_what_happens_is_told_at_once_and_nobody_looks_where_nothing_does(
 async def test_what_another_process_left_is_told_when_its_lease_ends(
     catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "LEASE", datetime.timedelta(seconds=2))
+    monkeypatch.setattr(webhook_queue, "LEASE", datetime.timedelta(seconds=2))
     await make(catalog, receiver)
     await happen(catalog)
-    [_], _ = await deliveries.take(catalog.database, 9)
+    [_], _ = await webhook_queue.take(catalog.database, 9)
     async with working(catalog):
         await eventually(lambda: receiver.got)

@@ -14,13 +14,13 @@ from pymongo.monitoring import CommandStartedEvent
 
 from catalog import Catalog, Commands
 from conftest import LOCAL, connected
-from release_catalog.api.schema import schema
-from release_catalog.app import create_app
-from release_catalog.plans import operations
-from release_catalog.plans.context import Context
+from release_catalog.graphql_api.schema import schema
+from release_catalog.query_engine import executor
+from release_catalog.query_engine.context import Context
+from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
-from release_catalog.store import database as db
-from release_catalog.store import records
+from release_catalog.storage import database as db
+from release_catalog.storage import records
 
 JSON, RESPONSE = "application/json", "application/graphql-response+json"
 TYPENAME = "{ __typename }"
@@ -340,10 +340,10 @@ NESTED = (
 
 @pytest.mark.parametrize("planned", [True, False])
 async def test_lists_that_turn_out_longer_end_the_request(stocked: Catalog, planned: bool) -> None:
-    document = operations.Document(schema._schema, parse(NESTED))
+    document = executor.Document(schema._schema, parse(NESTED))
     context = Context(LOCAL, stocked.database)
     context.usage.max_nodes = 100
-    result = await operations.answer(document, schema._schema, context, None, None, planned=planned)
+    result = await executor.answer(document, schema._schema, context, None, None, planned=planned)
     assert result.data is None
     [error] = result.errors or []
     assert error.extensions == {"code": "LIMIT_EXCEEDED", "limit": "nodes", "allowed": 100}
@@ -424,7 +424,7 @@ async def test_every_command_has_the_time_that_is_left(mongodb_url: str, sample_
     async with connected(mongodb_url, sample_name, sent, driver=driver) as database:
         app = create_app(Settings(query_seconds=7), database=database)
         # Without its lifespan: what works in the background sends commands as well.
-        app.state.database, app.state.reading, app.state.files = database, db.Reading(database), None
+        app.state.database, app.state.reading, app.state.files = database, db.ReadOnlyDatabase(database), None
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
             asked: list[dict[str, Any]] = []

@@ -10,8 +10,8 @@ from pymongo import AsyncMongoClient
 
 from catalog import Catalog
 from release_catalog.domain.caller import READ, WRITE, Caller
-from release_catalog.store import graph, life
-from release_catalog.store.graph import Affected
+from release_catalog.storage import dependency_traversal, release_lifecycle
+from release_catalog.storage.dependency_traversal import Affected
 from release_catalog.usage import Usage, measuring
 
 WITHDRAW = """mutation($input: WithdrawReleaseInput!) { withdrawRelease(input: $input) {
@@ -32,7 +32,7 @@ class Gate:
         self.opened = asyncio.Event()
         # What happens between a walk and the transaction after it.
         self.then: Callable[[], Any] | None = None
-        real = graph.affected
+        real = dependency_traversal.affected
 
         async def affected(*arguments: Any) -> Affected:
             self.walks += 1
@@ -43,7 +43,7 @@ class Gate:
                 await self.then()
             return found
 
-        monkeypatch.setattr(graph, "affected", affected)
+        monkeypatch.setattr(dependency_traversal, "affected", affected)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ async def test_a_hub_that_changes_all_the_time_can_be_withdrawn(empty: Catalog, 
     gate.opened.set()
     assert (await withdraw(empty, id_))["affectedCount"] == 2
     # Two look-ups, the second with a walk for those who don't see the drafts.
-    assert gate.walks == life.MAX_LOOK_UPS + 1
+    assert gate.walks == release_lifecycle.MAX_LOOK_UPS + 1
 
 
 async def test_a_release_that_changes_meanwhile_is_looked_at_again(empty: Catalog, gate: Gate) -> None:
@@ -177,6 +177,8 @@ async def test_a_withdrawal_is_priced_by_what_it_walks(empty: Catalog, count: in
     id_, _ = await hub(empty, count)
     usage = Usage()
     with measuring(usage):
-        await life.withdraw(empty.caller, empty.database, {"id": id_, "reason": "It leaks.", "dryRun": True})
+        await release_lifecycle.withdraw(
+            empty.caller, empty.database, {"id": id_, "reason": "It leaks.", "dryRun": True}
+        )
     assert usage.walked == count
     assert usage.points >= count // 5

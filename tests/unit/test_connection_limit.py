@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.connection_limit import (
+from release_catalog.server.connection_limit import (
     GRACE_SECONDS,
     Connection,
     ConnectionLimit,

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from release_catalog import cli, logs
+from release_catalog import logging_config
+from release_catalog.cli import main
 from release_catalog.console import printable
 
 EVIL = "\x1b[2J\x9b31m\u202ename"
@@ -30,10 +31,10 @@ def test_what_could_steer_a_terminal_is_escaped(text: str, shown: str) -> None:
 
 
 def test_a_sentence_at_the_end_keeps_its_lines_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "cli", lambda: sys.exit(f"{EVIL}\nsecond"))
+    monkeypatch.setattr(main, "cli", lambda: sys.exit(f"{EVIL}\nsecond"))
     monkeypatch.setattr("signal.signal", lambda *_: None)
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     assert end.value.code == f"{SHOWN}\nsecond"
 
 
@@ -44,7 +45,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     before = (root.handlers[:], root.level)
     with monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", written)
-        logs.configure("info", "text")
+        logging_config.configure("info", "text")
     yield written
     root.handlers[:], root.level = before
     structlog.reset_defaults()

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from release_catalog.domain import delivery
-from release_catalog.domain.checks import Checks
-from release_catalog.problems import Violation
+from release_catalog.domain import release_delivery
+from release_catalog.domain.validation import Validator
+from release_catalog.errors import Violation
 
 NOW = datetime.datetime(2026, 3, 1, 23, 30, tzinfo=datetime.UTC)
 Document = dict[str, Any]
@@ -33,7 +33,7 @@ def pipeline(id_: str, name: str, *properties: Document) -> Document:
     return {"id": id_, "name": name, "properties": list(properties)}
 
 
-KNOWN = delivery.Known(
+KNOWN = release_delivery.Known(
     pipelines={
         "12345": pipeline("12345", "Pipeline 1", defined("TESTPROPERTY")),
         "plain": pipeline("plain", "Plain", defined("EASY", "3"), defined("OPTIONAL", required=False)),
@@ -66,9 +66,9 @@ def judged(
     said: Document, before: Document | None = None, *, replace: bool = False
 ) -> tuple[Document, list[str], list[Violation]]:
     untouched = copy.deepcopy(before)
-    checks = Checks(said, "input.delivery", [])
-    read = delivery.read(checks)
-    after, warnings = delivery.settled(before, read, KNOWN, checks, NOW, replace=replace)
+    checks = Validator(said, "input.delivery", [])
+    read = release_delivery.read(checks)
+    after, warnings = release_delivery.apply(before, read, KNOWN, checks, NOW, replace=replace)
     assert before == untouched
     return after, warnings, checks.found
 
@@ -484,9 +484,11 @@ def test_all_violations_come_together() -> None:
 
 def test_what_has_to_be_looked_up() -> None:
     said = {"pipelineName": "Plain", "projects": [{"projectId": "6789"}, {"projectId": ""}], "properties": None}
-    read = delivery.read(Checks(said, "input.delivery", []))
-    assert delivery.wanted(None, read) == delivery.Wanted(frozenset(), frozenset({"Plain"}), frozenset({"6789"}))
-    assert delivery.wanted(STARTED_DELIVERY, read) == delivery.Wanted(
+    read = release_delivery.read(Validator(said, "input.delivery", []))
+    assert release_delivery.references(None, read) == release_delivery.References(
+        frozenset(), frozenset({"Plain"}), frozenset({"6789"})
+    )
+    assert release_delivery.references(STARTED_DELIVERY, read) == release_delivery.References(
         frozenset({"12345"}), frozenset({"Plain"}), frozenset({"6789", "33442"})
     )
 
@@ -577,13 +579,13 @@ ALLOWED = {
 def test_only_the_steps_of_rule_12_are_taken(steps: list[tuple[str, bool]], has_project: bool) -> None:
     now = {**accepted({}), "projects": STARTED_DELIVERY["projects"] if has_project else []}
     for to, running in steps:
-        after, found = delivery.step(now, to, running=running, now=NOW)
+        after, found = release_delivery.step(now, to, running=running, now=NOW)
         held = {"NO_PROJECT"} if to == "STARTED" and not has_project else set()
         held |= {"RUNNING"} if to == "COMPLETED" and running else set()
         held |= {"WRONG_STATUS"} if (now["status"], to) not in ALLOWED else set()
         assert {violation.code for violation in found} == held
         assert after["status"] == (now["status"] if held else to)
-        assert delivery.event(now, after) == (None if held else {
+        assert release_delivery.event(now, after) == (None if held else {
             ("SUSPENDED", "STARTED"): "delivery.resumed"}.get((now["status"], to), f"delivery.{to.lower()}"))  # fmt: skip
         now = after
         assert (now["startDate"] is None) == (now["status"] == "NOT_STARTED")
@@ -591,11 +593,13 @@ def test_only_the_steps_of_rule_12_are_taken(steps: list[tuple[str, bool]], has_
 
 
 def test_resuming_keeps_the_day_of_the_start() -> None:
-    after, found = delivery.step({**STARTED_DELIVERY, "status": "SUSPENDED"}, "STARTED", running=True, now=NOW)
+    after, found = release_delivery.step(
+        {**STARTED_DELIVERY, "status": "SUSPENDED"}, "STARTED", running=True, now=NOW
+    )
     assert not found
     assert after["startDate"] == "2019-02-13"
 
 
 def test_what_is_not_delivered_takes_no_step() -> None:
-    _, [violation] = delivery.step(None, "STARTED", running=False, now=NOW)
+    _, [violation] = release_delivery.step(None, "STARTED", running=False, now=NOW)
     assert (violation.field, violation.code) == ("input.releaseId", "NO_DELIVERY")

@@ -6,8 +6,8 @@ from typing import Any
 
 from graphql import Token
 
-from release_catalog.api.documents import Documents
-from release_catalog.api.schema import schema
+from release_catalog.graphql_api.schema import schema
+from release_catalog.graphql_http.documents import DocumentStore
 
 TEXT = """query ($id: ID!, $all: Boolean! = true) { release(id: $id) {
   name createdAt artifacts { name } _links { self { href } } product @include(if: $all) { key }
@@ -18,7 +18,7 @@ async def test_what_is_not_kept_is_gone_at_once() -> None:
     def tokens() -> int:
         return sum(type(each) is Token for each in gc.get_objects())
 
-    documents, variables = Documents(schema._schema), {"id": "1", "all": True}
+    documents, variables = DocumentStore(schema._schema), {"id": "1", "all": True}
     gc.collect()
     gc.disable()  # what leads in circles would stay until a full collection, which a server puts off for long
     try:

@@ -9,29 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release_catalog.domain import (
-    comparison,
-    graph,
+    dependency_graph,
+    hal_urls,
     ids,
-    instants,
     ledger,
-    links,
-    parts,
     platforms,
     references,
+    release_diff,
+    release_parts,
+    timestamps,
 )
 from release_catalog.domain.caller import Caller
-from release_catalog.domain.checks import Checks
-from release_catalog.store import terms
+from release_catalog.domain.validation import Validator
+from release_catalog.storage import search_terms
 
 millis = st.integers(-62135596800000, 253402300799999)
 
 
 @given(millis)
 def test_instants_survive_being_written(value: int) -> None:
-    instant = instants.from_milliseconds(value)
-    assert instants.milliseconds(instant) == value
-    assert instants.parse(instants.written(instant)) == instant
-    assert instants.either(str(value)) == instant
+    instant = timestamps.from_milliseconds(value)
+    assert timestamps.milliseconds(instant) == value
+    assert timestamps.parse(timestamps.format_rfc3339(instant)) == instant
+    assert timestamps.parse_rfc3339_or_millis(str(value)) == instant
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_instants_survive_being_written(value: int) -> None:
     ],
 )
 def test_input_takes_any_offset_and_keeps_milliseconds(text: str, same: str) -> None:
-    assert instants.written(instants.parse(text)) == same
+    assert timestamps.format_rfc3339(timestamps.parse(text)) == same
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_input_takes_any_offset_and_keeps_milliseconds(text: str, same: str) -> 
 )  # fmt: skip
 def test_what_is_no_instant(text: str) -> None:
     with pytest.raises(ValueError, match=r"RFC 3339|years 1 to 9999"):
-        instants.parse(text)
+        timestamps.parse(text)
 
 
 def test_a_day_is_a_calendar_date_or_that_of_an_instant() -> None:
     for text in ("2024-02-29", "2024-02-29T00:00:00Z", "2024-03-01T01:00:00+02:00"):
-        assert instants.day(text) == datetime.date(2024, 2, 29)
+        assert timestamps.parse_date(text) == datetime.date(2024, 2, 29)
     for text in ("2024-W09-4", "20240229", "2023-02-29", "2024-060", "\u0662024-02-29", ""):
         with pytest.raises(ValueError, match="not a date"):
-            instants.day(text)
+            timestamps.parse_date(text)
 
 
 def test_ids_look_like_object_ids_and_rise() -> None:
@@ -95,8 +95,8 @@ def release(**fields: Any) -> dict[str, Any]:
 
 @given(st.dates(), st.dates())
 def test_an_end_of_life_is_found_by_exactly_one_term(end: datetime.date, before: datetime.date) -> None:
-    wanted = terms.ends_before(before)
-    found = set(terms.of(release(endOfLifeAt=end.isoformat()))) & set(wanted)
+    wanted = search_terms.ends_before(before)
+    found = set(search_terms.search_terms(release(endOfLifeAt=end.isoformat()))) & set(wanted)
     assert len(found) == (end < before)
     assert len(wanted) == len(set(wanted)) <= 158
 
@@ -106,7 +106,7 @@ def test_an_end_of_life_is_found_by_exactly_one_term(end: datetime.date, before:
     [("a.tar.gz", "gz"), ("setup.exe", "exe"), ("README", None), (".profile", None), ("odd.", None)],
 )
 def test_extensions(name: str, end: str | None) -> None:
-    assert parts.extension(name) == end
+    assert release_parts.extension(name) == end
 
 
 def test_platforms() -> None:
@@ -117,13 +117,13 @@ def test_platforms() -> None:
 
 
 def test_links_keep_ids_in_one_segment() -> None:
-    assert links.release("a/b", "ä?") == "/v1/catalogs/a%2Fb/releases/%C3%A4%3F"
+    assert hal_urls.release("a/b", "ä?") == "/v1/catalogs/a%2Fb/releases/%C3%A4%3F"
     made = {"branch": "7", "packagingType": "CONTAINER_IMAGE"}
     system = {"distro": "photon", "version": "4"}
-    assert links.branch("wordpress", made, system) == (
+    assert hal_urls.branch("wordpress", made, system) == (
         "/v1/applications/product/wordpress/branch/7?packaging=CONTAINER_IMAGE&distro=photon-4"
     )
-    assert links.branch("wordpress", {"branch": None}) is None
+    assert hal_urls.branch("wordpress", {"branch": None}) is None
 
 
 # ---------------------------------------------------------------- graphs
@@ -146,7 +146,7 @@ def reachable(graph_: dict[str, list[str]], start: str) -> set[str]:
 def test_cycles_are_the_groups_that_reach_each_other(graph_: dict[str, list[str]]) -> None:
     reach = {node: reachable(graph_, node) for node in "abcdefg"}
     expected = {frozenset(m for m in reach if m in reach[n] and n in reach[m]) for n in reach if n in reach[n]}
-    found = graph.cycles(graph_)
+    found = dependency_graph.cycles(graph_)
     assert {frozenset(group) for group in found} == {group for group in expected if len(group) > 1}
 
 
@@ -164,21 +164,21 @@ def simple_paths(graph_: dict[str, list[str]], start: str, end: str) -> list[lis
 def test_paths_are_all_there_shortest_first(graph_: dict[str, list[str]]) -> None:
     for end in ("a", "e"):
         expected = simple_paths(graph_, "a", end)
-        found = graph.paths(graph_, "a", end, longest=10, most=1000)
+        found = dependency_graph.paths(graph_, "a", end, longest=10, limit=1000)
         assert sorted(found) == sorted(expected)
         assert [len(path) for path in found] == sorted(len(path) for path in expected)
-        few = graph.paths(graph_, "a", end, longest=2, most=2)
+        few = dependency_graph.paths(graph_, "a", end, longest=2, limit=2)
         assert len(few) == min(2, sum(len(path) <= 3 for path in expected))
 
 
 def test_a_graph_as_deep_as_it_gets() -> None:
     chain = {str(number): [str(number + 1)] for number in range(20_000)} | {"20000": ["0"]}
-    assert [len(group) for group in graph.cycles(chain)] == [20_001]
+    assert [len(group) for group in dependency_graph.cycles(chain)] == [20_001]
 
 
 def test_a_search_for_paths_ends() -> None:
     dense = {str(n): [str(m) for m in range(60)] for n in range(60)}
-    assert len(graph.paths(dense, "0", "59", longest=50, most=100)) == 100
+    assert len(dependency_graph.paths(dense, "0", "59", longest=50, limit=100)) == 100
 
 
 def layers(width: int, depth: int) -> dict[str, list[str]]:
@@ -189,22 +189,22 @@ def layers(width: int, depth: int) -> dict[str, list[str]]:
 
 def test_dense_layers_have_their_paths_found_at_once() -> None:
     edges_ = layers(86, 7)
-    found = graph.paths(edges_, "start", "end", longest=10, most=10)
+    found = dependency_graph.paths(edges_, "start", "end", longest=10, limit=10)
     assert [len(path) for path in found] == [9] * 10
     assert len({tuple(path) for path in found}) == 10
     # 6 x 86 x 86 edges turned round and walked back, and hardly more.
-    assert sum(1 for _ in graph.path_steps(edges_, "start", "end", longest=10, most=10)) < 100
+    assert sum(1 for _ in dependency_graph.path_steps(edges_, "start", "end", longest=10, limit=10)) < 100
 
 
 def test_no_path_is_shorter_than_the_layers_are_deep() -> None:
-    assert graph.paths(layers(86, 7), "start", "end", longest=7, most=10) == []
+    assert dependency_graph.paths(layers(86, 7), "start", "end", longest=7, limit=10) == []
 
 
 def test_a_search_among_near_misses_gives_way_and_ends() -> None:
     clique = {str(n): [str(m) for m in range(60) if m != n] for n in range(60)} | {"0": ["1"], "59": []}
-    search = graph.path_steps(clique, "0", "nowhere", longest=50, most=100)
-    assert graph.run(search) == []
-    few = graph.path_steps(clique, "0", "59", longest=50, most=10**9, effort=10_000)
+    search = dependency_graph.path_steps(clique, "0", "nowhere", longest=50, limit=100)
+    assert dependency_graph.run(search) == []
+    few = dependency_graph.path_steps(clique, "0", "59", longest=50, limit=10**9, effort=10_000)
     assert sum(1 for _ in few) <= 20
 
 
@@ -214,13 +214,13 @@ def test_a_crowd_behind_a_gate_does_not_hide_the_longer_path_beside_it() -> None
     edges_ = {above: [below] for above, below in itertools.pairwise(around)}
     edges_ |= {"start": ["gate", "y1"], "gate": [*crowd, "end"]}
     edges_ |= {node: [*(other for other in crowd if other != node), "gate"] for node in crowd}
-    found = graph.paths(edges_, "start", "end", longest=10, most=10)
+    found = dependency_graph.paths(edges_, "start", "end", longest=10, limit=10)
     assert found == [["start", "gate", "end"], around]
 
 
 def test_groups_of_one_take_no_time_that_grows_with_their_number() -> None:
     chain = {str(number): [str(number + 1)] for number in range(100_000)}
-    assert graph.cycles(chain) == []
+    assert dependency_graph.cycles(chain) == []
 
 
 # ---------------------------------------------------------------- comparison and ledger
@@ -228,27 +228,27 @@ def test_groups_of_one_take_no_time_that_grows_with_their_number() -> None:
 
 def test_a_comparison_tells_what_came_went_and_changed() -> None:
     def file(name: str, size: int) -> dict[str, Any]:
-        plain = dict.fromkeys(comparison._OF_ARTIFACT)
+        plain = dict.fromkeys(release_diff._OF_ARTIFACT)
         return {**plain, "name": name, "size": size, "platform": platforms.parsed("win64")}
 
     before = {"artifacts": [file("a", 1), file("b", 1), file("b", 2)]}
     after = {"artifacts": [file("b", 1), file("b", 3), file("c", 1)]}
-    found = [(change["kind"], change["key"]) for change in comparison.artifacts(before, after)]
+    found = [(change["kind"], change["key"]) for change in release_diff.artifacts(before, after)]
     assert found == [("REMOVED", "a"), ("CHANGED", "b (2)"), ("ADDED", "c")]
 
 
 def test_platforms_in_another_order_are_the_same() -> None:
-    plain: dict[str, Any] = dict.fromkeys(comparison._FIELDS)
+    plain: dict[str, Any] = dict.fromkeys(release_diff._FIELDS)
     one, other = ({**plain, "platforms": [{"name": name} for name in names]} for names in ("ab", "ba"))
-    assert comparison.fields(one, other) == []
-    [change] = comparison.fields(one, {**plain, "platforms": [{"name": "c"}]})
+    assert release_diff.fields(one, other) == []
+    [change] = release_diff.fields(one, {**plain, "platforms": [{"name": "c"}]})
     assert change == {"path": "platforms", "before": ["a", "b"], "after": ["c"]}
 
 
 def test_no_record_of_the_ledger_can_be_changed_unnoticed() -> None:
-    record: dict[str, Any] = dict.fromkeys(ledger._FIELDS, "x") | {"created": instants.now()}
-    first = ledger.sealed(record, None)
-    second = ledger.sealed(record, first)
+    record: dict[str, Any] = dict.fromkeys(ledger._FIELDS, "x") | {"created": timestamps.now()}
+    first = ledger.append_hash(record, None)
+    second = ledger.append_hash(record, first)
     assert (first["sequence"], first["previousHash"]) == (1, None)
     assert (second["sequence"], second["previousHash"]) == (2, first["hash"])
     for field in ledger._FIELDS:
@@ -260,20 +260,26 @@ def test_no_record_of_the_ledger_can_be_changed_unnoticed() -> None:
 
 @pytest.mark.parametrize(
     ("reader", "limit"),
-    [(Checks.url, 2048), (Checks.email, 320), (Checks.instant, 64), (Checks.day, 64), (Checks.id, 255)],
+    [
+        (Validator.url, 2048),
+        (Validator.email, 320),
+        (Validator.instant, 64),
+        (Validator.day, 64),
+        (Validator.id, 255),
+    ],
 )
 @pytest.mark.parametrize(
     "text", ["http://a" + "b" * 90_000 + " ", "\u0301" * 90_000, "a@" + "b." * 45_000, " " * 90_000]
 )
 def test_a_text_over_its_limit_is_one_violation_and_is_read_no_further(reader: Any, limit: int, text: str) -> None:
-    checks = Checks({"field": text}, "input")
+    checks = Validator({"field": text}, "input")
     value = reader(checks, "field")
     assert [(v.code, str(limit) in v.message) for v in checks.found] == [("TOO_LONG", True)]
     assert value is None or len(value) <= limit
 
 
 def test_so_many_violations_are_listed_and_a_last_one_says_that_there_are_more() -> None:
-    checks = Checks({"entries": [{"size": -1}] * 1_000 + [{"size": -1}] * 500}, "input")
+    checks = Validator({"entries": [{"size": -1}] * 1_000 + [{"size": -1}] * 500}, "input")
     for entry in checks.items("entries", 2_000):
         entry.size("size")
     assert [v.field for v in checks.found[:2]] == ["input.entries[0].size", "input.entries[1].size"]

@@ -1,7 +1,7 @@
 """What is remembered of bad credentials, and how long the next attempt has to wait."""
 
-from release_catalog.access import failures
-from release_catalog.access.failures import Failures
+from release_catalog.auth import failed_attempts
+from release_catalog.auth.failed_attempts import Failures
 
 
 class Clock:
@@ -22,12 +22,12 @@ def test_the_delay_grows_with_failures_and_ends() -> None:
     assert delays == [0, 0, 0, 0.25, 0.5, 1, 2, 4]
     for _ in range(50):
         failed.add("a")
-    assert failed.delay("a") == failures.MAX_SECONDS
+    assert failed.delay("a") == failed_attempts.MAX_SECONDS
     assert failed.many("a")
     assert (failed.many("b"), failed.delay("b")) == (False, 0)
-    clock.now += failures.MAX_SECONDS
+    clock.now += failed_attempts.MAX_SECONDS
     assert failed.delay("a") == 0
-    clock.now += failures.FORGET_SECONDS
+    clock.now += failed_attempts.FORGET_SECONDS
     assert not failed.many("a")
     failed.add("a")
     assert not failed.many("a")
@@ -39,10 +39,10 @@ def test_the_oldest_failures_are_forgotten_where_there_are_too_many() -> None:
     failed = Failures(Clock())
     for _ in range(3):
         failed.add("kept")
-    for number in range(2 * failures.MAX_KEYS):
+    for number in range(2 * failed_attempts.MAX_KEYS):
         failed.add(number)
         if number % 1_000 == 0:
             failed.add("kept")
-    assert len(failed) == failures.MAX_KEYS
+    assert len(failed) == failed_attempts.MAX_KEYS
     assert failed.many("kept")
     assert not failed.many(0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from release_catalog.domain import graph
+from release_catalog.domain import dependency_graph
 
 Path = list[str]
 NODES = "abcdefg"
@@ -16,7 +16,7 @@ NODES = "abcdefg"
 MAX_EDGES_A_TURN = 5_000
 
 
-def every_path(edges: graph.Edges, start: str, target: str, longest: int) -> Iterator[Path]:
+def every_path(edges: dependency_graph.Edges, start: str, target: str, longest: int) -> Iterator[Path]:
     """Return all simple paths, or cycles where start and target are one, in the order of their lengths."""
     paths = [[start]]
     for _ in range(longest):
@@ -40,7 +40,7 @@ def test_paths_are_those_that_there_are(
     edges: dict[str, Path], start: str, target: str, longest: int, most: int
 ) -> None:
     everything = list(every_path(edges, start, target, longest))
-    found = graph.paths(edges, start, target, longest=longest, most=most)
+    found = dependency_graph.paths(edges, start, target, longest=longest, limit=most)
     assert [len(path) for path in found] == [len(path) for path in everything[:most]]
     assert len({tuple(path) for path in found}) == len(found)
     assert {tuple(path) for path in found} <= {tuple(path) for path in everything}
@@ -73,10 +73,10 @@ class _Counting(list[str]):
             yield target
 
 
-def searched(edges: graph.Edges, start: str, target: str, longest: int, most: int) -> list[Path]:
+def searched(edges: dependency_graph.Edges, start: str, target: str, longest: int, limit: int) -> list[Path]:
     """Return what is found, after a look at how: in short turns, and with bounded effort."""
     watched, before = Watched(edges), 0
-    steps = graph.path_steps(watched, start, target, longest=longest, most=most)
+    steps = dependency_graph.path_steps(watched, start, target, longest=longest, limit=limit)
     began = time.process_time()
     try:
         while True:
@@ -85,7 +85,7 @@ def searched(edges: graph.Edges, start: str, target: str, longest: int, most: in
             before = watched.looked_at
     except StopIteration as end:
         found: list[Path] = end.value
-    assert watched.looked_at <= graph.MAX_EFFORT
+    assert watched.looked_at <= dependency_graph.MAX_EFFORT
     # Watching makes a second of it.
     assert time.process_time() - began < 20
     return found
@@ -95,7 +95,7 @@ def test_dense_layers_are_searched_without_walking_all_ways() -> None:
     """602 releases with 5 billion paths: once 49 s, 2 GB and no answer."""
     edges = layers(7, 86)
     tracemalloc.start()
-    found = searched(edges, "0-0", "6-0", longest=10, most=100)
+    found = searched(edges, "0-0", "6-0", longest=10, limit=100)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50_000_000
@@ -117,20 +117,20 @@ def test_dense_layers_are_searched_without_walking_all_ways() -> None:
 )
 def test_a_target_that_can_not_be_reached_costs_little(start: str, target: str, longest: int) -> None:
     edges = Watched(layers(7, 86))
-    assert graph.paths(edges, start, target, longest=longest, most=100) == []
+    assert dependency_graph.paths(edges, start, target, longest=longest, limit=100) == []
     # Each length looks at what the start leads to.
     assert edges.looked_at <= 10 * 86
 
 
 def test_a_node_with_many_edges_holds_nobody_up() -> None:
     star = {"a": [str(at) for at in range(4_000)], **{str(at): ["end"] for at in range(4_000)}, "end": ["a"]}
-    assert len(searched(star, "a", "end", longest=3, most=100)) == 100
-    assert len(searched(star, "end", "end", longest=3, most=100)) == 100
+    assert len(searched(star, "a", "end", longest=3, limit=100)) == 100
+    assert len(searched(star, "end", "end", longest=3, limit=100)) == 100
 
 
 def test_everything_leads_to_everything() -> None:
     names = [str(at) for at in range(150)]
-    found = searched(dict.fromkeys(names, names), "0", "1", longest=10, most=100)
+    found = searched(dict.fromkeys(names, names), "0", "1", longest=10, limit=100)
     assert [len(path) for path in found] == [2, *[3] * 99]
 
 
@@ -138,4 +138,4 @@ def test_ways_that_only_lead_back_end_the_search_and_not_the_answer() -> None:
     """From the gate on, all ways but one come back to it: no path is longer than two steps."""
     crowd = [f"c{at}" for at in range(80)]
     edges = {"start": ["gate"], "gate": [*crowd, "end"], **{name: [*crowd, "gate"] for name in crowd}}
-    assert searched(edges, "start", "end", longest=10, most=100) == [["start", "gate", "end"]]
+    assert searched(edges, "start", "end", longest=10, limit=100) == [["start", "gate", "end"]]

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from release_catalog import settings
-from release_catalog.files import guard, transfer
+from release_catalog.files import address_guard, http_client
 
 FORBIDDEN = [
     ipaddress.ip_network(text)
@@ -20,30 +20,30 @@ FORBIDDEN = [
     """.split()
 ]
 V4 = [network for network in FORBIDDEN if network.version == 4]
-NOTHING = guard.Allowed()
+NOTHING = address_guard.Allowed()
 
 
-def inside(networks: list[guard.Network]) -> st.SearchStrategy[guard.Address]:
+def inside(networks: list[address_guard.Network]) -> st.SearchStrategy[address_guard.Address]:
     return st.sampled_from(networks).flatmap(
         lambda network: st.integers(0, network.num_addresses - 1).map(lambda offset: network[offset])
     )
 
 
 @given(inside(FORBIDDEN))
-def test_no_forbidden_address_is_public(address: guard.Address) -> None:
-    assert not guard.public(address)
+def test_no_forbidden_address_is_public(address: address_guard.Address) -> None:
+    assert not address_guard.public(address)
     assert not NOTHING.permits("files.example", address, 443)
 
 
 @given(inside(V4))  # type: ignore[arg-type]  # a list of one of both
 @example(ipaddress.ip_address("169.254.169.254"))
 @example(ipaddress.ip_address("127.0.0.1"))
-def test_no_form_carries_a_forbidden_address(address: guard.Address) -> None:
+def test_no_form_carries_a_forbidden_address(address: address_guard.Address) -> None:
     number = int(address)
     forms = [number, 0xFFFF << 32 | number, 0x64FF9B << 96 | number, 0x64FF9B0001 << 80 | number]
     forms += [0x2002 << 112 | number << 80 | 1, 0x20010000 << 96 | number ^ 0xFFFFFFFF]
     for form in forms:
-        assert not guard.public(ipaddress.IPv6Address(form))
+        assert not address_guard.public(ipaddress.IPv6Address(form))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_no_form_carries_a_forbidden_address(address: guard.Address) -> None:
     "1.1.1.1 93.184.215.14 185.199.108.133 2606:4700::1111 2a00:1450:4001:81b::200e ::ffff:1.1.1.1".split(),
 )
 def test_hosts_of_the_internet_are_public(text: str) -> None:
-    assert guard.public(ipaddress.ip_address(text))
+    assert address_guard.public(ipaddress.ip_address(text))
 
 
 ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
@@ -59,33 +59,35 @@ PORTS = st.integers(1, 65535)
 
 
 @given(st.lists(st.tuples(ADDRESSES, st.none() | PORTS), min_size=1, max_size=5))
-def test_what_is_listed_is_permitted(entries: list[tuple[guard.Address, int | None]]) -> None:
-    def written(address: guard.Address, port: int | None) -> str:
+def test_what_is_listed_is_permitted(entries: list[tuple[address_guard.Address, int | None]]) -> None:
+    def written(address: address_guard.Address, port: int | None) -> str:
         host = f"[{address}]" if address.version == 6 and port else str(address)
         return f"{host}:{port}" if port else host
 
-    allowed = guard.parse(" , ".join(written(*entry) for entry in entries))
+    allowed = address_guard.parse(" , ".join(written(*entry) for entry in entries))
     for address, port in entries:
         assert allowed.permits("any.example", address, port or 1234)
 
 
 @given(inside(FORBIDDEN), PORTS, PORTS)
-def test_an_address_with_a_port_permits_no_other_port(address: guard.Address, listed: int, port: int) -> None:
+def test_an_address_with_a_port_permits_no_other_port(
+    address: address_guard.Address, listed: int, port: int
+) -> None:
     host = f"[{address}]" if address.version == 6 else address
-    permitted = guard.parse(f"{host}:{listed}").permits("any.example", address, port)
+    permitted = address_guard.parse(f"{host}:{listed}").permits("any.example", address, port)
     assert permitted is (listed == port)
 
 
 @given(inside(FORBIDDEN))
-def test_a_name_with_a_port_permits_that_name_alone(address: guard.Address) -> None:
-    allowed = guard.parse("Files.example.:8080,")
+def test_a_name_with_a_port_permits_that_name_alone(address: address_guard.Address) -> None:
+    allowed = address_guard.parse("Files.example.:8080,")
     assert allowed.permits("files.EXAMPLE", address, 8080)
     assert not allowed.permits("files.example", address, 80)
     assert not allowed.permits("other.example", address, 8080)
 
 
 def test_networks_permit_what_lies_in_them() -> None:
-    allowed = guard.parse("10.1.0.0/16, fd00::/8")
+    allowed = address_guard.parse("10.1.0.0/16, fd00::/8")
     for text, permitted in {
         "10.1.255.1": True,
         "::ffff:10.1.2.3": True,
@@ -102,7 +104,7 @@ def test_networks_permit_what_lies_in_them() -> None:
 )  # fmt: skip
 def test_an_entry_that_cant_be_read_is_named(entry: str) -> None:
     with pytest.raises(ValueError, match="can't be read: give an address") as caught:
-        guard.parse(f"10.0.0.0/8, {entry}")
+        address_guard.parse(f"10.0.0.0/8, {entry}")
     assert repr(entry) in str(caught.value)
     with pytest.raises(pydantic.ValidationError, match="can't be read"):
         settings.Settings(files_allow=entry)
@@ -125,22 +127,22 @@ def test_an_entry_that_cant_be_read_is_named(entry: str) -> None:
     ],
 )
 def test_urls_that_are_not_fetched(url: str, said: str) -> None:
-    with pytest.raises(guard.Unreachable, match=said) as caught:
-        transfer.target(url)
+    with pytest.raises(address_guard.Unreachable, match=said) as caught:
+        http_client.target(url)
     assert "secret" not in str(caught.value)
 
 
 def test_urls_are_sent_as_http_has_them() -> None:
-    goal = transfer.target("HTTPS://Bücher.example:8443/ä b?q=%20é#part")
+    goal = http_client.target("HTTPS://Bücher.example:8443/ä b?q=%20é#part")
     assert (goal.scheme, goal.host, goal.port) == ("https", "xn--bcher-kva.example", 8443)
     assert goal.path == "/%C3%A4%20b?q=%20%C3%A9"
     assert goal.authority == "xn--bcher-kva.example:8443"
-    assert transfer.target("http://[::1]").authority == "[::1]"
+    assert http_client.target("http://[::1]").authority == "[::1]"
 
 
 @pytest.mark.parametrize(
     "url", ["https://" + "\u0301" * 90_000, "https://" + "a" * 20_000, "https://" + "\u0301" * 1_000 + "/"]
 )
 def test_a_url_is_measured_before_its_host_is_encoded(url: str) -> None:
-    with pytest.raises(guard.Unreachable, match=r"has (at most|more than|\d+) "):
-        transfer.target(url)
+    with pytest.raises(address_guard.Unreachable, match=r"has (at most|more than|\d+) "):
+        http_client.target(url)

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 import hostile_inputs as hostile
-from release_catalog.domain import instants, webhooks
-from release_catalog.events import posting
-from release_catalog.files import guard, hashing, transfer
+from release_catalog.domain import timestamps, webhooks
+from release_catalog.files import address_guard, http_client, verifier
+from release_catalog.webhooks import sender
 
 SIZES = (253, 1_000, 2_048, 65_000)
 MAX_SECONDS = 0.1
-HERE = transfer.target("https://files.example/a")
+HERE = http_client.target("https://files.example/a")
 READERS: dict[str, Callable[[str], Any]] = {
-    "Retry-After": lambda text: webhooks.retry_after(text, instants.now()),
-    "Retry-After with a day": lambda text: webhooks.retry_after(f"Wed, 21 Oct 2015 {text}", instants.now()),
-    "URL": transfer.target,
-    "host of a URL": lambda text: transfer.target(f"https://{text}/a"),
-    "Location": lambda text: hashing._redirected(HERE, "https://files.example/a", text),
-    "Location after slashes": lambda text: hashing._redirected(HERE, "https://files.example/a", f"//{text}"),
-    "URL of a webhook": lambda text: posting.unusable(text, guard.Allowed()),
-    "host of a webhook": lambda text: posting.unusable(f"https://{text}", guard.Allowed()),
+    "Retry-After": lambda text: webhooks.retry_after(text, timestamps.now()),
+    "Retry-After with a day": lambda text: webhooks.retry_after(f"Wed, 21 Oct 2015 {text}", timestamps.now()),
+    "URL": http_client.target,
+    "host of a URL": lambda text: http_client.target(f"https://{text}/a"),
+    "Location": lambda text: verifier._redirected(HERE, "https://files.example/a", text),
+    "Location after slashes": lambda text: verifier._redirected(HERE, "https://files.example/a", f"//{text}"),
+    "URL of a webhook": lambda text: sender.url_rejection_reason(text, address_guard.Allowed()),
+    "host of a webhook": lambda text: sender.url_rejection_reason(f"https://{text}", address_guard.Allowed()),
 }
 
 
@@ -34,7 +34,7 @@ def test_no_answer_takes_long_to_read(reader: str) -> None:
             given, least = text(size), float("inf")
             for _ in range(3):
                 began = time.thread_time()
-                with contextlib.suppress(guard.Unreachable):
+                with contextlib.suppress(address_guard.Unreachable):
                     READERS[reader](given)
                 least = min(least, time.thread_time() - began)
                 if least <= MAX_SECONDS:

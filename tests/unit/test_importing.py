@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 import documents
 from catalog import source
 from documents import FULL, PARTIAL, PIPELINE
-from release_catalog.api.schema import schema
-from release_catalog.domain import delivery, drafting, importing, instants, release
-from release_catalog.domain.checks import MAX_LONG, Checks
-from release_catalog.problems import Violation
+from release_catalog.domain import release, release_delivery, release_document, release_update, timestamps
+from release_catalog.domain.validation import MAX_LONG, Validator
+from release_catalog.errors import Violation
+from release_catalog.graphql_api.schema import schema
 
-NOW = instants.now()
+NOW = timestamps.now()
 FILE = {"name": "a.deb", "size": 1, "sha256": "A" * 64, "downloadUrl": "https://downloads.example/a.deb"}
 PRODUCT = {"id": "p", "catalogId": "c", "key": "k", "versionScheme": "ANY"}
 
-KNOWN = delivery.Known({"pipe": PIPELINE}, {"partial": PARTIAL, "full": FULL})
+KNOWN = release_delivery.Known({"pipe": PIPELINE}, {"partial": PARTIAL, "full": FULL})
 THERE: dict[str, Any] = {
     "baseImages": {"image": {}}, "registries": {"registry": {}}, "pipelines": {"pipe": {}}, "releases": {},
 }  # fmt: skip
@@ -31,15 +31,15 @@ THERE: dict[str, Any] = {
 
 def judged(document: Any) -> tuple[dict[str, Any], list[Violation]]:
     """What a document says and all that is wrong with it, where there is what it may refer to."""
-    fields, violations = importing.read(document, "", NOW)
+    fields, violations = release_document.read(document, "", NOW)
     if not fields:
         return fields, violations
-    checks = Checks(fields, "", violations)
+    checks = Validator(fields, "", violations)
     fields["id"] = "new"
-    drafting.refer(checks, fields, THERE, fields)
+    release_update.check_references(checks, fields, THERE, fields)
     if inner := checks.inner("delivery"):
-        said = delivery.read(inner)
-        fields["delivery"], _ = delivery.settled(None, said, KNOWN, inner, NOW, replace=True)
+        said = release_delivery.read(inner)
+        fields["delivery"], _ = release_delivery.apply(None, said, KNOWN, inner, NOW, replace=True)
     return fields, violations
 
 
@@ -64,16 +64,16 @@ def lasting(made: dict[str, Any]) -> dict[str, Any]:
 def test_s1_export_gives_back_what_was_imported(given_: dict[str, Any]) -> None:
     before = copy.deepcopy(given_)
     made = imported(given_)
-    assert importing.written(made, given_["project"]) == before
+    assert release_document.written(made, given_["project"]) == before
     assert made["status"] == "DRAFT"
 
 
 @given(documents.document)
 def test_s1_what_is_exported_imports_to_the_same_release_whatever_it_has(given_: dict[str, Any]) -> None:
     made = imported(given_)
-    written = json.loads(json.dumps(importing.written(made, "p")))
+    written = json.loads(json.dumps(release_document.written(made, "p")))
     assert lasting(imported(written)) == lasting(made)
-    assert importing.written(imported(written), "p") == written
+    assert release_document.written(imported(written), "p") == written
 
 
 @given(documents.document)
@@ -81,14 +81,14 @@ def test_what_is_exported_is_an_input_of_import_release(given_: dict[str, Any]) 
     kind = schema._schema.type_map["ReleaseDocumentInput"]
     assert isinstance(kind, GraphQLInputObjectType)
     wrong: list[Any] = []
-    written = importing.written(imported(given_), "p")
+    written = release_document.written(imported(given_), "p")
     validate_input_value(written, kind, lambda error, path: wrong.append((path, error)))
     assert wrong == []
 
 
 def test_a_whole_document_has_every_field_and_nothing_wrong() -> None:
     whole = documents.whole()
-    assert importing._ALL - whole.keys() == set()
+    assert release_document._ALL - whole.keys() == set()
     assert judged(whole)[1] == []
 
 
@@ -149,7 +149,7 @@ def tried(document: Any) -> list[Violation]:
     if not violations:
         made = release.document("t", PRODUCT, now=NOW, **{k: v for k, v in fields.items() if k != "project"})
         bson.encode(made)
-        json.dumps(importing.written(made, "p"))
+        json.dumps(release_document.written(made, "p"))
     return violations
 
 
@@ -186,7 +186,7 @@ def test_any_json_anywhere_is_no_more_than_a_violation(path: Path, value: Any) -
     tried(changed(path, value))
 
 
-@given(st.dictionaries(st.sampled_from(sorted(importing._ALL)), documents.anything))
+@given(st.dictionaries(st.sampled_from(sorted(release_document._ALL)), documents.anything))
 def test_any_json_in_every_field_is_no_more_than_violations(document: dict[str, Any]) -> None:
     tried(document)
 
@@ -197,7 +197,7 @@ def test_any_json_in_every_field_of_a_delivery_is_no_more_than_violations(said: 
 
 
 def refused(**fields: Any) -> list[tuple[str, str]]:
-    _, violations = importing.read({**source("a"), **fields}, "input.release", NOW)
+    _, violations = release_document.read({**source("a"), **fields}, "input.release", NOW)
     return [(violation.field.removeprefix("input.release."), violation.code) for violation in violations]
 
 
@@ -247,14 +247,14 @@ def test_s1_limits_count_characters() -> None:
 
 
 def test_s1_digests_are_kept_in_lowercase_without_prefix() -> None:
-    fields, _ = importing.read(source("a", artifacts=[{**FILE, "sha256": "SHA256:" + "AB" * 32}]), "", NOW)
+    fields, _ = release_document.read(source("a", artifacts=[{**FILE, "sha256": "SHA256:" + "AB" * 32}]), "", NOW)
     assert fields["artifacts"][0]["sha256"] == "ab" * 32
 
 
 def test_s1_the_platforms_of_files_and_images_are_the_releases() -> None:
     images = [{"name": "i", "imageUrl": "r/i:1", "platform": "linux/arm64"}]
     files = [{**FILE, "platform": "win64"}, {**FILE, "platform": "linux/arm64"}, FILE]
-    fields, _ = importing.read(source("a", artifacts=files, dockerImages=images), "", NOW)
+    fields, _ = release_document.read(source("a", artifacts=files, dockerImages=images), "", NOW)
     assert [platform["name"] for platform in fields["platforms"]] == ["win64", "linux/arm64"]
 
 
@@ -264,4 +264,4 @@ def test_s1_the_project_identifier_of_the_api_layer_is_ignored() -> None:
 
 @pytest.mark.parametrize("value", [None, 5, [], "text"])
 def test_s1_what_is_no_document(value: object) -> None:
-    assert [v.code for v in importing.read(value, "", NOW)[1]] == ["NOT_AN_OBJECT"]
+    assert [v.code for v in release_document.read(value, "", NOW)[1]] == ["NOT_AN_OBJECT"]

@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.access.jwts import Jwts
+from release_catalog.auth.jwt import JwtAuthenticator
 from release_catalog.domain import caller, ids
 from release_catalog.settings import Settings
 
 SECRET = "an issuer's secret of more than 32 bytes"
-JWTS = Jwts(Settings(jwt_issuer="https://i", jwt_audience="a", jwt_secret=SECRET))  # type: ignore[arg-type]
+JWTS = JwtAuthenticator(Settings(jwt_issuer="https://i", jwt_audience="a", jwt_secret=SECRET))  # type: ignore[arg-type]
 GOOD = {
     "iss": "https://i",
     "aud": "a",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from release_catalog.domain import instants, ledger
+from release_catalog.domain import ledger, timestamps
 
 Records = list[dict[str, Any]]
 
@@ -18,15 +18,15 @@ def chain(length: int) -> Records:
     records: Records = []
     for number in range(length):
         plain: dict[str, Any] = dict.fromkeys(ledger._FIELDS, f"x{number}")
-        plain |= {"created": instants.EPOCH + datetime.timedelta(seconds=number), "artifacts": [{"path": "a"}]}
+        plain |= {"created": timestamps.EPOCH + datetime.timedelta(seconds=number), "artifacts": [{"path": "a"}]}
         if number % 3:
             plain["before" if number % 3 == 1 else "undoes"] = [] if number % 3 == 1 else "x"
-        records.append(ledger.sealed(plain, records[-1] if records else None))
+        records.append(ledger.append_hash(plain, records[-1] if records else None))
     return records
 
 
 def wrong(records: Records, head: dict[str, Any] | None) -> list[str]:
-    followed = ledger.Chain()
+    followed = ledger.HashChain()
     found = [each for record in records for each in followed.follow(record)]
     return found + followed.end(head)
 
@@ -60,7 +60,7 @@ def test_any_change_is_found_where_it_is(data: st.DataObject, length: int) -> No
 def test_a_record_that_is_made_up_anew_is_found(data: st.DataObject, length: int) -> None:
     records = chain(length)
     at = data.draw(st.integers(0, length - 1))
-    changed = ledger.sealed({**records[at], "status": "y"}, records[at - 1] if at else None)
+    changed = ledger.append_hash({**records[at], "status": "y"}, records[at - 1] if at else None)
     assert wrong([*records[:at], changed, *records[at + 1 :]], records[-1])
 
 
@@ -95,7 +95,7 @@ def test_a_ledger_without_its_head_is_told_from_an_empty_one(length: int) -> Non
 
 
 def test_records_of_before_have_the_hashes_that_they_had() -> None:
-    plain = dict.fromkeys(ledger._FIELDS, "x") | {"created": instants.EPOCH}
+    plain = dict.fromkeys(ledger._FIELDS, "x") | {"created": timestamps.EPOCH}
     # As computed before records could say what they undo.
     assert ledger.digest(plain) == HASH
     assert ledger.digest({**plain, "before": None}) != HASH

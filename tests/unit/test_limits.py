@@ -22,15 +22,16 @@ from graphql import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.api import callers as callers_
-from release_catalog.api import counting, documents, limits
-from release_catalog.api.callers import HOUR, Callers
-from release_catalog.api.documents import Documents, Invalid
-from release_catalog.api.limits import Limits
-from release_catalog.api.refusals import Refusal
-from release_catalog.api.schema import schema
 from release_catalog.domain.caller import SCOPES, Caller, Owner
-from release_catalog.plans.costs import Cost, Costs
+from release_catalog.graphql_api.limits import input_limits, json_size
+from release_catalog.graphql_api.limits.input_limits import Limits
+from release_catalog.graphql_api.limits.query_cost import Cost, QueryCost
+from release_catalog.graphql_api.request_errors import RequestError
+from release_catalog.graphql_api.schema import schema
+from release_catalog.graphql_http import documents
+from release_catalog.graphql_http.documents import DocumentStore, InvalidDocument
+from release_catalog.server import rate_limit as callers_
+from release_catalog.server.rate_limit import HOUR, RateLimiter
 
 MEGABYTE = 1 << 20
 WHO, OTHER = Caller("acme", "ci", SCOPES), Caller("other", "ci", SCOPES)
@@ -39,10 +40,10 @@ WHO, OTHER = Caller("acme", "ci", SCOPES), Caller("other", "ci", SCOPES)
 def judged(text: str, **limits: Any) -> str:
     """Which limit a document goes past, or what else there is to say of it."""
     try:
-        asyncio.run(Documents(schema._schema, limits=Limits(**limits)).meant({"query": text}))
-    except Refusal as refusal:
+        asyncio.run(DocumentStore(schema._schema, limits=Limits(**limits)).meant({"query": text}))
+    except RequestError as refusal:
         return f"{(refusal.extensions or {})['limit']}" if refusal.status == 400 else "not 400"
-    except Invalid as invalid:
+    except InvalidDocument as invalid:
         return invalid.errors[0].message
     return "fine"
 
@@ -121,14 +122,14 @@ def test_what_people_and_tools_ask_is_fine(text: str) -> None:
 
 async def test_a_large_document_is_read_while_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    read = documents.Documents._judged
+    read = documents.DocumentStore._judged
 
-    def slow(self: Documents, text: str, tokens: list[str]) -> Any:
+    def slow(self: DocumentStore, text: str, tokens: list[str]) -> Any:
         assert len(text) < 100 or go_on.wait(10)
         return read(self, text, tokens)
 
-    monkeypatch.setattr(Documents, "_judged", slow)
-    known = Documents(schema._schema)
+    monkeypatch.setattr(DocumentStore, "_judged", slow)
+    known = DocumentStore(schema._schema)
     query = "{" + "...on Query { __typename } " * 60 + "}"
     large = asyncio.create_task(known.meant({"query": query}))
     await asyncio.sleep(0.05)
@@ -170,9 +171,9 @@ PIECES = (
 def test_tokens_are_counted_as_the_lexer_finds_them(text: str) -> None:
     count, whole = lexed(text)
     if whole:
-        assert len(counting.tokens(text, 1_000)) == count
+        assert len(json_size.tokenize(text, 1_000)) == count
     # What can't be read is refused either way: but not before as much of it is counted as is read.
-    assert len(counting.tokens(text, 1_000)) >= count
+    assert len(json_size.tokenize(text, 1_000)) >= count
 
 
 @pytest.mark.parametrize("piece", [*PIECES, "a ", '"\\"', '"\n', "\\u0041", "#\n", '"""\\"""', "-.", "1."])
@@ -180,8 +181,8 @@ def test_tokens_are_counted_as_the_lexer_finds_them(text: str) -> None:
 def test_tokens_are_counted_in_no_time(before: str, piece: str) -> None:
     text = before + piece * (100_000 // len(piece))
     began = time.process_time()
-    with contextlib.suppress(Refusal):
-        counting.tokens(text, 2_000)
+    with contextlib.suppress(RequestError):
+        json_size.tokenize(text, 2_000)
     assert time.process_time() - began < 0.05
 
 
@@ -189,11 +190,11 @@ def test_tokens_are_counted_in_no_time(before: str, piece: str) -> None:
 def test_values_are_counted_in_no_time(value: str) -> None:
     body = f"[{','.join([value] * (MEGABYTE // (len(value) + 1)))}]".encode()
     began = time.process_time()
-    with pytest.raises(Refusal, match="65536") as refusal:
-        counting.values(body, MEGABYTE)
+    with pytest.raises(RequestError, match="65536") as refusal:
+        json_size.check_json_size(body, MEGABYTE)
     assert time.process_time() - began < 0.02
     assert (refusal.value.status, (refusal.value.extensions or {})["limit"]) == (400, "values")
-    counting.values(body[: MEGABYTE // 16], MEGABYTE)
+    json_size.check_json_size(body[: MEGABYTE // 16], MEGABYTE)
 
 
 # ---------------------------------------------------------------- cost
@@ -208,7 +209,7 @@ def priced(text: str, variables: Mapping[str, Any]) -> Cost:
     fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
     operation = get_operation_ast(document)
     assert operation is not None
-    return Costs(schema._schema, fragments).of(operation, variables)
+    return QueryCost(schema._schema, fragments).of(operation, variables)
 
 
 @pytest.mark.parametrize(
@@ -310,8 +311,8 @@ def refused(query: str, **variables: Any) -> str | None:
     operation = get_operation_ast(document)
     assert operation is not None
     try:
-        limits.Inputs(schema._schema, document, Limits()).check(operation, variables)
-    except Refusal as refusal:
+        input_limits.InputLimits(schema._schema, document, Limits()).check(operation, variables)
+    except RequestError as refusal:
         return str(refusal)
     return None
 
@@ -400,9 +401,9 @@ def test_a_long_text_of_a_mutation_is_left_to_the_domain_which_tells_all_that_is
 
 
 def test_a_caller_has_so_many_requests_under_way() -> None:
-    callers = Callers(Limits(max_concurrency=2))
+    callers = RateLimiter(Limits(max_concurrency=2))
     with callers.admitted(WHO), callers.admitted(WHO):
-        with pytest.raises(Refusal, match="limit concurrency") as refusal, callers.admitted(WHO):
+        with pytest.raises(RequestError, match="limit concurrency") as refusal, callers.admitted(WHO):
             pass
         assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
         with callers.admitted(OTHER):
@@ -412,18 +413,18 @@ def test_a_caller_has_so_many_requests_under_way() -> None:
 
 
 def test_tenants_and_callers_have_shares_of_all_requests() -> None:
-    callers = Callers(Limits(max_concurrency=2, max_concurrency_per_tenant=3, max_concurrency_total=4))
+    callers = RateLimiter(Limits(max_concurrency=2, max_concurrency_per_tenant=3, max_concurrency_total=4))
     other = Caller("acme", "other", SCOPES)
     with contextlib.ExitStack() as stack:
         for who in (WHO, WHO, other):
             stack.enter_context(callers.admitted(who))
         for who in (WHO, other, Caller("acme", "third", SCOPES)):
-            with pytest.raises(Refusal) as refusal, callers.admitted(who):
+            with pytest.raises(RequestError) as refusal, callers.admitted(who):
                 pass
             assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
             assert refusal.value.extensions == {"code": "RATE_LIMITED", "limit": "concurrency", "allowed": 2}
         with callers.admitted(OTHER):
-            with pytest.raises(Refusal) as refusal, callers.admitted(Caller("third", "ci", SCOPES)):
+            with pytest.raises(RequestError) as refusal, callers.admitted(Caller("third", "ci", SCOPES)):
                 pass
             assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": "1"})
             assert refusal.value.extensions == {"code": "UNAVAILABLE"}
@@ -434,7 +435,7 @@ def test_tenants_and_callers_have_shares_of_all_requests() -> None:
 class Requests:
     """Requests under way, each of which ends when its event is set."""
 
-    def __init__(self, callers: Callers) -> None:
+    def __init__(self, callers: RateLimiter) -> None:
         self.callers = callers
         self.begun: list[Caller] = []
         self.go_on = asyncio.Event()
@@ -465,7 +466,7 @@ async def test_who_crowds_others_waits_for_turns(
     points: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callers_, "TURN_SECONDS", 1_000)
-    requests = Requests(Callers(Limits()))
+    requests = Requests(RateLimiter(Limits()))
     assert await requests.begin(OTHER, 1) == 1
     assert await requests.begin(WHO, 50, points) == 1 + at_once
     # The other one does not wait, and one of the same tenant has turns of its own.
@@ -475,7 +476,7 @@ async def test_who_crowds_others_waits_for_turns(
 
 
 async def test_among_equals_and_alone_nobody_waits_for_turns() -> None:
-    requests = Requests(Callers(Limits()))
+    requests = Requests(RateLimiter(Limits()))
     assert await requests.begin(WHO, 50) == 50
     same = Caller("acme", "same", SCOPES)
     assert await requests.begin(same, 50) == 100
@@ -485,7 +486,7 @@ async def test_among_equals_and_alone_nobody_waits_for_turns() -> None:
 
 async def test_tenants_crowd_each_other_by_all_their_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callers_, "TURN_SECONDS", 1_000)
-    requests = Requests(Callers(Limits()))
+    requests = Requests(RateLimiter(Limits()))
     await requests.begin(OTHER, 1)
     # Each request before the last few was let go on while its tenant had little under way.
     for number in range(40):
@@ -498,7 +499,7 @@ async def test_tenants_crowd_each_other_by_all_their_callers(monkeypatch: pytest
 
 async def test_what_takes_long_keeps_nobody_from_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callers_, "TURN_SECONDS", 0.001)
-    requests = Requests(Callers(Limits()))
+    requests = Requests(RateLimiter(Limits()))
     await requests.begin(OTHER, 1)
     await requests.begin(WHO, 20)
     async with asyncio.timeout(30):
@@ -518,18 +519,18 @@ class Reader:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read: list[str] = []
         self.held = threading.Event()
-        judged = documents.Documents._judged
+        judged = documents.DocumentStore._judged
 
-        def reading(known: Documents, text: str, tokens: list[str]) -> Any:
+        def reading(known: DocumentStore, text: str, tokens: list[str]) -> Any:
             self.read.append(text)
             assert self.held.wait(30)
             return judged(known, text, tokens)
 
-        monkeypatch.setattr(Documents, "_judged", reading)
+        monkeypatch.setattr(DocumentStore, "_judged", reading)
 
 
 async def test_large_documents_of_one_caller_delay_another_by_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, known = Reader(monkeypatch), Documents(schema._schema)
+    reader, known = Reader(monkeypatch), DocumentStore(schema._schema)
     flood = [asyncio.create_task(known.meant({"query": large(n)}, Owner("acme", f"{n % 3}"))) for n in range(40)]
     await asyncio.sleep(0.01)
     late = asyncio.create_task(known.meant({"query": large(99)}, Owner("other", "ci")))
@@ -543,15 +544,15 @@ async def test_large_documents_of_one_caller_delay_another_by_one_turn(monkeypat
 
 
 async def test_a_caller_has_so_many_documents_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, known = Reader(monkeypatch), Documents(schema._schema)
+    reader, known = Reader(monkeypatch), DocumentStore(schema._schema)
     monkeypatch.setattr(documents, "WAIT_SECONDS", 0.05)
     owner = Owner("acme", "ci")
     flood = [asyncio.create_task(known.meant({"query": large(n)}, owner)) for n in range(60)]
     await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
     refused = [task.exception() for task in flood if task.done()]
     assert len(refused) == 60 - 1 - documents.MAX_WAITING
-    assert {error.status for error in refused if isinstance(error, Refusal)} == {429}
-    with pytest.raises(Refusal) as refusal:
+    assert {error.status for error in refused if isinstance(error, RequestError)} == {429}
+    with pytest.raises(RequestError) as refusal:
         await known.meant({"query": large(99)}, Owner("other", "ci"))
     assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": "1"})
     reader.held.set()
@@ -562,7 +563,7 @@ async def test_a_caller_has_so_many_documents_that_wait(monkeypatch: pytest.Monk
 
 
 async def test_who_goes_away_leaves_the_turn_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, known = Reader(monkeypatch), Documents(schema._schema)
+    reader, known = Reader(monkeypatch), DocumentStore(schema._schema)
     for number in range(20):
         gone = asyncio.create_task(known.meant({"query": large(number)}, Owner("acme", "ci")))
         await asyncio.sleep(0)
@@ -577,34 +578,34 @@ async def test_who_goes_away_leaves_the_turn_to_end(monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_document_that_many_send_at_once_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, known = Reader(monkeypatch), Documents(schema._schema)
+    reader, known = Reader(monkeypatch), DocumentStore(schema._schema)
     reader.held.set()
     found = await asyncio.gather(*(known.meant({"query": large(1)}, Owner("acme", f"{n}")) for n in range(20)))
     assert len(reader.read) == len(set(map(id, found))) == 1
 
 
 async def test_reading_is_charged_by_size_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, known = Reader(monkeypatch), Documents(schema._schema)
+    reader, known = Reader(monkeypatch), DocumentStore(schema._schema)
     reader.held.set()
     charged: list[int] = []
     for text in ("{ __typename }", large(1), large(1), large(2, 100)):
         await known.meant({"query": text}, Owner("acme", "ci"), charged.append)
-    assert charged == [len(counting.tokens(text, 2_000)) - 100 for text in (large(1), large(2, 100))]
-    with contextlib.suppress(Invalid):
+    assert charged == [len(json_size.tokenize(text, 2_000)) - 100 for text in (large(1), large(2, 100))]
+    with contextlib.suppress(InvalidDocument):
         await known.meant({"query": "{ a }" + "#" * 90_000}, Owner("acme", "ci"), charged.append)
     assert charged[-1] > 2_000
 
     def refuse(points: int) -> None:
-        raise Refusal(429, "Enough.")
+        raise RequestError(429, "Enough.")
 
     count = len(reader.read)
-    with pytest.raises(Refusal, match="Enough"):
+    with pytest.raises(RequestError, match="Enough"):
         await known.meant({"query": large(3)}, Owner("acme", "ci"), refuse)
     assert len(reader.read) == count
 
 
 async def test_plans_of_large_documents_take_turns_and_cost_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    known, charged = Documents(schema._schema), list[int]()
+    known, charged = DocumentStore(schema._schema), list[int]()
     text = "query ($a: Boolean!) {" + "viewer { subject @skip(if: $a) } " * 30 + "}"
     document = await known.meant({"query": text})
     operation = document.operation(None)
@@ -623,13 +624,13 @@ async def test_plans_of_large_documents_take_turns_and_cost_as_much(monkeypatch:
 
 def test_a_caller_has_so_many_points_an_hour() -> None:
     now = 1_000.0
-    callers = Callers(Limits(cost_per_hour=100), lambda: now)
+    callers = RateLimiter(Limits(cost_per_hour=100), lambda: now)
     callers.charge(WHO, 60)
     now += 600
     assert callers.headers(WHO) == {
         "x-ratelimit-limit": "100", "x-ratelimit-remaining": "40", "x-ratelimit-reset": "3000",
     }  # fmt: skip
-    with pytest.raises(Refusal, match="40 are left of the 100") as refusal:
+    with pytest.raises(RequestError, match="40 are left of the 100") as refusal:
         callers.charge(WHO, 41)
     assert refusal.value.headers == {"Retry-After": "3000"}
     callers.charge(OTHER, 100)
@@ -643,28 +644,28 @@ def test_a_caller_has_so_many_points_an_hour() -> None:
 
 def test_what_is_done_is_paid_even_where_it_is_more_than_is_left() -> None:
     now = 1_000.0
-    callers = Callers(Limits(cost_per_hour=100), lambda: now)
+    callers = RateLimiter(Limits(cost_per_hour=100), lambda: now)
     callers.charge(WHO, 1)
     callers.settle(WHO, 250)
     callers.settle(WHO, -5)
     assert callers.headers(WHO)["x-ratelimit-remaining"] == "0"
-    with pytest.raises(Refusal, match="0 are left of the 100"):
+    with pytest.raises(RequestError, match="0 are left of the 100"):
         callers.charge(WHO, 1)
     now += HOUR
     callers.charge(WHO, 100)
     callers.settle(OTHER, 40)
     assert callers.headers(OTHER)["x-ratelimit-remaining"] == "60"
-    callers = Callers(Limits())
+    callers = RateLimiter(Limits())
     callers.settle(WHO, 10)
-    assert Callers(Limits()).headers(WHO) == {}
+    assert RateLimiter(Limits()).headers(WHO) == {}
 
 
 def test_writes_leave_a_fifth_of_a_caller_s_requests_to_reads() -> None:
-    callers = Callers(Limits(max_concurrency=10))
+    callers = RateLimiter(Limits(max_concurrency=10))
     with contextlib.ExitStack() as stack:
         for _ in range(8):
             stack.enter_context(callers.writing(WHO))
-        with pytest.raises(Refusal, match="limit writes allows no more") as refusal:
+        with pytest.raises(RequestError, match="limit writes allows no more") as refusal:
             callers.writing(WHO)
         assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
         with callers.writing(OTHER):

@@ -17,8 +17,8 @@ from graphql import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from release_catalog.api import counting, measuring
-from release_catalog.api.limits import Limits
+from release_catalog.graphql_api.limits import document_limits, json_size
+from release_catalog.graphql_api.limits.input_limits import Limits
 
 NAMES = ["a", "b", "on", "fragment", "query", "__type", "__schema", "true", "F1"]
 GAPS = [" ", "\n", ", ", " #{(@...\r", '\ufeff\t# """\n']
@@ -126,7 +126,9 @@ class Tree:
             level = one[0]
             if isinstance(node, FieldNode):
                 level -= (
-                    min(level, measuring.INTROSPECTION_LEVELS) if node.name.value in {"__schema", "__type"} else 0
+                    min(level, document_limits.INTROSPECTION_LEVELS)
+                    if node.name.value in {"__schema", "__type"}
+                    else 0
                 )
                 level += 1
                 aliases += node.alias is not None
@@ -136,7 +138,7 @@ class Tree:
 
 
 def sizes(text: str) -> list[tuple[int, int, int]]:
-    measure = measuring._Measure(counting.tokens(text, 10**6))
+    measure = document_limits._DocumentStats(json_size.tokenize(text, 10**6))
     return [(size.depth, size.aliases, size.directives) for size in measure.sizes]
 
 
@@ -145,21 +147,21 @@ def sizes(text: str) -> list[tuple[int, int, int]]:
 def test_tokens_tell_what_the_tree_tells(text: str) -> None:
     tree = Tree(parse(text))
     circular = tree.circular()
-    assert measuring._Measure(counting.tokens(text, 10**6)).circular == circular
+    assert document_limits._DocumentStats(json_size.tokenize(text, 10**6)).circular == circular
     if not circular:
         assert sizes(text) == [tree.size(definition) for definition in tree.definitions]
 
 
 @given(texts(), st.data())
 def test_what_can_not_be_parsed_is_measured_without_an_error(text: str, data: st.DataObject) -> None:
-    tokens = counting.tokens(text, 10**6)
+    tokens = json_size.tokenize(text, 10**6)
     at = data.draw(st.integers(0, len(tokens)))
     more = data.draw(
         st.lists(
             st.sampled_from(["{", "}", "(", ")", "...", "on", "@", ":", "a", "fragment", "F0", '"']), max_size=4
         )
     )
-    measuring.check([*tokens[:at], *more, *tokens[at + data.draw(st.integers(0, 3)) :]], BOUNDLESS)
+    document_limits.check([*tokens[:at], *more, *tokens[at + data.draw(st.integers(0, 3)) :]], BOUNDLESS)
 
 
 @pytest.mark.parametrize(
@@ -175,4 +177,4 @@ def test_what_can_not_be_parsed_is_measured_without_an_error(text: str, data: st
     ],
 )
 def test_what_is_asked_for_again_is_counted_with_all_under_it(text: str, repeats: int) -> None:
-    assert measuring._Measure(counting.tokens(text, 100)).sizes[0].repeats == repeats
+    assert document_limits._DocumentStats(json_size.tokenize(text, 100)).sizes[0].repeats == repeats

@@ -10,9 +10,10 @@ import pytest
 import structlog.testing
 
 from processes import eventually
-from release_catalog import data_folder, mongod_watcher
-from release_catalog.mongod import Unavailable
-from release_catalog.mongod_watcher import Watcher
+from release_catalog.embedded_mongodb import data_folder
+from release_catalog.embedded_mongodb import watcher as mongod_watcher
+from release_catalog.embedded_mongodb.binary import Unavailable
+from release_catalog.embedded_mongodb.watcher import Watcher
 
 ENDED = "the embedded MongoDB has ended"
 Entries = list[Any]

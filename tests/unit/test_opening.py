@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from release_catalog import opening
+from release_catalog import runtime
 from release_catalog.settings import Settings
 
 SECRET = "hunter"
@@ -37,10 +37,10 @@ async def nothing(_: Any) -> None:
 def test_no_password_is_printed(
     url: str, existing: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(opening, "opened", opened)
+    monkeypatch.setattr(runtime, "open_database", opened)
     # The log would go on to what stands for standard error here, which is closed after this test.
-    monkeypatch.setattr("release_catalog.logs.configure", lambda *_: None)
-    opening.work(Settings(mongodb_url=url), nothing, existing=existing)
+    monkeypatch.setattr("release_catalog.logging_config.configure", lambda *_: None)
+    runtime.run_with_database(Settings(mongodb_url=url), nothing, existing=existing)
     printed = capsys.readouterr()
     assert printed.err.startswith("Using the database ")
     assert SECRET not in printed.out + printed.err

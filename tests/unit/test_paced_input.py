@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.paced_input import PacedInput
+from release_catalog.server.paced_input import PacedInput
 
 
 class Transport:

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from release_catalog.access import failures, passwords
-from release_catalog.access.passwords import Passwords
-from release_catalog.access.refusal import Refused
+from release_catalog.auth import failed_attempts, passwords
+from release_catalog.auth.errors import AuthenticationError
+from release_catalog.auth.passwords import Passwords
 
 HERE, THERE = "192.0.2.1", "198.51.100.1"
 
@@ -45,8 +45,8 @@ def verifier(monkeypatch: pytest.MonkeyPatch) -> Verifier:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "FIRST_SECONDS", 0.001)
-    monkeypatch.setattr(failures, "MAX_SECONDS", 0.002)
+    monkeypatch.setattr(failed_attempts, "FIRST_SECONDS", 0.001)
+    monkeypatch.setattr(failed_attempts, "MAX_SECONDS", 0.002)
 
 
 async def guess(
@@ -102,7 +102,9 @@ async def test_guesses_at_one_name_wait_within_a_bound(verifier: Verifier) -> No
     flood = [asyncio.create_task(guess(held, "ci")) for _ in range(50)]
     await until(lambda: sum(task.done() for task in flood) == 50 - 1 - passwords.MAX_WAITING)
     refused = [task.exception() for task in flood if task.done()]
-    assert {(type(error), error.status) for error in refused if isinstance(error, Refused)} == {(Refused, 429)}
+    assert {(type(error), error.status) for error in refused if isinstance(error, AuthenticationError)} == {
+        (AuthenticationError, 429)
+    }
     assert len(refused) == 45
     # The same name from elsewhere does not wait for them.
     verifier.held.set()
@@ -124,7 +126,7 @@ async def test_names_that_do_not_exist_take_no_slot_and_as_long_as_others(verifi
     verifier.held.set()
     await asyncio.gather(*real)
     assert len(verifier.verified) == 3
-    assert len(held.failures) <= failures.MAX_KEYS
+    assert len(held.failures) <= failed_attempts.MAX_KEYS
 
 
 async def test_a_good_password_ends_the_delay(verifier: Verifier) -> None:

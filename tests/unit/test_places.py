@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.events import places
-from release_catalog.events.places import Places
+from release_catalog.webhooks import delivery_slots
+from release_catalog.webhooks.delivery_slots import Places
 
 
 def hook(tenant: str, number: int, host: str | None = None) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def deliver(free: Places, due: list[dict[str, Any]], seconds: float) -> None:
 def test_one_tenant_with_many_webhooks_leaves_places_to_the_others() -> None:
     free = Places()
     flood = hooks("a", 1_000)
-    assert tenants(free.choose(flood)) == {"a": places.OF_TENANT}
+    assert tenants(free.choose(flood)) == {"a": delivery_slots.OF_TENANT}
     assert free.choose(flood) == []
     assert tenants(free.choose(flood + hooks("b", 1))) == {"b": 1}
 
@@ -48,7 +48,7 @@ def test_there_is_a_place_for_another_tenant_whatever_several_hold() -> None:
 
 
 def test_a_place_that_becomes_free_goes_to_whom_it_was_given_least_recently(monkeypatch: Any) -> None:
-    monkeypatch.setattr(places, "AT_ONCE", 1)
+    monkeypatch.setattr(delivery_slots, "AT_ONCE", 1)
     free = Places()
     due, order = [webhook for tenant in "abc" for webhook in hooks(tenant, 50)], []
     for _ in range(30):
@@ -64,8 +64,8 @@ def test_receivers_that_were_slow_have_a_small_share_until_they_are_fast_again()
     slow, fast = hooks("a", 40), [hook("a", number) for number in range(40, 60)]
     deliver(free, slow, 15)
     chosen = free.choose(slow + fast)
-    assert len([webhook for webhook in chosen if webhook in slow]) <= places.OF_SLOW_OF_TENANT
-    assert len(chosen) == places.OF_TENANT
+    assert len([webhook for webhook in chosen if webhook in slow]) <= delivery_slots.OF_SLOW_OF_TENANT
+    assert len(chosen) == delivery_slots.OF_TENANT
     for webhook in chosen:
         free.admit(webhook)
         free.give_back(webhook["_id"], 0.1)
@@ -77,21 +77,21 @@ def test_the_slow_receivers_of_all_tenants_leave_most_places_free() -> None:
     free = Places()
     slow = [webhook for number in range(20) for webhook in hooks(f"t{number}", 10)]
     deliver(free, slow, 15)
-    assert len(free.choose(slow)) <= places.OF_SLOW
-    assert free.free >= places.AT_ONCE - places.OF_SLOW
+    assert len(free.choose(slow)) <= delivery_slots.OF_SLOW
+    assert free.free >= delivery_slots.AT_ONCE - delivery_slots.OF_SLOW
 
 
 def test_the_receiver_of_many_tenants_has_a_share_too() -> None:
     free = Places()
     due = [webhook for number in range(20) for webhook in hooks(f"t{number}", 3, "hooks.example")]
     admitted = [webhook for webhook in free.choose(due) if free.admit(webhook)]
-    assert len(admitted) == places.OF_HOST
+    assert len(admitted) == delivery_slots.OF_HOST
     # By now it is known where they lead to.
     for _ in range(5):
         assert not [webhook for webhook in free.choose(due) if free.admit(webhook)]
-    assert free.free == places.AT_ONCE - places.OF_HOST
+    assert free.free == delivery_slots.AT_ONCE - delivery_slots.OF_HOST
     one = free.choose(hooks("a", 100, "own.example"))
-    assert sum(free.admit(webhook) for webhook in one) == places.OF_TENANT_AT_HOST
+    assert sum(free.admit(webhook) for webhook in one) == delivery_slots.OF_TENANT_AT_HOST
 
 
 STEPS = st.lists(
@@ -118,18 +118,18 @@ def test_any_order_of_steps_keeps_the_shares_and_loses_no_place(steps: list[Any]
             webhook = held.pop(number % len(held))
             free.give_back(webhook["_id"], seconds)
         counted = tenants(held)
-        assert free.free == places.AT_ONCE - counted.total() >= 0
-        assert all(count <= places.OF_TENANT for count in counted.values())
+        assert free.free == delivery_slots.AT_ONCE - counted.total() >= 0
+        assert all(count <= delivery_slots.OF_TENANT for count in counted.values())
         at_host = tenants([webhook for webhook in held if "one.example" in webhook["url"]])
-        assert at_host.total() <= places.OF_HOST
+        assert at_host.total() <= delivery_slots.OF_HOST
     for webhook in held:
         free.give_back(webhook["_id"])
-    assert free.free == places.AT_ONCE
+    assert free.free == delivery_slots.AT_ONCE
     assert free._hosts.used == free._slow.used == 0
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: Any) -> None:
-    monkeypatch.setattr(places, "MAX_KNOWN", 10)
+    monkeypatch.setattr(delivery_slots, "MAX_KNOWN", 10)
     free = Places()
     for number in range(50):
         deliver(free, [hook(f"t{number}", number)], 15)

@@ -13,9 +13,9 @@ from graphql import (
     is_object_type,
 )
 
-from release_catalog.api.schema import schema
-from release_catalog.plans import prices
-from release_catalog.plans.how import HOW
+from release_catalog.graphql_api.limits import prices
+from release_catalog.graphql_api.schema import schema
+from release_catalog.query_engine.field_source import SOURCE
 
 TYPES = schema._schema.type_map
 # The filters that an index finds few entries for.
@@ -36,7 +36,7 @@ def needs_price(field: GraphQLField) -> bool:
     kind = field.type.of_type if is_non_null_type(field.type) else field.type
     named = get_named_type(field.type)
     definition = field.extensions["strawberry-definition"]
-    how = definition.metadata.get(HOW)
+    how = definition.metadata.get(SOURCE)
     is_pure = definition.base_resolver is None or bool(how and how.value)
     is_long = is_list_type(kind) and (not is_leaf_type(named) or named.name == "JSON")
     return is_long or bool(field.args) or named.name == "JSON" or not is_pure
@@ -47,7 +47,7 @@ PRICED = [(type_, name) for type_, name, field in fields() if needs_price(field)
 
 @pytest.mark.parametrize(("type_", "name"), PRICED, ids=[".".join(pair) for pair in PRICED])
 def test_every_list_and_every_field_that_reads_has_a_price(type_: str, name: str) -> None:
-    assert prices.find(type_, name) is not None, f"give {type_}.{name} a price in plans/prices.py"
+    assert prices.find_price(type_, name) is not None, f"give {type_}.{name} a price in plans/prices.py"
 
 
 def test_the_price_list_names_nothing_else() -> None:
@@ -60,7 +60,7 @@ def test_every_list_has_a_length() -> None:
     """From an argument, from the price list, or from the page that it is part of."""
     for type_, name, field in fields():
         kind = field.type.of_type if is_non_null_type(field.type) else field.type
-        price = prices.find(type_, name)
+        price = prices.find_price(type_, name)
         if is_list_type(kind) and price and not is_leaf_type(get_named_type(kind)):
             sized = price.entries is not None or not prices.SIZE_ARGUMENTS.keys().isdisjoint(field.args)
             assert sized or type_.endswith("Connection") or type_ == "DependencyGraph", f"{type_}.{name}"

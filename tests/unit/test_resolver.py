@@ -10,9 +10,9 @@ import pytest
 
 from receiving import eventually
 from release_catalog.domain.caller import Owner
-from release_catalog.files import guard, resolver
-from release_catalog.files.guard import Allowed, Unreachable
-from release_catalog.files.resolver import Resolver
+from release_catalog.files import address_guard, dns_resolver
+from release_catalog.files.address_guard import Allowed, Unreachable
+from release_catalog.files.dns_resolver import Resolver
 
 A, B = Owner("a"), Owner("b")
 FOUND = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.215.14", 443))]
@@ -47,22 +47,22 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
 async def test_slow_names_of_one_tenant_leave_threads_to_another_and_to_the_loop(
     names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resolver, "SECONDS", 0.5)
+    monkeypatch.setattr(dns_resolver, "SECONDS", 0.5)
     lookups = Resolver()
     slow = [asyncio.create_task(lookups.addresses(A, f"{number}.slow.example", 443)) for number in range(100)]
-    while lookups._slots.waiting < 100 - resolver.PER_TENANT:  # noqa: ASYNC110  nothing tells when all have begun
+    while lookups._slots.waiting < 100 - dns_resolver.PER_TENANT:  # noqa: ASYNC110  nothing tells when all have begun
         await asyncio.sleep(0)
-    monkeypatch.setattr(resolver, "SECONDS", 30)
+    monkeypatch.setattr(dns_resolver, "SECONDS", 30)
     assert await lookups.addresses(B, "files.example", 443) == FOUND
     assert await asyncio.wait_for(asyncio.to_thread(int), 30) == 0
     results = await asyncio.gather(*slow, return_exceptions=True)
     assert all(isinstance(result, TimeoutError) for result in results)
-    assert len([name for name in names.asked if name.endswith("slow.example")]) == resolver.PER_TENANT
+    assert len([name for name in names.asked if name.endswith("slow.example")]) == dns_resolver.PER_TENANT
     # Their threads run on, and count as long as they do.
-    monkeypatch.setattr(resolver, "SECONDS", 0.5)
+    monkeypatch.setattr(dns_resolver, "SECONDS", 0.5)
     with pytest.raises(TimeoutError):
         await lookups.addresses(A, "files.example", 443)
-    monkeypatch.setattr(resolver, "SECONDS", 30)
+    monkeypatch.setattr(dns_resolver, "SECONDS", 30)
     assert await lookups.addresses(B, "files.example", 443) == FOUND
     names.go.set()
     assert await lookups.addresses(A, "files.example", 443) == FOUND
@@ -72,10 +72,10 @@ async def test_slow_names_of_one_tenant_leave_threads_to_another_and_to_the_loop
 async def test_what_is_wrong_with_a_name_is_said(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     lookups = Resolver()
     with pytest.raises(Unreachable, match=r"absent\.example has no address"):
-        await guard.connect(Allowed(), lookups, A, "absent.example", 443)
-    monkeypatch.setattr(resolver, "SECONDS", 0.1)
+        await address_guard.connect(Allowed(), lookups, A, "absent.example", 443)
+    monkeypatch.setattr(dns_resolver, "SECONDS", 0.1)
     with pytest.raises(Unreachable, match=r"lookup of slow\.example took too long"):
-        await guard.connect(Allowed(), lookups, A, "slow.example", 443)
+        await address_guard.connect(Allowed(), lookups, A, "slow.example", 443)
 
 
 async def test_a_caller_that_goes_leaves_its_lookup_to_end_by_itself(names: Names) -> None:

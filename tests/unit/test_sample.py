@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from release_catalog.domain import importing
+from release_catalog.domain import release_document
 
 Document = dict[str, Any]
 
@@ -47,7 +47,7 @@ def test_there_are_about_two_thousand_releases_each_once(documents: list[Documen
 
 def test_the_catalog_finds_nothing_wrong_with_any_line(documents: list[Document]) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert [found for document in documents for found in importing.read(document, "", now)[1]] == []
+    assert [found for document in documents for found in release_document.read(document, "", now)[1]] == []
 
 
 def test_every_line_is_an_import_document(documents: list[Document]) -> None:

@@ -10,7 +10,7 @@ from graphql import (
 )
 from graphql.utilities import find_breaking_changes
 
-from release_catalog.api import schema as graphql
+from release_catalog.graphql_api import schema as graphql
 
 PRINTED = Path(__file__).parents[2] / "schema.graphql"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymongo.errors import NetworkTimeout
 
-from release_catalog.plans.sharing import MAX_KEYS, PATIENCE_SECONDS, Shared
+from release_catalog.query_engine.lookup_coalescing import MAX_DELAY_SECONDS, MAX_KEYS, LookupCoalescer
 
 
 class Store:
@@ -27,7 +27,7 @@ class Store:
 
 
 async def test_what_is_asked_for_while_the_process_is_busy_goes_in_one_read() -> None:
-    store, shared = Store(), Shared()
+    store, shared = Store(), LookupCoalescer()
 
     async def look_up(number: int) -> Mapping[str, Any]:
         for _ in range(number // 4):  # a few come in each turn of the event loop
@@ -42,9 +42,9 @@ async def test_what_is_asked_for_while_the_process_is_busy_goes_in_one_read() ->
 
 
 async def test_a_process_that_is_always_busy_reads_all_the_same() -> None:
-    store, shared = Store(), Shared()
+    store, shared = Store(), LookupCoalescer()
     tasks: list[asyncio.Future[Mapping[str, Any]]] = []
-    async with asyncio.timeout(1_000 * PATIENCE_SECONDS):
+    async with asyncio.timeout(1_000 * MAX_DELAY_SECONDS):
         while len(store.reads) < 2:
             tasks.append(asyncio.ensure_future(shared.look_up("kind", [str(len(tasks))], store.read)))
             await asyncio.sleep(0)
@@ -52,7 +52,7 @@ async def test_a_process_that_is_always_busy_reads_all_the_same() -> None:
 
 
 async def test_kinds_never_go_together_and_large_look_ups_go_alone() -> None:
-    store, shared = Store(), Shared()
+    store, shared = Store(), LookupCoalescer()
     many = [str(n) for n in range(MAX_KEYS + 1)]
     await asyncio.gather(
         *(shared.look_up(("tenant", kind), ["a"], store.read) for kind in "xyz"),
@@ -62,7 +62,7 @@ async def test_kinds_never_go_together_and_large_look_ups_go_alone() -> None:
 
 
 async def test_nobody_fails_for_what_another_asked() -> None:
-    store, shared = Store("bad"), Shared()
+    store, shared = Store("bad"), LookupCoalescer()
     asked = [shared.look_up("kind", [key], store.read) for key in ("first", "good", "bad", "fine")]
     first, good, bad, fine = await asyncio.gather(*asked, return_exceptions=True)
     assert isinstance(bad, ValueError)
@@ -72,7 +72,7 @@ async def test_nobody_fails_for_what_another_asked() -> None:
 
 
 async def test_nobody_has_the_time_of_another_alone() -> None:
-    left, shared = contextvars.ContextVar("left", default=0), Shared()
+    left, shared = contextvars.ContextVar("left", default=0), LookupCoalescer()
 
     async def read(keys: Collection[str]) -> Mapping[str, Any]:
         await asyncio.sleep(0)
@@ -93,7 +93,7 @@ async def test_nobody_has_the_time_of_another_alone() -> None:
 @pytest.mark.parametrize("turns", [1, 5], ids=["before the read", "during the read"])
 @pytest.mark.parametrize("gone", [0, 1, 2])
 async def test_who_gives_up_takes_nothing_from_the_others(gone: int, turns: int) -> None:
-    store, shared = Store(), Shared()
+    store, shared = Store(), LookupCoalescer()
     tasks = [asyncio.ensure_future(shared.look_up("kind", [str(n)], store.read)) for n in range(3)]
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -105,7 +105,7 @@ async def test_who_gives_up_takes_nothing_from_the_others(gone: int, turns: int)
 
 
 async def test_nobody_waits_long_for_a_read_that_hangs() -> None:
-    shared, began, hangs = Shared(), asyncio.Event(), asyncio.Event()
+    shared, began, hangs = LookupCoalescer(), asyncio.Event(), asyncio.Event()
 
     async def hang(_: Collection[str]) -> Mapping[str, Any]:
         began.set()

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from typing import Any
 
-from release_catalog.store.database import undisturbed
+from release_catalog.storage.database import shielded
 
 
 async def test_an_error_that_nobody_waits_for_any_more_is_no_entry_in_the_log() -> None:
@@ -17,7 +17,7 @@ async def test_an_error_that_nobody_waits_for_any_more_is_no_entry_in_the_log() 
         await may_end.wait()
         raise ValueError
 
-    waiting = asyncio.create_task(undisturbed(fail()))
+    waiting = asyncio.create_task(shielded(fail()))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.wait([waiting])

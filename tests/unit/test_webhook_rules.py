@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from release_catalog.domain import events, instants, webhooks
-from release_catalog.events import posting
-from release_catalog.files import guard
+from release_catalog.domain import events, timestamps, webhooks
+from release_catalog.files import address_guard
+from release_catalog.webhooks import sender
 
-NOW = instants.parse("2026-03-01T00:00:00Z")
+NOW = timestamps.parse("2026-03-01T00:00:00Z")
 
 
 @given(st.text(), st.sampled_from(["0000000000000001", "0000000000009999"]), st.integers(1, 3))
 def test_another_implementation_accepts_every_signature(text: str, id_: str, count: int) -> None:
     body = text.encode(errors="replace")
     secrets = [webhooks.new_secret() for _ in range(count)]
-    headers = webhooks.headers(id_, instants.now(), body, secrets)
+    headers = webhooks.headers(id_, timestamps.now(), body, secrets)
     for secret in secrets:
         Webhook(secret).verify(body, headers, json_parse=False)
     changed: list[Any] = [(body + b"!", headers), (body, {**headers, "webhook-id": "0000000000000002"})]
@@ -108,4 +108,4 @@ def test_ids_are_cursors_in_the_order_of_their_numbers(number: int) -> None:
     ],
 )
 def test_events_go_by_https_or_to_where_the_operator_said(url: str, allow: str, usable: bool) -> None:
-    assert (posting.unusable(url, guard.parse(allow)) is None) == usable
+    assert (sender.url_rejection_reason(url, address_guard.parse(allow)) is None) == usable

@@ -11,7 +11,7 @@ from mongomock_motor import AsyncMongoMockClient
 from catalog import Catalog, source
 from conftest import LOCAL
 from release_catalog.domain.caller import Caller, local
-from release_catalog.store import indexes, loading, releases
+from release_catalog.storage import bulk_load, indexes, releases
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ async def test_loading_again_changes_nothing(catalog: Catalog) -> None:
 
 
 async def test_an_export_is_what_was_loaded(catalog: Catalog) -> None:
-    found = [document async for document in loading.export(LOCAL, catalog.database)]
+    found = [document async for document in bulk_load.export(LOCAL, catalog.database)]
     assert {document["name"] for document in found} == {f"tool {n}" for n in range(7)} | {"lib", "base"}
     assert source("lib", needs=["base"]) in found
 

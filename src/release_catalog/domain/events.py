@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import instants, parts
+from release_catalog.domain import release_parts, timestamps
 
 TYPES = tuple(
     "release.created release.imported release.updated release.published release.archived release.withdrawn "
@@ -33,12 +33,12 @@ def sequence(cursor: str) -> int | None:
     return int(cursor) if _CURSOR.fullmatch(cursor) else None
 
 
-def is_open(release: Mapping[str, Any]) -> bool:
+def is_public(release: Mapping[str, Any]) -> bool:
     """Whether callers who may only read can see a release as it is now (model.md, Visibility)."""
     return release["status"] != "DRAFT" and not release["private"]
 
 
-def seen(event: Mapping[str, Any], *, all_: bool) -> dict[str, Any]:
+def visible_payload(event: Mapping[str, Any], *, all_: bool) -> dict[str, Any]:
     """The `data` of an event for a caller who sees everything, or only what is open."""
     data: dict[str, Any] = orjson.loads(event["data"])
     if not all_ and "openWithdrawal" in event:
@@ -46,10 +46,10 @@ def seen(event: Mapping[str, Any], *, all_: bool) -> dict[str, Any]:
     return data
 
 
-def body(event: Mapping[str, Any], *, all_: bool) -> bytes:
+def webhook_body(event: Mapping[str, Any], *, all_: bool) -> bytes:
     """What a webhook gets (S2)."""
-    told = {"event": event["type"], "data": seen(event, all_=all_)}
-    return orjson.dumps(told | {"triggeredAt": instants.written(event["triggeredAt"])})
+    told = {"event": event["type"], "data": visible_payload(event, all_=all_)}
+    return orjson.dumps(told | {"triggeredAt": timestamps.format_rfc3339(event["triggeredAt"])})
 
 
 def withdrawn(
@@ -59,26 +59,26 @@ def withdrawn(
     return {
         "reason": withdrawal["reason"],
         "replacementId": replacement_id,
-        "withdrawnAt": instants.written(withdrawal["withdrawnAt"]),
+        "withdrawnAt": timestamps.format_rfc3339(withdrawal["withdrawnAt"]),
         "withdrawnBy": withdrawal["withdrawnBy"],
         "affectedCount": count,
         "affected": [{name: release[name] for name in ("id", "name", "version")} for release in affected],
     }
 
 
-def of(release: Mapping[str, Any]) -> dict[str, Any]:
+def release_payload(release: Mapping[str, Any]) -> dict[str, Any]:
     """The `data` of an event about `release`."""
     return {
         "id": release["id"],
-        "createdAt": instants.written(release["createdAt"]),
-        "updatedAt": instants.written(release["updatedAt"]),
+        "createdAt": timestamps.format_rfc3339(release["createdAt"]),
+        "updatedAt": timestamps.format_rfc3339(release["updatedAt"]),
         "name": release["name"],
         "channel": release["channel"],
         "version": release["version"],
         "platforms": [platform["name"] for platform in release["platforms"]],
         "notes": release["notes"],
         "totalFiles": len(release["artifacts"]),
-        "publishedAt": release["publishedAt"] and instants.written(release["publishedAt"]),
+        "publishedAt": release["publishedAt"] and timestamps.format_rfc3339(release["publishedAt"]),
         "files": [_file(release, file) for file in release["artifacts"]],
         "published": release["status"] == "PUBLISHED",
         "private": release["private"],
@@ -88,7 +88,7 @@ def of(release: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def promoted(record: Mapping[str, Any]) -> dict[str, Any]:
+def promotion_payload(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an event about a promotion has besides: all that clients can read of its record, and the ledger.
 
     `ledger` is the ledger's head as this record made it. Whoever keeps it can tell later that the ledger was
@@ -97,7 +97,7 @@ def promoted(record: Mapping[str, Any]) -> dict[str, Any]:
     hidden = {"_id", "tenantId", "before"}
     shown = {name: value for name, value in record.items() if name not in hidden}
     return {
-        "promotion": {**shown, "created": instants.written(record["created"])},
+        "promotion": {**shown, "created": timestamps.format_rfc3339(record["created"])},
         "ledger": {"sequence": record["sequence"], "hash": record["hash"]},
     }
 
@@ -105,13 +105,13 @@ def promoted(record: Mapping[str, Any]) -> dict[str, Any]:
 def _file(release: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": file["id"],
-        "createdAt": instants.written(file["createdAt"]),
-        "updatedAt": instants.written(file["updatedAt"]),
+        "createdAt": timestamps.format_rfc3339(file["createdAt"]),
+        "updatedAt": timestamps.format_rfc3339(file["updatedAt"]),
         "name": file["name"],
         "url": file["downloadUrl"],
         "size": file["size"],
         "downloads": file["downloads"],
-        "extension": parts.extension(file["name"]),
+        "extension": release_parts.extension(file["name"]),
         "checksum": file["sha256"],
         "secured": file["secured"],
         "published": release["status"] == "PUBLISHED",

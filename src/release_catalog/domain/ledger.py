@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import instants
+from release_catalog.domain import timestamps
 
 # All that a record says; how it is stored is no part of it.
 _FIELDS = (
@@ -19,7 +19,7 @@ _FIELDS = (
 _OPTIONAL = ("before", "undoes")
 
 
-def sealed(record: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
+def append_hash(record: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
     """`record` as the next of the ledger after `previous`, or as its first."""
     placed = {
         **record,
@@ -36,10 +36,10 @@ def digest(record: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return instants.written(value) if isinstance(value, datetime.datetime) else value
+    return timestamps.format_rfc3339(value) if isinstance(value, datetime.datetime) else value
 
 
-class Chain:
+class HashChain:
     """Follows a ledger record by record, in the order of their numbers; keeps no more than its own place."""
 
     def __init__(self, witness: str | None = None) -> None:

@@ -5,10 +5,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from release_catalog import problems
+from release_catalog import errors
 from release_catalog.domain import ids
-from release_catalog.domain.checks import Checks
-from release_catalog.problems import Problem, Violation
+from release_catalog.domain.validation import Validator
+from release_catalog.errors import Problem, Violation
 
 MAX_KEYS = 1_000
 MAX_KEY = 256
@@ -20,14 +20,14 @@ Document = dict[str, Any]
 Given = Mapping[str, Any]
 
 
-def keys(checks: Checks, field: str) -> list[str]:
+def keys(checks: Validator, field: str) -> list[str]:
     """A list of repository keys, each of 1 to 256 characters."""
     given: list[str] = checks.fields.get(field) or []
     if len(given) > MAX_KEYS:
         checks.refuse(field, "TOO_MANY", f"At most {MAX_KEYS} keys fit here; this has {len(given)}.")
         return []
     for index, key in enumerate(given):
-        Checks({f"{field}[{index}]": key}, checks.path, checks.found).text(
+        Validator({f"{field}[{index}]": key}, checks.path, checks.found).text(
             f"{field}[{index}]", MAX_KEY, required=True
         )
     return given
@@ -156,8 +156,8 @@ def record(
 def refusal(reasons: list[Violation]) -> Problem | None:
     """What the caller hears of a promotion that was refused for `reasons`; None where there are none."""
     if any(reason.code != TAKEN for reason in reasons):
-        return problems.Invalid(violations=reasons)
+        return errors.ValidationProblem(violations=reasons)
     if not reasons:
         return None
     more = f" {len(reasons) - 1} more paths are taken likewise: see the messages." if reasons[1:] else ""
-    return problems.Conflict(detail=reasons[0].message + more)
+    return errors.Conflict(detail=reasons[0].message + more)

@@ -21,7 +21,7 @@ def by_name(catalog_id: str, name: str, version: str) -> str:
     return f"{_escaped(catalog_id, '/')}/{_escaped(name, '@')}@{version}"
 
 
-def declared(
+def dependency_document(
     catalog_id: str, release_id: str | None, name: str, version: str, completed: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """Return a dependency as it stands in a release's document.
@@ -49,17 +49,17 @@ def undisclosed(dependency: Mapping[str, Any]) -> dict[str, Any]:
     return {**dependency, **dict.fromkeys(completed(dependency), "")}
 
 
-def once(declared_: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def unique(declared_: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """References without those that were declared before: a document may say one twice."""
     return list({reference["reference"]: reference for reference in declared_}.values())
 
 
-def answers(release: Mapping[str, Any]) -> list[str]:
+def reference_keys(release: Mapping[str, Any]) -> list[str]:
     """The strings that `release` answers to."""
     return [by_id(release["id"]), by_name(release["catalogId"], release["name"], release["version"])]
 
 
-def winner(candidates: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+def resolve_winner(candidates: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     """Of the releases that answer to one string: the highest revision, then the newest."""
     return max(candidates, key=lambda r: (r["revisionKey"], r["createdAt"], r["id"]), default=None)
 

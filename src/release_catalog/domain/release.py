@@ -39,14 +39,14 @@ def document(
         "updatedAt": now,
         "importedAt": None,
         "etag": ids.new(),
-        **described(),
+        **default_fields(),
         **given,
     }
     release["versionKey"] = versions.sort_key(product["versionScheme"], version)
-    return release | derived(release)
+    return release | derived_fields(release)
 
 
-def described() -> Document:
+def default_fields() -> Document:
     """What can be said of a release again and again, with what holds where nothing is said."""
     nothing = (
         "branch tag packagingType author notes description metadata releasedAt endOfLifeAt registryArtifact "
@@ -57,12 +57,12 @@ def described() -> Document:
     return {"revision": "0", "private": False, **dict.fromkeys(nothing.split()), **lists}
 
 
-def derived(release: Mapping[str, Any]) -> Document:
+def derived_fields(release: Mapping[str, Any]) -> Document:
     """What follows from the revision and the references of a release."""
     return {
         "revisionKey": versions.sort_key("ANY", release["revision"]),
         "dependencies": [
-            references.declared(
+            references.dependency_document(
                 release["catalogId"], d.get("releaseId"), d["name"], d["version"], d.get("completed")
             )
             for d in release["dependencies"]
@@ -85,11 +85,11 @@ def artifact(now: datetime.datetime, **given: Any) -> Document:
         "packageType": None,
         "createdAt": now,
         "updatedAt": now,
-        "verification": unverified(),
+        "verification": not_verified(),
         **given,
     }
 
 
-def unverified(status: str = "SKIPPED") -> Document:
+def not_verified(status: str = "SKIPPED") -> Document:
     """What is known of a file that nobody has looked at, or that is PENDING to be."""
     return {"status": status, "actualSha256": None, "actualSize": None, "message": None, "checkedAt": None}

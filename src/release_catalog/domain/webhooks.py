@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Iterable
 
-from release_catalog.domain import instants
+from release_catalog.domain import timestamps
 
 # Seconds from one attempt to the next: the first is made at once, and after the tenth there is none.
 DELAYS = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -29,7 +29,7 @@ def new_secret() -> str:
 
 def headers(id_: str, now: datetime.datetime, body: bytes, secrets: Iterable[str]) -> dict[str, str]:
     """What tells a receiver that `body` is message `id_`, sent now by who holds one of `secrets`."""
-    seconds = str(instants.milliseconds(now) // 1000)
+    seconds = str(timestamps.milliseconds(now) // 1000)
     signed = f"{id_}.{seconds}.".encode() + body
     signatures = " ".join(_signature(secret, signed) for secret in secrets)
     return {"webhook-id": id_, "webhook-timestamp": seconds, "webhook-signature": signatures}
@@ -40,15 +40,15 @@ def _signature(secret: str, signed: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
-def delay(attempts: int, asked: float | None = None) -> float | None:
+def delay(attempts: int, retry_after: float | None = None) -> float | None:
     """Seconds until the next attempt after so many that failed; None where there is none.
 
-    `asked` are the seconds that the receiver asked for, which count where they are more, up to a day.
+    `retry_after` are the seconds that the receiver asked for, which count where they are more, up to a day.
     """
     if attempts >= len(DELAYS):
         return None
     seconds = DELAYS[attempts] * random.uniform(1, 1 + JITTER)  # noqa: S311  it is no secret
-    return max(seconds, min(asked or 0, MAX_DELAY))
+    return max(seconds, min(retry_after or 0, MAX_DELAY))
 
 
 def retry_after(header: str | None, now: datetime.datetime) -> float | None:
@@ -59,6 +59,6 @@ def retry_after(header: str | None, now: datetime.datetime) -> float | None:
         return float(header.strip()[:9])
     try:
         instant = email.utils.parsedate_to_datetime(header)
-        return max((instant.replace(tzinfo=instant.tzinfo or instants.UTC) - now).total_seconds(), 0)
+        return max((instant.replace(tzinfo=instant.tzinfo or timestamps.UTC) - now).total_seconds(), 0)
     except (ValueError, OverflowError):
         return None

@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from release_catalog.domain import links, references
-from release_catalog.domain.links import link, to_release
-from release_catalog.plans.context import Context
-from release_catalog.plans.keys import Keys
-from release_catalog.problems import BadArgument
-from release_catalog.store import pages, releases
-from release_catalog.store.database import Document
-from release_catalog.store.pages import Question, Window
+from release_catalog.domain import hal_urls, references
+from release_catalog.domain.hal_urls import link, to_release
+from release_catalog.errors import InvalidArgument
+from release_catalog.query_engine.context import Context
+from release_catalog.query_engine.projection import FieldPaths
+from release_catalog.storage import pagination, releases
+from release_catalog.storage.database import Document
+from release_catalog.storage.pagination import PageArgs, PageQuery
 
 PAGE = 100
 # Stands in a `next` link for a list that has ended, so that it is not begun again.
-ENDED = "end"
+END_CURSOR = "end"
 # What is read of a release that is linked to, that is shown as the latest one, and that is shown whole.
-LINKED: Keys = frozenset({"id", "catalogId"})
-LATEST: Keys = frozenset({"id", "catalogId", "revision", "version", "releasedAt"})
-SHOWN: Keys = frozenset(
+LINKED: FieldPaths = frozenset({"id", "catalogId"})
+LATEST: FieldPaths = frozenset({"id", "catalogId", "revision", "version", "releasedAt"})
+SHOWN: FieldPaths = frozenset(
     "id catalogId productId name version revision channel branch releasedAt registryArtifact endOfLifeAt trial "
     "packagingType platforms platformReleaseMetadata customizations baseImageId registryId pipelineId "
     "dependencies.reference".split()
@@ -37,7 +37,7 @@ def address(path: str, query: Mapping[str, str], *names: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Related:
+class ReleaseRelations:
     """A release with everything that its HAL document speaks of; `query` is what it was asked for with."""
 
     release: Document
@@ -55,13 +55,13 @@ class Related:
         system = image["operatingSystem"] if image else None
         found: dict[str, str | None] = {
             "self": self._address(self.query),
-            "catalog": links.catalog(catalog_id),
-            "application": links.application(catalog_id, release["productId"]),
-            "product": links.branch(product["key"], release, system) if product else None,
-            "base_image": release["baseImageId"] and links.base_image(release["baseImageId"]),
-            "registry": release["registryId"] and links.registry(release["registryId"]),
-            "pipeline": release["pipelineId"] and links.pipeline(catalog_id, release["pipelineId"]),
-            "latest_release": links.release(latest["catalogId"], latest["id"]) if latest else None,
+            "catalog": hal_urls.catalog(catalog_id),
+            "application": hal_urls.application(catalog_id, release["productId"]),
+            "product": hal_urls.branch(product["key"], release, system) if product else None,
+            "base_image": release["baseImageId"] and hal_urls.base_image(release["baseImageId"]),
+            "registry": release["registryId"] and hal_urls.registry(release["registryId"]),
+            "pipeline": release["pipelineId"] and hal_urls.pipeline(catalog_id, release["pipelineId"]),
+            "latest_release": hal_urls.release(latest["catalogId"], latest["id"]) if latest else None,
             "next": self._next(),
         }
         return {
@@ -71,17 +71,17 @@ class Related:
         }
 
     def _next(self) -> str | None:
-        ended = {"dependencies_after": ENDED, "dependants_after": ENDED}
+        ended = {"dependencies_after": END_CURSOR, "dependants_after": END_CURSOR}
         return self._address({**self.query, **ended, **self.more}) if self.more else None
 
     def _address(self, query: Mapping[str, str]) -> str:
-        path = links.release(self.release["catalogId"], self.release["id"])
+        path = hal_urls.release(self.release["catalogId"], self.release["id"])
         return address(path, query, "expand_relationships", "dependencies_after", "dependants_after")
 
 
 async def related(
-    context: Context, release: Document, query: Mapping[str, str] = NO_QUERY, keys: Keys = LINKED
-) -> Related:
+    context: Context, release: Document, query: Mapping[str, str] = NO_QUERY, keys: FieldPaths = LINKED
+) -> ReleaseRelations:
     """Read all that belongs to a release; `query` may say after which entries the two lists begin.
 
     Of the releases in these, `keys` are read.
@@ -100,7 +100,7 @@ async def related(
     refers_to = dict(zip(("product", "baseImage", "registry", "latest"), [*found, latest], strict=True))
     # One reference by id and one by name may lead to the same release.
     once = list({one["id"]: one for one in needed if one}.values())
-    return Related(release, refers_to, once, needing, query, needed_more | needing_more)
+    return ReleaseRelations(release, refers_to, once, needing, query, needed_more | needing_more)
 
 
 async def _latest(context: Context, release: Document) -> Document | None:
@@ -113,27 +113,27 @@ async def _latest(context: Context, release: Document) -> Document | None:
 def _shown(release: Document, cursor: str | None) -> tuple[list[str], dict[str, str]]:
     """The references of a page, and where the next one begins."""
     # Each once: a cursor is the reference that it stands behind.
-    declared = references.once(release["dependencies"])
-    start = len(declared) if cursor == ENDED else pages.offset(declared, "dependencies_after", cursor)
+    declared = references.unique(release["dependencies"])
+    start = len(declared) if cursor == END_CURSOR else pagination.offset(declared, "dependencies_after", cursor)
     shown = declared[start : start + PAGE]
-    more = {"dependencies_after": pages.offset_cursor(shown[-1])} if start + PAGE < len(declared) else {}
+    more = {"dependencies_after": pagination.reference_cursor(shown[-1])} if start + PAGE < len(declared) else {}
     return [reference["reference"] for reference in shown], more
 
 
-def _window(context: Context, cursor: str | None) -> Window | None:
+def _window(context: Context, cursor: str | None) -> PageArgs | None:
     """The page of dependants that is asked for; None where they have ended."""
-    if cursor == ENDED:
+    if cursor == END_CURSOR:
         return None
-    window = Window(PAGE, cursor)
+    window = PageArgs(PAGE, cursor)
     try:
         releases.dependants(context.caller, (), window)
-    except BadArgument as error:
-        raise BadArgument("dependants_after", error.reason) from error
+    except InvalidArgument as error:
+        raise InvalidArgument("dependants_after", error.reason) from error
     return window
 
 
 async def _needing(
-    context: Context, release: Document, window: Window | None, keys: Keys
+    context: Context, release: Document, window: PageArgs | None, keys: FieldPaths
 ) -> tuple[list[Document], dict[str, str]]:
     """A page of dependants, and where the next one begins."""
     if window is None:
@@ -143,7 +143,7 @@ async def _needing(
 
 
 async def listed(
-    context: Context, question: Question, path: str, query: Mapping[str, str]
+    context: Context, question: PageQuery, path: str, query: Mapping[str, str]
 ) -> tuple[list[Document], dict[str, Any]]:
     """A page of documents, with the links to the page at `path` itself and to the next one if there is one."""
     [page] = await context.pages.load_many([question], LINKED)

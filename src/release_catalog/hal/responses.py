@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from release_catalog.domain import ids
-from release_catalog.problems import BadArgument, details
-from release_catalog.store.outages import MAX_REASON, RETRY_SECONDS, outage
+from release_catalog.errors import InvalidArgument, problem_json
+from release_catalog.storage.outages import MAX_REASON, RETRY_SECONDS, outage
 
 _log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ def unknown(request: Request, status: int, reason: str, headers: Mapping[str, st
     return problem(request, status, reason, headers)
 
 
-def refused(request: Request, error: BadArgument) -> Response:
+def refused(request: Request, error: InvalidArgument) -> Response:
     """400: a parameter or a part of the path has no meaning."""
     violations = [{"field": error.argument, "message": error.reason}]
     return problem(request, 400, str(error.message), violations=violations)
@@ -64,5 +64,5 @@ def problem(
 ) -> Response:
     """What is wrong with a request, or what went wrong."""
     title = http.HTTPStatus(status).phrase
-    body = details(status, title, detail, instance=request.scope["path"], **members)
+    body = problem_json(status, title, detail, instance=request.scope["path"], **members)
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")

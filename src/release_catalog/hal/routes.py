@@ -10,25 +10,25 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from release_catalog.domain import caller
-from release_catalog.hal import answers, responses
-from release_catalog.hal.answers import Answer, Asked
-from release_catalog.plans.context import SECONDS, Context
-from release_catalog.problems import BadArgument, TooLarge
-from release_catalog.store import database as db
-from release_catalog.store.outages import is_silence
+from release_catalog.errors import InvalidArgument, TooLarge
+from release_catalog.hal import handlers, responses
+from release_catalog.hal.handlers import Answer, HalRequest
+from release_catalog.query_engine.context import SECONDS, Context
+from release_catalog.storage import database as db
+from release_catalog.storage.outages import is_silence
 from release_catalog.usage import measuring
 
 _METHODS = ("GET", "HEAD")
-_Answers = Callable[[Asked], Awaitable[Answer]]
+_Answers = Callable[[HalRequest], Awaitable[Answer]]
 _ROUTES: dict[str, _Answers] = {
-    "/v1/catalogs/{catalog}": answers.catalog,
-    "/v1/catalogs/{catalog}/releases/{release}": answers.release,
-    "/v1/catalogs/{catalog}/applications/{application}": answers.application,
-    "/v1/catalogs/{catalog}/pipelines/{pipeline}": answers.pipeline,
-    "/v1/base-images/{image}": answers.base_image,
-    "/v1/registries/{registry}": answers.registry,
-    "/v1/applications/product/{key}/branch/{branch}": answers.branch,
-    "/lifecycle/api/v2/promotion/records/{name}/{version}/{created}": answers.promotion,
+    "/v1/catalogs/{catalog}": handlers.catalog,
+    "/v1/catalogs/{catalog}/releases/{release}": handlers.release,
+    "/v1/catalogs/{catalog}/applications/{application}": handlers.application,
+    "/v1/catalogs/{catalog}/pipelines/{pipeline}": handlers.pipeline,
+    "/v1/base-images/{image}": handlers.base_image,
+    "/v1/registries/{registry}": handlers.registry,
+    "/v1/applications/product/{key}/branch/{branch}": handlers.product_branch,
+    "/lifecycle/api/v2/promotion/records/{name}/{version}/{created}": handlers.promotion,
 }
 
 
@@ -58,7 +58,7 @@ class _Endpoint:
         self.answer = answer
         self.seconds = seconds
         self.context = context
-        self.media_type = "application/json" if answer is answers.promotion else "application/hal+json"
+        self.media_type = "application/json" if answer is handlers.promotion else "application/hal+json"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -78,12 +78,12 @@ class _Endpoint:
             request.state.usage = context.usage
             # A look at the database may come after that.
             seconds = self.seconds - min(db.LOOK_SECONDS, self.seconds / 10)
-            with db.within(seconds), measuring(context.usage):
-                found = await self.answer(Asked(request, context))
+            with db.deadline(seconds), measuring(context.usage):
+                found = await self.answer(HalRequest(request, context))
             return self._written(request, context, found)
         except TooLarge as error:
             return responses.problem(request, 400, str(error.message), **(error.extensions or {}))
-        except BadArgument as error:
+        except InvalidArgument as error:
             return responses.refused(request, error)
         except Exception as error:  # noqa: BLE001  the last stop before the client: masked and logged
             reachable = is_silence(error) and await db.answers(self.context(request).database)

@@ -24,11 +24,11 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import importing, instants, ledger, platforms, release
+from release_catalog.domain import ledger, platforms, release, release_document, timestamps
 from release_catalog.domain.caller import Caller
-from release_catalog.store import ledger as chain
-from release_catalog.store import loading
-from release_catalog.store.database import Database, Document
+from release_catalog.storage import bulk_load
+from release_catalog.storage import ledger as chain
+from release_catalog.storage.database import Database, Document
 
 _FILES = importlib.resources.files(__name__)
 _INSTANTS = frozenset(
@@ -39,15 +39,15 @@ _INSTANTS = frozenset(
 
 async def load(caller: Caller, database: Database) -> int:
     """Load the sample into a catalog that has no release yet; how many releases were added."""
-    if not await loading.is_empty(caller, database):
+    if not await bulk_load.is_empty(caller, database):
         return 0
     added = await _load_seeds(caller, database)
     lines = gzip.decompress((_FILES / "debian.ndjson.gz").read_bytes()).splitlines()
-    now = instants.now()
-    for start in range(0, len(lines), loading.BATCH):
-        some = [orjson.loads(line) for line in lines[start : start + loading.BATCH]]
-        read = [importing.read(source, "", now)[0] for source in some]
-        added += (await loading.load(caller, database, read, publish=True)).added
+    now = timestamps.now()
+    for start in range(0, len(lines), bulk_load.BATCH):
+        some = [orjson.loads(line) for line in lines[start : start + bulk_load.BATCH]]
+        read = [release_document.read(source, "", now)[0] for source in some]
+        added += (await bulk_load.load(caller, database, read, publish=True)).added
     return added
 
 
@@ -57,13 +57,13 @@ async def _load_seeds(caller: Caller, database: Database) -> int:
     made = [_release(caller, products, fields) for fields in seeds.pop("releases")]
     records: list[Document] = []
     for record in seeds.pop("promotions"):
-        sealed = ledger.sealed({**record, "tenantId": caller.tenant}, records[-1] if records else None)
+        sealed = ledger.append_hash({**record, "tenantId": caller.tenant}, records[-1] if records else None)
         records.append(sealed)
     for collection, documents in seeds.items():
-        await loading.put(caller, database, collection, documents)
-    await loading.put(caller, database, "promotions", records)
-    await loading.put(caller, database, "counters", [{"id": chain.HEAD, **chain.head(records[-1])}])
-    return await loading.put(caller, database, "releases", made)
+        await bulk_load.put(caller, database, collection, documents)
+    await bulk_load.put(caller, database, "promotions", records)
+    await bulk_load.put(caller, database, "counters", [{"id": chain.HEAD, **chain.head(records[-1])}])
+    return await bulk_load.put(caller, database, "releases", made)
 
 
 def _release(caller: Caller, products: dict[str, Document], fields: Document) -> Document:
@@ -91,4 +91,4 @@ def _decoded(value: Any, key: str = "") -> Any:
         return {name: _decoded(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
         return [_decoded(inner) for inner in value]
-    return instants.parse(value) if key in _INSTANTS and value is not None else value
+    return timestamps.parse(value) if key in _INSTANTS and value is not None else value

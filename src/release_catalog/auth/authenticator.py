@@ -1,0 +1,98 @@
+"""Who sends a request: told by its credentials, of one of the kinds that the settings know."""
+
+import functools
+import ipaddress
+
+from starlette.datastructures import Headers
+
+from release_catalog.auth import errors, service_accounts
+from release_catalog.auth.access_tokens import AccessTokenAuthenticator
+from release_catalog.domain import access_tokens
+from release_catalog.domain import caller as callers
+from release_catalog.domain.caller import Caller
+from release_catalog.fair_share import RefusalPace, client_network
+from release_catalog.settings import Settings
+from release_catalog.storage.database import Database
+
+# What is longer is no token of anybody's, and nothing is done with it.
+MAX_CREDENTIALS = 8 * 1024
+# The first is that of the header X-Project-Token.
+_SCHEMES = ("", "bearer", "basic")
+_ALONE = "This server serves its own machine alone: set RELEASE_CATALOG_AUTHENTICATION to open it to others."
+
+
+class Authenticator:
+    """Identifies callers. Without any authentication configured, everybody on this machine is its operator."""
+
+    def __init__(self, settings: Settings) -> None:
+        """OSError or accounts.Unreadable where the file of accounts can't be used."""
+        self._everybody = None if settings.authenticated else callers.local(settings.tenant)
+        self._pace = RefusalPace()
+        self._tokens = AccessTokenAuthenticator()
+        self._accounts = service_accounts.ServiceAccounts(settings.accounts) if settings.accounts else None
+        self._jwts = None
+        if settings.jwt_issuer:
+            # Its cryptography takes a while to import.
+            from release_catalog.auth import jwt  # noqa: PLC0415
+
+            self._jwts = jwt.JwtAuthenticator(settings)
+
+    def at_home(self, client: str | None) -> Caller | None:
+        """Return the operator of a server without authentication, where `client` is an address of its machine."""
+        return self._everybody if self._everybody and is_loopback(client) else None
+
+    async def of(self, headers: Headers, client: str | None, database: Database) -> Caller:
+        """Who sends a request with these headers from the address `client`.
+
+        Refused where that is not known; a network that is refused again and again is answered slower.
+        """
+        if operator := self.at_home(client):
+            return operator
+        network = client_network(client)
+        try:
+            return await self._caller(headers, network, database)
+        except errors.AuthenticationError:
+            await self._pace.wait(network)
+            raise
+
+    async def _caller(self, headers: Headers, network: str, database: Database) -> Caller:
+        if self._everybody:
+            raise errors.missing_credentials(_ALONE)
+        sent = [("", token) for token in headers.getlist("x-project-token")]
+        for value in headers.getlist("authorization"):
+            scheme, _, credentials = value.partition(" ")
+            sent.append((scheme.lower() or "-", credentials.strip()))
+        if not sent:
+            raise errors.missing_credentials()
+        if len(sent) > 1:
+            raise errors.ambiguous_credentials()
+        [(scheme, credentials)] = sent
+        if scheme not in _SCHEMES:
+            raise errors.missing_credentials()
+        known = len(credentials) <= MAX_CREDENTIALS
+        found = await self._known(scheme, credentials, network, database) if known else None
+        if found is None:
+            raise errors.invalid_credentials("Basic" if scheme == "basic" else "Bearer")
+        return found
+
+    async def close(self) -> None:
+        """End what goes on beside requests."""
+        await self._tokens.close()
+        if self._jwts:
+            await self._jwts.close()
+
+    async def _known(self, scheme: str, credentials: str, network: str, database: Database) -> Caller | None:
+        if scheme == "basic":
+            return await self._accounts.caller(credentials, network) if self._accounts else None
+        if scheme == "" or (scheme == "bearer" and credentials.startswith(access_tokens.PREFIX)):
+            return await self._tokens.caller(database, credentials, network)
+        return await self._jwts.caller(credentials, network) if scheme == "bearer" and self._jwts else None
+
+
+@functools.lru_cache(1_000)
+def is_loopback(address: str | None) -> bool:
+    """Whether an address is one of this machine alone."""
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,134 @@
+"""The keys that an identity provider signs with (RFC 7517), as it publishes them."""
+
+import asyncio
+import http.client
+import json
+import time
+import urllib.parse
+from typing import Any
+
+import jwt
+import structlog
+
+from release_catalog.auth import errors
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import FairSlots
+
+# Keys are used for so long without asking for new ones; how long a key goes on to hold after it was withdrawn.
+FRESH_SECONDS = 600.0
+# Tokens may name keys that there are not: between two fetches lies at least this.
+PAUSE_SECONDS = 60.0
+# Before the keys have come once, nobody gets in: they are asked for more often.
+FIRST_PAUSE_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
+MAX_BYTES = 256 * 1024
+MIN_RSA_BITS = 2048
+_BUSY = "Too many clients wait for the keys that tokens are signed with: try again soon."
+_ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
+
+Key = tuple[str, Any]
+_log = structlog.get_logger()
+
+
+class Keys:
+    """The public keys behind a URL, fetched when they are needed and kept while it can't be reached."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        # Those who wait for keys that are being fetched, in turns between the networks of clients.
+        self._waiting = FairSlots(64, per_tenant=32)
+        self._keys: dict[str | None, Key] | None = None
+        self._asked = self._came = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def key(self, algorithm: str, id_: str | None, network: str) -> Any | None:
+        """The key for signatures of `algorithm` with this id; None where there is none.
+
+        Refused with status 503 where no keys could be had yet, or where too many clients wait for them.
+        """
+        if self._keys is None or id_ not in self._keys:
+            async with errors.slot(self._waiting, Owner(network), 2 * TIMEOUT_SECONDS, _BUSY):
+                await self._renewed()
+        elif time.monotonic() - self._came > FRESH_SECONDS:
+            self._renew()
+        if self._keys is None:
+            raise errors.temporarily_unavailable(
+                "The keys that tokens are signed with can't be had; try again soon."
+            )
+        known, key = self._keys.get(id_, ("", None))
+        return key if known == algorithm else None
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        if self._fetching:
+            await asyncio.wait([self._fetching])
+
+    async def _renewed(self) -> None:
+        if fetching := self._renew():
+            # Whoever asked first may go away; the others still wait.
+            await asyncio.shield(fetching)
+
+    def _renew(self) -> asyncio.Task[None] | None:
+        """What fetches the keys, for all who wait; None where that was tried a moment ago."""
+        pause = PAUSE_SECONDS if self._keys is not None else FIRST_PAUSE_SECONDS
+        if self._fetching is None and time.monotonic() - self._asked > pause:
+            self._asked = time.monotonic()
+            self._fetching = asyncio.create_task(self._fetch())
+        return self._fetching
+
+    async def _fetch(self) -> None:
+        try:
+            self._keys = parse_jwks(json.loads(await asyncio.to_thread(_read, self._url)))
+            self._came = time.monotonic()
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
+            _log.warning("can't get the keys that tokens are signed with", url=self._url, reason=repr(error))
+        finally:
+            self._fetching = None
+
+
+def _read(url: str) -> bytes:
+    """The document at `url` itself: no redirect is followed, and no proxy used."""
+    parts = urllib.parse.urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+    try:
+        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        connection.request("GET", target, headers={"Accept": "application/json", "User-Agent": "release-catalog"})
+        response = connection.getresponse()
+        body = response.read(MAX_BYTES + 1)
+    finally:
+        connection.close()
+    if response.status != http.client.OK or len(body) > MAX_BYTES:
+        raise ValueError(f"status {response.status}, {len(body)} bytes")
+    return body
+
+
+def parse_jwks(document: Any) -> dict[str | None, Key]:
+    """The keys of a set that may verify signatures, by id; None is the id of the only one, if there is one."""
+    listed = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError("this is no set of keys")  # noqa: TRY004  it is about what came
+    keys: dict[str | None, Key] = {}
+    for jwk in listed:
+        if isinstance(jwk, dict) and (key := _usable(jwk)):
+            id_ = jwk.get("kid")
+            keys[id_ if isinstance(id_, str) else ""] = key
+    if len(keys) == 1:
+        keys[None] = next(iter(keys.values()))
+    return keys
+
+
+def _usable(jwk: dict[str, Any]) -> Key | None:
+    algorithm = _ALGORITHMS.get(str(jwk.get("kty")))
+    if not algorithm or jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
+        return None
+    try:
+        # By the key's own kind, never by what it says of itself: a public key is no secret to sign with.
+        key = jwt.PyJWK(jwk, algorithm).key
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    if getattr(key, "key_size", MIN_RSA_BITS) < MIN_RSA_BITS and algorithm == "RS256":
+        return None
+    if algorithm == "ES256" and jwk.get("crv") != "P-256":
+        return None
+    return algorithm, key.public_key() if hasattr(key, "public_key") else key

@@ -1,0 +1,127 @@
+"""Service accounts: a file with a line for each, which holds no password but its Argon2id hash."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import secrets
+import urllib.parse
+from pathlib import Path
+
+import structlog
+
+from release_catalog.auth.passwords import Passwords
+from release_catalog.domain.caller import SCOPES, Caller, account_subject
+from release_catalog.storage.database import shielded
+
+MIN_PASSWORD = 12
+_FIELDS = 4
+
+Account = tuple[Caller, str]
+_log = structlog.get_logger()
+
+
+class Unreadable(Exception):  # noqa: N818  it is not an error of this program
+    """The file holds a line that is no account; tells which one."""
+
+
+def line(name: str, tenant: str, scopes: list[str], password: str) -> str:
+    """The line of an account; ValueError tells what can't be in one."""
+    # It takes a while to import, and few processes need it.
+    from argon2 import PasswordHasher  # noqa: PLC0415
+
+    if not name.isprintable() or ":" in name or " " in name or not name:
+        raise ValueError("A name is printable, without colons and spaces.")
+    if not scopes or set(scopes) - SCOPES:
+        raise ValueError(f"Give scopes among {', '.join(sorted(SCOPES))}.")
+    if len(password) < MIN_PASSWORD:
+        raise ValueError(f"A password has at least {MIN_PASSWORD} characters.")
+    fields = (name, urllib.parse.quote(tenant, safe=""), ",".join(scopes), PasswordHasher().hash(password))
+    return " ".join(fields)
+
+
+def read(text: str) -> dict[str, Account]:
+    """The accounts of a file by name. Lines that are empty or begin with # are passed over."""
+    found: dict[str, Account] = {}
+    for number, entry in enumerate(text.splitlines(), start=1):
+        if not entry.strip() or entry.startswith("#"):
+            continue
+        fields = entry.split()
+        if len(fields) != _FIELDS or not fields[3].startswith("$argon2id$") or set(fields[2].split(",")) - SCOPES:
+            raise Unreadable(f"line {number} is not one that release-catalog account makes")
+        name, tenant, scopes, known = fields
+        if name in found:
+            raise Unreadable(f"line {number} has a name that another line has")
+        tenant = urllib.parse.unquote(tenant)
+        found[name] = Caller(tenant, account_subject(name), frozenset(scopes.split(","))), known
+    return found
+
+
+def _of(path: Path) -> dict[str, Account]:
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise Unreadable("they are not UTF-8") from error
+
+
+class ServiceAccounts:
+    """The accounts of a file, which is read again when it changes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = self._stamped()
+        self._accounts = _of(path)
+        self._secret = secrets.token_bytes(32)
+        # Digests of good passwords by name. Each is verified once for as long as its line is the same, so that
+        # nobody who has signed in before waits behind guesses.
+        self._good: dict[str, bytes] = {}
+        self._passwords = Passwords()
+
+    async def caller(self, credentials: str, network: str) -> Caller | None:
+        """Whom Basic credentials (RFC 7617) from a client's network belong to; None where they are wrong.
+
+        A guess takes as long where there is no account of that name.
+        """
+        self._refresh()
+        try:
+            name, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+        except ValueError:
+            return None
+        if not colon or not self._accounts:
+            return None
+        digest = hashlib.blake2b(password.encode(), key=self._secret).digest()
+        caller, known = self._accounts.get(name) or (None, next(iter(self._accounts.values()))[1])
+        if caller and hmac.compare_digest(self._good.get(name, b""), digest):
+            return caller
+        exists = caller is not None
+        if await shielded(self._passwords.verify(name, network, known, password, exists=exists)):
+            # Unless the file has changed meanwhile.
+            if self._accounts.get(name) == (caller, known):
+                self._good[name] = digest
+            return caller
+        # Of a name that there is not, nothing: it may be a password in the wrong place.
+        known_name, reason = (name, "wrong password") if exists else (None, "unknown")
+        _log.info("an account was refused", reason=reason, account=known_name)
+        return None
+
+    def _refresh(self) -> None:
+        """Read the file again where it has changed; one that can't be read changes nothing."""
+        with contextlib.suppress(OSError):
+            stamp = self._stamped()
+            if stamp == self._stamp:
+                return
+            self._stamp = stamp
+            try:
+                accounts = _of(self._path)
+                self._good = {
+                    name: digest
+                    for name, digest in self._good.items()
+                    if accounts.get(name) == self._accounts[name]
+                }
+                self._accounts = accounts
+            except Unreadable as error:
+                _log.warning("the accounts stay as they were", reason=str(error))
+
+    def _stamped(self) -> tuple[int, int]:
+        status = self._path.stat()
+        return status.st_mtime_ns, status.st_size

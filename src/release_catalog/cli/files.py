@@ -1,0 +1,103 @@
+"""Importing releases and verifying their files from a terminal, with a bar of the bytes that have come."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import rich.progress
+
+from release_catalog.console import errors, printable
+from release_catalog.domain import release_document, timestamps
+from release_catalog.domain.caller import Caller
+from release_catalog.errors import Problem, ValidationProblem
+from release_catalog.files import verification
+from release_catalog.files.verifier import Fetcher
+from release_catalog.storage import releases
+from release_catalog.storage import verification_jobs as jobs
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.idempotency import Given
+
+
+class Bar:
+    """How many bytes of how many have been fetched; drawn on a terminal alone."""
+
+    def __init__(self) -> None:
+        self.console = errors()
+        columns = (
+            rich.progress.TextColumn("{task.description}", markup=False),
+            rich.progress.BarColumn(),
+            rich.progress.DownloadColumn(binary_units=True),
+            rich.progress.TransferSpeedColumn(),
+        )
+        self._bar = rich.progress.Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self._task = self._bar.add_task("", total=None)
+        self._total = 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def expect(self, name: str, files: Any) -> None:
+        """The files of a release come next, as it is said to have them."""
+        entries = files if isinstance(files, list) else []
+        sizes = (entry.get("size") for entry in entries if isinstance(entry, dict))
+        self._total += sum(size for size in sizes if isinstance(size, int))
+        self._bar.update(self._task, total=self._total, description=printable(name))
+
+    def came(self, count: int) -> None:
+        """So many bytes more have come; called from the threads that fetch."""
+        self._bar.advance(self._task, count)
+
+    def tell(self, name: str, answer: Document | Problem) -> None:
+        """What became of a release: a line, and one for each thing that is wrong."""
+        if isinstance(answer, ValidationProblem):
+            lines = [f"{name}: refused", *(f"  {v.field}: {v.message}" for v in answer.violations)]
+        elif isinstance(answer, Problem):
+            lines = [f"{name}: {answer.detail}"]
+        else:
+            wrong = answer["warnings"]
+            count = len(answer["release"]["artifacts"])
+            lines = [answer.get("message") or f"{name}: {count - len(wrong)} of {count} files are as declared."]
+            lines += [f"  {warning['artifactName']}: {warning['message']}" for warning in wrong]
+        self.console.print("\n".join(map(printable, lines)), soft_wrap=True)
+
+
+async def import_all(
+    documents: Sequence[Any], options: Given, caller: Caller, database: Database, files: Fetcher, bar: Bar
+) -> bool:
+    """Import documents one after the other; whether none was refused. What is wrong with files is a warning."""
+    good = True
+    for number, document in enumerate(documents, start=1):
+        source = document if isinstance(document, dict) else {}
+        name = f"{source.get('name') or f'document {number}'} {source.get('version') or ''}".strip()
+        bar.expect(name, source.get("artifacts"))
+        answer: Document | Problem
+        if source is document:
+            project = options["projectIdentifier"] or source.get("project")
+            given = {**options, "release": source, "projectIdentifier": project}
+            answer = await verification.import_release(caller, database, files, given)
+        else:
+            answer = ValidationProblem(
+                violations=release_document.read(document, "input.release", timestamps.now())[1]
+            )
+        good = good and not isinstance(answer, Problem)
+        bar.tell(name, answer)
+    if options["dryRun"]:
+        bar.console.print("This was a dry run: nothing was stored.")
+    return good
+
+
+async def verify_all(ids: Sequence[str], caller: Caller, database: Database, files: Fetcher, bar: Bar) -> bool:
+    """Look at the files of these releases again, or of all that have any; whether each is what was declared."""
+    good = True
+    for id_ in ids or await jobs.with_files(caller, database):
+        release = (await releases.by_ids(caller, database, [id_])).get(id_, {})
+        name = f"{release['name']} {release['version']}" if release else id_
+        bar.expect(name, release.get("artifacts"))
+        given = {"releaseId": id_, "verification": "WAIT"}
+        answer = await verification.verify_artifacts(caller, database, files, given)
+        good = good and isinstance(answer, dict) and not answer["warnings"]
+        bar.tell(name, answer)
+    return good

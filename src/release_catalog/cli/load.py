@@ -1,0 +1,173 @@
+"""Loading a file of many releases, and telling whoever waits how far it is."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Self
+
+import anyio
+import anyio.lowlevel
+import orjson
+import rich.progress
+
+from release_catalog.console import errors, printable
+from release_catalog.domain import release_document, timestamps
+from release_catalog.domain.caller import Caller
+from release_catalog.errors import Violation
+from release_catalog.storage import bulk_load, unit_of_work
+from release_catalog.storage.database import Database
+
+# MongoDB keeps documents of 16 MiB, of which the catalog's own fields take some.
+MAX_LINE_BYTES = 12 << 20
+MAX_BATCH_BYTES = 8 << 20
+# What is short in JSON takes up to seven times as much in the database, where each field has its name and a value.
+MAX_UNWEIGHED_BYTES = 1 << 20
+# While the database stores some batches, the next is read and checked.
+BATCHES_AT_ONCE = 4
+LINES_A_REPORT = 10_000
+
+_Batch = dict[int, dict[str, Any]]
+
+
+class Report:
+    """How far a load is: a bar on a terminal, a line every 10,000 releases elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        """`total` is the number of bytes to read, 0 where it is not known."""
+        self.console = errors()
+        columns = (rich.progress.BarColumn(), rich.progress.TextColumn("{task.description}"))
+        self.bar = rich.progress.Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.task = self.bar.add_task("", total=total or None)
+        self.bytes = self.added = self.present = self.refused = self.told = 0
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+        self.say(str(self))
+
+    def __str__(self) -> str:
+        return f"{self.added} added, {self.present} already there, {self.refused} refused"
+
+    def say(self, text: str) -> None:
+        """Write a line of its own, whatever else is on the screen."""
+        self.console.print(printable(text), soft_wrap=True)
+
+    def batch(self, size: int, outcome: bulk_load.Loaded) -> None:
+        """Count a batch that was read from `size` bytes."""
+        self.bytes += size
+        self.added += outcome.added
+        self.present += outcome.present
+        self.bar.update(self.task, completed=self.bytes, description=str(self))
+        if self.bar.disable and self.added + self.present >= self.told + LINES_A_REPORT:
+            self.told = self.added + self.present
+            self.say(str(self))
+
+    def refuse(self, number: int, violations: list[Violation]) -> None:
+        """Tell that a line was refused, and all that is wrong with it."""
+        self.refused += 1
+        reasons = (f"{v.field}: {v.message}" if v.field else v.message for v in violations)
+        self.say(f"line {number}: {' '.join(reasons)}")
+
+
+class Loader:
+    """Loads the lines of a file in batches. With `stop`, nothing behind a bad line is loaded."""
+
+    def __init__(self, caller: Caller, report: Report, catalog: str, *, publish: bool, stop: bool) -> None:
+        self.caller = caller
+        self.report = report
+        self.catalog = catalog
+        self.publish = publish
+        self.stop = stop
+        self.stopped = False
+
+    async def run(self, database: Database, source: BinaryIO) -> None:
+        """Load all of `source`, or up to the first bad line."""
+        with self.report:
+            try:
+                await self._run(database, source)
+            except BaseExceptionGroup as failures:
+                # Batches on their way at once fail for the same reason.
+                raise failures.exceptions[0] from None
+
+    async def _run(self, database: Database, source: BinaryIO) -> None:
+        # A pipe may keep us waiting for its next line, and whatever is on its way would wait with us.
+        slots = anyio.Semaphore(BATCHES_AT_ONCE if source.seekable() else 1)
+        batches = self._batches(source)
+        async with anyio.create_task_group() as group:
+            while not self.stopped:
+                await slots.acquire()
+                size, batch = next(batches, (0, None))
+                if batch is None:
+                    return
+                batch = await self._without_contradictions(database, batch)
+                group.start_soon(self._store, database, slots, size, batch)
+                # Lets the batch go out before the next one is read.
+                await anyio.lowlevel.checkpoint()
+
+    async def _without_contradictions(self, database: Database, batch: _Batch) -> _Batch:
+        """The lines that contradict no release which is there; with `stop`, those before the first that does."""
+        kept: _Batch = {}
+        refused = await bulk_load.contradictions(self.caller, database, batch)
+        for number, fields in batch.items():
+            if number not in refused:
+                kept[number] = fields
+                continue
+            self._refuse(number, refused[number])
+            if self.stop:
+                break
+        return kept
+
+    async def _store(self, database: Database, slots: anyio.Semaphore, size: int, batch: _Batch) -> None:
+        try:
+            outcome = await bulk_load.load(
+                self.caller, database, batch.values(), catalog_id=self.catalog, publish=self.publish
+            )
+        finally:
+            slots.release()
+        self.report.batch(size, outcome)
+
+    def _batches(self, source: BinaryIO) -> Iterator[tuple[int, _Batch]]:
+        """What good lines hold, under their numbers, and how many bytes they took."""
+        batch: _Batch = {}
+        size = 0
+        for number, (line, length) in enumerate(_lines(source), start=1):
+            size += length
+            if not line.isspace():
+                fields, violations = self._read(line)
+                if violations:
+                    self._refuse(number, violations)
+                else:
+                    batch[number] = fields
+            if self.stopped:
+                break
+            if len(batch) == bulk_load.BATCH or size >= MAX_BATCH_BYTES:
+                yield size, batch
+                batch, size = {}, 0
+        yield size, batch
+
+    def _read(self, line: bytes) -> tuple[dict[str, Any], list[Violation]]:
+        if len(line) > MAX_LINE_BYTES:
+            return {}, [Violation("", f"A line has at most {MAX_LINE_BYTES} bytes.", "TOO_LONG")]
+        try:
+            source = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            return {}, [Violation("", f"This is not JSON: {error}.", "NOT_JSON")]
+        fields, violations = release_document.read(source, "", timestamps.now())
+        if len(line) > MAX_UNWEIGHED_BYTES and not violations:
+            violations = unit_of_work.too_large(fields, "")
+        return fields, violations
+
+    def _refuse(self, number: int, violations: list[Violation]) -> None:
+        self.report.refuse(number, violations)
+        self.stopped = self.stop
+
+
+def _lines(source: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Each line and its length; of a line that is too long, only the beginning."""
+    while line := source.readline(MAX_LINE_BYTES + 1):
+        length, part = len(line), line
+        while len(part) > MAX_LINE_BYTES and not part.endswith(b"\n"):
+            part = source.readline(MAX_LINE_BYTES + 1)
+            length += len(part)
+        yield line, length

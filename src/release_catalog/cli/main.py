@@ -1,0 +1,335 @@
+"""The command line: release-catalog serve | load | import | export | verify | ledger | token | account | ..."""
+
+import contextlib
+import functools
+import gc
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal, NoReturn
+
+import anyio
+import orjson
+import pydantic
+import structlog
+import typer
+
+from release_catalog import logging_config, runtime
+from release_catalog.auth import authenticator, service_accounts
+from release_catalog.cli import credentials
+from release_catalog.cli import files as terminal
+from release_catalog.cli import load as bulk
+from release_catalog.console import printable, printable_lines
+from release_catalog.domain import caller
+from release_catalog.domain import ledger as chains
+from release_catalog.embedded_mongodb import binary
+from release_catalog.settings import Settings, unknown
+from release_catalog.storage import bulk_load, ledger
+from release_catalog.storage import database as db
+
+# Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
+MAX_GRACE_SECONDS = 15
+
+_log = structlog.get_logger()
+cli = typer.Typer(add_completion=False, no_args_is_help=True, help="The release catalog.")
+ledgers = typer.Typer(no_args_is_help=True, help="The ledger of promotions.")
+cli.add_typer(ledgers, name="ledger")
+cli.command("token")(credentials.token)
+cli.command("account")(credentials.account)
+_Tenant = Annotated[str | None, typer.Option(help="Whose releases; else those of the settings' tenant.")]
+_Source = Annotated[str, typer.Argument(help="File of import documents, one a line; - is standard input.")]
+
+
+def main() -> None:
+    """Run the command line; what a user can mend ends with a sentence and exit code 1."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _exit_on_signal)
+    try:
+        _run()
+    except SystemExit as end:
+        # The sentence may quote a file, a setting or another server.
+        sys.exit(printable_lines(end.code) if isinstance(end.code, str) else end.code)
+
+
+def _run() -> None:
+    try:
+        cli()
+    except pydantic.ValidationError as error:
+        # What is wrong with several of them together names them itself.
+        said = (
+            "".join(f"RELEASE_CATALOG_{str(n).upper()}: " for n in e["loc"])
+            + e["msg"].removeprefix("Value error, ").rstrip(".")
+            for e in error.errors()
+        )
+        sys.exit(f"The settings can't be used: {'; '.join(said)}.")
+    except service_accounts.Unreadable as error:
+        sys.exit(f"The accounts can't be used: {error}. Check RELEASE_CATALOG_ACCOUNTS.")
+    except binary.Unavailable as error:
+        sys.exit(str(error))
+    except db.Failure as error:
+        # The driver goes on to tell its timeouts and all that it knows of the servers.
+        reason = re.split(r" \(configured|, Timeout: |, full error: ", str(error))[0]
+        sys.exit(f"The database can't be used: check RELEASE_CATALOG_MONGODB_URL. ({reason})")
+    except OSError as error:
+        sys.exit(f"{error.filename or 'The file'} can't be read or written: {error.strerror}.")
+
+
+def _exit_on_signal(number: int, _: object) -> NoReturn:
+    # By an exception, so that a MongoDB that was started is stopped.
+    sys.exit(128 + number)
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to serve at.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to serve at; 0 takes any free one.")] = None,
+    sample: Annotated[bool, typer.Option(help="Load the sample into an empty catalog first.")] = False,
+) -> None:
+    """Serve the catalog until SIGTERM or Ctrl-C; requests that have begun are answered first."""
+    # What only the server needs takes a second to import, and the other commands that much longer to start.
+    from release_catalog.graphql_http import documents  # noqa: PLC0415
+    from release_catalog.server import app as application  # noqa: PLC0415
+    from release_catalog.server import uvicorn_server  # noqa: PLC0415
+
+    given: dict[str, Any] = {"host": host, "port": port}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    logging_config.configure(settings.log_level, settings.log_format)
+    if names := unknown():
+        _log.warning("these are no settings: are they misspelt?", names=names)
+    try:
+        app = application.create_app(settings, with_sample=sample)
+    except documents.Unreadable as error:
+        sys.exit(f"The trusted documents can't be used: {error}. Check RELEASE_CATALOG_DOCUMENTS.")
+    server = uvicorn_server.server(app, MAX_GRACE_SECONDS, settings.receive_seconds, settings.max_connections)
+
+    async def run() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            # While the embedded MongoDB starts, nothing else can run; it is there soon.
+            waits = settings.mongodb_url and settings.database_wait_seconds
+            async with uvicorn_server.alive(listener) if waits else contextlib.nullcontext():
+                # Not by the server, which would tell of a database that is not there by a traceback.
+                await stack.enter_async_context(app.router.lifespan_context(app))
+            _announce(settings, listener)
+            _tune_gc()
+            # It raises the signal that ended it once more.
+            with contextlib.suppress(SystemExit):
+                await server.serve([listener])
+
+    with _listening(settings) as listener:
+        anyio.run(run, backend_options={"loop_factory": server.config.get_loop_factory()})
+
+
+def _tune_gc() -> None:
+    """Look no more for garbage in what lives as long as the server, and less often in the rest.
+
+    A full collection looks at all of the schema, which holds up every request for tens of milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """A socket at the address; who comes before the server is ready waits."""
+    host, port = settings.host, settings.port
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        if not settings.authenticated and not authenticator.is_loopback(str(address[0])):
+            sys.exit(
+                f"{host} can be reached by others, and there is no authentication: make a token "
+                "(release-catalog token) and set RELEASE_CATALOG_AUTHENTICATION=required, or serve at 127.0.0.1."
+            )
+        listener = socket.create_server((str(address[0]), port), family=family, backlog=2048)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]
+        sys.exit(f"{host}, port {port}, can't be served: {reason}. Choose another --host or --port.")
+    # Its connections inherit it. Without uvloop, answers would wait 40 milliseconds for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    port, host = listener.getsockname()[1], settings.host
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql"
+    database = runtime.place(settings)
+    if settings.authenticated:
+        _log.info("serving callers with credentials", url=url, database=database)
+    else:
+        event = "serving everybody on this machine, as no authentication is configured"
+        _log.info(event, url=url, database=database)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    from release_catalog.graphql_api import schema as graphql  # noqa: PLC0415  as above
+
+    print(graphql.printed(), end="")  # noqa: T201  what the command is for
+
+
+@cli.command()
+def load(
+    file: _Source,
+    catalog: Annotated[str, typer.Option(help="Id of the catalog to load into.")] = bulk_load.DEFAULT_CATALOG,
+    publish: Annotated[
+        bool, typer.Option(help="Publish what is loaded; otherwise it comes in as drafts.")
+    ] = False,
+    on_error: Annotated[str, typer.Option(help="At a bad line: stop, or skip it.")] = "stop",
+    tenant: _Tenant = None,
+) -> None:
+    """Load releases from import documents; those that are there already stay as they are."""
+    if on_error not in {"stop", "skip"}:
+        raise typer.BadParameter("give stop or skip", param_hint="--on-error")
+    settings = Settings()
+    with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
+        report = bulk.Report(0 if file == "-" else Path(file).stat().st_size)
+        user = caller.local(tenant or settings.tenant)
+        loader = bulk.Loader(user, report, catalog, publish=publish, stop=on_error == "stop")
+        # What is made for a batch goes with it: looking for cycles in it would take a third of the time.
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 100)
+        runtime.run_with_database(settings, lambda database: loader.run(database, source))
+    sys.exit(1 if loader.stopped else 0)
+
+
+@cli.command()
+def export(
+    file: Annotated[str, typer.Argument(help="File to write; - is standard output.")] = "-",
+    tenant: _Tenant = None,
+) -> None:
+    """Write all releases as import documents, one a line, the oldest first."""
+    settings = Settings()
+
+    async def run(database: db.Database) -> None:
+        with _whole(file) as target:
+            async for document in bulk_load.export(caller.local(tenant or settings.tenant), database):
+                target.write(orjson.dumps(document) + b"\n")
+
+    runtime.run_with_database(settings, run, existing=True)
+
+
+@cli.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(help="An import document, or several, one a line; - is standard input.")],
+    project: Annotated[
+        str | None, typer.Option(help="Id or key of the product; what a document names itself otherwise.")
+    ] = None,
+    catalog: Annotated[str | None, typer.Option(help="Id of the catalog to import into.")] = None,
+    verification: Annotated[
+        Literal["wait", "background", "skip"], typer.Option(help="When files are fetched and hashed.")
+    ] = "wait",
+    on_conflict: Annotated[
+        Literal["update", "fail"], typer.Option(help="What to do with a draft of the same identity.")
+    ] = "update",
+    dry_run: Annotated[bool, typer.Option(help="Try everything and store nothing.")] = False,
+    tenant: _Tenant = None,
+) -> None:
+    """Import releases as drafts, verifying their files; exit code 1 where one was refused."""
+    with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
+        documents = _documents(source.read())
+    asked: dict[str, Any] = {"projectIdentifier": project, "catalogId": catalog, "dryRun": dry_run}
+    asked |= {"verification": verification.upper(), "onConflict": on_conflict.upper()}
+    _with_files(tenant, functools.partial(terminal.import_all, documents, asked))
+
+
+def _documents(text: bytes) -> list[Any]:
+    try:
+        return [orjson.loads(text)]
+    except orjson.JSONDecodeError:
+        try:
+            return [orjson.loads(line) for line in text.splitlines() if not line.isspace()]
+        except orjson.JSONDecodeError as error:
+            sys.exit(f"This is neither one JSON document nor one a line: {error}.")
+
+
+@cli.command()
+def verify(
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids of releases; without any, all are verified.")
+    ] = None,
+    tenant: _Tenant = None,
+) -> None:
+    """Fetch and hash the files of releases again; exit code 1 where one is not what was declared."""
+    _with_files(tenant, functools.partial(terminal.verify_all, ids or []), existing=True)
+
+
+def _with_files(
+    tenant: str | None, work: Callable[..., Coroutine[Any, Any, bool]], *, existing: bool = False
+) -> None:
+    settings = Settings()
+
+    async def run(database: db.Database) -> bool:
+        with terminal.Bar() as bar:
+            async with runtime.fetcher(settings, bar.came) as files:
+                return await work(caller.local(tenant or settings.tenant), database, files, bar)
+
+    sys.exit(0 if runtime.run_with_database(settings, run, existing=existing) else 1)
+
+
+@ledgers.command("verify")
+def verify_ledger(
+    tenant: Annotated[str | None, typer.Option(help="Whose ledger; else the tenant of the settings.")] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            help="A hash that was noted outside of the database, from this command or a promotion event; the "
+            "ledger must still have it."
+        ),
+    ] = None,
+) -> None:
+    """Find every promotion record that was changed, removed or moved; exit code 1 if there is any."""
+    settings, chain = Settings(), chains.HashChain(head)
+
+    async def run(database: db.Database) -> int:
+        found = 0
+        async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain):
+            found += 1
+            typer.echo(printable(wrong))
+        return found
+
+    if runtime.run_with_database(settings, run, existing=True):
+        sys.exit(1)
+    typer.echo(printable(f"{chain.sequence} records, head {chain.hash}"))
+    typer.echo(_proven(chain), err=True)
+
+
+def _proven(chain: chains.HashChain) -> str:
+    """Say what a ledger without faults proves, and what not."""
+    if chain.witnessed is None:
+        return (
+            "Without --head, this can't find a ledger that was rewritten as a whole, or put back to an earlier "
+            "state. Keep the head outside of this database and give it next time; promotion events and webhooks "
+            "carry it too (data.ledger.hash)."
+        )
+    return (
+        f"Records 1 to {chain.witnessed} are those that led to the head given. What came after it may have been "
+        "rewritten as a whole: keep the head printed here for the next time."
+    )
+
+
+@contextlib.contextmanager
+def _whole(file: str) -> Iterator[BinaryIO]:
+    """Where to write to; a file has its name only once it is complete."""
+    path = Path(file).resolve()
+    if file == "-" or (path.exists() and not path.is_file()):
+        with sys.stdout.buffer if file == "-" else _opened(file, "wb") as target:
+            yield target
+        return
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with _opened(str(partial), "wb") as target:
+            yield target
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _opened(file: str, mode: Literal["rb", "wb"]) -> BinaryIO:
+    try:
+        return Path(file).open(mode)
+    except OSError as error:
+        sys.exit(f"{file} can't be opened: {error.strerror}.")

@@ -1,0 +1,59 @@
+"""Opaque access tokens: 256 random bits behind a prefix that scanners for leaked secrets recognise."""
+
+import hashlib
+import secrets
+import zlib
+
+from release_catalog.domain import caller
+from release_catalog.domain.validation import Validator
+
+PREFIX = "rcat_"
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# What 256 and 32 bits take at the most.
+_SECRET, _CHECK = 43, 6
+# A token that is bound to a product reaches no further than its releases.
+_BOUND = frozenset({caller.READ, caller.WRITE})
+
+
+def new() -> str:
+    """A token that nobody had before: prefix, secret, and a checksum that tells most slips of the pen."""
+    text = PREFIX + _written(int.from_bytes(secrets.token_bytes(32)), _SECRET)
+    return text + _check(text)
+
+
+def _written(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, len(_DIGITS))
+        digits.append(_DIGITS[digit])
+    return "".join(reversed(digits))
+
+
+def _check(text: str) -> str:
+    return _written(zlib.crc32(text.encode()), _CHECK)
+
+
+def well_formed(text: str) -> bool:
+    """Whether `text` may be a token at all."""
+    whole = len(PREFIX) + _SECRET + _CHECK
+    return len(text) == whole and text.startswith(PREFIX) and _check(text[:-_CHECK]) == text[-_CHECK:]
+
+
+def digest(text: str) -> str:
+    """What is kept of a token. One round is enough: nobody guesses 256 bits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def scopes(checks: Validator) -> list[str]:
+    """The scopes that a token is to have, which may be any where it is not bound to a product."""
+    wanted = checks.fields["scopes"]
+    allowed = _BOUND if checks.fields.get("productId") is not None else caller.SCOPES
+    if not wanted:
+        checks.refuse("scopes", "REQUIRED", f"Give at least one of {', '.join(sorted(allowed))}.")
+    for at, scope in enumerate(wanted):
+        if scope not in caller.SCOPES:
+            checks.refuse(f"scopes[{at}]", "UNKNOWN", f"Give some of {', '.join(sorted(allowed))}.")
+        elif scope not in allowed:
+            message = f"It reaches beyond one product: give {' or '.join(sorted(_BOUND))}, or no product."
+            checks.refuse(f"scopes[{at}]", "BEYOND_PRODUCT", message)
+    return sorted(set(wanted))

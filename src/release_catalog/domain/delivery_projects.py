@@ -1,0 +1,147 @@
+"""The projects of a delivery: which are deployed, in which turn, and what of them (S4 rules 6 to 10)."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from release_catalog.domain.validation import FieldParsers, Validator, text
+
+Document = dict[str, Any]
+
+MAX_PRIORITY = 2**31 - 1
+_NEW: Document = {
+    "projectStreamId": None,
+    "buildEnvironmentId": None,
+    "priority": 1,
+    "packageName": None,
+    "requestAllFiles": False,
+    "projectGroups": None,
+}
+
+
+def read(entry: Validator) -> Document:
+    """What an input says of one project; null counts as not given, as does an empty package name."""
+    return entry.parse_given(_READERS)
+
+
+def key(checks: Validator, field: str, *, required: bool = False) -> str | None:
+    """An id to look something up by; None where it was refused, so that its absence is not a second violation."""
+    before = len(checks.found)
+    value = checks.text(field, 255, required=required)
+    if value == "":
+        checks.refuse(field, "NOT_AN_ID", "An id has 1 to 255 characters.")
+    return value if len(checks.found) == before else None
+
+
+def _priority(entry: Validator, field: str) -> int | None:
+    value = entry.fields.get(field)
+    if value is None or (isinstance(value, int) and value is not True and 1 <= value <= MAX_PRIORITY):
+        return value
+    entry.refuse(field, "NOT_A_PRIORITY", f"Give a whole number from 1 to {MAX_PRIORITY}.")
+    return None
+
+
+_READERS: FieldParsers = {
+    "projectId": functools.partial(key, required=True),
+    "projectStreamId": key,
+    "buildEnvironmentId": key,
+    "priority": _priority,
+    "packageName": lambda entry, field: entry.text(field, 256) or None,
+    "requestAllFiles": Validator.maybe,
+    "projectGroups": text(1024),
+}
+
+
+def merged(
+    before: Sequence[Document], values: Sequence[Document], projects: Mapping[str, Document], checks: Validator
+) -> list[Document]:
+    """The entries of `before` with those `values` added, or put into the one that they mean.
+
+    Entries that nothing is said of stand as they are, even where their project has changed since.
+    """
+    after = list(before)
+    touched: set[Any] = set()
+    for index, (entry, target) in enumerate(zip(values, _targets(before, values), strict=True)):
+        rules = Validator(entry, f"{checks.path}.projects[{index}]", checks.found)
+        if target == _SEVERAL:
+            rules.refuse("packageName", "AMBIGUOUS", "The project is here with several packages: say which one.")
+            continue
+        meant = _key(entry) if target is None else target
+        if meant in touched:
+            checks.refuse(f"projects[{index}]", "REPEATED", "An earlier entry means the same project and package.")
+            continue
+        if "projectId" in entry:
+            touched.add(meant)
+        wanted = {**(_NEW if target is None else before[target]), **entry}
+        project = projects.get(entry.get("projectId", ""))
+        if project:
+            _complete(wanted, project)
+            _check(rules, wanted, project)
+        elif "projectId" in entry:
+            rules.refuse("projectId", "UNKNOWN", f"There is no project {entry['projectId']!r}: save it first.")
+        if target is None:
+            after.append(wanted)
+        else:
+            after[target] = wanted
+    return after
+
+
+_SEVERAL = -1
+
+
+def _targets(before: Sequence[Document], values: Sequence[Document]) -> list[int | None]:
+    """The place in `before` that each entry updates, None where it is new.
+
+    The key is project and package. S4's own example updates `Package 1` without naming it, so an entry that
+    could not stand alone means the project's only one; and one with a package may complete one that lacks it.
+    """
+    places = {_key(entry): place for place, entry in enumerate(before)}
+    found = [places.get(_key(entry)) for entry in values]
+    for index, entry in enumerate(values):
+        lacking = places.get((entry.get("projectId"), None))
+        if found[index] is None and "packageName" in entry and lacking is not None and lacking not in found:
+            found[index] = None if before[lacking]["requestAllFiles"] else lacking
+    added = {entry.get("projectId") for entry, place in zip(values, found, strict=True)
+             if place is None and "packageName" in entry}  # fmt: skip
+    for index, entry in enumerate(values):
+        if found[index] is None and "packageName" not in entry and not entry.get("requestAllFiles"):
+            own = [place for (project, _), place in places.items() if project == entry.get("projectId")]
+            several = len(own) > 1 or (own and entry.get("projectId") in added)
+            found[index] = _SEVERAL if several else next(iter(own), None)
+    return found
+
+
+def _key(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    return entry.get("projectId"), entry.get("packageName")
+
+
+def _complete(entry: Document, project: Mapping[str, Any]) -> None:
+    # S4 rules 6 and 7
+    for field, choices in (("projectStreamId", "streams"), ("buildEnvironmentId", "buildEnvironments")):
+        if entry[field] is None and len(project[choices]) == 1:
+            entry[field] = project[choices][0]["id"]
+
+
+def _check(checks: Validator, entry: Mapping[str, Any], project: Mapping[str, Any]) -> None:
+    """What the entry says is judged as a whole, its stream and build environment where they are given now."""
+    name = project["name"]
+    if entry["projectStreamId"] is None:
+        checks.refuse("projectStreamId", "REQUIRED", f"{name} has {len(project['streams'])} streams: give one.")
+    # S4 rules 6 and 8
+    for field, choices in (("projectStreamId", "streams"), ("buildEnvironmentId", "buildEnvironments")):
+        value = checks.fields.get(field)
+        if value is not None and value not in {choice["id"] for choice in project[choices]}:
+            checks.refuse(field, "UNKNOWN", f"{value!r} is none of the {choices} of {name}.")
+    package, all_files = entry["packageName"], entry["requestAllFiles"]
+    if project["deploymentType"] == "FULL":
+        # S4 rule 9. That it does not request all files is what S4's own answers say of FULL projects, so
+        # saying it again is no mistake.
+        for field in ("packageName", "requestAllFiles"):
+            if entry[field]:
+                checks.refuse(field, "FORBIDDEN", f"{name} is deployed as a whole: leave this out.")
+    elif package and all_files:  # S4 rule 10
+        checks.refuse(
+            "packageName", "FORBIDDEN", "All files are requested: give no package, or do not request all."
+        )
+    elif not package and not all_files:
+        checks.refuse("packageName", "REQUIRED", f"Give a package of {name}, or request all its files.")

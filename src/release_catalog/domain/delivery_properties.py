@@ -1,0 +1,60 @@
+"""Values of properties, and the definitions that ask for them (S4 rules 2 and 5)."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from release_catalog.domain.reference_data import MAX_ENTRIES
+from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, text
+
+Document = dict[str, Any]
+
+
+def read(checks: Validator, field: str) -> list[Document]:
+    """The values of an input, each as text."""
+    entries = checks.items(field, MAX_ENTRIES)
+    unique(entries, "propertyName")
+    return [entry.whole(_VALUE) for entry in entries]
+
+
+def _value(entry: Validator, field: str) -> str | None:
+    """Text as it is; whole numbers as their digits, others as shortly as they can be told apart."""
+    value = entry.fields.get(field)
+    if isinstance(value, bool):
+        value = str(value).lower()
+    elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        value = str(value)
+    if not isinstance(value, str):
+        entry.refuse(field, "NOT_A_VALUE", "Give a text, a number, true or false.")
+        return None
+    return Validator({field: value}, entry.path, entry.found).text(field, MAX_LONG_TEXT)
+
+
+_VALUE: FieldParsers = {"propertyName": text(256, required=True), "propertyValue": _value}
+
+
+def unique(entries: Iterable[Validator], key: str) -> None:
+    """Refuse entries whose `key`, a text, an earlier one has."""
+    seen = set()
+    for entry in entries:
+        value = entry.fields.get(key)
+        if not isinstance(value, str):
+            continue
+        if value in seen:
+            entry.refuse(key, "REPEATED", f"{value!r} was given before: give it once.")
+        seen.add(value)
+
+
+def put(before: Iterable[Document], values: Iterable[Document], key: str) -> list[Document]:
+    """The entries of `before` with those `values` added, or in the place of those with the same `key`."""
+    return list({entry[key]: entry for entries in (before, values) for entry in entries}.values())
+
+
+def missing(values: Iterable[Mapping[str, Any]], definitions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the properties that have to have a value, and have neither one nor a default."""
+    given = {value["propertyName"] for value in values if value["propertyValue"]}
+    return [
+        definition["name"]
+        for definition in definitions
+        if definition["required"] and not definition["defaultValue"] and definition["name"] not in given
+    ]

@@ -1,0 +1,99 @@
+"""What may be said of the things that releases refer to, by the collections that keep them.
+
+A field that was not given is left as it is, or where the thing is new as null would make it, which brings the
+default back.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from release_catalog.domain import dependency_graph
+from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, object_of, text
+
+Fields = dict[str, Any]
+MAX_ENTRIES = 250
+
+
+def _name(checks: Validator, field: str) -> str:
+    return checks.text(field, 256, required=True) or ""
+
+
+def _as_it_is(checks: Validator, field: str) -> Any:
+    return checks.fields.get(field)
+
+
+_NAMED: FieldParsers = {"id": text(255, required=True), "name": _name}
+
+
+def _entries(checks: Validator, field: str, key: str, readers: FieldParsers) -> list[Fields]:
+    entries = checks.items(field, MAX_ENTRIES)
+    checks.unique(field, [entry.fields.get(key) for entry in entries])
+    return [entry.whole(readers) for entry in entries]
+
+
+def _named(checks: Validator, field: str) -> list[Fields]:
+    return _entries(checks, field, "id", _NAMED)
+
+
+def _properties(checks: Validator, field: str) -> list[Fields]:
+    readers = {"name": _name, "required": Validator.flag, "defaultValue": text(MAX_LONG_TEXT)}
+    return _entries(checks, field, "name", readers)
+
+
+_READERS: dict[str, FieldParsers] = {
+    "catalogs": {"name": _name, "description": text(MAX_LONG_TEXT), "public": Validator.flag},
+    "products": {
+        "key": _name,
+        "name": _name,
+        **dict.fromkeys(("description", "disclaimer"), text(MAX_LONG_TEXT)),
+        **dict.fromkeys(("longDisplayName", "category"), text(256)),
+        **dict.fromkeys(("basedOnScratch", "latestFree"), Validator.maybe),
+        "versionScheme": lambda given, field: given.choice(field) or "DOTTED",
+    },
+    "pipelines": {"name": _name, "properties": _properties},
+    # With streams, build environments and property set (S4).
+    "projects": {
+        "name": _name,
+        "applicationPath": text(1024),
+        "deploymentType": Validator.choice,
+        "streams": _named,
+        "buildEnvironments": _named,
+        "properties": _properties,
+    },
+    "environments": {
+        "name": _name,
+        "requires": lambda given, field: list(dict.fromkeys(given.fields.get(field) or [])),
+    },
+    "registries": {"name": _name, "url": Validator.url, "healthy": Validator.maybe, "lastCheckedAt": _as_it_is},
+    "baseImages": {
+        "name": _name,
+        "description": text(MAX_LONG_TEXT),
+        "containerImage": text(2048),
+        "operatingSystem": object_of({**_NAMED, "distro": text(64), "version": text(64)}),
+        "healthy": Validator.maybe,
+        "lastCheckedAt": _as_it_is,
+    },
+}
+
+
+def read(checks: Validator, collection: str) -> Fields:
+    """The fields that were given of a thing of this collection."""
+    return {f: reader(checks, f) for f, reader in _READERS[collection].items() if f in checks.fields}
+
+
+def defaults(collection: str) -> Fields:
+    """A thing of this collection of which nothing was said; what has to be said is of no use."""
+    return Validator({}, "").whole(_READERS[collection])
+
+
+def environment(checks: Validator, others: Mapping[str, list[str]]) -> Fields:
+    """The fields of an environment; `others` are the tenant's by name, with what each requires."""
+    fields = read(checks, "environments")
+    requires = fields.get("requires", [])
+    for index, name in enumerate(requires):
+        if name not in others and name != fields["name"]:
+            checks.refuse(f"requires[{index}]", "UNKNOWN", f"There is no environment {name!r}: save it first.")
+    leading_here = dependency_graph.distances({**others, fields["name"]: requires}, fields["name"])
+    if any(name in leading_here for name in requires):
+        checks.refuse("requires", "REQUIRES_ITSELF", "Nothing could ever reach it: what it requires requires it.")
+    return fields

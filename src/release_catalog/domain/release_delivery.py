@@ -1,0 +1,253 @@
+"""How a release is delivered (S4): what may be asked of a delivery, and the steps that it takes."""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from release_catalog.domain import change_management, cron, delivery_projects, delivery_properties
+from release_catalog.domain.reference_data import MAX_ENTRIES
+from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, text
+from release_catalog.errors import Violation
+
+Document = dict[str, Any]
+
+MAX_SCHEDULE = 1024
+MAX_EXPRESSIONS = 50
+STEPS = {
+    "NOT_STARTED": frozenset({"STARTED"}),
+    "STARTED": frozenset({"SUSPENDED", "COMPLETED"}),
+    "SUSPENDED": frozenset({"STARTED", "COMPLETED"}),
+    "COMPLETED": frozenset[str](),
+}
+
+_NEW: Document = {
+    "status": "NOT_STARTED",
+    "description": None,
+    "startDate": None,
+    "endDate": None,
+    "scheduleBuildExpression": None,
+    "pipelineId": None,
+    "projects": [],
+    "properties": [],
+    "cmsDetails": None,
+}
+UNDER_WAY = frozenset({"STARTED", "SUSPENDED"})
+_BEARING_ON_PROPERTIES = frozenset({"status", "pipelineId", "pipelineName", "projects", "properties"})
+
+
+@dataclasses.dataclass(frozen=True)
+class References:
+    """What has to be known to judge a delivery: pipelines by id or by name, projects by id."""
+
+    pipelines: frozenset[str]
+    names: frozenset[str]
+    projects: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What there is of it, by id: pipelines, all that carry a wanted name among them, and projects."""
+
+    pipelines: Mapping[str, Document]
+    projects: Mapping[str, Document]
+
+
+def read(validator: Validator) -> Document:
+    """Return the given fields of a DeliveryInput, null kept as None; `validator` notes violations.
+
+    Values of properties become text.
+    """
+    readers: FieldParsers = {
+        "status": lambda checks, field: checks.choice(field, *STEPS),
+        "description": text(MAX_LONG_TEXT),
+        "scheduleBuildExpression": _schedule,
+        "pipelineId": delivery_projects.key,
+        "pipelineName": text(256),
+        "projects": lambda checks, field: [delivery_projects.read(e) for e in checks.items(field, MAX_ENTRIES)],
+        "properties": delivery_properties.read,
+        "cmsDetails": change_management.read,
+    }
+    validator.known(readers.keys())
+    return {
+        field: None if validator.fields[field] is None else reader(validator, field)
+        for field, reader in readers.items()
+        if field in validator.fields
+    }
+
+
+def _schedule(checks: Validator, field: str) -> str | None:
+    # S4 rule 11
+    schedule = checks.text(field, MAX_SCHEDULE)
+    if schedule is None:
+        return None
+    pieces = schedule.split(";")
+    if len(pieces) > MAX_EXPRESSIONS:
+        checks.refuse(
+            field, "TOO_MANY", f"At most {MAX_EXPRESSIONS} expressions fit here; this has {len(pieces)}."
+        )
+        return schedule
+    for piece in pieces if len(schedule) <= MAX_SCHEDULE else ():
+        try:
+            cron.check(piece)
+        except ValueError as error:
+            checks.refuse(field, "NOT_CRON", f"{piece.strip()!r} is no cron expression: {error}")
+    return schedule
+
+
+def references(before: Mapping[str, Any] | None, values: Mapping[str, Any]) -> References:
+    """What `settled` needs to know of; `values` as `read` gives it."""
+    both = [before or {}, values]
+    return References(
+        pipelines=frozenset(id_ for each in both if (id_ := each.get("pipelineId"))),
+        names=frozenset(name for name in [values.get("pipelineName")] if name),
+        projects=frozenset(
+            id_ for each in both for entry in each.get("projects") or () if (id_ := entry.get("projectId"))
+        ),
+    )
+
+
+def apply(
+    before: Document | None,
+    values: Mapping[str, Any],
+    known: Known,
+    checks: Validator,
+    now: datetime.datetime,
+    *,
+    replace: bool,
+) -> tuple[Document, list[str]]:
+    """The delivery as it is to be after `values`, and warnings; what speaks against it goes to `checks`.
+
+    Without `replace`, what was given is added to `before` or updates it and nothing is removed. With it, all but
+    the status and its dates is what was given, or its default.
+    """
+    base: Document = _NEW if replace or before is None else before
+    said = {field: value for field, value in values.items() if value is not None}
+    texts: Document = {field: said[field] for field in ("description", "scheduleBuildExpression") if field in said}
+    kept = {field: (before or _NEW)[field] for field in ("status", "startDate", "endDate")}
+    after: Document = {
+        **base,
+        **texts,
+        "pipelineId": _pipeline(base["pipelineId"], said, known, checks),
+        "projects": delivery_projects.merged(base["projects"], said.get("projects", ()), known.projects, checks),
+        "properties": delivery_properties.put(base["properties"], said.get("properties", ()), "propertyName"),
+        "cmsDetails": change_management.merged(base["cmsDetails"], said.get("cmsDetails")),
+        **kept,
+    }
+    warnings = _steer(after, said.get("status"), checks, now)
+    # S4 rule 1
+    if not after["projects"] and (said.get("status") == "STARTED" or (replace and after["status"] in UNDER_WAY)):
+        field = "status" if said.get("status") == "STARTED" else "projects"
+        checks.refuse(field, "NO_PROJECT", "Nothing is started without at least one project: give one.")
+    _check_sizes(after, checks)
+    if replace or said.keys() & _BEARING_ON_PROPERTIES:
+        _check_properties(after, said, known, checks)
+    return after, warnings
+
+
+def _check_sizes(after: Document, checks: Validator) -> None:
+    lists = {field: after[field] for field in ("projects", "properties")}
+    lists[f"cmsDetails.{change_management.ENVIRONMENTS}"] = (after["cmsDetails"] or {}).get(
+        change_management.ENVIRONMENTS
+    ) or []
+    for field, entries in lists.items():
+        if len(entries) > MAX_ENTRIES:
+            message = f"At most {MAX_ENTRIES} entries fit; this would make {len(entries)}."
+            checks.refuse(field, "TOO_MANY", message)
+
+
+def _pipeline(before: str | None, values: Mapping[str, Any], known: Known, checks: Validator) -> str | None:
+    # S4 rule 4
+    id_, name = values.get("pipelineId"), values.get("pipelineName")
+    if id_ is not None:
+        pipeline = known.pipelines.get(id_)
+        if pipeline is None:
+            checks.refuse("pipelineId", "UNKNOWN", f"There is no pipeline {id_!r}: save it first.")
+        elif name is not None and pipeline["name"] != name:
+            message = f"The pipeline {id_!r} is called {pipeline['name']!r}: give one of the two, or both of one."
+            checks.refuse("pipelineName", "ANOTHER_PIPELINE", message)
+        return str(id_)
+    if name is None:
+        return before
+    found = [pipeline["id"] for pipeline in known.pipelines.values() if pipeline["name"] == name]
+    if not found:
+        checks.refuse("pipelineName", "UNKNOWN", f"There is no pipeline called {name!r}: save it first.")
+    elif len(found) > 1:
+        checks.refuse(
+            "pipelineName", "AMBIGUOUS", f"{len(found)} pipelines are called {name!r}: give its pipelineId."
+        )
+    return found[0] if found else before
+
+
+def _check_properties(after: Document, values: Mapping[str, Any], known: Known, checks: Validator) -> None:
+    pipeline = known.pipelines.get(after["pipelineId"])
+    # S4 rule 5
+    if after["properties"] and not after["pipelineId"] and not values.keys() & {"pipelineId", "pipelineName"}:
+        checks.refuse("properties", "NO_PIPELINE", "Properties are a pipeline's: give pipelineId or pipelineName.")
+    # S4 rule 2: without a project nothing is needed yet
+    used = {entry.get("projectId"): None for entry in after["projects"]}
+    owners = [("project", project) for id_ in used if (project := known.projects.get(id_ or ""))]
+    if used and pipeline:
+        owners.append(("pipeline", pipeline))
+    for kind, owner in owners:
+        for name in delivery_properties.missing(after["properties"], owner["properties"]):
+            message = f"The {kind} {owner['name']} needs a value of the property {name!r}."
+            checks.refuse("properties", "PROPERTY_REQUIRED", message)
+
+
+def _steer(delivery: Document, new_status: str | None, checks: Validator, now: datetime.datetime) -> list[str]:
+    """S4 rule 12: give `delivery` the status that was asked for where that may be; warnings where it stays."""
+    status = delivery["status"]
+    if new_status in {"SUSPENDED", "COMPLETED"} or (
+        new_status == "STARTED" and status in {"SUSPENDED", "COMPLETED"}
+    ):
+        message = f"From {status} it becomes {new_status} through setDeliveryStatus alone."
+        checks.refuse("status", "WRONG_STATUS", message)
+    elif new_status == "STARTED" and status == "NOT_STARTED":
+        _enter(delivery, new_status, now)
+    elif new_status == "NOT_STARTED" and status != "NOT_STARTED":
+        return [f"The delivery stays {status}: what was started can't become NOT_STARTED again."]
+    return []
+
+
+def _enter(delivery: Document, status: str, now: datetime.datetime) -> None:
+    if delivery["status"] == "NOT_STARTED":
+        delivery["startDate"] = now.date().isoformat()
+    if status == "COMPLETED":
+        delivery["endDate"] = now.date().isoformat()
+    delivery["status"] = status
+
+
+def step(
+    delivery: Document | None, to: str, *, running: bool, now: datetime.datetime
+) -> tuple[Document, list[Violation]]:
+    """The delivery as setDeliveryStatus makes it, and what keeps it from becoming `to`.
+
+    `running`: whether a run of its pipeline for this release goes on.
+    """
+    if delivery is None:
+        message = "The release is not delivered: give it a delivery first."
+        return {}, [Violation("input.releaseId", message, "NO_DELIVERY")]
+    found = []
+    if to not in STEPS[delivery["status"]]:
+        message = f"It is {delivery['status']}, from where it can't become {to}."
+        found.append(Violation("input.status", message, "WRONG_STATUS"))
+    if to == "STARTED" and not delivery["projects"]:  # S4 rule 1
+        message = "Nothing is started without at least one project: give the delivery one first."
+        found.append(Violation("input.status", message, "NO_PROJECT"))
+    if to == "COMPLETED" and running:  # S4 rule 3
+        message = "Runs of its pipeline for this release go on: wait until they have ended."
+        found.append(Violation("input.status", message, "RUNNING"))
+    after = {**delivery}
+    if not found:
+        _enter(after, to, now)
+    return after, found
+
+
+def event(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str | None:
+    """The kind of event that tells of the step between two states of a delivery; None where none was taken."""
+    left = before["status"] if before else "NOT_STARTED"
+    status = after["status"] if after else left
+    if left == status:
+        return None
+    return "delivery.resumed" if left == "SUSPENDED" and status == "STARTED" else f"delivery.{status.lower()}"

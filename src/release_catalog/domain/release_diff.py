@@ -1,0 +1,80 @@
+"""What changed from one release to another."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from release_catalog.domain import timestamps
+
+_FIELDS = (
+    "name version revision branch tag channel packagingType platforms trial status importedStatus publishedAt "
+    "private archivedAt author notes description metadata releasedAt endOfLifeAt registryArtifact "
+    "platformReleaseMetadata customizations baseImageId registryId pipelineId delivery productId catalogId"
+).split()
+# What a file is, as opposed to what happened to it here.
+_OF_ARTIFACT = (
+    "platform size sha256 downloadUrl isExecutable arguments metadata secured repositoryKey path packageType"
+).split()
+
+Given = Mapping[str, Any]
+Changes = list[dict[str, Any]]
+
+
+def fields(before: Given, after: Given) -> Changes:
+    """The fields that differ; lists of things with names are compared by `items`."""
+    pairs = ((path, _value(path, before), _value(path, after)) for path in _FIELDS)
+    return [
+        {"path": path, "before": old, "after": new}
+        for path, old, new in pairs
+        if _canonical_json(old) != _canonical_json(new)
+    ]
+
+
+def _list(name: str, fields: Sequence[str]) -> Callable[[Given, Given], Changes]:
+    """Compares the entries of a list by their names."""
+    return lambda before, after: _items(before[name], after[name], fields)
+
+
+artifacts = _list("artifacts", _OF_ARTIFACT)
+images = _list("dockerImages", ["imageUrl", "platform", "metadata"])
+dependencies = _list("dependencies", ["releaseId", "version"])
+
+
+def _items(before: Sequence[Given], after: Sequence[Given], names: Sequence[str]) -> Changes:
+    old, new = _by_name(before, names), _by_name(after, names)
+    changes = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        if _canonical_json(old.get(key)) != _canonical_json(new.get(key)):
+            kind = "ADDED" if key not in old else "REMOVED" if key not in new else "CHANGED"
+            changes.append({"kind": kind, "key": key, "before": old.get(key), "after": new.get(key)})
+    return changes
+
+
+def _by_name(entries: Sequence[Given], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Entries by their name, with a number behind the second and later of one name."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        # A reference whose name the caller may not see goes by its id.
+        name, number = entry["name"] or f"#{entry['releaseId']}", 1
+        while name in found:
+            number += 1
+            name = f"{entry['name']} ({number})"
+        found[name] = {field: _value(field, entry) for field in names}
+    return found
+
+
+def _canonical_json(value: Any) -> bytes:
+    # Python takes true for 1.
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _value(field: str, document: Given) -> Any:
+    value = document[field]
+    if field == "metadata" and value is not None:
+        return orjson.loads(value)
+    if field in {"platform", "platforms"} and value is not None:
+        return value["name"] if field == "platform" else sorted(platform["name"] for platform in value)
+    return (
+        timestamps.format_rfc3339(value) if field.endswith("At") and not isinstance(value, str | None) else value
+    )

@@ -1,0 +1,130 @@
+"""S1: the document that a release is imported from, and the one that it is exported as.
+
+A release has more to it than S1 knows, so a document may also hold the fields by which releases are created:
+`revision`, `channel`, `delivery` and so on. Where a release is in its life is no part of its document.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from release_catalog.domain import platforms, release, release_parts, release_update, timestamps, versions
+from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
+from release_catalog.errors import Violation
+
+MAX_ENTRIES = release_parts.MAX_ENTRIES
+
+_FIELDS = frozenset(
+    "name version tag createdAt project projectIdentifier status releaseNotes author metadata artifacts "
+    "dockerImages dependencies".split()
+)
+# What S1 has names or rules of its own for.
+_MORE = release_update.FIELDS - _FIELDS - {"notes"}
+_ALL = _FIELDS | _MORE
+# How far a delivery is, and since when, belongs to the life of its release.
+_DELIVERY = "description scheduleBuildExpression pipelineId projects properties cmsDetails".split()
+
+
+def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any], list[Violation]]:
+    """Fields for `release.document` with the `project`, and all that is wrong with the import document.
+
+    `path` goes before the names of fields in violations; the fields are only of use where there are none.
+    """
+    if not isinstance(source, dict):
+        return {}, [Violation(path, "Give an object: an import document.", "NOT_AN_OBJECT")]
+    doc = Validator(source, path)
+    doc.known(_ALL)
+    fields: dict[str, Any] = {
+        "project": doc.text("project", 256, required=True),
+        "name": doc.text("name", 256, required=True),
+        "version": doc.text("version", versions.MAX_LENGTH, required=True) or "",
+        "tag": doc.text("tag", 256),
+        "createdAt": doc.instant("createdAt"),
+        "importedStatus": doc.text("status", 256),
+        "notes": doc.text("releaseNotes", MAX_LONG_TEXT),
+        "author": _author(doc),
+        "metadata": release_parts.metadata(doc),
+        "importedAt": now,
+        "artifacts": [
+            release_parts.artifact(entry, now) for entry in doc.items("artifacts", MAX_ENTRIES, required=True)
+        ],
+        "dockerImages": [entry.whole(release_parts.IMAGE) for entry in doc.items("dockerImages", MAX_ENTRIES)],
+    }
+    needed = doc.items("dependencies", MAX_ENTRIES)
+    fields["dependencies"] = [release_parts.dependency(entry, "catalogId", whole=True) for entry in needed]
+    fields["platforms"] = platforms.united(fields["artifacts"], fields["dockerImages"])
+    if source.keys() <= _FIELDS:
+        return fields, doc.found
+    more = Validator({name: source[name] for name in _MORE & source.keys()}, path, doc.found)
+    fields |= release_update.read(more, now)
+    if source.get("delivery") is not None:
+        # As it was given: what it refers to has to be known before it can be judged.
+        fields["delivery"] = source["delivery"]
+    return fields, doc.found
+
+
+def _author(doc: Validator) -> str | None:
+    """S1 asks for an author; a release that was made here may have none, and its document says so by null."""
+    return None if doc.fields.get("author", "") is None else doc.email("author")
+
+
+def written(source: Mapping[str, Any], project: str) -> dict[str, Any]:
+    """The import document of a release whose product has the key `project`; importing it gives it back."""
+    return {
+        "name": source["name"],
+        "version": source["version"],
+        **_present(tag=source["tag"]),
+        "createdAt": timestamps.format_rfc3339(source["createdAt"]),
+        "project": project,
+        **_present(status=source["importedStatus"], releaseNotes=source["notes"]),
+        "author": source["author"],
+        **_present(metadata=_json(source["metadata"])),
+        "artifacts": [_written_part(artifact, release_parts.ARTIFACT) for artifact in source["artifacts"]],
+        **_present(
+            dockerImages=[_written_part(image, release_parts.IMAGE) for image in source["dockerImages"]] or None
+        ),
+        "dependencies": [
+            _present(catalogId=d["releaseId"], name=d["name"] or None, version=d["version"] or None)
+            for d in source["dependencies"]
+        ],
+        **_written_more(source),
+    }
+
+
+def _written_more(source: Mapping[str, Any]) -> dict[str, Any]:
+    """What S1 has no names for, where it is not as it would be without a word."""
+    unsaid = {**release.default_fields(), "channel": "stable", "trial": False}
+    unsaid["platforms"] = platforms.united(source["artifacts"], source["dockerImages"])
+    found = {name: source[name] for name in sorted(_MORE - {"delivery"}) if source[name] != unsaid[name]}
+    if source["delivery"]:
+        found["delivery"] = {name: source["delivery"][name] for name in _DELIVERY}
+    more: dict[str, Any] = _plain(found)
+    return more
+
+
+def _plain(value: Any) -> Any:
+    """JSON as an input has it: platforms by name, nothing where there is no value."""
+    if isinstance(value, dict):
+        if "osFamily" in value:
+            return value["name"]
+        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return timestamps.format_rfc3339(value) if isinstance(value, datetime.datetime) else value
+
+
+def _written_part(part: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """What a document says of a file or an image."""
+    platform, secured = part["platform"] or {}, part.get("secured") or None
+    said = {**part, "platform": platform.get("name"), "metadata": _json(part["metadata"]), "secured": secured}
+    return _present(**{field: said[field] for field in fields})
+
+
+def _json(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)
+
+
+def _present(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

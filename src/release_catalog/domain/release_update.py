@@ -1,0 +1,254 @@
+"""What may be said of a release, and what a release becomes by it.
+
+Null says nothing. Creating starts from the defaults, and so does replacing (S4 PUT); patching (S4 PATCH) starts
+from what was there, adds and updates, and never removes: lists are merged by what names their entries.
+"""
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from release_catalog.domain import references, release, release_parts
+from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, text
+
+Document = dict[str, Any]
+
+PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
+# Of a published release, these still change; all else that can be said stays as it is.
+MUTABLE_WHEN_PUBLISHED = frozenset(
+    ("notes", "description", "metadata", "branch", "endOfLifeAt", "delivery", "private")
+)
+# Kept of a file whatever is said of it.
+SERVER_FIELDS = frozenset(("id", "createdAt", "updatedAt", "downloads", "verification"))
+# What a verification speaks of.
+CONTENT_FIELDS = ("sha256", "size", "downloadUrl")
+# Collections by the fields that name one of their documents.
+RELATED = {"baseImageId": "baseImages", "registryId": "registries", "pipelineId": "pipelines"}
+
+
+def _by_id(entry: Document) -> Any:
+    return entry["id"]
+
+
+_READERS: FieldParsers = {
+    "name": text(256, required=True),
+    "revision": text(64, required=True),
+    "channel": text(256, required=True),
+    "branch": text(32),
+    "tag": text(256),
+    "notes": text(MAX_LONG_TEXT),
+    "description": text(MAX_LONG_TEXT),
+    "packagingType": lambda given, field: given.choice(field, *PACKAGING),
+    "private": Validator.flag,
+    "trial": Validator.flag,
+    "author": Validator.email,
+    "releasedAt": Validator.instant,
+    "endOfLifeAt": Validator.day,
+    "metadata": release_parts.metadata,
+    "registryArtifact": release_parts.REGISTRY_ARTIFACT,
+    **dict.fromkeys(RELATED, Validator.id),
+}
+# What names the entries of lists.
+MERGE_KEYS: dict[str, Callable[[Document], Any]] = {
+    "artifacts": lambda file: file["name"],
+    "dockerImages": lambda image: image["name"],
+    "dependencies": lambda needed: (needed["name"], needed["version"]),
+    "platforms": lambda platform: platform["name"],
+    "platformReleaseMetadata": lambda entry: entry["platform"] and entry["platform"]["name"],
+    "customizations": _by_id,
+}
+# Objects with fields of their own, of which a patch may name some.
+_PARTS = frozenset(("registryArtifact", "artifact"))
+FIELDS = frozenset(_READERS.keys() | MERGE_KEYS.keys() | {"delivery"})
+
+
+def read(checks: Validator, now: datetime.datetime) -> Document:
+    """What is said of a release: whole values and whole entries of lists, with what is wrong in `checks`."""
+    lists: dict[str, Callable[[Validator], Document]] = {
+        "artifacts": lambda entry: release_parts.artifact(entry, now),
+        "dockerImages": lambda entry: entry.whole(release_parts.IMAGE),
+        "dependencies": lambda entry: release_parts.dependency(entry, "releaseId", whole=False),
+        "platformReleaseMetadata": lambda entry: entry.whole(release_parts.PLATFORM_METADATA),
+        "customizations": lambda entry: entry.whole(release_parts.CUSTOMIZATION),
+    }
+    said: Document = {}
+    for field in [name for name, value in checks.fields.items() if value is not None]:
+        if reader := _READERS.get(field):
+            said[field] = reader(checks, field)
+        elif field in lists:
+            said[field] = [lists[field](entry) for entry in checks.items(field, release_parts.MAX_ENTRIES)]
+        elif field == "platforms":
+            each = checks.each(field, release_parts.MAX_ENTRIES)
+            read_ = [
+                parsed for name in each.fields if (parsed := release_parts.platform(each, name, required=True))
+            ]
+            said[field] = list({platform["name"]: platform for platform in read_}.values())
+    return said
+
+
+def unique(checks: Validator, values: Document) -> None:
+    """Refuse entries that a list has twice."""
+    for field in MERGE_KEYS.keys() & values.keys() - {"platforms"}:
+        checks.unique(field, [MERGE_KEYS[field](entry) for entry in values[field]])
+
+
+def check_references(
+    checks: Validator, values: Document, known: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any]
+) -> None:
+    """Refuse references to what does not exist or contradicts itself; fill in what a reference by id leaves out.
+
+    `known` are the documents of each collection by id, and `own` the release itself.
+    """
+    for field, collection in RELATED.items():
+        if values.get(field) and values[field] not in known[collection]:
+            checks.refuse(field, "UNKNOWN", f"There is nothing with the id {values[field]!r}: save it first.")
+    for at, needed in enumerate(values.get("dependencies", ())):
+        if needed["releaseId"]:
+            _complete(checks, f"dependencies[{at}]", needed, known["releases"].get(needed["releaseId"]))
+            itself = needed["releaseId"] == own["id"]
+        else:
+            itself = needed["version"] == own["version"] and needed["name"] == own["name"]
+        if itself:
+            message = "A release may not depend on itself: remove this dependency."
+            checks.refuse(f"dependencies[{at}]", "DEPENDS_ON_ITSELF", message)
+
+
+def _complete(checks: Validator, path: str, needed: Document, target: Document | None) -> None:
+    # Readers who may not see that release may not learn its name here either.
+    needed["completed"] = [name for name in references.COMPLETED if needed[name] is None]
+    for name in references.COMPLETED:
+        if needed[name] is None and target is None:
+            message = f"There is no release {needed['releaseId']!r} yet: say its {name} too."
+            checks.refuse(f"{path}.{name}", "REQUIRED", message)
+        elif needed[name] is None and target:
+            needed[name] = target[name]
+    if target and (target["name"], target["version"]) != (needed["name"], needed["version"]):
+        message = f"{target['id']} is {target['name']} {target['version']}: correct the id or these."
+        checks.refuse(path, "CONTRADICTORY_REFERENCE", message)
+
+
+def apply_update(
+    before: Document, checks: Validator, values: Document, now: datetime.datetime, *, replace: bool
+) -> Document:
+    """What `before` becomes by what is said of it; its delivery is said as it is to be."""
+    if replace:
+        after = {**before, **release.default_fields(), **values}
+        after |= {
+            field: merged(before[field], values[field], None, key, now)
+            for field, key in MERGE_KEYS.items()
+            if field in values
+        }
+    else:
+        after = {**before, **_merge_fields(before, values, checks, now)}
+        own = {"releaseId": None, "name": after["name"], "version": after["version"]}
+        if any(own.items() <= needed.items() for needed in before["dependencies"]):
+            checks.refuse("name", "DEPENDS_ON_ITSELF", "So it would depend on itself: give it another name.")
+    if not checks.found:
+        after |= release.derived_fields(after)
+    return after
+
+
+def _merge_fields(before: Document, values: Document, checks: Validator, now: datetime.datetime) -> Document:
+    """What fields of `before` become where more is said of them: nothing that is there goes by it."""
+    after: Document = {}
+    for field, value in values.items():
+        raw, there = checks.fields.get(field), before.get(field)
+        if raw is None:
+            continue
+        if field in MERGE_KEYS or field == "releaseMetadata":
+            after[field] = _merge_list(there or (), value, checks, field, now)
+        elif field == "metadata" and value and there:
+            after[field] = release_parts.json_text(checks, deep_merge(orjson.loads(there), orjson.loads(value)))
+        elif field in _PARTS and value and there and there.get("id") == value.get("id"):
+            inner = Validator(raw, f"{checks.path}.{field}", checks.found)
+            after[field] = {**there, **_merge_fields(there, value, inner, now)}
+        else:
+            after[field] = value
+    if "reference" in before:
+        # What of a dependency is given now is declared from now on, and so is what was declared before.
+        after["completed"] = [name for name in references.completed(before) if checks.fields.get(name) is None]
+    return after
+
+
+def _merge_list(
+    before: Sequence[Document], entries: Sequence[Document], checks: Validator, field: str, now: datetime.datetime
+) -> list[Document]:
+    raw = [
+        Validator(one if isinstance(one, dict) else {}, f"{checks.path}.{field}[{at}]", checks.found)
+        for at, one in enumerate(checks.fields[field])
+    ]
+    after = merged(before, entries, raw, MERGE_KEYS.get(field, _by_id), now)
+    if len(after) > release_parts.MAX_ENTRIES:
+        checks.refuse(
+            field, "TOO_MANY", f"With those that are there, at most {release_parts.MAX_ENTRIES} fit here."
+        )
+    return after
+
+
+def check_immutable(checks: Validator, before: Document, after: Document) -> None:
+    """Refuse what may not change once a release is published; its lists stay in their order, whatever was said."""
+    if before["status"] == "DRAFT":
+        return
+    for field in ("name", *(release.default_fields().keys() - MUTABLE_WHEN_PUBLISHED)):
+        if field in MERGE_KEYS and _in_order_of_keys(field, after) == _in_order_of_keys(field, before):
+            # Whether the same reference was completed or declared makes no difference to it.
+            after[field] = before[field]
+        elif after[field] != before[field]:
+            message = (
+                f"It is {before['status']}: this stays as it is for good. Leave it so, or make another release."
+            )
+            checks.refuse(field, "FIXED", message)
+
+
+def _in_order_of_keys(field: str, of: Document) -> list[Document]:
+    entries = [{name: value for name, value in entry.items() if name != "completed"} for entry in of[field]]
+    return sorted(entries, key=lambda entry: str(MERGE_KEYS[field](entry)))
+
+
+def merged(
+    before: Sequence[Document],
+    entries: Sequence[Document],
+    raw: Sequence[Validator] | None,
+    key: Callable[[Document], Any],
+    now: datetime.datetime,
+) -> list[Document]:
+    """A list after `entries` were said: merged into it by what is `raw`, or in its place where that is None."""
+    places: dict[Any, list[int]] = {}
+    for at, entry in enumerate(before):
+        places.setdefault(key(entry), []).append(at)
+    after = [] if raw is None else list(before)
+    for at, entry in enumerate(entries):
+        found = places.get(key(entry))
+        if not found:
+            after.append(entry)
+        elif raw is None:
+            after.append(_updated(before[found.pop(0)], entry, now))
+        else:
+            fields = _merge_fields(after[found[0]], entry, raw[at], now)
+            after[found[0]] = _updated(after[found[0]], fields, now)
+    return after
+
+
+def artifacts(before: Sequence[Document], files: Sequence[Document], now: datetime.datetime) -> list[Document]:
+    """`files` in place of those before; one that was there stays the same file."""
+    return merged(before, files, None, MERGE_KEYS["artifacts"], now)
+
+
+def _updated(before: Document, fields: Document, now: datetime.datetime) -> Document:
+    if "verification" not in before:
+        return {**before, **fields}
+    after = {**before, **{name: value for name, value in fields.items() if name not in SERVER_FIELDS}}
+    if after == before:
+        return before
+    if any(after[name] != before[name] for name in CONTENT_FIELDS):
+        after["verification"] = release.not_verified()
+    return {**after, "updatedAt": now}
+
+
+def deep_merge(before: Any, values: Any) -> Any:
+    """Objects merged, whatever else replaced: adding to metadata never removes any."""
+    if not isinstance(before, dict) or not isinstance(values, dict):
+        return values
+    return {**before, **{name: deep_merge(before.get(name), value) for name, value in values.items()}}

@@ -1,0 +1,70 @@
+"""One clock and one way to write time: UTC with millisecond precision."""
+
+import datetime
+import re
+
+UTC = datetime.UTC
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now() -> datetime.datetime:
+    """The current instant, cut to the millisecond that the database keeps."""
+    return truncate_to_millis(datetime.datetime.now(UTC))
+
+
+def truncate_to_millis(instant: datetime.datetime) -> datetime.datetime:
+    """`instant` in UTC without what is finer than a millisecond."""
+    utc = instant.astimezone(UTC)
+    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+
+
+def parse(text: str) -> datetime.datetime:
+    """An RFC 3339 instant with any offset; ValueError tells what is wrong with it."""
+    try:
+        # fromisoformat alone also takes bare dates, week dates and times without an offset, but no small letters.
+        instant = datetime.datetime.fromisoformat(text.upper()) if _RFC_3339.fullmatch(text) else None
+    except ValueError:
+        instant = None
+    if instant is None:
+        raise ValueError(f"{text!r} is not an RFC 3339 instant: write it like 2026-03-01T09:30:00Z.")
+    try:
+        return truncate_to_millis(instant)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} lies outside the years 1 to 9999.") from error
+
+
+def parse_date(text: str) -> datetime.date:
+    """An ISO 8601 date, or the date in UTC of an RFC 3339 instant; ValueError tells what is wrong with it."""
+    try:
+        return datetime.date.fromisoformat(text) if _DATE.fullmatch(text) else parse(text).date()
+    except ValueError:
+        raise ValueError(f"{text!r} is not a date: write it like 2026-03-01.") from None
+
+
+def format_rfc3339(instant: datetime.datetime) -> str:
+    """RFC 3339 with a Z, of an instant in UTC; the fraction appears only where there is one."""
+    text = instant.isoformat(timespec="milliseconds" if instant.microsecond else "seconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def milliseconds(instant: datetime.datetime) -> int:
+    """Milliseconds since 1970-01-01T00:00:00Z; an instant that does not say so is in UTC."""
+    since = EPOCH if instant.tzinfo else EPOCH.replace(tzinfo=None)
+    return (instant - since) // datetime.timedelta(milliseconds=1)
+
+
+def from_milliseconds(value: int) -> datetime.datetime:
+    """The inverse of `milliseconds`; OverflowError outside the years 1 to 9999."""
+    return EPOCH + datetime.timedelta(milliseconds=value)
+
+
+def parse_rfc3339_or_millis(text: str) -> datetime.datetime:
+    """An instant given as RFC 3339 or as epoch milliseconds (S3); ValueError tells what is wrong with it."""
+    if not text.removeprefix("-").isdecimal():
+        return parse(text)
+    try:
+        return from_milliseconds(int(text))
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"{text[:40]} milliseconds lie outside the years 1 to 9999.") from error

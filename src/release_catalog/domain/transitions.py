@@ -1,0 +1,28 @@
+"""The life of a release: DRAFT, then PUBLISHED, then WITHDRAWN or ARCHIVED; WITHDRAWN may still be ARCHIVED."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from release_catalog.errors import Violation
+
+STEPS = {
+    "PUBLISHED": frozenset({"DRAFT"}),
+    "WITHDRAWN": frozenset({"PUBLISHED"}),
+    "ARCHIVED": frozenset({"PUBLISHED", "WITHDRAWN"}),
+}
+
+
+def step(release: Mapping[str, Any], to: str) -> list[Violation]:
+    """What keeps `release` from becoming `to`; no release is published with a file that is not what it says."""
+    found = []
+    if release["status"] not in STEPS[to]:
+        before = " or ".join(sorted(STEPS[to]))
+        message = f"It is {release['status']}: only what is {before} becomes {to}."
+        found.append(Violation("input.id", message, "WRONG_STATUS"))
+    if to == "PUBLISHED":
+        found += [
+            Violation("input.id", f"{file['name']} has another digest or size than declared.", "MISMATCH")
+            for file in release["artifacts"]
+            if file["verification"]["status"] == "MISMATCH"
+        ]
+    return found

@@ -1,0 +1,256 @@
+"""Gathering everything that is wrong with an input, so that its sender hears it all at once."""
+
+import datetime
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeVar
+
+from release_catalog.domain import timestamps
+from release_catalog.errors import Violation
+
+_Time = TypeVar("_Time", datetime.datetime, datetime.date)
+
+MAX_LONG = 2**63 - 1
+# The most violations that are listed.
+MAX_VIOLATIONS = 1_000
+# Of texts that may be as long as this, line breaks and tabs are part.
+MAX_LONG_TEXT = 4096
+# Possessive, so that no text makes them go back: each reads a text once.
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]++@[^@\s.\x00-\x1f]++(?:\.[^@\s.\x00-\x1f]++)*+")
+_SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+_MAX_SHA256 = len("sha256:") + 64
+_URL = re.compile(r"https?://[^/\s?#]++\S*+", re.IGNORECASE)
+# Names are joined into the strings by which releases find each other, and are printed in logs.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Validator:
+    """Reads fields of a JSON object and keeps a violation for each one that can't be used."""
+
+    def __init__(self, fields: Mapping[str, Any], path: str, found: list[Violation] | None = None) -> None:
+        """`path` goes before each field's name in a violation; `found` collects them across objects."""
+        self.fields = fields
+        self.path = path
+        self.found: list[Violation] = [] if found is None else found
+
+    def _at(self, field: str) -> str:
+        return f"{self.path}.{field}" if self.path else field
+
+    def refuse(self, field: str, code: str, message: str) -> None:
+        """Keep a violation of `field`; of more than 1,000, the first ones and a last one that says so."""
+        if len(self.found) < MAX_VIOLATIONS:
+            self.found.append(Violation(self._at(field), message, code))
+        elif len(self.found) == MAX_VIOLATIONS:
+            message = f"There are more than {MAX_VIOLATIONS} violations: correct these first."
+            self.found.append(Violation(self.path or field, message, "TOO_MANY_VIOLATIONS"))
+
+    def known(self, names: AbstractSet[str]) -> None:
+        """Refuse fields that nothing would read: what is accepted is never dropped silently."""
+        if self.fields.keys() <= names:
+            return
+        for name in self.fields.keys() - names:
+            self.refuse(name, "UNKNOWN_FIELD", f"There is no field {name!r} here: correct its name or remove it.")
+
+    def whole(self, readers: "FieldParsers") -> dict[str, Any]:
+        """What `readers` make of all their fields, which are the only ones here."""
+        self.known(readers.keys())
+        return {field: reader(self, field) for field, reader in readers.items()}
+
+    def parse_given(self, readers: "FieldParsers") -> dict[str, Any]:
+        """What `readers` make of the fields that were given, of which null is none; there may be no others."""
+        return {field: value for field, value in self.whole(readers).items() if value is not None}
+
+    def unique(self, field: str, keys: Sequence[Hashable]) -> None:
+        """Refuse entries of a list that have the key of an earlier one: none could tell which of them is meant."""
+        seen = set()
+        for at, key in enumerate(keys):
+            if key in seen:
+                self.refuse(f"{field}[{at}]", "REPEATED", f"{_named(key)} was given before: give it once.")
+            seen.add(key)
+
+    def text(self, field: str, limit: int, *, required: bool = False) -> str | None:
+        """Return the text of a field, of which no more than `limit` characters are ever read.
+
+        A longer one is a violation; its beginning is returned, so that the other fields can be checked.
+        """
+        value = self.fields.get(field)
+        if type(value) is str and 0 < len(value) <= limit and value.isprintable():
+            return value
+        if value is None or (required and value == ""):
+            if required:
+                self.refuse(field, "REQUIRED", f"Give a text of 1 to {limit} characters.")
+            return None
+        if not isinstance(value, str):
+            self.refuse(field, "NOT_TEXT", f"Give a text, not {_kind(value)}.")
+            return None
+        if len(value) > limit:
+            self.refuse(field, "TOO_LONG", f"At most {limit} characters fit here; this has {len(value)}.")
+            return value[:limit]
+        if "\x00" in value or (limit < MAX_LONG_TEXT and _CONTROL.search(value)):
+            self.refuse(field, "CONTROL_CHARACTER", "Remove the control characters.")
+        return value
+
+    def _matching(self, field: str, limit: int, pattern: re.Pattern[str], code: str, message: str) -> str:
+        """Return a required text of at most `limit` characters that is a violation unless it has this form."""
+        before = len(self.found)
+        value = self.text(field, limit, required=True) or ""
+        if len(self.found) == before and not pattern.fullmatch(value):
+            self.refuse(field, code, message.format(value))
+        return value
+
+    def id(self, field: str) -> str | None:
+        """An id of at most 255 characters that can stand in an address."""
+        value = self.text(field, 255)
+        if value in {"", ".", ".."}:
+            self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of an address: give another id.")
+        return value
+
+    def choice(self, field: str, *names: str) -> str | None:
+        """One of these names; without any, the name of an enumeration's value, which the schema has checked."""
+        value: str | None = self.fields.get(field)
+        if names and value is not None and value not in names:
+            self.refuse(field, "UNKNOWN", f"Give one of {', '.join(names)}.")
+            return None
+        return value
+
+    def _entries(self, field: str, limit: int) -> list[Any]:
+        value = self.fields.get(field)
+        if not isinstance(value, list):
+            self.refuse(field, "NOT_A_LIST", "Give a list, which may be empty.")
+            return []
+        if len(value) > limit:
+            self.refuse(field, "TOO_MANY", f"At most {limit} entries fit here; this has {len(value)}.")
+            return []
+        return value
+
+    def each(self, field: str, limit: int) -> "Validator":
+        """The entries of a list of at most `limit` as fields of their own, such as `platforms[0]`."""
+        entries = {f"{field}[{at}]": entry for at, entry in enumerate(self._entries(field, limit))}
+        return Validator(entries, self.path, self.found)
+
+    def fixed(self, field: str, before: Any) -> None:
+        """Refuse that `field`, where it is given, says something else than `before`."""
+        value = self.fields.get(field)
+        if value is not None and value != before:
+            self.refuse(field, "FIXED", f"This stays {before!r} for good: leave it out, or make another one.")
+
+    def flag(self, field: str) -> bool:
+        """True or false; absent is false."""
+        return bool(self.maybe(field))
+
+    def maybe(self, field: str) -> bool | None:
+        """True, false, or nothing."""
+        value = self.fields.get(field)
+        if value is None or isinstance(value, bool):
+            return value
+        self.refuse(field, "NOT_BOOLEAN", f"Give true or false, not {_kind(value)}.")
+        return None
+
+    def size(self, field: str) -> int:
+        """A number of bytes from 0 to 2^63-1."""
+        value = self.fields.get(field)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LONG:
+            return value
+        self.refuse(field, "NOT_A_SIZE", f"Give a whole number of bytes from 0 to {MAX_LONG}.")
+        return 0
+
+    def sha256(self, field: str) -> str:
+        """A SHA-256 digest, with or without its prefix and in any case, as 64 lowercase digits."""
+        value = self.fields.get(field)
+        match = None
+        if isinstance(value, str) and len(value) <= _MAX_SHA256:
+            match = _SHA256.fullmatch(value.lower())
+        if match:
+            return match[1]
+        self.refuse(field, "NOT_A_SHA256", "Give a SHA-256 digest: 64 hexadecimal digits.")
+        return ""
+
+    def url(self, field: str) -> str:
+        """An http or https URL of at most 2048 characters."""
+        message = "Give a whole URL that begins with http:// or https://."
+        return self._matching(field, 2048, _URL, "NOT_A_URL", message)
+
+    def email(self, field: str) -> str:
+        """An email address of at most 320 characters."""
+        return self._matching(field, 320, _EMAIL, "NOT_AN_EMAIL", "{!r} is not an email address.")
+
+    def instant(self, field: str) -> datetime.datetime | None:
+        """A required RFC 3339 instant."""
+        if self.fields.get(field) is None:
+            self.refuse(field, "REQUIRED", "Give an instant, such as 2026-03-01T09:30:00Z.")
+            return None
+        return self._time(field, datetime.datetime, timestamps.parse)
+
+    def day(self, field: str) -> str | None:
+        """A required calendar date, or the date of an instant, as ISO text (S5)."""
+        day = self._time(field, datetime.date, timestamps.parse_date)
+        return day.isoformat() if day else None
+
+    def _time(self, field: str, kind: type[_Time], parse: Callable[[str], _Time]) -> _Time | None:
+        value = self.fields.get(field)
+        if isinstance(value, kind):
+            return value
+        before = len(self.found)
+        text = self.text(field, 64, required=True)
+        if text is None or len(self.found) > before:
+            return None
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.refuse(field, "NOT_AN_INSTANT" if kind is datetime.datetime else "NOT_A_DATE", str(error))
+            return None
+
+    def inner(self, field: str) -> "Validator | None":
+        """An object, to be checked in turn."""
+        value = self.fields.get(field)
+        if value is None:
+            return None
+        if isinstance(value, dict):
+            return Validator(value, self._at(field), self.found)
+        self.refuse(field, "NOT_AN_OBJECT", f"Give an object, not {_kind(value)}.")
+        return None
+
+    def items(self, field: str, limit: int, *, required: bool = False) -> list["Validator"]:
+        """The objects of a list of at most `limit`, each to be checked in turn."""
+        if self.fields.get(field) is None and not required:
+            return []
+        inner = []
+        for index, entry in enumerate(self._entries(field, limit)):
+            at = f"{field}[{index}]"
+            if isinstance(entry, dict):
+                inner.append(Validator(entry, self._at(at), self.found))
+            else:
+                self.refuse(at, "NOT_AN_OBJECT", f"Give an object, not {_kind(entry)}.")
+        return inner
+
+
+FieldParser = Callable[[Validator, str], Any]
+FieldParsers = Mapping[str, FieldParser]
+
+
+def text(limit: int, *, required: bool = False) -> FieldParser:
+    """Reads a text of at most `limit` characters."""
+    return lambda given, field: given.text(field, limit, required=required)
+
+
+def object_of(readers: FieldParsers) -> FieldParser:
+    """Reads an object that has what `readers` read; None where there is none."""
+
+    def read(checks: Validator, field: str) -> dict[str, Any] | None:
+        inner = checks.inner(field)
+        return inner.whole(readers) if inner else None
+
+    return read
+
+
+def _named(key: Any) -> str:
+    if not isinstance(key, tuple):
+        return repr(key)
+    # What is missing from both is refused as well.
+    return " ".join(part for part in key if part is not None) or "This"
+
+
+def _kind(value: object) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
+    return names.get(type(value), "an object") if value is not None else "null"

@@ -1,0 +1,1 @@
+"""Run a MongoDB for a catalog that has no other."""

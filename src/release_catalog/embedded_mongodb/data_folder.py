@@ -1,0 +1,98 @@
+"""The data folder of the embedded MongoDB, for its owner alone: who knows the key in it can read the data."""
+
+import base64
+import contextlib
+import os
+import pathlib
+import secrets
+import shutil
+import stat
+
+from release_catalog.embedded_mongodb.binary import ELSEWHERE, Unavailable
+
+_OWNER_ONLY = 0o600
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_KEY_BYTES = 48
+# MongoDB writes journals of 100 MB ahead.
+_LITTLE_SPACE_MB = 200
+
+
+def prepare(data_dir: pathlib.Path) -> pathlib.Path:
+    """Make the folder where there is none, and shut others out of it; return its real path.
+
+    Raises Unavailable where others may have put their own key there, or may yet, and OSError.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = data_dir.resolve()
+    _shut_others_out(folder)
+    owners = {folder.stat().st_uid, os.geteuid()}
+    (folder / "db").mkdir(mode=0o700, exist_ok=True)
+    for path in (folder / "db", *folder.glob("mongod.*"), *folder.glob("*.lock")):
+        with contextlib.suppress(FileNotFoundError):  # another process has just renamed it
+            about = path.lstat()
+            if about.st_uid not in owners:
+                raise Unavailable(
+                    f"{path} belongs to another user: remove it, choose another data folder, or {ELSEWHERE}."
+                )
+            if not stat.S_ISLNK(about.st_mode):
+                _set_mode(path, 0o700 if stat.S_ISDIR(about.st_mode) else _OWNER_ONLY)
+    return folder
+
+
+def _shut_others_out(folder: pathlib.Path) -> None:
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & _WRITABLE_BY_OTHERS:
+        return
+    with contextlib.suppress(PermissionError):
+        # What is sticky, such as /tmp, is meant for everybody.
+        if not mode & stat.S_ISVTX:
+            folder.chmod(mode & ~_WRITABLE_BY_OTHERS)
+            return
+    raise Unavailable(
+        f"Others may write to the data folder {folder}: choose a folder in it, another one, or {ELSEWHERE}."
+    )
+
+
+def private(path: pathlib.Path) -> pathlib.Path:
+    """Make a file where there is none that only its owner can open: who can read it can also lock it."""
+    path.touch(mode=_OWNER_ONLY)
+    return path
+
+
+def _set_mode(path: pathlib.Path, mode: int) -> None:
+    if stat.S_IMODE(path.stat().st_mode) != mode:
+        path.chmod(mode)
+
+
+def holds_data(data_dir: pathlib.Path) -> bool:
+    """Return whether a MongoDB has kept data in this folder."""
+    return (data_dir / "db" / "WiredTiger").is_file()
+
+
+def make_key(folder: pathlib.Path) -> None:
+    """Make the key unless there is one, whole or not at all; for who holds the folder's turn."""
+    path, partial = folder / "mongod.key", folder / "mongod.key.partial"
+    if path.exists():
+        return
+    with private(partial).open("w") as file:
+        file.write(base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def key(folder: pathlib.Path) -> str:
+    """Return the key."""
+    return (folder / "mongod.key").read_text().strip()
+
+
+def _megabytes_left(folder: pathlib.Path) -> int:
+    return shutil.disk_usage(folder).free // 1_000_000
+
+
+def little_space(folder: pathlib.Path) -> str:
+    """Return a sentence where the folder's disk is nearly full; otherwise nothing."""
+    with contextlib.suppress(OSError):
+        if (left := _megabytes_left(folder)) < _LITTLE_SPACE_MB:
+            return f"Its disk has only {left} MB left: make room."
+    return ""

@@ -1,0 +1,231 @@
+"""Following what happens: each event once to every subscriber, in order, from any event on.
+
+The log is the truth. What is new is read once for all subscribers who see the same, and put into a bounded queue
+of each. Who comes late or falls behind reads the log from where it is until it has caught up.
+"""
+
+import asyncio
+import collections
+import contextlib
+import functools
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
+
+import structlog
+
+from release_catalog.domain.caller import Caller, Owner
+from release_catalog.fair_share import FairSlots
+from release_catalog.storage import database as db
+from release_catalog.storage import event_log
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.event_log import EventFilter
+
+# Events that wait for a subscriber; with more, it has fallen behind.
+QUEUED = 100
+# How many are read at a time, for all and for one who catches up: that one holds them until they are taken.
+READ, REPLAYED = 50, 25
+# How many read the log at a time, those of one tenant, and those of one caller: each takes a database connection.
+READERS, READERS_OF_TENANT, READERS_OF_CALLER = 8, 3, 2
+# Others get their turn after an event was offered to so many subscribers.
+_OFFERED = 1_000
+# How long it takes at most until what nobody was woken for is read.
+POLL_INTERVAL = 10.0
+_PAUSE_SECONDS = 1.0
+# A read that takes longer is tried again, maybe with another primary.
+_READ_SECONDS = 10.0
+
+Result = TypeVar("Result")
+
+_log = structlog.get_logger()
+
+
+class Subscription:
+    """What waits for one subscriber."""
+
+    def __init__(self, filters: EventFilter) -> None:
+        self._wanted = filters
+        self._waiting: collections.deque[Document] = collections.deque()
+        self._behind = False
+        self._changed = asyncio.Event()
+
+    def offer(self, event: Document) -> None:
+        """Keep an event for it, unless it has fallen behind."""
+        if self._behind or not self._wanted.takes(event):
+            return
+        self._behind = len(self._waiting) >= QUEUED
+        if not self._behind:
+            self._waiting.append(event)
+        self._changed.set()
+
+    async def next(self) -> Document | None:
+        """The next event; None where those after the last one were not kept."""
+        while not self._waiting and not self._behind:
+            self._changed.clear()
+            await self._changed.wait()
+        return self._waiting.popleft() if self._waiting else None
+
+
+class EventStream:
+    """What is new for all subscribers who see the same."""
+
+    def __init__(self, caller: Caller, at: int) -> None:
+        self.caller = caller
+        # All after this number is offered to every subscriber.
+        self.at = at
+        self.subscribers: set[Subscription] = set()
+        self.bell = asyncio.Event()
+
+    async def read(self, database: Database) -> None:
+        """Offer what is new."""
+        found, reached = await event_log.since(self.caller, database, self.at, EventFilter(), READ)
+        offered = 0
+        for event in found:
+            # In one go, so that who joins has either missed this event or is offered it.
+            for subscriber in self.subscribers:
+                subscriber.offer(event)
+            self.at = event["sequence"]
+            offered += len(self.subscribers)
+            if offered >= _OFFERED:
+                offered = 0
+                await asyncio.sleep(0)
+        self.at = reached
+        if len(found) == READ:
+            self.bell.set()
+
+
+class EventBroker:
+    """Who follows what, in this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._feeds: dict[tuple[str, bool | str], EventStream] = {}
+        self._readers: set[asyncio.Task[None]] = set()
+        self._over = False
+        # Each subscriber waits at most once, so their number bounds those who wait.
+        self._reads = FairSlots(
+            READERS,
+            per_tenant=READERS_OF_TENANT,
+            per_caller=READERS_OF_CALLER,
+            leave_free=True,
+            max_waiting=sys.maxsize,
+            max_waiting_per_caller=sys.maxsize,
+        )
+
+    async def follow(
+        self,
+        caller: Caller,
+        after: str | None,
+        types: Sequence[str] | None = None,
+        release_id: str | None = None,
+        product_id: str | None = None,
+    ) -> AsyncIterator[Document]:
+        """What happens after an event, or from now on; BadArgument where that can't be followed."""
+        wanted = event_log.event_filter(types, release_id, product_id)
+        at = await self._read(caller, functools.partial(event_log.start, caller, self._database, after))
+        return self._followed(caller, at, wanted)
+
+    async def _followed(self, caller: Caller, at: int, filters: EventFilter) -> AsyncIterator[Document]:
+        while True:
+            feed = await _retry_until_available(lambda: self._feed(caller))
+            with _subscribed(feed, filters) as subscriber:
+                offered, reached = feed.at, at
+                while reached < offered:
+                    read = functools.partial(self._missed, caller, reached, filters)
+                    found, reached = await _retry_until_available(read)
+                    for event in found:
+                        at = event["sequence"]
+                        yield event
+                at = max(at, reached)
+                while event_ := await subscriber.next():
+                    if event_["sequence"] > at:
+                        at = event_["sequence"]
+                        yield event_
+
+    async def _missed(self, caller: Caller, at: int, filters: EventFilter) -> tuple[list[Document], int]:
+        since = functools.partial(event_log.since, caller, self._database, at, filters, REPLAYED)
+        found, reached = await self._read(caller, since)
+        if reached == at:  # just after a failover
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return found, reached
+
+    async def _read(self, caller: Caller, read: Callable[[], Awaitable[Result]]) -> Result:
+        async def bounded() -> Result:
+            with db.deadline(_READ_SECONDS):
+                return await read()
+
+        return await self._reads.run_to_end(caller.owner, bounded)
+
+    async def _feed(self, caller: Caller) -> EventStream:
+        # All that decides which events exist for a caller.
+        key = caller.tenant, caller.sees_drafts
+        if key not in self._feeds:
+            at = await self._read(caller, functools.partial(event_log.head, caller, self._database))
+            if key not in self._feeds:
+                self._feeds[key] = EventStream(caller, at)
+                # It outlives whoever comes first, and the deadline of that one.
+                reader = db.in_background(self._feed_all(key, self._feeds[key]))
+                self._readers.add(reader)
+                reader.add_done_callback(self._readers.discard)
+        return self._feeds[key]
+
+    async def _feed_all(self, key: tuple[str, bool | str], feed: EventStream) -> None:
+        await asyncio.sleep(0)  # whoever wanted it joins first
+        while feed.subscribers and not self._over:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(feed.bell.wait(), POLL_INTERVAL)
+            feed.bell.clear()
+            try:
+                # For all subscribers of the tenant, so as a caller of its own.
+                async with self._reads.slot(Owner(feed.caller.tenant)):
+                    with db.deadline(_READ_SECONDS):
+                        await feed.read(self._database)
+            except db.Failure as error:
+                _log.warning("can't read events", reason=str(error))
+            except Exception:  # noqa: BLE001  who follows would wait for ever
+                _log.exception("can't read events")
+        del self._feeds[key]
+
+    def ring(self, tenant: str | None) -> None:
+        """Read what has happened in a tenant, or in any."""
+        for (of, _), feed in self._feeds.items():
+            if tenant in {None, of}:
+                feed.bell.set()
+
+    async def end(self) -> None:
+        """Read no more."""
+        self._over = True
+        self.ring(None)
+        await db.end(*self._readers)
+
+
+async def _retry_until_available(read: Callable[[], Awaitable[Result]]) -> Result:
+    """What `read` gives as soon as the database can be read: who follows waits for it."""
+    while True:
+        try:
+            return await read()
+        except db.Failure as error:
+            _log.warning("can't read events for a subscriber", reason=str(error))
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+@contextlib.contextmanager
+def _subscribed(feed: EventStream, filters: EventFilter) -> Iterator[Subscription]:
+    subscriber = Subscription(filters)
+    feed.subscribers.add(subscriber)
+    try:
+        yield subscriber
+    finally:
+        feed.subscribers.discard(subscriber)
+        if not feed.subscribers:
+            feed.bell.set()
+
+
+@contextlib.asynccontextmanager
+async def run_broker(database: Database) -> AsyncIterator[EventBroker]:
+    """Let subscribers follow for as long as the context lasts."""
+    feeds = EventBroker(database)
+    try:
+        yield feeds
+    finally:
+        await feeds.end()

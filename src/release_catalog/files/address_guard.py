@@ -1,0 +1,163 @@
+"""Which addresses files may be fetched from, and connections to those alone."""
+
+import asyncio
+import contextlib
+import dataclasses
+import ipaddress
+import re
+import socket
+from typing import Any, NoReturn
+
+import structlog
+
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import Busy
+from release_catalog.files.dns_resolver import Resolver
+
+CONNECT_SECONDS = 10.0
+# A name is refused at a multiple of it, however long the lookup took: whether it exists changes how long it takes.
+REFUSAL_SECONDS = 0.5
+_TRIES = 4
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Everything that is assigned to hosts on the internet lies in here. Outside are, besides what is local, the
+# forms that carry an IPv4 address: ::a.b.c.d, 64:ff9b::/96 and 64:ff9b:1::/48.
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+# What `is_global` of some Python lets through: protocol assignments, tunnels that carry an IPv4 address
+# (Teredo in the first, 6to4 and its relays), documentation.
+_RESERVED = tuple(
+    ipaddress.ip_network(text)
+    for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24")
+)
+_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
+
+
+_log = structlog.get_logger()
+
+
+class Unreachable(Exception):  # noqa: N818  it is not an error of this program
+    """A file can't be had; the message tells people why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Allowed:
+    """What may be fetched from besides public addresses: networks, and hosts with a port."""
+
+    networks: tuple[Network, ...] = ()
+    ends: frozenset[tuple[str, int]] = frozenset()
+
+    def permits(self, host: str, address: Address, port: int) -> bool:
+        """Whether `address`, which `host` leads to, may be connected to at `port`."""
+        return public(address) or self.names(host, port) or self.names(str(address), port)
+
+    def names(self, host: str, port: int) -> bool:
+        """Whether `host` itself stands in the list, whatever a look-up of it would say."""
+        try:
+            address = _inner(ipaddress.ip_address(host))
+        except ValueError:
+            return (host.lower().removesuffix("."), port) in self.ends
+        return (str(address), port) in self.ends or any(address in network for network in self.networks)
+
+
+def public(address: Address) -> bool:
+    """Whether `address` belongs to a host on the internet."""
+    address = _inner(address)
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return False
+    return address.is_global and not address.is_multicast and not any(address in network for network in _RESERVED)
+
+
+def parse(text: str) -> Allowed:
+    """Read addresses, networks, and hosts or addresses with a port, separated by commas.
+
+    ValueError names the entry that can't be read.
+    """
+    networks: list[Network] = []
+    ends: set[tuple[str, int]] = set()
+    for entry in filter(None, (part.strip().lower() for part in text.split(","))):
+        try:
+            networks.append(_network(entry))
+        except ValueError:
+            ends.add(_end(entry))
+    return Allowed(tuple(networks), frozenset(ends))
+
+
+def _network(entry: str) -> Network:
+    if entry.startswith("[") and entry.endswith("]"):
+        entry = entry[1:-1]
+    if "/" in entry:
+        return ipaddress.ip_network(entry)
+    return ipaddress.ip_network(_inner(ipaddress.ip_address(entry)))
+
+
+def _end(entry: str) -> tuple[str, int]:
+    host, _, port = entry.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        bare = str(_inner(ipaddress.ip_address(bare)))
+        known = (":" in bare) <= (bare != host)
+    except ValueError:
+        bare = bare.removesuffix(".")
+        known = bare == host.removesuffix(".") and bool(_NAME.fullmatch(bare))
+    if not known or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:  # noqa: PLR2004
+        raise ValueError(
+            f"{entry!r} can't be read: give an address (10.1.2.3), a network without bits of a host "
+            "(10.1.0.0/16), or a name or an address with a port (files.example:8080, [fd00::1]:8080)."
+        )
+    return bare, int(port)
+
+
+def _inner(address: Address) -> Address:
+    """The IPv4 address that a mapped one (::ffff:a.b.c.d) connects to."""
+    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
+
+
+async def connect(allowed: Allowed, resolver: Resolver, owner: Owner, host: str, port: int) -> socket.socket:
+    """Return a TCP connection to one of the addresses that `host` has now, if all of them are permitted.
+
+    The name is looked up once, in the share of `owner`, and what was judged is what is dialled: an answer that
+    changes in between changes nothing. Raise Unreachable with what failed; only the log tells whether a name that
+    may not be used exists.
+    """
+    began = asyncio.get_running_loop().time()
+    try:
+        answers = await resolver.addresses(owner, host, port)
+    except (TimeoutError, Busy) as error:
+        raise Unreachable(f"The lookup of {host} took too long: see to its DNS servers.") from error
+    except (OSError, ValueError) as error:
+        if allowed.names(host, port):
+            raise Unreachable(f"{host} has no address: correct the name, or see to its DNS records.") from error
+        await _refuse(host, port, began, f"no address: {error}")
+    addresses = [ipaddress.ip_address(answer[4][0]) for answer in answers]
+    if not all(allowed.permits(host, address, port) for address in addresses):
+        await _refuse(host, port, began, f"address not permitted: {', '.join(map(str, addresses[:_TRIES]))}")
+    for answer in answers[:_TRIES]:
+        with contextlib.suppress(OSError):
+            return await _dial(answer, CONNECT_SECONDS / min(len(answers), _TRIES))
+    raise Unreachable(f"{host} takes no connection at port {port}: see that the server runs and can be reached.")
+
+
+async def _refuse(host: str, port: int, began: float, reason: str) -> NoReturn:
+    """Say the same, at the same pace, of a name without an address and of one with an address not permitted."""
+    _log.info("a host was refused", host=host, port=port, reason=reason)
+    elapsed = asyncio.get_running_loop().time() - began
+    await asyncio.sleep(REFUSAL_SECONDS - elapsed % REFUSAL_SECONDS)
+    raise Unreachable(
+        f"{host} has no address, or one that may not be fetched from or sent to: correct the name, use a public "
+        f"address, or have an operator add {host}:{port} to RELEASE_CATALOG_FILES_ALLOW."
+    )
+
+
+async def _dial(answer: tuple[Any, ...], seconds: float) -> socket.socket:
+    family, kind, protocol, _, address = answer
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,201 @@
+"""One HTTP exchange over a connection that is there already, with the body hashed as it comes.
+
+Blocking, for a thread of its own: the standard library's client reads straight into one buffer that is
+hashed in place, which is twice as fast as passing pieces through an event loop. Threads wait for the
+network and hash without holding the interpreter.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import http.client
+import io
+import socket
+import ssl
+import urllib.parse
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any, TypeVar
+
+from release_catalog.files.address_guard import Unreachable
+from release_catalog.files.transfer_rate import Counted, Pace
+
+READ_SECONDS = 30.0
+MAX_URL = 2_048
+# Of a whole name in the DNS. Encoding takes quadratic time for some scripts.
+MAX_HOST = 253
+# Smaller ones cost a tenth and more of the rate; larger ones gain nothing.
+BUFFER = 2 * 1024 * 1024
+_REDIRECTS = {301, 302, 303, 307, 308}
+_PORTS = {"http": 80, "https": 443}
+Progress = Callable[[int], None]
+Result = TypeVar("Result")
+_PRINTABLE = "".join(map(chr, range(33, 127)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Where a request goes."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """What the Host header says."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """What came, as it was transferred; nothing was hashed where it can't be the declared file.
+
+    `size` is None where the body was cut.
+    """
+
+    size: int | None
+    sha256: str | None
+    encoding: str | None
+
+
+def target(url: str) -> Target:
+    """Read a URL of at most 2,048 characters; raise Unreachable with what keeps it from being fetched."""
+    check_length(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if len(parts.hostname or "") > MAX_HOST:
+            raise Unreachable(f"The URL's host has more than {MAX_HOST} characters: correct it.")
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+        path = parts.path or "/"
+        path = urllib.parse.quote(f"{path}?{parts.query}" if parts.query else path, safe=_PRINTABLE)
+    except ValueError as error:
+        raise Unreachable("The URL can't be read: correct it.") from error
+    if parts.scheme not in _PORTS:
+        raise Unreachable("Only http and https can be fetched: give a URL with one of them.")
+    if "@" in parts.netloc:
+        raise Unreachable("The URL carries a user name or password: give one that works without.")
+    if not host:
+        raise Unreachable("The URL names no host: give a whole one.")
+    return Target(parts.scheme, host, _PORTS[parts.scheme] if port is None else port, path)
+
+
+def check_length(url: str) -> None:
+    """Raise Unreachable where a URL is too long to be read."""
+    if len(url) > MAX_URL:
+        raise Unreachable(f"The URL has {len(url)} characters: give one of at most {MAX_URL}.")
+
+
+async def in_thread(
+    threads: futures.Executor, sock: socket.socket, work: Callable[..., Result], *about: Any
+) -> Result:
+    """What `work` gives, which takes over a connection in a thread; who gives up waiting ends the connection."""
+    # TLS takes the socket's descriptor away; another one of the same connection still ends it.
+    lever = sock.dup()
+    job = threads.submit(work, sock, *about)
+    try:
+        return await asyncio.wrap_future(job)
+    finally:
+        if job.cancelled():
+            sock.close()
+        with contextlib.suppress(OSError):
+            lever.shutdown(socket.SHUT_RDWR)
+        lever.close()
+
+
+def connection(sock: socket.socket, goal: Target) -> http.client.HTTPConnection:
+    """HTTP over a connection that is there already, and over no other one."""
+    there = http.client.HTTPConnection(goal.host, goal.port)
+    there.sock, there.auto_open = sock, 0
+    return there
+
+
+class _Response(http.client.HTTPResponse):
+    """A response that counts its bytes, also those of a piece that has not come as a whole yet."""
+
+    def __init__(self, sock: socket.socket, pace: Pace, **options: Any) -> None:
+        super().__init__(sock, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(Counted(sock.makefile("rb", buffering=0), pace))
+
+
+def exchange(
+    sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext, progress: Progress, pace: Pace
+) -> Body | str:
+    """Return the body that `goal` has, `size` bytes being declared, or the URL that it redirects to.
+
+    Takes over `sock` and closes it. Raise Unreachable with what failed. Shutting the connection down from
+    elsewhere ends it at once.
+    """
+    host = goal.host
+    try:
+        sock.settimeout(READ_SECONDS)
+        if goal.scheme == "https":
+            sock = tls.wrap_socket(sock, server_hostname=host)
+        return _exchange(sock, goal, size, progress, pace)
+    except TimeoutError as error:
+        raise Unreachable(f"{host} sent nothing for {READ_SECONDS:g} seconds: see what holds it up.") from error
+    except ssl.SSLCertVerificationError as error:
+        raise Unreachable(
+            f"The certificate of {host} is not trusted ({error.verify_message}): have it present one that is."
+        ) from error
+    except (http.client.IncompleteRead, http.client.RemoteDisconnected) as error:
+        raise Unreachable(_broken(host)) from error
+    except http.client.HTTPException as error:
+        raise Unreachable(
+            f"{host} does not answer in HTTP/1.1, or with headers too large to read: correct the server."
+        ) from error
+    except ssl.SSLError as error:
+        raise Unreachable(f"{host} can't be talked to over TLS: see that it serves https at this port.") from error
+    except OSError as error:
+        raise Unreachable(_broken(host)) from error
+    finally:
+        sock.close()
+
+
+def _exchange(sock: socket.socket, goal: Target, size: int, progress: Progress, pace: Pace) -> Body | str:
+    there = connection(sock, goal)
+    there.response_class = functools.partial(_Response, pace=pace)  # type: ignore[assignment]  # it is only called
+    headers = {"Host": goal.authority, "Accept-Encoding": "identity", "User-Agent": "release-catalog"}
+    there.request("GET", goal.path, headers=headers | {"Connection": "close"})
+    with there.getresponse() as response:
+        pace.answered()
+        location = response.getheader("Location")
+        if response.status in _REDIRECTS and location:
+            return location
+        if response.status != http.client.OK:
+            raise Unreachable(
+                f"{goal.host} answered with status {response.status} instead of the file: correct the URL, or "
+                "see that the file can be had without signing in."
+            )
+        if response.getheader("Transfer-Encoding", "chunked").lower() != "chunked":
+            raise Unreachable(f"{goal.host} transfers the file in an unknown encoding: have it send it plainly.")
+        encoding = response.getheader("Content-Encoding", "identity").lower()
+        return _hashed(response, size, goal.host, None if encoding == "identity" else encoding[:40], progress)
+
+
+def _hashed(
+    response: http.client.HTTPResponse, size: int, host: str, encoding: str | None, progress: Progress
+) -> Body:
+    if response.length is not None and response.length != size:
+        return Body(response.length, None, encoding)
+    digest, total = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(min(size + 1, BUFFER)))
+    while read := response.readinto(buffer):
+        total += read
+        if total > size:
+            return Body(None, None, encoding)
+        digest.update(buffer[:read])
+        progress(read)
+    # Headers that are cut short look like whole ones with nothing behind them.
+    if response.length or (not total and size and response.length is None and not response.chunked):
+        raise Unreachable(_broken(host))
+    return Body(total, digest.hexdigest(), encoding)
+
+
+def _broken(host: str) -> str:
+    return f"The connection to {host} broke off before the whole file had come: see to the server and try again."

@@ -1,0 +1,107 @@
+"""The pace at which a server sends a file, and whether it is fast enough to wait for the rest.
+
+A thread that reads counts the bytes, and the event loop judges them: so a server is left in time whatever it
+drips, be it a TLS handshake, headers or a body.
+"""
+
+import asyncio
+import contextlib
+import io
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from release_catalog.files.address_guard import Unreachable
+
+ANSWER_SECONDS = 30.0
+# A body is judged after so many seconds.
+GRACE_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
+
+
+class Pace:
+    """How fast a server answers, and then sends: at least `min_rate` bytes a second on average."""
+
+    def __init__(self, host: str, min_rate: int) -> None:
+        self._host = host
+        self._min_rate = min_rate
+        self._connected = time.monotonic()
+        self._answered = False
+        self._first: float | None = None
+        self._received = 0
+
+    def answered(self) -> None:
+        """Note that the headers are there: what came with them is not counted, as far as it is known."""
+        # A reader may hold so much of the body already.
+        self._answered, self._received = True, io.DEFAULT_BUFFER_SIZE
+
+    def received(self, count: int) -> None:
+        """Note that bytes came."""
+        if self._answered and self._first is None:
+            self._first = time.monotonic()
+        self._received += count
+
+    def check(self) -> None:
+        """Raise Unreachable where the server is too slow by now."""
+        now = time.monotonic()
+        if not self._answered and now - self._connected > ANSWER_SECONDS:
+            raise Unreachable(
+                f"{self._host} took longer than {ANSWER_SECONDS:g} seconds to answer: see what holds it up."
+            )
+        seconds = now - (now if self._first is None else self._first)
+        if seconds >= GRACE_SECONDS and self._received < seconds * self._min_rate:
+            raise Unreachable(
+                f"{self._host} sends less than {self._min_rate} bytes a second: see that it is fast "
+                "enough and try again, or have an operator lower RELEASE_CATALOG_FILES_MIN_RATE."
+            )
+
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Break off what runs inside, and raise Unreachable, as soon as the server is too slow."""
+        loop = asyncio.get_running_loop()
+        slow: list[Unreachable] = []
+
+        def look() -> None:
+            try:
+                self.check()
+            except Unreachable as error:
+                slow.append(error)
+                limit.reschedule(loop.time())
+            else:
+                timers.append(loop.call_later(_LOOK_SECONDS, look))
+                del timers[0]
+
+        timers = [loop.call_later(_LOOK_SECONDS, look)]
+        try:
+            async with asyncio.timeout(None) as limit:
+                yield
+        except TimeoutError:
+            if slow:
+                raise slow[0] from None
+            raise
+        finally:
+            timers[0].cancel()
+
+
+class Counted(io.RawIOBase):
+    """A raw stream that notes how many bytes it has read."""
+
+    def __init__(self, raw: Any, pace: Pace) -> None:
+        super().__init__()
+        self._raw = raw
+        self._pace = pace
+
+    def readable(self) -> bool:
+        """Return True, as `io.BufferedReader` needs it."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read into `buffer` and return how many bytes came."""
+        count: int | None = self._raw.readinto(buffer)
+        self._pace.received(count or 0)
+        return count
+
+    def close(self) -> None:
+        """Close the stream below too."""
+        self._raw.close()
+        super().close()

@@ -1,0 +1,227 @@
+"""What waits for files: importing a release, verifying its files again, and the jobs that were put off."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import structlog
+
+from release_catalog.domain.caller import Caller, Owner
+from release_catalog.errors import Problem, TooBusy
+from release_catalog.fair_share import Busy, FairSlots
+from release_catalog.files.verifier import RELEASES_OF_CALLER, Fetcher, Verification
+from release_catalog.storage import database as db
+from release_catalog.storage import idempotency, leases, release_import, releases, unit_of_work, verification_jobs
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.outages import Stopping
+
+# The seconds that a command on a terminal gives the database, each time.
+SECONDS = 15.0
+# Jobs that a process works on, and those of one tenant: no more than may fetch all their files at once.
+JOBS_AT_ONCE, JOBS_OF_TENANT = 16, RELEASES_OF_CALLER
+# How long a request waits until the first of its files is fetched.
+MAX_WAIT_SECONDS = 30.0
+_IDLE_SECONDS = 1.0
+
+Result = TypeVar("Result")
+
+_log = structlog.get_logger()
+
+
+async def import_release(
+    caller: Caller, database: Database, files: Fetcher, values: Given, seconds: float = SECONDS
+) -> Answer:
+    """Import a release (S1). What can be refused is refused before any file is fetched.
+
+    In mode WAIT everything is written at once when the files have been looked at: who dies before leaves nothing.
+    The database has `seconds` before that, and as many after it.
+    """
+    until = time.monotonic() + seconds
+    # What is ignored (S1), however deep it is, makes no other request of it.
+    release = {name: value for name, value in values["release"].items() if name != "projectIdentifier"}
+    values = {**values, "release": release}
+    if values["verification"] != "WAIT" or values.get("dryRun"):
+        with db.deadline(seconds):
+            return await release_import.import_release(caller, database, values)
+    async with idempotency.idempotency_lock(caller, database, "importRelease", values, seconds) as (claim, answer):
+        if answer is not None:
+            return answer
+        with db.deadline(until - time.monotonic()):
+            tried = await release_import.import_release(caller, database, {**values, "dryRun": True})
+        if isinstance(tried, Problem):
+            return tried
+        looked = await _looked(caller, files, tried["release"]["artifacts"])
+        with db.deadline(seconds):
+            return await release_import.import_release(caller, database, values, looked, claim)
+
+
+async def verify_artifacts(
+    caller: Caller, database: Database, files: Fetcher, values: Given, seconds: float = SECONDS
+) -> Any:
+    """Look at the files of a release again: now, later, or (SKIP) not at those that still wait for it.
+
+    The database has `seconds` before the files are fetched, and as many after it.
+    """
+    id_, mode = values["releaseId"], values["verification"]
+    with db.deadline(seconds):
+        found = await unit_of_work.load_for_update(unit_of_work.UnitOfWork(caller, database), id_, values)
+        if isinstance(found, Problem):
+            return found
+        if mode != "WAIT":
+            return await verification_jobs.schedule_again(caller, database, id_, mode)
+    looked = await _looked(caller, files, found["artifacts"])
+    with db.deadline(seconds):
+        return await verification_jobs.save_results(caller, database, id_, found["artifacts"], looked)
+
+
+async def _looked(caller: Caller, files: Fetcher, artifacts: Sequence[Document]) -> list[Verification]:
+    owner = caller.owner
+    fetch = asyncio.ensure_future(files.check_all(owner, artifacts, max_wait=MAX_WAIT_SECONDS))
+    stop = asyncio.ensure_future(files.stopping.wait())
+    try:
+        await asyncio.wait([fetch, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not fetch.done():
+            raise Stopping("The server stops before the files have come.")
+        return await fetch
+    except Busy as busy:
+        message = (
+            f"So many files are fetched already that the turn of these did not come within {MAX_WAIT_SECONDS:g} "
+            "seconds: repeat the request later, or give verification BACKGROUND."
+        )
+        raise TooBusy("files", files.of_caller, message) from busy
+    finally:
+        stop.cancel()
+        fetch.cancel()
+        await asyncio.wait([fetch])
+
+
+@contextlib.asynccontextmanager
+async def run_workers(
+    database: Database, files: Fetcher, over: asyncio.Event | None = None
+) -> AsyncIterator[None]:
+    """Do the jobs that were put off, in turns between tenants, while the context lasts and until `over` is set."""
+    shift = WorkerShutdown()
+    dispatcher = asyncio.create_task(_dispatch(database, files, shift))
+    try:
+        with db.when(over, shift.end):
+            yield
+    finally:
+        shift.end()
+        await db.end(dispatcher)
+
+
+class WorkerShutdown:
+    """Shares the work of a process between tenants, and lets it end.
+
+    It ends at once where jobs are waited for or files fetched, and after a command where the database works on it:
+    who cancels a command may lose its connection, and a driver may swallow the cancellation.
+    """
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self._fetches: set[asyncio.Future[Any]] = set()
+        self._jobs = FairSlots(JOBS_AT_ONCE, per_tenant=JOBS_OF_TENANT, leave_free=True)
+        self._tenant = ""
+        self._bell = asyncio.Event()
+
+    def end(self) -> None:
+        """Begin no more, and break off what is being fetched."""
+        self.over.set()
+        self._bell.set()
+        for fetch in self._fetches:
+            fetch.cancel()
+
+    async def fetch(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """What `work` gives; CancelledError where the shift ends before."""
+        fetch = asyncio.ensure_future(work)
+        self._fetches.add(fetch)
+        try:
+            return await fetch
+        finally:
+            self._fetches.discard(fetch)
+
+    async def take(self, database: Database) -> tuple[Document, contextlib.ExitStack] | None:
+        """Lease the next job, and hold its slot until the stack is closed; None where no tenant may have one."""
+        if not self._jobs.free:
+            return None
+        job = await verification_jobs.claim_job(database, self._tenant, self._jobs.full_tenants())
+        if job is None:
+            return None
+        self._tenant = job["tenantId"]
+        slot = contextlib.ExitStack()
+        slot.callback(self._bell.set)
+        slot.enter_context(self._jobs.slot_now(Owner(self._tenant)))
+        return job, slot
+
+    async def rest(self) -> None:
+        """Wait a moment for work to come, or for a slot to become free."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._bell.wait(), _IDLE_SECONDS)
+        self._bell.clear()
+
+
+async def _dispatch(database: Database, files: Fetcher, shift: WorkerShutdown) -> None:
+    jobs: set[asyncio.Task[None]] = set()
+    while not shift.over.is_set():
+        taken = None
+        try:
+            taken = await shift.take(database)
+        except db.Failure as error:
+            _log.warning("can't look for files to verify", reason=str(error))
+        except Exception:  # noqa: BLE001  whatever it is, the next look may succeed
+            _log.exception("can't look for files to verify")
+        if taken is None:
+            await shift.rest()
+            continue
+        job = asyncio.create_task(_work(database, files, shift, *taken))
+        jobs.add(job)
+        job.add_done_callback(jobs.discard)
+    await asyncio.gather(*jobs, return_exceptions=True)
+
+
+async def _work(
+    database: Database, files: Fetcher, shift: WorkerShutdown, job: Document, slot: contextlib.ExitStack
+) -> None:
+    try:
+        await _verify(database, files, shift, job, slot)
+    except asyncio.CancelledError:
+        if not shift.over.is_set():
+            raise
+    except db.Failure as error:
+        _log.warning("could not verify the files of a release", reason=str(error))
+    except Exception:  # noqa: BLE001  one job that can't be done must not keep the others from being done
+        _log.exception("could not verify the files of a release")
+    if shift.over.is_set():
+        # Another process goes on with it at once. Where it is done, it is gone.
+        with contextlib.suppress(db.Failure):
+            await verification_jobs.release_job(database, job)
+
+
+async def process_next_job(database: Database, files: Fetcher, shift: WorkerShutdown) -> bool:
+    """Do the next job; return False where there is none."""
+    if (taken := await shift.take(database)) is None:
+        return False
+    await _verify(database, files, shift, *taken)
+    return True
+
+
+async def _verify(
+    database: Database, files: Fetcher, shift: WorkerShutdown, job: Document, slot: contextlib.ExitStack
+) -> None:
+    with slot:
+        async with leases.renewed(lambda: verification_jobs.renew(database, job), verification_jobs.LEASE):
+            waiting = await _waiting(database, job)
+            if not shift.over.is_set():
+                looked = await shift.fetch(files.check_all(Owner(job["tenantId"]), waiting))
+                await verification_jobs.save_results(
+                    verification_jobs.owner(job), database, job["releaseId"], waiting, looked, job
+                )
+
+
+async def _waiting(database: Database, job: Document) -> Sequence[Document]:
+    with db.deadline(db.BACKGROUND_SECONDS):
+        found = await releases.by_ids(verification_jobs.owner(job), database, [job["releaseId"]])
+    return [file for release in found.values() for file in verification_jobs.pending(release)]

@@ -1,0 +1,184 @@
+"""Whether the bytes at an artifact's URL are the ones that it declares."""
+
+import asyncio
+import contextlib
+import ssl
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
+from typing import Any, Self
+
+from release_catalog.domain import timestamps
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import Busy, FairSlots
+from release_catalog.files import address_guard, http_client
+from release_catalog.files.dns_resolver import Resolver
+from release_catalog.files.transfer_rate import Pace
+
+MAX_REDIRECTS = 5
+# All files that are fetched at a time are as many as those of so many releases: it bounds threads and memory. One
+# tenant gets half of it, and one of its callers, such as its jobs in the background, three quarters of that.
+_RELEASES, _RELEASES_OF_TENANT, RELEASES_OF_CALLER = 8, 4, 3
+MIN_RATE = 1_024
+_NOBODY = Owner("")
+
+Verification = dict[str, Any]
+
+
+class Fetcher:
+    """Fetches and hashes files: `at_once` of a release, and eight times that over all, in turns between tenants.
+
+    Made inside the event loop; each fetch under way takes a thread and 2 MiB.
+    """
+
+    def __init__(
+        self,
+        allowed: address_guard.Allowed,
+        *,
+        max_bytes: int,
+        at_once: int,
+        seconds: float = 300,
+        min_rate: int = MIN_RATE,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Fetch no files that declare more than `max_bytes`, and those of a release within `seconds` together.
+
+        A server has to send `min_rate` bytes a second. `progress` gets the number of bytes that have come, in the
+        threads that fetch. `of_caller` is how many files are fetched for one caller at a time.
+        """
+        self.allowed = allowed
+        self._max_bytes = max_bytes
+        self._at_once = at_once
+        self._seconds = seconds
+        self._min_rate = min_rate
+        self.of_caller = at_once * RELEASES_OF_CALLER
+        self._progress = progress or (lambda _: None)
+        self._slots = FairSlots(
+            at_once * _RELEASES,
+            per_tenant=at_once * _RELEASES_OF_TENANT,
+            per_caller=self.of_caller,
+            leave_free=True,
+            max_waiting=10_000,
+            max_waiting_per_caller=1_000,
+        )
+        self._threads = futures.ThreadPoolExecutor(at_once * _RELEASES, "fetch")
+        self._resolver = Resolver()
+        self._tls = ssl.create_default_context()
+        # Set when the server stops: requests that wait for files are answered then.
+        self.stopping = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._threads.shutdown(wait=False)
+
+    async def check_all(
+        self,
+        owner: Owner,
+        artifacts: Sequence[Mapping[str, Any]],
+        seconds: float | None = None,
+        *,
+        max_wait: float | None = None,
+    ) -> list[Verification]:
+        """Return the verification of each artifact, in order, all within `seconds` from the turn of the first one.
+
+        Raise Busy where that turn does not come within `max_wait` seconds.
+        """
+        if not artifacts:
+            return []
+        seconds = self._seconds if seconds is None else seconds
+        mine = asyncio.Semaphore(self._at_once)
+        async with contextlib.AsyncExitStack() as first:
+            await first.enter_async_context(self._slots.slot(owner, max_seconds=max_wait))
+            end = asyncio.get_running_loop().time() + seconds
+            held = [first]
+
+            async def one(artifact: Mapping[str, Any]) -> Verification:
+                try:
+                    async with asyncio.timeout_at(end), mine, held.pop() if held else self._slots.slot(owner):
+                        return await self._verified(
+                            owner, artifact["downloadUrl"], artifact["size"], artifact["sha256"]
+                        )
+                except (TimeoutError, Busy):
+                    return _result("UNREACHABLE", _late(seconds))
+                except address_guard.Unreachable as failure:
+                    return _result("UNREACHABLE", str(failure))
+
+            return await asyncio.gather(*map(one, artifacts))
+
+    async def check(
+        self, url: str, size: int, sha256: str, seconds: float, owner: Owner = _NOBODY
+    ) -> Verification:
+        """Return the verification of one file, within `seconds`, as an artifact keeps it."""
+        [result] = await self.check_all(owner, [{"downloadUrl": url, "size": size, "sha256": sha256}], seconds)
+        return result
+
+    async def _verified(self, owner: Owner, url: str, size: int, sha256: str) -> Verification:
+        if size > self._max_bytes:
+            raise address_guard.Unreachable(
+                f"It declares {size} bytes, and files above {self._max_bytes} bytes are not fetched: verify it "
+                "elsewhere, or have an operator raise RELEASE_CATALOG_FILES_MAX_BYTES."
+            )
+        goal = http_client.target(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            sock = await address_guard.connect(self.allowed, self._resolver, owner, goal.host, goal.port)
+            pace = Pace(goal.host, self._min_rate)
+            about = goal, size, self._tls, self._progress, pace
+            async with pace.kept():
+                answer = await http_client.in_thread(self._threads, sock, http_client.exchange, *about)
+            if isinstance(answer, http_client.Body):
+                return _judged(answer, size, sha256, goal.host)
+            goal, url = _redirected(goal, url, answer)
+        raise address_guard.Unreachable(
+            f"It is redirected more than {MAX_REDIRECTS} times: give the URL where the file lies in the end."
+        )
+
+
+def _redirected(goal: http_client.Target, url: str, location: str) -> tuple[http_client.Target, str]:
+    try:
+        http_client.check_length(location)
+        url = urllib.parse.urljoin(url, location)
+        after = http_client.target(url)
+    except (ValueError, address_guard.Unreachable) as error:
+        why = error if isinstance(error, address_guard.Unreachable) else "Its URL can't be read."
+        raise address_guard.Unreachable(f"{goal.host} redirects to where nothing can be fetched. {why}") from error
+    if (goal.scheme, after.scheme) == ("https", "http"):
+        raise address_guard.Unreachable(
+            f"{goal.host} redirects from https to http, which could be tampered with: have it stay with https."
+        )
+    return after, url
+
+
+def _judged(body: http_client.Body, size: int, sha256: str, host: str) -> Verification:
+    if body.size is None:
+        message = f"The file is longer than the declared {size} bytes"
+    elif body.size != size:
+        message = f"The file has {body.size} bytes where {size} are declared"
+    elif body.sha256 != sha256:
+        message = f"The SHA-256 of the file is {body.sha256} where {sha256} is declared"
+    else:
+        message = ""
+    status = "MISMATCH" if message else "VERIFIED"
+    message = message and f"{message}: correct what is declared, or the file."
+    if body.encoding:
+        note = f"{host} sent it encoded ({body.encoding}), and what it sent is what was compared."
+        message = f"{message} {note}".lstrip()
+    return _result(status, message or None, body)
+
+
+def _late(seconds: float) -> str:
+    return (
+        f"It took longer than {seconds:g} seconds, which is the limit for all files of a release: see that its "
+        "server answers and is fast enough, or have an operator raise RELEASE_CATALOG_FILES_DEADLINE."
+    )
+
+
+def _result(status: str, message: str | None, body: http_client.Body | None = None) -> Verification:
+    return {
+        "status": status,
+        "actualSha256": body.sha256 if body else None,
+        "actualSize": body.size if body else None,
+        "message": message,
+        "checkedAt": timestamps.now(),
+    }

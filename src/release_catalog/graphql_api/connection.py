@@ -1,0 +1,78 @@
+"""Lists in pages, after the Relay connection specification."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import strawberry
+
+from release_catalog.graphql_api.fields import batched_field, field
+from release_catalog.query_engine.context import Context
+from release_catalog.query_engine.field_source import reads
+from release_catalog.query_engine.projection import NONE, FieldPaths, subpaths
+from release_catalog.storage.pagination import Page, PageQuery
+
+Node = TypeVar("Node")
+
+
+async def _pages(context: Context, questions: Sequence[PageQuery], paths: FieldPaths) -> Sequence[Page]:
+    return await context.pages.load_many(questions, paths)
+
+
+async def _total_count(context: Context, questions: Sequence[PageQuery], _: FieldPaths) -> Sequence[int]:
+    return await context.counts.load_many(questions, NONE)
+
+
+def _of_node(paths: FieldPaths) -> FieldPaths:
+    return subpaths(paths, "node")
+
+
+def _edges(page: Page) -> list[dict[str, Any]]:
+    return [{"cursor": page.cursor(row), "node": row} for row in page.rows]
+
+
+def _page_info(page: Page) -> dict[str, Any]:
+    cursors = [page.cursor(row) for row in page.rows[:1] + page.rows[-1:]]
+    return page_info(cursors, has_next=page.has_next, has_previous=page.has_previous)
+
+
+def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> dict[str, Any]:
+    """A PageInfo for a page whose first and last cursors are the ends of `cursors`."""
+    return {
+        "hasNextPage": has_next,
+        "hasPreviousPage": has_previous,
+        "startCursor": cursors[0] if cursors else None,
+        "endCursor": cursors[-1] if cursors else None,
+    }
+
+
+def _page_field(part: Callable[[Page], Any], description: str, wants: Callable[[FieldPaths], FieldPaths]) -> Any:
+    """A field made from the page that its connection asks for; `wants` tells what it reads of the entries."""
+    return batched_field(_pages, description, reads(), part=part, wants=wants)
+
+
+@strawberry.type(description="Where a page lies in its list.")
+class PageInfo:
+    has_next_page: bool = field("Whether more follow this page.")
+    has_previous_page: bool = field("Whether any come before this page.")
+    start_cursor: str | None = field("The first edge's cursor; null on an empty page.")
+    end_cursor: str | None = field("The last edge's cursor; null on an empty page.")
+
+
+@strawberry.type(description="An entry of a page, with its place in the list.")
+class Edge(Generic[Node]):
+    cursor: str = field("Opaque place of this entry, for `after` and `before`.")
+    node: Node = field("The entry itself.")
+
+
+@strawberry.type(name="Connection", description="A page of a list that is too long to be counted.")
+class ConnectionWithoutCount(Generic[Node]):
+    edges: list[Edge[Node]] = _page_field(_edges, "The entries with their cursors.", _of_node)
+    nodes: list[Node] = _page_field(lambda page: page.rows, "The entries alone.", lambda asked: asked)
+    page_info: PageInfo = _page_field(_page_info, "Where this page lies in the list.", lambda _: NONE)
+
+
+@strawberry.type(description="A page of a list. Cursors stay good while entries come and go.")
+class Connection(ConnectionWithoutCount[Node]):
+    total_count: int = batched_field(
+        _total_count, "How long the whole list is; counted only where it is asked for.", reads()
+    )

@@ -1,0 +1,117 @@
+"""How fields are declared, and how they read documents: by name, by a pure function, or as a relation.
+
+A plain field reads the document's key of its own GraphQL name, so no object is built for a document.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import orjson
+import strawberry
+from strawberry.utils.str_converters import to_camel_case
+
+from release_catalog.query_engine.context import Context, Info
+from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
+from release_catalog.query_engine.projection import ALL, FieldPaths
+from release_catalog.storage.database import Document
+
+_keys: dict[str, str] = {}
+
+
+def field(description: str) -> Any:
+    """A field that an input has to give, or that an answer reads by its name."""
+    return strawberry.field(description=description)
+
+
+def optional_field(description: str) -> Any:
+    """A field that an input may leave out."""
+    return strawberry.field(default=strawberry.UNSET, description=description)
+
+
+def default_resolver(source: Any, name: str) -> Any:
+    """Strawberry's default resolver: the value of a document's key, or of a refusal's attribute."""
+    if not isinstance(source, dict):
+        return getattr(source, name)
+    key = _keys.get(name)
+    if key is None:
+        key = _keys[name] = to_camel_case(name)
+    return source[key]
+
+
+def computed_field(
+    value: Callable[[Any], Any],
+    description: str,
+    *,
+    name: str | None = None,
+    keys: Iterable[str] | Callable[[FieldPaths], FieldPaths] = (),
+) -> Any:
+    """A field that a pure function makes from the document.
+
+    `keys` are what it reads of the document, where they depend on what is asked of its value a function of
+    that; without them, the whole document is read.
+    """
+
+    def resolve(root: strawberry.Parent[Document]) -> Any:
+        return value(root)
+
+    said = FieldSource(keys if callable(keys) else reads(*keys), value=value)
+    return strawberry.field(resolver=resolve, description=description, name=name, metadata=source_metadata(said))
+
+
+def json_text(description: str, key: str = "metadata") -> Any:
+    """A field of free JSON, which documents keep as text so that it comes back to the letter."""
+
+    def value(document: Document) -> Any:
+        return None if document[key] is None else orjson.loads(document[key])
+
+    return computed_field(value, description, keys=[key])
+
+
+def batched_field(
+    many: Callable[[Context, Sequence[Any], FieldPaths], Awaitable[Sequence[Any]]],
+    description: str,
+    keys: Callable[[FieldPaths], FieldPaths],
+    **how: Any,
+) -> Any:
+    """A field whose values `many` fetches for all documents of a level, with what is asked of them.
+
+    `keys` tells what `many` reads of the documents, from what is asked of its values; for more, see How.
+    """
+    said = FieldSource(keys, many=many, **how)
+
+    async def resolve(root: strawberry.Parent[Any], info: Info) -> Any:
+        [value] = await many(info.context, [root], ALL)
+        return said.part(value) if said.part else value
+
+    return strawberry.field(resolver=resolve, description=description, metadata=source_metadata(said))
+
+
+def reference(collection: str, key: str, description: str, *, lasting: bool = False) -> Any:
+    """A relation to the document of `collection` whose id stands under `key`.
+
+    Where it is `lasting`, that document is known to be there and to be seen, so that it is not read for its id.
+    """
+
+    async def many(
+        context: Context, documents: Sequence[Document], paths: FieldPaths
+    ) -> Sequence[Document | None]:
+        ids = [document[key] for document in documents]
+        found = await context.by_ids(collection).load_many([id_ for id_ in ids if id_ is not None], paths)
+        each = iter(found)
+        return [None if id_ is None else next(each) for id_ in ids]
+
+    by_id = (lambda document: {"id": document[key]}) if lasting else None
+    return batched_field(many, description, reads(key), by_id=by_id)
+
+
+_whole = reads()
+
+
+def projects(
+    collection: str, *reads: str, keys: Callable[[FieldPaths], FieldPaths] = _whole
+) -> dict[str, FieldSource]:
+    """For the metadata of a field whose resolver gets documents of `collection` from the context.
+
+    It reads `reads` of them itself, and `keys` of its parent, as in `computed`.
+    """
+    return source_metadata(FieldSource(keys, collection=collection, reads=frozenset(reads)))

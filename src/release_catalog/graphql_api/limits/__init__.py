@@ -1,0 +1,1 @@
+"""Limit documents, inputs and the cost of operations before they are executed."""

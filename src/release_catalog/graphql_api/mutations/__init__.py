@@ -1,0 +1,1 @@
+"""Define the mutations, their inputs and their payloads."""

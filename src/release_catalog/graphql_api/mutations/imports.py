@@ -1,0 +1,145 @@
+"""Importing releases and verifying their files: inputs, payloads, mutations (S1)."""
+
+import datetime
+import enum
+from typing import Any
+
+import strawberry
+from strawberry import enum_value as _value
+from strawberry.scalars import JSON
+
+from release_catalog.files import verification as verifying
+from release_catalog.graphql_api.errors import Problem
+from release_catalog.graphql_api.fields import field, optional_field
+from release_catalog.graphql_api.mutation import CHANGED, PROBLEM, WRITING, IdempotentInput, mutation
+from release_catalog.graphql_api.mutations.releases import ArtifactInput, DockerImageInput, ReleaseExtraFields
+from release_catalog.graphql_api.types.release import Release
+
+ID = strawberry.ID
+
+
+@strawberry.enum(description="When the files of a release are fetched and hashed.")
+class VerificationMode(enum.Enum):
+    WAIT = _value("WAIT", description="Before the answer.")
+    BACKGROUND = _value("BACKGROUND", description="After the answer, in which they are PENDING.")
+    SKIP = _value("SKIP", description="Not at all.")
+
+
+@strawberry.enum(description="What an import does where there is a draft of the same identity.")
+class ImportConflict(enum.Enum):
+    UPDATE = _value("UPDATE", description="Replace it; a release that was published is never overwritten.")
+    FAIL = _value("FAIL", description="Refuse.")
+
+
+@strawberry.input(
+    description="A release depended on, in S1's form. Without an id, name and version are looked up."
+)
+class DocumentDependencyInput:
+    name: str = field("Its name.")
+    version: str = field("Its version.")
+    catalog_id: ID | None = optional_field("The id of that release, under S1's name for it.")
+
+
+@strawberry.input(
+    description="The file that S1 imports. It may also hold what S1 has no names for, as exportRelease writes it."
+)
+class ReleaseDocumentInput(ReleaseExtraFields):
+    name: str = field("Name of the release, 1 to 256 characters.")
+    version: str = field("Its version: any text of 1 to 64 characters.")
+    created_at: datetime.datetime = field("When it was created.")
+    project: str = field("Id, key or name of the product that is imported into.")
+    artifacts: list[ArtifactInput] = field("Its files, at most 1000.")
+    author: str | None = optional_field(
+        "Email address of its author. Required; null where it is known to have none."
+    )
+    tag: str | None = optional_field("A tag that it carries, at most 256 characters.")
+    project_identifier: JSON | None = optional_field("Accepted and ignored.")
+    status: str | None = optional_field("The status that it had; it is imported as a draft.")
+    release_notes: str | None = optional_field("Markdown, at most 4096 characters.")
+    metadata: JSON | None = optional_field("Free JSON of at most 1 MiB and 100 levels, given back as it came.")
+    docker_images: list[DockerImageInput] | None = optional_field("Its container images, at most 1000.")
+    dependencies: list[DocumentDependencyInput] | None = optional_field(
+        "The releases that it needs, at most 1000."
+    )
+    channel: str | None = optional_field("The channel that it is handed out in; stable by default.")
+    trial: bool | None = optional_field("Only in the context of a public catalog (S5); false by default.")
+
+
+@strawberry.input(description="A release to import (S1).")
+class ImportReleaseInput(IdempotentInput):
+    project_identifier: str = field("The product's id or key; it is made where there is none.")
+    release: ReleaseDocumentInput = field("The document.")
+    catalog_id: ID | None = optional_field(
+        "The catalog to import into; the default catalog where it is not given."
+    )
+    verification: VerificationMode = strawberry.field(
+        default=VerificationMode.WAIT,
+        description="When they are; with WAIT, before the answer.",
+    )
+    on_conflict: ImportConflict = strawberry.field(
+        default=ImportConflict.UPDATE, description="What to do where there is a draft of the same identity."
+    )
+
+
+@strawberry.type(
+    name="ImportWarning", description="A file that is not what the document says, or that could not be had (S1)."
+)
+class FileWarning:
+    artifact_name: str = field("The file.")
+    message: str = field("What is wrong with it, and what to do.")
+    expected_sha256: str = field("The digest that was declared.")
+    actual_sha256: str | None = field("The digest of what came; null where nothing could be hashed.")
+
+
+@strawberry.type(description="What became of importing a release (S1).")
+class ImportReleasePayload:
+    catalog_id: ID | None = field("Id of the release that was created or updated, under S1's name for it.")
+    name: str | None = field("Its name.")
+    version: str | None = field("Its version.")
+    status: str | None = field("Its status.")
+    message: str = field("What was done, for people.")
+    warnings: list[FileWarning] = field("Files that are not what the document says, or could not be had.")
+    release: Release | None = field(CHANGED)
+    problem: Problem | None = field(PROBLEM)
+
+
+@strawberry.input(description="A release whose files to look at again.")
+class VerifyArtifactsInput:
+    release_id: ID = field("The release.")
+    verification: VerificationMode = strawberry.field(
+        default=VerificationMode.WAIT,
+        description="When; SKIP takes back what still waits to be looked at.",
+    )
+
+
+@strawberry.type(description="What became of looking at the files of a release again.")
+class VerifyArtifactsPayload:
+    release: Release | None = field(CHANGED)
+    warnings: list[FileWarning] = field("Files that are not what was declared, or could not be had.")
+    problem: Problem | None = field(PROBLEM)
+
+
+_EMPTY: dict[str, Any] = {"release": None, "warnings": []}
+
+
+@strawberry.type
+class ImportMutations:
+    import_release: ImportReleasePayload = mutation(
+        ImportReleaseInput,
+        verifying.import_release,
+        {**_EMPTY, "catalogId": None, "name": None, "version": None, "status": None, "message": ""},
+        "Imports a release as a draft, or replaces a draft of the same identity (S1). Its files are fetched and "
+        "hashed; one that differs is a warning, and the release is imported still.",
+        **WRITING,
+        fetches=True,
+        takes_long=True,
+    )
+    verify_artifacts: VerifyArtifactsPayload = mutation(
+        VerifyArtifactsInput,
+        verifying.verify_artifacts,
+        _EMPTY,
+        "Fetches and hashes the files of a release again.",
+        **WRITING,
+        fetches=True,
+        takes_long=True,
+    )

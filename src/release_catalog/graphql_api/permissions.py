@@ -1,0 +1,49 @@
+"""What a caller may do, said where a field is declared: mutations name their scope, queries need release:read."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from strawberry.types.fields.resolver import StrawberryResolver
+
+from release_catalog.domain import caller
+from release_catalog.domain.caller import Caller
+from release_catalog.errors import Forbidden, PermissionProblem
+from release_catalog.query_engine.context import Info
+
+Kind = TypeVar("Kind", bound=type)
+
+
+def check(asking: Caller, scope: str, *, of_product: bool = True) -> None:
+    """Raise Denied if the caller lacks `scope`, or is bound to a product where that is not enough."""
+    if not asking.may(scope):
+        raise PermissionProblem(
+            Forbidden(detail=f"This needs the scope {scope}, which your credentials do not have.")
+        )
+    if asking.product is not None and not of_product:
+        detail = f"This needs the scope {scope} for all products; your token is bound to one."
+        raise PermissionProblem(Forbidden(detail=detail))
+
+
+def needed(**others: str | None) -> Callable[[Kind], Kind]:
+    """Have each field of a root type need release:read, but `others` what is given for them: None is no scope."""
+
+    def guard(kind: Kind) -> Kind:
+        for field in kind.__strawberry_definition__.fields:  # type: ignore[attr-defined]
+            if scope := others.pop(field.python_name, caller.READ):
+                field.base_resolver = StrawberryResolver(_guarded(field.base_resolver.wrapped_func, scope))
+        if others:
+            raise TypeError(f"There is no field {', '.join(others)}.")
+        return kind
+
+    return guard
+
+
+def _guarded(resolve: Callable[..., Any], scope: str) -> Callable[..., Any]:
+    # Around the resolver itself, so that nobody who calls it, be it a plan, passes by.
+    @functools.wraps(resolve)
+    def guarded(info: Info, **arguments: Any) -> Any:
+        check(info.context.caller, scope)
+        return resolve(info=info, **arguments)
+
+    return guarded

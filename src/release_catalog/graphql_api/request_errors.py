@@ -1,0 +1,35 @@
+"""Requests that are answered by a status and a reason, before anything of them is executed."""
+
+from typing import Any
+
+
+class RequestError(Exception):
+    """A request that is not executed: answered with its status and reason, and with extensions if it has any."""
+
+    def __init__(
+        self, status: int, reason: str, extensions: dict[str, Any] | None = None, /, **headers: str
+    ) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.extensions = extensions
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def limit_exceeded(limit: str, allowed: int, problem: str) -> RequestError:
+    """What goes past a limit: `problem` says what came, and the answer names the limit."""
+    reason = f"{problem}; the limit {limit} allows {allowed}."
+    return RequestError(400, reason, {"code": "LIMIT_EXCEEDED", "limit": limit, "allowed": allowed})
+
+
+def capacity_exceeded(*, own: bool, what: str, limit: str, allowed: int, retry_seconds: int = 1) -> RequestError:
+    """Return the refusal of a caller for whom there is no room now: 429 where its `own` share is full, else 503.
+
+    `what` there may be only so many of at a time; `limit` names the share, and `allowed` is that of a caller.
+    """
+    again = str(retry_seconds)
+    if own:
+        reason = f"You or your tenant have as many {what} as the limit {limit} allows at a time: try again soon."
+        told = {"code": "RATE_LIMITED", "limit": limit, "allowed": allowed}
+        return RequestError(429, reason, told, Retry_After=again)
+    reason = f"There are as many {what} as this server takes: try again soon."
+    return RequestError(503, reason, {"code": "UNAVAILABLE"}, Retry_After=again)

@@ -1,0 +1,61 @@
+"""The contract's scalars."""
+
+import datetime
+from collections.abc import Callable
+from typing import Any, NewType
+
+import strawberry
+from graphql import GraphQLError
+from graphql.pyutils import inspect
+from strawberry.types.scalar import ScalarDefinition
+
+from release_catalog.domain import timestamps
+
+Long = NewType("Long", int)
+_LIMIT = 2**63
+# The most characters of an instant or a date.
+MAX_TIME = 64
+
+
+def _long(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and -_LIMIT <= value < _LIMIT:
+        return value
+    raise GraphQLError(f"Long cannot represent {inspect(value)}: give a whole number from -2^63 to 2^63-1.")
+
+
+def _read(name: str, parse: Callable[[str], Any], example: str) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise GraphQLError(f"{name} cannot represent {inspect(value)}: write it like {example!r}.")
+        if len(value) > MAX_TIME:
+            raise GraphQLError(f"{name} cannot represent {len(value)} characters: write it like {example!r}.")
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise GraphQLError(f"{name} cannot represent it: {error}") from error
+
+    return read
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    Long: strawberry.scalar(
+        name="Long",
+        description="Signed 64-bit integer, as a JSON number: sizes in bytes, epoch milliseconds.",
+        serialize=_long,
+        parse_value=_long,
+    ),
+    datetime.datetime: strawberry.scalar(
+        name="DateTime",
+        description="RFC 3339 instant, always printed in UTC with a Z; input takes any offset.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+        serialize=timestamps.format_rfc3339,
+        parse_value=_read("DateTime", timestamps.parse, "2026-03-01T09:30:00Z"),
+    ),
+    datetime.date: strawberry.scalar(
+        name="Date",
+        description="ISO 8601 calendar date, such as 2026-03-01.",
+        serialize=str,
+        # S5: a calendar date, or the date in a date-time.
+        parse_value=_read("Date", timestamps.parse_date, "2026-03-01"),
+    ),
+}

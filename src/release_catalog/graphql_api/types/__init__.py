@@ -1,0 +1,1 @@
+"""Define the GraphQL types that queries answer with."""

@@ -1,0 +1,238 @@
+"""What a release needs, what needs it, and everything that can be reached that way."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from release_catalog.domain import references
+from release_catalog.errors import InvalidArgument
+from release_catalog.graphql_api.connection import PageInfo, page_info
+from release_catalog.graphql_api.enums import GraphDirection
+from release_catalog.graphql_api.fields import batched_field, computed_field, field
+from release_catalog.query_engine.context import Context, Info
+from release_catalog.query_engine.field_source import reads
+from release_catalog.query_engine.projection import FieldPaths, prefixed, subpaths, union
+from release_catalog.storage import dependency_traversal, pagination
+from release_catalog.storage.database import Document
+
+if TYPE_CHECKING:
+    from release_catalog.graphql_api.types.release import Release
+
+_Release = Annotated["Release", strawberry.lazy("release_catalog.graphql_api.types.release")]
+
+
+_COMPLETED = (
+    " A reference by id alone is completed with it; then it is shown only to callers who may see that release, "
+    "and empty for all others."
+)
+
+
+@strawberry.type(description="How a release names another one, as declared.")
+class DependencyReference:
+    release_id: strawberry.ID | None = field("The release's id, where it was given.")
+    name: str = field(f"The release's name.{_COMPLETED}")
+    version: str = field(f"The release's version.{_COMPLETED}")
+
+
+async def _node(context: Context, edges: Sequence[Document], paths: FieldPaths) -> Any:
+    return await context.references.load_many([edge["reference"]["reference"] for edge in edges], paths)
+
+
+async def _references(context: Context, edges: Sequence[Document], _: FieldPaths) -> Any:
+    return await context.disclosed([edge["reference"] for edge in edges])
+
+
+def _reference_keys(paths: FieldPaths) -> FieldPaths:
+    """What is read of an edge for its reference: besides what is asked, all that tells what may be shown."""
+    return union(prefixed(paths, "reference"), frozenset({"reference.reference", "reference.completed"}))
+
+
+@strawberry.type(description="One reference to another release.")
+class DependencyEdge:
+    cursor: str = computed_field(
+        lambda edge: pagination.reference_cursor(edge["reference"]),
+        "Opaque place of this edge, for `after`.",
+        keys=["reference.reference"],
+    )
+    reference: DependencyReference = batched_field(
+        _references, "The reference as it was declared.", _reference_keys
+    )
+    node: _Release | None = batched_field(
+        _node, "The release that it leads to; null as long as there is none.", reads("reference.reference")
+    )
+
+
+_DEFAULT_WINDOW = pagination.window(100)
+
+
+class DependencyPage:
+    """A page of the references that stand in a release's own document: nothing is read for it."""
+
+    def __init__(self, release: Mapping[str, Any], window: pagination.PageArgs) -> None:
+        """BadArgument where the window's cursor is not one of this release's references."""
+        # Each once: a cursor is the reference that it stands behind.
+        self.all = references.unique(release["dependencies"])
+        start = pagination.offset(self.all, window.argument, window.cursor) if window.cursor is not None else 0
+        self.shown = self.all[start : start + window.size]
+        self.start, self.end = start, start + len(self.shown)
+
+
+def _edges(connection: DependencyPage) -> Any:
+    return [{"reference": reference} for reference in connection.shown]
+
+
+async def _nodes(context: Context, connections: Sequence[DependencyPage], paths: FieldPaths) -> Any:
+    wanted = [reference["reference"] for connection in connections for reference in connection.shown]
+    found = iter(await context.references.load_many(wanted, paths))
+    shown = [[next(found) for _ in connection.shown] for connection in connections]
+    return [[release for release in releases if release is not None] for releases in shown]
+
+
+def _page_info(connection: DependencyPage) -> Any:
+    shown = connection.shown
+    cursors = [pagination.reference_cursor(reference) for reference in shown[:1] + shown[-1:]]
+    return page_info(cursors, has_next=connection.end < len(connection.all), has_previous=connection.start > 0)
+
+
+def _shown(paths: FieldPaths) -> FieldPaths:
+    """What is read of the references for a page of them: what leads to their releases in any case."""
+    return union(subpaths(paths, "reference"), frozenset({"reference"}))
+
+
+# Its fields read the references of the release, so their keys are those of a reference.
+@strawberry.type(description="A page of references: one edge each, resolved or not.")
+class DependencyConnection:
+    edges: list[DependencyEdge] = computed_field(_edges, "The references with their cursors.", keys=_shown)
+    nodes: list[_Release] = batched_field(
+        _nodes, "The releases that the page's references lead to.", reads("reference")
+    )
+    page_info: PageInfo = computed_field(_page_info, "Where this page lies in the list.", keys=["reference"])
+    total_count: int = computed_field(
+        lambda connection: len(connection.all), "How many references were declared.", keys=["reference"]
+    )
+
+
+def dependencies(root: strawberry.Parent[Document], first: int | None = 100, after: str | None = None) -> Any:
+    """The references of the release `root`."""
+    # The same window for every release of a level, as a rule.
+    is_usual = first == _DEFAULT_WINDOW.size and after is None
+    return DependencyPage(root, _DEFAULT_WINDOW if is_usual else pagination.window(first, after, default=100))
+
+
+async def dependants(
+    root: strawberry.Parent[Document], info: Info, first: int | None = 100, after: str | None = None
+) -> Any:
+    """The question which releases need `root`."""
+    return await info.context.dependants(root, pagination.window(first, after, default=100))
+
+
+# ---------------------------------------------------------------- everything reachable
+
+
+@strawberry.type(description="That one release needs another.")
+class DependencyGraphEdge:
+    from_id: strawberry.ID = field("The release that needs the other.")
+    to_id: strawberry.ID = field("The release that is needed.")
+
+
+async def _walked(context: Context, walks: Sequence[dependency_traversal.Walk], paths: FieldPaths) -> Any:
+    """The releases of graphs: as the walk has read them, where no more is asked of them."""
+    if paths is not None and dependency_traversal.WALKED is not None and paths <= dependency_traversal.WALKED:
+        return [list(walk.nodes.values()) for walk in walks]
+    found = iter(await context.by_ids("releases").load_many([id_ for walk in walks for id_ in walk.nodes], paths))
+    lists = [[next(found) for _ in walk.nodes] for walk in walks]
+    return [[release for release in releases if release is not None] for releases in lists]
+
+
+async def _unresolved(context: Context, walks: Sequence[dependency_traversal.Walk], _: FieldPaths) -> Any:
+    return [await dependency_traversal.made_unresolved(context.caller, context.database, walk) for walk in walks]
+
+
+async def _cycles(_: Context, walks: Sequence[dependency_traversal.Walk], __: FieldPaths) -> Any:
+    return [await walk.find_cycles() for walk in walks]
+
+
+def _links(walk: dependency_traversal.Walk) -> Any:
+    return [{"fromId": source, "toId": target} for source, targets in walk.edges.items() for target in targets]
+
+
+@strawberry.type(description="What a release reaches, breadth first.")
+class DependencyGraph:
+    nodes: list[_Release] = batched_field(
+        _walked, "The releases that were reached, nearest first, without the starting one.", reads()
+    )
+    edges: list[DependencyGraphEdge] = computed_field(
+        _links,
+        "Who needs whom among these and the starting release, in whichever direction it was walked.",
+    )
+    unresolved: list[DependencyReference] = batched_field(
+        _unresolved, "References inside the graph that resolve to no release.", reads()
+    )
+    cycles: list[list[strawberry.ID]] = batched_field(
+        _cycles, "Ids of releases that depend on each other, a list for each strongly connected group.", reads()
+    )
+    depth: int = computed_field(lambda walk: walk.depth, "How many steps away the farthest release is.")
+    node_count: int = computed_field(
+        lambda walk: len(walk.nodes), "How many releases were reached, the starting one not counted."
+    )
+    truncated: bool = computed_field(lambda walk: walk.truncated, "True where a bound cut the traversal short.")
+
+
+async def _along(context: Context, paths: Sequence[Document], field_paths: FieldPaths) -> Any:
+    """The releases of paths. The first may stand in no database: it may be what a dry run would make."""
+    found = iter(
+        await context.by_ids("releases").load_many([id_ for path in paths for id_ in path["ids"]], field_paths)
+    )
+    return [
+        [next(found) or (path["start"] if id_ == path["start"]["id"] else None) for id_ in path["ids"]]
+        for path in paths
+    ]
+
+
+@strawberry.type(description="A chain of releases, each of which needs the next.")
+class DependencyPath:
+    length: int = computed_field(lambda path: len(path["ids"]) - 1, "How many steps it has.", keys=["ids"])
+    releases: list[_Release] = batched_field(_along, "The releases along it, both ends included.", reads())
+
+
+def bounded(argument: str, value: int | None, default: int, limit: int) -> int:
+    """`value`, or `default` where there is none; BadArgument outside 1 to `limit`."""
+    value = default if value is None else value
+    if not 1 <= value <= limit:
+        raise InvalidArgument(argument, f"{value} is out of bounds: give 1 to {limit}.")
+    return value
+
+
+async def dependency_graph(
+    root: strawberry.Parent[Document],
+    info: Info,
+    direction: GraphDirection = GraphDirection.DEPENDENCIES,
+    max_depth: int | None = 10,
+    max_nodes: int | None = 1000,
+) -> Any:
+    """Everything that `root` reaches in one direction."""
+    depth = bounded("maxDepth", max_depth, 10, dependency_traversal.MAX_DEPTH)
+    nodes = bounded("maxNodes", max_nodes, 1000, dependency_traversal.MAX_NODES)
+    walk = (
+        dependency_traversal.dependencies
+        if direction is GraphDirection.DEPENDENCIES
+        else dependency_traversal.dependants
+    )
+    return await walk(info.context.caller, info.context.database, root, depth, nodes)
+
+
+async def dependency_paths(
+    root: strawberry.Parent[Document],
+    info: Info,
+    to_id: strawberry.ID,
+    max_length: int | None = 10,
+    first: int | None = 10,
+) -> Any:
+    """The shortest ways on which `root` depends on another release."""
+    longest = bounded("maxLength", max_length, 10, dependency_traversal.MAX_DEPTH)
+    most = bounded("first", first, 10, pagination.MAX_PAGE)
+    found = await dependency_traversal.paths(
+        info.context.caller, info.context.database, root, to_id, longest, most
+    )
+    return [{"ids": path, "start": root} for path in found]

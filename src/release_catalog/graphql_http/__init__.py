@@ -1,0 +1,1 @@
+"""Serve GraphQL over HTTP, server-sent events and WebSockets."""

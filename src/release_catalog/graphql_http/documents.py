@@ -1,0 +1,279 @@
+"""Which document a request means: by its text, by its hash, or by its id in a list of trusted ones."""
+
+import asyncio
+import collections
+import functools
+import hashlib
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent import futures
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import orjson
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    NoFragmentCyclesRule,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    parse,
+    specified_rules,
+    validate,
+)
+
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import Busy, FairSlots
+from release_catalog.graphql_api.limits import document_limits, json_size
+from release_catalog.graphql_api.limits import input_limits as checks
+from release_catalog.graphql_api.limits.input_limits import Limits
+from release_catalog.graphql_api.limits.query_cost import QueryCost
+from release_catalog.graphql_api.request_errors import capacity_exceeded, limit_exceeded
+from release_catalog.query_engine import executor
+from release_catalog.storage.database import shielded
+
+MAX_VALIDATION_ERRORS = 10
+# With its plans, a token takes about a kilobyte.
+MAX_KEPT_TOKENS = 60_000
+MAX_KEPT = 1_000
+# Nobody writes longer ones by hand, and comments would let them fill the memory.
+MAX_CACHED_CHARACTERS = 20_000
+MAX_HASHED_CHARACTERS = 4_000_000
+# Smaller ones are read at once, in a millisecond or two; others may take a hundred.
+QUICK_TOKENS = 100
+QUICK_CHARACTERS = 4_000
+# Large documents of one caller that wait to be read, and for how long any of them does.
+MAX_WAITING = 50
+WAIT_SECONDS = 10.0
+_NOBODY = Owner("")
+
+Value = TypeVar("Value")
+# Takes points from a caller, or refuses them.
+Charge = Callable[[int], None]
+
+
+def _free(_: int) -> None:
+    """Charge nothing."""
+
+
+class InvalidDocument(Exception):  # noqa: N818  it is not an error of this program
+    """A document that can't be executed, all that is wrong with it, and whether it had to be read for that."""
+
+    def __init__(self, *errors: GraphQLError, read: bool = False) -> None:
+        super().__init__()
+        self.errors = list(errors)
+        self.read = read
+
+
+class Unreadable(Exception):  # noqa: N818  it is not an error of this program
+    """The file of trusted documents does not hold any; tells what to put there."""
+
+
+class WeightedLRUCache(Generic[Value]):
+    """What was used last, as far as its number and its weight allow."""
+
+    def __init__(self, max_entries: int, weight: int) -> None:
+        self._left, self._most = weight, max_entries
+        self._values: collections.OrderedDict[str, tuple[Value, int]] = collections.OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: str) -> Value | None:
+        """The value of `key` if it is still here."""
+        found = self._values.get(key)
+        if found is None:
+            return None
+        self._values.move_to_end(key)
+        return found[0]
+
+    def add(self, key: str, value: Value, weight: int) -> None:
+        """Keep a value, and no longer those that were not used for longest."""
+        if key not in self._values:
+            self._values[key] = value, weight
+            self._left -= weight
+        while self._left < 0 or len(self._values) > self._most:
+            self._left += self._values.popitem(last=False)[1][1]
+
+
+class ValidatedDocument(executor.Document):
+    """A valid document, what is to be checked of its variables, and the points that reading it costs."""
+
+    def __init__(self, schema: GraphQLSchema, node: DocumentNode, limits: Limits, points: int = 0) -> None:
+        super().__init__(schema, node)
+        self.points = points
+        self.costs = QueryCost(schema, self.fragments)
+        self.inputs = checks.InputLimits(schema, node, limits)
+
+
+class DocumentStore:
+    """The documents that requests mean, parsed and validated once for as long as they are in use."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        trusted: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        *,
+        public: bool = True,
+    ) -> None:
+        """With `trusted`, which are texts by their ids, there are no others.
+
+        Unless the schema is `public`, there is no introspection, and no error tells which names it has.
+        """
+        self._schema = schema
+        self._limits = limits or Limits()
+        self._public = public
+        self._rules = specified_rules if public else (*specified_rules, NoSchemaIntrospectionCustomRule)
+        self._trusted = trusted
+        self._texts = frozenset((trusted or {}).values())
+        self._hashed: WeightedLRUCache[str] = WeightedLRUCache(MAX_KEPT, MAX_HASHED_CHARACTERS)
+        self.kept: WeightedLRUCache[ValidatedDocument] = WeightedLRUCache(MAX_KEPT, MAX_KEPT_TOKENS)
+        # Large documents are read and planned one after the other, in turns between callers, while the requests of
+        # others go on. A second thread would only share the interpreter with the first.
+        self._aside = futures.ThreadPoolExecutor(1, "read")
+        self._turns = FairSlots(1, max_waiting_per_caller=MAX_WAITING)
+
+    async def meant(
+        self, parameters: Mapping[str, Any], owner: Owner = _NOBODY, charge: Charge = _free
+    ) -> ValidatedDocument:
+        """The document of a request; Invalid where there is none, or none that can be executed.
+
+        A large document that is not known costs its caller points before it is read, and waits for its turn.
+        """
+        text, id_ = parameters.get("query"), parameters.get("documentId")
+        persisted = (parameters.get("extensions") or {}).get("persistedQuery")
+        digest = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+        if text is None:
+            text = self._known(id_, digest)
+        elif self._trusted is not None and text not in self._texts:
+            raise InvalidDocument(_refused("Only trusted documents are answered here.", "DOCUMENT_NOT_TRUSTED"))
+        elif isinstance(digest, str) and digest != _hash(text):
+            raise InvalidDocument(_refused("sha256Hash is not the hash of the query.", "BAD_USER_INPUT"))
+        document = self.kept.get(text) or await self._read(text, owner, charge)
+        if isinstance(digest, str) and self._trusted is None and self._hashed.get(digest) is None:
+            self._hashed.add(digest, text, len(text))
+        return document
+
+    def _known(self, id_: Any, digest: Any) -> str:
+        """The text that an id or a hash stands for."""
+        wanted = id_ if isinstance(id_, str) else digest
+        found = (self._trusted or {}).get(wanted) or self._hashed.get(wanted.removeprefix("sha256:"))
+        if found is not None:
+            return found
+        if wanted is digest:
+            # As Apollo's clients expect it: they repeat the request with the query.
+            raise InvalidDocument(_refused("PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND"))
+        raise InvalidDocument(_refused("There is no document with this documentId.", "DOCUMENT_NOT_FOUND"))
+
+    async def plan(
+        self,
+        owner: Owner,
+        charge: Charge,
+        document: executor.Document,
+        operation: OperationDefinitionNode,
+        variables: Mapping[str, Any],
+    ) -> executor.QueryPlan:
+        """Plan an operation for these variables: for a large document, that costs as much as reading it."""
+        points = document.points if isinstance(document, ValidatedDocument) else 0
+        if not points:
+            return document.plan(operation, variables)
+        charge(points)
+
+        async def work() -> executor.QueryPlan:
+            if known := document.known_plan(operation, variables):
+                return known
+            return await self._in_thread(functools.partial(document.plan, operation, variables))
+
+        return await self._in_turn(owner, work)
+
+    async def _read(self, text: str, owner: Owner, charge: Charge) -> ValidatedDocument:
+        if len(text) > checks.MAX_CHARACTERS:
+            raise limit_exceeded("characters", checks.MAX_CHARACTERS, f"The document has {len(text)} characters")
+        tokens = json_size.tokenize(text, self._limits.max_tokens)
+        points = _points(text, tokens)
+        if not points:
+            return self._keep(text, tokens, self._judged(text, tokens))
+        charge(points)
+
+        async def work() -> ValidatedDocument:
+            if known := self.kept.get(text):
+                return known
+            judged = functools.partial(self._judged, text, tokens)
+            return self._keep(text, tokens, await self._in_thread(judged))
+
+        return await self._in_turn(owner, work)
+
+    def _keep(self, text: str, tokens: list[str], document: ValidatedDocument) -> ValidatedDocument:
+        if len(text) <= MAX_CACHED_CHARACTERS:
+            self.kept.add(text, document, len(tokens))
+        return document
+
+    async def run_aside(self, owner: Owner, work: Callable[[], Any]) -> Any:
+        """Do work that takes long and waits for nothing, when it is the owner's turn, in the thread for that."""
+        return await self._in_turn(owner, functools.partial(self._in_thread, work))
+
+    async def _in_thread(self, work: Callable[[], Value]) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
+
+    async def _in_turn(self, owner: Owner, work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+        """Do work when it is the owner's turn; refused where too much of it waits, or for too long."""
+
+        async def wait() -> Value:
+            async with self._turns.slot(owner, max_seconds=WAIT_SECONDS):
+                return await work()
+
+        try:
+            # Who goes away leaves the turn to end: the thread is in use until then.
+            return await shielded(wait())
+        except Busy as busy:
+            what = "large documents to read"
+            raise capacity_exceeded(own=busy.own, what=what, limit="documents", allowed=MAX_WAITING) from busy
+
+    def _judged(self, text: str, tokens: list[str]) -> ValidatedDocument:
+        circular = document_limits.check(tokens, self._limits)
+        try:
+            node = parse(text)
+        except GraphQLError as error:
+            raise checks.refused_by_parser(error.message, self._limits) or InvalidDocument(
+                error, read=True
+            ) from error
+        # What follows the fragments does so for each of them, if they lead in circles.
+        for rules in ((NoFragmentCyclesRule,), self._rules) if circular else (self._rules,):
+            if errors := validate(
+                self._schema, node, rules, MAX_VALIDATION_ERRORS, hide_suggestions=not self._public
+            ):
+                raise InvalidDocument(*errors, read=True)
+        _unlink(node)
+        return ValidatedDocument(self._schema, node, self._limits, _points(text, tokens))
+
+
+def _points(text: str, tokens: list[str]) -> int:
+    """What it costs to read a document aside: a point for each token beyond those that are read at once."""
+    return max(0, len(tokens) - QUICK_TOKENS, (len(text) - QUICK_CHARACTERS) * QUICK_TOKENS // QUICK_CHARACTERS)
+
+
+def load_trusted_documents(path: Path) -> dict[str, str]:
+    """The trusted documents in a file: a JSON object of texts by their ids, as GraphQL tools write it."""
+    try:
+        found = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise Unreadable("give a JSON object of GraphQL texts by their ids")
+    return found
+
+
+def _unlink(node: DocumentNode) -> None:
+    """Have no token lead back to the one before it: what leads in circles stays in memory for long."""
+    token = node.loc.start_token if node.loc else None
+    while token:
+        token.prev, token = None, token.next
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refused(message: str, code: str) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": code})

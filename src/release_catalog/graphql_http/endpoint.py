@@ -1,0 +1,374 @@
+"""GraphQL over HTTP: https://graphql.github.io/graphql-over-http/draft/."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+)
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from release_catalog.domain.caller import Caller
+from release_catalog.errors import TooLarge
+from release_catalog.graphql_api.limits.input_limits import Limits
+from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
+from release_catalog.graphql_http import content_negotiation, csrf, response, sse
+from release_catalog.graphql_http import request as parameters
+from release_catalog.graphql_http.documents import DocumentStore, InvalidDocument, ValidatedDocument
+from release_catalog.graphql_http.request import GraphQLRequest
+from release_catalog.graphql_http.response import Json, Results
+from release_catalog.graphql_http.subscriber_limit import Authenticate, SubscriberLimiter
+from release_catalog.query_engine import executor, subscriptions
+from release_catalog.query_engine.context import Context
+from release_catalog.server.rate_limit import RateLimiter
+from release_catalog.storage.database import LOOK_SECONDS, deadline, shielded
+from release_catalog.usage import Usage
+
+# Values in the variables of an operation that cost a point.
+VALUES_A_POINT = 100
+_JSON, _RESPONSE_JSON, _ = content_negotiation.MEDIA_TYPES
+_STREAMED = (
+    "A subscription is not answered in one response: send it here over WebSocket (graphql-transport-ws), "
+    f"or accept {sse.MEDIA_TYPE}."
+)
+
+
+# What can't be executed is refused this long after it came: who sends such requests again and again does not keep
+# the server from others.
+REFUSAL_DELAY_SECONDS = 0.075
+
+
+class GraphQLHTTPEndpoint:
+    """Answers GraphQL requests of one schema.
+
+    `arriving` makes what the resolvers of a request share, and raises Refusal for who may not ask.
+    """
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        arriving: Authenticate,
+        *,
+        planned: bool = True,
+        trusted: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        public: bool = True,
+        subscriber_limit: SubscriberLimiter | None = None,
+    ) -> None:
+        """Without being `planned`, queries are answered by the executor alone.
+
+        See Documents for what is `trusted`, and for a schema that is not `public`. Answers that are streams take
+        one of `subscriber_limit` each.
+        """
+        self.schema = schema
+        self.arriving = arriving
+        self.planned = planned
+        self.public = public
+        self.limits = limits or Limits()
+        self.callers = RateLimiter(self.limits)
+        self.documents = DocumentStore(schema, trusted, self.limits, public=public)
+        self.seats = subscriber_limit or SubscriberLimiter()
+
+    async def __call__(self, request: Request) -> ASGIApp:
+        """The response to any request for the endpoint but that for its page."""
+        media_type, headers, until, caller = _JSON, {}, refusal_time(), None
+        try:
+            media_type = _acceptable(
+                b",".join([value for name, value in request.scope["headers"] if name == b"accept"])
+            )
+            context = await self.arriving(request)
+            caller = context.caller
+            headers = self.callers.headers(context.caller)
+            self._bound(context)
+            with self.callers.admitted(caller):
+                if request.method == "GET":
+                    csrf.check_csrf(request.headers, strict=not self.public)
+                asked = await parameters.read_request(request, self.limits.max_body_bytes)
+                document = await self._meant(asked, caller)
+                _check_method(request.method, document, asked, media_type)
+                if media_type == sse.MEDIA_TYPE:
+                    return await self._stream(document, asked, context, request)
+                result = await self._answer(document, asked, context, self._charged(document, asked, context))
+            if isinstance(document, InvalidDocument) and document.read:
+                await self._hold_back(caller, until)
+        except RequestError as refusal:
+            await self._hold_back(caller, until)
+            return _error_response(refusal, media_type, headers)
+        body = await response.response(result, context)
+        seconds = response.retry_after(body)
+        body = self._written(body, context.caller, context.usage)
+        status = 400 if "data" not in body else 200
+        headers = self.callers.headers(context.caller)
+        if seconds:
+            status, headers = 503, {**headers, "Retry-After": str(seconds)}
+        # Clients of application/json take any other status for a broken connection.
+        return _response(body, media_type, status if media_type == _RESPONSE_JSON else 200, headers)
+
+    def _bound(self, context: Context) -> None:
+        limits = self.limits
+        context.limit(limits.max_nodes, limits.max_response_bytes, limits.query_seconds)
+
+    async def _meant(self, graphql_request: GraphQLRequest, caller: Caller) -> ValidatedDocument | InvalidDocument:
+        charge = functools.partial(self.callers.charge, caller)
+        try:
+            return await self.documents.meant(graphql_request.document, caller.owner, charge)
+        except InvalidDocument as invalid:
+            return invalid
+
+    async def _hold_back(self, caller: Caller | None, until: float) -> None:
+        """Wait before a refusal: until that time, and longer where a caller is refused again and again."""
+        await wait_until(until)
+        if caller:  # others were held back already
+            await self.callers.refusals.wait(caller.owner)
+
+    async def _answer(
+        self,
+        document: ValidatedDocument | InvalidDocument,
+        graphql_request: GraphQLRequest,
+        context: Context,
+        cost: int,
+    ) -> ExecutionResult:
+        if isinstance(document, InvalidDocument):
+            return ExecutionResult(None, document.errors)
+        kind = _kind(document, graphql_request)
+        if kind is OperationType.SUBSCRIPTION:
+            return ExecutionResult(None, [GraphQLError(_STREAMED, extensions={"code": "BAD_USER_INPUT"})])
+        charge = functools.partial(self.callers.charge, context.caller)
+        # A mutation may have to wait for files first: see inputs. A query may end with a look at the database.
+        seconds = context.seconds - min(LOOK_SECONDS, context.seconds / 10)
+        context.usage.writes = is_write = kind is OperationType.MUTATION
+        async with self.callers.turn(context.caller, cost):
+            context.begin()
+            try:
+                with self.callers.writing(context.caller) if is_write else deadline(seconds):
+                    result = await executor.answer(
+                        document,
+                        self.schema,
+                        context,
+                        graphql_request.variables,
+                        graphql_request.operation_name,
+                        planned=self.planned,
+                        suggesting=self.public,
+                        planner=functools.partial(self.documents.plan, context.caller.owner, charge),
+                        run_aside=functools.partial(self.documents.run_aside, context.caller.owner),
+                    )
+            finally:
+                # What only the execution tells is charged even if nobody waits for the answer any more.
+                self._settle(context.caller, context.usage)
+        result.extensions = {"cost": {"requested": cost, "limit": self.limits.max_cost}}
+        return result
+
+    def _settle(self, caller: Caller, usage: Usage) -> None:
+        """Charge what was used beyond what is paid already."""
+        if (more := usage.points - usage.charged) > 0:
+            self.callers.settle(caller, more)
+            usage.charged += more
+
+    def _written(self, body: Json, caller: Caller, usage: Usage) -> Json:
+        """Return `body` with its members as JSON texts; the refusal instead where they are larger than allowed."""
+        texts = [(name, response.encode_json(body[name])) for name in ("errors", "data") if name in body]
+        try:
+            usage.finish(sum([len(text) for _, text in texts]))
+            written: Json = {name: orjson.Fragment(text) for name, text in texts}
+        except TooLarge as error:
+            written = response.format_result(ExecutionResult(None, [error]))
+        self._settle(caller, usage)
+        if extensions := body.get("extensions"):
+            cost = extensions["cost"]
+            more = {"additional": usage.charged - cost["requested"]}
+            written["extensions"] = {"cost": {**cost, **more} if more["additional"] > 0 else cost}
+        return written
+
+    def _charged(
+        self, document: ValidatedDocument | InvalidDocument, graphql_request: GraphQLRequest, context: Context
+    ) -> int:
+        """What an operation costs its caller; refused where it is too much."""
+        operation = (
+            None if isinstance(document, InvalidDocument) else document.operation(graphql_request.operation_name)
+        )
+        cost = 1
+        if operation and not isinstance(document, InvalidDocument):
+            cost = self._affordable(document, operation, graphql_request.variables)
+        self.callers.charge(context.caller, cost)
+        context.usage.charged = cost
+        return cost
+
+    def _affordable(
+        self, document: ValidatedDocument, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None
+    ) -> int:
+        """Return what an operation costs, its input included; refuse it where that is too much."""
+        values = document.inputs.check(operation, variables)
+        cost = document.costs.of(operation, variables or {})
+        points = cost.points + values // VALUES_A_POINT
+        for limit, most, came, what in (
+            ("cost", self.limits.max_cost, points, "cost {} points"),
+            ("nodes", self.limits.max_nodes, cost.nodes, "answer with up to {} objects"),
+        ):
+            if came > most:
+                raise limit_exceeded(limit, most, f"This operation may {what.format(came)}: ask for smaller pages")
+        return points
+
+    async def _stream(
+        self,
+        document: ValidatedDocument | InvalidDocument,
+        graphql_request: GraphQLRequest,
+        context: Context,
+        request: Request,
+    ) -> ASGIApp:
+        self.seats.check(context.caller)
+        found = await self._results(document, graphql_request, context)
+        # Nothing comes between this look and the stream's taking a seat.
+        self.seats.check(context.caller)
+        again = functools.partial(self.arriving, request)
+        return sse.Stream(found, self.seats, again, context)
+
+    async def results(self, parameters_: dict[str, Any], context: Context) -> Results:
+        """The responses to an operation: of a subscription one for each event, otherwise one.
+
+        Refusal where the parameters are none. What has come when this returns, a subscription does not miss.
+        """
+        self._bound(context)
+        until = refusal_time()
+        try:
+            with self.callers.admitted(context.caller):
+                asked = parameters.validate(parameters_)
+                document = await self._meant(asked, context.caller)
+                return await self._results(document, asked, context)
+        except RequestError:
+            await self._hold_back(context.caller, until)
+            raise
+
+    async def _results(
+        self, document: ValidatedDocument | InvalidDocument, graphql_request: GraphQLRequest, context: Context
+    ) -> Results:
+        cost = self._charged(document, graphql_request, context)
+        if (
+            isinstance(document, InvalidDocument)
+            or _kind(document, graphql_request) is not OperationType.SUBSCRIPTION
+        ):
+            return self._once(document, graphql_request, context, cost)
+        with deadline(context.seconds):
+            each = await subscriptions.subscribe(
+                document,
+                self.schema,
+                context,
+                graphql_request.variables,
+                graphql_request.operation_name,
+                suggesting=self.public,
+            )
+        return self._each(each, context, cost)
+
+    async def _each(self, answers: subscriptions.Answers, context: Context, cost: int) -> Results:
+        """The responses to events, each at the price of a query; none any more where that is not left."""
+        async with contextlib.aclosing(answers):
+            async for answer in answers:
+                try:
+                    self.callers.charge(context.caller, cost)
+                except RequestError as refusal:
+                    yield response.format_refusal(refusal)
+                    return
+                usage = context.usage.again()
+                usage.charged = cost
+                usage.absorb(answer.usage)
+                yield self._written(await response.response(answer.result, context), context.caller, usage)
+
+    async def _once(
+        self,
+        document: ValidatedDocument | InvalidDocument,
+        graphql_request: GraphQLRequest,
+        context: Context,
+        cost: int,
+    ) -> Results:
+        if isinstance(document, InvalidDocument) and document.read:
+            await self._hold_back(context.caller, refusal_time())
+        # Who goes away does not break off what is being written.
+        yield await shielded(self._admitted(document, graphql_request, context, cost))
+
+    async def _admitted(
+        self,
+        document: ValidatedDocument | InvalidDocument,
+        graphql_request: GraphQLRequest,
+        context: Context,
+        cost: int,
+    ) -> Json:
+        try:
+            with self.callers.admitted(context.caller):
+                body = await response.response(
+                    await self._answer(document, graphql_request, context, cost), context
+                )
+                return self._written(body, context.caller, context.usage)
+        except RequestError as refusal:
+            return response.format_refusal(refusal)
+
+
+def refusal_time() -> float:
+    """Return when a request that comes now may be refused."""
+    return asyncio.get_running_loop().time() + REFUSAL_DELAY_SECONDS
+
+
+async def wait_until(time: float) -> None:
+    """Wait until a time of the event loop has come."""
+    await asyncio.sleep(time - asyncio.get_running_loop().time())
+
+
+def _kind(document: executor.Document, graphql_request: GraphQLRequest) -> OperationType | None:
+    operation = document.operation(graphql_request.operation_name)
+    return operation.operation if operation else None
+
+
+def _check_method(
+    method: str, document: ValidatedDocument | InvalidDocument, graphql_request: GraphQLRequest, media_type: str
+) -> None:
+    if method != "GET" or isinstance(document, InvalidDocument):
+        return
+    may = {None, OperationType.QUERY} | ({OperationType.SUBSCRIPTION} if media_type == sse.MEDIA_TYPE else set())
+    if _kind(document, graphql_request) not in may:
+        raise RequestError(405, "GET is only for queries: send this operation by POST.", Allow="POST")
+
+
+def _acceptable(accept: bytes) -> str:
+    best = content_negotiation.negotiate_media_type(accept.decode("latin-1"))
+    if best is None:
+        either = ", ".join(content_negotiation.MEDIA_TYPES)
+        raise RequestError(406, f"This endpoint answers in one of {either}: accept one of them.")
+    return best
+
+
+class _Response:
+    """An ASGI application that sends a JSON document with headers that are ready to be sent."""
+
+    def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+        length = b"content-length", b"%d" % len(self.body)
+        headers = [*self.headers, length]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def _error_response(refusal: RequestError, media_type: str, headers: Mapping[str, str]) -> _Response:
+    return _response(response.format_refusal(refusal), media_type, refusal.status, {**headers, **refusal.headers})
+
+
+def _response(body: dict[str, Any], media_type: str, status: int, headers: Mapping[str, str]) -> _Response:
+    own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return _Response(status, [*_fixed_headers(media_type), *own], response.encode_json(body))
+
+
+@functools.cache
+def _fixed_headers(media_type: str) -> Sequence[tuple[bytes, bytes]]:
+    if media_type == sse.MEDIA_TYPE:  # what is refused is no stream
+        media_type = _JSON
+    # Browsers get a page from the same address, and other callers other answers: no cache between may keep them.
+    kind = f"{media_type}; charset=utf-8".encode()
+    return (b"vary", b"Accept"), (b"cache-control", b"private, no-cache"), (b"content-type", kind)

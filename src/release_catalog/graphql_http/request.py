@@ -1,0 +1,111 @@
+"""The parameters of a GraphQL request, from its body or its address."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from release_catalog.graphql_api.limits import json_size
+from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
+
+_JSON = "application/json"
+# The most characters of the name of an operation, and of what names a document.
+MAX_NAME = 1_024
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphQLRequest:
+    """The parameters of a GraphQL request."""
+
+    # Whatever says which document is meant.
+    document: Mapping[str, Any]
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+
+async def read_request(request: Request, max_bytes: int) -> GraphQLRequest:
+    """What a request asks; Refusal where it is no GraphQL request."""
+    if request.method == "GET":
+        return validate({name: _from_url(name, value) for name, value in request.query_params.items()})
+    if request.method != "POST":
+        raise RequestError(405, "Send GraphQL requests by POST, or queries by GET.", Allow="GET, POST")
+    _check_media_type(request.headers.get("content-type", ""))
+    body = await _body(request, max_bytes)
+    json_size.check_json_size(body, max_bytes)
+    try:
+        parameters = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(400, f"The body is not JSON: {error}.") from error
+    if not isinstance(parameters, dict):
+        raise RequestError(400, "The body must be a JSON object with the query under the name query.")
+    return validate(parameters)
+
+
+@functools.lru_cache(256)
+def _check_media_type(header: str) -> None:
+    media_type, *about = [part.strip() for part in header.lower().split(";")]
+    if media_type != _JSON:
+        raise RequestError(415, f"Send the request as {_JSON}.", Accept_Post=_JSON)
+    charsets = {part.removeprefix("charset=").strip('"') for part in about if part.startswith("charset=")}
+    if charsets - {"utf-8", "utf8"}:
+        raise RequestError(415, "Send the request in UTF-8.", Accept_Post=_JSON)
+
+
+async def _body(request: Request, max_bytes: int) -> bytes:
+    """The request's body, refused as soon as it grows past the limit."""
+    body = bytearray()
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            told = {"code": "LIMIT_EXCEEDED", "limit": "body", "allowed": max_bytes}
+            reason = f"The body is larger than the {max_bytes} bytes that the limit body allows."
+            raise RequestError(413, reason, told, Connection="close")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _from_url(name: str, value: str) -> Any:
+    if name not in {"variables", "extensions"}:
+        return value
+    try:
+        return orjson.loads(value) if value else None
+    except orjson.JSONDecodeError as error:
+        raise RequestError(400, f"{name} is not JSON: {error}.") from error
+
+
+def validate(parameters: dict[str, Any]) -> GraphQLRequest:
+    """The parameters of a request; Refusal where they are none."""
+    _check_document(parameters)
+    for name in ("variables", "extensions"):
+        if not isinstance(parameters.get(name), dict | None):
+            raise RequestError(400, f"{name} must be a JSON object.")
+    operation_name = parameters.get("operationName")
+    if not isinstance(operation_name, str | None):
+        raise RequestError(400, "operationName must be a text.")
+    _check_name("operationName", operation_name)
+    return GraphQLRequest(parameters, parameters.get("variables"), operation_name or None)
+
+
+def _check_name(parameter: str, name: Any) -> None:
+    if isinstance(name, str) and len(name) > MAX_NAME:
+        raise limit_exceeded("texts", MAX_NAME, f"{parameter} has {len(name)} characters")
+
+
+def _check_document(parameters: dict[str, Any]) -> None:
+    query, id_, extensions = (parameters.get(name) for name in ("query", "documentId", "extensions"))
+    persisted = extensions.get("persistedQuery") if isinstance(extensions, dict) else None
+    digest = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+    _check_name("documentId", id_)
+    _check_name("sha256Hash", digest)
+    if query is None and (isinstance(id_, str) or isinstance(digest, str)):
+        return
+    if not isinstance(query, str) or not query:
+        raise RequestError(400, "Give the GraphQL document as text under the name query.")
+    if id_ is not None:
+        raise RequestError(400, "Give either query or documentId, not both.")

@@ -1,0 +1,119 @@
+"""What is said of the result of an operation: data and errors, and of what nobody foresaw an id alone."""
+
+import dataclasses
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import orjson
+import structlog
+from graphql import ExecutionResult, GraphQLError
+
+from release_catalog.domain import ids
+from release_catalog.graphql_api.request_errors import RequestError
+from release_catalog.query_engine import leaf_values
+from release_catalog.query_engine.context import Context
+from release_catalog.storage import database as db
+from release_catalog.storage.outages import CHANGED, MAX_REASON, Outage, is_silence, outage
+
+Json = dict[str, Any]
+# The responses to one operation, as they come.
+Results = AsyncGenerator[Json, None]
+
+_log = structlog.get_logger()
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorContext:
+    """What a request met in the database: what its errors do not tell."""
+
+    # The first error: what was tried after that may have had no time left.
+    failure: Exception | None = None
+    # Whether the database answered when it was asked for a sign of life.
+    reachable: bool = False
+    # The root fields of the mutations that took effect.
+    changed: frozenset[str | int] = frozenset()
+
+
+def format_refusal(refusal: RequestError) -> Json:
+    """The response to what is not executed."""
+    told = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
+    return {"errors": [told]}
+
+
+async def response(result: ExecutionResult, context: Context) -> Json:
+    """Return the response; where the database was silent, after a look whether it answers anything."""
+    errors = result.errors
+    if not errors:
+        return format_result(result)
+    failure = context.level.failure
+    silent = any(is_silence(failure or error.original_error) for error in errors)
+    reachable = silent and await db.answers(context.database)
+    return format_result(result, ErrorContext(failure, reachable, frozenset(context.changed)))
+
+
+def format_result(result: ExecutionResult, met: ErrorContext = ErrorContext()) -> Json:
+    """Return the response as GraphQL has it: without data where nothing was executed."""
+    extensions = {"extensions": result.extensions} if result.extensions else {}
+    if not result.errors:
+        return {"data": result.data, **extensions}
+    told: dict[int, str] = {}
+    errors = [mask_error(error, told, met) for error in result.errors]
+    if result.data is None and all(error.path is None for error in result.errors):
+        return {"errors": errors}
+    return {"errors": errors, "data": result.data, **extensions}
+
+
+def mask_error(error: GraphQLError, error_ids: dict[int, str], met: ErrorContext) -> Any:
+    """An error as a client may see it: what nobody foresaw is told to the log alone, under an id.
+
+    One failure may be the cause of many errors: `error_ids` holds the ids of those that the log has.
+    """
+    cause = error.original_error
+    # Without a path, nothing was executed: it is about the request alone.
+    if cause is None or isinstance(cause, GraphQLError) or error.path is None:
+        return error.formatted
+    if met.failure and isinstance(cause, db.Failure):
+        cause = met.failure
+    found = outage(cause, reachable=met.reachable)
+    if id(cause) not in error_ids:
+        error_ids[id(cause)] = ids.new()
+        _note(cause, found, error_ids[id(cause)], error.path)
+    id_ = error_ids[id(cause)]
+    if found:
+        found = CHANGED if error.path[0] in met.changed else found
+        message, extensions = f"{found.message} (Error {id_}.)", found.extensions
+        if met.changed:
+            extensions["changed"] = sorted(map(str, met.changed))
+    else:
+        message = f"Unexpected error {id_}: its cause stands in the server's log."
+        extensions = {"code": "INTERNAL_SERVER_ERROR"}
+    return {**error.formatted, "message": message, "extensions": {**extensions, "errorId": id_}}
+
+
+def _note(cause: Exception, found: Outage | None, id_: str, path: Any) -> None:
+    if found:
+        # Many requests meet one outage: tracebacks would hold the event loop, and tell nothing.
+        reason = str(cause.__cause__ or cause)[:MAX_REASON]
+        _log.error(found.code.lower(), error_id=id_, path=path, reason=reason, outcome=found.outcome)
+    else:
+        _log.error("unexpected error", error_id=id_, path=path, exc_info=cause)
+
+
+def retry_after(body: Json) -> int | None:
+    """Return the seconds after which to repeat a request that the database did not serve at all.
+
+    None for any other: a client that repeats it of its own accord must not do again what took effect.
+    """
+    if "errors" not in body:
+        return None
+    told = [error.get("extensions", {}) for error in body["errors"]]
+    answered = any(value is not None for value in (body.get("data") or {}).values())
+    if answered or any("changed" in each for each in told):
+        return None
+    seconds: list[int] = [each["retryAfter"] for each in told if each.get("code") == "UNAVAILABLE"]
+    return max(seconds, default=None)
+
+
+def encode_json(body: Json) -> bytes:
+    """A response in JSON."""
+    return orjson.dumps(body, option=leaf_values.JSON_OPTIONS)

@@ -1,0 +1,116 @@
+"""GraphQL over Server-Sent Events: graphql-sse's "distinct connections mode", one response for an operation.
+
+https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. A stream that ends without the event `complete`
+was cut: the client took nothing for 30 seconds, its credentials have ended, or the server shuts down. It may ask
+again, and with `after` goes on after the last event that it has.
+"""
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from release_catalog.domain import timestamps
+from release_catalog.graphql_http import response
+from release_catalog.graphql_http.response import Json, Results
+from release_catalog.graphql_http.subscriber_limit import (
+    Reauthenticate,
+    SubscriberLimiter,
+    wait_until_unauthorized,
+)
+from release_catalog.query_engine.context import Context
+
+MEDIA_TYPE = "text/event-stream"
+# How long a client may leave what it is sent.
+PATIENCE_SECONDS = 30.0
+# Proxies close what is silent for a minute, some sooner.
+SILENCE_SECONDS = 12.0
+_HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept", "X-Accel-Buffering": "no"}
+
+
+def seconds_until(instant: datetime.datetime | None) -> float | None:
+    """How long it is until then; None for never."""
+    return None if instant is None else max(0.0, (instant - timestamps.now()).total_seconds())
+
+
+class Stream(Response):
+    """The results of an operation as they come."""
+
+    def __init__(
+        self,
+        results: Results,
+        subscriber_limit: SubscriberLimiter,
+        admit: Reauthenticate,
+        context: Context,
+    ) -> None:
+        """`admit` asks once more who it is that gets this, which `context` tells of the first time."""
+        super().__init__(None, headers=_HEADERS, media_type=MEDIA_TYPE)
+        del self.headers["content-length"]
+        self.results = results
+        self.seats = subscriber_limit
+        self.admit = admit
+        self.context = context
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until there is no more, or nobody left who may get it."""
+        with self.seats.taken(self.context.caller):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            writing = asyncio.create_task(self._write(send))
+            lost = wait_until_unauthorized(self.admit, self.context)
+            ends: list[Coroutine[Any, Any, Any]] = [_gone(receive), self.seats.over.wait(), lost]
+            tasks = [writing, *map(asyncio.create_task, ends)]
+            timeout = seconds_until(self.context.caller.expires_at)
+            try:
+                await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            if isinstance(outcomes[0], Exception) and not isinstance(outcomes[0], TimeoutError | OSError):
+                raise outcomes[0]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await send({"type": "http.response.body", "body": b""})
+
+    async def _write(self, send: Send) -> None:
+        async def write(text: bytes) -> None:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await send({"type": "http.response.body", "body": text + b"\n\n", "more_body": True})
+
+        await write(b":")
+        async with (
+            contextlib.aclosing(self.results),
+            contextlib.aclosing(_breathing(self.results)) as breathing,
+        ):
+            async for result in breathing:
+                await write(b":" if result is None else b"event: next\ndata: " + response.encode_json(result))
+        await write(b"event: complete\ndata:")
+
+
+async def _breathing(results: Results) -> AsyncGenerator[Json | None, None]:
+    """The results, and None whenever there was none for a while."""
+    while True:
+        coming = asyncio.ensure_future(anext(results, _END))
+        try:
+            while not (await asyncio.wait({coming}, timeout=SILENCE_SECONDS))[0]:
+                yield None
+        finally:
+            if not coming.done():
+                coming.cancel()
+                await asyncio.wait({coming})
+        result = coming.result()
+        if result is _END:
+            return
+        yield result
+
+
+_END: Json = {}
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

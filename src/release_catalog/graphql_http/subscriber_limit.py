@@ -1,0 +1,93 @@
+"""How many a process streams to at once, each caller and tenant within its share, and when that has to end."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from starlette.requests import HTTPConnection
+
+from release_catalog.domain.caller import Caller
+from release_catalog.fair_share import Busy, FairSlots
+from release_catalog.graphql_api.request_errors import RequestError, capacity_exceeded
+from release_catalog.query_engine.context import Context
+from release_catalog.server.connection_limit import ConnectionLimit
+from release_catalog.storage import database as db
+
+# How often it is looked at whether who follows still may.
+LOOK_SECONDS = 30.0
+# WebSockets whose client is not known yet; the one that is so for longest makes room for a new one.
+MAX_UNKNOWN = 200
+RETRY_SECONDS = 5
+_UNAUTHORIZED = 401
+
+Authenticate = Callable[[HTTPConnection], Coroutine[Any, Any, Context]]
+Reauthenticate = Callable[[], Coroutine[Any, Any, Context]]
+
+
+class SubscriberLimiter:
+    """One for each event stream, and for each WebSocket whose client is known."""
+
+    def __init__(
+        self,
+        capacity: int = 10_000,
+        *,
+        per_tenant: int | None = None,
+        per_caller: int | None = None,
+        leave_free: bool = False,
+    ) -> None:
+        """Limit the seats of a process, of a tenant and of a caller; None is all of them. See FairSlots."""
+        self._slots = FairSlots(capacity, per_tenant=per_tenant, per_caller=per_caller, leave_free=leave_free)
+        self._per_caller = min(share for share in (capacity, per_tenant, per_caller) if share is not None)
+        self.unknown = ConnectionLimit(lambda: MAX_UNKNOWN, spare=0)
+        # Set when the server shuts down: it waits for event streams to end.
+        self.over = asyncio.Event()
+
+    @property
+    def used(self) -> int:
+        """The seats that are taken."""
+        return self._slots.used
+
+    def check(self, caller: Caller) -> None:
+        """Refuse a caller for whom there is no seat now."""
+        with self.taken(caller):
+            pass
+
+    @contextlib.contextmanager
+    def taken(self, caller: Caller) -> Iterator[None]:
+        """Hold a seat for as long as the context lasts; refused where there is none for this caller."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._slots.slot_now(caller.owner))
+            except Busy as busy:
+                raise capacity_exceeded(
+                    own=busy.own,
+                    what="subscribers",
+                    limit="subscribers",
+                    allowed=self._per_caller,
+                    retry_seconds=RETRY_SECONDS,
+                ) from busy
+            yield
+
+
+async def reauthenticate(admit: Reauthenticate, context: Context) -> Context | None:
+    """A new context for who has asked; None where they are refused by now, or may do more or less than before.
+
+    While nobody can tell, they are who they were.
+    """
+    try:
+        with contextlib.suppress(db.Failure):
+            new = await db.shielded(admit())
+            return new if new.caller == context.caller else None
+    except RequestError as refusal:
+        if refusal.status == _UNAUTHORIZED:
+            return None
+    return context.again()
+
+
+async def wait_until_unauthorized(admit: Reauthenticate, context: Context) -> None:
+    """Return when who has asked may do so no longer."""
+    known: Context | None = context
+    while known:
+        await asyncio.sleep(LOOK_SECONDS)
+        known = await reauthenticate(admit, context)

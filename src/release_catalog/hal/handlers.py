@@ -1,0 +1,228 @@
+"""What answers behind each link of S5, and at the address of S3's promotion records."""
+
+import asyncio
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from release_catalog.domain import hal_urls, timestamps
+from release_catalog.domain.hal_urls import link, to_release
+from release_catalog.errors import InvalidArgument
+from release_catalog.hal import serializers
+from release_catalog.hal.links import LATEST, LINKED, PAGE, SHOWN, address, listed, related
+from release_catalog.query_engine.context import Context
+from release_catalog.storage import records, releases
+from release_catalog.storage.database import Document
+from release_catalog.storage.pagination import MAX_CURSOR, PageArgs
+from release_catalog.storage.records import MAX_DISTRO
+
+Answer = dict[str, Any] | None
+
+
+# Names and ids have at most 256 characters; more can't be part of an address here.
+MAX_SEGMENT = 256
+# The parameters that addresses take, with the most characters of each. No others are read.
+PARAMETERS = {
+    "expand_relationships": 5,
+    "after": MAX_CURSOR,
+    "dependencies_after": MAX_CURSOR,
+    "dependants_after": MAX_CURSOR,
+    "packaging": 64,
+    "distro": MAX_DISTRO,
+}
+
+
+class HalRequest:
+    """A request for a document: the parts of its path, decoded, its parameters and its context."""
+
+    def __init__(self, request: Request, context: Context) -> None:
+        """Raise BadArgument where a part of the path or a parameter is longer than any that exists."""
+        self.context = context
+        self.path = {
+            name: _limited(name, urllib.parse.unquote(value), MAX_SEGMENT)
+            for name, value in request.path_params.items()
+        }
+        self.query: Mapping[str, str] = {
+            name: _limited(name, request.query_params[name], limit)
+            for name, limit in PARAMETERS.items()
+            if name in request.query_params
+        }
+
+    def flag(self, name: str) -> bool:
+        """A parameter that is true or false; false where it is absent."""
+        text = self.query.get(name, "false")
+        if text not in {"true", "false"}:
+            raise InvalidArgument(name, f"{text!r} is neither true nor false.")
+        return text == "true"
+
+    @property
+    def window(self) -> PageArgs:
+        """The page of a list that is asked for."""
+        return PageArgs(PAGE, self.query.get("after"))
+
+    async def catalog(self) -> Document | None:
+        """The catalog that the path names."""
+        return await self.context.one("catalogs", self.path["catalog"])
+
+    async def within(self, collection: str, id_: str) -> Document | None:
+        """A document of the catalog that the path names."""
+        found = await self.context.one(collection, id_)
+        return found if found and found["catalogId"] == self.path["catalog"] else None
+
+
+def _limited(name: str, text: str, limit: int) -> str:
+    if len(text) > limit:
+        raise InvalidArgument(name, f"at most {limit} characters fit here; this has {len(text)}.")
+    return text
+
+
+async def release(request: HalRequest) -> Answer:
+    """A release, with its relationships embedded where `expand_relationships` says so."""
+    expand = request.flag("expand_relationships")
+    [found] = await request.context.by_ids("releases").load_many([request.path["release"]], SHOWN)
+    if not found or found["catalogId"] != request.path["catalog"]:
+        return None
+    whole = await related(request.context, found, request.query, SHOWN if expand else LINKED)
+    answer = serializers.release(found, whole.refers_to, whole.links())
+    if expand:
+        answer["dependencies"], answer["dependants"] = await asyncio.gather(
+            _embedded(request.context, whole.needed), _embedded(request.context, whole.needing)
+        )
+    return answer
+
+
+async def _embedded(context: Context, some: Sequence[Document]) -> list[orjson.Fragment]:
+    """Return releases as JSON texts: each is written and counted by itself, while others are served."""
+    texts = []
+    for one in await asyncio.gather(*(related(context, release) for release in some)):
+        texts.append(context.usage.send_json(serializers.release(one.release, one.refers_to, one.links())))
+        await asyncio.sleep(0)
+    return texts
+
+
+async def catalog(request: HalRequest) -> Answer:
+    """A catalog with links to its products."""
+    found = await request.catalog()
+    if not found:
+        return None
+    question = records.products(request.context.caller, request.window, found["id"])
+    rows, own = await listed(request.context, question, hal_urls.catalog(found["id"]), request.query)
+    fields = {"id": found["id"], "name": found["name"], "description": found["description"]}
+    return {
+        **serializers.present(fields),
+        "public": found["public"],
+        "created_at": serializers.instant(found["createdAt"]),
+        "_links": {
+            **own,
+            "applications": [link(hal_urls.application(found["id"], product["id"])) for product in rows],
+        },
+    }
+
+
+async def application(request: HalRequest) -> Answer:
+    """A product with links to its releases, the newest first."""
+    found, context = await request.within("products", request.path["application"]), request.context
+    if not found:
+        return None
+    wanted = {"productId": found["id"]}
+    question = await releases.search(context.caller, context.database, wanted, request.window)
+    path = hal_urls.application(found["catalogId"], found["id"])
+    (rows, own), latest = await asyncio.gather(
+        listed(context, question, path, request.query),
+        context.narrowed("releases", LATEST).first(releases.latest(context.caller, found, channel="stable")),
+    )
+    return {
+        "id": found["id"],
+        "catalog_id": found["catalogId"],
+        **serializers.product(found),
+        **({"latest_release": serializers.release_summary(latest)} if latest else {}),
+        "_links": {
+            **own,
+            "catalog": link(hal_urls.catalog(found["catalogId"])),
+            **({"latest_release": to_release(latest)} if latest else {}),
+            "releases": [to_release(row) for row in rows],
+        },
+    }
+
+
+async def product_branch(request: HalRequest) -> Answer:
+    """A product on one of its branches, with the latest release there."""
+    context, distro = request.context, request.query.get("distro")
+    known = await records.products_by_key(context.caller, context.database, request.path["key"])
+    if not known:
+        return None
+    images = await records.images_of(context.caller, context.database, distro) if distro else None
+    if images == []:
+        return None
+    found = await asyncio.gather(*(_on_branch(request, product, images) for product in known))
+    there = [(product, latest) for product, (newest, latest) in zip(known, found, strict=True) if newest]
+    if not there:
+        return None
+    product, latest = next((pair for pair in there if pair[1]), there[0])
+    path = str(hal_urls.branch(product["key"], {"branch": request.path["branch"], "packagingType": None}))
+    return {
+        **serializers.product(product),
+        "branch": request.path["branch"],
+        **({"latest_release": serializers.release_summary(latest)} if latest else {}),
+        "_links": {
+            "self": link(address(path, request.query, "packaging", "distro")),
+            "catalog": link(hal_urls.catalog(product["catalogId"])),
+            "application": link(hal_urls.application(product["catalogId"], product["id"])),
+            **({"latest_release": to_release(latest)} if latest else {}),
+        },
+    }
+
+
+async def _on_branch(
+    request: HalRequest, product: Document, images: Sequence[str] | None
+) -> tuple[Document | None, Document | None]:
+    """A release of `product` on the branch, if there is any, and the latest, if one is published."""
+    context = request.context.narrowed("releases", LATEST)
+    name, packaging = request.path["branch"], request.query.get("packaging") or None
+    wanted = {"productId": product["id"], "branch": name, "packagingType": packaging and [packaging]}
+    latest = releases.latest(
+        context.caller, product, channel=None, packaging=packaging, base_images=images, branch=name
+    )
+    return await asyncio.gather(
+        context.first(await releases.search(context.caller, context.database, wanted, PageArgs(1))),
+        context.first(latest),
+    )
+
+
+async def pipeline(request: HalRequest) -> Answer:
+    """A pipeline, seen from a catalog."""
+    found, of = await asyncio.gather(request.context.one("pipelines", request.path["pipeline"]), request.catalog())
+    if not found or not of:
+        return None
+    properties = [
+        serializers.present({"name": p["name"], "required": p["required"], "default_value": p["defaultValue"]})
+        for p in found["properties"]
+    ]
+    own = {"self": link(hal_urls.pipeline(of["id"], found["id"])), "catalog": link(hal_urls.catalog(of["id"]))}
+    return {"id": found["id"], "name": found["name"], "properties": properties, "_links": own}
+
+
+async def base_image(request: HalRequest) -> Answer:
+    """A base image."""
+    found = await request.context.one("baseImages", request.path["image"])
+    return found and {**serializers.base_image(found), "_links": {"self": link(hal_urls.base_image(found["id"]))}}
+
+
+async def registry(request: HalRequest) -> Answer:
+    """A registry."""
+    found = await request.context.one("registries", request.path["registry"])
+    return found and {**serializers.registry(found), "_links": {"self": link(hal_urls.registry(found["id"]))}}
+
+
+async def promotion(request: HalRequest) -> Answer:
+    """A promotion record (S3)."""
+    try:
+        created = timestamps.parse_rfc3339_or_millis(request.path["created"])
+    except ValueError as error:
+        raise InvalidArgument("created", str(error)) from error
+    context, path = request.context, request.path
+    found = await records.promotion(context.caller, context.database, path["name"], path["version"], created)
+    return found and serializers.promotion(found)

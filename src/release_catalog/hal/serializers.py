@@ -1,0 +1,121 @@
+"""Documents in the seeds' own snake_case form. Optional fields that have no value are left out."""
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from release_catalog.domain import timestamps
+
+_IMAGE = "id name description container_image operating_system healthy last_checked_at".split()
+_SYSTEM = "id name distro version".split()
+_REGISTRY = "id name url healthy last_checked_at".split()
+_PRODUCT = ("name key description long_display_name disclaimer category based_on_scratch latest_free").split()
+_ARTIFACT = "content_digest repo_digest name version repository url".split()
+_RECORD = "schema_version service_id environment created_by created".split()
+_PROMOTED = "path checksum package_type".split()
+_CHOICE = "checked_webhooks included_repository_keys excluded_repository_keys overwrite_existing_artifacts".split()
+_METADATA = "id mime_type url filename".split()
+
+
+def _key(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _pick(document: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    values = ((name, document[_key(name)]) for name in names)
+    return present({n: instant(v) if isinstance(v, datetime.datetime) else v for n, v in values})
+
+
+def present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` without those that have no value."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def instant(value: datetime.datetime | None) -> str | None:
+    """S5 and S3 write milliseconds always, even where they are 0."""
+    return None if value is None else value.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _platform(platform: Mapping[str, Any]) -> dict[str, Any]:
+    """S5 knows pairs alone: a bare name stands as the operating system."""
+    pair = {"os_family": platform["osFamily"] or platform["name"], "architecture": platform["architecture"]}
+    return present(pair)
+
+
+def product(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A product as a release shows it."""
+    return _pick(document, _PRODUCT)
+
+
+def base_image(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A base image with its operating system."""
+    system = document["operatingSystem"]
+    return _pick({**document, "operatingSystem": system and _pick(system, _SYSTEM)}, _IMAGE)
+
+
+def registry(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A registry."""
+    return _pick(document, _REGISTRY)
+
+
+def release_summary(release: Mapping[str, Any]) -> dict[str, Any]:
+    """A release as another one shows its latest."""
+    return {
+        "id": release["id"],
+        "revision": release["revision"],
+        "released_at": instant(release["releasedAt"]),
+        "version": release["version"],
+    }
+
+
+def release(
+    document: Mapping[str, Any], related: Mapping[str, Mapping[str, Any] | None], links: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A release with what it refers to; fields that S5 requires are there even without a value."""
+    latest, image, store, of = (related[name] for name in ("latest", "baseImage", "registry", "product"))
+    end = document["endOfLifeAt"]
+    required = {
+        "id": document["id"],
+        "version": document["version"],
+        "revision": document["revision"],
+        "released_at": instant(document["releasedAt"]),
+        "artifact": document["registryArtifact"] and _pick(document["registryArtifact"], _ARTIFACT),
+    }
+    optional = {
+        "branch": document["branch"],
+        "end_of_life_at": end and f"{end}T00:00:00.000Z",
+        "packaging_type": document["packagingType"],
+        "latest_release": latest and release_summary(latest),
+        "product": of and product(of),
+        "platforms": [_platform(platform) for platform in document["platforms"]],
+        "platform_release_metadata": [_metadata(entry) for entry in document["platformReleaseMetadata"]],
+        "base_image": image and base_image(image),
+        "registry": store and registry(store),
+        "catalog_id": document["catalogId"],
+        "application_id": document["productId"],
+        "customizations": [_customization(entry) for entry in document["customizations"]],
+        "pipeline_id": document["pipelineId"],
+        "trial": document["trial"],
+    }
+    return {**required, **present(optional), "_links": links}
+
+
+def _metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
+    files = [_pick(file, _METADATA) for file in entry["releaseMetadata"]]
+    return present({"platform": entry["platform"] and _platform(entry["platform"]), "release_metadata": files})
+
+
+def _customization(entry: Mapping[str, Any]) -> dict[str, Any]:
+    file = entry["artifact"] and _pick(entry["artifact"], ["id", "url", "filename"])
+    return present({"id": entry["id"], "version": entry["version"], "artifact": file})
+
+
+def promotion(record: Mapping[str, Any]) -> dict[str, Any]:
+    """S3's record, to the letter."""
+    return {
+        **_pick(record, _RECORD),
+        "created_millis": timestamps.milliseconds(record["created"]),
+        "artifacts": [_pick(artifact, _PROMOTED) for artifact in record["artifacts"]],
+        **_pick(record, _CHOICE),
+    }

@@ -1,0 +1,217 @@
+"""Writes and compiles the Python function that makes the answers of one selection.
+
+Names come from the schema and from the document, where the grammar leaves nothing but letters, digits and
+underscores; they stand in the source as literals, and everything else is a numbered variable.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from graphql import GraphQLLeafType, GraphQLOutputType, is_leaf_type, is_list_type, is_non_null_type
+
+from release_catalog.query_engine import leaf_values
+from release_catalog.query_engine.fallback_executor import FIELD_BYTES
+from release_catalog.query_engine.field_collector import UnsupportedByPlan
+from release_catalog.query_engine.projection import NONE, FieldPaths
+from release_catalog.query_engine.selection import BatchedField, CompiledSelection, PlanMismatch
+from release_catalog.storage.cursors import SHORT, SHORT_TEXT
+
+# What a text takes at most, and the texts of a list. Longer ones are counted once these bounds are used up.
+TEXT = 4_096
+TEXTS = 262_144
+
+
+class CodeGenerator:
+    """The source of one function: a loop over documents that checks each value and puts them in a dict."""
+
+    def __init__(self) -> None:
+        self.columns: list[BatchedField] = []
+        # By what fetches them, the objects that entries are parts of: in which variable, and what writes them.
+        self.wholes: dict[Any, tuple[str, CodeGenerator]] = {}
+        # Of an object of which entries are parts, what is asked of it.
+        self.asked: FieldPaths = NONE
+        self._names: dict[str, Any] = dict(leaf_values.NAMES)
+        self._lines: list[str] = []
+        self._entries: list[str] = []
+        # The names of the entries, and of those whose bytes this function counts.
+        self._responses: list[str] = []
+        self._texts: list[str] = []
+        # How many bytes these take at most.
+        self.bound = 0
+        self._arguments: list[str] = []
+        self._reads = False
+
+    def constant(self, name: str, text: str) -> None:
+        """An entry that is the same for all documents."""
+        self._add(name, repr(text))
+
+    def key(self, name: str, kind: GraphQLOutputType, key: str, child: CompiledSelection | None) -> None:
+        """An entry with the value under a document's key."""
+        self._reads = True
+        self._entry(name, kind, f"document[{key!r}]", child, SHORT_TEXT if key in SHORT else TEXT)
+
+    def function(
+        self, name: str, kind: GraphQLOutputType, value: Callable[[Any], Any], child: CompiledSelection | None
+    ) -> None:
+        """An entry that a pure function makes from the document."""
+        self._reads = True
+        self._entry(name, kind, f"{self._named(value)}(document)", child)
+
+    def column(self, name: str, kind: GraphQLOutputType, column: BatchedField) -> None:
+        """An entry whose values are fetched for all documents at once."""
+        self.columns.append(column)
+        variable = f"v{len(self._entries)}"
+        self._arguments.append(variable)
+        self._add(name, variable)
+        if column.child is None:
+            self._value(kind, variable, None)
+            self._count(name, kind, None, TEXT)
+
+    def part(self, name: str, whole: Any) -> "CodeGenerator":
+        """An entry out of an object that `whole` fetches once for all of its parts; returns what writes that."""
+        variable, inner = self.wholes.setdefault(whole, (f"w{len(self.wholes)}", CodeGenerator()))
+        self._add(name, f"{variable}[{name!r}]")
+        return inner
+
+    def whole(self, variable: str, column: BatchedField) -> None:
+        """How the objects in one of the `wholes` are fetched and made."""
+        self.columns.append(column)
+        self._arguments.append(variable)
+
+    def _add(self, name: str, source: str) -> None:
+        self._responses.append(name)
+        self._entries.append(f"{name!r}: {source}")
+
+    def _entry(
+        self, name: str, kind: GraphQLOutputType, source: str, child: CompiledSelection | None, bound: int = TEXT
+    ) -> None:
+        variable = f"v{len(self._entries)}"
+        self._lines.append(f"{variable} = {source}")
+        self._add(name, variable)
+        self._value(kind, variable, child)
+        self._count(name, kind, child, bound)
+
+    def _count(self, name: str, kind: GraphQLOutputType, child: CompiledSelection | None, bound: int) -> None:
+        """Have an entry counted with its object; those of a list of objects are counted with these."""
+        kind = kind.of_type if is_non_null_type(kind) else kind
+        if child is None and (is_list_type(kind) or leaf_values.is_text(kind)):
+            self._texts.append(name)
+            self.bound += TEXTS if is_list_type(kind) else bound
+        elif child is not None and not is_list_type(kind):
+            self._texts.append(name)
+            self.bound += child.bound
+
+    def _value(self, kind: GraphQLOutputType, variable: str, child: CompiledSelection | None) -> None:
+        """Lines that complete the value in `variable`, and count its bytes."""
+        guard = ""
+        if is_non_null_type(kind):
+            kind = kind.of_type
+        else:
+            guard = f"{variable} is not None and "
+        if is_leaf_type(kind):
+            self._leaf(kind, variable, guard)
+        elif is_list_type(kind):
+            self._lines.append(f"if {guard}type({variable}) is not list: raise Surprise({variable!r})")
+            done = f"{variable} = {self._list(kind.of_type, variable, child)}"
+            self._lines.append(f"if {variable} is not None: {done}")
+        else:
+            check = f"{variable} is None" if not guard else "False"
+            self._lines.append(f"if {check}: raise Surprise({variable!r})")
+            self._lines.append(f"if {variable} is not None: {variable} = {self._one(child)}({variable}, usage)")
+
+    def _leaf(self, kind: GraphQLLeafType, variable: str, guard: str) -> None:
+        if kind.name == "JSON":
+            written = f"{variable} = usage.send_json({self._named(leaf_values.coerced(kind))}({variable}))"
+            self._lines.append(f"if {variable} is not None: {written}" if guard else written)
+        else:
+            self._lines.append(
+                f"if {guard}not ({leaf_values.plain(kind, variable)}): {self._coerced(kind, variable)}"
+            )
+
+    def _coerced(self, kind: GraphQLLeafType, variable: str) -> str:
+        return f"{variable} = {self._named(leaf_values.coerced(kind))}({variable})"
+
+    def _list(self, kind: GraphQLOutputType, variable: str, child: CompiledSelection | None) -> str:
+        if child:
+            return f"{self._made(child)}({variable}, usage)"
+        guard = "" if is_non_null_type(kind) else "item is None or "
+        kind = kind.of_type if is_non_null_type(kind) else kind
+        if is_leaf_type(kind):
+            coerce = self._named(leaf_values.coerced(kind))
+            return f"[item if {guard}{leaf_values.plain(kind, 'item')} else {coerce}(item) for item in {variable}]"
+        # Lists of lists are of leaves, one level deep.
+        return f"[{self._nested(kind)}(item) for item in {variable}]"
+
+    def _nested(self, kind: GraphQLOutputType) -> str:
+        if not is_list_type(kind) or not is_leaf_type(inner := getattr(kind.of_type, "of_type", kind.of_type)):
+            raise UnsupportedByPlan("lists of lists of objects")
+        coerce = leaf_values.coerced(inner)
+        return self._named(lambda items: [coerce(item) for item in _listed(items)])
+
+    def _one(self, child: CompiledSelection | None) -> str:
+        if child is None or child.one is None:
+            raise UnsupportedByPlan("objects that are not there")
+        return self._named(child.one)
+
+    def _made(self, child: CompiledSelection | None) -> str:
+        if child is None or child.columns:
+            raise UnsupportedByPlan("objects that are not there")
+        return self._named(child.make)
+
+    def _named(self, value: Any) -> str:
+        name = f"n{len(self._names)}"
+        self._names[name] = value
+        return name
+
+    def selection(self, keys: FieldPaths) -> CompiledSelection:
+        """The selection with its functions: for many documents with the values of each column, and for one."""
+        columns = "".join(f", c{at}" for at in range(len(self._arguments)))
+        fixed = sum(len(name) + FIELD_BYTES for name in self._responses)
+        bound = fixed + self.bound
+        # Most answers are far from the limit: it is looked at here, since a call takes as long as an object.
+        sent = [
+            f"usage.bounds_sent += {bound} * len(made)",
+            "if usage.bounds_sent > usage.max_bytes:",
+            f"    usage.send_objects(made, {fixed}, {tuple(self._texts)!r})",
+        ]
+        loop = f"zip(documents{columns})" if columns else "documents"
+        targets = ", ".join(["document", *self._arguments])
+        # Nothing else would tell that there is no document.
+        check = [] if self._reads else ["if not_there(document): raise Surprise('null')"]
+        lines, entries = [*self._lines, *check], f"{{{', '.join(self._entries)}}}"
+        source = [
+            f"def make(documents, usage{columns}):",
+            "    made = []",
+            "    add = made.append",
+            f"    for {targets} in {loop}:",
+            *(f"        {line}" for line in lines),
+            f"        add({entries})",
+            *(f"    {line}" for line in sent),
+            "    return made",
+        ]
+        if not columns:
+            source += ["def one(document, usage):", *(f"    {line}" for line in lines), f"    return {entries}"]
+        names = {**self._names, "Surprise": PlanMismatch, "not_there": _not_there}
+        exec(compile("\n".join(source), "<plan>", "exec"), names)  # noqa: S102  see above what it is made of
+        # Out of their own globals, so that a plan is gone when nobody has it any more.
+        make, one = names.pop("make"), names.pop("one", None)
+        return CompiledSelection(keys, self.columns, make, one, *_single(self.columns), bound)
+
+
+def _single(columns: Sequence[BatchedField]) -> tuple[bool, bool]:
+    """See Selection."""
+    if len(columns) != 1:
+        return not columns, not columns
+    [column] = columns
+    of_one, of_many = (column.child.single, column.child.single_of_many) if column.child else (True, True)
+    return of_many if column.is_list else of_one, of_many and column.asks_once
+
+
+def _not_there(document: Any) -> bool:
+    return document is None or isinstance(document, Exception)
+
+
+def _listed(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise PlanMismatch("no list")
+    return value

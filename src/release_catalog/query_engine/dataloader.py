@@ -1,0 +1,129 @@
+"""Batches: what the branches of a level ask for one by one is read together.
+
+A level is read when nobody has asked for anything for a few turns of the event loop and no earlier read is
+under way. So the number of reads depends on how deep a query goes, and not on which branch of it came first.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+from release_catalog.query_engine.projection import ALL, FieldPaths, union
+from release_catalog.usage import Usage
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+# graphql-core needs up to four turns from one awaited field to the next below it.
+IDLE_TICKS = 8
+
+
+class BatchScheduler:
+    """Decides when the batches of a request are read: all together, once everybody waits."""
+
+    def __init__(self, usage: Usage) -> None:
+        self.quiet_turns = IDLE_TICKS
+        # Whether no two branches ever ask side by side, so that nobody need wait for another.
+        self.single = False
+        self.usage = usage
+        # What the database failed with at first: what is tried after that may have no time left.
+        self.failure: Exception | None = None
+        self._full: list[DataLoader[Any, Any]] = []
+        self._reads: set[asyncio.Task[None]] = set()
+        self._quiet = 0
+        self._watching = False
+
+    def enqueue(self, batch: "DataLoader[Any, Any]") -> None:
+        """Note that `batch` has something to read."""
+        self._quiet = 0
+        if batch not in self._full:
+            self._full.append(batch)
+        self._watch()
+
+    def _watch(self) -> None:
+        if not self._watching and self._full and not self._reads:
+            self._watching = True
+            self._turn()
+
+    def _turn(self) -> None:
+        self._quiet += 1
+        if self._quiet <= self.quiet_turns:
+            asyncio.get_running_loop().call_soon(self._turn)
+            return
+        self._watching = False
+        full, self._full = self._full, []
+        for batch in full:
+            read = asyncio.ensure_future(batch.read())
+            self._reads.add(read)
+            read.add_done_callback(self._done)
+
+    def _done(self, read: "asyncio.Task[None]") -> None:
+        self._reads.discard(read)
+        self._quiet = 0
+        self._watch()
+
+
+class DataLoader(Generic[Key, Value]):
+    """Keys asked for one by one or by the list, and read by `many`, in the order of asking."""
+
+    def __init__(
+        self,
+        level: BatchScheduler,
+        many: Callable[[list[Key], FieldPaths], Awaitable[Sequence[Value]]],
+        identity: Callable[[Key], Hashable],
+    ) -> None:
+        """Keys of one `identity` are one key; it must stay the same for as long as the key lives."""
+        self._level = level
+        self._many = many
+        self._identity = identity
+        # The key stays with its value: an identity may be its address.
+        self._known: dict[Hashable, tuple[Key, asyncio.Future[list[Value]]]] = {}
+        self._waiting: list[tuple[Sequence[Key], FieldPaths, asyncio.Future[list[Value]]]] = []
+
+    async def load(self, key: Key) -> Value:
+        """The whole value of `key`, once its level is read; read once a request."""
+        self._level.usage.take_nodes(1)
+        if self._level.single:
+            return (await self._many([key], ALL))[0]
+        identity = self._identity(key)
+        if identity not in self._known:
+            self._known[identity] = key, self._enqueue([key], ALL)
+        # Who gives up waiting must not take the value from the others.
+        return (await asyncio.shield(self._known[identity][1]))[0]
+
+    async def load_many(self, keys: Sequence[Key], fields: FieldPaths) -> list[Value]:
+        """What is `fields` of the values of several keys, once their level is read."""
+        self._level.usage.take_nodes(len(keys))
+        if not keys:
+            return []
+        if not self._level.single:
+            return await self._enqueue(keys, fields)
+        found = await self._found(keys, fields)
+        return [found[self._identity(key)] for key in keys]
+
+    def _enqueue(self, keys: Sequence[Key], fields: FieldPaths) -> asyncio.Future[list[Value]]:
+        future: asyncio.Future[list[Value]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((keys, fields, future))
+        self._level.enqueue(self)
+        return future
+
+    async def read(self) -> None:
+        """Read everything that waits; a failure goes to all who wait for it."""
+        waiting, self._waiting = self._waiting, []
+        keys = (key for some, _, _ in waiting for key in some)
+        try:
+            found = await self._found(keys, union(*(wanted for _, wanted, _ in waiting)))
+        except Exception as error:  # noqa: BLE001  handed on to whoever awaits the values
+            for _, _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # it is known, whether or not anybody still waits
+            return
+        for some, _, future in waiting:
+            if not future.done():
+                future.set_result([found[self._identity(key)] for key in some])
+
+    async def _found(self, keys: Iterable[Key], fields: FieldPaths) -> dict[Hashable, Value]:
+        """The values by the identities of their keys, each read once."""
+        unique = {self._identity(key): key for key in keys}
+        return dict(zip(unique, await self._many(list(unique.values()), fields), strict=True))

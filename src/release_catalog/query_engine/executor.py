@@ -1,0 +1,243 @@
+"""Documents and the plans of their operations; what no plan expresses goes through the ordinary executor."""
+
+import asyncio
+import dataclasses
+import functools
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    get_operation_ast,
+)
+from graphql.execution.values import VariableValues, get_variable_values
+
+from release_catalog.query_engine.compiler import Compiler
+from release_catalog.query_engine.context import Context
+from release_catalog.query_engine.fallback_executor import CountingExecutor
+from release_catalog.query_engine.field_collector import (
+    MAX_VISITS,
+    FieldCollector,
+    UnsupportedByPlan,
+    directive_variables,
+)
+from release_catalog.query_engine.selection import CompiledSelection, ExecutionContext
+from release_catalog.storage.database import Failure
+from release_catalog.usage import Usage, measuring
+
+# As many as graphql's own execute() reports.
+MAX_COERCION_ERRORS = 50
+# From the values of one level to what is asked for them, however deep it is embedded.
+PLANNED_QUIET_TURNS = 4
+# A client may ask for one document with every value of its @skip and @include; it rarely has more than a few.
+MAX_PLANS = 16
+INTROSPECTION = frozenset({"__schema", "__type"})
+
+
+@dataclasses.dataclass(frozen=True)
+class QueryPlan:
+    """The root fields of an operation, each compiled, or None where the ordinary executor has to answer it."""
+
+    fields: Mapping[str, CompiledSelection | None]
+    single: bool
+    # Whether what is left to the executor is about the schema alone, which takes it long and reads nothing.
+    leaves_introspection: bool = False
+
+    @property
+    def planned(self) -> int:
+        """How many of the fields are compiled."""
+        return sum(map(bool, self.fields.values()))
+
+
+class Document:
+    """A valid document with the plans of its operations, made when they are first asked for."""
+
+    def __init__(self, schema: GraphQLSchema, node: DocumentNode) -> None:
+        self.node = node
+        self._schema = schema
+        self._steering = directive_variables(node)
+        self.fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
+        self._operations: dict[str | None, OperationDefinitionNode | None] = {}
+        self._plans: dict[Any, QueryPlan] = {}
+        self._visits = 0
+        # To events, for a moment: see subscribing.
+        self.answers: dict[Hashable, asyncio.Task[Any]] = {}
+
+    def operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """The operation of that name, or the only one."""
+        if name not in self._operations:
+            found = get_operation_ast(self.node, name)
+            if found is None:  # names that there are not are not kept
+                return None
+            self._operations[name] = found
+        return self._operations[name]
+
+    def known_plan(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> QueryPlan | None:
+        """Return the plan of a query for these variables, if it was made already."""
+        return self._plans.get((id(operation), *map(variables.get, self._steering)))
+
+    def plan(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> QueryPlan:
+        """The plan of a query for these variables, as far as they decide which fields are asked for."""
+        values = {name: variables.get(name) for name in self._steering}
+        known = id(operation), *values.values()
+        plan = self._plans.get(known)
+        if plan is None:
+            if len(self._plans) >= MAX_PLANS or self._visits > MAX_VISITS:
+                self._plans.clear()
+                self._visits = 0
+            plan = self._plans[known] = self._planned(operation, values)
+        return plan
+
+    def _planned(self, operation: OperationDefinitionNode, values: Mapping[str, Any]) -> QueryPlan:
+        root = self._schema.query_type
+        collector = FieldCollector(self._schema, self.fragments, values)
+        compiler = Compiler(self._schema, collector)
+        try:
+            if root is None or operation.operation is not OperationType.QUERY or operation.directives:
+                return QueryPlan({}, single=False)
+            fields = collector.fields(root, [operation.selection_set])
+        except (UnsupportedByPlan, RecursionError):
+            return QueryPlan({}, single=False)
+        plans = {name: _field(compiler, root, name, nodes) for name, nodes in fields.items()}
+        self._visits += collector.visits
+        single = len(plans) == 1 and all(plan and plan.single for plan in plans.values())
+        left = [fields[name][0].name.value for name, plan in plans.items() if plan is None]
+        return QueryPlan(plans, single, bool(left) and INTROSPECTION.issuperset(left))
+
+
+def _field(
+    compiler: Compiler, root: GraphQLObjectType, name: str, nodes: list[FieldNode]
+) -> CompiledSelection | None:
+    try:
+        return compiler.fields(root, {name: nodes})
+    except (UnsupportedByPlan, RecursionError):
+        return None
+
+
+# With more values in its variables, an operation is prepared aside: they take 10 microseconds each.
+QUICK_VALUES = 2_000
+
+# Runs work elsewhere, in the caller's turn.
+Aside = Callable[[Callable[[], Any]], Awaitable[Any]]
+# Makes the plan of an operation for the values of its variables.
+Planner = Callable[[Document, OperationDefinitionNode, Mapping[str, Any]], Awaitable[QueryPlan]]
+
+
+async def answer(
+    document: Document,
+    schema: GraphQLSchema,
+    context: Context,
+    variables: dict[str, Any] | None,
+    operation_name: str | None,
+    *,
+    planned: bool = True,
+    suggesting: bool = True,
+    planner: Planner | None = None,
+    run_aside: Aside = asyncio.to_thread,
+) -> ExecutionResult:
+    """Return the response to an operation, by its plan as far as there is one; `planner` makes it elsewhere.
+
+    What takes long and waits for nothing is left to `run_aside`: introspection, and many values of variables.
+
+    What a plan does not expect (an error, a null or a type where there should be none) it leaves to the
+    ordinary executor, which answers that root field anew and so alone decides what goes wrong, and how. What
+    has grown too large it would only make larger, so that is refused at once. Without `suggesting`, no error
+    tells which names there are.
+    """
+    operation = document.operation(operation_name) if planned else None
+    is_query = operation is not None and operation.operation is OperationType.QUERY
+    values = _variables(schema, operation, variables) if operation and is_query else None
+    again, answered, aside = context, dict[str, Any](), False
+    if operation and isinstance(values, VariableValues):
+        plan = document.known_plan(operation, values.coerced)
+        if plan is None and planner:
+            plan = await planner(document, operation, values.coerced)
+        elif plan is None:
+            plan = document.plan(operation, values.coerced)
+        if plan.planned:
+            with measuring(context.usage):
+                answered = await _answers(plan, ExecutionContext(context, values))
+            if context.usage.exceeded or len(answered) == len(plan.fields):
+                return refuse_exceeded(context.usage, ExecutionResult(answered))
+            # What was read in vain is charged as well.
+            again = context.again()
+        aside = plan.leaves_introspection and len(answered) == plan.planned
+    build = functools.partial(
+        CountingExecutor.build,
+        schema,
+        document.node,
+        context_value=again,
+        raw_variable_values=variables,
+        operation_name=operation_name,
+        hide_suggestions=not suggesting,
+        answered=answered,
+    )
+    executor: Any = await run_aside(build) if _is_large(variables) else build()
+    if isinstance(executor, list):
+        return ExecutionResult(None, executor)
+    with measuring(again.usage):
+        result = await run_aside(executor.execute_operation) if aside else executor.execute_operation()
+        result = result if isinstance(result, ExecutionResult) else await result
+    if again is not context:
+        context.usage.absorb(again.usage)
+    return refuse_exceeded(again.usage, result)
+
+
+def _is_large(variables: Mapping[str, Any] | None) -> bool:
+    """Whether variables have so many values that it takes long to read them."""
+    count, waiting = 0, [variables or {}]
+    while waiting and count <= QUICK_VALUES:
+        value: Any = waiting.pop()
+        count += 1
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return count > QUICK_VALUES
+
+
+def refuse_exceeded(usage: Usage, result: ExecutionResult) -> ExecutionResult:
+    """Return `result`, or the refusal of a request that has gone past a limit while it was answered."""
+    return ExecutionResult(None, [usage.exceeded]) if usage.exceeded else result
+
+
+def _variables(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, values: dict[str, Any] | None
+) -> VariableValues | list[GraphQLError]:
+    if not operation.variable_definitions:
+        return VariableValues({}, {})
+    return get_variable_values(schema, operation.variable_definitions, values or {}, MAX_COERCION_ERRORS)
+
+
+async def _answers(plan: QueryPlan, run: ExecutionContext) -> dict[str, Any]:
+    """The root fields that the plan can answer, in the order of the document."""
+    run.context.level.quiet_turns, run.context.level.single = PLANNED_QUIET_TURNS, plan.single
+    fields = [selection for selection in plan.fields.values() if selection]
+    if len(fields) == 1:
+        found = [await _answered(fields[0], run)]
+    else:
+        found = await asyncio.gather(*(_answered(field, run) for field in fields))
+    return {name: value for one in found for name, value in one.items()}
+
+
+async def _answered(selection: CompiledSelection, run: ExecutionContext) -> dict[str, Any]:
+    try:
+        [found] = await selection.answers(run, [ROOT_VALUE])
+    except Exception as error:  # noqa: BLE001  whatever it is, the ordinary executor will meet it again and tell
+        if isinstance(error, Failure):
+            run.context.level.failure = run.context.level.failure or error
+        return {}
+    answer: dict[str, Any] = found
+    return answer
+
+
+# Stands for the root value, which no resolver asks for.
+ROOT_VALUE = object()

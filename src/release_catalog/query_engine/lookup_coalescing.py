@@ -1,0 +1,110 @@
+"""Look-ups that concurrent requests make together: what is asked for while the process is busy goes in one read.
+
+A read never begins before it is asked for, so nobody gets what was true before.
+"""
+
+import asyncio
+import contextvars
+import copy
+import dataclasses
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from typing import Any
+
+from release_catalog import usage
+from release_catalog.errors import TooLarge
+from release_catalog.query_engine.projection import FieldPaths
+from release_catalog.storage.cursors import bound
+from release_catalog.storage.database import Unavailable, timed_out
+from release_catalog.usage import Usage
+
+Found = Mapping[str, Any]
+Read = Callable[[Collection[str]], Awaitable[Found]]
+
+# Larger look-ups go by themselves, so that small ones need not wait for them.
+MAX_KEYS = 200
+# A read begins when nobody has asked for more in a turn of the event loop, at the latest after this.
+MAX_DELAY_SECONDS = 0.02
+
+
+@dataclasses.dataclass
+class _PendingLookup:
+    keys: Collection[str]
+    read: Read
+    fields: FieldPaths
+    answer: "asyncio.Future[Found]"
+    # It tells how long the commands of whoever asks may take.
+    context: contextvars.Context = dataclasses.field(default_factory=contextvars.copy_context)
+
+
+async def _answer(waiting: list[_PendingLookup]) -> None:
+    """Read for all who wait; where that fails, for each alone, so that nobody fails for what another asked."""
+    together = {key for asked in waiting for key in asked.keys}
+    try:
+        if len(waiting) == 1:
+            found = await waiting[0].read(together)
+        else:
+            # Each request is charged for its own part, below.
+            with usage.measuring(Usage()):
+                found = await waiting[0].read(together)
+    except Exception as error:  # noqa: BLE001  handed on to whoever awaits the answer
+        if len(waiting) > 1 and (timed_out(error) or not isinstance(error, Unavailable)):
+            alone = asyncio.get_running_loop().create_task
+            await asyncio.gather(*(alone(_answer([asked]), context=asked.context) for asked in waiting))
+            return
+        for asked in waiting:
+            if not asked.answer.done():
+                # An exception that several raise would keep the frames of all of them.
+                own = error if len(waiting) == 1 else copy.copy(error).with_traceback(error.__traceback__)
+                asked.answer.set_exception(own)
+        return
+    for asked in waiting:
+        if not asked.answer.done():
+            try:
+                if len(waiting) > 1:
+                    asked.context.run(_charge, asked, found)
+            except TooLarge as error:
+                asked.answer.set_exception(error)
+            else:
+                asked.answer.set_result(found)
+
+
+def _charge(lookup: _PendingLookup, found: Found) -> None:
+    """Count the bytes of what was found for a request towards it; it is under way."""
+    if request := usage.current():
+        documents = [found[key] for key in lookup.keys if key in found]
+        request.take_documents(documents, bound(documents, lookup.fields))
+
+
+class LookupCoalescer:
+    """The look-ups of all requests of a process that go to one database."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Hashable, list[_PendingLookup]] = {}
+        self._reads: set[asyncio.Task[None]] = set()
+
+    async def look_up(self, kind: Hashable, keys: Collection[str], read: Read, fields: FieldPaths = None) -> Found:
+        """What `read` finds for `keys`, and maybe for others: `fields` of documents, all of them where it is None.
+
+        Reads of one `kind` must give the same for the same keys, whoever asks: it holds the tenant, what of it
+        the caller may see, and what is read of the documents. Values are shared and must not be changed.
+        """
+        if len(keys) > MAX_KEYS:
+            return await read(keys)
+        loop = asyncio.get_running_loop()
+        asked = _PendingLookup(keys, read, fields, loop.create_future())
+        waiting = self._waiting.setdefault(kind, [])
+        waiting.append(asked)
+        if len(waiting) == 1:
+            loop.call_soon(self._turn, kind, 0, loop.time() + MAX_DELAY_SECONDS)
+        return await asked.answer
+
+    def _turn(self, kind: Hashable, before: int, until: float) -> None:
+        """Read unless somebody has come since there were so many `before`, one turn of the event loop ago."""
+        loop, count = asyncio.get_running_loop(), len(self._waiting[kind])
+        if count > before and loop.time() < until:
+            loop.call_soon(self._turn, kind, count, until)
+            return
+        # Not a task of any caller: who gives up takes nothing from the others.
+        read = loop.create_task(_answer(self._waiting.pop(kind)))
+        self._reads.add(read)
+        read.add_done_callback(self._reads.discard)

@@ -1,0 +1,109 @@
+"""A selection, compiled: what it reads of documents, fetches for all of them at once, and makes of them."""
+
+import asyncio
+import dataclasses
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from release_catalog.query_engine.context import Context
+from release_catalog.query_engine.projection import FieldPaths
+
+
+class PlanMismatch(Exception):  # noqa: N818  it is not an error: the ordinary executor takes over
+    """A value that a plan does not expect; the ordinary executor knows what to make of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExecutionContext:
+    """One execution of a plan."""
+
+    context: Context
+    # As the ordinary executor has them.
+    variables: Any
+
+
+Source = Callable[[ExecutionContext, Sequence[Any]], Awaitable[Sequence[Any]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchedField:
+    """A field that can't be made from each document alone: its values for all documents of a level.
+
+    `child` makes objects of them, where they are objects: one each, or a list each.
+    """
+
+    source: Source
+    child: "CompiledSelection | None" = None
+    is_list: bool = False
+    nullable: bool = False
+    # Whether it asks for all that it needs at once.
+    asks_once: bool = True
+
+    async def values(self, run: ExecutionContext, documents: Sequence[Any]) -> Sequence[Any]:
+        """The field's values, in the order of the documents."""
+        values = await self.source(run, documents)
+        if self.child is None:
+            return values
+        present = [value for value in values if value is not None]
+        if len(present) < len(values) and not self.nullable:
+            raise PlanMismatch("null")
+        if not self.is_list:
+            made = await self.child.answers(run, present)
+        else:
+            made = await _lists(self.child, run, present)
+        if len(present) == len(values):
+            return made
+        each = iter(made)
+        return [None if value is None else next(each) for value in values]
+
+
+async def _lists(child: "CompiledSelection", run: ExecutionContext, lists: Sequence[Any]) -> list[list[Any]]:
+    if any(type(one) is not list for one in lists):
+        raise PlanMismatch("no list")
+    made = await child.answers(run, [item for one in lists for item in one])
+    if len(lists) == 1:
+        return [made]
+    each = iter(made)
+    return [list(itertools.islice(each, len(one))) for one in lists]
+
+
+@dataclasses.dataclass(frozen=True)
+class CompiledSelection:
+    """What is asked of the objects of one type."""
+
+    # What of a document is read.
+    keys: FieldPaths
+    columns: Sequence[BatchedField]
+    # From the documents, the usage that they count towards, and the values of each column: the answers.
+    make: Callable[..., list[Any]]
+    # The same for a single document, where there are no columns.
+    one: Callable[[Any, Any], Any] | None
+    # Whether no two reads are ever asked for side by side: of one document, and of any number of them.
+    single: bool
+    single_of_many: bool
+    # How many bytes an object takes at most, without its columns and its lists of objects.
+    bound: int
+
+    async def answers(self, run: ExecutionContext, documents: Sequence[Any]) -> list[Any]:
+        """What the response says of each document; whatever goes wrong is for the ordinary executor."""
+        if not documents:
+            return []
+        if len(self.columns) == 1:
+            return self.make(documents, run.context.usage, await self.columns[0].values(run, documents))
+        columns = await gather_or_cancel([column.values(run, documents) for column in self.columns])
+        return self.make(documents, run.context.usage, *columns)
+
+
+async def gather_or_cancel(work: Sequence[Awaitable[Any]]) -> Sequence[Any]:
+    """The results of all; none goes on once one has failed."""
+    if len(work) <= 1:
+        return [await one for one in work]
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

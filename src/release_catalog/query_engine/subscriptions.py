@@ -1,0 +1,145 @@
+"""Subscriptions: each event is answered as an operation of its own, which shares nothing with the one before.
+
+Of subscribers who see the same and ask the same of an event, the first has it answered for all: of a thousand, the
+others cost no more than what is sent to them.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncGenerator, Hashable, Mapping
+from typing import Any
+
+import orjson
+from graphql import (
+    ExecutionResult,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
+from graphql.execution import create_source_event_stream, execute_subscription_event
+from graphql.pyutils import is_awaitable
+
+from release_catalog.query_engine.context import Context
+from release_catalog.query_engine.executor import Document, refuse_exceeded
+from release_catalog.query_engine.fallback_executor import CountingExecutor
+from release_catalog.storage.database import deadline
+from release_catalog.usage import Usage, measuring
+
+# Who follows the same is told at about the same time; who comes later gets what is true then.
+SHARED_SECONDS = 1.0
+MAX_SHARED = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """The response to an event, and what it took to make it."""
+
+    result: ExecutionResult
+    usage: Usage = dataclasses.field(default_factory=Usage)
+
+
+Answers = AsyncGenerator[Answer, None]
+
+
+async def subscribe(
+    document: Document,
+    schema: GraphQLSchema,
+    context: Context,
+    variables: dict[str, Any] | None,
+    operation_name: str | None,
+    *,
+    suggesting: bool = True,
+) -> Answers:
+    """The response to each event that comes after this has returned; or the one that says what is wrong.
+
+    Without `suggesting`, no error tells which names there are.
+    """
+    executor = CountingExecutor.build(
+        schema,
+        document.node,
+        context_value=context,
+        raw_variable_values=variables,
+        operation_name=operation_name,
+        hide_suggestions=not suggesting,
+    )
+    if isinstance(executor, list):
+        return _refused(ExecutionResult(None, executor))
+    source: Any = create_source_event_stream(executor)
+    if is_awaitable(source):
+        source = await source
+    if isinstance(source, ExecutionResult):
+        return _refused(source)
+    # All that an answer depends on besides the event: see Context.
+    asked = operation_name, _below(document, executor.operation, variables or {})
+    allowed = context.caller.tenant, context.caller.sees_drafts
+    return _each(executor, source, context, document, (asked, allowed))
+
+
+def _below(document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> bytes:
+    """The variables that matter below the root field: not where to follow from."""
+    names = _Names()
+    for selection in operation.selection_set.selections:
+        parts = (
+            [selection.selection_set, *(selection.directives or ())]
+            if isinstance(selection, FieldNode)
+            else [selection]
+        )
+        for part in filter(None, parts):
+            visit(part, names)
+    for definition in document.node.definitions:
+        if isinstance(definition, FragmentDefinitionNode):
+            visit(definition, names)
+    matter = {name: value for name, value in variables.items() if name in names.found}
+    return orjson.dumps(matter, option=orjson.OPT_SORT_KEYS)
+
+
+class _Names(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        self.found.add(node.name.value)
+
+
+async def _refused(result: ExecutionResult) -> Answers:
+    yield Answer(result)
+
+
+async def _each(executor: Any, source: Any, context: Context, document: Document, key: Hashable) -> Answers:
+    async def answer(event: Any) -> Answer:
+        one = executor.build_per_event_executor(event)
+        one.context_value = context.again()
+        usage = one.context_value.usage
+        with deadline(context.seconds), measuring(usage):
+            found: Any = execute_subscription_event(one)
+            result: ExecutionResult = await found if is_awaitable(found) else found
+        return Answer(refuse_exceeded(usage, result), usage)
+
+    owner = context.caller.owner
+    async with contextlib.aclosing(source):
+        try:
+            async for event in source:
+                known = event["_id"], key
+                # An event wakes all its subscribers at once: a few at a time let others come in between.
+                async with context.answering.slot(owner):
+                    task = document.answers.get(known)
+                    if task is None:
+                        task = asyncio.ensure_future(answer(event))
+                        if len(document.answers) < MAX_SHARED:
+                            document.answers[known] = task
+                            asyncio.get_running_loop().call_later(
+                                SHARED_SECONDS, document.answers.pop, known, None
+                            )
+                    result = await asyncio.shield(task)
+                    await asyncio.sleep(0)
+                yield result
+        except Exception as error:  # noqa: BLE001  told as any other error of a resolver is
+            failed = GraphQLError(str(error), path=["events"], original_error=error)
+            yield Answer(ExecutionResult(None, [failed]))

@@ -1,0 +1,308 @@
+"""The application: its routes, and what lives as long as it does."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from release_catalog import logging_config, runtime, sample
+from release_catalog.auth import errors
+from release_catalog.auth.authenticator import Authenticator
+from release_catalog.auth.errors import AuthenticationError
+from release_catalog.domain import caller
+from release_catalog.events import broker, change_stream
+from release_catalog.files import verification
+from release_catalog.graphql_api.limits.input_limits import Limits
+from release_catalog.graphql_api.request_errors import RequestError
+from release_catalog.graphql_api.schema import schema
+from release_catalog.graphql_http import csrf as cross_site
+from release_catalog.graphql_http import documents, websocket
+from release_catalog.graphql_http.endpoint import GraphQLHTTPEndpoint, refusal_time, wait_until
+from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
+from release_catalog.hal import responses
+from release_catalog.hal.routes import Hal
+from release_catalog.query_engine.context import Context, subscription_slots
+from release_catalog.query_engine.lookup_coalescing import LookupCoalescer
+from release_catalog.server import connection_limit, graphiql
+from release_catalog.server import middleware as headers
+from release_catalog.server import rate_limit as limited
+from release_catalog.settings import Settings, origins
+from release_catalog.storage import database as db
+from release_catalog.storage import outages
+from release_catalog.webhooks import dispatcher
+
+# Of each caller that logs in, unless the settings say otherwise.
+COST_PER_HOUR = 1_000_000
+# What a HAL document costs of these: as much as a release with its artifacts, or with some releases embedded. A
+# point for each object that was read, and what else was used, is charged afterwards where it comes to more.
+HAL_POINTS = 10
+HAL_EXPANDED_POINTS = 100
+# Who sends a request has to be known in this time, or the database is away.
+IDENTIFICATION_SECONDS = 5.0
+_READY_SECONDS = 2.0
+_UNAVAILABLE = 503
+_RATE_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
+
+_log = structlog.get_logger()
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    database: Any = None,
+    with_sample: bool = False,
+    hosts: Sequence[str] | None = None,
+) -> Starlette:
+    """The catalog as an ASGI application.
+
+    `database` is one of PyMongo's asynchronous databases or a Motor database that the application around
+    already has; without it, the settings say which MongoDB to use. `with_sample` loads the sample into an
+    empty catalog at the start. Requests for another host than `hosts` are refused; without them, those of the
+    settings: every host where callers need credentials, otherwise only the names of this machine.
+    """
+    settings = settings or Settings()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with runtime.open_database(settings, database) as used, runtime.fetcher(settings) as files:
+            if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
+                _log.info("loaded the sample", releases=count)
+            app.state.database, app.state.reading, app.state.files = used, db.ReadOnlyDatabase(used), files
+            async with (
+                verification.run_workers(used, files, seats.over),
+                dispatcher.run_dispatcher(used, files.allowed, seats.over) as look,
+                broker.run_broker(used) as feeds,
+                change_stream.watch_changes(used, feeds.ring, look),
+            ):
+                app.state.follow = feeds.follow
+                yield
+            await callers.close()
+
+    callers = Authenticator(settings)
+
+    async def identify(request: HTTPConnection) -> None:
+        client = request.client.host if request.client else None
+        caller = callers.at_home(client)
+        if caller is None:
+            try:
+                with db.deadline(min(IDENTIFICATION_SECONDS, settings.query_seconds)):
+                    caller = await callers.of(request.headers, client, request.app.state.database)
+            except db.Failure as error:
+                _log.warning("a caller could not be identified", reason=str(error))
+                raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
+        request.state.caller = caller
+        if request.scope["type"] == "http":  # a WebSocket needs a seat first
+            connection_limit.identified(request.scope)
+
+    shared, answering = LookupCoalescer(), subscription_slots()
+
+    def context(request: HTTPConnection) -> Context:
+        state = request.app.state
+        of_process = state.database, shared, state.files, state.follow, state.reading, answering
+        made = Context(request.state.caller, *of_process)
+        made.limit(limits.max_nodes, limits.max_response_bytes, limits.query_seconds)
+        return made
+
+    async def arriving(connection: HTTPConnection) -> Context:
+        try:
+            await identify(connection)
+        except AuthenticationError as refused:
+            limited = {429: {"code": "RATE_LIMITED"}, 503: outages.UNAVAILABLE.extensions}.get(refused.status)
+            raise RequestError(refused.status, str(refused), limited, **refused.headers) from refused
+        return context(connection)
+
+    public = settings.public_schema if settings.public_schema is not None else not settings.authenticated
+    seats = SubscriberLimiter(
+        settings.subscribers,
+        per_tenant=settings.subscribers_per_tenant,
+        per_caller=settings.caller_subscribers,
+        leave_free=settings.tenants_share and not settings.subscribers_per_tenant,
+    )
+    limits, planned = _limits(settings), settings.plans == "on"
+    graphql = GraphQLHTTPEndpoint(
+        schema._schema,
+        arriving,
+        planned=planned,
+        trusted=documents.load_trusted_documents(settings.documents) if settings.documents else None,
+        limits=limits,
+        public=public,
+        subscriber_limit=seats,
+    )
+
+    allowed = origins(settings.cors_origins)
+    hal = RateLimitedApp(Hal(context, settings.query_seconds), identify, graphql.callers, allowed)
+    sockets = websocket.Endpoint(graphql.results, arriving, seats, allowed)
+
+    endpoint = _Endpoint(graphql)
+    routes = [
+        Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        WebSocketRoute("/graphql", sockets.serve),
+        Route("/", _home),
+        Route("/livez", _livez),
+        Route("/readyz", _Readiness().answer),
+        *([graphiql.assets()] if public else []),
+        Mount("/v1", hal),
+        Mount("/lifecycle", hal),
+    ]
+    middleware = [
+        Middleware(logging_config.Requests),
+        Middleware(headers.Head, settings.hosts if hosts is None else hosts),
+        *_cors(settings),
+        Middleware(_GraphQLFirst, endpoint),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    # It would be to an address made of the Host header.
+    app.router.redirect_slashes = False
+    app.state.seats, app.state.files, app.state.follow = seats, None, None
+    return app
+
+
+class _Endpoint:
+    """GraphQL's application: it answers requests, and browsers by a page where the schema is public."""
+
+    def __init__(self, graphql: GraphQLHTTPEndpoint) -> None:
+        self.graphql = graphql
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        # The page holds nothing of anybody's: its requests come with credentials of their own.
+        if self.graphql.public and _is_browser(request):
+            response: ASGIApp = graphiql.graphiql(request)
+        else:
+            response = await self.graphql(request)
+        await response(scope, receive, send)
+
+
+class _GraphQLFirst:
+    """Passes what is posted to /graphql to its endpoint, past the router: a tenth of the time of a small query."""
+
+    def __init__(self, app: ASGIApp, endpoint: ASGIApp) -> None:
+        self.app = app
+        self.endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # The router knows where it is mounted.
+        is_posted = (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and scope["path"] == "/graphql"
+            and not scope.get("root_path")
+        )
+        await (self.endpoint if is_posted else self.app)(scope, receive, send)
+
+
+class RateLimitedApp:
+    """HAL's application, behind a look at who is asking and at how much they have asked already."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        identify: Callable[[HTTPConnection], Awaitable[None]],
+        callers: limited.RateLimiter,
+        origins: Sequence[str],
+    ) -> None:
+        self.app = app
+        self.identify = identify
+        self.callers = callers
+        self.origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request, until = Request(scope), refusal_time()
+        try:
+            await self.identify(request)
+            cross_site.check_hal_csrf(request.headers, self.origins)
+            who = request.state.caller
+            with self.callers.admitted(who):
+                expands = request.query_params.get("expand_relationships") == "true"
+                points = HAL_EXPANDED_POINTS if expands else HAL_POINTS
+                self.callers.charge(who, points)
+                try:
+                    async with self.callers.turn(who, points):
+                        await self.app(scope, receive, send)
+                finally:
+                    if usage := getattr(request.state, "usage", None):
+                        self.callers.settle(who, usage.points - points)
+        except (AuthenticationError, RequestError) as refused:
+            await wait_until(until)
+            if isinstance(refused, RequestError):
+                await self.callers.refusals.wait(request.state.caller.owner)
+            response = responses.unknown(request, refused.status, str(refused), refused.headers)
+            await response(scope, receive, send)
+
+
+def _limits(settings: Settings) -> Limits:
+    given = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
+    if given["cost_per_hour"] is None:
+        given["cost_per_hour"] = COST_PER_HOUR if settings.authenticated else 0
+    return Limits(**given)
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    """Lets pages of the origins that are named read answers; credentials go in headers, never in cookies."""
+    allowed = origins(settings.cors_origins)
+    if not allowed:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=allowed,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["etag", "retry-after", "x-request-id", *_RATE_HEADERS],
+        )
+    ]
+
+
+def _is_browser(request: Request) -> bool:
+    if request.method != "GET":
+        return False
+    return "text/html" in request.headers.get("accept", "") and "query" not in request.query_params
+
+
+async def _home(_: Request) -> Response:
+    return RedirectResponse("/graphql")
+
+
+async def _livez(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+class _Readiness:
+    """Tells whether the database answers. It is asked once for all who want to know: nobody knows who they are."""
+
+    def __init__(self) -> None:
+        self._look: asyncio.Task[bool] | None = None
+
+    async def answer(self, request: Request) -> Response:
+        """Answer 200 or 503."""
+        if self._look is None:
+            self._look = asyncio.create_task(_is_ready(request.app.state.database))
+            self._look.add_done_callback(self._end)
+        if await asyncio.shield(self._look):
+            return JSONResponse({"ready": True})
+        return JSONResponse({"ready": False, "reason": "The database's primary does not answer."}, 503)
+
+    def _end(self, _: asyncio.Task[bool]) -> None:
+        self._look = None
+
+
+async def _is_ready(database: db.Database) -> bool:
+    try:
+        await db.ping(database, _READY_SECONDS)
+    except db.Failure as error:
+        _log.warning("not ready", reason=str(error))
+        return False
+    return True

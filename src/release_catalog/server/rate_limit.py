@@ -1,0 +1,167 @@
+"""The rate limit: how much each caller may ask for at a time and in an hour, counted in this process alone."""
+
+import collections
+import contextlib
+import math
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+from release_catalog.domain.caller import Caller, Owner
+from release_catalog.fair_share import Busy, FairSlots, RefusalPace
+from release_catalog.graphql_api.limits.input_limits import Limits
+from release_catalog.graphql_api.request_errors import RequestError, capacity_exceeded
+
+HOUR = 3_600
+# Of a tenant that crowds others, so many small and large requests are executed at a time. One that takes longer
+# than a turn mostly waits for the database, and keeps nobody from beginning.
+SMALL_AT_ONCE, LARGE_AT_ONCE = 4, 2
+LARGE_POINTS = 20
+TURN_SECONDS = 0.1
+# How long somebody who has asked for something counts among the others.
+SEEN_SECONDS = 1.0
+_AT_ONCE = contextlib.nullcontext()
+
+
+class RateLimiter:
+    """Counts what is under way for each caller, and the points that it has used of its hour.
+
+    Each process counts for itself: of several behind one address, each gives every caller that much.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_caller = min(limits.max_concurrency, limits.max_concurrency_total)
+        per_tenant = limits.max_concurrency_per_tenant
+        self._requests = FairSlots(
+            limits.max_concurrency_total,
+            per_tenant=per_tenant,
+            per_caller=limits.max_concurrency,
+            leave_free=limits.tenants_share and not per_tenant,
+        )
+        self._small = FairSlots(2 * SMALL_AT_ONCE, per_tenant=SMALL_AT_ONCE)
+        self._large = FairSlots(2 * LARGE_AT_ONCE, per_tenant=LARGE_AT_ONCE)
+        self._wait_seconds = limits.query_seconds
+        # Who has had a request executed lately, and when; the last one comes last.
+        self._seen: collections.OrderedDict[Owner, float] = collections.OrderedDict()
+        self.refusals = RefusalPace()
+        # Writes of a tenant wait for one another. They leave room for reads.
+        self._writes_at_once = max(1, limits.max_concurrency * 4 // 5)
+        self._writes = FairSlots(sys.maxsize, per_caller=self._writes_at_once)
+        self._an_hour = limits.cost_per_hour
+        self._clock = clock
+        # When its hour ends, and what it has used of it.
+        self._used: dict[Owner, tuple[float, int]] = {}
+        self._swept = clock()
+
+    def admitted(self, caller: Caller) -> AbstractContextManager[None]:
+        """Count a request as under way in the shares of its caller and its tenant; refused where they are full.
+
+        Enter the context at once.
+        """
+        who = caller.owner
+        if not self._requests.fits(who):
+            own = self._requests.free > 0
+            raise capacity_exceeded(
+                own=own, what="requests under way", limit="concurrency", allowed=self._per_caller
+            )
+        return self._requests.slot_now(who)
+
+    def turn(self, caller: Caller, points: int) -> AbstractAsyncContextManager[None]:
+        """Have a request of so many points executed, after waiting for a turn where its caller crowds others.
+
+        All requests share one event loop. So a caller that has many of them under way, or whose tenant has, would
+        have whoever asks for little wait for all of these at each step. Among equals nobody waits.
+        """
+        who, now = caller.owner, self._clock()
+        self._seen[who] = now
+        self._seen.move_to_end(who)
+        while next(iter(self._seen.values())) < now - SEEN_SECONDS:
+            self._seen.popitem(last=False)
+        slots, at_once = (self._large, LARGE_AT_ONCE) if points > LARGE_POINTS else (self._small, SMALL_AT_ONCE)
+        return self._in_turn(slots, who) if self._crowds(who, at_once) else _AT_ONCE
+
+    def _crowds(self, who: Owner, at_once: int) -> bool:
+        """Return whether a caller, or its tenant, has more under way than this, and twice as much as another."""
+        tenant = self._requests.held_by_tenant(who.tenant)
+        if tenant <= at_once or len(self._seen) == 1:
+            return False
+        own = self._requests.held_by(who)
+        return any(
+            2 * self._requests.held_by_tenant(other.tenant) < tenant
+            if other.tenant != who.tenant
+            else own > at_once and 2 * self._requests.held_by(other) < own
+            for other in self._seen
+        )
+
+    @contextlib.asynccontextmanager
+    async def _in_turn(self, slots: FairSlots, who: Owner) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                turn = slots.turn(who, TURN_SECONDS, max_seconds=self._wait_seconds)
+                await stack.enter_async_context(turn)
+            except Busy as busy:
+                limit, allowed = "concurrency", self._per_caller
+                raise capacity_exceeded(
+                    own=busy.own, what="requests under way", limit=limit, allowed=allowed
+                ) from busy
+            yield
+
+    def writing(self, caller: Caller) -> AbstractContextManager[None]:
+        """Count a request that writes as under way; refuse it beyond four fifths of the caller's requests.
+
+        Enter the context at once.
+        """
+        who = caller.owner
+        if not self._writes.fits(who):
+            reason = (
+                f"{self._writes_at_once} of your mutations are under way; the limit writes allows no more: repeat "
+                "this one when another has ended."
+            )
+            raise RequestError(429, reason, self._code("writes", self._writes_at_once), Retry_After="1")
+        return self._writes.slot_now(who)
+
+    def charge(self, caller: Caller, points: int) -> None:
+        """Take points from the caller's hour; refused where they are not left. Without a rate, nothing happens."""
+        if not self._an_hour:
+            return
+        who = caller.owner
+        end, used = self._hour(who)
+        if used + points > self._an_hour:
+            seconds = math.ceil(end - self._clock())
+            reason = (
+                f"This request costs {points} points and {max(0, self._an_hour - used)} are left of the "
+                f"{self._an_hour} that the limit rate allows an hour: repeat it in {seconds} seconds."
+            )
+            raise RequestError(429, reason, self._code("rate", self._an_hour), Retry_After=str(seconds))
+        self._used[who] = end, used + points
+
+    def settle(self, caller: Caller, points: int) -> None:
+        """Take points for work that is done already, whether or not they are left: the next request is refused."""
+        if self._an_hour and points > 0:
+            who = caller.owner
+            end, used = self._hour(who)
+            self._used[who] = end, used + points
+
+    def headers(self, caller: Caller) -> dict[str, str]:
+        """What is left of the caller's hour."""
+        if not self._an_hour:
+            return {}
+        end, used = self._hour(caller.owner)
+        return {
+            "x-ratelimit-limit": str(self._an_hour),
+            "x-ratelimit-remaining": str(max(0, self._an_hour - used)),
+            "x-ratelimit-reset": str(math.ceil(end - self._clock())),
+        }
+
+    def _hour(self, who: Owner) -> tuple[float, int]:
+        now = self._clock()
+        if now - self._swept > HOUR:
+            self._swept = now
+            self._used = {one: hour for one, hour in self._used.items() if hour[0] > now}
+        end, used = self._used.get(who, (0.0, 0))
+        return (end, used) if end > now else (now + HOUR, 0)
+
+    @staticmethod
+    def _code(limit: str, allowed: int) -> dict[str, object]:
+        return {"code": "RATE_LIMITED", "limit": limit, "allowed": allowed}

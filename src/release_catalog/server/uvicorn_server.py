@@ -1,0 +1,128 @@
+"""The server around the application."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from release_catalog.graphql_http import websocket
+from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
+from release_catalog.server import connection_limit, http_protocol
+from release_catalog.storage.outages import RETRY_SECONDS, UNAVAILABLE
+
+# WebSockets whose clients do not take that the server ends in that time are left without a word.
+_CLOSING_SECONDS = 3.0
+# What it takes to answer requests that can't go on, before those that have begun are broken off.
+_ANSWER_SECONDS = 5.0
+# Connections at a time before there is a database.
+_EARLY_CONNECTIONS = 100
+# Python's own would be 50 times as long.
+SWITCH_SECONDS = 0.0001
+
+
+def server(app: Starlette, grace_seconds: int, seconds: float, connections: int) -> uvicorn.Server:
+    """A server of the application that answers within `grace_seconds` what has begun when it is told to end.
+
+    See receiving.Hurried for the `seconds` that clients have. There are as many `connections`, and those of
+    subscribers on top.
+    """
+    seats: SubscriberLimiter = app.state.seats
+    limit = connection_limit.ConnectionLimit(lambda: connections + seats.used)
+    http, sockets = http_protocol.configure_protocols(seconds, limit)
+    # While a thread reads a large document (see api/documents.py), each turn of a request waits this long for it.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    _allow_files()
+    config = uvicorn.Config(
+        app,
+        http=http,
+        ws=sockets,
+        log_config=None,
+        server_header=False,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=grace_seconds,
+        ws_max_size=websocket.MAX_MESSAGE_BYTES,
+        # It would take memory for each subscriber, for messages that are small.
+        ws_per_message_deflate=False,
+    )
+    return _Server(config)
+
+
+@contextlib.asynccontextmanager
+async def alive(listener: socket.socket) -> AsyncIterator[None]:
+    """Answer /livez at a socket while the application is not there yet, and everything else with 503."""
+    config = uvicorn.Config(
+        _not_ready,
+        log_config=None,
+        server_header=False,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        limit_concurrency=_EARLY_CONNECTIONS,
+    )
+    server, log = _Early(config), logging.getLogger("uvicorn.error")
+    level = log.level
+    # That it starts and stops is not what happens to the server.
+    log.setLevel(logging.WARNING)
+    task = asyncio.create_task(server.serve([listener.dup()]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+        log.setLevel(level)
+
+
+async def _not_ready(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        await send({"type": "websocket.close", "code": 1013})
+        return
+    response: Response = PlainTextResponse("ok")
+    if scope["path"] != "/livez":
+        told = {"message": UNAVAILABLE.message, "extensions": UNAVAILABLE.extensions}
+        body = (
+            {"errors": [told]} if scope["path"] == "/graphql" else {"ready": False, "reason": UNAVAILABLE.message}
+        )
+        response = JSONResponse(body, 503, {"Retry-After": str(RETRY_SECONDS)})
+    await response(scope, receive, send)
+
+
+class _Early(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the command line, which ends whatever has begun."""
+        yield
+
+
+def _allow_files() -> None:
+    """Take as many file descriptors as the machine allows: each connection needs one, and 1,024 are usual."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # where there are no such limits
+        import resource  # noqa: PLC0415
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # It waits for every response to end, and event streams do not end by themselves.
+        state, loop = self.config.app.state, asyncio.get_running_loop()  # type: ignore[union-attr]  # an application
+        state.seats.over.set()
+        loop.call_later(_CLOSING_SECONDS, self._abort_sockets)
+        if state.files:
+            # What waits for files then is answered in the time that is left.
+            grace = self.config.timeout_graceful_shutdown or 0
+            loop.call_later(max(0, grace - _ANSWER_SECONDS), state.files.stopping.set)
+        await super().shutdown(sockets)
+
+    def _abort_sockets(self) -> None:
+        for connection in list(self.server_state.connections):
+            if not isinstance(connection, http_protocol.TimeoutHttpProtocol):
+                connection.transport.abort()

@@ -1,0 +1,104 @@
+"""Access tokens: a document each, under the digest of its token, which itself is kept nowhere."""
+
+import datetime
+from typing import Any
+
+import structlog
+
+from release_catalog import errors
+from release_catalog.domain import access_tokens, ids, timestamps
+from release_catalog.domain.caller import Caller
+from release_catalog.domain.validation import Validator
+from release_catalog.storage import cursors, leases, transactions
+from release_catalog.storage import database as db
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.records import MAX_LISTED
+
+# How precisely it is told when a token was last used.
+USED = datetime.timedelta(minutes=1)
+
+_log = structlog.get_logger()
+
+
+async def create(caller: Caller, database: Database, values: Given) -> Answer:
+    """A new token of the caller's tenant; the answer alone holds it."""
+    checks, now = Validator(values, "input"), timestamps.now()
+    name, scopes = checks.text("name", 256, required=True), access_tokens.scopes(checks)
+    expires, product_id = values.get("expiresAt"), values.get("productId")
+    if expires is not None and expires <= now:
+        checks.refuse("expiresAt", "IN_PAST", "Give an instant to come, or none for a token that does not expire.")
+    if product_id is not None and not await database.products.find_one(
+        {"_id": caller.key(product_id)}, {"_id": 1}
+    ):
+        checks.refuse("productId", "UNKNOWN", f"There is no product {product_id!r}: save it first.")
+    if checks.found:
+        return errors.ValidationProblem(violations=checks.found)
+    token = access_tokens.new()
+    made: Document = {
+        "_id": access_tokens.digest(token),
+        "id": ids.new(),
+        "tenantId": caller.tenant,
+        "name": name,
+        "scopes": scopes,
+        "productId": product_id,
+        "createdAt": now,
+        "createdBy": caller.subject,
+        "expiresAt": expires,
+        "lastUsedAt": None,
+        "revokedAt": None,
+    }
+
+    async def work(session: Any) -> Answer:
+        await database.tokens.insert_one(made, session=session)
+        return {"accessToken": made, "token": token}
+
+    answer = await transactions.run(database, work)
+    about = {"token_id": made["id"], "tenant": caller.tenant, "by": caller.subject}
+    _log.info("an access token was created", **about, scopes=scopes, product=product_id, expires=expires)
+    return answer
+
+
+async def revoke(caller: Caller, database: Database, values: Given) -> Answer:
+    """End a token for good; one that was revoked before stays as it is."""
+    match = {"tenantId": caller.tenant, "id": values["id"]}
+
+    async def work(session: Any) -> Document | None:
+        end = {"$set": {"revokedAt": timestamps.now()}}
+        await database.tokens.update_one({**match, "revokedAt": None}, end, session=session)
+        return await database.tokens.find_one(match, session=session)
+
+    found = await transactions.run(database, work)
+    if found is None:
+        return errors.NotFound(detail=f"There is no token {values['id']!r}.")
+    _log.info("an access token was revoked", token_id=found["id"], tenant=caller.tenant, by=caller.subject)
+    return {"accessToken": found}
+
+
+async def everyone(caller: Caller, database: Database) -> list[Document]:
+    """The tenant's tokens, the newest first, at most 1000."""
+    found = database.tokens.find({"tenantId": caller.tenant}).sort([("createdAt", -1), ("id", -1)])
+    return await cursors.documents(found.hint("created").limit(MAX_LISTED), MAX_LISTED)
+
+
+async def known(database: Database, token: str) -> Document | None:
+    """Return the document of a token, of whichever tenant: it is what tells who the caller is.
+
+    It expires by the database's clock; the instant of the document is that of this machine's clock.
+    """
+    stages = [{"$match": {"_id": access_tokens.digest(token)}}, {"$set": {"now": "$$NOW"}}]
+    found = await db.aggregate(database["tokens"], stages)
+    if not found:
+        return None
+    [document] = found
+    behind = timestamps.now() - document.pop("now")
+    if document["expiresAt"] is not None:
+        document["expiresAt"] += behind
+    return document
+
+
+@db.bounded
+async def used(database: Database, document: Document) -> None:
+    """Note that a token is used, unless that was noted within the last minute."""
+    rarely = {"$expr": {"$lte": ["$lastUsedAt", leases.after(-USED)]}}
+    await database.tokens.update_one({"_id": document["_id"], **rarely}, [{"$set": {"lastUsedAt": "$$NOW"}}])

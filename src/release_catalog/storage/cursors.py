@@ -1,0 +1,120 @@
+"""Read the documents of cursors, counting their bytes towards the request under way.
+
+MongoDB sends at most 16 MiB at a time. What may be large is taken from a cursor in small steps, so that a request
+whose documents are too large ends after the one batch in which that shows.
+"""
+
+import functools
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from release_catalog import usage
+from release_catalog.errors import TooLarge
+
+Document = dict[str, Any]
+# The dotted paths that are read of documents; None for all.
+Keys = frozenset[str] | None
+
+# How many documents are taken before their bytes are counted, where they may be large; then twice as many.
+STEP = 8
+# The fields that hold at most 256 characters, whatever a document holds. All others count as large.
+SHORT = frozenset(
+    "_id id tenantId catalogId productId releaseId promotionId baseImageId registryId pipelineId sequence etag "
+    "name key version versionKey revision revisionKey branch tag channel trial status importedStatus private "
+    "author createdAt updatedAt publishedAt archivedAt releasedAt releasedKey importedAt endOfLifeAt "
+    "startedAt endedAt packagingType packageType environment checksum type open triggeredAt".split()
+)
+SHORT_TEXT = 256
+# Lists whose entries have limited lengths as far as these of their fields are read, and how long an entry is.
+LISTS = {
+    "artifacts": (
+        4_000,
+        frozenset(
+            "id name size sha256 downloadUrl isExecutable platform platform.name platform.osFamily "
+            "platform.architecture downloads secured packageType repositoryKey createdAt updatedAt".split()
+        ),
+    ),
+    "dependencies": (600, frozenset({"reference"})),
+    "platforms": (200, frozenset({"name", "osFamily", "architecture", ""})),
+}
+
+
+@functools.lru_cache(1_000)
+def shape(keys: Keys) -> tuple[int, Sequence[tuple[str, int]]] | None:
+    """Return how many characters documents have at most of which `keys` are read, and each entry of their lists.
+
+    None where there is no bound: their bytes have to be counted.
+    """
+    if keys is None:
+        return None
+    size, lists = 0, dict[str, int]()
+    for path in keys:
+        head, _, rest = path.partition(".")
+        entry, fields = LISTS.get(head, (0, ()))
+        if path in SHORT:
+            size += SHORT_TEXT
+        elif rest in fields:
+            lists[head] = entry
+        else:
+            return None
+    return size, tuple(lists.items())
+
+
+def bound(documents: Sequence[Document], keys: Keys) -> int | None:
+    """Return how many characters documents have at most of which `keys` are read; None where they may have any."""
+    found = shape(keys)
+    if found is None:
+        return None
+    size, lists = found
+    most = size * len(documents)
+    for name, entry in lists:
+        most += entry * sum([len(document.get(name) or ()) for document in documents])
+    return most
+
+
+async def documents(cursor: Any, length: int | None = None, keys: Keys = None) -> list[Document]:
+    """Return the documents of a cursor, at most `length`; `keys` are what is read of them.
+
+    Raise TooLarge as soon as the request under way has read more bytes than it may.
+    """
+    request = usage.current()
+    if request is None:
+        found: list[Document] = await cursor.to_list(length)
+        return found
+    found = []
+    limited = shape(keys)
+    step = STEP if limited is None or limited[1] else length
+    try:
+        while length is None or len(found) < length:
+            size = step if step is None or length is None else min(step, length - len(found))
+            some: list[Document] = await cursor.to_list(size)
+            if some:
+                request.take_documents(some, bound(some, keys))
+                found += some
+            if size is None or len(some) < size:
+                break
+            step = 2 * size
+    except TooLarge:
+        # What is left of it would stay with the database for minutes.
+        await cursor.close()
+        raise
+    return found
+
+
+async def document(found: Any) -> Document | None:
+    """Return the document of an awaitable such as `find_one`, counted like others."""
+    one: Document | None = await found
+    if one is not None and (request := usage.current()):
+        request.take_documents([one])
+    return one
+
+
+async def batches(cursor: Any, size: int) -> AsyncGenerator[list[Document], None]:
+    """Yield the documents of a cursor, `size` at a time, without counting: for what walks and keeps nothing."""
+    try:
+        while some := await cursor.to_list(size):
+            yield some
+            if len(some) < size:
+                return
+    finally:
+        await cursor.close()

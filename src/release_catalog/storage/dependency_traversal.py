@@ -1,0 +1,330 @@
+"""Walk dependencies breadth first: one look-up a level, however wide it is.
+
+A walk reads what releases are called and what they refer to, nothing else of them. It is bounded by the releases
+and by the references that it looks at, and gives way to others every few thousand of them.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from release_catalog import usage
+from release_catalog.domain import dependency_graph, events, references
+from release_catalog.domain.caller import Caller
+from release_catalog.storage import cursors, releases
+from release_catalog.storage.database import Database, Document, Keys
+
+MAX_DEPTH = 100
+MAX_NODES = 5_000
+# Each may be an edge of the graph: 5,000 releases with 20 references each.
+MAX_REFERENCES = 100_000
+# Of the releases that a withdrawal concerns, so many are named.
+MAX_NEAREST = 100
+# What a walk keeps of each release.
+WALKED: Keys = frozenset(releases.REFERENCE_FIELDS)
+# What it reads of the release that it starts from.
+START = frozenset({"id", "catalogId", "name", "version", "dependencies.reference"})
+_WITH_REFERENCES: Keys = frozenset({*releases.REFERENCE_FIELDS, "dependencies.reference"})
+_REACHED = {**releases.REFERENCE_FIELDS, "private": 1}
+# Look-ups are split after so many releases or references: each part takes a few milliseconds of this process.
+AT_ONCE = 1_000
+# While a walk has looked at no more references than this, those of a level of so many releases are read with their
+# names; later they are read by themselves, so that no more are read than may be looked at.
+_SMALL_WALK = 2_000
+_SMALL_LEVEL = 100
+
+
+@dataclasses.dataclass
+class Walk:
+    """What was reached from a release. Edges run from a release to what it needs, in both directions."""
+
+    start: Mapping[str, Any]
+    max_nodes: int = MAX_NODES
+    nodes: dict[str, Document] = dataclasses.field(default_factory=dict)
+    edges: dict[str, dict[str, None]] = dataclasses.field(default_factory=dict)
+    # References that lead to no release, with the release that makes each.
+    unresolved: dict[str, str] = dataclasses.field(default_factory=dict)
+    depth: int = 0
+    truncated: bool = False
+    # How many references may still be looked at.
+    references_left: int = MAX_REFERENCES
+    _cycles: list[list[str]] | None = None
+
+    def add(self, release: Document) -> bool:
+        """Take in a release that was not met before; False where it was, or where there is no room."""
+        if release["id"] == self.start["id"] or release["id"] in self.nodes:
+            return False
+        if len(self.nodes) >= self.max_nodes:
+            self.truncated = True
+            return False
+        self.nodes[release["id"]] = release
+        return True
+
+    def has(self, id_: str) -> bool:
+        """Whether a release is part of the graph, the starting one included."""
+        return id_ == self.start["id"] or id_ in self.nodes
+
+    def link(self, source: str, target: str) -> None:
+        """Note that `source` needs `target`, once."""
+        self.edges.setdefault(source, {})[target] = None
+
+    def look_at(self, made: list[str]) -> list[str]:
+        """Return the references of a release, as far as they may still be looked at."""
+        if len(made) > self.references_left:
+            self.truncated = True
+            made = made[: self.references_left]
+        self.references_left -= len(made)
+        return made
+
+    async def find_cycles(self) -> list[list[str]]:
+        """Return the ids of the releases that depend on each other."""
+        if self._cycles is None:
+            self._cycles = await in_steps(dependency_graph.cycle_steps(self.edges))
+        return self._cycles
+
+
+class _Pace:
+    """Lets the event loop serve others after every few thousand items."""
+
+    def __init__(self) -> None:
+        self._items = 0
+
+    async def step(self, items: int) -> None:
+        self._items += items + 1
+        if self._items > dependency_graph.STEP:
+            self._items = 0
+            await asyncio.sleep(0)
+
+
+@contextlib.contextmanager
+def _charged(walk: Walk) -> Iterator[None]:
+    """Count what the walk has done towards the request, also where it ends with an error."""
+    try:
+        yield
+    finally:
+        usage.walk(len(walk.nodes), MAX_REFERENCES - walk.references_left)
+
+
+async def dependencies(
+    caller: Caller, database: Database, start: Mapping[str, Any], max_depth: int, max_nodes: int
+) -> Walk:
+    """Everything that `start` needs, within bounds."""
+    walk = Walk(start, max_nodes)
+    with _charged(walk):
+        await _walk_dependencies(caller, database, walk, max_depth)
+    return walk
+
+
+async def _walk_dependencies(caller: Caller, database: Database, walk: Walk, max_depth: int) -> None:
+    pace, start = _Pace(), walk.start
+    level = {start["id"]: walk.look_at([needed["reference"] for needed in start["dependencies"]])}
+    while level:
+        wanted = list(dict.fromkeys(itertools.chain.from_iterable(level.values())))
+        together = len(wanted) <= _SMALL_LEVEL and MAX_REFERENCES - walk.references_left <= _SMALL_WALK
+        keys = _WITH_REFERENCES if together else WALKED
+        found = await releases.resolve_references(caller, database, wanted, keys, AT_ONCE)
+        deeper = walk.depth < max_depth
+        reached: dict[str, Document] = {}
+        for id_, made in level.items():
+            await pace.step(len(made))
+            walk.edges.setdefault(id_, {})
+            for reference in made:
+                target = found.get(reference)
+                if target is None:
+                    walk.unresolved.setdefault(reference, id_)
+                elif deeper and walk.add(target):
+                    reached[target["id"]] = target
+                elif not walk.has(target["id"]):
+                    walk.truncated = True
+                if target and walk.has(target["id"]):
+                    walk.link(id_, target["id"])
+        walk.depth += bool(reached)
+        if together:
+            level = {
+                id_: walk.look_at([needed["reference"] for needed in one.pop("dependencies")])
+                for id_, one in reached.items()
+            }
+        else:
+            level = await _references(caller, database, walk, reached)
+
+
+async def _references(
+    caller: Caller, database: Database, walk: Walk, ids: Collection[str]
+) -> dict[str, list[str]]:
+    """Return the references of releases by their ids, as far as the walk may still look at them."""
+    made: dict[str, list[str]] = {id_: [] for id_ in ids}
+    for some in _batched(list(ids)):
+        async with contextlib.aclosing(releases.find_dependants(caller, database, some)) as batches:
+            async for batch in batches:
+                made |= {id_: walk.look_at(found) for id_, found in batch}
+                if walk.references_left <= 0:
+                    walk.truncated = True
+                    return made
+    return made
+
+
+async def dependants(
+    caller: Caller, database: Database, start: Mapping[str, Any], max_depth: int, max_nodes: int
+) -> Walk:
+    """Everything that needs `start`, within bounds."""
+    walk = Walk(start, max_nodes, edges={start["id"]: {}})
+    with _charged(walk):
+        await _walk_dependants(caller, database, walk, max_depth)
+    return walk
+
+
+async def _walk_dependants(caller: Caller, database: Database, walk: Walk, max_depth: int) -> None:
+    pace, start = _Pace(), walk.start
+    # By reference, the releases of the graph that make it.
+    makers: dict[str, list[str]] = {}
+    new = {start["id"]: walk.look_at([needed["reference"] for needed in start["dependencies"]])}
+    level: Sequence[Mapping[str, Any]] = [start]
+    while level:
+        needed = await _needed(caller, database, level)
+        reached: dict[str, Document] = {}
+        for some in _batched(list(needed)):
+            limit = walk.max_nodes + len(walk.nodes) + 2
+            for release in await releases.find_by_reference(caller, database, some, limit, WALKED):
+                if walk.depth == max_depth and not walk.has(release["id"]):
+                    walk.truncated = True
+                elif walk.add(release):
+                    reached[release["id"]] = release
+            await pace.step(len(some))
+        new |= await _references(caller, database, walk, reached)
+        for id_, made in new.items():
+            await pace.step(len(made))
+            for reference in made:
+                makers.setdefault(reference, []).append(id_)
+        new = {}
+        for reference, target in needed.items():
+            sources = makers.get(reference, ())
+            await pace.step(len(sources))
+            for source in sources:
+                walk.link(source, target)
+        walk.depth += bool(reached)
+        level = list(reached.values())
+
+
+async def _needed(caller: Caller, database: Database, level: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the references that lead to the releases of a level, with the id of each."""
+    needed: dict[str, str] = {}
+    for some in _batched(level):
+        for release, terms in zip(some, await releases.dependant_terms(caller, database, some), strict=True):
+            needed |= dict.fromkeys((term.removeprefix("needs:") for term in terms), release["id"])
+    return needed
+
+
+def _batched(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (items[at : at + AT_ONCE] for at in range(0, len(items), AT_ONCE))
+
+
+async def made_unresolved(caller: Caller, database: Database, walk: Walk) -> list[Document]:
+    """Return the references of a walk that lead to no release, as they were declared.
+
+    For callers who do not see everything, the release may only be hidden: nothing that it completed is shown.
+    """
+    # The starting one may stand in no database: it may be what a dry run would make.
+    declared = {one["reference"]: one for one in walk.start["dependencies"] if "name" in one}
+    ids = {id_ for reference, id_ in walk.unresolved.items() if reference not in declared}
+    found = await releases.by_ids(caller, database, ids, frozenset({"dependencies"})) if ids else {}
+    for release in found.values():
+        declared |= {one["reference"]: one for one in release["dependencies"]}
+    shown = [declared[reference] for reference in walk.unresolved if reference in declared]
+    return shown if caller.sees_drafts is True else [references.undisclosed(one) for one in shown]
+
+
+@dataclasses.dataclass
+class Affected:
+    """The published releases that reach one: how many, and the nearest of them."""
+
+    count: int = 0
+    nearest: list[Document] = dataclasses.field(default_factory=list)
+    # Whether the walk met any that callers who may only read don't see, on its way or by one of the names.
+    hidden: bool = False
+    # The strings that the releases on the way answer to.
+    answers: set[str] = dataclasses.field(default_factory=set)
+
+    def add(self, release: Document) -> None:
+        """Count a release that was reached, if it is published."""
+        self.note(release)
+        if release["status"] == "PUBLISHED":
+            self.count += 1
+            if len(self.nearest) < MAX_NEAREST:
+                self.nearest.append(release)
+
+    def note(self, release: Document) -> None:
+        """Note whether a release is hidden from some callers."""
+        self.hidden = self.hidden or not events.is_public(release)
+
+    def touched_by(self, changed: Iterable[Document]) -> bool:
+        """Whether what was found may be different where `changed` are releases as they are now.
+
+        So it may where one of them is on the way, has the name of one that is, or needs one that is.
+        """
+        return any(
+            not self.answers.isdisjoint(references.reference_keys(one))
+            or not self.answers.isdisjoint(needed["reference"] for needed in one["dependencies"])
+            for one in changed
+        )
+
+
+async def affected(caller: Caller, database: Database, start: Mapping[str, Any]) -> Affected:
+    """The published releases that reach `start` through dependencies, however many there are."""
+    seen = {start["id"]}
+    found = Affected()
+    level: Sequence[Mapping[str, Any]] = [start]
+    try:
+        while level:
+            level = await _next_level(caller, database, level, seen, found)
+    finally:
+        usage.walk(len(seen) - 1)
+    return found
+
+
+async def _next_level(
+    caller: Caller, database: Database, level: Sequence[Mapping[str, Any]], seen: set[str], found: Affected
+) -> list[Document]:
+    needed: list[str] = []
+    for some in _batched(level):
+        found.answers.update(itertools.chain.from_iterable(map(references.reference_keys, some)))
+        for terms in await releases.dependant_terms(caller, database, some, found.note):
+            needed += terms
+    reached = []
+    for part in _batched(needed):
+        match = {**releases.visible(caller), "terms": {"$in": part}}
+        cursor = database.releases.find(match, _REACHED).hint("terms").batch_size(AT_ONCE)
+        async with contextlib.aclosing(cursors.batches(cursor, AT_ONCE)) as batches:
+            async for batch in batches:
+                for one in batch:
+                    if one["id"] not in seen:
+                        seen.add(one["id"])
+                        reached.append(one)
+                        found.add(one)
+    return reached
+
+
+async def paths(
+    caller: Caller, database: Database, start: Mapping[str, Any], to_id: str, longest: int, limit: int
+) -> list[list[str]]:
+    """Return up to `limit` of the shortest dependency paths from `start` to another release, as ids.
+
+    They are searched among the first 5,000 releases that `start` reaches.
+    """
+    walk = await dependencies(caller, database, start, longest, MAX_NODES)
+    return await in_steps(
+        dependency_graph.path_steps(walk.edges, start["id"], to_id, longest=longest, limit=limit)
+    )
+
+
+async def in_steps(steps: dependency_graph.Steps[dependency_graph.Result]) -> dependency_graph.Result:
+    """Return the result of a computation, letting the event loop serve others between its steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: dependency_graph.Result = end.value
+            return result
+        await asyncio.sleep(0)

@@ -1,0 +1,209 @@
+"""Reading what happened, in its order: for the log that clients page through, and for what is told to webhooks."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from release_catalog import usage
+from release_catalog.domain import caller as callers
+from release_catalog.domain import events
+from release_catalog.domain.caller import Caller
+from release_catalog.errors import InvalidArgument
+from release_catalog.storage import database as db
+from release_catalog.storage import releases
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.pagination import Order, PageArgs, PageQuery
+
+# How many events a webhook is held against at a time.
+AT_ONCE = 500
+_HEADER = {"_id": 1, "sequence": 1, "type": 1, "open": 1, "releaseId": 1}
+
+
+class _Log(Order):
+    """The order of the log, in which ids are cursors."""
+
+    def cursor(self, document: Mapping[str, Any]) -> str:
+        return events.id_of(document["sequence"])
+
+    def place(self, argument: str, cursor: str) -> list[Any]:
+        number = events.sequence(cursor)
+        if number is None:
+            raise InvalidArgument(argument, "this is no event's id. Give one that this list returned.")
+        return [number]
+
+
+_ORDERS = {index: _Log("LOG", index, {"sequence": int}) for index in ("sequence", "type", "release")}
+
+
+async def log(
+    caller: Caller,
+    database: Database,
+    window: PageArgs,
+    types: Sequence[str] | None = None,
+    release_id: str | None = None,
+) -> PageQuery:
+    """The events that exist for the caller, oldest first; BadArgument where some after the cursor are gone.
+
+    Who does not see all gets those of releases that existed for them then and still do.
+    """
+    match: dict[str, Any] = {"tenantId": caller.tenant, **_seen(caller)}
+    index = "sequence"
+    if types is not None:
+        match["type"] = {"$in": sorted(_types(types))}
+        index = "type"
+    if release_id is not None:
+        match["releaseId"] = release_id
+        index = "release"
+    stages = releases.visible_through(caller, "releaseId")
+    question = PageQuery("events", match, _ORDERS[index], window, stages=stages)
+    if question.place and (reason := await unkept(caller, database, question.place[0])):
+        raise InvalidArgument("after", reason)
+    return question
+
+
+def _seen(caller: Caller) -> Document:
+    """The condition on events of releases that existed then for the caller."""
+    if caller.sees_drafts is True:
+        return {}
+    return {"$or": [{"open": True}, {"productId": caller.sees_drafts}]} if caller.sees_drafts else {"open": True}
+
+
+def _types(patterns: Sequence[str]) -> frozenset[str]:
+    for pattern in patterns:
+        if not events.matching([pattern]):
+            raise InvalidArgument("types", f"there is no event {pattern[:64]!r}. Give {known()}.")
+    return events.matching(patterns)
+
+
+def known() -> str:
+    """What may stand for types of events, for people."""
+    return f"one of {', '.join(events.TYPES)}, all of a kind such as release.*, or *"
+
+
+async def unkept(caller: Caller, database: Database, after: int) -> str | None:
+    """Why the log can't be read on from this place; None where it can."""
+    last = await head(caller, database)
+    if after > last:
+        return f"there is no such event yet, the last one is {events.id_of(last)}. Give an id that was returned."
+    first = await database.events.find_one({"tenantId": caller.tenant}, _HEADER, sort=[("sequence", 1)])
+    oldest = first["sequence"] if first else last + 1
+    if after + 1 < oldest:
+        return (
+            f"events from {events.id_of(after + 1)} to {events.id_of(oldest - 1)} are no longer kept "
+            "(RELEASE_CATALOG_EVENTS_DAYS). Read again what you follow, then go on from the oldest that is kept: "
+            f"after {events.id_of(oldest - 1)}."
+        )
+    return None
+
+
+async def head(caller: Caller, database: Database) -> int:
+    """The number of the last event; 0 where nothing has happened yet."""
+    return (await heads(database, {caller.tenant})).get(caller.tenant, 0)
+
+
+async def changed_since(
+    caller: Caller, database: Database, after: int, limit: int, session: Any
+) -> list[str] | None:
+    """Return the ids of the releases that changed after an event; None where there were `limit` events or more.
+
+    Promotions and verified files leave a release as it is.
+    """
+    match = {"tenantId": caller.tenant, "sequence": {"$gt": after}}
+    found = database.events.find(match, {"releaseId": 1, "type": 1}, session=session).hint("sequence").limit(limit)
+    rows = await found.to_list(limit)
+    if len(rows) == limit:
+        return None
+    return list({row["releaseId"]: None for row in rows if row["type"].startswith("release.")})
+
+
+async def heads(database: Database, tenants: Iterable[str]) -> dict[str, int]:
+    """The numbers of the last events of tenants in which anything happened yet."""
+    keys = {callers.local(tenant).key("events"): tenant for tenant in tenants}
+    found = database.counters.find({"_id": {"$in": list(keys)}})
+    return {keys[counter["_id"]]: counter["value"] async for counter in found}
+
+
+async def following(database: Database, tenant: str, after: int) -> list[Document]:
+    """What there is to know of the next events after a number but their data, without a gap between them."""
+    match = {"tenantId": tenant, "sequence": {"$gt": after}}
+    found = database.events.find(match, _HEADER).sort("sequence", 1).limit(AT_ONCE)
+    rows = await found.hint("sequence").to_list(AT_ONCE)
+    return [row for at, row in enumerate(rows) if row["sequence"] == rows[0]["sequence"] + at]
+
+
+async def whole(caller: Caller, database: Database, header: Document) -> Document | None:
+    """An event with its data, if it exists for the caller, who may have no scope but that for webhooks."""
+    if not caller.may(callers.READ):
+        return None
+    if caller.sees_drafts is not True:
+        match = {"_id": caller.key(header["releaseId"]), **releases.visible(caller)}
+        if not header.get("open") or not await database.releases.find_one(match, {"_id": 1}):
+            return None
+    return await database.events.find_one({"_id": header["_id"]})
+
+
+@dataclasses.dataclass(frozen=True)
+class EventFilter:
+    """Which events a subscriber follows: those of some types, of one release, of one product, or all."""
+
+    types: frozenset[str] | None = None
+    release_id: str | None = None
+    product_id: str | None = None
+
+    def takes(self, event: Mapping[str, Any]) -> bool:
+        """Whether it is one of them."""
+        return (
+            (self.types is None or event["type"] in self.types)
+            and self.release_id in {None, event["releaseId"]}
+            and self.product_id in {None, event["productId"]}
+        )
+
+    def match(self) -> Document:
+        """The same for MongoDB."""
+        types = None if self.types is None else {"$in": sorted(self.types)}
+        match = {"type": types, "releaseId": self.release_id, "productId": self.product_id}
+        return {field: value for field, value in match.items() if value is not None}
+
+
+def event_filter(types: Sequence[str] | None, release_id: str | None, product_id: str | None) -> EventFilter:
+    """What arguments ask for; BadArgument where they name no type."""
+    return EventFilter(None if types is None else _types(types), release_id, product_id)
+
+
+async def start(caller: Caller, database: Database, after: str | None) -> int:
+    """The number after which to follow: a cursor's, or the last event's; BadArgument where some are gone."""
+    if after is None:
+        return await head(caller, database)
+    [number] = _ORDERS["sequence"].place("after", after)
+    if reason := await unkept(caller, database, number):
+        raise InvalidArgument("after", reason)
+    return int(number)
+
+
+async def since(
+    caller: Caller, database: Database, after: int, filters: EventFilter, limit: int
+) -> tuple[list[Document], int]:
+    """The next events after a number that exist for the caller, and the number up to which these are all."""
+    last = await head(caller, database)
+    if last <= after:
+        return [], after
+    match = {"tenantId": caller.tenant, "sequence": {"$gt": after, "$lte": last}, **filters.match()}
+    stages = [
+        {"$match": {**match, **_seen(caller)}},
+        {"$sort": {"sequence": 1}},
+        *releases.visible_through(caller, "releaseId"),
+        {"$limit": limit},
+    ]
+    found = await db.aggregate(database["events"], stages)
+    return found, found[-1]["sequence"] if len(found) == limit else last
+
+
+async def count(caller: Caller, database: Database, after: int, patterns: Sequence[str], limit: int) -> int:
+    """How many events of these types follow after a number, counted up to `limit`; none for who may not read."""
+    if not caller.may(callers.READ):
+        return 0
+    match: Document = {"tenantId": caller.tenant, "type": {"$in": sorted(events.matching(patterns))}}
+    match |= {"sequence": {"$gt": after}} | _seen(caller)
+    found: int = await database.events.count_documents(match, limit=limit, hint="type")
+    usage.count(found)
+    return found

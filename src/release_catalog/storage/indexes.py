@@ -1,0 +1,145 @@
+"""Every index, and which questions it serves.
+
+Releases are asked for by many fields in five orders. An index for each pair would be dozens, so there are
+three kinds instead:
+
+`terms`
+    One multikey index over `terms`, the strings that a release is found by (see `store.terms`): id, product,
+    name, version, tag, branch, author, artifact digest, delivery status, end of life, what it answers to and
+    what it needs. Within a term it holds the default order, so it serves each of those filters, reference
+    look-ups, dependants and their counts without sorting. The fields behind the order let the other orders,
+    counts and visibility be judged on index keys alone.
+`created`, `updated`, `released`, `name`, `version`
+    One for each order: pages without a selective filter, and with one that most releases match.
+`latest`
+    The highest version of a product: latestRelease in all its forms.
+"""
+
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import OperationFailure
+
+from release_catalog.storage import database as db
+from release_catalog.storage.database import Database
+
+
+def _index(index: str, /, *, unique: bool = False, **keys: int) -> IndexModel:
+    fields: list[tuple[str, Any]] = [("tenantId", ASCENDING), *keys.items()]
+    return IndexModel(fields, name=index, unique=unique)
+
+
+UP, DOWN = ASCENDING, DESCENDING
+# For what is found by its _id alone: transactions that make one collection at once would fail at their end.
+_MADE = [IndexModel([("_id", UP)])]
+
+INDEXES: dict[str, list[IndexModel]] = {
+    "releases": [
+        # Decides who wins where two create one release at once.
+        _index("identity", unique=True, catalogId=UP, productId=UP, version=UP, revision=UP, channel=UP),
+        _index(
+            "terms",
+            terms=UP, createdAt=DOWN, id=DOWN,
+            status=UP, private=UP, name=UP, versionKey=UP, updatedAt=UP, releasedKey=UP,
+        ),
+        _index("created", createdAt=DOWN, id=DOWN),
+        _index("updated", updatedAt=DOWN, id=DOWN),
+        _index("released", releasedKey=DOWN, id=DOWN),
+        _index("name", name=DOWN, id=DOWN),
+        _index("version", versionKey=DOWN, id=DOWN),
+        _index(
+            "latest",
+            productId=UP, status=UP, versionKey=DOWN, revisionKey=DOWN, createdAt=DOWN, id=DOWN,
+            channel=UP, branch=UP, private=UP,
+        ),
+    ],
+    "catalogs": [_index("name", name=UP, id=UP)],
+    "products": [
+        # Products by key, in all catalogs and in one.
+        _index("key", unique=True, key=UP, catalogId=UP),
+        _index("catalog", catalogId=UP, key=UP),
+    ],
+    "projects": _MADE,
+    "registries": _MADE,
+    "baseImages": [_index("name", name=UP)],
+    "pipelines": [_index("name", name=UP)],
+    "executions": [
+        # The newest that are running, and the newest of all.
+        _index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN),
+        _index("started", pipelineId=UP, startedAt=DOWN),
+    ],
+    "environments": [_index("name", unique=True, name=UP)],
+    "contents": [_index("path", unique=True, environment=UP, path=UP)],
+    "events": [
+        _index("sequence", unique=True, sequence=UP),
+        _index("type", type=UP, sequence=UP),
+        _index("release", releaseId=UP, sequence=UP),
+        _index("product", productId=UP, sequence=UP),
+    ],
+    "webhooks": [
+        _index("created", createdAt=UP, id=UP),
+        # Of all tenants: all that it takes to see who is due.
+        IndexModel(
+            [(field, UP) for field in ("active", "tenantId", "cursor", "nextAttemptAt", "leaseUntil", "_id")],
+            name="due",
+        ),
+    ],
+    "webhookDeliveries": [
+        _index("webhook", webhookId=UP, sequence=DOWN),
+        IndexModel(
+            [("tenantId", UP), ("webhookId", UP), ("sequence", UP)],
+            name="pending", partialFilterExpression={"status": "PENDING"},
+        ),
+    ],
+    "tokens": [_index("id", unique=True, id=UP), _index("created", createdAt=DOWN, id=DOWN)],
+    # Forgotten by MongoDB itself.
+    "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
+    # Whoever is free does what has waited longest of the tenant whose turn it is.
+    "verifications": [_index("turn", leaseUntil=UP)],
+    "counters": _MADE,
+    "meta": _MADE,
+    "promotions": [
+        _index("sequence", unique=True, sequence=DOWN),
+        _index("environment", environment=UP, sequence=DOWN),
+        _index("release", releaseId=UP, sequence=DOWN),
+        _index("record", name=UP, version=UP, sequence=DOWN),
+        # Where a release has come to: what was promoted, and what of that was rolled back.
+        _index("reached", releaseId=UP, environment=UP, status=UP),
+        # No promotion is rolled back twice.
+        IndexModel(
+            [("tenantId", UP), ("undoes", UP)],
+            name="undoes", unique=True, partialFilterExpression={"undoes": {"$exists": True}},
+        ),
+    ],
+}  # fmt: skip
+
+
+# What MongoDB forgets some days after the instant that stands under this field.
+_KEPT = {"events": "writtenAt", "webhookDeliveries": "createdAt"}
+_OTHER_OPTIONS = 85
+# An index over many documents takes minutes, for which no other command is given.
+_BUILD_SECONDS = 3_600.0
+
+
+async def ensure(database: Database, events_days: int = 90, *, keeps: bool = True) -> None:
+    """Create every index that is missing; called when a server or a command starts, and only then.
+
+    Events and deliveries are kept for `events_days`; of those who say that with `keeps`, the last one decides.
+    """
+    with db.deadline(_BUILD_SECONDS):
+        await _ensure(database, events_days, keeps=keeps)
+
+
+async def _ensure(database: Database, events_days: int, *, keeps: bool) -> None:
+    for collection, indexes in INDEXES.items():
+        await database[collection].create_indexes(indexes)
+    for collection, field in _KEPT.items():
+        kept: dict[str, Any] = {"name": "kept", "expireAfterSeconds": events_days * 86_400}
+        try:
+            await database[collection].create_indexes([IndexModel([(field, UP)], **kept)])
+        except OperationFailure as error:
+            if error.code != _OTHER_OPTIONS:
+                raise
+            if keeps:
+                # Commands do not take the write concern of their database.
+                await database.command("collMod", collection, index=kept, writeConcern=db.MAJORITY.document)

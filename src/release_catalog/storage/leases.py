@@ -1,0 +1,55 @@
+"""Leases: what one process works on, and others leave alone until the lease ends.
+
+They run by the database's clock, so that a process whose own clock is wrong takes nothing and loses nothing.
+"""
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from release_catalog.storage import database as db
+
+# After a renewal that failed: the database may be back before the lease ends.
+_RETRY_SECONDS = 1.0
+
+
+def after(time: datetime.timedelta) -> dict[str, Any]:
+    """Return the instant so long after now, as an expression for an update by a pipeline."""
+    return {"$add": ["$$NOW", round(time.total_seconds() * 1_000)]}
+
+
+def is_over(field: str) -> dict[str, Any]:
+    """Return the condition that the instant of a field has passed. It can use an index."""
+    return {"$expr": {"$lte": [f"${field}", "$$NOW"]}}
+
+
+@contextlib.asynccontextmanager
+async def renewed(renew: Callable[[], Awaitable[bool]], lease: datetime.timedelta) -> AsyncIterator[None]:
+    """Renew a lease while the context lasts, until `renew` tells that somebody else has it.
+
+    It is never cancelled within a command: that could cost a connection.
+    """
+    over = asyncio.Event()
+    task = db.in_background(_renew(renew, lease.total_seconds() / 3, over))
+    try:
+        yield
+    finally:
+        over.set()
+        await asyncio.wait([task])
+
+
+async def _renew(renew: Callable[[], Awaitable[bool]], seconds: float, over: asyncio.Event) -> None:
+    pause, is_mine = seconds, True
+    while is_mine:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), pause)
+        if over.is_set():
+            return
+        try:
+            with db.deadline(seconds):
+                is_mine = await renew()
+            pause = seconds
+        except db.Failure:
+            pause = min(_RETRY_SECONDS, seconds)

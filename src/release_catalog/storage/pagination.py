@@ -1,0 +1,313 @@
+"""The one pagination: keyset cursors, stable while documents come and go, in both directions.
+
+A `Question` says which documents are meant without reading them. Several questions about one collection are
+answered by one command, however many they are: that is how a level of a GraphQL query costs one read.
+"""
+
+import base64
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from release_catalog.domain import timestamps
+from release_catalog.errors import InvalidArgument
+from release_catalog.storage import cursors
+from release_catalog.storage import database as db
+from release_catalog.storage.database import Collections, Document, Keys, projection
+
+MAX_PAGE = 100
+# A cursor holds a catalog, a name and a version, or a path in an environment, of up to four bytes a character.
+MAX_CURSOR = 10_000
+# A term with more matches than this is read along the order's own index: it comes by often enough there.
+# With fewer, their index keys are looked through for the top ones, at about 5 microseconds a key.
+SELECTIVE_LIMIT = 2_000
+# MongoDB takes 1,000 stages in a pipeline.
+QUESTIONS_A_COMMAND = 400
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """How documents follow one another: by `fields` in turn, which together tell any two apart.
+
+    Each field comes with the type of its values; all run in one direction. `index` serves the order.
+    """
+
+    name: str
+    index: str
+    fields: Mapping[str, type]
+
+    def cursor(self, document: Mapping[str, Any]) -> str:
+        """An opaque text for the place of `document` in this order."""
+        place = [self.name, *(_plain(document[field]) for field in self.fields)]
+        return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()
+
+    def place(self, argument: str, cursor: str) -> list[Any]:
+        """Return the values that `cursor` holds; raise BadArgument where it is none of this order's."""
+        check_cursor(argument, cursor)
+        try:
+            raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+            name, *values = orjson.loads(raw)
+            if isinstance(name, str) and name != self.name:
+                reason = (
+                    f"this cursor belongs to a list in the order {name[:20]}. Start this one without a cursor."
+                )
+                raise InvalidArgument(argument, reason)
+            return [_typed(kind, value) for kind, value in zip(self.fields.values(), values, strict=True)]
+        except (ValueError, TypeError, OverflowError):
+            raise InvalidArgument(argument, "this is no cursor. Give one that this list returned.") from None
+
+
+def check_cursor(argument: str, cursor: str) -> None:
+    """Raise BadArgument where a cursor is longer than any that a list returns."""
+    if len(cursor) > MAX_CURSOR:
+        raise InvalidArgument(
+            argument, f"a cursor has at most {MAX_CURSOR} characters; this one has {len(cursor)}."
+        )
+
+
+def _plain(value: Any) -> Any:
+    return timestamps.milliseconds(value) if isinstance(value, datetime.datetime) else value
+
+
+def _typed(kind: type, value: Any) -> Any:
+    if kind is datetime.datetime and type(value) is int:
+        return timestamps.from_milliseconds(value)
+    if type(value) is not kind or (kind is int and value not in range(2**63)):
+        raise TypeError(value)
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class PageArgs:
+    """Which part of an ordered list is asked for: `size` documents from `cursor` on, onwards or backwards."""
+
+    size: int
+    cursor: str | None = None
+    backwards: bool = False
+
+    @property
+    def argument(self) -> str:
+        """The name of the argument that the cursor came in."""
+        return "before" if self.backwards else "after"
+
+
+def window(
+    first: int | None,
+    after: str | None = None,
+    last: int | None = None,
+    before: str | None = None,
+    default: int = 20,
+) -> PageArgs:
+    """Relay's four arguments; BadArgument names the one that does not fit."""
+    if first is not None and last is not None:
+        raise InvalidArgument("last", "give either first or last, not both.")
+    if after is not None and (last is not None or before is not None):
+        raise InvalidArgument("after", "a cursor given as after goes with first; use before with last.")
+    if before is not None and last is None:
+        raise InvalidArgument("before", "a cursor given as before goes with last.")
+    for name, value in (("first", first), ("last", last)):
+        if value is not None and not 1 <= value <= MAX_PAGE:
+            raise InvalidArgument(name, f"{value} is not a page size: give 1 to {MAX_PAGE}.")
+    if last is not None:
+        return PageArgs(last, before, backwards=True)
+    return PageArgs(first or default, after)
+
+
+def reference_cursor(reference: Mapping[str, Any]) -> str:
+    """The place of a reference in its release's list: itself, so that it stays good where others go."""
+    return base64.urlsafe_b64encode(orjson.dumps(reference["reference"])).rstrip(b"=").decode()
+
+
+def offset(references: Sequence[Mapping[str, Any]], argument: str, cursor: str | None) -> int:
+    """Where in `references` the page after `cursor` begins; BadArgument where it is none of theirs."""
+    if cursor is None:
+        return 0
+    check_cursor(argument, cursor)
+    for index, reference in enumerate(references):
+        if reference_cursor(reference) == cursor:
+            return index + 1
+    raise InvalidArgument(argument, "this is no cursor. Give one that this list returned.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PageQuery:
+    """Which documents of a collection, in which order, and which part of them.
+
+    `match` always holds the caller's tenant. `terms`, where given, are of kinds that the `terms` index
+    serves, and a document matches with any of them; an empty list matches nothing. `stages`, for questions
+    without terms, drop documents after the match by what other collections say of them.
+    """
+
+    collection: str
+    match: Mapping[str, Any]
+    order: Order
+    window: PageArgs
+    descending: bool = False
+    terms: Sequence[str] | None = None
+    stages: Sequence[Mapping[str, Any]] = ()
+    place: list[Any] | None = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the cursor, so that a bad one is refused where it was given."""
+        cursor = self.window.cursor
+        place = None if cursor is None else self.order.place(self.window.argument, cursor)
+        object.__setattr__(self, "place", place)
+
+    def conditions(self) -> dict[str, Any]:
+        """The whole condition without the cursor."""
+        if self.terms is None:
+            return dict(self.match)
+        return {**self.match, "terms": self.terms[0] if len(self.terms) == 1 else {"$in": [*self.terms]}}
+
+    def onwards(self) -> dict[str, Any]:
+        """The whole condition from the cursor on, in a form that leaves the order to the index."""
+        if self.place is None:
+            return self.conditions()
+        beyond = "$lt" if self.direction < 0 else "$gt"
+        fields = list(self.order.fields)
+        places = [
+            {**dict(zip(fields[:depth], self.place, strict=False)), field: {beyond: self.place[depth]}}
+            for depth, field in enumerate(fields)
+        ]
+        # Multiplied out: an $or inside an $and takes longer, and is merged in order only beside equalities.
+        each = [{**self.match, "terms": term} for term in self.terms or ()] or [self.conditions()]
+        return {"$or": [{"$and": [condition, place]} for condition in each for place in places]}
+
+    @property
+    def direction(self) -> int:
+        """1 or -1: how the order is walked, which a page that is read backwards turns round."""
+        return -1 if self.descending != self.window.backwards else 1
+
+    @property
+    def sort(self) -> dict[str, int]:
+        """The order in the form that MongoDB takes."""
+        return dict.fromkeys(self.order.fields, self.direction)
+
+    @property
+    def index(self) -> str:
+        """The index that finds the documents."""
+        return self.order.index if self.terms is None else "terms"
+
+    @property
+    def ordered_by_terms(self) -> bool:
+        """Whether the terms index holds this very order."""
+        return self.terms is not None and self.order.index == "created"
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """The answer to a question."""
+
+    rows: list[Document]
+    has_next: bool
+    has_previous: bool
+    cursor: Callable[[Mapping[str, Any]], str]
+
+
+def _page(question: PageQuery, rows: list[Document]) -> Page:
+    more = len(rows) > question.window.size
+    rows = rows[: question.window.size]
+    came_from = question.window.cursor is not None
+    if question.window.backwards:
+        rows.reverse()
+        return Page(rows, came_from, more, question.order.cursor)
+    return Page(rows, more, came_from, question.order.cursor)
+
+
+async def read(database: Collections, question: PageQuery, keys: Keys = None) -> Page:
+    """The page that a question asks for, with `keys` of its documents."""
+    collection = database[question.collection]
+    if question.terms is not None and not question.terms:
+        return _page(question, [])
+    index = question.index
+    if question.stages or (index == "terms" and not question.ordered_by_terms):
+        if question.stages or not await _has_many(collection, question):
+            return _page(question, await db.aggregate(collection, _pipeline(question, keys), keys, hint=index))
+        index = question.order.index
+    return _page(question, await _seek(collection, question, index, keys))
+
+
+async def _seek(collection: Any, question: PageQuery, index: str, keys: Keys) -> list[Document]:
+    """The first documents from the cursor on, in the order of `index`, with what cursors are made of."""
+    limit = question.window.size + 1
+    found = collection.find(question.onwards(), projection(keys, *question.order.fields))
+    return await cursors.documents(found.sort(list(question.sort.items())).limit(limit).hint(index), limit, keys)
+
+
+async def _has_many(collection: Any, question: PageQuery) -> bool:
+    conditions, limit = question.conditions(), SELECTIVE_LIMIT + 1
+    matching = {field: conditions[field] for field in ("tenantId", "terms")}
+    count: int = await collection.count_documents(matching, limit=limit, hint="terms")
+    if count == limit and "createdAt" in conditions:  # which the index tells as well, but not without documents
+        matching["createdAt"] = conditions["createdAt"]
+        count = await collection.count_documents(matching, limit=limit, hint="terms")
+    return count == limit
+
+
+def _pipeline(question: PageQuery, keys: Keys) -> list[dict[str, Any]]:
+    """The question as stages of an aggregation; none of them sorts more than the page."""
+    limit, shown = question.window.size + 1, {"$project": projection(keys, *question.order.fields)}
+    if question.terms is None or question.ordered_by_terms:
+        ordered: list[dict[str, Any]] = [
+            {"$sort": question.sort},
+            *map(dict, question.stages),
+            {"$limit": limit},
+        ]
+        return [{"$match": question.onwards()}, *ordered, shown]
+    top = {"n": limit, "sortBy": question.sort, "output": "$_id"}
+    found = {"from": question.collection, "localField": "top", "foreignField": "_id", "as": "found"}
+    return [
+        {"$match": question.onwards()},
+        {"$group": {"_id": None, "top": {"$topN": top}}},
+        {"$unwind": "$top"},
+        {"$lookup": found},
+        {"$replaceRoot": {"newRoot": {"$first": "$found"}}},
+        shown,
+    ]
+
+
+async def fetch_pages(database: Collections, questions: Sequence[PageQuery], keys: Keys = None) -> list[Page]:
+    """The pages of several questions, by one command for each collection that they are about."""
+    if len(questions) == 1:
+        return [await read(database, questions[0], keys)]
+    rows = await _union(database, questions, lambda q: _pipeline(q, keys), keys)
+    return [_page(question, found) for question, found in zip(questions, rows, strict=True)]
+
+
+async def count_many(database: Collections, questions: Sequence[PageQuery]) -> list[int]:
+    """How many documents match each question, wherever its window lies."""
+    if len(questions) == 1 and not questions[0].stages and questions[0].terms != []:
+        question = questions[0]
+        return [await database[question.collection].count_documents(question.conditions(), hint=question.index)]
+    counts = await _union(
+        database,
+        questions,
+        lambda q: [{"$match": q.conditions()}, *map(dict, q.stages), {"$count": "count"}],
+        frozenset(),
+    )
+    return [found[0]["count"] if found else 0 for found in counts]
+
+
+async def _union(
+    database: Collections,
+    questions: Sequence[PageQuery],
+    pipeline: Callable[[PageQuery], list[dict[str, Any]]],
+    keys: Keys,
+) -> list[list[Document]]:
+    """What `pipeline` gives for each question, asked for together; `keys` are what is read of the documents."""
+    found: list[list[Document]] = [[] for _ in questions]
+    asked: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {}
+    for index, question in enumerate(questions):
+        if question.terms is None or question.terms:
+            stages = [*pipeline(question), {"$set": {"question": index}}]
+            asked.setdefault(question.collection, []).append((index, stages))
+    for name, parts in asked.items():
+        for start in range(0, len(parts), QUESTIONS_A_COMMAND):
+            first, *others = [stages for _, stages in parts[start : start + QUESTIONS_A_COMMAND]]
+            unions = [{"$unionWith": {"coll": name, "pipeline": stages}} for stages in others]
+            for document in await db.aggregate(database[name], [*first, *unions], keys):
+                found[document.pop("question")].append(document)
+    return found

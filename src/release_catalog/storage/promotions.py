@@ -1,0 +1,167 @@
+"""Promoting releases to environments, and rolling that back (S3).
+
+At each path an environment holds what the last promotion brought there that is not rolled back. A promotion
+remembers what its paths held before, so that rolling back finds what comes to light again.
+"""
+
+from collections.abc import Iterable
+
+from pymongo import UpdateOne
+
+from release_catalog import errors, usage
+from release_catalog.domain import ids, promotion
+from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
+from release_catalog.errors import Problem
+from release_catalog.storage import cursors, ledger, unit_of_work
+from release_catalog.storage.database import Document
+from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.unit_of_work import UnitOfWork, command
+
+_KEPT = ("checksum", "packageType", "releaseId", "promotionId")
+_CONTENT = dict.fromkeys(("path", *_KEPT), 1) | {"_id": 0}
+_COPIED = (
+    "environment releaseId name version includedRepositoryKeys excludedRepositoryKeys overwriteExistingArtifacts"
+).split()
+
+
+@command("promoteRelease")
+async def promote(turn: UnitOfWork, values: Given) -> Answer:
+    """Bring the chosen files of a release to an environment; a refusal is kept as a record, with all reasons."""
+    checks = Validator(values, "input")
+    keys = [promotion.keys(checks, f"{kind}RepositoryKeys") for kind in ("included", "excluded")]
+    if checks.found:
+        return errors.ValidationProblem(violations=checks.found)
+    previous = await ledger.hold(turn)
+    asked = await _load_subjects(turn, values)
+    if isinstance(asked, Problem):
+        return asked
+    release, product, environment = asked
+    artifacts, wrong = promotion.chosen(release, product, *keys)
+    held = await _contents_at(turn, environment["name"], artifacts)
+    reached = await _reached(turn, release, environment)
+    overwrite = bool(values.get("overwriteExistingArtifacts"))
+    reasons = promotion.unready(release, environment, reached) + wrong
+    reasons += [] if overwrite else promotion.conflicts(artifacts, held)
+    record = promotion.record(release, environment, keys, artifacts, reasons, overwrite=overwrite)
+    if not reasons:
+        record["before"] = list(held.values())
+        brought = [{**a, "releaseId": release["id"], "promotionId": record["id"]} for a in artifacts]
+        await _write_contents(turn, environment["name"], brought)
+    answer = await _record(turn, previous, record, release)
+    return {**answer, "problem": promotion.refusal(reasons)}
+
+
+async def _load_subjects(turn: UnitOfWork, values: Given) -> tuple[Document, Document, Document] | Problem:
+    """The release, its product and the environment that the input means."""
+    release = await unit_of_work.load_for_update(turn, values["releaseId"], values)
+    if isinstance(release, Problem):
+        return release
+    match = {"tenantId": turn.caller.tenant, "name": values["environment"]}
+    environment = await turn.database.environments.find_one(match, session=turn.session)
+    if environment is None:
+        return errors.NotFound(detail=f"There is no environment {values['environment']!r}: save it first.")
+    return release, await turn.one("products", release["productId"]) or {}, environment
+
+
+@command("rollbackPromotion")
+async def roll_back(turn: UnitOfWork, values: Given) -> Answer:
+    """Undo a promotion where the environment still holds what it brought; what came there later stays."""
+    previous = await ledger.hold(turn)
+    checks = Validator(values, "input")
+    reason = checks.text("reason", MAX_LONG_TEXT, required=True)
+    undone = await turn.one("promotions", values["promotionId"])
+    release = undone and await unit_of_work.load_for_update(turn, undone["releaseId"], values)
+    if not undone or not release or isinstance(release, Problem):
+        return errors.NotFound(detail=f"There is no promotion {values['promotionId']!r}.")
+    if undone["status"] != "COMPLETED":
+        message = f"It is {undone['status']}: only what is COMPLETED is rolled back."
+        checks.refuse("promotionId", "WRONG_STATUS", message)
+    if checks.found:
+        return errors.ValidationProblem(violations=checks.found)
+    if by := (await _rolled_back(turn, [undone["id"]])).get(undone["id"]):
+        return errors.Conflict(detail="It is rolled back already.", conflicting_id=by)
+    record = {name: undone[name] for name in _COPIED}
+    record |= {"status": "ROLLED_BACK", "messages": [reason], "undoes": undone["id"]}
+    record["artifacts"] = await _restore(turn, undone)
+    return await _record(turn, previous, record, release)
+
+
+async def _restore(turn: UnitOfWork, undone: Document) -> list[Document]:
+    """Let the paths that still hold what `undone` brought hold what comes to light there; what was taken away."""
+    environment = undone["environment"]
+    held = await _contents_at(turn, environment, undone["artifacts"])
+    taken = [a for a in undone["artifacts"] if held.get(a["path"], {}).get("promotionId") == undone["id"]]
+    paths = {artifact["path"] for artifact in taken}
+    below = [content for content in undone.get("before", []) if content["path"] in paths]
+    restored = await _effective_contents(turn, below)
+    await _write_contents(turn, environment, restored)
+    gone = paths - {content["path"] for content in restored}
+    match = {"tenantId": turn.caller.tenant, "environment": environment, "path": {"$in": list(gone)}}
+    await turn.database.contents.delete_many(match, session=turn.session)
+    return taken
+
+
+async def _effective_contents(turn: UnitOfWork, contents: list[Document]) -> list[Document]:
+    """`contents`, where a promotion rolled back since brought one, what lay below it instead, if anything."""
+    standing = []
+    while contents:
+        undone = await _rolled_back(turn, {c["promotionId"] for c in contents})
+        standing += [content for content in contents if content["promotionId"] not in undone]
+        wanted = {(content["promotionId"], content["path"]) for content in contents}
+        keys = {"_id": {"$in": [turn.caller.key(id_) for id_ in undone]}}
+        found = turn.database.promotions.find(keys, {"id": 1, "before": 1}, session=turn.session)
+        records = await cursors.documents(found)
+        below = [(record["id"], content) for record in records for content in record.get("before", [])]
+        contents = [content for id_, content in below if (id_, content["path"]) in wanted]
+    return standing
+
+
+async def _rolled_back(turn: UnitOfWork, ids_: Iterable[str]) -> dict[str, str]:
+    """Which of these promotions are rolled back, and the ids of the records that did so."""
+    match, shown = {"tenantId": turn.caller.tenant, "undoes": {"$in": list(ids_)}}, {"id": 1, "undoes": 1}
+    found = turn.database.promotions.find(match, shown, hint="undoes", session=turn.session)
+    return {record["undoes"]: record["id"] for record in await cursors.documents(found)}
+
+
+async def _reached(turn: UnitOfWork, release: Document, environment: Document) -> set[str]:
+    """The required environments with a completed promotion of the release that is not rolled back."""
+    match = {
+        "tenantId": turn.caller.tenant,
+        "releaseId": release["id"],
+        "environment": {"$in": environment["requires"]},
+        "status": {"$in": ["COMPLETED", "ROLLED_BACK"]},
+    }
+    fields = {"id": 1, "environment": 1, "undoes": 1}
+    found = turn.database.promotions.find(match, fields, hint="reached", session=turn.session)
+    records = await cursors.documents(found)
+    undone = {record.get("undoes") for record in records}
+    return {r["environment"] for r in records if "undoes" not in r and r["id"] not in undone}
+
+
+async def _contents_at(turn: UnitOfWork, environment: str, artifacts: Iterable[Given]) -> dict[str, Document]:
+    """What the environment holds at the paths of `artifacts`, by path."""
+    paths = {artifact["path"] for artifact in artifacts}
+    match = {"tenantId": turn.caller.tenant, "environment": environment, "path": {"$in": list(paths)}}
+    found = turn.database.contents.find(match, _CONTENT, session=turn.session)
+    return {content["path"]: content for content in await cursors.documents(found)}
+
+
+async def _write_contents(turn: UnitOfWork, environment: str, contents: Iterable[Given]) -> None:
+    """Let each path hold its content, whatever it held before."""
+    changes = []
+    for content in contents:
+        at = {"tenantId": turn.caller.tenant, "environment": environment, "path": content["path"]}
+        fields = {name: content[name] for name in _KEPT}
+        new = {"$set": fields, "$setOnInsert": {"_id": turn.caller.key(ids.new())}}
+        changes.append(UpdateOne(at, new, upsert=True))
+    usage.walk(len(changes))
+    if changes:
+        await turn.database.contents.bulk_write(changes, ordered=False, session=turn.session)
+
+
+async def _record(turn: UnitOfWork, previous: Document | None, record: Document, release: Document) -> Document:
+    """Add the record to the ledger and write its event."""
+    added = await ledger.append(turn, previous, record)
+    kind = f"promotion.{added['status'].lower()}"
+    await unit_of_work.append_event(turn.caller, turn.database, kind, release, turn.session, promotion=added)
+    return {"promotion": added}

@@ -1,0 +1,119 @@
+"""Saving what releases refer to: made where the id is new or absent, changed otherwise."""
+
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from release_catalog import errors, usage
+from release_catalog.domain import ids, reference_data, timestamps, versions
+from release_catalog.domain.caller import Caller
+from release_catalog.domain.validation import Validator
+from release_catalog.errors import Problem
+from release_catalog.storage import bulk_load, cursors, transactions
+from release_catalog.storage import database as db
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.records import MAX_LISTED
+from release_catalog.storage.unit_of_work import UnitOfWork
+
+_REKEYED_AT_ONCE = 1_000
+
+
+async def save_reference(caller: Caller, database: Database, collection: str, values: Given) -> Answer:
+    """A catalog, pipeline, project, registry or base image: what depends on nothing else."""
+
+    async def work(session: Any) -> Answer:
+        checks = Validator(values, "input")
+        fields = reference_data.read(checks, collection)
+        new = {"createdAt": timestamps.now()} if collection == "catalogs" else {}
+        return await _put(UnitOfWork(caller, database, session), collection, checks, fields, new)
+
+    return await transactions.run(database, work)
+
+
+async def environment(caller: Caller, database: Database, values: Given) -> Answer:
+    """An environment. Its name stays, because the ledger and what it holds speak of it by name."""
+
+    async def work(session: Any) -> Answer:
+        checks = Validator(values, "input")
+        found = database.environments.find({"tenantId": caller.tenant}, session=session).limit(MAX_LISTED)
+        known = await cursors.documents(found, MAX_LISTED)
+        fields = reference_data.environment(checks, {e["name"]: e["requires"] for e in known})
+        for before in known:
+            if before["id"] == values.get("id"):
+                checks.fixed("name", before["name"])
+        return await _put(UnitOfWork(caller, database, session), "environments", checks, fields)
+
+    try:
+        return await transactions.run(database, work)
+    except DuplicateKeyError as error:
+        return await _conflict(caller, database, "environments", error)
+
+
+async def product(caller: Caller, database: Database, values: Given) -> Answer:
+    """A product. It stays in its catalog; where its scheme changes, its releases are ordered anew with it."""
+    catalog_id = values.get("catalogId")
+
+    async def work(session: Any) -> Answer:
+        checks = Validator(values, "input")
+        fields = reference_data.read(checks, "products")
+        turn = UnitOfWork(caller, database, session)
+        before = await turn.one("products", values.get("id") or "")
+        if before:
+            checks.fixed("catalogId", before["catalogId"])
+        elif catalog_id and not await turn.one("catalogs", catalog_id):
+            checks.refuse("catalogId", "UNKNOWN", f"There is no catalog {catalog_id!r}: save it first.")
+        elif not catalog_id:
+            await bulk_load.catalog(caller, database, bulk_load.DEFAULT_CATALOG, session)
+        new = {"catalogId": catalog_id or bulk_load.DEFAULT_CATALOG}
+        saved = await _put(turn, "products", checks, fields, new)
+        if isinstance(saved, dict) and before and saved["versionScheme"] != before["versionScheme"]:
+            await _order_anew(turn, saved)
+        return saved
+
+    try:
+        return await transactions.run(database, work)
+    except DuplicateKeyError as error:
+        return await _conflict(caller, database, "products", error)
+
+
+async def _put(
+    turn: UnitOfWork, collection: str, checks: Validator, fields: Document, new: Given | None = None
+) -> Answer:
+    """One conditional write: `fields` are set; what was not given keeps its value, or is `new` or the default."""
+    id_ = checks.id("id") or ids.new()
+    if checks.found:
+        return errors.ValidationProblem(violations=checks.found)
+    made = {"id": id_, "tenantId": turn.caller.tenant, **reference_data.defaults(collection), **(new or {})}
+    change = {"$set": fields, "$setOnInsert": {key: made[key] for key in made.keys() - fields.keys()}}
+    saved = await turn.database[collection].find_one_and_update(
+        {"_id": turn.caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=turn.session
+    )
+    return saved or {}
+
+
+async def _conflict(caller: Caller, database: Database, collection: str, error: DuplicateKeyError) -> Problem:
+    taken = (error.details or {}).get("keyValue", {})
+    other = await database[collection].find_one({**taken, "tenantId": caller.tenant}, {"id": 1})
+    name = taken.get("key") or taken.get("name")
+    detail = f"{name!r} is taken: give another one, or the id of what has it to change that."
+    return errors.Conflict(detail=detail, conflicting_id=other["id"] if other else None)
+
+
+async def _order_anew(turn: UnitOfWork, product_: Document) -> None:
+    """Give all releases of a product the sort keys of its scheme."""
+    # Whoever makes a release writes this counter too: those who have read the old scheme are made to read again.
+    held = {"$inc": {"held": 1, "value": 0}}
+    await turn.database.counters.update_one(
+        {"_id": turn.caller.key("events")}, held, upsert=True, session=turn.session
+    )
+    match = {"tenantId": turn.caller.tenant, "productId": product_["id"]}
+    changes: list[UpdateOne] = []
+    async for release in turn.database.releases.find(match, {"version": 1}, session=turn.session):
+        key = versions.sort_key(product_["versionScheme"], release["version"])
+        changes.append(UpdateOne({"_id": release["_id"]}, {"$set": {"versionKey": key}}))
+    usage.walk(len(changes))
+    for start in range(0, len(changes), _REKEYED_AT_ONCE):
+        some = changes[start : start + _REKEYED_AT_ONCE]
+        await turn.database.releases.bulk_write(some, ordered=False, session=turn.session)

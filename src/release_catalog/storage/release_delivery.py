@@ -1,0 +1,118 @@
+"""Delivering releases (S4): the status of a delivery, and the runs of its pipeline."""
+
+from typing import Any
+
+from release_catalog import errors
+from release_catalog.domain import ids, release_delivery, timestamps
+from release_catalog.domain.caller import Caller
+from release_catalog.domain.validation import Validator
+from release_catalog.errors import Problem
+from release_catalog.storage import cursors, unit_of_work
+from release_catalog.storage import database as db
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.unit_of_work import UnitOfWork, command
+
+RUNNING = "RUNNING"
+
+
+async def known(
+    caller: Caller, database: Database, references: release_delivery.References, session: Any
+) -> release_delivery.Known:
+    """The pipelines and projects that the rules of a delivery have to look at."""
+    keys = [caller.key(id_) for id_ in references.pipelines]
+    match = {"tenantId": caller.tenant, "$or": [{"_id": {"$in": keys}}, {"name": {"$in": list(references.names)}}]}
+    pipelines = database.pipelines.find(match, session=session)
+    keys = [caller.key(id_) for id_ in references.projects]
+    projects = database.projects.find({"_id": {"$in": keys}}, session=session)
+    return release_delivery.Known(
+        pipelines={pipeline["id"]: pipeline for pipeline in await cursors.documents(pipelines)},
+        projects={project["id"]: project for project in await cursors.documents(projects)},
+    )
+
+
+@command("setDeliveryStatus")
+async def set_delivery_status(turn: UnitOfWork, values: Given) -> Answer:
+    """Start, suspend, resume or complete the delivery of a release."""
+    found = await unit_of_work.load_for_update(turn, values["releaseId"], values)
+    if isinstance(found, Problem):
+        return found
+    to, before, now = values["status"], found["delivery"], timestamps.now()
+    running = to == "COMPLETED" and await _is_running(turn, found)
+    after, violations = release_delivery.step(before, to, running=running, now=now)
+    if violations:
+        return errors.ValidationProblem(violations=violations)
+    changed = await unit_of_work.update_release(turn, found, {"delivery": after, "updatedAt": now})
+    if kind := release_delivery.event(before, after):
+        await unit_of_work.append_event(turn.caller, turn.database, kind, changed, turn.session)
+    return {"release": changed}
+
+
+@command("recordPipelineExecution")
+async def record_pipeline_execution(turn: UnitOfWork, values: Given) -> Answer:
+    """Record that a pipeline runs for a release, or how its run has ended."""
+    checks = Validator(values, "input")
+    id_ = checks.id("id") or ids.new()
+    release = await unit_of_work.load_for_update(turn, values["releaseId"], values)
+    if isinstance(release, Problem):
+        return release
+    if not await turn.one("pipelines", values["pipelineId"]):
+        checks.refuse("pipelineId", "UNKNOWN", f"There is no pipeline {values['pipelineId']!r}: save it first.")
+    before = await turn.one("executions", id_)
+    if before and turn.caller.product and before["releaseId"] != release["id"]:
+        # It may be of a release that does not exist for this caller: nothing is told of it.
+        return errors.Conflict(detail=f"The id {id_!r} is taken: give another one.", conflicting_id=id_)
+    if before:
+        checks.fixed("pipelineId", before["pipelineId"])
+        checks.fixed("releaseId", before["releaseId"])
+    if checks.found:
+        return errors.ValidationProblem(violations=checks.found)
+    if not before and values["status"] == RUNNING and await _is_over(turn, values, release):
+        return errors.Conflict(detail="The delivery is completed: its pipeline runs for it no more.")
+    return await _record(turn, id_, before, values)
+
+
+async def _is_running(turn: UnitOfWork, release: Document) -> bool:
+    """Whether a run of the delivery's pipeline for the release goes on."""
+    if not release["delivery"] or release["delivery"]["pipelineId"] is None:
+        return False
+    await _take_turns(turn, release)
+    match = {"tenantId": turn.caller.tenant, "pipelineId": release["delivery"]["pipelineId"], "status": RUNNING}
+    match["releaseId"] = release["id"]
+    return bool(await turn.database.executions.find_one(match, session=turn.session))
+
+
+async def _is_over(turn: UnitOfWork, values: Given, release: Document) -> bool:
+    """Whether the delivery that the pipeline would run for is completed."""
+    await _take_turns(turn, release)
+    plan = release["delivery"]
+    return bool(plan and plan["status"] == "COMPLETED" and plan["pipelineId"] == values["pipelineId"])
+
+
+async def _take_turns(turn: UnitOfWork, release: Document) -> None:
+    """Write what every start of a run and every completion writes.
+
+    Neither changes what the other reads before it is too late (S4 rule 3). Through this, the two collide, and
+    MongoDB has the later repeated, which then sees the earlier.
+    """
+    key = {"_id": turn.caller.key(f"executions/{release['id']}")}
+    await turn.database.counters.update_one(key, {"$inc": {"value": 1}}, upsert=True, session=turn.session)
+
+
+async def _record(turn: UnitOfWork, id_: str, before: Document | None, values: Given) -> Answer:
+    now, status = timestamps.now(), values["status"]
+    if before and before["status"] == status:
+        # Told again: whoever runs pipelines may not know that it was heard.
+        return {"execution": before}
+    if before and before["status"] != RUNNING:
+        detail = f"The run {id_!r} has ended ({before['status']}): that stays."
+        return errors.Conflict(detail=detail, conflicting_id=id_)
+    new = {field: values[field] for field in ("pipelineId", "releaseId")}
+    change = {
+        "$set": {"status": status, "endedAt": None if status == RUNNING else now},
+        "$setOnInsert": {"id": id_, "tenantId": turn.caller.tenant, **new, "startedAt": now},
+    }
+    saved = await turn.database.executions.find_one_and_update(
+        {"_id": turn.caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=turn.session
+    )
+    return {"execution": saved}

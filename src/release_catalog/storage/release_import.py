@@ -1,0 +1,129 @@
+"""Importing a release (S1): a draft is made, or a draft of the same identity replaced."""
+
+import functools
+from collections.abc import Sequence
+
+from release_catalog import errors
+from release_catalog.domain import ids, release, release_document, timestamps
+from release_catalog.domain import release_update as drafts
+from release_catalog.domain.caller import Caller
+from release_catalog.domain.validation import Validator
+from release_catalog.errors import Problem, Violation
+from release_catalog.storage import bulk_load, release_writes, unit_of_work, verification_jobs
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.unit_of_work import UnitOfWork
+
+
+async def import_release(
+    caller: Caller, database: Database, values: Given, looked: Sequence[Document] = (), claim: str | None = None
+) -> Answer:
+    """Import the document `given["release"]`.
+
+    `looked` is what was found of each of its files, in their order, where they have been looked at; `claim` is
+    what the request holds its idempotency key by.
+    """
+    work = functools.partial(_take, looked=looked)
+    return await unit_of_work.execute(caller, database, "importRelease", values, work, claim)
+
+
+async def _take(turn: UnitOfWork, values: Given, looked: Sequence[Document]) -> Answer:
+    now = timestamps.now()
+    fields, violations = release_document.read(values["release"], "input.release", now)
+    product = await _product(turn, Validator(values, "input", violations), fields["project"])
+    if refused := unit_of_work.check_product_scope(turn.caller, product["id"]):
+        return refused
+    before = await _before(turn, product, fields)
+    fields["id"] = before["id"] if before else ids.new()
+    doc = Validator(values["release"], "input.release", violations)
+    warnings = await release_writes.resolve_and_complete(turn, doc, fields, before)
+    if violations:
+        return errors.ValidationProblem(violations=violations)
+    if before and (before["status"] != "DRAFT" or values["onConflict"] == "FAIL"):
+        return _in_the_way(before)
+    made = _made(turn.caller, product, fields, before)
+    verification_jobs.set_verification(made, values["verification"], looked)
+    kept = await _keep(turn, product, before, made)
+    await verification_jobs.append_events(turn, kept, looked)
+    answer = _answer(kept, before, warnings)
+    if values.get("dryRun"):
+        # What a release that is not kept refers to may not be there without it.
+        catalog_id = product["catalogId"]
+        catalog = await turn.one("catalogs", catalog_id)
+        answer["wouldBe"] = {("products", product["id"]): product, ("catalogs", catalog_id): catalog}
+    return answer
+
+
+async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> Document:
+    """The product of an identifier, which is made where there is none (S1); the document must mean it too."""
+    asked, identifier = checks.fields.get("catalogId"), checks.text("projectIdentifier", 256, required=True) or ""
+    if asked and not await turn.one("catalogs", asked):
+        checks.refuse("catalogId", "UNKNOWN", f"There is no catalog {asked!r}: save it first.")
+    catalog_id = asked or bulk_load.DEFAULT_CATALOG
+    by_id: Document = {"_id": turn.caller.key(identifier), **({"catalogId": asked} if asked else {})}
+    by_key = {"tenantId": turn.caller.tenant, "key": identifier, "catalogId": catalog_id}
+    product: Document = (
+        await turn.database.products.find_one(by_key, session=turn.session)
+        or await turn.database.products.find_one(by_id, session=turn.session)
+        or bulk_load.product(turn.caller, catalog_id, identifier)
+    )
+    if project is not None and project not in {product["id"], product["key"], product["name"]}:
+        message = (
+            f"It names {project!r}, and the request {identifier!r}: import it into the product that it is of."
+        )
+        checks.found.append(Violation("input.release.project", message, "ANOTHER_PROJECT"))
+    return product
+
+
+async def _before(turn: UnitOfWork, product: Document, fields: Document) -> Document | None:
+    identity = {
+        "tenantId": turn.caller.tenant,
+        "catalogId": product["catalogId"],
+        "productId": product["id"],
+        "version": fields["version"],
+        "revision": fields.get("revision", "0"),
+        "channel": fields.get("channel", "stable"),
+    }
+    return await turn.database.releases.find_one(identity, {"terms": 0}, session=turn.session)
+
+
+def _in_the_way(before: Document) -> Problem:
+    detail = f"There is already a release {before['version']} of this product; it is {before['status']}. "
+    detail += "A draft is replaced with onConflict UPDATE; a release that was published never is."
+    return errors.Conflict(detail=detail, conflicting_id=before["id"])
+
+
+def _made(caller: Caller, product: Document, fields: Document, before: Document | None) -> Document:
+    given = {name: value for name, value in fields.items() if name != "project"}
+    if before is None:
+        return release.document(caller.tenant, product, now=fields["importedAt"], **given)
+    files = drafts.artifacts(before["artifacts"], fields["artifacts"], fields["importedAt"])
+    made = {**before, "trial": False, **release.default_fields(), **given, "artifacts": files}
+    return {**made, **release.derived_fields(made)}
+
+
+async def _keep(turn: UnitOfWork, product: Document, before: Document | None, made: Document) -> Document:
+    await verification_jobs.schedule(turn, made)
+    if before:
+        return await release_writes.store(turn, before, made, "release.imported")
+    await bulk_load.catalog(turn.caller, turn.database, product["catalogId"], turn.session)
+    key, new = {"_id": product["_id"]}, {"$setOnInsert": product}
+    await turn.database.products.update_one(key, new, upsert=True, session=turn.session)
+    await release_writes.add(turn, made, "release.imported")
+    return made
+
+
+def _answer(made: Document, before: Document | None, warnings: list[str]) -> Document:
+    found = verification_jobs.warnings(made)
+    said = [f"{'Updated' if before else 'Created'} the draft {made['name']} {made['version']}.", *warnings]
+    if found:
+        said.append(f"{len(found)} of {len(made['artifacts'])} files could not be verified: see warnings.")
+    return {
+        "catalogId": made["id"],
+        "name": made["name"],
+        "version": made["version"],
+        "status": made["status"],
+        "message": " ".join(said),
+        "warnings": found,
+        "release": made,
+    }

@@ -1,0 +1,208 @@
+"""Publishing, archiving and withdrawing releases."""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+
+from release_catalog import errors
+from release_catalog.domain import events, timestamps, transitions
+from release_catalog.domain.caller import READ, Caller
+from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
+from release_catalog.errors import Problem, Violation
+from release_catalog.storage import cursors, dependency_traversal, idempotency, releases, unit_of_work
+from release_catalog.storage import event_log as events_log
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.unit_of_work import UnitOfWork, command
+
+
+@command("publishRelease")
+async def publish(turn: UnitOfWork, values: Given) -> Answer:
+    """DRAFT becomes PUBLISHED, if no file is known to be another than it says."""
+    return await _step(turn, values, "PUBLISHED", _at("publishedAt"))
+
+
+@command("archiveRelease")
+async def archive(turn: UnitOfWork, values: Given) -> Answer:
+    """PUBLISHED or WITHDRAWN becomes ARCHIVED."""
+    return await _step(turn, values, "ARCHIVED", _at("archivedAt"))
+
+
+def _at(field: str) -> Document:
+    now = timestamps.now()
+    return {field: now, "updatedAt": now}
+
+
+async def withdraw(caller: Caller, database: Database, values: Given) -> Answer:
+    """PUBLISHED becomes WITHDRAWN, for a reason; tells how many published releases reach it.
+
+    Who these are is looked up before the transaction, because all writers of a tenant wait for one another there,
+    and a hub has ten thousands of dependants. The transaction then reads the events since. Where one of them is
+    about a release on the way, about one of the same name, or about one that needs any of these, what was found
+    may no longer hold: the look-up is repeated, once. If that happens again, the withdrawal goes on with what was
+    true when the second look-up began. Else a hub whose dependants change all the time could not be withdrawn, and
+    the number is a notice to people, on which no rule rests.
+    """
+    for _ in range(MAX_LOOK_UPS - 1):
+        notice = await _look(caller, database, values)
+        with contextlib.suppress(_Outdated):
+            return await _withdrawn(caller, database, values, notice)
+    return await _withdrawn(caller, database, values, await _look(caller, database, values), last=True)
+
+
+# How often a withdrawal looks up whom it concerns.
+MAX_LOOK_UPS = 2
+# The events since a look-up that are looked at one by one; where there were more, it is taken to be outdated.
+MAX_EVENTS = 1_000
+
+
+class _Outdated(Exception):  # noqa: N818  it is not an error: the look-up is repeated
+    """What a withdrawal looked up may no longer hold."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Notice:
+    """Whom a withdrawal concerns, as of an event: for those who see everything, and where others see less."""
+
+    etag: str
+    head: int
+    everybody: dependency_traversal.Affected
+    readers: dependency_traversal.Affected
+    own_count: int
+    readers_see_replacement: bool
+    violations: Sequence[Violation]
+
+    def event_payloads(self, withdrawal: Document) -> tuple[Document, Document | None]:
+        """Return what the event tells those who see everything, and what it tells others where that is less."""
+        replacement = withdrawal["replacementId"]
+        found, seen = self.everybody, self.readers
+        told = events.withdrawn(withdrawal, found.count, found.nearest, replacement)
+        if seen is found and self.readers_see_replacement:
+            return told, None
+        replacement = replacement if self.readers_see_replacement else None
+        return told, events.withdrawn(withdrawal, seen.count, seen.nearest, replacement)
+
+
+async def _look(caller: Caller, database: Database, values: Given) -> _Notice | None:
+    """Look up whom a withdrawal concerns; None where it will be refused, or is answered as before."""
+    key = values.get("idempotencyKey")
+    if key is not None and (
+        idempotency.refused(key) or await idempotency.find_record(caller, database, key, None)
+    ):
+        return None
+    head = await events_log.head(caller, database)
+    release = await unit_of_work.load_for_update(UnitOfWork(caller, database), values["id"], values)
+    if isinstance(release, Problem) or transitions.step(release, "WITHDRAWN"):
+        return None
+    return await _notice(caller, database, release, head, values)
+
+
+async def _notice(caller: Caller, database: Database, release: Document, head: int, values: Given) -> _Notice:
+    checks = Validator(values, "input")
+    await _check_replacement(caller, database, checks)
+    replacement = values.get("replacementId")
+    # Who withdraws it may be bound to its product, and see less than others are told.
+    found = await dependency_traversal.affected(dataclasses.replace(caller, product=None), database, release)
+    reader = dataclasses.replace(caller, scopes=frozenset({READ}), product=None)
+    # All callers see the same as long as the walk met nothing that is hidden from some.
+    readers = await dependency_traversal.affected(reader, database, release) if found.hidden else found
+    bound = found.hidden and caller.product is not None
+    own = await dependency_traversal.affected(caller, database, release) if bound else found
+    seen = await releases.by_ids(reader, database, [replacement] if replacement else [], frozenset({"id"}))
+    return _Notice(
+        etag=release["etag"],
+        head=head,
+        everybody=found,
+        readers=readers,
+        own_count=own.count,
+        readers_see_replacement=bool(seen) == bool(replacement),
+        violations=checks.found,
+    )
+
+
+async def _check_replacement(caller: Caller, database: Database, checks: Validator) -> None:
+    other = checks.fields.get("replacementId")
+    keys = frozenset({"id"})
+    if other is not None and (
+        other == checks.fields["id"] or not await releases.by_ids(caller, database, [other], keys)
+    ):
+        checks.refuse("replacementId", "UNKNOWN", "Give the id of another release that there is.")
+
+
+async def _withdrawn(
+    caller: Caller, database: Database, values: Given, notice: _Notice | None, *, last: bool = False
+) -> Answer:
+    """Withdraw in a transaction; raise _Outdated where `notice` may no longer hold, but for the `last` one."""
+
+    async def work(turn: UnitOfWork, values: Given) -> Answer:
+        checks = Validator(values, "input")
+        withdrawal = {
+            "reason": checks.text("reason", MAX_LONG_TEXT, required=True),
+            "replacementId": values.get("replacementId"),
+            "withdrawnAt": timestamps.now(),
+            "withdrawnBy": turn.caller.subject,
+        }
+        found = await unit_of_work.load_for_update(turn, values["id"], values)
+        if isinstance(found, Problem):
+            return found
+        violations = [*transitions.step(found, "WITHDRAWN"), *checks.found]
+        if notice is None:
+            await _check_replacement(turn.caller, turn.database, checks)
+            violations = [*transitions.step(found, "WITHDRAWN"), *checks.found]
+        else:
+            violations += notice.violations
+        if violations:
+            return errors.ValidationProblem(violations=violations)
+        known = await _still(turn, found, notice, values, last=last)
+        after = await unit_of_work.update_release(turn, found, {"status": "WITHDRAWN", "withdrawal": withdrawal})
+        told, less = known.event_payloads(withdrawal)
+        await unit_of_work.append_event(
+            turn.caller, turn.database, "release.withdrawn", after, turn.session, withdrawal=told,
+            open_withdrawal=less,
+        )  # fmt: skip
+        return {"release": after, "affectedCount": known.own_count}
+
+    return await unit_of_work.execute(caller, database, "withdrawRelease", values, work)
+
+
+async def _still(
+    turn: UnitOfWork, release: Document, notice: _Notice | None, values: Given, *, last: bool
+) -> _Notice:
+    """Return the notice if it still holds; raise _Outdated where it may not."""
+    if notice is not None and (last or not await _outdated(turn, release, notice)):
+        return notice
+    if not last:
+        raise _Outdated
+    # Each time there was nothing to withdraw at first, and then there was: this is not put off again.
+    return await _notice(turn.caller, turn.database, release, 0, values)
+
+
+async def _outdated(turn: UnitOfWork, release: Document, notice: _Notice) -> bool:
+    """Whether anything has happened since the look-up that may have changed what it found."""
+    if release["etag"] != notice.etag:
+        return True
+    changed = await events_log.changed_since(turn.caller, turn.database, notice.head, MAX_EVENTS, turn.session)
+    if changed is None:
+        return True
+    keys = [turn.caller.key(id_) for id_ in changed if id_ != release["id"]]
+    if not keys:
+        return False
+    shown = {**releases.REFERENCE_FIELDS, "dependencies.reference": 1}
+    found = turn.database.releases.find({"_id": {"$in": keys}}, shown, session=turn.session)
+    at_once = releases.MAKERS_AT_ONCE
+    async with contextlib.aclosing(cursors.batches(found.batch_size(at_once), at_once)) as batches:
+        async for some in batches:
+            if notice.everybody.touched_by(some) or notice.readers.touched_by(some):
+                return True
+    return False
+
+
+async def _step(turn: UnitOfWork, values: Given, to: str, fields: Document) -> Answer:
+    found = await unit_of_work.load_for_update(turn, values["id"], values)
+    if isinstance(found, Problem):
+        return found
+    if violations := transitions.step(found, to):
+        return errors.ValidationProblem(violations=violations)
+    after = await unit_of_work.update_release(turn, found, {"status": to, **fields})
+    await unit_of_work.append_event(turn.caller, turn.database, f"release.{to.lower()}", after, turn.session)
+    return {"release": after}

@@ -1,0 +1,153 @@
+"""Creating, patching and replacing releases."""
+
+from collections.abc import Collection
+from typing import Any
+
+from release_catalog import errors
+from release_catalog.domain import ids, release, release_delivery, release_update, timestamps, versions
+from release_catalog.domain.validation import Validator
+from release_catalog.errors import Problem
+from release_catalog.storage import release_delivery as stored_delivery
+from release_catalog.storage import releases, search_terms, unit_of_work
+from release_catalog.storage.database import Document
+from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.unit_of_work import UnitOfWork, command
+
+
+@command("createRelease")
+async def create(turn: UnitOfWork, values: Given) -> Answer:
+    """A new draft (S2)."""
+    now = timestamps.now()
+    checks = Validator(values, "input")
+    product = await _product(turn, checks)
+    if product and (refused := unit_of_work.check_product_scope(turn.caller, product["id"])):
+        return refused
+    fields = release_update.read(checks, now)
+    fields |= {"id": ids.new(), "version": _version(checks, product), "createdAt": _created(checks, now)}
+    warnings = await resolve_and_complete(turn, checks, fields, None)
+    release_update.unique(checks, fields)
+    if checks.found or product is None:
+        return errors.ValidationProblem(violations=checks.found)
+    made = release.document(turn.caller.tenant, product, now=now, **fields)
+    await add(turn, made, "release.created")
+    return {"release": made, "warnings": warnings}
+
+
+async def _product(turn: UnitOfWork, checks: Validator) -> Document | None:
+    id_, catalog_id = checks.fields["productId"], checks.fields.get("catalogId")
+    product = await turn.one("products", id_)
+    if product is None:
+        checks.refuse("productId", "UNKNOWN", f"There is no product {id_!r}: save it first.")
+    elif catalog_id not in {None, product["catalogId"]}:
+        message = f"Its product stands in the catalog {product['catalogId']!r}: give that one, or none."
+        checks.refuse("catalogId", "CONTRADICTORY_REFERENCE", message)
+    return product
+
+
+def _version(checks: Validator, product: Document | None) -> str:
+    version = checks.text("version", versions.MAX_LENGTH, required=True) or ""
+    if version and product and (reason := versions.problem(product["versionScheme"], version)):
+        checks.refuse("version", "NOT_A_VERSION", reason)
+    return version
+
+
+def _created(checks: Validator, now: Any) -> Any:
+    created = checks.fields.get("createdAt") or now
+    if created > now:
+        checks.refuse("createdAt", "IN_FUTURE", "Give an instant of the past, and only for a release that is old.")
+    return created
+
+
+async def add(turn: UnitOfWork, made: Document, kind: str) -> None:
+    """Insert a release and tell of it."""
+    unit_of_work.check_size(made)
+    await turn.database.releases.insert_one(search_terms.to_stored(turn.caller, made), session=turn.session)
+    await _append_events(turn, kind, None, made)
+
+
+async def _append_events(turn: UnitOfWork, kind: str, before: Document | None, made: Document) -> None:
+    for happened in (kind, release_delivery.event(before, made["delivery"])):
+        if happened:
+            await unit_of_work.append_event(turn.caller, turn.database, happened, made, turn.session)
+
+
+@command("patchRelease")
+async def patch(turn: UnitOfWork, values: Given) -> Answer:
+    """Adds and updates, never removes (S4 PATCH)."""
+    return await _revise(turn, values, whole=False)
+
+
+@command("replaceRelease")
+async def replace(turn: UnitOfWork, values: Given) -> Answer:
+    """Sets all that can be said of a release, what is not said to its default (S4 PUT)."""
+    return await _revise(turn, values, whole=True)
+
+
+async def _revise(turn: UnitOfWork, values: Given, *, whole: bool) -> Answer:
+    before = await unit_of_work.load_for_update(turn, values["id"], values)
+    if isinstance(before, Problem):
+        return before
+    now, checks = timestamps.now(), Validator(values, "input")
+    fields = release_update.read(checks, now)
+    fields |= {"id": before["id"], "version": before["version"]}
+    warnings = await resolve_and_complete(turn, checks, fields, before, whole=whole)
+    release_update.unique(checks, fields)
+    after = release_update.apply_update(before, checks, fields, now, replace=whole)
+    release_update.check_immutable(checks, before, after)
+    if checks.found:
+        return errors.ValidationProblem(violations=checks.found)
+    return {"release": await store(turn, before, after), "warnings": warnings}
+
+
+async def store(turn: UnitOfWork, before: Document, after: Document, kind: str = "release.updated") -> Document:
+    """Keep what a release has become and tell of it; where nothing changed, nothing happened."""
+    changed = {field: value for field, value in after.items() if value != before[field]}
+    if not changed:
+        return before
+    unit_of_work.check_size(after)
+    made = await unit_of_work.update_release(turn, before, changed)
+    await _append_events(turn, kind, before["delivery"], made)
+    return made
+
+
+async def resolve_and_complete(
+    turn: UnitOfWork, checks: Validator, fields: Document, before: Document | None, *, whole: bool = True
+) -> list[str]:
+    """Hold what is said of a release against what it refers to, and complete it from there; gives warnings."""
+    release_update.check_references(checks, fields, await load_referenced(turn, [fields]), fields)
+    return await apply_delivery(turn, checks, fields, before, whole=whole)
+
+
+async def apply_delivery(
+    turn: UnitOfWork, checks: Validator, fields: Document, before: Document | None = None, *, whole: bool = True
+) -> list[str]:
+    """The delivery of a release, from what is said of it in `checks`; gives warnings."""
+    inner, then = checks.inner("delivery"), before["delivery"] if before else None
+    if inner is None:
+        if whole and then and then["status"] in release_delivery.UNDER_WAY:
+            message = f"It is {then['status']}: say again how it goes on, or complete it."
+            checks.refuse("delivery", "UNDER_WAY", message)
+        return []
+    said = release_delivery.read(inner)
+    wanted = release_delivery.references(then, said)
+    related = await stored_delivery.known(turn.caller, turn.database, wanted, turn.session)
+    fields["delivery"], warnings = release_delivery.apply(
+        then, said, related, inner, timestamps.now(), replace=whole
+    )
+    return warnings
+
+
+async def load_referenced(turn: UnitOfWork, documents: Collection[Document]) -> dict[str, dict[str, Document]]:
+    """The documents that releases refer to, of each collection by id."""
+    wanted = {
+        collection: {one.get(field) for one in documents} for field, collection in release_update.RELATED.items()
+    }
+    wanted["releases"] = {needed["releaseId"] for one in documents for needed in one.get("dependencies", ())}
+    found: dict[str, dict[str, Document]] = {}
+    for collection, ids_ in wanted.items():
+        keys = [turn.caller.key(id_) for id_ in ids_ if id_]
+        seen = releases.visible(turn.caller) if collection == "releases" else {}
+        match, shown = {"_id": {"$in": keys}, **seen}, {"id": 1, "name": 1, "version": 1}
+        some = turn.database[collection].find(match, shown, session=turn.session)
+        found[collection] = {one["id"]: one async for one in some} if keys else {}
+    return found

@@ -1,0 +1,331 @@
+"""Reading releases: pages by any filter, look-ups by id and reference, and the latest of a product."""
+
+import contextlib
+import datetime
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from release_catalog.domain import references, versions
+from release_catalog.domain.caller import Caller
+from release_catalog.errors import InvalidArgument
+from release_catalog.storage import cursors, pagination, search_terms
+from release_catalog.storage.database import ONE_BATCH, Collections, Database, Document, Keys, projection
+from release_catalog.storage.pagination import Order, PageArgs, PageQuery
+
+MAX_IDS = 100
+MAX_SUBSTRING = 256
+# Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
+REFERENCES_A_COMMAND = 5_000
+# Releases that the driver decodes at a time, in a few milliseconds: where they show their names alone, and where
+# each may have a thousand references.
+NAMES_AT_ONCE = 1_000
+MAKERS_AT_ONCE = 100
+# What tells which release a reference means.
+REFERENCE_FIELDS = dict.fromkeys(("id", "catalogId", "name", "version", "revisionKey", "createdAt", "status"), 1)
+
+_INSTANT = datetime.datetime
+ORDERS = {
+    "CREATED_AT": Order("CREATED_AT", "created", {"createdAt": _INSTANT, "id": str}),
+    "UPDATED_AT": Order("UPDATED_AT", "updated", {"updatedAt": _INSTANT, "id": str}),
+    "RELEASED_AT": Order("RELEASED_AT", "released", {"releasedKey": _INSTANT, "id": str}),
+    "NAME": Order("NAME", "name", {"name": str, "id": str}),
+    "VERSION": Order("VERSION", "version", {"versionKey": str, "id": str}),
+}
+# Filters whose value is one term; those of the second line match many releases as a rule.
+_EXACT = ("name", "version", "author")
+_LOW_SELECTIVITY = (("branch", "branch"), ("tag", "tag"), ("catalog", "catalogId"))
+_LATEST = Order("LATEST", "latest", {"versionKey": str, "revisionKey": str, "createdAt": _INSTANT, "id": str})
+
+
+def visible(caller: Caller) -> dict[str, Any]:
+    """The condition that every read of releases begins with (model.md, Visibility)."""
+    if caller.sees_drafts is True:
+        return {"tenantId": caller.tenant}
+    if not caller.sees_drafts:
+        return {"tenantId": caller.tenant, "status": {"$ne": "DRAFT"}, "private": False}
+    # Said by what is hidden, because no index serves that: it never leads a query astray.
+    others = {"productId": {"$ne": caller.sees_drafts}}
+    return {"tenantId": caller.tenant, "$nor": [{**others, "status": "DRAFT"}, {**others, "private": True}]}
+
+
+def visible_through(caller: Caller, field: str) -> list[dict[str, Any]]:
+    """Stages that drop documents whose release, named by `field`, does not exist for the caller."""
+    if caller.sees_drafts is True:
+        return []
+    key = {"$concat": [{"$literal": caller.key("")}, f"${field}"]}
+    same = {"$expr": {"$eq": ["$_id", "$$key"]}}
+    seen = [{"$match": {**same, **visible(caller)}}, {"$project": {"_id": 1}}]
+    return [
+        {"$lookup": {"from": "releases", "let": {"key": key}, "pipeline": seen, "as": "visible"}},
+        {"$match": {"visible": {"$ne": []}}},
+        {"$project": {"visible": 0}},
+    ]
+
+
+async def by_ids(
+    caller: Caller, database: Collections, ids: Iterable[str], keys: Keys = None
+) -> dict[str, Document]:
+    """The releases with these ids, by id; what does not exist for the caller is left out."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
+    found = database["releases"].find(match, projection(keys, "id")).batch_size(ONE_BATCH)
+    return {release["id"]: release for release in await cursors.documents(found, None, keys)}
+
+
+async def resolve_references(
+    caller: Caller,
+    database: Collections,
+    names: Iterable[str],
+    keys: Keys = None,
+    at_once: int = REFERENCES_A_COMMAND,
+) -> dict[str, Document]:
+    """The release that each reference leads to; references that lead to none are left out.
+
+    `at_once` references are looked up by a command.
+    """
+    names, shown = list(dict.fromkeys(names)), projection(keys, *REFERENCE_FIELDS)
+    sought = set(names)
+    found: dict[str, Document] = {}
+    for start in range(0, len(names), at_once):
+        some = search_terms.resolves_any(names[start : start + at_once])
+        match = {**visible(caller), **some}
+        cursor = database["releases"].find(match, shown).hint("terms").batch_size(ONE_BATCH)
+        for release in await cursors.documents(cursor, None, keys and keys.union(REFERENCE_FIELDS)):
+            for reference in references.reference_keys(release):
+                if reference in sought:
+                    rival = found.get(reference)
+                    found[reference] = (rival and references.resolve_winner([rival, release])) or release
+    return found
+
+
+async def disclosed(
+    caller: Caller,
+    dependencies: Sequence[Document],
+    find: Callable[[list[str]], Awaitable[Sequence[Document | None]]],
+) -> list[Document]:
+    """Return dependencies as the caller may see them.
+
+    What a reference by id was completed with shows only where the caller may see the release that it came from;
+    `find` gives the releases that references lead to for this caller.
+    """
+    doubtful = [one["reference"] for one in dependencies if references.completed(one)]
+    if caller.sees_drafts is True or not doubtful:
+        return list(dependencies)
+    found = dict(zip(doubtful, await find(doubtful), strict=True))
+    return [
+        one if found.get(one["reference"], one) is not None else references.undisclosed(one)
+        for one in dependencies
+    ]
+
+
+async def dependant_terms(
+    caller: Caller,
+    database: Collections,
+    releases: Sequence[Mapping[str, Any]],
+    notice: Callable[[Document], None] | None = None,
+) -> list[list[str]]:
+    """For each release, the terms of the releases that depend on it.
+
+    A reference by name means the highest revision of its version, so only that release has dependants by
+    name: one look-up tells which of `releases` these are. `notice` gets each release that bears one of the names,
+    with whether it is private.
+    """
+    by_name = {release["id"]: references.reference_keys(release)[1] for release in releases}
+    match = {**visible(caller), **search_terms.resolves_any(by_name.values())}
+    winners: dict[str, Document] = {}
+    cursor = (
+        database["releases"]
+        .find(match, {**REFERENCE_FIELDS, "private": 1})
+        .hint("terms")
+        .batch_size(NAMES_AT_ONCE)
+    )
+    async for rivals in cursors.batches(cursor, NAMES_AT_ONCE):
+        for rival in rivals:
+            name = references.reference_keys(rival)[1]
+            best = winners.get(name)
+            winners[name] = (best and references.resolve_winner([best, rival])) or rival
+            if notice:
+                notice(rival)
+    answer = []
+    for release in releases:
+        name = by_name[release["id"]]
+        winner = winners.get(name)
+        found = [f"needs:{references.by_id(release['id'])}"]
+        answer.append([*found, f"needs:{name}"] if winner and winner["id"] == release["id"] else found)
+    return answer
+
+
+def dependants(caller: Caller, needing_terms: Sequence[str], window: PageArgs) -> PageQuery:
+    """The releases with one of `needing_terms`, newest first."""
+    return PageQuery(
+        "releases", visible(caller), ORDERS["CREATED_AT"], window, descending=True, terms=needing_terms
+    )
+
+
+def latest(
+    caller: Caller,
+    product: Mapping[str, Any],
+    *,
+    channel: str | None,
+    platform: str | None = None,
+    constraint: str | None = None,
+    packaging: str | None = None,
+    base_images: Sequence[str] | None = None,
+    **branch: str | None,
+) -> PageQuery:
+    """The highest published version of a product; the branch counts only where it is given, None included."""
+    match = {**visible(caller), "productId": product["id"], "status": "PUBLISHED", **branch}
+    if packaging is not None:
+        match["packagingType"] = packaging
+    if base_images is not None:
+        match["baseImageId"] = {"$in": base_images}
+    if channel is not None:
+        match["channel"] = channel
+    if platform is not None:
+        match |= _on_platform(platform)
+    if constraint is not None:
+        try:
+            bounds = versions.constraint(product["versionScheme"], constraint)
+        except ValueError as error:
+            raise InvalidArgument("constraint", str(error)) from error
+        match["$and"] = [{"versionKey": {bound.operator: bound.key}} for bound in bounds]
+    return PageQuery("releases", match, _LATEST, PageArgs(1), descending=True)
+
+
+async def search(
+    caller: Caller,
+    database: Database,
+    filter_: Mapping[str, Any],
+    window: PageArgs,
+    order: str = "CREATED_AT",
+    *,
+    descending: bool = True,
+) -> PageQuery:
+    """The releases that meet every condition of `filter_`, whose keys are those of ReleaseFilter."""
+    given = {name: value for name, value in filter_.items() if value is not None}
+    _contradictions(given)
+    match = visible(caller)
+    match |= _plain_conditions(given)
+    chosen: list[str] | None = None
+    for found, condition in await _index_conditions(caller, database, given):
+        if chosen is None:
+            chosen = found
+        else:
+            match["$and"] = [*match.get("$and", []), condition]
+    return PageQuery("releases", match, ORDERS[order], window, descending=descending, terms=chosen)
+
+
+def _contradictions(values: Mapping[str, Any]) -> None:
+    for start, end in (("createdFrom", "createdBefore"), ("releasedFrom", "releasedBefore")):
+        if start in values and end in values and values[start] >= values[end]:
+            raise InvalidArgument(
+                f"filter.{start}", f"nothing lies between it and {end}: give an earlier instant."
+            )
+    if len(values.get("ids", ())) > MAX_IDS:
+        raise InvalidArgument("filter.ids", f"give at most {MAX_IDS} ids at once.")
+    for name in ("channel", "packagingType", "status", "deliveryStatus", "verification"):
+        if values.get(name) == []:
+            raise InvalidArgument(f"filter.{name}", "an empty list matches nothing: leave it out to match all.")
+
+
+def _plain_conditions(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions on fields of which few values are in use, judged while walking an order's index."""
+    match: dict[str, Any] = {}
+    for name in ("revision", "trial"):
+        if name in values:
+            match[name] = values[name]
+    for name, path in (
+        ("channel", "channel"),
+        ("packagingType", "packagingType"),
+        ("verification", "artifacts.verification.status"),
+    ):
+        if name in values:
+            match[path] = {"$in": values[name]}
+    for name, field in (("created", "createdAt"), ("released", "releasedKey")):
+        bounds = {"$gte": values.get(f"{name}From"), "$lt": values.get(f"{name}Before")}
+        if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
+            # What has no such instant stands at NEVER.
+            match[field] = bounds if name == "created" else {"$gt": search_terms.NEVER, **bounds}
+    if "nameContains" in values:
+        match["name"] = containing("filter.nameContains", values["nameContains"])
+    if "platform" in values:
+        match |= _on_platform(values["platform"])
+    # These two may stand beside the caller's own visibility: both must hold.
+    also = [{"status": {"$in": values["status"]}}] if "status" in values else []
+    also += [{"private": values["private"]}] if "private" in values else []
+    return match | ({"$and": also} if also else {})
+
+
+def containing(argument: str, text: str) -> dict[str, Any]:
+    """A condition on texts that hold `text` in any case; BadArgument where no name could."""
+    if len(text) > MAX_SUBSTRING or "\x00" in text:
+        raise InvalidArgument(argument, f"give a text of at most {MAX_SUBSTRING} characters, without NUL.")
+    return {"$regex": re.escape(text), "$options": "i"}
+
+
+def _on_platform(platform: str) -> dict[str, Any]:
+    return {"platforms": {"$elemMatch": {"$or": [{"name": platform}, {"osFamily": platform}]}}}
+
+
+async def _index_conditions(
+    caller: Caller, database: Database, values: Mapping[str, Any]
+) -> list[tuple[list[str], dict[str, Any]]]:
+    """What the terms index can find, the fewest matches first: as terms, and as a condition beside others."""
+    found: list[tuple[list[str], dict[str, Any]]] = []
+    if "ids" in values:
+        found.append(([f"is:#{id_}" for id_ in values["ids"]], {"id": {"$in": values["ids"]}}))
+    if "artifactSha256" in values:
+        digest = values["artifactSha256"].lower().removeprefix("sha256:")
+        found.append(([f"sha256:{digest}"], {"artifacts.sha256": digest}))
+    if "dependsOnId" in values:
+        needed = await _needing_id(caller, database, values["dependsOnId"])
+        paths = [term.removeprefix("needs:") for term in needed]
+        found.append((needed, {"dependencies.reference": {"$in": paths}}))
+    if (products := await _product_ids(caller, database, values)) is not None:
+        found.append(([f"product:{id_}" for id_ in products], {"productId": {"$in": products}}))
+    found += [([f"{kind}:{values[kind]}"], {kind: values[kind]}) for kind in _EXACT if kind in values]
+    if "endOfLifeBefore" in values:
+        day = values["endOfLifeBefore"]
+        found.append((search_terms.ends_before(day), {"endOfLifeAt": {"$lt": day.isoformat()}}))
+    if "deliveryStatus" in values:
+        wanted = values["deliveryStatus"]
+        found.append(([f"delivery:{status}" for status in wanted], {"delivery.status": {"$in": wanted}}))
+    return found + [
+        ([f"{kind}:{values[name]}"], {name: values[name]}) for kind, name in _LOW_SELECTIVITY if name in values
+    ]
+
+
+async def _needing_id(caller: Caller, database: Database, id_: str) -> list[str]:
+    found = await by_ids(caller, database, [id_], frozenset(REFERENCE_FIELDS))
+    return (await dependant_terms(caller, database, [found[id_]]))[0] if id_ in found else []
+
+
+async def _product_ids(caller: Caller, database: Database, values: Mapping[str, Any]) -> list[str] | None:
+    if "productKey" not in values:
+        return [values["productId"]] if "productId" in values else None
+    match = {"tenantId": caller.tenant, "key": values["productKey"]}
+    if "productId" in values:
+        match["id"] = values["productId"]
+    found = database.products.find(match, {"id": 1}).hint("key").limit(pagination.MAX_PAGE)
+    return [product["id"] for product in await cursors.documents(found, None, frozenset({"id"}))]
+
+
+async def find_by_reference(
+    caller: Caller, database: Database, references: Iterable[str], limit: int, keys: Keys
+) -> list[Document]:
+    """At most `limit` releases that make one of these references, and `keys` of them."""
+    match = {**visible(caller), "terms": {"$in": [f"needs:{reference}" for reference in references]}}
+    found = database.releases.find(match, projection(keys)).hint("terms").limit(limit).batch_size(NAMES_AT_ONCE)
+    return await cursors.documents(found, limit, keys)
+
+
+async def find_dependants(
+    caller: Caller, database: Database, ids: Iterable[str]
+) -> AsyncGenerator[list[tuple[str, list[str]]], None]:
+    """Yield the references that releases make, by their ids, some releases at a time."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
+    shown = projection(frozenset({"id", "dependencies.reference"}))
+    cursor = database.releases.find(match, shown).batch_size(MAKERS_AT_ONCE)
+    async with contextlib.aclosing(cursors.batches(cursor, MAKERS_AT_ONCE)) as batches:
+        async for some in batches:
+            yield [(one["id"], [needed["reference"] for needed in one["dependencies"]]) for one in some]

@@ -1,0 +1,65 @@
+"""The strings that a release is found by, kept in its document's `terms` for the index of that name.
+
+A term is `<kind>:<value>`. `is:` holds the references that the release answers to and `needs:` those that it
+makes, so its dependencies are one look-up of terms, its dependants another, and a reference to a release that
+does not exist yet resolves by itself later.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from release_catalog.domain import references, timestamps
+from release_catalog.domain.caller import Caller
+from release_catalog.storage.database import Document
+
+# Sorts before every real instant: releases without one come last when the newest come first.
+NEVER = datetime.datetime(1, 1, 1, tzinfo=timestamps.UTC)
+
+# Kinds whose value is a field of the release.
+PLAIN = {"product": "productId", "catalog": "catalogId", "name": "name", "version": "version", "tag": "tag",
+         "branch": "branch", "author": "author"}  # fmt: skip
+# Prefixes of an ISO date: century, decade, year, month and day.
+_SPANS = (2, 3, 4, 7, 10)
+
+
+def to_stored(caller: Caller, release: Document) -> Document:
+    """`release` as its collection keeps it: with its key, its terms, and an instant to order by."""
+    return {**release, "_id": caller.key(release["id"]), **derived(release)}
+
+
+def derived(release: Mapping[str, Any]) -> Document:
+    """What is kept beside a release to find and order it by; it follows every change."""
+    return {"terms": search_terms(release), "releasedKey": release["releasedAt"] or NEVER}
+
+
+def search_terms(release: Mapping[str, Any]) -> list[str]:
+    """All terms of a release, each once."""
+    found = [f"{kind}:{value}" for kind, field in PLAIN.items() if (value := release[field]) is not None]
+    found += [f"is:{reference}" for reference in references.reference_keys(release)]
+    found += [f"needs:{dependency['reference']}" for dependency in release["dependencies"]]
+    found += [f"sha256:{artifact['sha256']}" for artifact in release["artifacts"]]
+    if release["delivery"]:
+        found.append(f"delivery:{release['delivery']['status']}")
+    if day := release["endOfLifeAt"]:
+        found += [f"eol:{day[:span]}" for span in _SPANS]
+    return list(dict.fromkeys(found))
+
+
+def ends_before(day: datetime.date) -> list[str]:
+    """The terms of which a release has exactly one where its end of life lies before `day`.
+
+    Whole centuries, then the decades of the last century, its last decade's years, months and days: at most
+    158 terms, each an equality for the index where a range would have to be sorted.
+    """
+    text = day.isoformat()
+    found = [f"eol:{century:02d}" for century in range(int(text[:2]))]
+    found += [f"eol:{text[:2]}{digit}" for digit in range(int(text[2]))]
+    found += [f"eol:{text[:3]}{digit}" for digit in range(int(text[3]))]
+    found += [f"eol:{text[:5]}{month:02d}" for month in range(1, day.month)]
+    return found + [f"eol:{text[:8]}{number:02d}" for number in range(1, day.day)]
+
+
+def resolves_any(references_: Iterable[str]) -> dict[str, Any]:
+    """A condition on the releases that answer to any of `references_`."""
+    return {"terms": {"$in": [f"is:{reference}" for reference in references_]}}

@@ -1,0 +1,252 @@
+"""Writing: one transaction holds a document, its event and the memory of the request.
+
+A request with an idempotency key is remembered for 24 hours with its answer. Of two that come at once the later
+collides on that memory; MongoDB has it repeated, and it finds the answer of the first.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import bson
+import orjson
+from pymongo.errors import DuplicateKeyError
+
+from release_catalog import errors, usage
+from release_catalog.domain import events, ids, timestamps
+from release_catalog.domain.caller import Caller
+from release_catalog.errors import Problem, Violation
+from release_catalog.fair_share import Busy, FairSlots
+from release_catalog.storage import database as db
+from release_catalog.storage import idempotency, releases, search_terms, transactions
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.outages import NothingWritten, TurnNotReached
+
+# MongoDB keeps documents of 16 MiB; what is remembered of a request holds the release and more.
+MAX_BYTES = 12 << 20
+_LONGEST_PAUSE = 1.0
+# Writes of a tenant that wait for their turn in this process, and for how long each does.
+_MAX_WAITING = 1_000
+_MAX_WAIT_SECONDS = 10.0
+
+Result = TypeVar("Result")
+
+_tenant_locks: weakref.WeakValueDictionary[tuple[int, str, str], FairSlots] = weakref.WeakValueDictionary()
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitOfWork:
+    """As whom a verb writes, where, and in which transaction; without one, it only reads."""
+
+    caller: Caller
+    database: Database
+    session: Any = None
+
+    async def one(self, collection: str, id_: str) -> Document | None:
+        """A document of the caller's tenant by its id."""
+        return await self.database[collection].find_one({"_id": self.caller.key(id_)}, session=self.session)
+
+
+Work = Callable[[UnitOfWork, Given], Awaitable[Answer]]
+Verb = Callable[[Caller, Database, Given], Awaitable[Answer]]
+
+
+class Rollback(Exception):  # noqa: N818  it is no error
+    """Carries an answer out of a transaction that is to leave no trace."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def command(name: str) -> Callable[[Work], Verb]:
+    """Make a command of a function that does its work in a transaction: see `execute`."""
+
+    def made(work: Work) -> Verb:
+        @functools.wraps(work)
+        async def run(caller: Caller, database: Database, values: Given) -> Answer:
+            return await execute(caller, database, name, values, work)
+
+        return run
+
+    return made
+
+
+async def execute(
+    caller: Caller, database: Database, verb: str, values: Given, work: Work, claim: str | None = None
+) -> Answer:
+    """The answer of `work`, which writes in a transaction; a refusal leaves no trace.
+
+    An answer that holds a refusal as its `problem` is kept, with all that was written, and remembered.
+    `values` may hold an `idempotencyKey`, under which the same input gets the first answer again, and `dryRun`,
+    with which everything is tried and nothing kept. A request that has a `claim` on its key goes on.
+    """
+    key, dry = values.get("idempotencyKey"), values.get("dryRun")
+    if unusable := idempotency.refused(key):
+        return unusable
+    fingerprint = idempotency.fingerprint_of(caller, verb, values) if key is not None else ""
+
+    async def attempt(session: Any) -> Answer:
+        known = (
+            await idempotency.find_record(caller, database, key, session) if key is not None and not dry else None
+        )
+        if known and (answer := idempotency.replay(known, fingerprint, claim)):
+            return answer
+        answer = await work(UnitOfWork(caller, database, session), values)
+        if dry or isinstance(answer, Problem):
+            raise Rollback(answer)
+        if key is not None:
+            memory = {"fingerprint": fingerprint, "answer": idempotency.serialize_result(answer)}
+            await idempotency.remember(caller, database, key, memory, session)
+        return answer
+
+    pause, again = 0.0, False
+    while True:
+        try:
+            return await serialized_transaction(caller, database, attempt)
+        except Rollback as undone:
+            return undone.answer
+        except DuplicateKeyError as error:
+            # Another request was first. Where it was this very one, its answer is there now.
+            if again and (problem := await _taken(database, error)):
+                return problem
+            if pause > _LONGEST_PAUSE:
+                raise NothingWritten("A majority does not confirm what is in the way.") from error
+        # A majority does not have yet what was first, and a failover may undo it.
+        await asyncio.sleep(pause)
+        pause, again = 2 * pause + 0.01 * again, True
+
+
+async def serialized_transaction(
+    caller: Caller, database: Database, work: Callable[[Any], Awaitable[Result]]
+) -> Result:
+    """What `work` gives, in one transaction.
+
+    All that a tenant changes is numbered by one counter, so transactions that run at once collide. Those of one
+    process take turns: nothing would go wrong otherwise, but of 64 at once most would be repeated many times.
+    Callers of the tenant take turns, too; a write whose turn does not come in time is refused.
+    """
+    key = id(asyncio.get_running_loop()), database.name, caller.tenant
+    slots = FairSlots(1, max_waiting=_MAX_WAITING, max_waiting_per_caller=_MAX_WAITING // 2)
+    turn = _tenant_locks.setdefault(key, slots)
+    owner, seconds = caller.owner, min(_MAX_WAIT_SECONDS, db.remaining())
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(turn.slot(owner, max_seconds=seconds))
+        except Busy as busy:
+            raise TurnNotReached(str(busy)) from busy
+        return await transactions.run(database, work)
+
+
+async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None:
+    """The problem that another release has the identity; None where that one can't be read yet."""
+    identity = (error.details or {}).get("keyValue", {})
+    if "revision" not in identity:
+        raise error
+    other: Any = await database.releases.find_one(identity, {"id": 1, "status": 1})
+    if other is None:
+        return None
+    detail = f"There is already a release {identity['version']} of this product, revision {identity['revision']}, "
+    detail += f"in channel {identity['channel']!r}; it is {other['status']}. Versions are never used again."
+    return errors.Conflict(detail=detail, conflicting_id=other["id"])
+
+
+async def load_for_update(turn: UnitOfWork, id_: str, values: Given) -> Answer:
+    """The release that a request is about, if it still has the etag of its `ifMatch`."""
+    match = {"_id": turn.caller.key(id_), **releases.visible(turn.caller)}
+    release = await turn.database.releases.find_one(match, {"terms": 0}, session=turn.session)
+    if release is None:
+        return errors.NotFound(detail=f"There is no release {id_!r}.")
+    if refused := check_product_scope(turn.caller, release["productId"]):
+        return refused
+    if values.get("ifMatch") not in {None, release["etag"]}:
+        return errors.PreconditionProblem(detail="The release is not as you read it: read it again, then repeat.")
+    return release
+
+
+def check_product_scope(caller: Caller, product_id: str) -> Problem | None:
+    """Why the caller may not write releases of this product, where it is bound to another one."""
+    if caller.product in {None, product_id}:
+        return None
+    detail = f"Your token is bound to the product {caller.product!r}: only releases of that one can be written."
+    return errors.Forbidden(detail=detail)
+
+
+def too_large(release: Document, path: str) -> list[Violation]:
+    """What there is to say of a release that is larger than a document may be."""
+    size = len(bson.encode(release))
+    usage.write(size)
+    if size <= MAX_BYTES:
+        return []
+    message = f"A release takes at most {MAX_BYTES} bytes with all that it holds; this would take {size}."
+    return [Violation(path, message, "TOO_LARGE")]
+
+
+def check_size(release: Document) -> None:
+    """End the request with a refusal if `release` has grown larger than a document may be."""
+    if violations := too_large(release, "input"):
+        raise Rollback(errors.ValidationProblem(violations=violations))
+
+
+async def append_event(
+    caller: Caller,
+    database: Database,
+    kind: str,
+    release: Document,
+    session: Any,
+    *,
+    promotion: Document | None = None,
+    withdrawal: Given | None = None,
+    open_withdrawal: Given | None = None,
+) -> None:
+    """Write an event about a release, or about its promotion or withdrawal.
+
+    Its number comes from the tenant's counter, which the transaction holds until it ends: numbers become visible
+    in the order in which they were taken, so that a reader who has seen one has missed none before it. So does the
+    instant after which it is forgotten: it is the database's, whatever the clocks of other machines say.
+
+    `open_withdrawal` is what callers who may only read are told of the withdrawal, where that is less.
+    """
+    number = {"$add": [{"$ifNull": ["$value", 0]}, 1]}
+    counter: Any = await database.counters.find_one_and_update(
+        {"_id": caller.key("events")},
+        [{"$set": {"value": number, "at": {"$max": ["$at", "$$NOW"]}}}],
+        upsert=True,
+        return_document=db.AFTER,
+        session=session,
+    )
+    more: Document = events.promotion_payload(promotion) if promotion else {}
+    more |= {"withdrawal": {**withdrawal}} if withdrawal else {}
+    event = {
+        "_id": caller.key(events.id_of(counter["value"])),
+        "tenantId": caller.tenant,
+        "sequence": counter["value"],
+        "type": kind,
+        "triggeredAt": promotion["created"] if promotion else release["updatedAt"],
+        "writtenAt": counter["at"],
+        "releaseId": release["id"],
+        "productId": release["productId"],
+        "open": events.is_public(release),
+        "data": orjson.dumps(events.release_payload(release) | more).decode(),
+    }
+    if open_withdrawal:
+        event["openWithdrawal"] = orjson.dumps(open_withdrawal).decode()
+    await database.events.insert_one(event, session=session)
+
+
+async def update_release(turn: UnitOfWork, release: Document, fields: Document) -> Document:
+    """Set fields of a release as it was read in this transaction; its event is for the verb to write.
+
+    `release` is whole but for its terms, which the release is then found by as it has become.
+    """
+    changed = {"updatedAt": timestamps.now(), **fields, "etag": ids.new()}
+    after = {**release, **changed}
+    match = {"_id": turn.caller.key(release["id"]), "etag": release["etag"]}
+    stored = {"$set": {**changed, **search_terms.derived(after)}}
+    await turn.database.releases.update_one(match, stored, session=turn.session)
+    return after

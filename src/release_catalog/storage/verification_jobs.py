@@ -1,0 +1,172 @@
+"""What is known of files from looking at them, and the releases whose files are still to be looked at.
+
+Such a release has a job, written in the transaction that made it. Whoever takes a job leases it, renews the lease
+while they work, and ends it in the transaction that keeps what was found: it is done once, whoever dies.
+"""
+
+import datetime
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from release_catalog.domain import caller as callers
+from release_catalog.domain import ids, release
+from release_catalog.domain.caller import Caller
+from release_catalog.storage import database as db
+from release_catalog.storage import leases, releases, unit_of_work
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.unit_of_work import UnitOfWork
+
+LEASE = datetime.timedelta(seconds=30)
+# What was found of a file is true of these alone.
+_BYTES = ("id", "sha256", "size", "downloadUrl")
+_TOLD = (("VERIFIED", "artifact.verified"), ("MISMATCH", "artifact.mismatched"))
+
+
+def set_verification(made: Document, mode: str, looked: Sequence[Document]) -> None:
+    """Note in a release what was found of its files, or by mode that all of them or none are to be looked at."""
+    for at, file in enumerate(made["artifacts"]):
+        if looked:
+            made["artifacts"][at] = {**file, "verification": looked[at]}
+        elif mode == "BACKGROUND":
+            made["artifacts"][at] = {**file, "verification": release.not_verified("PENDING")}
+        elif file["verification"]["status"] == "PENDING":
+            made["artifacts"][at] = {**file, "verification": release.not_verified()}
+
+
+def warnings(made: Mapping[str, Any]) -> list[Document]:
+    """A warning for each file that is not what it says, or that could not be had (S1)."""
+    return [
+        {
+            "artifactName": file["name"],
+            "message": file["verification"]["message"],
+            "expectedSha256": file["sha256"],
+            "actualSha256": file["verification"]["actualSha256"],
+        }
+        for file in made["artifacts"]
+        if file["verification"]["status"] in {"MISMATCH", "UNREACHABLE"}
+    ]
+
+
+def pending(made: Mapping[str, Any]) -> list[Document]:
+    """The files of a release that are still to be looked at."""
+    return [file for file in made["artifacts"] if file["verification"]["status"] == "PENDING"]
+
+
+async def with_files(caller: Caller, database: Database) -> list[str]:
+    """Ids of all releases that have files."""
+    match = {**releases.visible(caller), "artifacts.0": {"$exists": True}}
+    return [release["id"] async for release in database.releases.find(match, {"id": 1})]
+
+
+async def schedule(turn: UnitOfWork, made: Document) -> None:
+    """Leave a job for the files of a release that are still to be looked at, and none where there are none."""
+    key, jobs = {"_id": turn.caller.key(made["id"])}, turn.database.verifications
+    if pending(made):
+        job = {"tenantId": turn.caller.tenant, "releaseId": made["id"], "owner": None}
+        change: list[Document] = [{"$replaceWith": {"$literal": job}}, {"$set": {"leaseUntil": "$$NOW"}}]
+        await jobs.update_one(key, change, upsert=True, session=turn.session)
+    else:
+        await jobs.delete_one(key, session=turn.session)
+
+
+async def schedule_again(caller: Caller, database: Database, id_: str, mode: str) -> Any:
+    """Have all files of a release looked at later, or in mode SKIP none of those that still wait for it."""
+
+    async def work(session: Any) -> Any:
+        turn = UnitOfWork(caller, database, session)
+        before = await unit_of_work.load_for_update(turn, id_, {})
+        if not isinstance(before, dict):
+            return before
+        made = {**before, "artifacts": list(before["artifacts"])}
+        set_verification(made, mode, ())
+        await schedule(turn, made)
+        if made == before:
+            return {"release": before, "warnings": []}
+        after = await unit_of_work.update_release(turn, before, {"artifacts": made["artifacts"]})
+        await unit_of_work.append_event(caller, database, "release.updated", after, session)
+        return {"release": after, "warnings": []}
+
+    return await unit_of_work.serialized_transaction(caller, database, work)
+
+
+async def save_results(
+    caller: Caller,
+    database: Database,
+    id_: str,
+    files: Sequence[Document],
+    looked: Sequence[Document],
+    job: Document | None = None,
+) -> Any:
+    """Keep what was found of `files`, as far as the release still has them, and end the job it was found for."""
+    found = {tuple(file[name] for name in _BYTES): it for file, it in zip(files, looked, strict=True)}
+
+    async def work(session: Any) -> Any:
+        if job and not (await database.verifications.delete_one(_held(job), session=session)).deleted_count:
+            return None
+        turn = UnitOfWork(caller, database, session)
+        before = await unit_of_work.load_for_update(turn, id_, {})
+        if not isinstance(before, dict):
+            return before
+        known = [found.get(tuple(file[name] for name in _BYTES)) for file in before["artifacts"]]
+        if not any(known):
+            return {"release": before, "warnings": warnings(before)}
+        after = [
+            {**file, "verification": it or file["verification"]}
+            for file, it in zip(before["artifacts"], known, strict=True)
+        ]
+        made = await unit_of_work.update_release(turn, before, {"artifacts": after})
+        if not await append_events(turn, made, [it for it in known if it]):
+            await unit_of_work.append_event(caller, database, "release.updated", made, session)
+        return {"release": made, "warnings": warnings(made)}
+
+    return await unit_of_work.serialized_transaction(caller, database, work)
+
+
+async def append_events(turn: UnitOfWork, made: Document, looked: Sequence[Document]) -> bool:
+    """Write an event for what was found of files; False where nothing was found that there is an event for."""
+    statuses = {it["status"] for it in looked}
+    kinds = [kind for status, kind in _TOLD if status in statuses]
+    for kind in kinds:
+        await unit_of_work.append_event(turn.caller, turn.database, kind, made, turn.session)
+    return bool(kinds)
+
+
+@db.bounded
+async def claim_job(database: Database, after: str = "", without: Collection[str] = ()) -> Document | None:
+    """Lease the job that has waited longest of the next tenant that has one; return None where there is none.
+
+    Tenants take turns in the order of their names, from the one behind `after` on; those of `without` have none.
+    It costs a seek in the index for each tenant that is passed over, however many jobs that one has.
+    """
+    lease = [{"$set": {"owner": ids.new(), "leaseUntil": leases.after(LEASE)}}]
+    job: Document | None = None
+    for tenants in ({"$gt": after}, {"$lte": after}):
+        job = job or await database.verifications.find_one_and_update(
+            {"tenantId": {**tenants, "$nin": [*without]}, **leases.is_over("leaseUntil")},
+            lease,
+            sort=[("tenantId", 1), ("leaseUntil", 1)],
+            hint="turn",
+            return_document=db.AFTER,
+        )
+    return job
+
+
+async def renew(database: Database, job: Document) -> bool:
+    """Keep a job that is being worked on; False where somebody else has it, or it is done."""
+    until = [{"$set": {"leaseUntil": leases.after(LEASE)}}]
+    return bool((await database.verifications.update_one(_held(job), until)).matched_count)
+
+
+@db.bounded
+async def release_job(database: Database, job: Document) -> None:
+    """Let others have a job that is not done."""
+    await database.verifications.update_one(_held(job), [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}])
+
+
+def owner(job: Document) -> Caller:
+    """For whom a job is done."""
+    return callers.local(job["tenantId"])
+
+
+def _held(job: Document) -> Document:
+    return {"_id": job["_id"], "owner": job["owner"]}

@@ -1,0 +1,213 @@
+"""Webhooks: whom to tell of which events. Each has a cursor, the number of the last event that it is done with.
+
+A webhook sees what its maker could see. Its secret has to be kept as it is, because it signs; nothing gives it out
+again. It names its maker and whoever changed it last, and the log has each change: a webhook that nobody can
+account for is a leak.
+"""
+
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from release_catalog import errors
+from release_catalog.domain import events as kinds
+from release_catalog.domain import ids, webhooks
+from release_catalog.domain.caller import READ, SEES_ALL, Caller
+from release_catalog.domain.validation import Validator
+from release_catalog.errors import Problem
+from release_catalog.storage import cursors, event_log, leases, transactions
+from release_catalog.storage import database as db
+from release_catalog.storage.database import Database, Document
+from release_catalog.storage.pagination import Order, PageArgs, PageQuery
+from release_catalog.storage.records import MAX_LISTED
+
+Given = Mapping[str, Any]
+Answer = Document | Problem
+
+MAX_PATTERNS = 100
+MAX_COUNTED = 10_000
+_log = structlog.get_logger()
+_NEWEST_FIRST = Order("DELIVERY", "webhook", {"sequence": int})
+
+
+def _visible(caller: Caller) -> Document:
+    """Nobody changes or sees a webhook that is told more than they may see themselves."""
+    if caller.sees_drafts is True:
+        return {"tenantId": caller.tenant}
+    more = SEES_ALL if caller.may(READ) else {*SEES_ALL, READ}
+    return {"tenantId": caller.tenant, "scopes": {"$nin": sorted(more)}}
+
+
+async def listed(caller: Caller, database: Database) -> list[Document]:
+    """All webhooks, the oldest first."""
+    found = database.webhooks.find(_visible(caller)).sort([("createdAt", 1), ("id", 1)]).hint("created")
+    return await cursors.documents(found, MAX_LISTED)
+
+
+async def one(caller: Caller, database: Database, id_: str) -> Document | None:
+    """The webhook with this id."""
+    return await database.webhooks.find_one({"_id": caller.key(id_), **_visible(caller)})
+
+
+def deliveries(caller: Caller, webhook: Given, window: PageArgs) -> PageQuery:
+    """What became of each event that a webhook was to be told, the newest event first."""
+    match = {"tenantId": caller.tenant, "webhookId": webhook["id"]}
+    return PageQuery("webhookDeliveries", match, _NEWEST_FIRST, window, descending=True)
+
+
+def owner(webhook: Given) -> Caller:
+    """As whom a webhook sees events."""
+    return Caller(webhook["tenantId"], webhook["createdBy"], frozenset(webhook["scopes"]))
+
+
+async def create(caller: Caller, database: Database, values: Given, unusable: str | None) -> Answer:
+    """A webhook for what happens from now on; `unusable` says why nothing can be sent to its URL."""
+    checks = Validator(values, "input")
+    fields = {"url": _url(checks, unusable), "events": _patterns(checks)}
+    if checks.found:
+        return errors.ValidationProblem(violations=checks.found)
+    now, id_ = await db.now(database), ids.new()
+    webhook: Document = {
+        "_id": caller.key(id_),
+        "id": id_,
+        "tenantId": caller.tenant,
+        **fields,
+        "active": True,
+        "createdAt": now,
+        "createdBy": caller.subject,
+        "scopes": sorted(caller.scopes),
+        "updatedAt": None,
+        "updatedBy": None,
+        "version": ids.new(),
+        "secret": webhooks.new_secret(),
+        "formerSecret": None,
+        "formerUntil": now,
+        "cursor": 0,
+        "attempts": 0,
+        "nextAttemptAt": now,
+        "owner": None,
+        "leaseUntil": now,
+    }
+
+    async def work(session: Any) -> Answer:
+        mine = {"tenantId": caller.tenant}
+        if await database.webhooks.count_documents(mine, limit=MAX_LISTED, session=session) == MAX_LISTED:
+            return errors.Conflict(detail=f"There are {MAX_LISTED} webhooks: delete one that is not needed.")
+        webhook["cursor"] = await event_log.head(caller, database)
+        await database.webhooks.insert_one(webhook, session=session)
+        return {"webhook": webhook, "secret": webhook["secret"]}
+
+    answer = await transactions.run(database, work)
+    if isinstance(answer, dict):
+        about = {"scopes": webhook["scopes"], "events": webhook["events"], "host": _host(webhook["url"])}
+        _log_change("created", caller, id_, **about)
+    return answer
+
+
+async def update(caller: Caller, database: Database, values: Given, unusable: str | None) -> Answer:
+    """Change what is given, and try at once what waits for its next attempt."""
+    checks = Validator(values, "input")
+    change: Document = {"version": ids.new(), "attempts": 0}
+    change["updatedBy"] = caller.subject
+    if values.get("url") is not None:
+        change["url"] = _url(checks, unusable)
+    if values.get("events") is not None:
+        change["events"] = _patterns(checks)
+    if values.get("active") is not None:
+        change["active"] = values["active"]
+    if checks.found:
+        return errors.ValidationProblem(violations=checks.found)
+    computed: Document = {"nextAttemptAt": "$$NOW", "updatedAt": "$$NOW"}
+    if values.get("rotateSecret"):
+        change["secret"] = webhooks.new_secret()
+        computed |= {"formerSecret": "$secret", "formerUntil": leases.after(webhooks.OVERLAP)}
+    literal = {name: {"$literal": value} for name, value in change.items()}
+    pipeline = [{"$set": {**computed, **literal}}]
+
+    async def work(session: Any) -> Document | None:
+        return await _change(caller, database, values, pipeline, session)
+
+    saved = await transactions.run(database, work)
+    if saved is None:
+        return _missing(values)
+    names = sorted(change.keys() & {"url", "events", "active", "secret"})
+    _log_change("changed", caller, saved["id"], fields=names, events=saved["events"], host=_host(saved["url"]))
+    return {"webhook": saved, "secret": change.get("secret")}
+
+
+async def delete(caller: Caller, database: Database, values: Given) -> Answer:
+    """Forget a webhook and its secret; nothing more is sent to it."""
+    match = {"_id": caller.key(values["id"]), **_visible(caller)}
+
+    async def work(session: Any) -> int:
+        return int((await database.webhooks.delete_one(match, session=session)).deleted_count)
+
+    if not await transactions.run(database, work):
+        return _missing(values)
+    _log_change("deleted", caller, values["id"])
+    return {"deletedId": values["id"]}
+
+
+async def replay(caller: Caller, database: Database, values: Given) -> Answer:
+    """Put a webhook back behind an event, so that all that followed is told again; never ahead."""
+    checks = Validator(values, "input")
+    after = kinds.sequence(values["after"])
+    if after is None:
+        checks.refuse("after", "NOT_AN_EVENT", "Give the id of an event, or 0 for the first one.")
+    elif reason := await event_log.unkept(caller, database, after):
+        checks.refuse("after", "NOT_KEPT", reason[0].upper() + reason[1:])
+    if checks.found:
+        return errors.ValidationProblem(violations=checks.found)
+    again = {"attempts": 0, "nextAttemptAt": "$$NOW", "version": ids.new()}
+    change = [{"$set": {"cursor": {"$min": ["$cursor", after]}, **again}}]
+
+    async def work(session: Any) -> Document | None:
+        return await _change(caller, database, values, change, session)
+
+    webhook = await transactions.run(database, work)
+    if webhook is None:
+        return _missing(values)
+    _log_change("replayed", caller, webhook["id"], after=values["after"])
+    queued = await event_log.count(owner(webhook), database, webhook["cursor"], webhook["events"], MAX_COUNTED)
+    return {"queued": queued}
+
+
+async def _change(caller: Caller, database: Database, values: Given, change: Any, session: Any) -> Document | None:
+    """Change a webhook, and return it; None where it does not exist for the caller."""
+    match = {"_id": caller.key(values["id"]), **_visible(caller)}
+    return await database.webhooks.find_one_and_update(match, change, return_document=db.AFTER, session=session)
+
+
+def _log_change(change: str, caller: Caller, id_: str, **details: Any) -> None:
+    """Log who did what to a webhook."""
+    _log.info(f"a webhook was {change}", webhook=id_, tenant=caller.tenant, by=caller.subject, **details)
+
+
+def _host(url: str) -> str | None:
+    """Return the host of a webhook's URL; the rest often holds a secret, and stays out of the log."""
+    return urllib.parse.urlsplit(url).hostname
+
+
+def _missing(values: Given) -> Problem:
+    return errors.NotFound(detail=f"There is no webhook {values['id']!r}.")
+
+
+def _url(checks: Validator, unusable: str | None) -> str:
+    url = checks.url("url")
+    if url and unusable and not checks.found:
+        checks.refuse("url", "UNUSABLE", unusable)
+    return url
+
+
+def _patterns(checks: Validator) -> list[str]:
+    given: list[str] = list(dict.fromkeys(checks.fields["events"]))
+    if not 1 <= len(given) <= MAX_PATTERNS:
+        checks.refuse("events", "WRONG_LENGTH", f"Give 1 to {MAX_PATTERNS} types of events; * is all of them.")
+        return given
+    for at, pattern in enumerate(checks.fields["events"]):
+        if not kinds.matching([pattern]):
+            message = f"There is no event {pattern[:64]!r}: give {event_log.known()}."
+            checks.refuse(f"events[{at}]", "UNKNOWN", message)
+    return given

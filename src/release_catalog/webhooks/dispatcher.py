@@ -1,0 +1,263 @@
+"""Telling webhooks what happened: each in order, at least once, by whichever process is free.
+
+The log of events is the queue. A webhook that fails waits for its next attempt and delays nobody else.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from release_catalog.domain import events as kinds
+from release_catalog.domain import timestamps, webhooks
+from release_catalog.domain.caller import Owner
+from release_catalog.events.change_stream import Notify
+from release_catalog.files import address_guard
+from release_catalog.storage import database as db
+from release_catalog.storage import event_log, webhook_queue
+from release_catalog.storage import webhooks as stored
+from release_catalog.storage.database import Database, Document
+from release_catalog.webhooks.delivery_slots import AT_ONCE, SLOW_SECONDS, Places
+from release_catalog.webhooks.sender import DeliveryResult, WebhookSender
+
+# Others get their turn after so many seconds, however much one webhook still has to be told.
+TURN_SECONDS = 2.0
+# Between two looks, however much happens, and as long as the look itself took; and after one that failed.
+_PAUSE_SECONDS = 0.05
+_RETRY_SECONDS = 1.0
+_GONE = 410
+
+_log = structlog.get_logger()
+
+
+@contextlib.asynccontextmanager
+async def run_dispatcher(
+    database: Database, allowed: address_guard.Allowed, ending: asyncio.Event | None = None
+) -> AsyncIterator[Notify]:
+    """Tell webhooks of all tenants for as long as the context lasts, or until it is `ending`.
+
+    What it gives has them looked at.
+    """
+    async with WebhookSender(allowed, AT_ONCE) as poster:
+        over, bell = asyncio.Event(), asyncio.Event()
+        dispatcher = asyncio.create_task(_dispatch(database, poster, over, bell))
+
+        def end() -> None:
+            over.set()
+            bell.set()
+
+        try:
+            with db.when(ending, end):
+                yield lambda _: bell.set()
+        finally:
+            end()
+            await db.end(dispatcher)
+
+
+async def _dispatch(database: Database, poster: WebhookSender, over: asyncio.Event, bell: asyncio.Event) -> None:
+    turns: dict[asyncio.Task[None], Lease] = {}
+    places = Places()
+
+    def ended(task: asyncio.Task[None]) -> None:
+        lease = turns.pop(task)
+        places.give_back(lease.id, lease.seconds)
+        _log_failure(task)
+        # There is a place again, and maybe more to tell the same webhook.
+        bell.set()
+
+    while not over.is_set():
+        bell.clear()
+        began = asyncio.get_running_loop().time()
+        try:
+            taken, again = await _take(database, places)
+        except db.Failure as error:
+            _log.warning("can't look for webhooks to tell", reason=str(error))
+            taken, again = [], _RETRY_SECONDS
+        except Exception:  # noqa: BLE001  whatever it is, the next look may succeed
+            _log.exception("can't look for webhooks to tell")
+            taken, again = [], _RETRY_SECONDS
+        for webhook in taken:
+            lease = Lease(database, webhook)
+            task = asyncio.create_task(deliver_batch(database, poster, webhook, lease))
+            turns[task] = lease
+            task.add_done_callback(ended)
+        await asyncio.sleep(max(_PAUSE_SECONDS, asyncio.get_running_loop().time() - began))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(bell.wait(), again)
+    for lease in turns.values():
+        lease.end()
+    await asyncio.gather(*turns, return_exceptions=True)
+
+
+async def _take(database: Database, places: Places) -> tuple[list[Document], float]:
+    """Lease webhooks that got a place, and release those whose receiver turns out to have its share in use."""
+    chosen: dict[str, Document] = {}
+
+    def choose(due: Sequence[Document]) -> list[Document]:
+        chosen.update((webhook["_id"], webhook) for webhook in places.choose(due))
+        return [*chosen.values()]
+
+    taken: list[Document] = []
+    try:
+        leased, again = await webhook_queue.take(database, AT_ONCE, choose)
+        for webhook in leased:
+            chosen.pop(webhook["_id"])
+            if places.admit(webhook):
+                taken.append(webhook)
+            else:
+                with contextlib.suppress(db.Failure):  # then its lease ends by itself
+                    await webhook_queue.release(database, webhook)
+    finally:
+        # Another process was faster, or the database failed.
+        for id_ in chosen:
+            places.give_back(id_)
+    return taken, again
+
+
+def _log_failure(one: "asyncio.Task[None]") -> None:
+    # Its lease ends by itself: until then nobody repeats what went wrong.
+    if isinstance(error := one.exception(), db.Failure):
+        _log.warning("can't tell a webhook", reason=str(error))
+    elif error:
+        _log.error("can't tell a webhook", exc_info=error)
+
+
+class Lease:
+    """A webhook that is held for as long as it is told something.
+
+    Where it is over, what is being sent is broken off, and no command to the database: that could cost its
+    connection.
+    """
+
+    def __init__(self, database: Database, webhook: Document) -> None:
+        self.id: str = webhook["_id"]
+        self.over = asyncio.Event()
+        # How long the last message took; None before the first one.
+        self.seconds: float | None = None
+        self._database = database
+        self._webhook = webhook
+        self._sending: asyncio.Future[DeliveryResult] | None = None
+        self._begun = webhook_queue.leased_at(webhook), time.monotonic()
+
+    def now(self) -> datetime.datetime:
+        """Return the instant by the database's clock, which the clock of this machine may be far from."""
+        instant, at = self._begun
+        return instant + datetime.timedelta(seconds=time.monotonic() - at)
+
+    def end(self) -> None:
+        """Begin nothing more."""
+        self.over.set()
+        if self._sending:
+            self._sending.cancel()
+
+    async def send(self, sending: Coroutine[Any, Any, DeliveryResult]) -> DeliveryResult | None:
+        """Return the reply, or None where the lease was over before."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._sending = asyncio.ensure_future(sending)
+        try:
+            return await self._sending
+        except asyncio.CancelledError:
+            if self.over.is_set():
+                return None
+            raise
+        finally:
+            self.seconds = loop.time() - began
+
+    async def renew(self) -> None:
+        """Keep the webhook until the lease is over; it is where somebody else has got it."""
+        while not self.over.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.over.wait(), webhook_queue.LEASE.total_seconds() / 3)
+            with contextlib.suppress(db.Failure):
+                if not self.over.is_set() and not await webhook_queue.renew(self._database, self._webhook):
+                    self.end()
+
+
+async def deliver_batch(database: Database, poster: WebhookSender, webhook: Document, lease: Lease) -> None:
+    """Tell a webhook that is leased what it has not been told yet, for a while."""
+    renewing = asyncio.create_task(lease.renew())
+    try:
+        await _deliver_pending(database, poster, webhook, lease)
+    finally:
+        lease.end()
+        await renewing
+    await webhook_queue.release(database, webhook)
+
+
+async def _deliver_pending(database: Database, poster: WebhookSender, webhook: Document, lease: Lease) -> None:
+    with db.deadline(db.BACKGROUND_SECONDS):
+        rows = await event_log.following(database, webhook["tenantId"], webhook["cursor"])
+    if not rows:
+        await webhook_queue.snooze(database, webhook)
+        return
+    if rows[0]["sequence"] > webhook["cursor"] + 1:
+        await _record_expired(database, webhook, rows[0]["sequence"] - 1, lease.now())
+    end = asyncio.get_running_loop().time() + TURN_SECONDS
+    version, wanted, owner = webhook["version"], kinds.matching(webhook["events"]), stored.owner(webhook)
+    for row in rows:
+        with db.deadline(db.BACKGROUND_SECONDS):
+            event = await event_log.whole(owner, database, row) if row["type"] in wanted else None
+        if event is None:
+            continue
+        after = await _deliver(database, poster, webhook, event, lease)
+        slow = (lease.seconds or 0) >= SLOW_SECONDS
+        if after is None or after["version"] != version or slow or asyncio.get_running_loop().time() > end:
+            return
+        webhook = after
+    if await webhook_queue.advance(database, webhook, rows[-1]["sequence"]):
+        await webhook_queue.fail_pending(database, webhook, rows[-1]["sequence"])
+
+
+async def _deliver(
+    database: Database, poster: WebhookSender, webhook: Document, event: Document, lease: Lease
+) -> Document | None:
+    """Tell of one event; the webhook behind it, or None where it is not to be told more for now."""
+    now, sequence = lease.now(), event["sequence"]
+    body = kinds.webhook_body(event, all_=stored.owner(webhook).sees_drafts is True)
+    secrets = [webhook["secret"], *([webhook["formerSecret"]] if webhook["formerUntil"] > now else [])]
+    headers = webhooks.headers(kinds.id_of(sequence), now, body, secrets)
+    if lease.over.is_set():
+        return None
+    reply = await lease.send(poster.post(Owner(webhook["tenantId"]), webhook["url"], headers, body))
+    if reply is None:
+        return None
+    if reply.error is None:
+        at = lease.now()
+        await webhook_queue.log_attempt(
+            database, webhook, sequence, "DELIVERED", at, responseStatus=reply.status, deliveredAt=at
+        )
+        return await webhook_queue.advance(database, webhook, sequence)
+    return await _failed(database, webhook, sequence, reply, lease.now())
+
+
+async def _failed(
+    database: Database, webhook: Document, sequence: int, reply: DeliveryResult, now: datetime.datetime
+) -> Document | None:
+    attempts = webhook["attempts"] + 1
+    said: dict[str, Any] = {"responseStatus": reply.status, "error": reply.error}
+    _log.info("a webhook did not take an event", webhook=webhook["id"], attempts=attempts, status=reply.status)
+    if reply.status == _GONE:
+        await webhook_queue.log_attempt(database, webhook, sequence, "PENDING", now, **said)
+        await webhook_queue.switch_off(database, webhook)
+        return None
+    seconds = webhooks.delay(attempts, webhooks.retry_after(reply.retry_after, now))
+    if seconds is None:
+        await webhook_queue.log_attempt(database, webhook, sequence, "FAILED", now, **said)
+        return await webhook_queue.advance(database, webhook, sequence)
+    at = timestamps.truncate_to_millis(now + datetime.timedelta(seconds=seconds))
+    await webhook_queue.log_attempt(database, webhook, sequence, "PENDING", now, nextAttemptAt=at, **said)
+    await webhook_queue.postpone(database, webhook, attempts, seconds)
+    return None
+
+
+async def _record_expired(database: Database, webhook: Document, last: int, now: datetime.datetime) -> None:
+    """Tell the log that events were forgotten before their webhook took them."""
+    first = webhook["cursor"] + 1
+    error = f"Events up to {kinds.id_of(last)} were no longer kept when this webhook could be told."
+    _log.warning("events were forgotten before a webhook took them", webhook=webhook["id"], count=last - first + 1)
+    await webhook_queue.log_attempt(database, webhook, first, "FAILED", now, attempts=0, error=error)

@@ -1,0 +1,124 @@
+"""Sending one message to a receiver: over a guarded connection, without following redirects, within 15 seconds."""
+
+import asyncio
+import dataclasses
+import http.client
+import socket
+import ssl
+from collections.abc import Mapping
+from concurrent import futures
+from typing import Self
+
+from release_catalog.domain.caller import Owner
+from release_catalog.files import address_guard, http_client
+from release_catalog.files.dns_resolver import Resolver
+
+SECONDS = 15.0
+# Of what a receiver answers, so much is read and so much of that is kept where it refuses.
+READ_BYTES = 4_096
+KEPT_CHARACTERS = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class DeliveryResult:
+    """What came of sending: `error` is None where the receiver took the message."""
+
+    status: int | None
+    error: str | None
+    retry_after: str | None = None
+
+
+def target(url: str, allowed: address_guard.Allowed) -> http_client.Target:
+    """Read a URL; Unreachable tells why nothing may be sent there."""
+    goal = http_client.target(url)
+    if goal.scheme == "http" and not allowed.names(goal.host, goal.port):
+        raise address_guard.Unreachable(
+            "Events are sent by https, so that nobody reads or changes them on their way: give such a URL, or "
+            f"have an operator add {goal.host}:{goal.port} to RELEASE_CATALOG_FILES_ALLOW."
+        )
+    return goal
+
+
+def url_rejection_reason(url: str | None, allowed: address_guard.Allowed) -> str | None:
+    """Why nothing may be sent to a URL; None where it may, or where none is given."""
+    try:
+        target(url or "https://absent.example", allowed)
+    except address_guard.Unreachable as error:
+        return str(error)
+    return None
+
+
+class WebhookSender:
+    """Sends messages, up to `at_once` at a time, each in a thread; made inside the event loop."""
+
+    def __init__(self, allowed: address_guard.Allowed, at_once: int) -> None:
+        """`allowed` is where messages may be sent besides public addresses."""
+        self._allowed = allowed
+        self._threads = futures.ThreadPoolExecutor(at_once, "post")
+        self._resolver = Resolver()
+        self._tls = ssl.create_default_context()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._threads.shutdown(wait=False)
+
+    async def post(self, owner: Owner, url: str, headers: Mapping[str, str], body: bytes) -> DeliveryResult:
+        """Send `body` on behalf of `owner`; the reply tells whatever goes wrong."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await self._post(owner, target(url, self._allowed), headers, body)
+        except TimeoutError:
+            return DeliveryResult(None, f"It took longer than {SECONDS:g} seconds to answer.")
+        except address_guard.Unreachable as error:
+            return DeliveryResult(None, str(error))
+
+    async def _post(
+        self, owner: Owner, goal: http_client.Target, headers: Mapping[str, str], body: bytes
+    ) -> DeliveryResult:
+        sock = await address_guard.connect(self._allowed, self._resolver, owner, goal.host, goal.port)
+        return await http_client.in_thread(self._threads, sock, _exchange, goal, headers, body, self._tls)
+
+
+def _exchange(
+    sock: socket.socket, goal: http_client.Target, headers: Mapping[str, str], body: bytes, tls: ssl.SSLContext
+) -> DeliveryResult:
+    try:
+        sock.settimeout(SECONDS)
+        if goal.scheme == "https":
+            sock = tls.wrap_socket(sock, server_hostname=goal.host)
+        connection = http_client.connection(sock, goal)
+        about = {"Host": goal.authority, "Content-Type": "application/json", "User-Agent": "release-catalog"}
+        connection.request("POST", goal.path, body, {**about, **headers, "Connection": "close"})
+        with connection.getresponse() as response:
+            return _reply(response)
+    except ssl.SSLCertVerificationError as error:
+        raise address_guard.Unreachable(
+            f"The certificate of {goal.host} is not trusted ({error.verify_message})."
+        ) from error
+    except http.client.HTTPException as error:
+        raise address_guard.Unreachable(
+            f"{goal.host} closed the connection or does not answer in HTTP/1.1."
+        ) from error
+    except OSError as error:
+        raise address_guard.Unreachable(f"The connection to {goal.host} broke off before it answered.") from error
+    finally:
+        sock.close()
+
+
+def _reply(response: http.client.HTTPResponse) -> DeliveryResult:
+    status = response.status
+    if http.client.OK <= status < http.client.MULTIPLE_CHOICES:
+        return DeliveryResult(status, None)
+    if status < http.client.BAD_REQUEST:
+        return DeliveryResult(
+            status, f"It answered with status {status}: redirects are not followed, so correct the URL."
+        )
+    try:
+        text = response.read(READ_BYTES).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        text = ""
+    said = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:KEPT_CHARACTERS]
+    error = f"It answered with status {status}" + (f": {said}" if said else ".")
+    return DeliveryResult(status, error, response.getheader("Retry-After"))
