@@ -6,9 +6,12 @@ webhook deliveries, file verifications, subscribers, writes. An owner is a tenan
 
 import asyncio
 import collections
+import concurrent.futures
 import contextlib
+import contextvars
 import functools
 import ipaddress
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import Any, TypeVar
@@ -280,6 +283,23 @@ class SlotNow:
 async def _run(slot: contextlib.AsyncExitStack, work: Callable[[], Awaitable[Result]]) -> Result:
     async with slot:
         return await work()
+
+
+class Aside:
+    """Threads for work that would hold the event loop, in turns between tenants and their callers."""
+
+    def __init__(self, threads: int = 2) -> None:
+        """Keep one thread free of each tenant's work, where there are several."""
+        self._slots = FairSlots(
+            threads, per_tenant=max(1, threads - 1), max_waiting=sys.maxsize, max_waiting_per_caller=sys.maxsize
+        )
+        self._threads = concurrent.futures.ThreadPoolExecutor(threads, "aside")
+
+    async def run(self, owner: Owner, work: Callable[[], Result]) -> Result:
+        """Return the result of `work`, once the caller has its turn."""
+        async with self._slots.slot(owner):
+            context = contextvars.copy_context()
+            return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, work)
 
 
 class RefusalPace:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog, source
-from release_catalog.domain import release_delivery, timestamps
+from release_catalog.domain import release_delivery, release_diff, timestamps
 
 # ---------------------------------------------------------------- relations, level by level
 
@@ -420,6 +420,22 @@ async def test_a_comparison_overlooks_nothing_that_was_said(empty: Catalog) -> N
     assert (changes["metadata"][0]["n"], changes["metadata"][1]["n"] is True) == (1, True)
     assert changes == {**said, "metadata": ({"n": 1}, {"n": True}), "revision": ("0", "1")}
     assert (await empty.ask(query, a=after["id"], b=after["id"]))["compareReleases"]["fields"] == []
+
+
+async def test_a_pair_is_compared_once_in_a_request(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    product = await empty.product("lib")
+    before, after = [await empty.put(product, version) for version in ("1", "2")]
+    compared, fields = [0], release_diff._value
+
+    def counting(*arguments: Any) -> Any:
+        compared[0] += arguments[0] == "version"
+        return fields(*arguments)
+
+    monkeypatch.setattr(release_diff, "_value", counting)
+    aliases = " ".join(f"x{at}: compareReleases(fromId: $a, toId: $b) {{ fields {{ path }} }}" for at in range(20))
+    found = await empty.ask(f"query($a: ID!, $b: ID!) {{ {aliases} }}", a=before["id"], b=after["id"])
+    assert {len(pair["fields"]) for pair in found.values()} == {1}
+    assert compared == [2], "once for each release"
 
 
 async def test_s1_an_export_is_the_document_that_was_imported(empty: Catalog) -> None:

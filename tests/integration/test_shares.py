@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 import websockets
+from argon2 import PasswordHasher
 from pymongo import AsyncMongoClient
 from starlette.applications import Starlette
 
@@ -434,3 +435,14 @@ async def test_a_socket_whose_credentials_can_not_be_checked_now_may_try_again(
             held.set()
         assert await received(clients[0]) == {"type": "connection_ack"}
         await subscribe(clients[0])
+
+
+async def test_other_work_in_threads_keeps_nobody_from_signing_in() -> None:
+    known, held = PasswordHasher(time_cost=1, memory_cost=64).hash("good"), threading.Event()
+    others = [asyncio.create_task(asyncio.to_thread(held.wait)) for _ in range(64)]
+    try:
+        verified = passwords.Passwords().verify("ci", "192.0.2.1", known, "good", exists=True)
+        assert await asyncio.wait_for(verified, 60)
+    finally:
+        held.set()
+        await asyncio.gather(*others)

@@ -226,6 +226,27 @@ def test_groups_of_one_take_no_time_that_grows_with_their_number() -> None:
 # ---------------------------------------------------------------- comparison and ledger
 
 
+def test_entries_of_one_name_are_told_apart_in_linear_time() -> None:
+    tried = 0
+
+    class Name(str):
+        """A name that counts how often a number is put behind it."""
+
+        def __format__(self, spec: str) -> str:
+            nonlocal tried
+            tried += 1
+            return super().__format__(spec)
+
+    before = [{"name": Name("a"), "releaseId": None, "version": str(number)} for number in range(1_000)]
+    changes = release_diff.dependencies({"dependencies": before}, {"dependencies": before[1:]})
+    assert [change["key"] for change in changes][:2] == ["a", "a (2)"]
+    assert len(changes) == 1_000
+    assert tried < 4_000, "each entry has its number at once"
+    hidden = [{"name": None, "releaseId": "x", "version": "1"}] * 2
+    changes = release_diff.dependencies({"dependencies": []}, {"dependencies": hidden})
+    assert [change["key"] for change in changes] == ["#x", "#x (2)"]
+
+
 def test_a_comparison_tells_what_came_went_and_changed() -> None:
     def file(name: str, size: int) -> dict[str, Any]:
         plain = dict.fromkeys(release_diff._OF_ARTIFACT)

@@ -38,6 +38,7 @@ ALLOWED = {
     "server.paced_input": set(),
     "server.rate_limit": {"graphql_api", "fair_share", "domain"},
     "server": {
+        "fair_share",
         "server.connection_limit", "server.paced_input", "server.rate_limit", "runtime", "auth", "graphql_http",
         "graphql_api", "hal", "query_engine", "webhooks", "events", "files", "storage", "domain", "settings",
         "logging_config", "sample",

@@ -317,6 +317,19 @@ def refused(query: str, **variables: Any) -> str | None:
     return None
 
 
+def test_values_count_as_often_as_they_are_used() -> None:
+    def values(count: int) -> int:
+        fields = " ".join(f"x{at}: createRelease(input: $i) {{ problem {{ detail }} }}" for at in range(count))
+        document = parse(f"mutation ($i: CreateReleaseInput!) {{ {fields} }}")
+        operation = get_operation_ast(document)
+        assert operation is not None
+        many = {"i": {"name": "a", "artifacts": [{"name": str(at)} for at in range(100)]}}
+        return input_limits.InputLimits(schema._schema, document, Limits()).check(operation, many)
+
+    assert values(1) > 200
+    assert values(50) == 50 * values(1)
+
+
 SEARCH = "query ($f: ReleaseFilter) { releases(filter: $f) { totalCount } }"
 CREATE = "mutation ($i: CreateReleaseInput!) { createRelease(input: $i) { problem { detail } } }"
 PROMOTE = """mutation ($keys: [String!]) { promoteRelease(input: {

@@ -1,6 +1,7 @@
 """The keys that an identity provider signs with (RFC 7517), as it publishes them."""
 
 import asyncio
+import concurrent.futures
 import http.client
 import json
 import time
@@ -40,6 +41,7 @@ class Keys:
         self._keys: dict[str | None, Key] | None = None
         self._asked = self._came = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "jwks")
 
     async def key(self, algorithm: str, id_: str | None, network: str) -> Any | None:
         """The key for signatures of `algorithm` with this id; None where there is none.
@@ -78,7 +80,9 @@ class Keys:
 
     async def _fetch(self) -> None:
         try:
-            self._keys = parse_jwks(json.loads(await asyncio.to_thread(_read, self._url)))
+            self._keys = parse_jwks(
+                json.loads(await asyncio.get_running_loop().run_in_executor(self._thread, _read, self._url))
+            )
             self._came = time.monotonic()
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             _log.warning("can't get the keys that tokens are signed with", url=self._url, reason=repr(error))

@@ -54,13 +54,15 @@ def _items(before: Sequence[Given], after: Sequence[Given], names: Sequence[str]
 def _by_name(entries: Sequence[Given], names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Entries by their name, with a number behind the second and later of one name."""
     found: dict[str, dict[str, Any]] = {}
+    numbers: dict[str, int] = {}
     for entry in entries:
         # A reference whose name the caller may not see goes by its id.
-        name, number = entry["name"] or f"#{entry['releaseId']}", 1
-        while name in found:
-            number += 1
-            name = f"{entry['name']} ({number})"
-        found[name] = {field: _value(field, entry) for field in names}
+        key = name = entry["name"] or f"#{entry['releaseId']}"
+        while key in found:
+            # Counts on where the last entry of this name has stopped: there may be a thousand of them.
+            numbers[name] = numbers.get(name, 1) + 1
+            key = f"{name} ({numbers[name]})"
+        found[key] = {field: _value(field, entry) for field in names}
     return found
 
 

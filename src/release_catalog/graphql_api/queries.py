@@ -1,6 +1,5 @@
 """What can be asked."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -126,7 +125,9 @@ async def _compare_releases(info: Info, from_id: strawberry.ID, to_id: strawberr
     if not before or not after:
         return None
     disclose = info.context.with_disclosed
-    return {"from": await disclose(before), "to": await disclose(after)}
+    pair = {"from": await disclose(before), "to": await disclose(after)}
+    # However often a request asks for a pair, it is compared once.
+    return info.context.comparisons.setdefault((from_id, to_id), pair)
 
 
 async def _export_release(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  the contract's name
@@ -135,9 +136,8 @@ async def _export_release(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  
     if not release or not product:
         return None
     # Aside: a release may hold 12 MB of free JSON.
-    return await asyncio.to_thread(
-        release_document.written, await info.context.with_disclosed(release), product["key"]
-    )
+    disclosed = await info.context.with_disclosed(release)
+    return await info.context.run_aside(lambda: release_document.written(disclosed, product["key"]))
 
 
 async def _environment(info: Info, name: str) -> Any:

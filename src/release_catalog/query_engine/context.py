@@ -1,15 +1,16 @@
 """What all of one request shares: the caller, the database, and loaders that make each level one read."""
 
+import asyncio
 import math
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import strawberry
 
 from release_catalog.domain.caller import Caller
-from release_catalog.fair_share import FairSlots
+from release_catalog.fair_share import Aside, FairSlots
 from release_catalog.files.verifier import Fetcher
 from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader
 from release_catalog.query_engine.lookup_coalescing import LookupCoalescer
@@ -17,6 +18,8 @@ from release_catalog.query_engine.projection import ALL, NONE, FieldPaths
 from release_catalog.storage import pagination, records, releases
 from release_catalog.storage.database import Collections, Database, Document
 from release_catalog.usage import Usage
+
+Result = TypeVar("Result")
 
 SECONDS = 15.0
 # Subscribers that are answered at a time, those of one tenant, and those of one caller. More at a time would be
@@ -50,6 +53,7 @@ class Context:
         follow: EventSource | None = None,
         reading: Collections | None = None,
         answering: FairSlots | None = None,
+        aside: Aside | None = None,
     ) -> None:
         """`shared` makes look-ups together with other requests to the same database; `files` fetches files.
 
@@ -62,6 +66,9 @@ class Context:
         self.files = files
         self.follow = follow
         self.answering = answering or subscription_slots()
+        self._aside = aside
+        # By their ids, the pairs of releases that are compared.
+        self.comparisons: dict[tuple[str, str], dict[Any, Any]] = {}
         self.usage = Usage()
         self.level = BatchScheduler(self.usage)
         # How long its commands may take, all together, and when that time is over.
@@ -83,7 +90,14 @@ class Context:
     def again(self) -> Self:
         """A new context for the same caller, with the same limits."""
         new = type(self)(
-            self.caller, self.database, self._shared, self.files, self.follow, self.reading, self.answering
+            self.caller,
+            self.database,
+            self._shared,
+            self.files,
+            self.follow,
+            self.reading,
+            self.answering,
+            self._aside,
         )
         new.limit(self.usage.max_nodes, self.usage.max_bytes, self.seconds)
         new.until = self.until
@@ -96,6 +110,10 @@ class Context:
     def begin(self) -> None:
         """Begin the time that the request has."""
         self.until = time.monotonic() + self.seconds
+
+    async def run_aside(self, work: Callable[[], Result]) -> Result:
+        """Return the result of work that takes long and waits for nothing, from a thread, in turn."""
+        return await (self._aside.run(self.caller.owner, work) if self._aside else asyncio.to_thread(work))
 
     @property
     def seconds_left(self) -> float:

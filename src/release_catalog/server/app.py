@@ -20,6 +20,7 @@ from release_catalog.auth.authenticator import Authenticator
 from release_catalog.auth.errors import AuthenticationError
 from release_catalog.domain import caller
 from release_catalog.events import broker, change_stream
+from release_catalog.fair_share import Aside
 from release_catalog.files import verification
 from release_catalog.graphql_api.limits.input_limits import Limits
 from release_catalog.graphql_api.request_errors import RequestError
@@ -103,11 +104,11 @@ def create_app(
         if request.scope["type"] == "http":  # a WebSocket needs a seat first
             connection_limit.identified(request.scope)
 
-    shared, answering = LookupCoalescer(), subscription_slots()
+    shared, answering, aside = LookupCoalescer(), subscription_slots(), Aside()
 
     def context(request: HTTPConnection) -> Context:
         state = request.app.state
-        of_process = state.database, shared, state.files, state.follow, state.reading, answering
+        of_process = state.database, shared, state.files, state.follow, state.reading, answering, aside
         made = Context(request.state.caller, *of_process)
         made.limit(limits.max_nodes, limits.max_response_bytes, limits.query_seconds)
         return made

@@ -1,5 +1,6 @@
 """How much a request may ask for, and the checks of its input; see measuring.py for those of its document."""
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -87,6 +88,8 @@ class InputLimits:
         self._schema = schema
         # Variables that stand where more entries fit; and the names of the arguments that variables stand in.
         self._roomy: set[str] = set()
+        # How often the document uses each variable.
+        self._uses: collections.Counter[str] = collections.Counter()
         self._arguments: dict[str, str] = {}
         self._types: dict[int, list[tuple[str, GraphQLInputType]]] = {}
         long_texts = False
@@ -104,6 +107,7 @@ class InputLimits:
             _check_ids(schema, node)
 
     def _note_variable(self, place: "_Place", variable: str) -> None:
+        self._uses[variable] += 1
         if place.name in _LONG_LISTS:
             self._roomy.add(variable)
         if not place.of_mutation:
@@ -114,7 +118,8 @@ class InputLimits:
     def check(self, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> int:
         """Return the number of values in variables; refuse too many of them, and long lists and texts among them.
 
-        Free JSON counts as one value, and is measured by the domain.
+        Free JSON counts as one value, and is measured by the domain. Those of a variable count as often as the
+        document uses it: each use reads them all.
         """
         if not variables or not operation.variable_definitions:
             return 0
@@ -123,11 +128,13 @@ class InputLimits:
             declared = ((d.variable.name.value, d.type) for d in operation.variable_definitions)
             found = ((name, type_from_ast(self._schema, type_)) for name, type_ in declared)
             known = self._types[id(operation)] = [(name, type_) for name, type_ in found if type_]  # type: ignore[misc]
-        walk = _Walk(self._limits)
+        walk, read = _Walk(self._limits), 0
         for name, type_ in known:
             if name in variables:
+                before = walk.values
                 walk.check(name, variables[name], type_, self._arguments.get(name), roomy=name in self._roomy)
-        return walk.values
+                read += (walk.values - before) * max(1, self._uses[name])
+        return read
 
 
 class _Walk:

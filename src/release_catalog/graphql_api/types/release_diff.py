@@ -1,6 +1,7 @@
 """Two releases side by side."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,13 +35,12 @@ class ItemChange:
 def _changes(of: Callable[[Any, Any], Any], description: str) -> Any:
     """A list of changes, worked out once for each pair, and aside: releases may hold 12 MB of free JSON."""
 
-    async def many(_: Context, pairs: Sequence[dict[Any, Any]], __: FieldPaths) -> Any:
-        found = []
+    async def many(context: Context, pairs: Sequence[dict[Any, Any]], _: FieldPaths) -> Any:
         for pair in pairs:
             if of not in pair:
-                pair[of] = await asyncio.to_thread(of, pair["from"], pair["to"])
-            found.append(pair[of])
-        return found
+                work = functools.partial(of, pair["from"], pair["to"])
+                pair[of] = asyncio.ensure_future(context.run_aside(work))
+        return [await pair[of] for pair in pairs]
 
     return batched_field(many, description, reads())
 
