@@ -1,10 +1,10 @@
-"""How long a client waits while another one takes all it can get.
+"""Measure the wait of a client while another one takes all it can get.
 
     make bench-fairness
     python benchmarks/fairness.py --seconds 5 --only "wrong passwords"
 
-For each thing that a server has little of, one client floods a real server, and the median of another one is set
-against its usual one. The other one should not wait more than three times as long.
+For each scarce resource of a server, one client floods a real server, and the median of another client is compared
+with its usual one. The other client should not wait more than three times as long.
 """
 
 import argparse
@@ -30,7 +30,7 @@ import floods
 
 TARGET = 3.0
 WARM_SECONDS = 1.5
-# Between two measurements, so that what the last one left behind is gone.
+# Between two measurements, so that the effects of the last one are gone.
 REST_SECONDS = 1.0
 LEAST = 8
 PASSWORD = "correct horse battery"  # noqa: S105  of accounts that this makes
@@ -49,7 +49,7 @@ SETTINGS = {
 
 
 class Client:
-    """The one that does not flood: what it asks for, each time over the same connection unless said otherwise."""
+    """The client that does not flood; it keeps its connection unless a method says otherwise."""
 
     def __init__(self, target: floods.Target) -> None:
         self._target = target
@@ -57,28 +57,28 @@ class Client:
         self._connection = http.client.HTTPConnection(target.host, target.port, timeout=60)
 
     def query(self) -> None:
-        """A small query."""
+        """Send a small query."""
         self._post("{ viewer { subject } }", self._target.headers)
 
     def small_query(self) -> None:
-        """A small query that reads something."""
+        """Send a small query that reads something."""
         self._post("{ catalogs(first: 1) { nodes { id name } } }", self._target.headers)
 
     def page(self) -> None:
-        """A page of releases."""
+        """Query a page of releases."""
         self._post("{ releases(first: 20) { nodes { id name version } } }", self._target.headers)
 
     def large_document(self) -> None:
-        """A large document that is not known."""
+        """Send a large document that the server does not know."""
         self._post(floods.large_document(), self._target.headers)
 
     def new_connection(self) -> None:
-        """A small query over a new connection."""
+        """Send a small query over a new connection."""
         self._connection.close()
         self.query()
 
     def subscriber(self) -> None:
-        """A WebSocket, until it is acknowledged."""
+        """Open a WebSocket, and wait until it is acknowledged."""
         url, protocol = f"ws://{self._target.host}:{self._target.port}/graphql", floods.PROTOCOL
         with websockets.sync.client.connect(url, subprotocols=[protocol], close_timeout=1) as client:  # type: ignore[list-item]
             client.send(json.dumps({"type": "connection_init", "payload": self._target.headers}))
@@ -86,11 +86,11 @@ class Client:
                 raise OSError("not acknowledged")
 
     def known_account(self) -> None:
-        """A service account that has signed in before."""
+        """Send a query as a service account that has signed in before."""
         self._post("{ viewer { subject } }", _basic(KNOWN))
 
     def fresh_account(self) -> None:
-        """A service account that signs in for the first time."""
+        """Send a query as a service account that signs in for the first time."""
         self._post("{ viewer { subject } }", _basic(next(self._fresh)))
 
     def _post(self, query: str, headers: dict[str, str]) -> None:
@@ -108,9 +108,9 @@ class Client:
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """Something that a server has little of: who takes it all, and what the other one asks for meanwhile.
+    """A scarce resource of a server: the flood that takes it all, and the requests of the other client.
 
-    `others` is asked for as often as `seconds` allow, or only a few times where each can be done only once.
+    `others` is called as often as `seconds` allow, or only a few times if each can be done only once.
     """
 
     name: str
@@ -141,7 +141,7 @@ def _basic(name: str) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Milliseconds of requests, and how many failed."""
+    """The milliseconds of requests, and the number of failures."""
 
     median: float
     p95: float
@@ -149,7 +149,7 @@ class Measured:
 
 
 def measure(ask: Callable[[], None], seconds: float, most: int) -> Measured:
-    """Ask for something again and again."""
+    """Call `ask` again and again; return the times."""
     took, failed, began = list[float](), 0, time.perf_counter()
     while len(took) + failed < most and (time.perf_counter() - began < seconds or len(took) < LEAST):
         start = time.perf_counter()
@@ -182,14 +182,14 @@ def flooded(flood: floods.Flood, target: floods.Target) -> Iterator[None]:
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """The environment of a server with its data in `folder`."""
+    """Return the environment of a server with its data in `folder`."""
     settings = {"DATA_DIR": str(folder / "data"), **SETTINGS, **more}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RELEASE_CATALOG_")}
     return kept | {f"RELEASE_CATALOG_{name}": value for name, value in settings.items()}
 
 
 def run(folder: Path, *arguments: str, source: str = "") -> str:
-    """Run a command of the catalog; return what it prints."""
+    """Run a command of the catalog; return its output."""
     command = [_COMMAND, *arguments]
     done = subprocess.run(  # noqa: S603  our own arguments
         command, input=source, env=environment(folder), capture_output=True, text=True, check=True

@@ -1,9 +1,9 @@
-"""How long one tenant waits for work in the background while another one floods it.
+"""Measure the wait of one tenant for background work while another one floods it.
 
     .venv/bin/python benchmarks/fairness_workers.py
 
-Measures, over a MongoDB of its own and servers on loopback, the time until a webhook has an event, until the
-files of a release are verified in the background and while a request waits for them, and until a subscriber has an
+Measures, over a MongoDB of its own and servers on loopback, the time until a webhook has an event, until the files
+of a release are verified in the background and while a request waits for them, and until a subscriber has an
 event: first alone, then while another tenant's receivers hang, its files drip, and its subscribers replay. Takes
 about a minute.
 """
@@ -39,7 +39,7 @@ from release_catalog.webhooks import dispatcher
 USUAL, HOG = local("usual"), local("hog")
 ALLOWED = address_guard.parse("127.0.0.0/8")
 ROUNDS = 15
-# What one tenant does to the others: webhooks, releases in the background, requests that wait, subscribers.
+# The flood of one tenant: webhooks, releases in the background, requests that wait, subscribers.
 HOOKS, RELEASES, REQUESTS, SUBSCRIBERS = 200, 40, 60, 400
 TARGET = 3.0
 CONTENT = b"content" * 100
@@ -105,7 +105,7 @@ class Servers:
 
 @dataclasses.dataclass
 class Bench:
-    """What is measured, on one database."""
+    """The measured operations, on one database."""
 
     database: db.Database
     servers: Servers
@@ -128,11 +128,11 @@ class Bench:
         return document
 
     async def hook(self, caller: Caller, url: str) -> None:
-        """Have all events of a tenant sent to a URL."""
+        """Send all events of a tenant to a URL."""
         await webhooks.create(caller, self.database, {"url": url, "events": ["*"]}, None)
 
     async def take(self, caller: Caller, files: verifier.Fetcher, url: str, count: int, mode: str) -> Any:
-        """Import a release with so many files."""
+        """Import a release with `count` files."""
         sha256, name = hashlib.sha256(CONTENT).hexdigest(), ids.new()
         size = len(CONTENT) if url == self.servers.files else 1_000_000
         artifacts = [
@@ -151,7 +151,7 @@ class Bench:
 
 
 async def compare(name: str, once: Callable[[], Awaitable[float]], attack: Attack) -> float:
-    """Print how long it takes alone and under attack, and return the ratio of the medians."""
+    """Print the time alone and under attack, and return the ratio of the medians."""
     await once()
     usual = [await once() for _ in range(ROUNDS)]
     async with attack():
@@ -286,7 +286,7 @@ async def for_subscribers(bench: Bench) -> float:
 
 
 async def measure(url: str) -> bool:
-    """Measure all of it, and return whether every ratio is within the target."""
+    """Measure all scenarios, and return whether every ratio is within the target."""
     servers, client = Servers(asyncio.Event()), db.connect(url)
     ratios = []
     print(
@@ -311,7 +311,7 @@ async def measure(url: str) -> bool:
 
 
 def main() -> None:
-    """Print the table, and end with 1 where a ratio is above the target."""
+    """Print the table, and exit with 1 if a ratio is above the target."""
     logging_config.configure("error", "text")
     with tempfile.TemporaryDirectory() as folder, supervisor.start(Path(folder)) as mongod:
         good = asyncio.run(measure(mongod.url))

@@ -1,6 +1,6 @@
-"""The client of fairness.py that takes all it can get; each flood runs in a process of its own until it is killed.
+"""The floods of fairness.py: each takes all it can get, in a process of its own until it is killed.
 
-python floods.py NAME JSON      what it gets, as JSON: see Target
+python floods.py NAME JSON      the target as JSON: see Target
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from release_catalog.domain import access_tokens
 
 PROTOCOL = "graphql-transport-ws"
 PAGE = "{ releases(first: 50) { nodes { id name version channel tag createdAt artifacts { name sha256 } } } }"
-# Whoever is refused is back this soon: no longer than a client in a hurry would wait.
+# A refused client comes back this soon: no longer than a client in a hurry would wait.
 BACK_SECONDS = 0.01
 _numbers = itertools.count()
 
@@ -35,7 +35,7 @@ class Target:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a request of the client comes with."""
+        """Return the headers of the client's requests."""
         return {"Authorization": f"Bearer {self.token}"}
 
 
@@ -43,7 +43,7 @@ Flood = Callable[[Target], Awaitable[None]]
 
 
 def large_document() -> str:
-    """Return a document of almost 2,000 tokens that nobody has sent before."""
+    """Return a document of almost 2,000 tokens that no client has sent before."""
     fields = "id name version createdAt updatedAt channel branch tag author "
     parts = "artifacts { id name size sha256 downloadUrl } dependencies(first: 2) { nodes { id name version } } "
     number = next(_numbers)
@@ -52,7 +52,7 @@ def large_document() -> str:
 
 
 async def post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes, **headers: str) -> int:
-    """Send a GraphQL request; return the status of its answer."""
+    """Send a GraphQL request; return the status of its response."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{lines}"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -83,7 +83,7 @@ async def requests(target: Target, count: int, each: Callable[[], tuple[bytes, d
 
 @contextlib.asynccontextmanager
 async def socket(target: Target, payload: dict[str, str] | None) -> AsyncIterator[websockets.ClientConnection]:
-    """A WebSocket, with connection_init where there is a payload."""
+    """Open a WebSocket, and send connection_init if there is a payload."""
     url: Any = f"ws://{target.host}:{target.port}/graphql"
     async with websockets.connect(url, subprotocols=[PROTOCOL], close_timeout=0.1) as client:  # type: ignore[list-item]
         if payload is not None:
@@ -107,12 +107,12 @@ async def sockets(target: Target, count: int, payload: dict[str, str] | None) ->
 
 
 async def large_documents(target: Target) -> None:
-    """Documents that are not known, each as large as it may be."""
+    """Send documents that are not known, each of the maximum size."""
     await requests(target, 30, lambda: (json.dumps({"query": large_document()}).encode(), target.headers))
 
 
 async def large_documents_over_sockets(target: Target) -> None:
-    """The same over WebSockets: 50 at a time on each."""
+    """Send the same over WebSockets: 50 at a time on each."""
 
     async def one() -> None:
         while True:
@@ -132,17 +132,17 @@ async def large_documents_over_sockets(target: Target) -> None:
 
 
 async def subscribers(target: Target) -> None:
-    """More subscribers than there are seats."""
+    """Open more subscribers than there are slots."""
     await sockets(target, 150, target.headers)
 
 
 async def unknown_sockets(target: Target) -> None:
-    """WebSockets that never say who they are."""
+    """Open WebSockets that never authenticate."""
     await sockets(target, 400, None)
 
 
 async def idle_connections(target: Target) -> None:
-    """Three times as many connections as the server takes, which send nothing."""
+    """Open three times as many connections as the server takes, which send nothing."""
 
     async def one() -> None:
         while True:
@@ -156,7 +156,7 @@ async def idle_connections(target: Target) -> None:
 
 
 async def wrong_passwords(target: Target) -> None:
-    """Guesses at the passwords of accounts, half of which do not exist."""
+    """Guess the passwords of accounts, half of which do not exist."""
 
     def guess() -> tuple[bytes, dict[str, str]]:
         number = next(_numbers)
@@ -168,20 +168,20 @@ async def wrong_passwords(target: Target) -> None:
 
 
 async def unknown_tokens(target: Target) -> None:
-    """Tokens of the right form that do not exist."""
+    """Send tokens of the right form that do not exist."""
     await requests(
         target, 60, lambda: (b'{"query": "{ __typename }"}', {"Authorization": f"Bearer {access_tokens.new()}"})
     )
 
 
 async def small_queries(target: Target) -> None:
-    """As many small requests at a time as a caller may have."""
+    """Send as many small requests at a time as a caller is allowed."""
     body = json.dumps({"query": "{ catalogs(first: 1) { nodes { id name } } }"}).encode()
     await requests(target, 64, lambda: (body, target.headers))
 
 
 async def pages(target: Target) -> None:
-    """As many requests for pages at a time as a caller may have."""
+    """Send as many requests for pages at a time as a caller is allowed."""
     body = json.dumps({"query": PAGE}).encode()
     await requests(target, 64, lambda: (body, target.headers))
 

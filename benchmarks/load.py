@@ -1,11 +1,11 @@
-"""How fast releases are loaded, and how much memory that takes.
+"""Measure the speed of loading releases, and the memory that it takes.
 
     make bench-load                         on generated releases
     make bench-load RELEASES=debian.ndjson       on a file of import documents
 
-Loads through the command line into a MongoDB of its own, three times, each into an empty database, and sets the
-median against what the same server takes in of the same documents without an index: that tells how fast the
-machine is at the moment.
+Loads through the command line into a MongoDB of its own, three times, each into an empty database, and compares
+the median with the rate at which the same server takes in the same documents without an index: that tells the
+speed of the machine at the moment.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from release_catalog.embedded_mongodb import supervisor
 from release_catalog.storage import database as db
 
 ROUNDS = 3
-# A small process in between, because a child's peak counts what its parent held when it was forked.
+# A small process in between, because a child's peak counts the memory of its parent when it was forked.
 _WATCH = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], stderr=subprocess.DEVNULL, check=True)
@@ -37,7 +37,7 @@ BATCH = 1_000
 
 
 def generated() -> Iterator[dict[str, Any]]:
-    """Releases like those of a distribution: a file each, and four dependencies on earlier ones."""
+    """Yield releases like those of a distribution: a file each, and four dependencies on earlier ones."""
     for number in range(GENERATED):
         file = {"name": f"package-{number}.deb", "size": number, "sha256": f"{number:064x}"}
         file |= {"downloadUrl": f"https://downloads.example/package-{number}.deb", "platform": "linux/amd64"}
@@ -57,7 +57,7 @@ def generated() -> Iterator[dict[str, Any]]:
 
 
 async def without_index(url: str, name: str, documents: list[dict[str, Any]]) -> float:
-    """Documents a second that MongoDB takes in where it has nothing to index."""
+    """Return the documents a second that MongoDB takes in if it has nothing to index."""
     client = db.connect(url)
     began = time.perf_counter()
     for start in range(0, len(documents), BATCH):
@@ -69,14 +69,14 @@ async def without_index(url: str, name: str, documents: list[dict[str, Any]]) ->
 
 
 async def drop(url: str, name: str) -> None:
-    """Leave the next round as much room as this one had."""
+    """Drop the database, so that the next round has as much room as this one."""
     client = db.connect(url)
     await client.drop_database(name)
     await client.close()
 
 
 def through_the_command_line(url: str, name: str, file: Path, count: int) -> tuple[float, int]:
-    """Releases a second from start to exit, and the most memory that the process took, in MiB."""
+    """Return the releases a second from start to exit, and the peak memory of the process in MiB."""
     command = [str(Path(sys.executable).parent / "release-catalog"), "load", str(file)]
     environment = {**os.environ, "RELEASE_CATALOG_MONGODB_URL": url, "RELEASE_CATALOG_DATABASE": name}
     began = time.perf_counter()

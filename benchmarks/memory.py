@@ -3,7 +3,7 @@
     make bench-memory                                 a million requests, 10,000 documents: about an hour
     make bench-memory REQUESTS=50000 DOCUMENTS=2000
 
-The documents differ in their fields and aliases, and so fill whatever a server keeps of documents. Prints the
+The documents differ in their fields and aliases, and so fill every cache of documents in a server. Prints the
 resident memory as it goes, and at the end by how much the last tenth of the requests exceeds the second.
 """
 
@@ -29,7 +29,7 @@ SLICES = 50
 
 
 def documents(count: int, ids: list[str]) -> list[bytes]:
-    """Bodies of requests, each with a document of its own."""
+    """Return bodies of requests, each with a document of its own."""
     chance = random.Random(1)  # noqa: S311  each run asks the same
     bodies = []
     for number in range(count):

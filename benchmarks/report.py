@@ -1,4 +1,4 @@
-"""The outcome as tables to print and as a bar chart."""
+"""The results as tables to print and as a bar chart."""
 
 import dataclasses
 import statistics
@@ -9,7 +9,7 @@ from servers import Load
 from workloads import Workload
 
 PROJECT = "this project"
-TAIL = 3  # how many times the median the p99 may be
+TAIL = 3  # the maximum p99, in medians
 COLUMN, LABEL = 16, 36
 
 
@@ -24,13 +24,13 @@ class Result:
     memory: Mapping[str, float]
 
     def median(self, figure: str, workload: Workload, connections: int, server: str) -> float | None:
-        """The median of a figure over the rounds; None where it was not measured."""
+        """Return the median of a figure over the rounds; None if it was not measured."""
         loads = self.loads.get((workload.name, connections, server))
         return statistics.median(getattr(load, figure) for load in loads) if loads else None
 
 
 def tables(result: Result) -> str:
-    """Requests a second, ratios with what is wanted of them, latencies and memory."""
+    """Return tables of requests a second, ratios with their targets, latencies and memory."""
     rows = [(w, c) for w in result.workloads for c in result.connections]
     parts = [_head("requests/s, median", result.servers)]
     parts += [_row(_label(w, c), [_rate(result, w, c, s) for s in result.servers]) for w, c in rows]
@@ -95,7 +95,7 @@ rect { fill: #8c959f }
 
 
 def chart(result: Result, connections: int) -> str:
-    """Requests a second as bars in SVG, each workload on a scale of its own."""
+    """Return a bar chart in SVG of requests a second, each workload on a scale of its own."""
     title = f"Requests per second at {connections} connections"
     parts, y = [f'<text class="title" x="0" y="14">{title}; longer is faster</text>'], 42
     for workload in result.workloads:

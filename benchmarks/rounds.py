@@ -1,4 +1,4 @@
-"""Rounds: servers that are put under load in turn, and whose answers are compared before and after."""
+"""Rounds: servers that are put under load in turn, with their responses compared before and after."""
 
 import collections
 import functools
@@ -14,7 +14,7 @@ from workloads import Known, Workload
 
 CONNECTIONS = (8, 64)
 REQUESTS = 4_000
-# Answers that each connection should get, and the seconds after which it has to do.
+# The responses that each connection should get, and the maximum seconds for that.
 SPAN, LONGEST = 5, 15
 WALK = """query ($after: String) { releases(first: 100, after: $after) { edges { cursor node {
     id name version author createdAt product { id } } } pageInfo { hasNextPage endCursor } } }"""
@@ -23,7 +23,7 @@ say = functools.partial(print, flush=True)
 
 
 class Run:
-    """Servers, what they are asked, and what came of it so far."""
+    """The servers, their requests, and the results so far."""
 
     def __init__(self, folder: Path, url: str, up: list[Server]) -> None:
         self.folder, self.url, self.up, self.project = folder, url, up, up[0]
@@ -34,7 +34,7 @@ class Run:
         self._number = 0
 
     def prepare(self, chosen: list[Workload]) -> list[Workload]:
-        """Draw all requests; the workloads that this project's schema has."""
+        """Draw all requests; return the workloads that this project's schema has."""
         all_ = known(self.project)
         has = {field["name"] for field in _asked(self.project, MUTATIONS)["__type"]["fields"]}
         missing = [w for w in chosen if w.is_write and f"{w.name}Release" not in has]
@@ -50,12 +50,12 @@ class Run:
         return left
 
     def able(self, workload: Workload) -> list[Server]:
-        """The servers that the workload is measured on."""
+        """Return the servers that the workload is measured on."""
         able = [s for s in self.up if not workload.is_write or s.name in servers.WRITERS]
         return [server for server in able if (workload.name, server.name) not in self.wrong]
 
     def compare(self, workload: Workload, count: int, seed: int) -> None:
-        """Reject who answers any of `count` requests otherwise than this project does."""
+        """Reject each server that answers any of `count` requests otherwise than this project does."""
         for variables in random.Random(seed).sample(self._drawn[workload.name], count):  # noqa: S311  as above
             expected: Any = None
             for server in self.able(workload):
@@ -75,12 +75,12 @@ class Run:
         self._forget(workload)
 
     def warm_up(self, workload: Workload, seconds: float) -> None:
-        """Let every server compile and connect, and see about how fast it is."""
+        """Let every server compile and connect, and measure roughly its speed."""
         for server in self.able(workload):
             self._rates[workload.name, server.name] = self._load(workload, server, CONNECTIONS[0], seconds, 0).rate
 
     def measure(self, workload: Workload, connections: int, seconds: float, seed: int) -> None:
-        """Put each server under load in turn, the slow ones for longer: all connections get SPAN answers."""
+        """Put each server under load in turn, the slow ones for longer: all connections get SPAN responses."""
         able = self.able(workload)
         first = seed % len(able) if able else 0
         for server in able[first:] + able[:first]:
@@ -99,7 +99,7 @@ class Run:
         return load
 
     def _reject(self, workload: Workload, server: Server, reason: str) -> None:
-        """Measure the server no longer, and show nothing of what was measured."""
+        """Measure the server no longer, and drop its measurements."""
         say(f"WRONG: {workload.title}: {server.name} {reason}")
         self.wrong.add((workload.name, server.name))
         for connections in CONNECTIONS:
@@ -109,7 +109,7 @@ class Run:
         return self.folder / f"{workload.name}-{server.path(workload).strip('/').replace('/', '-')}.txt"
 
     def _forget(self, workload: Workload) -> None:
-        """Drop what a write has made, so that the next server finds the same catalog."""
+        """Drop the documents of a write, so that the next server finds the same catalog."""
         if workload.is_write:
             with pymongo.MongoClient[dict[str, Any]](self.url) as client:
                 client[servers.DATABASE].releases.delete_many(
@@ -118,7 +118,7 @@ class Run:
 
 
 def known(server: Server) -> Known:
-    """All releases, as the server itself tells."""
+    """Return all releases, as the server itself lists them."""
     found, after = [], None
     while True:
         page = _asked(server, WALK, after=after)["releases"]

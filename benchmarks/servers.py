@@ -1,4 +1,4 @@
-"""The servers that are measured: how each is started, asked a question and put under load."""
+"""The measured servers: how to start each, query it and put it under load."""
 
 import contextlib
 import dataclasses
@@ -47,13 +47,13 @@ COMMANDS: dict[str, list[str]] = {
     "Apollo Server": _node("apollo.js"),
     "Ariadne": _python("ariadne_server.py"),
 }
-# The others have no mutations.
+# The other servers have no mutations.
 WRITERS = ("this project", "plans off", _HANDWRITTEN)
 
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What a run under load gave: answers, their rate a second, latencies in milliseconds, and failures."""
+    """The result of a run under load: responses, their rate a second, latencies in milliseconds, and failures."""
 
     requests: int
     rate: float
@@ -71,31 +71,31 @@ class Server:
     url: str
 
     def lines(self, workload: Workload, drawn: list[dict[str, Any]]) -> list[bytes]:
-        """Requests as draw.lua takes them."""
+        """Return requests in the format of draw.lua."""
         line = workload.by_hand if self.name == _HANDWRITTEN else workload.body
         return [line(variables) for variables in drawn]
 
     def path(self, workload: Workload) -> str:
-        """Where they are posted; - where they are addresses themselves."""
+        """Return the path to post them to; - if they are addresses themselves."""
         if self.name != _HANDWRITTEN:
             return "/graphql"
         return f"/{workload.name}" if workload.is_write else "-"
 
     def ask(self, path: str, line: bytes, unique: str = "") -> Any:
-        """The answer to one request without its extensions, or the status where it is refused."""
+        """Return the response to one request without its extensions, or the status of its refusal."""
         sent = line.replace(UNIQUE.encode(), unique.encode())
         address, body = (sent.decode(), None) if path == "-" else (path, sent)
         request = urllib.request.Request(self.url + address, body, {"Content-Type": "application/json"})  # noqa: S310  loopback
         try:
             with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  as above
                 answer = orjson.loads(response.read())
-                answer.pop("extensions", None)  # what each server tells of its own accord
+                answer.pop("extensions", None)  # each server sends extensions of its own
                 return answer
         except urllib.error.HTTPError as error:
             return f"status {error.code}: {error.read()[:500].decode(errors='replace')}"
 
     def load(self, path: str, file: Path, connections: int, seconds: float, seed: int, run: int) -> Load:
-        """Put under load by wrk; the same seed draws the same requests."""
+        """Put the server under load by wrk; the same seed draws the same requests."""
         options = f"-t1 -c{connections} -d{math.ceil(seconds)}s --timeout 30s".split()
         script = ["-s", str(HERE / "draw.lua"), self.url, "--", str(file), path, str(seed), str(run)]
         command = [shutil.which("wrk") or "wrk", *options, *script]
@@ -105,20 +105,20 @@ class Server:
         return Load(done["requests"], rate, done["p50"] / 1e3, done["p99"] / 1e3, done["failed"])
 
     def memory(self) -> float:
-        """Resident memory in MiB."""
+        """Return the resident memory in MiB."""
         command = ["ps", "-o", "rss=", "-p", str(self.process.pid)]
         return int(subprocess.run(command, capture_output=True, check=True).stdout) / 1024  # noqa: S603  as above
 
 
 def environment(mongodb_url: str) -> dict[str, str]:
-    """What tells this project and the others where the data is."""
+    """Return the environment that tells this project and the others where the data is."""
     ours = {"MONGODB_URL": mongodb_url, "DATABASE": DATABASE, "TENANT": TENANT}
     return {**os.environ, **ours, **{f"RELEASE_CATALOG_{name}": value for name, value in ours.items()}}
 
 
 @contextlib.contextmanager
 def running(name: str, mongodb_url: str, logs: Path) -> Iterator[Server]:
-    """The server `name`, until the block is left; its output goes to a file in `logs`."""
+    """Run the server `name` until the block is left; its output goes to a file in `logs`."""
     port = _free_port()
     own = {"RELEASE_CATALOG_PORT": str(port), "PORT": str(port), "NODE_ENV": "production"}
     # None of the others writes a line for each request.

@@ -1,12 +1,12 @@
-"""Measure this project beside other servers: one mongod, the same data, the same questions, in interleaved rounds.
+"""Measure this project beside other servers: one mongod, the same data, the same queries, in interleaved rounds.
 
     make bench                           on the sample
     make bench RELEASES=debian.ndjson    on a file of import documents
-    make bench ROUNDS=5 SECONDS=3        rounds, and how long a server is under load in each
+    make bench ROUNDS=5 SECONDS=3        rounds, and the seconds of load on each server in each
 
-Before and after each round every server's answers are compared with this project's: one that answers wrong
-is not measured, and the run fails. wrk loads from one thread; it and mongod share the machine with the server.
-No server logs requests.
+Before and after each round every server's responses are compared with this project's: a server with a wrong one is
+not measured, and the run fails. wrk loads from one thread; it and mongod share the machine with the server. No
+server logs requests.
 """
 
 import argparse
@@ -30,7 +30,7 @@ COMPARED, COMPARED_AGAIN = 25, 3
 
 
 def need_wrk() -> None:
-    """Exit where the load tool is missing."""
+    """Exit if the load tool is missing."""
     if not shutil.which("wrk"):
         sys.exit("wrk is missing, which makes the load: apt-get install wrk.")
 
@@ -46,7 +46,7 @@ def fill(folder: Path, url: str, given: Path | None) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for on the command line."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--releases", type=Path, help="import documents, one a line; otherwise the sample")
     parser.add_argument("--rounds", type=int, default=5)
@@ -58,7 +58,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run everything, print the tables, draw the chart; exit with 1 if any answer was wrong."""
+    """Run everything, print the tables, draw the chart; exit with 1 if any response was wrong."""
     asked = arguments()
     need_wrk()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no server may stay behind

@@ -1,6 +1,6 @@
-"""What is asked for: a GraphQL document for each workload, and how its requests are drawn at random.
+"""The workloads: a GraphQL document for each, and the random choice of its requests.
 
-The hand-written endpoint for a workload has its name and takes its variables, so both are asked the same.
+The hand-written endpoint for a workload has its name and takes its variables, so both get the same requests.
 """
 
 import dataclasses
@@ -18,17 +18,17 @@ Variables = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """The releases that there are, the newest first, and one of them that many need."""
+    """All releases, the newest first, and one of them with many dependants."""
 
     releases: list[Variables]
     hub: str
 
     def some(self, chance: random.Random) -> Variables:
-        """Any release."""
+        """Return any release."""
         return chance.choice(self.releases)
 
     def cursor(self, chance: random.Random) -> str:
-        """A place with full pages behind it."""
+        """Return a cursor with full pages after it."""
         cursor: str = self.releases[chance.randrange(len(self.releases) * 9 // 10)]["cursor"]
         return cursor
 
@@ -45,15 +45,15 @@ class Workload:
 
     @property
     def is_write(self) -> bool:
-        """Whether it leaves something behind."""
+        """Return whether it writes to the database."""
         return self.document.startswith("mutation")
 
     def body(self, variables: Variables) -> bytes:
-        """The body of a GraphQL request."""
+        """Return the body of a GraphQL request."""
         return orjson.dumps({"query": " ".join(self.document.split()), "variables": variables})
 
     def by_hand(self, variables: Variables) -> bytes:
-        """The same for the hand-written endpoint: the body of a write, the address of a read."""
+        """Return the same for the hand-written endpoint: the body of a write, the address of a read."""
         if self.is_write:
             return orjson.dumps(variables)
         query = urllib.parse.urlencode(variables)

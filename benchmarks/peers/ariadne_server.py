@@ -24,7 +24,7 @@ instant = ScalarType("DateTime", serializer=catalog.written, value_parser=catalo
 
 
 class Context:
-    """What the resolvers of one request share."""
+    """The shared state of the resolvers of one request."""
 
     def __init__(self) -> None:
         self.releases = DataLoader(_by_ids("releases", LISTED))
@@ -49,7 +49,7 @@ async def _answering(references: list[str]) -> list[Document | None]:
 
 
 class Page:
-    """The releases that meet any of `matches`, in one order; read once, however many fields ask."""
+    """The releases that match any of `matches`, in one order; read once, however many fields need them."""
 
     def __init__(self, matches: list[Document], hint: str, first: int, after: str | None, **by: str) -> None:
         order, direction = by.get("field", "CREATED_AT"), by.get("direction", "DESC")

@@ -21,11 +21,11 @@ EPOCH = datetime.datetime(1970, 1, 1)
 
 
 def only(names: str) -> dict[str, int]:
-    """The projection to these fields."""
+    """Return the projection to these fields."""
     return {"_id": 0, **dict.fromkeys(names.split(), 1)}
 
 
-# What tells which release a reference means, and what a page shows of each.
+# The fields that identify the release of a reference, and the fields of each release on a page.
 IDENTITY = "id catalogId name version revisionKey createdAt dependencies.reference"
 LISTED = (
     "id catalogId productId name version revision tag channel trial status publishedAt private author "
@@ -36,17 +36,17 @@ LINKED = "branch packagingType baseImageId registryId"
 
 
 def written(instant: datetime.datetime | None) -> str | None:
-    """RFC 3339 with a Z; the fraction appears only where there is one."""
+    """Format an instant as RFC 3339 with a Z; the fraction appears only if there is one."""
     return instant and instant.isoformat(timespec="milliseconds" if instant.microsecond else "seconds") + "Z"
 
 
 def read(text: str) -> datetime.datetime:
-    """The inverse of `written`."""
+    """Parse an instant that `written` has formatted."""
     return datetime.datetime.fromisoformat(text).replace(tzinfo=None)
 
 
 def cursor(order: str, release: Document) -> str:
-    """The place of a release in an order."""
+    """Return the cursor of a release in an order."""
     value = release[FIELDS[order]]
     if order == "CREATED_AT":
         value = (value - EPOCH) // datetime.timedelta(milliseconds=1)
@@ -54,7 +54,7 @@ def cursor(order: str, release: Document) -> str:
 
 
 def beyond(order: str, operator: str, after: str) -> list[Document]:
-    """The conditions of which a release meets one where it lies beyond a cursor."""
+    """Return the conditions of which a release after a cursor meets one."""
     _, value, id_ = orjson.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
     if order == "CREATED_AT":
         value = EPOCH + datetime.timedelta(milliseconds=value)
@@ -63,24 +63,24 @@ def beyond(order: str, operator: str, after: str) -> list[Document]:
 
 
 def onwards(matches: list[Document], places: list[Document]) -> Document:
-    """The releases that meet one of `matches` and lie at one of `places`, if any are given."""
+    """Return a condition on the releases that meet one of `matches`, and one of `places` if there are any."""
     parts = [{"$and": [match, place]} for match in matches for place in places] if places else matches
     return parts[0] if len(parts) == 1 else {"$or": parts}
 
 
 def by_name(release: Document) -> str:
-    """The reference by name that a release answers to."""
+    """Return the reference by name that a release answers to."""
     catalog = release["catalogId"].replace("%", "%25").replace("/", "%2F")
     return f"{catalog}/{release['name'].replace('%', '%25').replace('@', '%40')}@{release['version']}"
 
 
 def answering(references: list[str]) -> Document:
-    """A condition on the releases that answer to any of these."""
+    """Return a condition on the releases that answer to any of these references."""
     return {"tenantId": TENANT, "terms": {"$in": [f"is:{reference}" for reference in references]}}
 
 
 def winners(found: list[Document]) -> dict[str, Document]:
-    """The release that each reference means: of several the highest revision, then the newest."""
+    """Return the release of each reference: of several the highest revision, then the newest."""
     best: dict[str, Document] = {}
     for release in sorted(found, key=lambda r: (r["revisionKey"], r["createdAt"], r["id"])):
         best[f"#{release['id']}"] = best[by_name(release)] = release
@@ -88,18 +88,18 @@ def winners(found: list[Document]) -> dict[str, Document]:
 
 
 def dependants(release: Document, *, by_name_too: bool) -> list[Document]:
-    """Conditions of which a release that needs this one meets one."""
+    """Return conditions of which a dependant of this release meets one."""
     needed = [f"#{release['id']}", *([by_name(release)] if by_name_too else [])]
     return [{"tenantId": TENANT, "terms": f"needs:{reference}"} for reference in needed]
 
 
 def href(*segments: str) -> str:
-    """The path of a resource."""
+    """Return the path of a resource."""
     return "/v1/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
 def branch_href(release: Document, product: Document, image: Document | None) -> str:
-    """The path of a product on the branch of a release."""
+    """Return the path of a product on the branch of a release."""
     path = href("applications", "product", product["key"], "branch", release["branch"])
     asked = {"packaging": release["packagingType"]}
     if image and (system := image["operatingSystem"]) and system["distro"]:

@@ -27,17 +27,17 @@ BY_NAME = [("name", 1), ("id", 1)]
 
 
 def answer(data: Any) -> Response:
-    """The response that holds `data`."""
+    """Return the response that holds `data`."""
     return Response(orjson.dumps({"data": data}), media_type="application/json")
 
 
 async def typename(_: Request) -> Response:
-    """`{ __typename }`."""
+    """Answer `{ __typename }`."""
     return answer({"__typename": "Query"})
 
 
 async def point(request: Request) -> Response:
-    """A release with its links."""
+    """Return a release with its links."""
     match = {"_id": KEY + request.query_params["id"], "tenantId": TENANT}
     r = await database.releases.find_one(match, POINT)
     if r is None:
@@ -61,7 +61,7 @@ async def _on_branch(r: Document) -> str:
 
 
 async def page(request: Request) -> Response:
-    """50 releases with 20 fields each."""
+    """Return 50 releases with 20 fields each."""
     rows, info = await _newest([{"tenantId": TENANT}], request, 50, LISTED, "created")
     products = await _products(rows)
     nodes = [
@@ -85,7 +85,7 @@ async def page(request: Request) -> Response:
 
 
 async def nested(request: Request) -> Response:
-    """20 releases with what they need, and what that needs."""
+    """Return 20 releases with their dependencies, and the dependencies of those."""
     rows, _ = await _newest([{"tenantId": TENANT}], request, 20, NODE, "created")
     first = await _needed(rows)
     second = await _needed(list(first.values()))
@@ -113,7 +113,7 @@ def _reached(r: Document, found: dict[str, Document]) -> list[Document]:
 
 
 async def hub(request: Request) -> Response:
-    """50 releases that need one that many need."""
+    """Return 50 dependants of a release that has many."""
     match = {"_id": KEY + request.query_params["id"], "tenantId": TENANT}
     r = await database.releases.find_one(match, NODE)
     if r is None:
@@ -135,7 +135,7 @@ async def hub(request: Request) -> Response:
 
 
 async def filtered(request: Request) -> Response:
-    """The first 20 by name of an author's releases since an instant, and how many there are."""
+    """Return the first 20 by name of an author's releases since an instant, and their total number."""
     given = request.query_params
     match = {"tenantId": TENANT, "terms": f"author:{given['author']}"}
     match["createdAt"] = {"$gte": catalog.read(given["createdFrom"])}

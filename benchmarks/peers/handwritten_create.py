@@ -1,6 +1,6 @@
 """The hand-written endpoint that writes, as createRelease does: a document, its event and the event's number.
 
-The document is made by this project's own pure functions: what is compared is the way around them.
+The document is made by this project's own pure functions: the comparison is about the code around them.
 """
 
 from typing import Any

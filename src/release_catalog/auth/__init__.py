@@ -1,1 +1,1 @@
-"""Who is asking, and what they may do."""
+"""The authentication of callers, and their permissions."""

@@ -1,4 +1,4 @@
-"""Opaque access tokens: looked up in the database, and for a few seconds known."""
+"""Opaque access tokens: looked up in the database, and kept for a few seconds."""
 
 import asyncio
 import collections
@@ -15,11 +15,11 @@ from release_catalog.storage import access_tokens as store
 from release_catalog.storage import database as db
 from release_catalog.storage.database import Database, Document
 
-# A token that is revoked goes on to be taken for so long, by processes that have just seen it.
+# A revoked token is still accepted for this long by processes that have just seen it.
 KNOWN_SECONDS = 5.0
 _MAX_KNOWN = 10_000
-# Tokens that were not good before are looked up so many at a time, in turns between the networks of clients; those
-# of networks that sent bad ones lately have few slots of their own. One network may use half of the first.
+# Tokens that were not valid before are looked up this many at a time, in turns between the networks of clients;
+# networks that sent invalid ones lately have few slots of their own. One network may use half of the first.
 _UNKNOWN, _SUSPECT = 16, 4
 _WAIT_SECONDS = 5.0
 _BUSY = "Too many unknown tokens are being looked up: try again soon."
@@ -28,11 +28,11 @@ _log = structlog.get_logger()
 
 
 class AccessTokenAuthenticator:
-    """The tokens that were used a moment ago, and notes that they were."""
+    """The tokens that were used a moment ago, with notes of their use."""
 
     def __init__(self) -> None:
-        # By digest, until when a token is taken as it is, and its document. A token that was good once stays here,
-        # and is looked up again ahead of those that nobody knows.
+        # By digest, the time until which a token is accepted without a lookup, and its document. A token that was
+        # valid once stays here, and is looked up again ahead of unknown ones.
         self._known: collections.OrderedDict[str, tuple[float, Document]] = collections.OrderedDict()
         self._reading: dict[str, asyncio.Task[Document | None]] = {}
         self._notes: set[asyncio.Task[None]] = set()
@@ -41,7 +41,7 @@ class AccessTokenAuthenticator:
         self._suspect = FairSlots(_SUSPECT)
 
     async def caller(self, database: Database, text: str, network: str) -> Caller | None:
-        """Whom a token from a client's network belongs to; None where it is none, or none any more."""
+        """Return the caller of a token from a client's network; None if the token is invalid or has ended."""
         document = await self._looked_up(database, text, network) if access_tokens.well_formed(text) else None
         if document is None:
             _log.info("a token was refused", reason="unknown")
@@ -55,7 +55,7 @@ class AccessTokenAuthenticator:
         return Caller(document["tenantId"], subject, scopes, document["productId"], document["expiresAt"])
 
     async def close(self) -> None:
-        """Wait for what is still to be noted."""
+        """Wait for the notes that are still to be written."""
         await asyncio.gather(*self._notes)
 
     async def _looked_up(self, database: Database, text: str, network: str) -> Document | None:
@@ -80,7 +80,7 @@ class AccessTokenAuthenticator:
         return document
 
     async def _read(self, database: Database, text: str, key: str) -> Document | None:
-        """The document of a token, read once for all who ask for it now."""
+        """Return the document of a token, read once for all requests that need it now."""
         reading = self._reading.get(key)
         if reading is None:
             reading = self._reading[key] = asyncio.create_task(store.known(database, text))
@@ -88,7 +88,7 @@ class AccessTokenAuthenticator:
         return await asyncio.shield(reading)
 
     def _note(self, database: Database, document: Document) -> None:
-        """Have it noted that a token is used, without keeping the request waiting."""
+        """Note in the background that a token is used, without keeping the request waiting."""
         last = document["lastUsedAt"]
         if last is None or last <= timestamps.now() - store.USED:
             note = asyncio.create_task(_noted(database, document))

@@ -1,4 +1,4 @@
-"""Who sends a request: told by its credentials, of one of the kinds that the settings know."""
+"""The caller of a request: identified by its credentials, of one of the kinds that the settings enable."""
 
 import functools
 import ipaddress
@@ -14,7 +14,7 @@ from release_catalog.fair_share import RefusalPace, client_network
 from release_catalog.settings import Settings
 from release_catalog.storage.database import Database
 
-# What is longer is no token of anybody's, and nothing is done with it.
+# Longer credentials can't be valid, and are not looked at.
 MAX_CREDENTIALS = 8 * 1024
 # The first is that of the header X-Project-Token.
 _SCHEMES = ("", "bearer", "basic")
@@ -25,7 +25,7 @@ class Authenticator:
     """Identifies callers. Without any authentication configured, everybody on this machine is its operator."""
 
     def __init__(self, settings: Settings) -> None:
-        """OSError or accounts.Unreadable where the file of accounts can't be used."""
+        """Raise OSError or service_accounts.Unreadable if the file of accounts can't be used."""
         self._everybody = None if settings.authenticated else callers.local(settings.tenant)
         self._pace = RefusalPace()
         self._tokens = AccessTokenAuthenticator()
@@ -38,13 +38,13 @@ class Authenticator:
             self._jwts = jwt.JwtAuthenticator(settings)
 
     def at_home(self, client: str | None) -> Caller | None:
-        """Return the operator of a server without authentication, where `client` is an address of its machine."""
+        """Return the operator of a server without authentication if `client` is an address of its machine."""
         return self._everybody if self._everybody and is_loopback(client) else None
 
     async def of(self, headers: Headers, client: str | None, database: Database) -> Caller:
-        """Who sends a request with these headers from the address `client`.
+        """Return the caller of a request with these headers from the address `client`.
 
-        Refused where that is not known; a network that is refused again and again is answered slower.
+        An unknown caller is refused; a network that is refused again and again gets slower responses.
         """
         if operator := self.at_home(client):
             return operator
@@ -76,7 +76,7 @@ class Authenticator:
         return found
 
     async def close(self) -> None:
-        """End what goes on beside requests."""
+        """Stop the background tasks."""
         await self._tokens.close()
         if self._jwts:
             await self._jwts.close()
@@ -91,7 +91,7 @@ class Authenticator:
 
 @functools.lru_cache(1_000)
 def is_loopback(address: str | None) -> bool:
-    """Whether an address is one of this machine alone."""
+    """Return whether an address is a loopback address."""
     try:
         return ipaddress.ip_address(address or "").is_loopback
     except ValueError:

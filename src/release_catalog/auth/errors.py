@@ -1,4 +1,4 @@
-"""Why a caller is not let in."""
+"""The reasons for which a caller is not authenticated."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -10,9 +10,9 @@ _REALM = 'realm="release-catalog"'
 
 
 class AuthenticationError(Exception):
-    """A request whose caller is not known: to be answered with this status, reason and these headers.
+    """A request whose caller is unknown: to be answered with this status, reason and these headers.
 
-    It tells no more than RFC 6750 does: what was wrong with credentials stands in the log.
+    The reason tells no more than RFC 6750 does: the log holds the fault in the credentials.
     """
 
     def __init__(self, status: int, reason: str, **headers: str) -> None:
@@ -24,32 +24,32 @@ class AuthenticationError(Exception):
 def missing_credentials(
     reason: str = "Send credentials, such as a token as Authorization: Bearer.",
 ) -> AuthenticationError:
-    """There are no credentials."""
+    """Return the refusal of a request without credentials."""
     return AuthenticationError(401, reason, WWW_Authenticate=f"Bearer {_REALM}")
 
 
 def invalid_credentials(scheme: str = "Bearer") -> AuthenticationError:
-    """The credentials are not good, whatever it is that is wrong with them."""
-    # A browser asks its user for a password where Basic is offered: so it is only to whoever used it.
+    """Return the refusal of invalid credentials, whatever their fault."""
+    # A browser asks its user for a password if Basic is offered: so only clients that used Basic get it offered.
     more = 'charset="UTF-8"' if scheme == "Basic" else 'error="invalid_token"'
     challenge = f"{scheme} {_REALM}, {more}"
     return AuthenticationError(401, "The credentials are not valid: get new ones.", WWW_Authenticate=challenge)
 
 
 def ambiguous_credentials() -> AuthenticationError:
-    """There are credentials of more than one kind, and nobody can tell which are meant."""
+    """Return the refusal of credentials of more than one kind: the intended ones are unknown."""
     challenge = f'Bearer {_REALM}, error="invalid_request"'
     return AuthenticationError(400, "Send credentials once, in one header.", WWW_Authenticate=challenge)
 
 
 def temporarily_unavailable(reason: str) -> AuthenticationError:
-    """Nobody can tell now whether the credentials are good."""
+    """Return the refusal of credentials that can't be verified now."""
     return AuthenticationError(503, reason, Retry_After="2")
 
 
 @contextlib.asynccontextmanager
 async def slot(slots: FairSlots, owner: Owner, max_seconds: float, reason: str) -> AsyncIterator[None]:
-    """Hold a slot, after waiting for it; refused with a reason where there is none soon.
+    """Hold a slot, after waiting for it; refuse with a reason if none is free soon.
 
     429 tells clients that they fill their own share, 503 that others fill all of it.
     """

@@ -1,23 +1,23 @@
-"""Remember for whom credentials failed lately, and how long their next attempt has to wait."""
+"""Recent failures of credentials, and the wait before the next attempt."""
 
 import collections
 import time
 from collections.abc import Callable, Hashable
 
-# Failures are forgotten so long after the last one; those that are the oldest sooner, where there are too many.
+# Failures are forgotten this long after the last one; the oldest ones sooner if there are too many.
 FORGET_SECONDS = 600.0
 MAX_KEYS = 10_000
-# After so many failures, the next attempt has to wait: a quarter of a second, then twice as long each time.
+# After this many failures, the next attempt has to wait: a quarter of a second, then twice as long each time.
 FREE_FAILURES = 3
 FIRST_SECONDS, MAX_SECONDS = 0.25, 4.0
 
 
 class Failures:
-    """Counts failures by what they belong to: a network, an account name, or both."""
+    """Counts failures by key: a network, an account name, or both."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # How many, and when the last one was; the oldest first.
+        # The count, and the time of the last failure; the oldest first.
         self._failed: collections.OrderedDict[Hashable, tuple[int, float]] = collections.OrderedDict()
 
     def __len__(self) -> int:
@@ -32,11 +32,11 @@ class Failures:
             self._failed.popitem(last=False)
 
     def forget(self, key: Hashable) -> None:
-        """Count from none again."""
+        """Start again from zero."""
         self._failed.pop(key, None)
 
     def many(self, key: Hashable) -> bool:
-        """Return whether there were more failures lately than slips of the pen explain."""
+        """Return whether there were more failures lately than typing errors explain."""
         count, last = self._failed.get(key, (0, 0.0))
         return count >= FREE_FAILURES and last > self._clock() - FORGET_SECONDS
 

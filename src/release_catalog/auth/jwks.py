@@ -15,11 +15,11 @@ from release_catalog.auth import errors
 from release_catalog.domain.caller import Owner
 from release_catalog.fair_share import FairSlots
 
-# Keys are used for so long without asking for new ones; how long a key goes on to hold after it was withdrawn.
+# Keys are used this long without a new fetch; a withdrawn key stays valid for as long.
 FRESH_SECONDS = 600.0
-# Tokens may name keys that there are not: between two fetches lies at least this.
+# Tokens may name keys that do not exist: at least this much time lies between two fetches.
 PAUSE_SECONDS = 60.0
-# Before the keys have come once, nobody gets in: they are asked for more often.
+# Before the keys have come once, nobody gets in: they are fetched more often.
 FIRST_PAUSE_SECONDS = 5.0
 TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 256 * 1024
@@ -36,7 +36,7 @@ class Keys:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        # Those who wait for keys that are being fetched, in turns between the networks of clients.
+        # Clients that wait for keys that are being fetched, in turns between the networks of clients.
         self._waiting = FairSlots(64, per_tenant=32)
         self._keys: dict[str | None, Key] | None = None
         self._asked = self._came = float("-inf")
@@ -44,9 +44,9 @@ class Keys:
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "jwks")
 
     async def key(self, algorithm: str, id_: str | None, network: str) -> Any | None:
-        """The key for signatures of `algorithm` with this id; None where there is none.
+        """Return the key for signatures of `algorithm` with this id; None if it does not exist.
 
-        Refused with status 503 where no keys could be had yet, or where too many clients wait for them.
+        Refuse with status 503 if no keys could be fetched yet, or if too many clients wait for them.
         """
         if self._keys is None or id_ not in self._keys:
             async with errors.slot(self._waiting, Owner(network), 2 * TIMEOUT_SECONDS, _BUSY):
@@ -61,17 +61,17 @@ class Keys:
         return key if known == algorithm else None
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for the fetch that is under way."""
         if self._fetching:
             await asyncio.wait([self._fetching])
 
     async def _renewed(self) -> None:
         if fetching := self._renew():
-            # Whoever asked first may go away; the others still wait.
+            # The first client to wait may go away; the others still wait.
             await asyncio.shield(fetching)
 
     def _renew(self) -> asyncio.Task[None] | None:
-        """What fetches the keys, for all who wait; None where that was tried a moment ago."""
+        """Return the task that fetches the keys, for all that wait; None if a fetch was tried a moment ago."""
         pause = PAUSE_SECONDS if self._keys is not None else FIRST_PAUSE_SECONDS
         if self._fetching is None and time.monotonic() - self._asked > pause:
             self._asked = time.monotonic()
@@ -91,7 +91,7 @@ class Keys:
 
 
 def _read(url: str) -> bytes:
-    """The document at `url` itself: no redirect is followed, and no proxy used."""
+    """Return the document at `url` itself: follow no redirect, and use no proxy."""
     parts = urllib.parse.urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
@@ -108,7 +108,7 @@ def _read(url: str) -> bytes:
 
 
 def parse_jwks(document: Any) -> dict[str | None, Key]:
-    """The keys of a set that may verify signatures, by id; None is the id of the only one, if there is one."""
+    """Return the keys of a set that can verify signatures, by id; a key that is the only one is also at None."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         raise ValueError("this is no set of keys")  # noqa: TRY004  it is about what came
@@ -127,7 +127,7 @@ def _usable(jwk: dict[str, Any]) -> Key | None:
     if not algorithm or jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm:
         return None
     try:
-        # By the key's own kind, never by what it says of itself: a public key is no secret to sign with.
+        # By the key's own kind, never by the algorithm that it claims: a public key is no secret to sign with.
         key = jwt.PyJWK(jwk, algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError):
         return None

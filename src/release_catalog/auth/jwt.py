@@ -1,4 +1,4 @@
-"""JSON Web Tokens: who they say is asking, if all of what they say holds (RFC 8725)."""
+"""JSON Web Tokens: the caller in their claims, if every claim is valid (RFC 8725)."""
 
 import datetime
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 
 
 class _Invalid(ValueError):  # noqa: N818  it is not an error of this program
-    """The token does not hold; the reason is for the log."""
+    """The token is invalid; the reason is for the log."""
 
 
 class JwtAuthenticator:
@@ -41,22 +41,22 @@ class JwtAuthenticator:
         self._tenant = settings.jwt_tenant_claim
 
     async def caller(self, token: str, network: str) -> Caller | None:
-        """Whom a token from a client's network speaks of; None where it does not hold.
+        """Return the caller of a token from a client's network; None if the token is invalid.
 
-        Refused where that can't be told now.
+        Refuse the request if the token can't be verified now.
         """
         try:
             return self._caller(self._claims(token, await self._key(token, network)))
         # The contents of a token make the library fail in other ways too: depth, infinities, lists for texts.
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            # Others may quote the token.
+            # Other errors may quote the token.
             told = isinstance(error, _Invalid | jwt.MissingRequiredClaimError)
             reason = str(error) if told else type(error).__name__
             _log.info("a token was refused", reason=reason)
             return None
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for the fetch of keys that is under way."""
         if self._keys:
             await self._keys.close()
 
@@ -99,7 +99,7 @@ class JwtAuthenticator:
 
 
 def _check_seconds(name: str, value: Any) -> None:
-    """Refuse what is no NumericDate (RFC 7519) from 1970 to 9999; the library takes texts and any size."""
+    """Refuse a value that is no NumericDate (RFC 7519) from 1970 to 9999; the library takes texts and any size."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _MAX_SECONDS:
         raise _Invalid(f"{name} must be a number of seconds since 1970, before the year 10000")
 

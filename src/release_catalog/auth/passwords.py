@@ -1,4 +1,4 @@
-"""Verify passwords of service accounts, in shares of names and client networks."""
+"""The verification of service accounts' passwords, in shares of names and client networks."""
 
 import asyncio
 import collections
@@ -11,10 +11,10 @@ from release_catalog.auth.failed_attempts import Failures
 from release_catalog.domain.caller import Owner
 from release_catalog.fair_share import FairSlots
 
-# A verification takes 64 MiB and some 50 ms of a core: as many run at once, and one more for names and networks
+# A verification takes 64 MiB and some 50 ms of a core: this many run at once, and one more for names and networks
 # with failures lately.
 AT_ONCE = 2
-# Attempts for one name from one network are verified one after the other; so many of them wait.
+# Attempts for one name from one network are verified one after the other; at most this many wait.
 MAX_WAITING = 4
 WAIT_SECONDS = 10.0
 _MAX_ATTEMPTS = 100_000
@@ -24,7 +24,7 @@ _BUSY = "Too many passwords are being verified: try again soon."
 class Passwords:
     """Verifies passwords.
 
-    A guess must delay nobody else. So attempts take turns: between networks, and between the names that one
+    A guess must delay no other caller. So attempts take turns: between networks, and between the names that one
     network tries. Names and networks with failures lately have a slot of their own, and each pair of them has to
     wait longer and longer between two attempts. Nothing is verified for a name that does not exist: such a guess
     ends after as long as others took lately, and takes nothing from accounts that exist.
@@ -39,13 +39,13 @@ class Passwords:
         self._threads = concurrent.futures.ThreadPoolExecutor(AT_ONCE + 1, "password")
         self._usual = FairSlots(AT_ONCE)
         self._suspect = FairSlots(1)
-        # How long the last verifications took, with their waiting.
+        # The durations of the last verifications, with their waiting.
         self._took: collections.deque[float] = collections.deque(maxlen=32)
 
     async def verify(self, name: str, network: str, known: str, password: str, *, exists: bool) -> bool:
-        """Return whether a password is the one that the hash `known` was made of, and its account exists.
+        """Return whether the hash `known` was made of `password`, and its account exists.
 
-        Refused where too many attempts wait. Who goes away should not cancel it: its thread goes on.
+        Refuse if too many attempts wait. A client that goes away should not cancel it: its thread goes on.
         """
         pair = Owner(network, name)
         async with errors.slot(self._pairs, pair, WAIT_SECONDS, _BUSY):

@@ -1,4 +1,4 @@
-"""Service accounts: a file with a line for each, which holds no password but its Argon2id hash."""
+"""Service accounts: a file with a line for each, which holds only the Argon2id hash of its password."""
 
 import base64
 import contextlib
@@ -22,11 +22,11 @@ _log = structlog.get_logger()
 
 
 class Unreadable(Exception):  # noqa: N818  it is not an error of this program
-    """The file holds a line that is no account; tells which one."""
+    """The file holds an invalid line; the message names it."""
 
 
 def line(name: str, tenant: str, scopes: list[str], password: str) -> str:
-    """The line of an account; ValueError tells what can't be in one."""
+    """Return the line of an account; raise ValueError with the reason if an argument is invalid."""
     # It takes a while to import, and few processes need it.
     from argon2 import PasswordHasher  # noqa: PLC0415
 
@@ -41,7 +41,7 @@ def line(name: str, tenant: str, scopes: list[str], password: str) -> str:
 
 
 def read(text: str) -> dict[str, Account]:
-    """The accounts of a file by name. Lines that are empty or begin with # are passed over."""
+    """Return the accounts of a file by name; skip lines that are empty or begin with #."""
     found: dict[str, Account] = {}
     for number, entry in enumerate(text.splitlines(), start=1):
         if not entry.strip() or entry.startswith("#"):
@@ -72,15 +72,15 @@ class ServiceAccounts:
         self._stamp = self._stamped()
         self._accounts = _of(path)
         self._secret = secrets.token_bytes(32)
-        # Digests of good passwords by name. Each is verified once for as long as its line is the same, so that
-        # nobody who has signed in before waits behind guesses.
+        # Digests of valid passwords by name. Each is verified once for as long as its line is the same, so that a
+        # caller that has signed in before never waits behind guesses.
         self._good: dict[str, bytes] = {}
         self._passwords = Passwords()
 
     async def caller(self, credentials: str, network: str) -> Caller | None:
-        """Whom Basic credentials (RFC 7617) from a client's network belong to; None where they are wrong.
+        """Return the caller of Basic credentials (RFC 7617) from a client's network; None if they are wrong.
 
-        A guess takes as long where there is no account of that name.
+        A guess takes as long if there is no account with that name.
         """
         self._refresh()
         try:
@@ -99,13 +99,13 @@ class ServiceAccounts:
             if self._accounts.get(name) == (caller, known):
                 self._good[name] = digest
             return caller
-        # Of a name that there is not, nothing: it may be a password in the wrong place.
+        # A name that does not exist is not logged: it may be a password in the wrong place.
         known_name, reason = (name, "wrong password") if exists else (None, "unknown")
         _log.info("an account was refused", reason=reason, account=known_name)
         return None
 
     def _refresh(self) -> None:
-        """Read the file again where it has changed; one that can't be read changes nothing."""
+        """Read the file again if it has changed; a file that can't be read changes nothing."""
         with contextlib.suppress(OSError):
             stamp = self._stamped()
             if stamp == self._stamp:

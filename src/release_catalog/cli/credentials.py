@@ -1,4 +1,4 @@
-"""Making credentials from the command line: the first access token of an installation, and service accounts."""
+"""The commands that make credentials: the first access token of an installation, and service accounts."""
 
 import contextlib
 import datetime
@@ -76,7 +76,7 @@ def account(
     scope: _Scopes,
     tenant: _Tenant = None,
 ) -> None:
-    """Print a line for the file of service accounts; the password is asked for, or read from standard input."""
+    """Print a line for the file of service accounts; prompt for the password, or read it from standard input."""
     if sys.stdin.isatty():
         password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:

@@ -1,4 +1,4 @@
-"""Importing releases and verifying their files from a terminal, with a bar of the bytes that have come."""
+"""Import releases and verify their files from a terminal, with a progress bar of the bytes."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -18,7 +18,7 @@ from release_catalog.storage.idempotency import Given
 
 
 class Bar:
-    """How many bytes of how many have been fetched; drawn on a terminal alone."""
+    """The progress of fetching, in bytes; drawn on a terminal alone."""
 
     def __init__(self) -> None:
         self.console = errors()
@@ -40,18 +40,18 @@ class Bar:
         self._bar.stop()
 
     def expect(self, name: str, files: Any) -> None:
-        """The files of a release come next, as it is said to have them."""
+        """Announce the files of the next release, as it declares them."""
         entries = files if isinstance(files, list) else []
         sizes = (entry.get("size") for entry in entries if isinstance(entry, dict))
         self._total += sum(size for size in sizes if isinstance(size, int))
         self._bar.update(self._task, total=self._total, description=printable(name))
 
     def came(self, count: int) -> None:
-        """So many bytes more have come; called from the threads that fetch."""
+        """Count the bytes that have come; called from the threads that fetch."""
         self._bar.advance(self._task, count)
 
     def tell(self, name: str, answer: Document | Problem) -> None:
-        """What became of a release: a line, and one for each thing that is wrong."""
+        """Print the outcome of a release: a line, and one for each fault."""
         if isinstance(answer, ValidationProblem):
             lines = [f"{name}: refused", *(f"  {v.field}: {v.message}" for v in answer.violations)]
         elif isinstance(answer, Problem):
@@ -67,7 +67,10 @@ class Bar:
 async def import_all(
     documents: Sequence[Any], options: Given, caller: Caller, database: Database, files: Fetcher, bar: Bar
 ) -> bool:
-    """Import documents one after the other; whether none was refused. What is wrong with files is a warning."""
+    """Import documents one after the other; return whether none was refused.
+
+    A fault of a file is only a warning.
+    """
     good = True
     for number, document in enumerate(documents, start=1):
         source = document if isinstance(document, dict) else {}
@@ -90,7 +93,7 @@ async def import_all(
 
 
 async def verify_all(ids: Sequence[str], caller: Caller, database: Database, files: Fetcher, bar: Bar) -> bool:
-    """Look at the files of these releases again, or of all that have any; whether each is what was declared."""
+    """Verify the files of these releases again, or of all that have any; return whether each is as declared."""
     good = True
     for id_ in ids or await jobs.with_files(caller, database):
         release = (await releases.by_ids(caller, database, [id_])).get(id_, {})

@@ -1,4 +1,4 @@
-"""Loading a file of many releases, and telling whoever waits how far it is."""
+"""Load a file of many releases, and report the progress."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Self
@@ -18,7 +18,7 @@ from release_catalog.storage.database import Database
 # MongoDB keeps documents of 16 MiB, of which the catalog's own fields take some.
 MAX_LINE_BYTES = 12 << 20
 MAX_BATCH_BYTES = 8 << 20
-# What is short in JSON takes up to seven times as much in the database, where each field has its name and a value.
+# Short JSON takes up to seven times as much in the database, where each field has its name and a value.
 MAX_UNWEIGHED_BYTES = 1 << 20
 # While the database stores some batches, the next is read and checked.
 BATCHES_AT_ONCE = 4
@@ -28,7 +28,7 @@ _Batch = dict[int, dict[str, Any]]
 
 
 class Report:
-    """How far a load is: a bar on a terminal, a line every 10,000 releases elsewhere."""
+    """The progress of a load: a bar on a terminal, a line every 10,000 releases elsewhere."""
 
     def __init__(self, total: int) -> None:
         """`total` is the number of bytes to read, 0 where it is not known."""
@@ -64,14 +64,14 @@ class Report:
             self.say(str(self))
 
     def refuse(self, number: int, violations: list[Violation]) -> None:
-        """Tell that a line was refused, and all that is wrong with it."""
+        """Print that a line was refused, and all its faults."""
         self.refused += 1
         reasons = (f"{v.field}: {v.message}" if v.field else v.message for v in violations)
         self.say(f"line {number}: {' '.join(reasons)}")
 
 
 class Loader:
-    """Loads the lines of a file in batches. With `stop`, nothing behind a bad line is loaded."""
+    """Loads the lines of a file in batches. With `stop`, nothing after a bad line is loaded."""
 
     def __init__(self, caller: Caller, report: Report, catalog: str, *, publish: bool, stop: bool) -> None:
         self.caller = caller
@@ -91,7 +91,7 @@ class Loader:
                 raise failures.exceptions[0] from None
 
     async def _run(self, database: Database, source: BinaryIO) -> None:
-        # A pipe may keep us waiting for its next line, and whatever is on its way would wait with us.
+        # A pipe may keep us waiting for its next line, and every batch on its way would wait with us.
         slots = anyio.Semaphore(BATCHES_AT_ONCE if source.seekable() else 1)
         batches = self._batches(source)
         async with anyio.create_task_group() as group:
@@ -106,7 +106,7 @@ class Loader:
                 await anyio.lowlevel.checkpoint()
 
     async def _without_contradictions(self, database: Database, batch: _Batch) -> _Batch:
-        """The lines that contradict no release which is there; with `stop`, those before the first that does."""
+        """Return the lines that contradict no existing release; with `stop`, those before the first that does."""
         kept: _Batch = {}
         refused = await bulk_load.contradictions(self.caller, database, batch)
         for number, fields in batch.items():
@@ -128,7 +128,7 @@ class Loader:
         self.report.batch(size, outcome)
 
     def _batches(self, source: BinaryIO) -> Iterator[tuple[int, _Batch]]:
-        """What good lines hold, under their numbers, and how many bytes they took."""
+        """Yield the fields of valid lines by line number, and the bytes they took."""
         batch: _Batch = {}
         size = 0
         for number, (line, length) in enumerate(_lines(source), start=1):
@@ -164,7 +164,7 @@ class Loader:
 
 
 def _lines(source: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Each line and its length; of a line that is too long, only the beginning."""
+    """Yield each line and its length; of a line that is too long, only the beginning."""
     while line := source.readline(MAX_LINE_BYTES + 1):
         length, part = len(line), line
         while len(part) > MAX_LINE_BYTES and not part.endswith(b"\n"):

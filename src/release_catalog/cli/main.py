@@ -45,7 +45,7 @@ _Source = Annotated[str, typer.Argument(help="File of import documents, one a li
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends with a sentence and exit code 1."""
+    """Run the command line; an error that the user can fix ends with a sentence and exit code 1."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_on_signal)
     try:
@@ -59,7 +59,7 @@ def _run() -> None:
     try:
         cli()
     except pydantic.ValidationError as error:
-        # What is wrong with several of them together names them itself.
+        # An error about several settings together names them itself.
         said = (
             "".join(f"RELEASE_CATALOG_{str(n).upper()}: " for n in e["loc"])
             + e["msg"].removeprefix("Value error, ").rstrip(".")
@@ -71,7 +71,7 @@ def _run() -> None:
     except binary.Unavailable as error:
         sys.exit(str(error))
     except db.Failure as error:
-        # The driver goes on to tell its timeouts and all that it knows of the servers.
+        # The driver's message goes on with its timeouts and all that it knows of the servers.
         reason = re.split(r" \(configured|, Timeout: |, full error: ", str(error))[0]
         sys.exit(f"The database can't be used: check RELEASE_CATALOG_MONGODB_URL. ({reason})")
     except OSError as error:
@@ -89,8 +89,8 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to serve at; 0 takes any free one.")] = None,
     sample: Annotated[bool, typer.Option(help="Load the sample into an empty catalog first.")] = False,
 ) -> None:
-    """Serve the catalog until SIGTERM or Ctrl-C; requests that have begun are answered first."""
-    # What only the server needs takes a second to import, and the other commands that much longer to start.
+    """Serve the catalog until SIGTERM or Ctrl-C; requests under way are answered first."""
+    # These take a second to import, and only the server needs them: the other commands start that much faster.
     from release_catalog.graphql_http import documents  # noqa: PLC0415
     from release_catalog.server import app as application  # noqa: PLC0415
     from release_catalog.server import uvicorn_server  # noqa: PLC0415
@@ -111,7 +111,7 @@ def serve(
             # While the embedded MongoDB starts, nothing else can run; it is there soon.
             waits = settings.mongodb_url and settings.database_wait_seconds
             async with uvicorn_server.alive(listener) if waits else contextlib.nullcontext():
-                # Not by the server, which would tell of a database that is not there by a traceback.
+                # Not by the server, which would report a missing database with a traceback.
                 await stack.enter_async_context(app.router.lifespan_context(app))
             _announce(settings, listener)
             _tune_gc()
@@ -124,7 +124,7 @@ def serve(
 
 
 def _tune_gc() -> None:
-    """Look no more for garbage in what lives as long as the server, and less often in the rest.
+    """Exclude objects that live as long as the server from garbage collection, and collect the rest less often.
 
     A full collection looks at all of the schema, which holds up every request for tens of milliseconds.
     """
@@ -134,7 +134,7 @@ def _tune_gc() -> None:
 
 
 def _listening(settings: Settings) -> socket.socket:
-    """A socket at the address; who comes before the server is ready waits."""
+    """Return a socket at the address; clients that come before the server is ready wait."""
     host, port = settings.host, settings.port
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -147,7 +147,7 @@ def _listening(settings: Settings) -> socket.socket:
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
         sys.exit(f"{host}, port {port}, can't be served: {reason}. Choose another --host or --port.")
-    # Its connections inherit it. Without uvloop, answers would wait 40 milliseconds for an acknowledgement.
+    # Its connections inherit it. Without uvloop, responses would wait 40 milliseconds for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -181,7 +181,7 @@ def load(
     on_error: Annotated[str, typer.Option(help="At a bad line: stop, or skip it.")] = "stop",
     tenant: _Tenant = None,
 ) -> None:
-    """Load releases from import documents; those that are there already stay as they are."""
+    """Load releases from import documents; releases that exist already stay as they are."""
     if on_error not in {"stop", "skip"}:
         raise typer.BadParameter("give stop or skip", param_hint="--on-error")
     settings = Settings()
@@ -189,7 +189,7 @@ def load(
         report = bulk.Report(0 if file == "-" else Path(file).stat().st_size)
         user = caller.local(tenant or settings.tenant)
         loader = bulk.Loader(user, report, catalog, publish=publish, stop=on_error == "stop")
-        # What is made for a batch goes with it: looking for cycles in it would take a third of the time.
+        # The objects of a batch go with it: looking for cycles among them would take a third of the time.
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
         runtime.run_with_database(settings, lambda database: loader.run(database, source))
@@ -228,7 +228,7 @@ def import_(
     dry_run: Annotated[bool, typer.Option(help="Try everything and store nothing.")] = False,
     tenant: _Tenant = None,
 ) -> None:
-    """Import releases as drafts, verifying their files; exit code 1 where one was refused."""
+    """Import releases as drafts, verifying their files; exit code 1 if one was refused."""
     with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
         documents = _documents(source.read())
     asked: dict[str, Any] = {"projectIdentifier": project, "catalogId": catalog, "dryRun": dry_run}
@@ -253,7 +253,7 @@ def verify(
     ] = None,
     tenant: _Tenant = None,
 ) -> None:
-    """Fetch and hash the files of releases again; exit code 1 where one is not what was declared."""
+    """Fetch and hash the files of releases again; exit code 1 if one is not as declared."""
     _with_files(tenant, functools.partial(terminal.verify_all, ids or []), existing=True)
 
 
@@ -313,7 +313,7 @@ def _proven(chain: chains.HashChain) -> str:
 
 @contextlib.contextmanager
 def _whole(file: str) -> Iterator[BinaryIO]:
-    """Where to write to; a file has its name only once it is complete."""
+    """Open the file to write to; it gets its name only once it is complete."""
     path = Path(file).resolve()
     if file == "-" or (path.exists() and not path.is_file()):
         with sys.stdout.buffer if file == "-" else _opened(file, "wb") as target:

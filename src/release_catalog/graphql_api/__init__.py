@@ -1,1 +1,1 @@
-"""How it is asked for: Strawberry types that read MongoDB documents, and the queries over them."""
+"""The GraphQL API: Strawberry types that read MongoDB documents, and the queries over them."""

@@ -36,7 +36,7 @@ def _page_info(page: Page) -> dict[str, Any]:
 
 
 def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> dict[str, Any]:
-    """A PageInfo for a page whose first and last cursors are the ends of `cursors`."""
+    """Return a PageInfo for a page whose first and last cursors are the ends of `cursors`."""
     return {
         "hasNextPage": has_next,
         "hasPreviousPage": has_previous,
@@ -46,7 +46,7 @@ def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> dict
 
 
 def _page_field(part: Callable[[Page], Any], description: str, wants: Callable[[FieldPaths], FieldPaths]) -> Any:
-    """A field made from the page that its connection asks for; `wants` tells what it reads of the entries."""
+    """Declare a field made from its connection's page; `wants` maps its paths to those of the entries."""
     return batched_field(_pages, description, reads(), part=part, wants=wants)
 
 

@@ -9,7 +9,7 @@ from release_catalog.graphql_api import fields
 
 
 def _is(kind: type[errors.Problem]) -> Any:
-    """Tells by the refusal which of the interface's types it is."""
+    """Return a test that tells by the problem's class its type of the interface."""
     return classmethod(lambda _, refusal, __: type(refusal) is kind)
 
 

@@ -1,4 +1,4 @@
-"""How fields are declared, and how they read documents: by name, by a pure function, or as a relation.
+"""The declaration of fields, which read documents by name, by a pure function, or as a relation.
 
 A plain field reads the document's key of its own GraphQL name, so no object is built for a document.
 """
@@ -19,17 +19,17 @@ _keys: dict[str, str] = {}
 
 
 def field(description: str) -> Any:
-    """A field that an input has to give, or that an answer reads by its name."""
+    """Declare a field that an input must give, or that a response reads by its name."""
     return strawberry.field(description=description)
 
 
 def optional_field(description: str) -> Any:
-    """A field that an input may leave out."""
+    """Declare a field that an input may leave out."""
     return strawberry.field(default=strawberry.UNSET, description=description)
 
 
 def default_resolver(source: Any, name: str) -> Any:
-    """Strawberry's default resolver: the value of a document's key, or of a refusal's attribute."""
+    """Return the value of a document's key, or of a problem's attribute: Strawberry's default resolver."""
     if not isinstance(source, dict):
         return getattr(source, name)
     key = _keys.get(name)
@@ -45,10 +45,10 @@ def computed_field(
     name: str | None = None,
     keys: Iterable[str] | Callable[[FieldPaths], FieldPaths] = (),
 ) -> Any:
-    """A field that a pure function makes from the document.
+    """Declare a field that a pure function makes from the document.
 
-    `keys` are what it reads of the document, where they depend on what is asked of its value a function of
-    that; without them, the whole document is read.
+    `keys` lists the keys of the document that it reads, or is a function that returns them for the paths requested
+    of its value; without them, the whole document is read.
     """
 
     def resolve(root: strawberry.Parent[Document]) -> Any:
@@ -59,7 +59,7 @@ def computed_field(
 
 
 def json_text(description: str, key: str = "metadata") -> Any:
-    """A field of free JSON, which documents keep as text so that it comes back to the letter."""
+    """Declare a field of free JSON, which documents keep as text so that it comes back to the letter."""
 
     def value(document: Document) -> Any:
         return None if document[key] is None else orjson.loads(document[key])
@@ -73,9 +73,10 @@ def batched_field(
     keys: Callable[[FieldPaths], FieldPaths],
     **how: Any,
 ) -> Any:
-    """A field whose values `many` fetches for all documents of a level, with what is asked of them.
+    """Declare a field whose values `many` fetches for all documents of a level, with the requested paths.
 
-    `keys` tells what `many` reads of the documents, from what is asked of its values; for more, see How.
+    `keys` returns the keys of the documents that `many` reads, for the paths requested of its values; for more,
+    see FieldSource.
     """
     said = FieldSource(keys, many=many, **how)
 
@@ -87,9 +88,9 @@ def batched_field(
 
 
 def reference(collection: str, key: str, description: str, *, lasting: bool = False) -> Any:
-    """A relation to the document of `collection` whose id stands under `key`.
+    """Declare a relation to the document of `collection` whose id stands under `key`.
 
-    Where it is `lasting`, that document is known to be there and to be seen, so that it is not read for its id.
+    If it is `lasting`, that document is known to exist and to be visible, so that it is not read for its id.
     """
 
     async def many(
@@ -110,8 +111,8 @@ _whole = reads()
 def projects(
     collection: str, *reads: str, keys: Callable[[FieldPaths], FieldPaths] = _whole
 ) -> dict[str, FieldSource]:
-    """For the metadata of a field whose resolver gets documents of `collection` from the context.
+    """Return the metadata of a field whose resolver gets documents of `collection` from the context.
 
-    It reads `reads` of them itself, and `keys` of its parent, as in `computed`.
+    The field reads `reads` of them itself, and `keys` of its parent, as in `computed_field`.
     """
     return source_metadata(FieldSource(keys, collection=collection, reads=frozenset(reads)))

@@ -1,4 +1,4 @@
-"""How releases are chosen and ordered."""
+"""The selection and the order of releases."""
 
 import datetime
 from collections.abc import Mapping
@@ -70,7 +70,7 @@ async def search(
     window: pagination.PageArgs,
     within: Mapping[str, Any] | None = None,
 ) -> Any:
-    """The question that a list of releases asks; `within` narrows it to a catalog or a product."""
+    """Return the query for a list of releases; `within` narrows it to a catalog or a product."""
     given = mutation.input_to_dict(filter_) if filter_ else {}
     for name, value in (within or {}).items():
         if given.get(name) not in {None, value}:

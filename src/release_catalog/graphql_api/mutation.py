@@ -1,4 +1,4 @@
-"""How inputs are declared, and how they reach the store."""
+"""The declaration of mutations and their inputs, and their execution by the storage."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ from release_catalog.storage.database import Failure, deadline
 from release_catalog.storage.outages import NothingWritten, left_no_trace
 
 CHANGED = "The release as it is now, or would be; null where there is a problem."
-# What it takes to write releases, be it those of one product.
+# The permission to write releases, even if only those of one product.
 WRITING: dict[str, Any] = {"scope": caller.WRITE, "of_product": True}
 PROBLEM = "Why nothing was done; null where it was."
 
@@ -48,7 +48,7 @@ class ConditionalInput(IdempotentInput):
 
 
 def input_to_dict(value: Any) -> Any:
-    """Return an input of a query as the store takes it: by the contract's names, enumerations by name."""
+    """Return an input of a query as the storage takes it: by the contract's names, enumerations by name."""
     if dataclasses.is_dataclass(value):
         fields = ((to_camel_case(field.name), getattr(value, field.name)) for field in dataclasses.fields(value))
         return {name: input_to_dict(inner) for name, inner in fields if inner is not strawberry.UNSET}
@@ -73,17 +73,18 @@ def mutation(
     fetches: bool = False,
     takes_long: bool = False,
 ) -> Any:
-    """A mutation that hands its input to a verb and answers what that gives, or why it refused.
+    """Declare a mutation that hands its input to a verb and answers with its result or its problem.
 
-    `empty` are the payload's fields but `problem`, with what they are where the verb does not say. It needs
-    `scope`; with `of_product`, whoever has it for a single product may come too, and the verb sees to the rest. A
-    verb that `fetches` files gets the fetcher. One that `takes_long` gets the `seconds` that its commands have.
+    `empty` holds the payload's fields except `problem`, with their values if the verb gives none. The mutation
+    needs `scope`; with `of_product`, a caller that has it for a single product may call it too, and the verb
+    checks the rest. A verb that `fetches` files gets the fetcher. One that `takes_long` gets the `seconds` that
+    its commands have.
     """
 
     async def execute(context: Context, key: str | int, input_: dict[str, Any]) -> Any:
         """Execute the mutation that the response names `key`."""
         permissions.check(context.caller, scope, of_product=of_product)
-        # A turn for others between two mutations of a document, even where both are refused at once.
+        # A turn for others between two mutations of a document, even if both are refused at once.
         await asyncio.sleep(0)
         more = (context.files,) if fetches else ()
         limit = {"seconds": context.seconds_left} if takes_long else {}
@@ -115,10 +116,10 @@ def mutation(
 
 
 def connect(schema: GraphQLSchema) -> None:
-    """Give the mutations of a schema what executes them, which takes input as GraphQL has coerced it.
+    """Give each mutation of a schema its `execute`, which takes input as GraphQL has coerced it.
 
-    Strawberry would build an object for each part of an input, of which `given` would make a dictionary again. For
-    a release of 1,000 files that takes a quarter of a second, in which nothing else runs.
+    Strawberry would build an object for each part of an input, of which `input_to_dict` would make a dictionary
+    again. For a release of 1,000 files that takes a quarter of a second, in which nothing else runs.
     """
     assert schema.mutation_type  # noqa: S101  it is this project's own schema
     for field in schema.mutation_type.fields.values():
@@ -139,7 +140,7 @@ def _resolver(execute: Callable[..., Awaitable[Any]], names: Names | None) -> Ca
 
 
 def _enum_names(kind: GraphQLInputType, known: dict[str, Names | None]) -> Names | None:
-    """Return what puts the names of enumerations in the place of their members; None where a type has none."""
+    """Return a function that replaces members of enumerations by their names; None if a type has none."""
     if is_non_null_type(kind):
         kind = kind.of_type
     if is_list_type(kind):

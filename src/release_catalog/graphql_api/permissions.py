@@ -1,4 +1,4 @@
-"""What a caller may do, said where a field is declared: mutations name their scope, queries need release:read."""
+"""Permissions, declared with the fields: mutations name their scope, queries need release:read."""
 
 import functools
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Kind = TypeVar("Kind", bound=type)
 
 
 def check(asking: Caller, scope: str, *, of_product: bool = True) -> None:
-    """Raise Denied if the caller lacks `scope`, or is bound to a product where that is not enough."""
+    """Raise PermissionProblem if the caller lacks `scope`, or is bound to a product unless `of_product`."""
     if not asking.may(scope):
         raise PermissionProblem(
             Forbidden(detail=f"This needs the scope {scope}, which your credentials do not have.")
@@ -26,7 +26,7 @@ def check(asking: Caller, scope: str, *, of_product: bool = True) -> None:
 
 
 def needed(**others: str | None) -> Callable[[Kind], Kind]:
-    """Have each field of a root type need release:read, but `others` what is given for them: None is no scope."""
+    """Make each field of a root type need release:read, and `others` their own scope; None means no scope."""
 
     def guard(kind: Kind) -> Kind:
         for field in kind.__strawberry_definition__.fields:  # type: ignore[attr-defined]
@@ -40,7 +40,7 @@ def needed(**others: str | None) -> Callable[[Kind], Kind]:
 
 
 def _guarded(resolve: Callable[..., Any], scope: str) -> Callable[..., Any]:
-    # Around the resolver itself, so that nobody who calls it, be it a plan, passes by.
+    # Around the resolver itself, so that no call to it, not even that of a plan, passes by.
     @functools.wraps(resolve)
     def guarded(info: Info, **arguments: Any) -> Any:
         check(info.context.caller, scope)

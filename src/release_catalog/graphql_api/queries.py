@@ -1,4 +1,4 @@
-"""What can be asked."""
+"""The queries of the catalog."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Requests that are answered by a status and a reason, before anything of them is executed."""
+"""Requests that are refused with a status and a reason, before anything of them is executed."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ class RequestError(Exception):
 
 
 def limit_exceeded(limit: str, allowed: int, problem: str) -> RequestError:
-    """What goes past a limit: `problem` says what came, and the answer names the limit."""
+    """Return the refusal of a request beyond a limit: `problem` describes the request, `limit` names the limit."""
     reason = f"{problem}; the limit {limit} allows {allowed}."
     return RequestError(400, reason, {"code": "LIMIT_EXCEEDED", "limit": limit, "allowed": allowed})
 
 
 def capacity_exceeded(*, own: bool, what: str, limit: str, allowed: int, retry_seconds: int = 1) -> RequestError:
-    """Return the refusal of a caller for whom there is no room now: 429 where its `own` share is full, else 503.
+    """Return the refusal of a caller for whom no slot is free: 429 if its `own` share is full, else 503.
 
-    `what` there may be only so many of at a time; `limit` names the share, and `allowed` is that of a caller.
+    `what` names the limited things; `limit` names the share, and `allowed` is that of a caller.
     """
     again = str(retry_seconds)
     if own:

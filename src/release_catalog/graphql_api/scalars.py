@@ -13,7 +13,7 @@ from release_catalog.domain import timestamps
 
 Long = NewType("Long", int)
 _LIMIT = 2**63
-# The most characters of an instant or a date.
+# At most this many characters in an instant or a date.
 MAX_TIME = 64
 
 

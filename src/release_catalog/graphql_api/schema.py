@@ -45,5 +45,5 @@ mutation.connect(schema._schema)
 
 
 def printed() -> str:
-    """The schema in the schema definition language."""
+    """Return the schema in the schema definition language."""
     return f"{schema}\n"

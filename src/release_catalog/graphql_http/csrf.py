@@ -1,4 +1,4 @@
-"""Where a request by GET may come from."""
+"""Protection of GET requests against pages of other sites (cross-site request forgery)."""
 
 import re
 from collections.abc import Collection
@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 
 from release_catalog.graphql_api.request_errors import RequestError
 
-# Headers that browsers send across sites only after asking whether they may.
+# Browsers send these headers across sites only after a preflight request has allowed them.
 _PREFLIGHT = (
     "apollo-require-preflight",
     "x-project-token",
@@ -23,11 +23,12 @@ _NAMED = re.compile(r"application/(graphql-response\+)?json", re.IGNORECASE)
 def check_csrf(headers: Headers, *, strict: bool) -> None:
     """Refuse a query by GET that a page of another site may have made a browser send.
 
-    Apollo's rule is to take only what a browser asks permission for before it sends it across sites: a header of
-    its own, or JSON, which POST has to be here anyway. But tools, and the audits of GraphQL over HTTP, send plain
-    GET. Browsers since 2023 say in Sec-Fetch-Site where a request comes from, and no tool does, so that tells them
-    apart. Where it is `strict`, what comes without has to name a GraphQL media type, as no link, image, form or
-    script of an older browser can. A query changes nothing in any case, and no other site can read its answer.
+    Apollo's rule is to accept only requests that a browser asks permission for before it sends them across sites:
+    with a header of its own, or JSON, which must be a POST here anyway. But tools, and the audits of GraphQL over
+    HTTP, send plain GET. Browsers since 2023 give the origin of a request in Sec-Fetch-Site, and no tool sends
+    that header, so it tells them apart. If `strict`, a request without it must name a GraphQL media type, which no
+    link, image, form or script of an older browser can. A query changes nothing in any case, and no other site can
+    read its response.
     """
     if _is_safe(headers) or (
         "sec-fetch-site" not in headers and (not strict or _NAMED.search(headers.get("accept", "")))
@@ -40,7 +41,7 @@ def check_csrf(headers: Headers, *, strict: bool) -> None:
 def check_hal_csrf(headers: Headers, origins: Collection[str]) -> None:
     """Refuse a request for a HAL document that a page of another site may have made a browser send.
 
-    Pages of `origins` may read the documents, so they may ask for them too. Clients that are no browsers do not
+    Pages of `origins` may read the documents, so they may request them too. Clients other than browsers do not
     send Sec-Fetch-Site.
     """
     if "sec-fetch-site" not in headers or _is_safe(headers) or headers.get("origin") in origins:
@@ -56,7 +57,7 @@ def _is_safe(headers: Headers) -> bool:
     """Return whether no page of another site can have made a browser send a request with these headers."""
     if headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
         return True
-    # A name and a password that it knows, a browser sends to whichever page asks.
+    # A browser that knows a name and a password sends them to every page that asks.
     if any(name in headers for name in _PREFLIGHT) or not _BASIC.match(headers.get("authorization", "Basic")):
         return True
     return headers.get("sec-fetch-site") in {"same-origin", "none"}

@@ -1,4 +1,4 @@
-"""Which document a request means: by its text, by its hash, or by its id in a list of trusted ones."""
+"""The documents of GraphQL requests: found by text, by hash, or by id in a list of trusted documents."""
 
 import asyncio
 import collections
@@ -39,16 +39,16 @@ MAX_KEPT = 1_000
 # Nobody writes longer ones by hand, and comments would let them fill the memory.
 MAX_CACHED_CHARACTERS = 20_000
 MAX_HASHED_CHARACTERS = 4_000_000
-# Smaller ones are read at once, in a millisecond or two; others may take a hundred.
+# Smaller documents are read at once, in a millisecond or two; larger ones may take a hundred.
 QUICK_TOKENS = 100
 QUICK_CHARACTERS = 4_000
-# Large documents of one caller that wait to be read, and for how long any of them does.
+# The number of large documents of one caller that wait to be read, and the longest wait of each.
 MAX_WAITING = 50
 WAIT_SECONDS = 10.0
 _NOBODY = Owner("")
 
 Value = TypeVar("Value")
-# Takes points from a caller, or refuses them.
+# Takes points from a caller, or refuses the request.
 Charge = Callable[[int], None]
 
 
@@ -57,7 +57,7 @@ def _free(_: int) -> None:
 
 
 class InvalidDocument(Exception):  # noqa: N818  it is not an error of this program
-    """A document that can't be executed, all that is wrong with it, and whether it had to be read for that."""
+    """A document that can't be executed, its errors, and whether it had to be read to find them."""
 
     def __init__(self, *errors: GraphQLError, read: bool = False) -> None:
         super().__init__()
@@ -66,11 +66,11 @@ class InvalidDocument(Exception):  # noqa: N818  it is not an error of this prog
 
 
 class Unreadable(Exception):  # noqa: N818  it is not an error of this program
-    """The file of trusted documents does not hold any; tells what to put there."""
+    """The file of trusted documents is invalid; the message says what it must hold."""
 
 
 class WeightedLRUCache(Generic[Value]):
-    """What was used last, as far as its number and its weight allow."""
+    """The values that were used last, limited by their number and their weight."""
 
     def __init__(self, max_entries: int, weight: int) -> None:
         self._left, self._most = weight, max_entries
@@ -80,7 +80,7 @@ class WeightedLRUCache(Generic[Value]):
         return len(self._values)
 
     def get(self, key: str) -> Value | None:
-        """The value of `key` if it is still here."""
+        """Return the value of `key` if it is still kept."""
         found = self._values.get(key)
         if found is None:
             return None
@@ -88,7 +88,7 @@ class WeightedLRUCache(Generic[Value]):
         return found[0]
 
     def add(self, key: str, value: Value, weight: int) -> None:
-        """Keep a value, and no longer those that were not used for longest."""
+        """Keep a value, and drop the least recently used ones."""
         if key not in self._values:
             self._values[key] = value, weight
             self._left -= weight
@@ -97,7 +97,7 @@ class WeightedLRUCache(Generic[Value]):
 
 
 class ValidatedDocument(executor.Document):
-    """A valid document, what is to be checked of its variables, and the points that reading it costs."""
+    """A valid document, the checks of its variables, and the points that reading it costs."""
 
     def __init__(self, schema: GraphQLSchema, node: DocumentNode, limits: Limits, points: int = 0) -> None:
         super().__init__(schema, node)
@@ -107,7 +107,7 @@ class ValidatedDocument(executor.Document):
 
 
 class DocumentStore:
-    """The documents that requests mean, parsed and validated once for as long as they are in use."""
+    """The documents of requests, parsed and validated once for as long as they are in use."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class DocumentStore:
         *,
         public: bool = True,
     ) -> None:
-        """With `trusted`, which are texts by their ids, there are no others.
+        """Accept only the texts in `trusted`, a mapping by id, if it is present.
 
         Unless the schema is `public`, there is no introspection, and no error tells which names it has.
         """
@@ -130,14 +130,14 @@ class DocumentStore:
         self._hashed: WeightedLRUCache[str] = WeightedLRUCache(MAX_KEPT, MAX_HASHED_CHARACTERS)
         self.kept: WeightedLRUCache[ValidatedDocument] = WeightedLRUCache(MAX_KEPT, MAX_KEPT_TOKENS)
         # Large documents are read and planned one after the other, in turns between callers, while the requests of
-        # others go on. A second thread would only share the interpreter with the first.
+        # other callers go on. A second thread would only share the interpreter with the first.
         self._aside = futures.ThreadPoolExecutor(1, "read")
         self._turns = FairSlots(1, max_waiting_per_caller=MAX_WAITING)
 
     async def meant(
         self, parameters: Mapping[str, Any], owner: Owner = _NOBODY, charge: Charge = _free
     ) -> ValidatedDocument:
-        """The document of a request; Invalid where there is none, or none that can be executed.
+        """Return the document of a request; raise InvalidDocument if it is missing or can't be executed.
 
         A large document that is not known costs its caller points before it is read, and waits for its turn.
         """
@@ -156,13 +156,13 @@ class DocumentStore:
         return document
 
     def _known(self, id_: Any, digest: Any) -> str:
-        """The text that an id or a hash stands for."""
+        """Return the text with this id or this hash."""
         wanted = id_ if isinstance(id_, str) else digest
         found = (self._trusted or {}).get(wanted) or self._hashed.get(wanted.removeprefix("sha256:"))
         if found is not None:
             return found
         if wanted is digest:
-            # As Apollo's clients expect it: they repeat the request with the query.
+            # Apollo's clients expect this: they repeat the request with the query.
             raise InvalidDocument(_refused("PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND"))
         raise InvalidDocument(_refused("There is no document with this documentId.", "DOCUMENT_NOT_FOUND"))
 
@@ -174,7 +174,7 @@ class DocumentStore:
         operation: OperationDefinitionNode,
         variables: Mapping[str, Any],
     ) -> executor.QueryPlan:
-        """Plan an operation for these variables: for a large document, that costs as much as reading it."""
+        """Plan an operation for these variables; for a large document, this costs as much as reading it."""
         points = document.points if isinstance(document, ValidatedDocument) else 0
         if not points:
             return document.plan(operation, variables)
@@ -210,21 +210,21 @@ class DocumentStore:
         return document
 
     async def run_aside(self, owner: Owner, work: Callable[[], Any]) -> Any:
-        """Do work that takes long and waits for nothing, when it is the owner's turn, in the thread for that."""
+        """Run long work that never waits in the reading thread, when it is the owner's turn."""
         return await self._in_turn(owner, functools.partial(self._in_thread, work))
 
     async def _in_thread(self, work: Callable[[], Value]) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
     async def _in_turn(self, owner: Owner, work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
-        """Do work when it is the owner's turn; refused where too much of it waits, or for too long."""
+        """Run work when it is the owner's turn; refuse if too much of its work waits, or for too long."""
 
         async def wait() -> Value:
             async with self._turns.slot(owner, max_seconds=WAIT_SECONDS):
                 return await work()
 
         try:
-            # Who goes away leaves the turn to end: the thread is in use until then.
+            # If the client goes away, the turn still runs to its end: the thread is in use until then.
             return await shielded(wait())
         except Busy as busy:
             what = "large documents to read"
@@ -238,7 +238,7 @@ class DocumentStore:
             raise checks.refused_by_parser(error.message, self._limits) or InvalidDocument(
                 error, read=True
             ) from error
-        # What follows the fragments does so for each of them, if they lead in circles.
+        # If fragments are circular, the rules that follow them would do so for each fragment.
         for rules in ((NoFragmentCyclesRule,), self._rules) if circular else (self._rules,):
             if errors := validate(
                 self._schema, node, rules, MAX_VALIDATION_ERRORS, hide_suggestions=not self._public
@@ -249,12 +249,12 @@ class DocumentStore:
 
 
 def _points(text: str, tokens: list[str]) -> int:
-    """What it costs to read a document aside: a point for each token beyond those that are read at once."""
+    """Return the price of reading a document aside: a point for each token above those that are read at once."""
     return max(0, len(tokens) - QUICK_TOKENS, (len(text) - QUICK_CHARACTERS) * QUICK_TOKENS // QUICK_CHARACTERS)
 
 
 def load_trusted_documents(path: Path) -> dict[str, str]:
-    """The trusted documents in a file: a JSON object of texts by their ids, as GraphQL tools write it."""
+    """Load the trusted documents from a JSON object of texts by id, as GraphQL tools write it."""
     try:
         found = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError:
@@ -265,7 +265,7 @@ def load_trusted_documents(path: Path) -> dict[str, str]:
 
 
 def _unlink(node: DocumentNode) -> None:
-    """Have no token lead back to the one before it: what leads in circles stays in memory for long."""
+    """Remove each token's link to the one before it: circular references stay in memory for long."""
     token = node.loc.start_token if node.loc else None
     while token:
         token.prev, token = None, token.next

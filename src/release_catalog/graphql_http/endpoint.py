@@ -33,7 +33,7 @@ from release_catalog.server.rate_limit import RateLimiter
 from release_catalog.storage.database import LOOK_SECONDS, deadline, shielded
 from release_catalog.usage import Usage
 
-# Values in the variables of an operation that cost a point.
+# Number of values in the variables of an operation that cost one point.
 VALUES_A_POINT = 100
 _JSON, _RESPONSE_JSON, _ = content_negotiation.MEDIA_TYPES
 _STREAMED = (
@@ -42,15 +42,15 @@ _STREAMED = (
 )
 
 
-# What can't be executed is refused this long after it came: who sends such requests again and again does not keep
-# the server from others.
+# A request that can't be executed is refused this long after it came, so that a client that repeats such requests
+# does not keep the server from others.
 REFUSAL_DELAY_SECONDS = 0.075
 
 
 class GraphQLHTTPEndpoint:
-    """Answers GraphQL requests of one schema.
+    """The HTTP endpoint for GraphQL requests of one schema.
 
-    `arriving` makes what the resolvers of a request share, and raises Refusal for who may not ask.
+    `arriving` makes the context of a request, and raises RequestError for a caller without access.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class GraphQLHTTPEndpoint:
         public: bool = True,
         subscriber_limit: SubscriberLimiter | None = None,
     ) -> None:
-        """Without being `planned`, queries are answered by the executor alone.
+        """Use the ordinary executor alone unless `planned`.
 
-        See Documents for what is `trusted`, and for a schema that is not `public`. Answers that are streams take
-        one of `subscriber_limit` each.
+        See DocumentStore for `trusted`, and for a schema that is not `public`. Each streamed response takes one
+        slot of `subscriber_limit`.
         """
         self.schema = schema
         self.arriving = arriving
@@ -79,7 +79,7 @@ class GraphQLHTTPEndpoint:
         self.seats = subscriber_limit or SubscriberLimiter()
 
     async def __call__(self, request: Request) -> ASGIApp:
-        """The response to any request for the endpoint but that for its page."""
+        """Return the response to any request for the endpoint except that for its page."""
         media_type, headers, until, caller = _JSON, {}, refusal_time(), None
         try:
             media_type = _acceptable(
@@ -125,7 +125,7 @@ class GraphQLHTTPEndpoint:
             return invalid
 
     async def _hold_back(self, caller: Caller | None, until: float) -> None:
-        """Wait before a refusal: until that time, and longer where a caller is refused again and again."""
+        """Wait before a refusal until that time, and longer for a caller that is refused again and again."""
         await wait_until(until)
         if caller:  # others were held back already
             await self.callers.refusals.wait(caller.owner)
@@ -143,7 +143,8 @@ class GraphQLHTTPEndpoint:
         if kind is OperationType.SUBSCRIPTION:
             return ExecutionResult(None, [GraphQLError(_STREAMED, extensions={"code": "BAD_USER_INPUT"})])
         charge = functools.partial(self.callers.charge, context.caller)
-        # A mutation may have to wait for files first: see inputs. A query may end with a look at the database.
+        # A mutation may have to wait for files first: see graphql_api.mutation. A query may end with a look at the
+        # database.
         seconds = context.seconds - min(LOOK_SECONDS, context.seconds / 10)
         context.usage.writes = is_write = kind is OperationType.MUTATION
         async with self.callers.turn(context.caller, cost):
@@ -162,19 +163,19 @@ class GraphQLHTTPEndpoint:
                         run_aside=functools.partial(self.documents.run_aside, context.caller.owner),
                     )
             finally:
-                # What only the execution tells is charged even if nobody waits for the answer any more.
+                # The cost that only the execution tells is charged even if nobody waits for the response any more.
                 self._settle(context.caller, context.usage)
         result.extensions = {"cost": {"requested": cost, "limit": self.limits.max_cost}}
         return result
 
     def _settle(self, caller: Caller, usage: Usage) -> None:
-        """Charge what was used beyond what is paid already."""
+        """Charge the points used beyond those that are charged already."""
         if (more := usage.points - usage.charged) > 0:
             self.callers.settle(caller, more)
             usage.charged += more
 
     def _written(self, body: Json, caller: Caller, usage: Usage) -> Json:
-        """Return `body` with its members as JSON texts; the refusal instead where they are larger than allowed."""
+        """Return `body` with its members as JSON texts, or the refusal if they are larger than allowed."""
         texts = [(name, response.encode_json(body[name])) for name in ("errors", "data") if name in body]
         try:
             usage.finish(sum([len(text) for _, text in texts]))
@@ -191,7 +192,7 @@ class GraphQLHTTPEndpoint:
     def _charged(
         self, document: ValidatedDocument | InvalidDocument, graphql_request: GraphQLRequest, context: Context
     ) -> int:
-        """What an operation costs its caller; refused where it is too much."""
+        """Charge the caller for an operation and return its cost; refuse it if the cost is too high."""
         operation = (
             None if isinstance(document, InvalidDocument) else document.operation(graphql_request.operation_name)
         )
@@ -205,7 +206,7 @@ class GraphQLHTTPEndpoint:
     def _affordable(
         self, document: ValidatedDocument, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None
     ) -> int:
-        """Return what an operation costs, its input included; refuse it where that is too much."""
+        """Return the cost of an operation, its input included; refuse it if the cost is too high."""
         values = document.inputs.check(operation, variables)
         cost = document.costs.of(operation, variables or {})
         points = cost.points + values // VALUES_A_POINT
@@ -226,15 +227,15 @@ class GraphQLHTTPEndpoint:
     ) -> ASGIApp:
         self.seats.check(context.caller)
         found = await self._results(document, graphql_request, context)
-        # Nothing comes between this look and the stream's taking a seat.
+        # Nothing runs between this check and the moment when the stream takes its slot.
         self.seats.check(context.caller)
         again = functools.partial(self.arriving, request)
         return sse.Stream(found, self.seats, again, context)
 
     async def results(self, parameters_: dict[str, Any], context: Context) -> Results:
-        """The responses to an operation: of a subscription one for each event, otherwise one.
+        """Return the responses to an operation: one for each event of a subscription, otherwise one.
 
-        Refusal where the parameters are none. What has come when this returns, a subscription does not miss.
+        Invalid parameters raise RequestError. A subscription misses no event that comes after this returns.
         """
         self._bound(context)
         until = refusal_time()
@@ -268,7 +269,7 @@ class GraphQLHTTPEndpoint:
         return self._each(each, context, cost)
 
     async def _each(self, answers: subscriptions.Answers, context: Context, cost: int) -> Results:
-        """The responses to events, each at the price of a query; none any more where that is not left."""
+        """Yield the responses to events, each at the price of a query; stop when the points are used up."""
         async with contextlib.aclosing(answers):
             async for answer in answers:
                 try:
@@ -290,7 +291,7 @@ class GraphQLHTTPEndpoint:
     ) -> Results:
         if isinstance(document, InvalidDocument) and document.read:
             await self._hold_back(context.caller, refusal_time())
-        # Who goes away does not break off what is being written.
+        # A client that goes away does not interrupt a write.
         yield await shielded(self._admitted(document, graphql_request, context, cost))
 
     async def _admitted(
@@ -311,12 +312,12 @@ class GraphQLHTTPEndpoint:
 
 
 def refusal_time() -> float:
-    """Return when a request that comes now may be refused."""
+    """Return the earliest time at which a request that comes now may be refused."""
     return asyncio.get_running_loop().time() + REFUSAL_DELAY_SECONDS
 
 
 async def wait_until(time: float) -> None:
-    """Wait until a time of the event loop has come."""
+    """Wait until the event loop has reached this time."""
     await asyncio.sleep(time - asyncio.get_running_loop().time())
 
 
@@ -344,7 +345,7 @@ def _acceptable(accept: bytes) -> str:
 
 
 class _Response:
-    """An ASGI application that sends a JSON document with headers that are ready to be sent."""
+    """An ASGI application that sends a JSON document with encoded headers."""
 
     def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         self.status, self.headers, self.body = status, headers, body
@@ -367,8 +368,8 @@ def _response(body: dict[str, Any], media_type: str, status: int, headers: Mappi
 
 @functools.cache
 def _fixed_headers(media_type: str) -> Sequence[tuple[bytes, bytes]]:
-    if media_type == sse.MEDIA_TYPE:  # what is refused is no stream
+    if media_type == sse.MEDIA_TYPE:  # a refusal is not a stream
         media_type = _JSON
-    # Browsers get a page from the same address, and other callers other answers: no cache between may keep them.
+    # Browsers get a page from the same address, and other callers other responses: no shared cache may keep them.
     kind = f"{media_type}; charset=utf-8".encode()
     return (b"vary", b"Accept"), (b"cache-control", b"private, no-cache"), (b"content-type", kind)

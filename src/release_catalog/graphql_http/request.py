@@ -12,7 +12,7 @@ from release_catalog.graphql_api.limits import json_size
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
 
 _JSON = "application/json"
-# The most characters of the name of an operation, and of what names a document.
+# At most this many characters in the name of an operation, and in the id or hash of a document.
 MAX_NAME = 1_024
 
 
@@ -20,14 +20,14 @@ MAX_NAME = 1_024
 class GraphQLRequest:
     """The parameters of a GraphQL request."""
 
-    # Whatever says which document is meant.
+    # The parameters that identify the document.
     document: Mapping[str, Any]
     variables: dict[str, Any] | None
     operation_name: str | None
 
 
 async def read_request(request: Request, max_bytes: int) -> GraphQLRequest:
-    """What a request asks; Refusal where it is no GraphQL request."""
+    """Read the parameters of a request; raise RequestError if it is not a GraphQL request."""
     if request.method == "GET":
         return validate({name: _from_url(name, value) for name, value in request.query_params.items()})
     if request.method != "POST":
@@ -55,7 +55,7 @@ def _check_media_type(header: str) -> None:
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
-    """The request's body, refused as soon as it grows past the limit."""
+    """Return the request's body; refuse it as soon as it grows past the limit."""
     body = bytearray()
     while True:
         message = await request.receive()
@@ -80,7 +80,7 @@ def _from_url(name: str, value: str) -> Any:
 
 
 def validate(parameters: dict[str, Any]) -> GraphQLRequest:
-    """The parameters of a request; Refusal where they are none."""
+    """Return the parameters of a request; raise RequestError if they are invalid."""
     _check_document(parameters)
     for name in ("variables", "extensions"):
         if not isinstance(parameters.get(name), dict | None):

@@ -1,4 +1,4 @@
-"""What is said of the result of an operation: data and errors, and of what nobody foresaw an id alone."""
+"""The response to an operation: data and errors; an unexpected error shows only an id."""
 
 import dataclasses
 from collections.abc import AsyncGenerator
@@ -24,9 +24,9 @@ _log = structlog.get_logger()
 
 @dataclasses.dataclass(frozen=True)
 class ErrorContext:
-    """What a request met in the database: what its errors do not tell."""
+    """The database failures of a request, which its errors do not show."""
 
-    # The first error: what was tried after that may have had no time left.
+    # The first error: later attempts may have had no time left.
     failure: Exception | None = None
     # Whether the database answered when it was asked for a sign of life.
     reachable: bool = False
@@ -35,13 +35,13 @@ class ErrorContext:
 
 
 def format_refusal(refusal: RequestError) -> Json:
-    """The response to what is not executed."""
+    """Return the response to a request that is not executed."""
     told = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
     return {"errors": [told]}
 
 
 async def response(result: ExecutionResult, context: Context) -> Json:
-    """Return the response; where the database was silent, after a look whether it answers anything."""
+    """Return the response; if the database was silent, first check whether it answers at all."""
     errors = result.errors
     if not errors:
         return format_result(result)
@@ -52,7 +52,7 @@ async def response(result: ExecutionResult, context: Context) -> Json:
 
 
 def format_result(result: ExecutionResult, met: ErrorContext = ErrorContext()) -> Json:
-    """Return the response as GraphQL has it: without data where nothing was executed."""
+    """Return the response in GraphQL's format: without data if nothing was executed."""
     extensions = {"extensions": result.extensions} if result.extensions else {}
     if not result.errors:
         return {"data": result.data, **extensions}
@@ -64,12 +64,12 @@ def format_result(result: ExecutionResult, met: ErrorContext = ErrorContext()) -
 
 
 def mask_error(error: GraphQLError, error_ids: dict[int, str], met: ErrorContext) -> Any:
-    """An error as a client may see it: what nobody foresaw is told to the log alone, under an id.
+    """Return an error as a client may see it; log an unexpected one under an id, and show the id alone.
 
-    One failure may be the cause of many errors: `error_ids` holds the ids of those that the log has.
+    One failure may cause many errors: `error_ids` holds the ids of those that are logged already.
     """
     cause = error.original_error
-    # Without a path, nothing was executed: it is about the request alone.
+    # An error without a path is about the request alone: nothing was executed.
     if cause is None or isinstance(cause, GraphQLError) or error.path is None:
         return error.formatted
     if met.failure and isinstance(cause, db.Failure):
@@ -92,7 +92,7 @@ def mask_error(error: GraphQLError, error_ids: dict[int, str], met: ErrorContext
 
 def _note(cause: Exception, found: Outage | None, id_: str, path: Any) -> None:
     if found:
-        # Many requests meet one outage: tracebacks would hold the event loop, and tell nothing.
+        # One outage fails many requests: tracebacks would hold the event loop, and tell nothing.
         reason = str(cause.__cause__ or cause)[:MAX_REASON]
         _log.error(found.code.lower(), error_id=id_, path=path, reason=reason, outcome=found.outcome)
     else:
@@ -102,7 +102,7 @@ def _note(cause: Exception, found: Outage | None, id_: str, path: Any) -> None:
 def retry_after(body: Json) -> int | None:
     """Return the seconds after which to repeat a request that the database did not serve at all.
 
-    None for any other: a client that repeats it of its own accord must not do again what took effect.
+    Any other request gives None: a client that repeats it of its own accord must not do again what took effect.
     """
     if "errors" not in body:
         return None
@@ -115,5 +115,5 @@ def retry_after(body: Json) -> int | None:
 
 
 def encode_json(body: Json) -> bytes:
-    """A response in JSON."""
+    """Return a response as JSON."""
     return orjson.dumps(body, option=leaf_values.JSON_OPTIONS)

@@ -1,8 +1,8 @@
 """GraphQL over Server-Sent Events: graphql-sse's "distinct connections mode", one response for an operation.
 
 https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. A stream that ends without the event `complete`
-was cut: the client took nothing for 30 seconds, its credentials have ended, or the server shuts down. It may ask
-again, and with `after` goes on after the last event that it has.
+was cut: the client took nothing for 30 seconds, its credentials have ended, or the server shuts down. The client
+may subscribe again, and with `after` goes on after the last event that it has.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ from release_catalog.graphql_http.subscriber_limit import (
 from release_catalog.query_engine.context import Context
 
 MEDIA_TYPE = "text/event-stream"
-# How long a client may leave what it is sent.
+# The longest time that a client may take to read a message.
 PATIENCE_SECONDS = 30.0
-# Proxies close what is silent for a minute, some sooner.
+# Proxies close a connection that is silent for a minute, some sooner.
 SILENCE_SECONDS = 12.0
 _HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept", "X-Accel-Buffering": "no"}
 
 
 def seconds_until(instant: datetime.datetime | None) -> float | None:
-    """How long it is until then; None for never."""
+    """Return the seconds until `instant`; None means never."""
     return None if instant is None else max(0.0, (instant - timestamps.now()).total_seconds())
 
 
 class Stream(Response):
-    """The results of an operation as they come."""
+    """The streamed results of an operation."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Stream(Response):
         admit: Reauthenticate,
         context: Context,
     ) -> None:
-        """`admit` asks once more who it is that gets this, which `context` tells of the first time."""
+        """Take `admit`, which authenticates the client again; `context` is the result of the first time."""
         super().__init__(None, headers=_HEADERS, media_type=MEDIA_TYPE)
         del self.headers["content-length"]
         self.results = results
@@ -56,7 +56,7 @@ class Stream(Response):
         self.context = context
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until there is no more, or nobody left who may get it."""
+        """Send results until they end, or until the client is gone or has lost access."""
         with self.seats.taken(self.context.caller):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             writing = asyncio.create_task(self._write(send))
@@ -92,7 +92,7 @@ class Stream(Response):
 
 
 async def _breathing(results: Results) -> AsyncGenerator[Json | None, None]:
-    """The results, and None whenever there was none for a while."""
+    """Yield the results, and None after each silence of SILENCE_SECONDS."""
     while True:
         coming = asyncio.ensure_future(anext(results, _END))
         try:

@@ -1,4 +1,4 @@
-"""How many a process streams to at once, each caller and tenant within its share, and when that has to end."""
+"""The limit on subscribers of a process, shared between callers and tenants, and the end of their access."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,9 @@ from release_catalog.query_engine.context import Context
 from release_catalog.server.connection_limit import ConnectionLimit
 from release_catalog.storage import database as db
 
-# How often it is looked at whether who follows still may.
+# The interval between checks of a subscriber's access.
 LOOK_SECONDS = 30.0
-# WebSockets whose client is not known yet; the one that is so for longest makes room for a new one.
+# WebSockets whose client is not known yet; the one that has waited longest makes room for a new one.
 MAX_UNKNOWN = 200
 RETRY_SECONDS = 5
 _UNAUTHORIZED = 401
@@ -26,7 +26,7 @@ Reauthenticate = Callable[[], Coroutine[Any, Any, Context]]
 
 
 class SubscriberLimiter:
-    """One for each event stream, and for each WebSocket whose client is known."""
+    """The slots for subscribers: one for each event stream, and for each WebSocket whose client is known."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class SubscriberLimiter:
         per_caller: int | None = None,
         leave_free: bool = False,
     ) -> None:
-        """Limit the seats of a process, of a tenant and of a caller; None is all of them. See FairSlots."""
+        """Limit the slots of a process, of a tenant and of a caller; None means all slots. See FairSlots."""
         self._slots = FairSlots(capacity, per_tenant=per_tenant, per_caller=per_caller, leave_free=leave_free)
         self._per_caller = min(share for share in (capacity, per_tenant, per_caller) if share is not None)
         self.unknown = ConnectionLimit(lambda: MAX_UNKNOWN, spare=0)
@@ -45,17 +45,17 @@ class SubscriberLimiter:
 
     @property
     def used(self) -> int:
-        """The seats that are taken."""
+        """Return the number of slots in use."""
         return self._slots.used
 
     def check(self, caller: Caller) -> None:
-        """Refuse a caller for whom there is no seat now."""
+        """Refuse a caller if no slot is free for it now."""
         with self.taken(caller):
             pass
 
     @contextlib.contextmanager
     def taken(self, caller: Caller) -> Iterator[None]:
-        """Hold a seat for as long as the context lasts; refused where there is none for this caller."""
+        """Hold a slot for as long as the context lasts; refuse the caller if no slot is free for it."""
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(self._slots.slot_now(caller.owner))
@@ -71,9 +71,9 @@ class SubscriberLimiter:
 
 
 async def reauthenticate(admit: Reauthenticate, context: Context) -> Context | None:
-    """A new context for who has asked; None where they are refused by now, or may do more or less than before.
+    """Return a new context for the caller; None if it is refused by now, or its permissions have changed.
 
-    While nobody can tell, they are who they were.
+    While the database can't tell, the caller keeps its permissions.
     """
     try:
         with contextlib.suppress(db.Failure):
@@ -86,7 +86,7 @@ async def reauthenticate(admit: Reauthenticate, context: Context) -> Context | N
 
 
 async def wait_until_unauthorized(admit: Reauthenticate, context: Context) -> None:
-    """Return when who has asked may do so no longer."""
+    """Return when the caller has lost its access."""
     known: Context | None = context
     while known:
         await asyncio.sleep(LOOK_SECONDS)

@@ -1,8 +1,8 @@
 """GraphQL over WebSocket: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md (graphql-transport-ws).
 
-Beside the codes of the protocol a socket is closed with 4403 where who is asking is refused, and when their
-credentials end; with 4420 where the client took nothing for 30 seconds; with 1013 where there are too many. One
-that shuts down says 1012. A client that subscribes again with `after` goes on after the last event that it has.
+Beside the codes of the protocol, a socket is closed with 4403 if the caller is refused, and when its credentials
+end; with 4420 if the client took nothing for 30 seconds; with 1013 if there are too many sockets. A server that
+shuts down sends 1012. A client that subscribes again with `after` goes on after the last event that it has.
 """
 
 import asyncio
@@ -37,20 +37,20 @@ MAX_MESSAGE_BYTES = 1 << 20
 # Characters of the credentials, with their scheme.
 MAX_AUTHORIZATION = 9 * 1024
 MAX_OPERATIONS = 50
-# The most characters of an operation's id, which each of its messages repeats.
+# At most this many characters in an operation's id, which each of its messages repeats.
 MAX_ID = 255
 INIT_SECONDS = 10.0
-# Before connection_init, when nobody knows who is there: messages, and bytes of each.
+# Before connection_init, when the client is unknown: messages, and bytes of each.
 MAX_EARLY_MESSAGES = 10
 MAX_EARLY_BYTES = 16_384
-# After it: as many messages at once, and as many a second in the long run. Faster clients wait.
+# After connection_init: this many messages at once, and this many a second in the long run. Faster clients wait.
 MESSAGE_BURST, MESSAGES_A_SECOND = 200, 100
 PATIENCE_SECONDS = 30.0
-# How long a socket stays open for which there is no seat.
+# The time that a socket stays open if there is no slot for it.
 REFUSED_SECONDS = 1.0
 _MAX_REASON_BYTES = 123
 _ENDED = 4403, "Credentials have ended"
-# A value as HTTP allows it in a header.
+# A header value as HTTP allows it.
 _FIELD_VALUE = re.compile(r"[!-~]+(?:[ \t]+[!-~]+)*")
 _TOO_SLOW = "Too slow: subscribe again with after: the id of the last event that you have."
 
@@ -58,7 +58,7 @@ Answer = Callable[[dict[str, Any], Context], Awaitable[Results]]
 
 
 class Closed(Exception):  # noqa: N818  it is not an error of this program
-    """Why a socket is closed, with the code that says so."""
+    """The reason for which a socket is closed, with its code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -67,10 +67,11 @@ class Closed(Exception):  # noqa: N818  it is not an error of this program
 
 
 class Endpoint:
-    """Serves sockets: `answer` gives the responses to an operation, and `arriving` says who is asking.
+    """The WebSocket endpoint: `answer` gives the responses to an operation, `arriving` authenticates the client.
 
-    `arriving` is told what the client sent as Authorization, be it a header or, as browsers can send none, in the
-    payload of connection_init; it raises Refusal. Pages of `origins` may connect besides those of this host.
+    `arriving` gets the Authorization that the client sent, either as a header or in the payload of
+    connection_init, because browsers can't send the header; it raises RequestError. Pages of `origins` may connect
+    besides those of this host.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Endpoint:
         except WebSocketDisconnect:
             return
         except Closed as closed:
-            # Who takes nothing can't be told before they do, and many never will.
+            # A client that reads nothing can't be told before it does, and many never will.
             with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await websocket.close(closed.code, closed.reason)
@@ -109,7 +110,10 @@ class Endpoint:
 
 
 def welcome(headers: Headers, origins: Sequence[str]) -> bool:
-    """Whether a page of this origin may connect: browsers let those of any, with what they know of the user."""
+    """Return whether a page of this origin may connect.
+
+    Browsers let the pages of any origin connect, and send the credentials that they keep for the user.
+    """
     origin = headers.get("origin")
     return origin is None or origin in origins or _authority(origin) == headers.get("host")
 
@@ -122,7 +126,7 @@ def _authority(origin: str) -> str:
 
 
 class MessagePace:
-    """Keeps a client from having its messages read faster than it may: further ones wait in its own connection."""
+    """A limit on the pace of reading a client's messages: further ones wait in its own connection."""
 
     def __init__(self, burst: int, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._left = float(burst)
@@ -148,7 +152,7 @@ class Socket:
         self._answer = answer
         self._arriving = arriving
         self._seats = subscriber_limit
-        # Given back when the socket ends: its place among unknown clients, or its seat.
+        # Given back when the socket ends: its place among unknown clients, or its slot.
         self._held = contextlib.ExitStack()
         self._context: Context | None = None
         self._initialised = False
@@ -158,7 +162,7 @@ class Socket:
         self._pace = MessagePace(MESSAGE_BURST, MESSAGES_A_SECOND)
 
     async def run(self) -> None:
-        """Answer until the client goes, which is WebSocketDisconnect, or is Closed."""
+        """Serve until the client leaves (WebSocketDisconnect) or the server closes the socket (Closed)."""
         crowded, client = asyncio.Event(), self._websocket.client
         place = self._seats.unknown.add(client.host if client else None, crowded.set)
         self._held.callback(place.gone)
@@ -167,7 +171,7 @@ class Socket:
                 self._unknown = tasks.create_task(_make_room(crowded))
                 await self._receive(tasks)
         except BaseExceptionGroup as group:
-            # The first is what the others were cancelled for.
+            # The others were cancelled because of the first.
             raise group.exceptions[0] from None
         finally:
             self._held.close()
@@ -185,7 +189,7 @@ class Socket:
                 raise Closed(*late) from None
             self._check_early(message)
             await self._take(message, tasks)
-            # At least a turn of the event loop: a client that sends without a pause holds up nobody else.
+            # Wait at least a turn of the event loop: a client that sends without a pause holds up nobody else.
             await asyncio.sleep(self._pace.pause())
             if self._context:
                 left = sse.seconds_until(self._context.caller.expires_at)
@@ -236,12 +240,12 @@ class Socket:
         await self._send({"type": "connection_ack"})
 
     async def _take_seat(self, caller: Caller) -> None:
-        """Take a seat in place of that among unknown clients."""
+        """Take a slot in exchange for the place among unknown clients."""
         with contextlib.ExitStack() as seat:
             try:
                 seat.enter_context(self._seats.taken(caller))
             except RequestError as refusal:
-                # Whoever is refused is back at once.
+                # A refused client comes back at once.
                 await asyncio.sleep(REFUSED_SECONDS)
                 raise Closed(1013, str(refusal)) from refusal
             self._unknown.cancel()
@@ -250,7 +254,7 @@ class Socket:
         connection_limit.identified(self._websocket.scope)
 
     async def _arrive(self) -> Context:
-        # Not the socket, which has its headers in mind.
+        # Not the WebSocket itself, which caches its headers.
         return await self._arriving(HTTPConnection(self._websocket.scope))
 
     async def _leave(self, context: Context) -> None:
@@ -278,7 +282,7 @@ class Socket:
         except RequestError as refusal:
             if refusal.extensions is None:
                 raise Closed(4400, str(refusal)) from refusal
-            # It asks for too much: the others on this socket go on.
+            # This request costs too much: the other operations on this socket go on.
             results = _refused(refusal)
         async with contextlib.aclosing(results):
             last: dict[str, Any] = {"id": id_, "type": "complete"}
@@ -287,7 +291,7 @@ class Socket:
                     last = {"id": id_, "type": "error", "payload": result["errors"]}
                     break
                 await self._send({"id": id_, "type": "next", "payload": result})
-        # Before the client is told, who may use the id again at once.
+        # Before the client is told: it may use the id again at once.
         if self._operations.get(id_) is this:
             del self._operations[id_]
             await self._send(last)
@@ -309,7 +313,7 @@ async def _make_room(crowded: asyncio.Event) -> None:
 def _authorization(payload: dict[str, Any]) -> bytes | None:
     """Return the value of Authorization in the payload of connection_init, if there is one.
 
-    Whatever could not come as one header of a request is refused.
+    A value that could not come as one header of a request is refused.
     """
     sent = (value for name, value in payload.items() if name.lower() == "authorization")
     values = [value for value in sent if value is not None and value != ""]

@@ -1,4 +1,4 @@
-"""What answers behind each link of S5, and at the address of S3's promotion records."""
+"""The handlers behind each link of S5, and behind the address of S3's promotion records."""
 
 import asyncio
 import urllib.parse
@@ -22,9 +22,9 @@ from release_catalog.storage.records import MAX_DISTRO
 Answer = dict[str, Any] | None
 
 
-# Names and ids have at most 256 characters; more can't be part of an address here.
+# Names and ids have at most 256 characters; longer ones can't be part of an address here.
 MAX_SEGMENT = 256
-# The parameters that addresses take, with the most characters of each. No others are read.
+# The query parameters, with the maximum number of characters of each. Others are ignored.
 PARAMETERS = {
     "expand_relationships": 5,
     "after": MAX_CURSOR,
@@ -36,10 +36,10 @@ PARAMETERS = {
 
 
 class HalRequest:
-    """A request for a document: the parts of its path, decoded, its parameters and its context."""
+    """A request for a document: the decoded parts of its path, its parameters and its context."""
 
     def __init__(self, request: Request, context: Context) -> None:
-        """Raise BadArgument where a part of the path or a parameter is longer than any that exists."""
+        """Raise InvalidArgument if a part of the path or a parameter is longer than any that exists."""
         self.context = context
         self.path = {
             name: _limited(name, urllib.parse.unquote(value), MAX_SEGMENT)
@@ -52,7 +52,7 @@ class HalRequest:
         }
 
     def flag(self, name: str) -> bool:
-        """A parameter that is true or false; false where it is absent."""
+        """Return a parameter that is true or false; false if it is absent."""
         text = self.query.get(name, "false")
         if text not in {"true", "false"}:
             raise InvalidArgument(name, f"{text!r} is neither true nor false.")
@@ -60,15 +60,15 @@ class HalRequest:
 
     @property
     def window(self) -> PageArgs:
-        """The page of a list that is asked for."""
+        """Return the requested page of a list."""
         return PageArgs(PAGE, self.query.get("after"))
 
     async def catalog(self) -> Document | None:
-        """The catalog that the path names."""
+        """Return the catalog named in the path."""
         return await self.context.one("catalogs", self.path["catalog"])
 
     async def within(self, collection: str, id_: str) -> Document | None:
-        """A document of the catalog that the path names."""
+        """Return a document of the catalog named in the path."""
         found = await self.context.one(collection, id_)
         return found if found and found["catalogId"] == self.path["catalog"] else None
 
@@ -80,7 +80,7 @@ def _limited(name: str, text: str, limit: int) -> str:
 
 
 async def release(request: HalRequest) -> Answer:
-    """A release, with its relationships embedded where `expand_relationships` says so."""
+    """Return a release, with its relationships embedded if `expand_relationships` is true."""
     expand = request.flag("expand_relationships")
     [found] = await request.context.by_ids("releases").load_many([request.path["release"]], SHOWN)
     if not found or found["catalogId"] != request.path["catalog"]:
@@ -95,7 +95,7 @@ async def release(request: HalRequest) -> Answer:
 
 
 async def _embedded(context: Context, some: Sequence[Document]) -> list[orjson.Fragment]:
-    """Return releases as JSON texts: each is written and counted by itself, while others are served."""
+    """Return releases as JSON texts; write and count each by itself, while other requests are served."""
     texts = []
     for one in await asyncio.gather(*(related(context, release) for release in some)):
         texts.append(context.usage.send_json(serializers.release(one.release, one.refers_to, one.links())))
@@ -104,7 +104,7 @@ async def _embedded(context: Context, some: Sequence[Document]) -> list[orjson.F
 
 
 async def catalog(request: HalRequest) -> Answer:
-    """A catalog with links to its products."""
+    """Return a catalog with links to its products."""
     found = await request.catalog()
     if not found:
         return None
@@ -123,7 +123,7 @@ async def catalog(request: HalRequest) -> Answer:
 
 
 async def application(request: HalRequest) -> Answer:
-    """A product with links to its releases, the newest first."""
+    """Return a product with links to its releases, the newest first."""
     found, context = await request.within("products", request.path["application"]), request.context
     if not found:
         return None
@@ -149,7 +149,7 @@ async def application(request: HalRequest) -> Answer:
 
 
 async def product_branch(request: HalRequest) -> Answer:
-    """A product on one of its branches, with the latest release there."""
+    """Return a product on one of its branches, with the latest release there."""
     context, distro = request.context, request.query.get("distro")
     known = await records.products_by_key(context.caller, context.database, request.path["key"])
     if not known:
@@ -179,7 +179,7 @@ async def product_branch(request: HalRequest) -> Answer:
 async def _on_branch(
     request: HalRequest, product: Document, images: Sequence[str] | None
 ) -> tuple[Document | None, Document | None]:
-    """A release of `product` on the branch, if there is any, and the latest, if one is published."""
+    """Return any release of `product` on the branch, and the latest published one; None if missing."""
     context = request.context.narrowed("releases", LATEST)
     name, packaging = request.path["branch"], request.query.get("packaging") or None
     wanted = {"productId": product["id"], "branch": name, "packagingType": packaging and [packaging]}
@@ -193,7 +193,7 @@ async def _on_branch(
 
 
 async def pipeline(request: HalRequest) -> Answer:
-    """A pipeline, seen from a catalog."""
+    """Return a pipeline, seen from a catalog."""
     found, of = await asyncio.gather(request.context.one("pipelines", request.path["pipeline"]), request.catalog())
     if not found or not of:
         return None
@@ -206,19 +206,19 @@ async def pipeline(request: HalRequest) -> Answer:
 
 
 async def base_image(request: HalRequest) -> Answer:
-    """A base image."""
+    """Return a base image."""
     found = await request.context.one("baseImages", request.path["image"])
     return found and {**serializers.base_image(found), "_links": {"self": link(hal_urls.base_image(found["id"]))}}
 
 
 async def registry(request: HalRequest) -> Answer:
-    """A registry."""
+    """Return a registry."""
     found = await request.context.one("registries", request.path["registry"])
     return found and {**serializers.registry(found), "_links": {"self": link(hal_urls.registry(found["id"]))}}
 
 
 async def promotion(request: HalRequest) -> Answer:
-    """A promotion record (S3)."""
+    """Return a promotion record (S3)."""
     try:
         created = timestamps.parse_rfc3339_or_millis(request.path["created"])
     except ValueError as error:

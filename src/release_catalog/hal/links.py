@@ -17,9 +17,9 @@ from release_catalog.storage.database import Document
 from release_catalog.storage.pagination import PageArgs, PageQuery
 
 PAGE = 100
-# Stands in a `next` link for a list that has ended, so that it is not begun again.
+# Stands in a `next` link for a list that has ended, so that it does not start again.
 END_CURSOR = "end"
-# What is read of a release that is linked to, that is shown as the latest one, and that is shown whole.
+# The fields to read of a release that is linked to, shown as the latest one, or shown in full.
 LINKED: FieldPaths = frozenset({"id", "catalogId"})
 LATEST: FieldPaths = frozenset({"id", "catalogId", "revision", "version", "releasedAt"})
 SHOWN: FieldPaths = frozenset(
@@ -31,25 +31,25 @@ NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 
 def address(path: str, query: Mapping[str, str], *names: str) -> str:
-    """The address of a document at `path`, with the parameters among `names` that it was asked for with."""
+    """Return the address of a document at `path`, with those parameters of `query` that `names` lists."""
     given = [(name, query[name]) for name in names if name in query]
     return f"{path}?{urllib.parse.urlencode(given)}" if given else path
 
 
 @dataclasses.dataclass(frozen=True)
 class ReleaseRelations:
-    """A release with everything that its HAL document speaks of; `query` is what it was asked for with."""
+    """A release with the documents that its HAL document shows; `query` holds the parameters of the request."""
 
     release: Document
     refers_to: Mapping[str, Document | None]
     needed: list[Document]
     needing: list[Document]
     query: Mapping[str, str]
-    # Where the lists of releases go on, by the parameter that says so.
+    # The cursors of the next pages of the lists of releases, by parameter.
     more: Mapping[str, str]
 
     def links(self) -> dict[str, Any]:
-        """The release's `_links`."""
+        """Return the release's `_links`."""
         release, product, image = self.release, self.refers_to["product"], self.refers_to["baseImage"]
         catalog_id, latest = release["catalogId"], self.refers_to["latest"]
         system = image["operatingSystem"] if image else None
@@ -82,11 +82,11 @@ class ReleaseRelations:
 async def related(
     context: Context, release: Document, query: Mapping[str, str] = NO_QUERY, keys: FieldPaths = LINKED
 ) -> ReleaseRelations:
-    """Read all that belongs to a release; `query` may say after which entries the two lists begin.
+    """Read all that belongs to a release; `query` may hold the cursors after which the two lists begin.
 
-    Of the releases in these, `keys` are read.
+    Of the releases in these lists, read `keys`.
     """
-    # Cursors come first: what is refused reads nothing.
+    # Cursors come first: a refused request reads nothing.
     shown, needed_more = _shown(release, query.get("dependencies_after"))
     window = _window(context, query.get("dependants_after"))
     *found, latest, needed, (needing, needing_more) = await asyncio.gather(
@@ -104,15 +104,15 @@ async def related(
 
 
 async def _latest(context: Context, release: Document) -> Document | None:
-    # Beside the product: so the page of dependants and this one are read together, a level later.
+    # Wait for the product first: then the page of dependants and this one are read together, a level later.
     if await context.one("products", release["productId"]) is None:
         return None
     return (await context.latest_beside_each([release], LATEST))[0]
 
 
 def _shown(release: Document, cursor: str | None) -> tuple[list[str], dict[str, str]]:
-    """The references of a page, and where the next one begins."""
-    # Each once: a cursor is the reference that it stands behind.
+    """Return the references of a page, and the cursor of the next page."""
+    # Duplicates are removed: a cursor is the reference before it.
     declared = references.unique(release["dependencies"])
     start = len(declared) if cursor == END_CURSOR else pagination.offset(declared, "dependencies_after", cursor)
     shown = declared[start : start + PAGE]
@@ -121,7 +121,7 @@ def _shown(release: Document, cursor: str | None) -> tuple[list[str], dict[str, 
 
 
 def _window(context: Context, cursor: str | None) -> PageArgs | None:
-    """The page of dependants that is asked for; None where they have ended."""
+    """Return the requested page of dependants; None if they have ended."""
     if cursor == END_CURSOR:
         return None
     window = PageArgs(PAGE, cursor)
@@ -135,7 +135,7 @@ def _window(context: Context, cursor: str | None) -> PageArgs | None:
 async def _needing(
     context: Context, release: Document, window: PageArgs | None, keys: FieldPaths
 ) -> tuple[list[Document], dict[str, str]]:
-    """A page of dependants, and where the next one begins."""
+    """Return a page of dependants, and the cursor of the next page."""
     if window is None:
         return [], {}
     [page] = await context.pages.load_many([await context.dependants(release, window)], keys)
@@ -145,7 +145,7 @@ async def _needing(
 async def listed(
     context: Context, question: PageQuery, path: str, query: Mapping[str, str]
 ) -> tuple[list[Document], dict[str, Any]]:
-    """A page of documents, with the links to the page at `path` itself and to the next one if there is one."""
+    """Return a page of documents, with links to the page at `path` itself and to the next page if there is one."""
     [page] = await context.pages.load_many([question], LINKED)
     own = {"self": link(address(path, query, "after"))}
     if page.has_next:

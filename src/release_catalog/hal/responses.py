@@ -1,4 +1,4 @@
-"""A document as an HTTP response, or the problem that came up instead (RFC 9457)."""
+"""A document as an HTTP response, or the problem instead (RFC 9457)."""
 
 import hashlib
 import http
@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 
 
 def found(request: Request, body: bytes, media_type: str) -> Response:
-    """Return a document as it is written, or only its tag where the client has it already."""
+    """Return a document as it is written, or only its tag if the client has it already."""
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     given = ",".join(request.headers.getlist("if-none-match"))
@@ -29,25 +29,25 @@ def found(request: Request, body: bytes, media_type: str) -> Response:
 
 
 def missing(request: Request) -> Response:
-    """404: it does not exist for this caller."""
+    """Return 404: the document does not exist for this caller."""
     return problem(request, 404, "There is nothing at this address.")
 
 
 def unknown(request: Request, status: int, reason: str, headers: Mapping[str, str]) -> Response:
-    """401 or 429, or what else there is to say to a caller who is not known or has asked too much."""
+    """Return a refusal such as 401 or 429 for a caller that is unknown or has sent too many requests."""
     return problem(request, status, reason, headers)
 
 
 def refused(request: Request, error: InvalidArgument) -> Response:
-    """400: a parameter or a part of the path has no meaning."""
+    """Return 400: a parameter or a part of the path is invalid."""
     violations = [{"field": error.argument, "message": error.reason}]
     return problem(request, 400, str(error.message), violations=violations)
 
 
 def failed(request: Request, error: Exception, *, reachable: bool = False) -> Response:
-    """Answer 503 for an outage, else 500 for a bug: the client learns where to find it in the log.
+    """Answer 503 for an outage, else 500 for a bug; give the client the id of the log entry.
 
-    See outages.outage for `reachable`.
+    See storage.outages.outage for `reachable`.
     """
     status, detail, headers = 500, "An unexpected error occurred.", {}
     id_, path = ids.new(), request.scope["path"]
@@ -62,7 +62,7 @@ def failed(request: Request, error: Exception, *, reachable: bool = False) -> Re
 def problem(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
-    """What is wrong with a request, or what went wrong."""
+    """Return the problem of a request."""
     title = http.HTTPStatus(status).phrase
     body = problem_json(status, title, detail, instance=request.scope["path"], **members)
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")

@@ -1,4 +1,4 @@
-"""The addresses that HAL documents and promotion records have, and how each request for one is answered."""
+"""The addresses of HAL documents and promotion records, and the dispatch of requests to their handlers."""
 
 import urllib.parse
 from collections.abc import Awaitable, Callable
@@ -33,7 +33,10 @@ _ROUTES: dict[str, _Answers] = {
 
 
 class Hal:
-    """The application behind all links; `context` makes what a request's reads share, for so many seconds."""
+    """The application behind all links.
+
+    `context` makes the context that a request's reads share; a request has at most `seconds`.
+    """
 
     def __init__(self, context: Callable[[Request], Context], seconds: float = SECONDS) -> None:
         routes = [Route(path, _Endpoint(answer, context, seconds)) for path, answer in _ROUTES.items()]
@@ -74,7 +77,7 @@ class _Endpoint:
             if not context.caller.may(caller.READ):
                 detail = "This needs the scope release:read, which your credentials do not have."
                 return responses.problem(request, 403, detail)
-            # For whoever charges for it: see app.
+            # For the code that charges for it: see server.app.
             request.state.usage = context.usage
             # A look at the database may come after that.
             seconds = self.seconds - min(db.LOOK_SECONDS, self.seconds / 10)

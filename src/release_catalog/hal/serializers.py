@@ -1,4 +1,4 @@
-"""Documents in the seeds' own snake_case form. Optional fields that have no value are left out."""
+"""Documents in the seeds' own snake_case format. Optional fields without a value are left out."""
 
 import datetime
 from collections.abc import Mapping
@@ -28,39 +28,39 @@ def _pick(document: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
 
 
 def present(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """`fields` without those that have no value."""
+    """Return `fields` without those that have no value."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def instant(value: datetime.datetime | None) -> str | None:
-    """S5 and S3 write milliseconds always, even where they are 0."""
+    """Format an instant with milliseconds, which S5 and S3 always write, even if they are 0."""
     return None if value is None else value.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _platform(platform: Mapping[str, Any]) -> dict[str, Any]:
-    """S5 knows pairs alone: a bare name stands as the operating system."""
+    """Return a platform as a pair, the only form in S5: a bare name becomes the operating system."""
     pair = {"os_family": platform["osFamily"] or platform["name"], "architecture": platform["architecture"]}
     return present(pair)
 
 
 def product(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A product as a release shows it."""
+    """Return a product as a release shows it."""
     return _pick(document, _PRODUCT)
 
 
 def base_image(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A base image with its operating system."""
+    """Return a base image with its operating system."""
     system = document["operatingSystem"]
     return _pick({**document, "operatingSystem": system and _pick(system, _SYSTEM)}, _IMAGE)
 
 
 def registry(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A registry."""
+    """Return a registry."""
     return _pick(document, _REGISTRY)
 
 
 def release_summary(release: Mapping[str, Any]) -> dict[str, Any]:
-    """A release as another one shows its latest."""
+    """Return a release as another one shows its latest."""
     return {
         "id": release["id"],
         "revision": release["revision"],
@@ -72,7 +72,7 @@ def release_summary(release: Mapping[str, Any]) -> dict[str, Any]:
 def release(
     document: Mapping[str, Any], related: Mapping[str, Mapping[str, Any] | None], links: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A release with what it refers to; fields that S5 requires are there even without a value."""
+    """Return a release with the documents it refers to, and all fields that S5 requires, even without a value."""
     latest, image, store, of = (related[name] for name in ("latest", "baseImage", "registry", "product"))
     end = document["endOfLifeAt"]
     required = {
@@ -112,7 +112,7 @@ def _customization(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def promotion(record: Mapping[str, Any]) -> dict[str, Any]:
-    """S3's record, to the letter."""
+    """Return S3's record, to the letter."""
     return {
         **_pick(record, _RECORD),
         "created_millis": timestamps.milliseconds(record["created"]),

@@ -1,4 +1,4 @@
-"""The application: its routes, and what lives as long as it does."""
+"""The application: its routes, and the resources that live as long as it does."""
 
 import asyncio
 import contextlib
@@ -41,13 +41,13 @@ from release_catalog.storage import database as db
 from release_catalog.storage import outages
 from release_catalog.webhooks import dispatcher
 
-# Of each caller that logs in, unless the settings say otherwise.
+# The limit of each caller that logs in, unless the settings say otherwise.
 COST_PER_HOUR = 1_000_000
-# What a HAL document costs of these: as much as a release with its artifacts, or with some releases embedded. A
-# point for each object that was read, and what else was used, is charged afterwards where it comes to more.
+# The price of a HAL document, of these points: as much as a release with its artifacts, or with some releases
+# embedded. A point for each object that was read, and other work, is charged afterwards if it comes to more.
 HAL_POINTS = 10
 HAL_EXPANDED_POINTS = 100
-# Who sends a request has to be known in this time, or the database is away.
+# The caller of a request must be identified in this time, or the database counts as unavailable.
 IDENTIFICATION_SECONDS = 5.0
 _READY_SECONDS = 2.0
 _UNAVAILABLE = 503
@@ -63,12 +63,12 @@ def create_app(
     with_sample: bool = False,
     hosts: Sequence[str] | None = None,
 ) -> Starlette:
-    """The catalog as an ASGI application.
+    """Return the catalog as an ASGI application.
 
-    `database` is one of PyMongo's asynchronous databases or a Motor database that the application around
-    already has; without it, the settings say which MongoDB to use. `with_sample` loads the sample into an
-    empty catalog at the start. Requests for another host than `hosts` are refused; without them, those of the
-    settings: every host where callers need credentials, otherwise only the names of this machine.
+    `database` is one of PyMongo's asynchronous databases or a Motor database that the surrounding application
+    already has; without it, the settings name the MongoDB to use. `with_sample` loads the sample into an empty
+    catalog at the start. Requests for another host than `hosts` are refused; without them, the hosts are those of
+    the settings: every host if callers need credentials, otherwise only the names of this machine.
     """
     settings = settings or Settings()
 
@@ -101,7 +101,7 @@ def create_app(
                 _log.warning("a caller could not be identified", reason=str(error))
                 raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
         request.state.caller = caller
-        if request.scope["type"] == "http":  # a WebSocket needs a seat first
+        if request.scope["type"] == "http":  # a WebSocket needs a slot first
             connection_limit.identified(request.scope)
 
     shared, answering, aside = LookupCoalescer(), subscription_slots(), Aside()
@@ -161,21 +161,21 @@ def create_app(
         Middleware(_GraphQLFirst, endpoint),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
-    # It would be to an address made of the Host header.
+    # A redirect would go to an address made of the Host header.
     app.router.redirect_slashes = False
     app.state.seats, app.state.files, app.state.follow = seats, None, None
     return app
 
 
 class _Endpoint:
-    """GraphQL's application: it answers requests, and browsers by a page where the schema is public."""
+    """GraphQL's application: it answers requests, and serves browsers a page if the schema is public."""
 
     def __init__(self, graphql: GraphQLHTTPEndpoint) -> None:
         self.graphql = graphql
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        # The page holds nothing of anybody's: its requests come with credentials of their own.
+        # The page holds no private data: its requests come with credentials of their own.
         if self.graphql.public and _is_browser(request):
             response: ASGIApp = graphiql.graphiql(request)
         else:
@@ -184,7 +184,7 @@ class _Endpoint:
 
 
 class _GraphQLFirst:
-    """Passes what is posted to /graphql to its endpoint, past the router: a tenth of the time of a small query."""
+    """Passes each POST to /graphql to its endpoint, past the router: a tenth of the time of a small query."""
 
     def __init__(self, app: ASGIApp, endpoint: ASGIApp) -> None:
         self.app = app
@@ -202,7 +202,7 @@ class _GraphQLFirst:
 
 
 class RateLimitedApp:
-    """HAL's application, behind a look at who is asking and at how much they have asked already."""
+    """HAL's application, behind the identification of the caller and its rate limit."""
 
     def __init__(
         self,
@@ -252,7 +252,7 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _cors(settings: Settings) -> list[Middleware]:
-    """Lets pages of the origins that are named read answers; credentials go in headers, never in cookies."""
+    """Let pages of the configured origins read responses; credentials go in headers, never in cookies."""
     allowed = origins(settings.cors_origins)
     if not allowed:
         return []
@@ -282,7 +282,7 @@ async def _livez(_: Request) -> Response:
 
 
 class _Readiness:
-    """Tells whether the database answers. It is asked once for all who want to know: nobody knows who they are."""
+    """The check that the database answers. It runs once for all clients that wait for it: they are unknown."""
 
     def __init__(self) -> None:
         self._look: asyncio.Task[bool] | None = None

@@ -1,7 +1,7 @@
-"""Bound the number of connections: where there is no room for a new one, close the one that is missed least.
+"""The limit on connections: if there is no room for a new one, close the one that is missed least.
 
 Idle connections go first, and one that answers a known caller is never closed for another. Addresses that hold
-more than their share go before the others, so that nobody pushes out the connections of somebody else.
+more than their share go before the others, so that no client pushes out the connections of another.
 """
 
 import dataclasses
@@ -11,21 +11,21 @@ from typing import Any
 
 from release_catalog.fair_share import client_network
 
-# An idle connection whose client is not known yet has this long to show who it is. After that, it is closed before
+# An idle connection whose client is not known yet has this long to authenticate. After that, it is closed before
 # the idle connections of known clients; until then, after them.
 GRACE_SECONDS = 1.0
-# So many more are let in before connections are closed that may be about to show who they are. So /livez answers
-# even where every connection answers a known caller.
+# This many more are accepted before connections are closed that may be about to authenticate. So /livez answers
+# even if every connection answers a known caller.
 SPARE = 16
 _EXTENSION = "release_catalog.identified"
 # States of a connection; those in the last one are never closed for another connection.
 _IDLE_UNKNOWN, _IDLE_KNOWN, _BUSY_UNKNOWN, _BUSY_KNOWN = range(4)
-# Who is closed before whom: the state of a connection, and how long it has been in it.
+# The order of closing: the state of a connection, and the time it has been in it.
 _ORDER = ((_IDLE_UNKNOWN, GRACE_SECONDS), (_IDLE_KNOWN, 0.0), (_IDLE_UNKNOWN, 0.0), (_BUSY_UNKNOWN, 0.0))
 
 
 class Connection:
-    """A connection as the limit counts it: idle at first, with a client that is not known."""
+    """A connection as the limit counts it: idle at first, with an unknown client."""
 
     __slots__ = ("_limit", "close", "known", "network", "since", "state")
 
@@ -35,7 +35,7 @@ class Connection:
         self.close = close
         self.known = False
         self.state = _IDLE_UNKNOWN
-        # When it came into its state.
+        # The time when it entered its state.
         self.since = 0.0
 
     def idle(self) -> None:
@@ -47,36 +47,36 @@ class Connection:
         self._limit.move(self, _BUSY_KNOWN if self.known else _BUSY_UNKNOWN)
 
     def identified(self) -> None:
-        """Note that its client has shown good credentials, during a request."""
+        """Note that its client has shown valid credentials, during a request."""
         if not self.known:
             self.known = True
             self.busy()
 
     def forgotten(self) -> None:
-        """Note that its client is of no more interest: it has been told to go."""
+        """Note that its client no longer counts as known: it has been told to go."""
         self.known = False
         self.idle()
 
     def gone(self) -> None:
-        """Count it no longer."""
+        """Stop counting it."""
         self._limit.remove(self)
 
 
 @dataclasses.dataclass(slots=True)
 class _Network:
-    """The connections of one network by their states, the longest in a state first; and how many there are."""
+    """The connections of one network by state, the longest in a state first; and their number."""
 
     count: int = 0
     by_state: tuple[dict[Connection, None], ...] = dataclasses.field(default_factory=lambda: ({}, {}, {}, {}))
 
 
 class ConnectionLimit:
-    """Counts connections, and closes one where a new one would be too many."""
+    """Counts connections, and closes one if a new one is too many."""
 
     def __init__(
         self, limit: Callable[[], int], *, spare: int = SPARE, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Allow `limit` connections, and `spare` ones more where none of them was idle for long."""
+        """Allow `limit` connections, and `spare` more if none of them was idle for long."""
         self._limit = limit
         self._spare = spare
         self._clock = clock
@@ -97,13 +97,13 @@ class ConnectionLimit:
         return connection
 
     def move(self, connection: Connection, state: int) -> None:
-        """Put a connection behind the others of a state; nothing happens where it is not counted."""
+        """Put a connection behind the others of a state; do nothing if it is not counted."""
         if network := self._taken(connection):
             connection.state, connection.since = state, self._clock()
             network.by_state[state][connection] = None
 
     def remove(self, connection: Connection) -> None:
-        """Count a connection no longer; nothing happens where it is not counted."""
+        """Stop counting a connection; do nothing if it is not counted."""
         if network := self._taken(connection):
             network.count -= 1
             self.count -= 1
@@ -118,7 +118,7 @@ class ConnectionLimit:
         return network
 
     def _make_room(self, newcomer: Connection, *, urgent: bool) -> None:
-        """Close a connection of those who have their share or more, or an idle one; if `urgent`, maybe the new."""
+        """Close a connection of a network with its share or more, or an idle one; if `urgent`, maybe the new."""
         share = self.count / len(self._networks)
         own = self._networks[newcomer.network].count
         full = [network for network in self._networks.values() if network.count >= share]
@@ -149,12 +149,12 @@ class ConnectionLimit:
 
 
 def identified(scope: Any) -> None:
-    """Tell the server that the client of an ASGI scope has shown good credentials; other servers do not mind."""
+    """Tell the server that the client of an ASGI scope has shown valid credentials; other servers ignore it."""
     note = scope.get("extensions", {}).get(_EXTENSION)
     if note:
         note()
 
 
 def extension(note: Callable[[], None]) -> dict[str, Any]:
-    """Return the extension of an ASGI scope by which `identified` is told."""
+    """Return the extension of an ASGI scope that `identified` calls."""
     return {_EXTENSION: note}

@@ -1,4 +1,4 @@
-"""GraphiQL at the GraphQL endpoint, and a plain page where ``make web`` has not built it."""
+"""GraphiQL at the GraphQL endpoint, and a plain page if ``make web`` has not built it."""
 
 import html
 import os
@@ -45,9 +45,9 @@ _UNBUILT = string.Template((HERE / "unbuilt.html").read_text(encoding="utf-8"))
 def graphiql(request: Request, query: str = FIRST_QUERY) -> HTMLResponse:
     """Answer a browser at the GraphQL endpoint. The routes of the application must include ``assets()``.
 
-    The page sends its operations to the address that it was loaded from; ``query`` is shown to whoever has
-    none stored from an earlier visit. The security headers are on the response, and a page built while the
-    server runs is served from the next request on.
+    The page sends its operations to the address that it was loaded from; it shows ``query`` to a visitor that has
+    none stored from an earlier visit. The security headers are on the response, and a page built while the server
+    runs is served from the next request on.
     """
     if (BUILT / "graphiql.js").is_file():
         folder = request.url_for("graphiql", path="").path.rstrip("/")
@@ -67,13 +67,13 @@ def graphiql(request: Request, query: str = FIRST_QUERY) -> HTMLResponse:
 
 
 def assets() -> Mount:
-    """Give the route of what ``make web`` built; until then, everything under it is a 404."""
+    """Return the route of the files that ``make web`` built; until then, everything under it is a 404."""
     return Mount("/graphiql", _Assets(directory=BUILT, check_dir=False), name="graphiql")
 
 
 class _Assets(StaticFiles):
     async def check_config(self) -> None:
-        """Take a folder that is not built yet, which Starlette would answer with a 500."""
+        """Accept a folder that is not built yet, which Starlette would answer with a 500."""
 
     def file_response(
         self,
@@ -82,7 +82,7 @@ class _Assets(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """Have browsers ask whether a file has changed: entry points keep their names between builds."""
+        """Make browsers ask whether a file has changed: entry points keep their names between builds."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,4 +1,4 @@
-"""uvicorn's protocols for clients that are in no hurry: neither a head, a body nor a reader may take for ever.
+"""uvicorn's protocols with timeouts for slow clients: neither a head, a body nor a reader may take for ever.
 
 uvicorn itself only closes connections that are idle between two requests, and it adds the trailers of a request to
 its headers, where they would count as credentials that no proxy has seen. Both protocols count their connections:
@@ -17,15 +17,15 @@ from release_catalog.server.connection_limit import Connection, ConnectionLimit,
 from release_catalog.server.paced_input import PacedInput
 
 MAX_HEAD_BYTES = 1 << 16
-# What a body has to come at and an answer has to be taken at, on top of the seconds for a head.
+# The pace at which a body must come and a response must be read, on top of the seconds for a head.
 BYTES_A_SECOND = 1 << 14
 # A WebSocket whose client is not known yet sends its credentials, and little else.
 MAX_UNKNOWN_MESSAGE_BYTES = 1 << 15
-# How long a client may take to confirm that a WebSocket is closed.
+# The longest time that a client may take to confirm that a WebSocket is closed.
 CLOSING_SECONDS = 3.0
 # Bytes of chunk sizes, extensions and trailers for each byte of content: five come with a chunk of one byte.
 FRAMING_RATIO = 8
-# Bytes that a protocol handles at a time. They hold 270 requests or 340 frames at the most: 10 milliseconds.
+# Bytes that a protocol handles at a time. They hold at most 270 requests or 340 frames: 10 milliseconds.
 HTTP_PIECE, SOCKET_PIECE = 1 << 13, 1 << 11
 # Requests that wait on a connection behind the one that is answered, and pieces of one message of a WebSocket.
 MAX_PIPELINED, MAX_FRAGMENTS = 20, 1_000
@@ -47,7 +47,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
     Its one timer is set anew only when it fires, so that a request in time costs a few assignments.
     """
 
-    # How long a head may take, and how many connections a process may hold.
+    # The seconds that a head may take, and the limit on the connections of a process.
     seconds = 10.0
     limit = ConnectionLimit(lambda: 1_000)
     _connection: Connection
@@ -55,10 +55,10 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._part = _RequestPhase.NOTHING
-        # When the part has to be here, and how much of it is.
+        # The time when the part must be complete, and the bytes of it that have come.
         self._due = 0.0
         self._got = 0
-        # How many bytes of content were in it.
+        # The bytes of content in it.
         self._content = 0
         self._timer: asyncio.TimerHandle | None = None
         self._reader: asyncio.TimerHandle | None = None
@@ -71,7 +71,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
         self._connection = self.limit.add(self.client[0] if self.client else None, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
+        """Stop all timers, and no longer count the connection."""
         self._connection.gone()
         self._input.close()
         self._expect(_RequestPhase.NOTHING)
@@ -107,7 +107,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
             self._expect(_RequestPhase.HEAD)
 
     def on_headers_complete(self) -> None:
-        """Have its body follow. Trailers go to a list that nobody reads, as RFC 9110 (6.5.1) allows."""
+        """Expect its body next. Trailers go to a list that nobody reads, as RFC 9110 (6.5.1) allows."""
         super().on_headers_complete()
         if not self.parser.should_upgrade():
             self.headers = []
@@ -132,7 +132,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
-        """See whether the client goes on taking what is written."""
+        """Check that the client goes on reading the output."""
         super().pause_writing()
         if self._reader is None:
             self._read_on(self.transport.get_write_buffer_size())
@@ -162,7 +162,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
         now = self.loop.time()
         due = self._due + (self._got / BYTES_A_SECOND if self._part is _RequestPhase.BODY else 0)
         if self.flow.read_paused:
-            # It is the application that does not go on.
+            # The application is the one that does not go on.
             due = now + self.seconds
         if due > now:
             self._timer = self.loop.call_later(due - now, self._check)
@@ -170,7 +170,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
             self._end(_LATE)
 
     def _end(self, answer: bytes) -> None:
-        """Close the connection, with an answer where no other one is under way."""
+        """Close the connection, with `answer` if no other response is under way."""
         if self._part is _RequestPhase.HEAD and (self.cycle is None or self.cycle.response_complete):
             self.transport.write(answer)
             self.transport.close()
@@ -193,7 +193,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._input.feed(data, self.transport)
 
     def handle_cont(self, event: Frame) -> None:
-        """Take a further piece of a message, unless it is in too many."""
+        """Take a further piece of a message, unless it has too many."""
         if len(self.frames) >= MAX_FRAGMENTS:
             self.transport.abort()
         super().handle_cont(event)
@@ -207,13 +207,13 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._connection = self.limit.add(self.client[0] if self.client else None, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it no longer."""
+        """Stop counting it."""
         self._connection.gone()
         self._input.close()
         super().connection_lost(exc)
 
     def _check_handshake(self) -> None:
-        """Close a connection whose handshake can't be read: the library takes lines of 8,192 bytes at most."""
+        """Close a connection whose handshake can't be read: the library takes lines of at most 8,192 bytes."""
         if not self.handshake_initiated:
             self.transport.abort()
 
@@ -234,7 +234,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
 def configure_protocols(
     seconds: float, limit: ConnectionLimit
 ) -> tuple[type[TimeoutHttpProtocol], type[LimitedWebSocketProtocol]]:
-    """The protocols of HTTP and WebSocket for one server, with its limits: see Hurried."""
+    """Return the protocols of HTTP and WebSocket for one server, with its limits: see TimeoutHttpProtocol."""
     return type("TimeoutHttpProtocol", (TimeoutHttpProtocol,), {"seconds": seconds, "limit": limit}), type(
         "Socket", (LimitedWebSocketProtocol,), {"limit": limit}
     )

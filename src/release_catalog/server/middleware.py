@@ -1,4 +1,4 @@
-"""Limits on the head of each request, and the headers that tell browsers what not to do with any answer."""
+"""Limits on the head of each request, and the security headers of each response."""
 
 import functools
 import json
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECURITY = {
-    # For what is no page; pages bring a policy of their own.
+    # For responses other than pages; pages have a policy of their own.
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -23,18 +23,18 @@ _MAX_HOST = 255
 _HOST = re.compile(rb"([A-Za-z0-9._-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?")
 
 # Of a request's head: the bytes of its path and of a header, the bytes and the number of all headers, and the
-# number of parameters in the address. Nothing reads a head that is larger.
+# number of parameters in the address. No code reads a larger head.
 MAX_PATH, MAX_HEADER, MAX_HEADERS_BYTES = 1 << 14, 1 << 13, 1 << 16
 MAX_HEADERS = MAX_PARAMETERS = 100
-# Measured by who reads them: credentials that are too long are wrong ones, and cookies nobody reads.
+# Measured by their readers: credentials that are too long are wrong ones, and cookies are ignored.
 _MEASURED_ELSEWHERE = {b"authorization", b"x-project-token", b"cookie"}
 
 
 class Head:
     """Refuses requests with an oversized head or for another host, and adds headers that protect browsers.
 
-    It does so before anything else reads a request, under any ASGI server. Addresses are made from Host, and a
-    proxy may read another of two than this server (RFC 9112, 3.2).
+    It does so before anything else reads a request, under any ASGI server. Addresses are made from Host, and of
+    two Host headers a proxy may read another one than this server (RFC 9112, 3.2).
     """
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
@@ -45,7 +45,7 @@ class Head:
         self.app = app
         self._hosts = [host.lower() for host in hosts]
         self._serves_all = "*" in self._hosts
-        # Whether a Host is served; each is looked at once.
+        # The result for a Host; each is looked at once.
         self._is_served = functools.lru_cache(1_000)(self._match)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +88,7 @@ class Head:
         return self._is_served(hosts[0][: _MAX_HOST + 1] if hosts else b"")
 
     def _match(self, sent: bytes) -> tuple[int, str, str] | None:
-        """Return the refusal of a Host; it is empty where a client of HTTP/1.0 sends none."""
+        """Return the refusal of a Host; it is empty if a client of HTTP/1.0 sends none."""
         found = _HOST.fullmatch(sent) if len(sent) <= _MAX_HOST else None
         if sent and not found:
             return 400, "Bad Request", "Send one Host header with the name of a host."

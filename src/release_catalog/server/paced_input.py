@@ -1,6 +1,6 @@
-"""Hand a connection's input to its protocol in small pieces, with rests after pieces that took long.
+"""The pacing of a connection's input: small pieces, with rests after pieces that took long.
 
-A protocol handles all that it is given before anything else runs. A client that sends thousands of tiny frames or
+A protocol handles all its input before anything else runs. A client that sends thousands of tiny frames or
 pipelined requests at once would so hold the event loop for a tenth of a second, again and again.
 """
 
@@ -8,14 +8,15 @@ import asyncio
 import time
 from collections.abc import Callable
 
-# After a piece that took longer, nothing is read for so many times as long: a connection gets a fifth of the loop.
+# After a piece that took longer, nothing is read for this many times as long: a connection gets a fifth of the
+# loop.
 REST_AFTER_SECONDS = 0.001
 REST_FACTOR = 4
 MAX_REST_SECONDS = 1.0
 
 
 class PacedInput:
-    """What one connection has sent and its protocol has not handled yet; at most what was on its way at once."""
+    """The input of a connection that its protocol has not handled yet; at most the bytes on their way at once."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class PacedInput:
         self._next: asyncio.TimerHandle | None = None
 
     def feed(self, data: bytes, transport: asyncio.Transport) -> None:
-        """Take what has come from `transport`, whose reading is paused while more than a piece waits."""
+        """Take input from `transport`, and pause its reading while more than a piece waits."""
         if self._next is None and len(data) <= self._piece:
             rest = self._hand_over(data)
             if not rest:
@@ -51,14 +52,14 @@ class PacedInput:
         transport.pause_reading()
 
     def close(self) -> None:
-        """Forget what has not been handled: the connection is gone."""
+        """Forget the unhandled input: the connection is gone."""
         self._backlog.clear()
         if self._next:
             self._next.cancel()
             self._next = None
 
     def _hand_over(self, piece: bytes) -> float:
-        """Have a piece handled; return for how many seconds to rest."""
+        """Have a piece handled; return the seconds to rest."""
         began = self._clock()
         self._receive(piece)
         took = self._clock() - began

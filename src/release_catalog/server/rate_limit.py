@@ -1,4 +1,4 @@
-"""The rate limit: how much each caller may ask for at a time and in an hour, counted in this process alone."""
+"""The rate limit: the requests of each caller at a time and its points an hour, counted in this process alone."""
 
 import collections
 import contextlib
@@ -14,20 +14,20 @@ from release_catalog.graphql_api.limits.input_limits import Limits
 from release_catalog.graphql_api.request_errors import RequestError, capacity_exceeded
 
 HOUR = 3_600
-# Of a tenant that crowds others, so many small and large requests are executed at a time. One that takes longer
-# than a turn mostly waits for the database, and keeps nobody from beginning.
+# Of a tenant that crowds others, this many small and large requests are executed at a time. One that takes longer
+# than a turn mostly waits for the database, and keeps no other from beginning.
 SMALL_AT_ONCE, LARGE_AT_ONCE = 4, 2
 LARGE_POINTS = 20
 TURN_SECONDS = 0.1
-# How long somebody who has asked for something counts among the others.
+# The time for which a caller that has sent a request counts among the others.
 SEEN_SECONDS = 1.0
 _AT_ONCE = contextlib.nullcontext()
 
 
 class RateLimiter:
-    """Counts what is under way for each caller, and the points that it has used of its hour.
+    """Counts the requests under way of each caller, and the points that it has used of its hour.
 
-    Each process counts for itself: of several behind one address, each gives every caller that much.
+    Each process counts for itself: of several behind one address, each gives every caller the full limit.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +42,7 @@ class RateLimiter:
         self._small = FairSlots(2 * SMALL_AT_ONCE, per_tenant=SMALL_AT_ONCE)
         self._large = FairSlots(2 * LARGE_AT_ONCE, per_tenant=LARGE_AT_ONCE)
         self._wait_seconds = limits.query_seconds
-        # Who has had a request executed lately, and when; the last one comes last.
+        # The callers with a request executed lately, and its time; the last one comes last.
         self._seen: collections.OrderedDict[Owner, float] = collections.OrderedDict()
         self.refusals = RefusalPace()
         # Writes of a tenant wait for one another. They leave room for reads.
@@ -50,12 +50,12 @@ class RateLimiter:
         self._writes = FairSlots(sys.maxsize, per_caller=self._writes_at_once)
         self._an_hour = limits.cost_per_hour
         self._clock = clock
-        # When its hour ends, and what it has used of it.
+        # The end of a caller's hour, and the points used of it.
         self._used: dict[Owner, tuple[float, int]] = {}
         self._swept = clock()
 
     def admitted(self, caller: Caller) -> AbstractContextManager[None]:
-        """Count a request as under way in the shares of its caller and its tenant; refused where they are full.
+        """Count a request as under way in the shares of its caller and its tenant; refuse it if they are full.
 
         Enter the context at once.
         """
@@ -68,10 +68,10 @@ class RateLimiter:
         return self._requests.slot_now(who)
 
     def turn(self, caller: Caller, points: int) -> AbstractAsyncContextManager[None]:
-        """Have a request of so many points executed, after waiting for a turn where its caller crowds others.
+        """Execute a request that costs `points`, after waiting for a turn if its caller crowds others.
 
         All requests share one event loop. So a caller that has many of them under way, or whose tenant has, would
-        have whoever asks for little wait for all of these at each step. Among equals nobody waits.
+        make callers with small requests wait for all of these at each step. Among equals nobody waits.
         """
         who, now = caller.owner, self._clock()
         self._seen[who] = now
@@ -82,7 +82,7 @@ class RateLimiter:
         return self._in_turn(slots, who) if self._crowds(who, at_once) else _AT_ONCE
 
     def _crowds(self, who: Owner, at_once: int) -> bool:
-        """Return whether a caller, or its tenant, has more under way than this, and twice as much as another."""
+        """Return whether a caller or its tenant has over `at_once` under way, and twice as much as another."""
         tenant = self._requests.held_by_tenant(who.tenant)
         if tenant <= at_once or len(self._seen) == 1:
             return False
@@ -122,7 +122,7 @@ class RateLimiter:
         return self._writes.slot_now(who)
 
     def charge(self, caller: Caller, points: int) -> None:
-        """Take points from the caller's hour; refused where they are not left. Without a rate, nothing happens."""
+        """Take points from the caller's hour; refuse if too few are left. Without a rate, do nothing."""
         if not self._an_hour:
             return
         who = caller.owner
@@ -144,7 +144,7 @@ class RateLimiter:
             self._used[who] = end, used + points
 
     def headers(self, caller: Caller) -> dict[str, str]:
-        """What is left of the caller's hour."""
+        """Return the headers that show the rest of the caller's hour."""
         if not self._an_hour:
             return {}
         end, used = self._hour(caller.owner)

@@ -1,4 +1,4 @@
-"""The server around the application."""
+"""The uvicorn server that runs the application."""
 
 import asyncio
 import contextlib
@@ -17,26 +17,27 @@ from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
 from release_catalog.server import connection_limit, http_protocol
 from release_catalog.storage.outages import RETRY_SECONDS, UNAVAILABLE
 
-# WebSockets whose clients do not take that the server ends in that time are left without a word.
+# WebSockets whose clients do not confirm the server's end in this time are closed without a word.
 _CLOSING_SECONDS = 3.0
-# What it takes to answer requests that can't go on, before those that have begun are broken off.
+# The time to answer requests that can't go on, before those that have begun are broken off.
 _ANSWER_SECONDS = 5.0
 # Connections at a time before there is a database.
 _EARLY_CONNECTIONS = 100
-# Python's own would be 50 times as long.
+# Python's default is 50 times as long.
 SWITCH_SECONDS = 0.0001
 
 
 def server(app: Starlette, grace_seconds: int, seconds: float, connections: int) -> uvicorn.Server:
-    """A server of the application that answers within `grace_seconds` what has begun when it is told to end.
+    """Return a server of the application that ends within `grace_seconds`, with the requests under way answered.
 
-    See receiving.Hurried for the `seconds` that clients have. There are as many `connections`, and those of
-    subscribers on top.
+    See http_protocol.TimeoutHttpProtocol for `seconds`, which bound slow clients. It accepts `connections`
+    connections, and those of subscribers on top.
     """
     seats: SubscriberLimiter = app.state.seats
     limit = connection_limit.ConnectionLimit(lambda: connections + seats.used)
     http, sockets = http_protocol.configure_protocols(seconds, limit)
-    # While a thread reads a large document (see api/documents.py), each turn of a request waits this long for it.
+    # While a thread reads a large document (see graphql_http/documents.py), each turn of a request waits this long
+    # for it.
     sys.setswitchinterval(SWITCH_SECONDS)
     _allow_files()
     config = uvicorn.Config(
@@ -57,7 +58,7 @@ def server(app: Starlette, grace_seconds: int, seconds: float, connections: int)
 
 @contextlib.asynccontextmanager
 async def alive(listener: socket.socket) -> AsyncIterator[None]:
-    """Answer /livez at a socket while the application is not there yet, and everything else with 503."""
+    """Answer /livez at a socket while the application is not ready yet, and everything else with 503."""
     config = uvicorn.Config(
         _not_ready,
         log_config=None,
@@ -69,7 +70,7 @@ async def alive(listener: socket.socket) -> AsyncIterator[None]:
     )
     server, log = _Early(config), logging.getLogger("uvicorn.error")
     level = log.level
-    # That it starts and stops is not what happens to the server.
+    # Its start and its end are not those of the server.
     log.setLevel(logging.WARNING)
     task = asyncio.create_task(server.serve([listener.dup()]))
     try:
@@ -97,7 +98,7 @@ async def _not_ready(scope: Scope, receive: Receive, send: Send) -> None:
 class _Early(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the command line, which ends whatever has begun."""
+        """Leave signals to the command line, which ends the work under way."""
         yield
 
 
@@ -117,7 +118,7 @@ class _Server(uvicorn.Server):
         state.seats.over.set()
         loop.call_later(_CLOSING_SECONDS, self._abort_sockets)
         if state.files:
-            # What waits for files then is answered in the time that is left.
+            # Requests that wait for files then are answered in the time that is left.
             grace = self.config.timeout_graceful_shutdown or 0
             loop.call_later(max(0, grace - _ANSWER_SECONDS), state.files.stopping.set)
         await super().shutdown(sockets)

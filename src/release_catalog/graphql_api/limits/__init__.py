@@ -1,1 +1,1 @@
-"""Limit documents, inputs and the cost of operations before they are executed."""
+"""Limits on documents, inputs and the cost of operations, checked before execution."""

@@ -1,8 +1,8 @@
-"""How deep and wide a document is, told by its tokens: before it is parsed, which takes ten times as long.
+"""The depth and the width of a document, from its tokens: before it is parsed, which takes ten times as long.
 
 Validation compares the fields of a selection with each other, and follows each fragment from where it is spread.
-So what it is given is small. Every fragment is measured once, however often it is spread. What is told of what
-is no document means nothing: the parser refuses it.
+So its input must be small. Every fragment is measured once, however often it is spread. The sizes of an
+invalid document mean nothing: the parser refuses it.
 """
 
 import dataclasses
@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from release_catalog.graphql_api.limits.input_limits import Limits
 from release_catalog.graphql_api.request_errors import limit_exceeded
 
-# GraphiQL asks for types wrapped nine times, as every tool does: 15 levels.
+# GraphiQL queries types wrapped nine times, as every tool does: 15 levels.
 INTROSPECTION_LEVELS = 8
-# Fields that are asked for again under the same name, with all that is under them: validation compares each with
-# each. Fragments of components name some fields again and again, so it is more than anyone needs.
+# Fields that are requested again under the same name, with all that is under them: validation compares each with
+# each. Fragments of components name some fields again and again, so it is more than any client needs.
 MAX_REPEATS = 100
 
 
 @dataclasses.dataclass(slots=True)
 class _SelectionStats:
-    """What a selection amounts to with its fragments opened; `names` are its fields, each with its own number."""
+    """The size of a selection with its fragments opened; `names` holds its fields, each with its own number."""
 
     depth: int = 0
     aliases: int = 0
@@ -44,7 +44,7 @@ class _DocumentStats:
     """The sizes of all definitions of a document, and whether fragments spread each other in circles."""
 
     def __init__(self, tokens: Sequence[str]) -> None:
-        # After the last there are some that are none, for whoever looks at the next ones.
+        # Empty tokens follow the last one, for the code that looks ahead.
         self._tokens = [*(token for token in tokens if token[0] not in '#"'), "", "", ""]
         self._ends = _ends(self._tokens)
         self._fragments: dict[str, int] = {}
@@ -54,7 +54,7 @@ class _DocumentStats:
         self.sizes = [self._definition(*found) for found in self._definitions()]
 
     def _definitions(self) -> list[tuple[int, int]]:
-        """Where each begins, and where its selection does."""
+        """Return the beginning of each definition, and that of its selection."""
         found, begin, at = [], 0, 0
         while at < len(self._tokens):
             if self._tokens[at] == "{":
@@ -66,7 +66,7 @@ class _DocumentStats:
         return found
 
     def _definition(self, begin: int, at: int) -> _SelectionStats:
-        """Of an operation or a fragment, with the directives of its variables."""
+        """Return the size of an operation or a fragment, with the directives of its variables."""
         name = self._tokens[begin + 1]
         fragment = self._fragments.get(name) == at
         size = dataclasses.replace(self._fragment(name) if fragment else self._selection(at))
@@ -87,7 +87,7 @@ class _DocumentStats:
         return size or _SelectionStats()
 
     def _selection(self, at: int) -> _SelectionStats:
-        """Of what stands between the braces that open at `at`."""
+        """Return the size of the selection between the braces that open at `at`."""
         size, tokens, end = _SelectionStats(), self._tokens, self._ends[at]
         at += 1
         while at < end:
@@ -125,7 +125,7 @@ class _DocumentStats:
 
 
 def _ends(tokens: Sequence[str]) -> dict[int, int]:
-    """Where each brace and each parenthesis closes; where it does not, where the document ends."""
+    """Return the end of each brace and each parenthesis; the end of the document if it does not close."""
     ends: dict[int, int] = {}
     opened: list[int] = []
     for at, token in enumerate(tokens):
@@ -137,7 +137,7 @@ def _ends(tokens: Sequence[str]) -> dict[int, int]:
 
 
 def check(tokens: Sequence[str], limits: Limits) -> bool:
-    """Whether fragments spread each other in circles; refuses a document that is too deep or says too much.
+    """Return whether fragments spread each other in circles; refuse a document that is too deep or too wide.
 
     That holds for each of its operations.
     """

@@ -1,4 +1,4 @@
-"""How much a request may ask for, and the checks of its input; see measuring.py for those of its document."""
+"""The limits on a request, and the checks of its input; see document_limits.py for those of its document."""
 
 import collections
 import dataclasses
@@ -36,14 +36,15 @@ from release_catalog.storage.pagination import MAX_CURSOR
 
 # The lexer takes up to 0.2 microseconds a character, whether or not it finds a token.
 MAX_CHARACTERS = 100_000
-# The most entries of a list, and the most characters of a text, in the input of a mutation. The domain has limits
+# At most this many entries in a list, and characters in a text, in the input of a mutation. The domain has limits
 # of its own below these, which it reports as violations together with all others.
 MAX_ENTRIES = 1_000
 MAX_TEXT = 100_000
-# The most values in the variables of an operation: 1,000 files with all that a file may have, and as much again.
+# At most this many values in the variables of an operation: 1,000 files with all fields of a file, and as much
+# again.
 MAX_VALUES = 30_000
-# The most characters of an id anywhere, and of a text that is an argument of a query or a part of one. Everything
-# that such a text is compared with is shorter.
+# At most this many characters in an id anywhere, and in a text that is an argument of a query or a part of one.
+# Every value that such a text is compared with is shorter.
 MAX_ID = MAX_ARGUMENT = 1_024
 _LONG_ARGUMENTS = {"after": MAX_CURSOR, "before": MAX_CURSOR, "pathPrefix": 2_048}
 _LONG_LISTS = frozenset({"platforms", "includedRepositoryKeys", "excludedRepositoryKeys"})
@@ -52,7 +53,7 @@ _FREE = frozenset({"metadata", "propertyValue", "projectIdentifier"})
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """The limits that are set; the settings describe them."""
+    """The limits in force; the settings describe them."""
 
     max_body_bytes: int = 1 << 20
     max_tokens: int = 2_000
@@ -72,12 +73,12 @@ class Limits:
 
 
 def max_argument(name: str) -> int:
-    """Return the most characters of a text that is an argument, or a part of one, of this name."""
+    """Return the maximum number of characters of a text that is an argument, or a part of one, of this name."""
     return _LONG_ARGUMENTS.get(name, MAX_ARGUMENT)
 
 
 class InputLimits:
-    """Checks the lengths of a document's input: of its literals once, of its variables for each request.
+    """The checks of the lengths of a document's input: of its literals once, of its variables for each request.
 
     Every text and every list is measured here before anything else is done with it.
     """
@@ -86,7 +87,7 @@ class InputLimits:
         """Refuse a document that holds a list or a text that is too long."""
         self._limits = limits
         self._schema = schema
-        # Variables that stand where more entries fit; and the names of the arguments that variables stand in.
+        # Variables at places where more entries fit; and the names of the arguments that variables stand in.
         self._roomy: set[str] = set()
         # How often the document uses each variable.
         self._uses: collections.Counter[str] = collections.Counter()
@@ -154,7 +155,7 @@ class _Walk:
         if is_list_type(type_):
             value = value if isinstance(value, list) else [value]
             inner = type_.of_type.of_type if is_non_null_type(type_.of_type) else type_.of_type
-            # How many entries an object may have, the domain says with all else that is wrong with it.
+            # The domain checks the number of entries of an object, together with its other rules.
             many = roomy or is_input_object_type(inner)
             _check_length(path, len(value), MAX_ENTRIES if many else self._max_list)
             for entry in value:
@@ -181,14 +182,14 @@ def _check_text(path: str, text: str, limit: int) -> None:
 
 
 class _Place(NamedTuple):
-    """Where a value stands: the name of its argument or field, and whether in the input of a mutation."""
+    """The place of a value: the name of its argument or field, and whether it is in the input of a mutation."""
 
     name: str
     of_mutation: bool
 
 
 def _values(node: DocumentNode) -> Iterator[tuple[_Place, Node]]:
-    """Give everything in a document but free JSON, with the place of each."""
+    """Yield everything in a document except free JSON, with the place of each."""
     waiting: list[tuple[_Place, Node]] = [(_Place("", of_mutation=False), node)]
     while waiting:
         place, at = waiting.pop()
@@ -224,7 +225,7 @@ def _check_ids(schema: GraphQLSchema, node: DocumentNode) -> None:
 
 
 def refused_by_parser(reason: str, limits: Limits) -> RequestError | None:
-    """What the parser's message says of limits, if it does."""
+    """Return the refusal of a document if the parser's message is about a limit."""
     if "nested too deeply" in reason:
         return limit_exceeded("depth", limits.max_depth, "Document is nested too deeply")
     return None

@@ -1,11 +1,11 @@
-"""How much there is of a request, told in a fraction of the time that reading it takes."""
+"""The size of a request, measured in a fraction of the time that reading it takes."""
 
 import itertools
 import re
 
 from release_catalog.graphql_api.request_errors import limit_exceeded
 
-# Exact for what can be parsed. What is not closed goes on to the end: otherwise it would be looked at for ever.
+# Exact for valid documents. A token that is not closed goes on to the end: otherwise the search would never end.
 _TOKEN = re.compile(
     r'''
     [!$&():=@\[\]{|}] | \.\.\.
@@ -18,13 +18,13 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 
-# What anybody has use for has fewer values than this in a body as large as it may be; empty lists or short names
-# would take a hundred times their bytes.
+# A useful body has fewer values than this at its maximum size; empty lists or short names would take a hundred
+# times their bytes.
 BYTES_A_VALUE = 16
 
 
 def tokenize(text: str, max_tokens: int) -> list[str]:
-    """The tokens of a document, comments among them; refused where there are more than `max_tokens`."""
+    """Return the tokens of a document, comments among them; refuse more than `max_tokens`."""
     found = [match[0] for match in itertools.islice(_TOKEN.finditer(text), max_tokens + 1)]
     if len(found) > max_tokens:
         raise limit_exceeded("tokens", max_tokens, f"Document contains more than {max_tokens} tokens")

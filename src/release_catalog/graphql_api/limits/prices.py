@@ -1,12 +1,12 @@
-"""The price list: what each field of the schema costs, declared once.
+"""The price list: the price of each field of the schema, declared once.
 
-Each object that a field answers with costs a point, times the sizes of the pages around it. What a field costs
-besides, and how long its list is taken to be, stands here, for every field that is a list, takes arguments or
+Each object that a field answers with costs a point, times the sizes of the pages around it. This list holds the
+other prices of a field and the assumed length of its list, for every field that is a list, takes arguments or
 reads something. A test fails for a new one that has no price.
 
-These prices are charged before anything is read. They are bounds for what has pages, and typical for what has
-none. `usage.Usage.points` tells what was really used, and the caller pays the rest where that is more: objects,
-bytes, releases walked and index entries counted.
+These prices are charged before anything is read. They are bounds for fields with pages, and typical for fields
+without. `usage.Usage.points` counts the real use, and the caller pays the rest if that is more: objects, bytes,
+releases walked and index entries counted.
 """
 
 import dataclasses
@@ -14,22 +14,22 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 MAX_PAGE, MAX_GRAPH = 100, 5_000
-# A walk reads little of each release: so many of them cost a point.
+# A walk reads little of each release: this many of them cost a point.
 WALKED_A_POINT = 50
-# The arguments that say how many entries there are, and the most that each allows.
+# The arguments that give the number of entries, and the maximum that each allows.
 SIZE_ARGUMENTS: Mapping[str, int] = MappingProxyType({"first": MAX_PAGE, "last": MAX_PAGE, "maxNodes": MAX_GRAPH})
 # A page without a size, and entries of lists that stand in their documents.
 PAGE, FEW = 20, 5
-# Of introspection, whose answers are walked field by field.
+# The price of introspection, whose responses are walked field by field.
 INTROSPECTION = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Price:
-    """What a field costs: `points` for itself, and the prices of the `arguments` that are given.
+    """The price of a field: `points` for itself, and the prices of the `arguments` that are present.
 
-    `entries` is how long its list is where no argument says so. What is asked below an entry comes `back` times as
-    often. A `walk` costs by how far it may go, whatever is asked of what it finds.
+    `entries` is the length of its list if no argument gives it. The fields below an entry come `back` times as
+    often. A `walk` costs by its maximum length, whatever is requested of the releases it finds.
     """
 
     points: int = 0
@@ -43,8 +43,8 @@ def _each(type_: str, fields: str, price: Price) -> Iterable[tuple[str, Price]]:
     return ((f"{type_}.{field}", price) for field in fields.split())
 
 
-# An index finds few entries for the other filters. These are judged entry by entry until a page is full, and most
-# of all the text within a name.
+# An index finds few entries for the other filters. These are judged entry by entry until a page is full, and text
+# within a name costs most of all.
 _FILTERS = {
     f"filter.{name}": points
     for names, points in (
@@ -62,9 +62,9 @@ _LIST = Price(entries=FEW)
 _RELEASES = Price(arguments=_FILTERS)
 # A count goes through the index; a point for each thousand entries is charged afterwards.
 _COUNT = Price(points=5)
-# The versions of a product are gone through from the highest until one fits.
+# The versions of a product are searched from the highest until one fits.
 _LATEST = Price(points=1, arguments={"platform": 5, "branch": 2, "constraint": 1})
-# Lists without pages of what a tenant has a few of; up to a thousand, which then are charged afterwards.
+# Lists without pages, of which a tenant has a few entries; up to a thousand, which then are charged afterwards.
 _REGISTRY = Price(points=1, entries=20)
 
 PRICES: Mapping[str, Price] = {
@@ -83,20 +83,21 @@ PRICES: Mapping[str, Price] = {
     **dict(_each("EnvironmentContent", "release promotion", _ONE)),
     **dict(_each("Event", "release", _ONE)),
     **dict(_each("ReleaseLinks", "product", _ONE)),
-    # From a file back to the release that holds it: what is asked of that may come for each of a thousand.
+    # From a file back to the release that holds it: its fields may come for each of a thousand.
     "Artifact.release": Price(back=1_000),
     # The highest version.
     **dict(_each("Query", "latestRelease", _LATEST)),
     **dict(_each("Product", "latestRelease", _LATEST)),
     **dict(_each("Release", "latestRelease", Price(points=1))),
     **dict(_each("ReleaseLinks", "latestRelease", Price(points=1))),
-    # Pages: as many entries as are asked for.
+    # Pages: as many entries as are requested.
     "Query.releases": _RELEASES,
     "Catalog.releases": _RELEASES,
     "Product.releases": _RELEASES,
     "Query.products": Price(arguments={"nameContains": 50}),
     **dict(_each("Query", "catalogs promotions", _PAGE)),
-    # For callers who do not see all, each event, path and record is held against its release until a page is full.
+    # For callers who do not see all, each event, path and record is checked against its release until a page is
+    # full.
     "Query.events": Price(points=5, arguments={"types": 5}),
     **dict(_each("Catalog", "products", _PAGE)),
     **dict(_each("Release", "dependants promotions", _PAGE)),
@@ -133,7 +134,7 @@ PRICES: Mapping[str, Price] = {
     **dict(_each("ValidationProblem", "violations", _LIST)),
     **dict(_each("ImportReleasePayload", "warnings", _LIST)),
     **dict(_each("VerifyArtifactsPayload", "warnings", _LIST)),
-    # Free JSON: what is large is charged by its bytes.
+    # Free JSON: large values are charged by their bytes.
     **dict(_each("Release", "metadata", _FREE)),
     **dict(_each("Artifact", "metadata", _FREE)),
     **dict(_each("DockerImage", "metadata", _FREE)),
@@ -147,7 +148,7 @@ PRICES: Mapping[str, Price] = {
 
 
 def find_price(type_: str, field: str) -> Price | None:
-    """Return the price of a field; None where it has none."""
+    """Return the price of a field; None if it has none."""
     known = PRICES.get(f"{type_}.{field}") or PRICES.get(f"{type_}.*")
     if known is None and type_.endswith("Connection"):
         known = PRICES.get(f"*Connection.{field}")

@@ -1,4 +1,4 @@
-"""What an operation may cost at most, told from its document and its arguments before anything is read.
+"""The maximum cost of an operation, from its document and its arguments, before anything is read.
 
 The prices of fields stand in `prices`; here they are multiplied and added up.
 """
@@ -33,20 +33,20 @@ from release_catalog.graphql_api.limits.prices import FEW, INTROSPECTION, MAX_GR
 _PRICED = frozenset(
     name.partition(".")[2] for price in prices.PRICES.values() for name in price.arguments if "." in name
 )
-# Fewer than there are page sizes: nobody asks with all of them.
+# Fewer than there are page sizes: no client uses all of them.
 MAX_KEPT = 50
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """In points, and in the most objects that an answer can hold, as far as that can be told beforehand."""
+    """The cost in points, and the maximum number of objects in a response, as far as it is known beforehand."""
 
     points: int
     nodes: int
 
 
 class QueryCost:
-    """The costs of a valid document's operations, each worked out once for the arguments that it depends on."""
+    """The costs of a valid document's operations, each computed once for the arguments that it depends on."""
 
     def __init__(self, schema: GraphQLSchema, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
         self._schema = schema
@@ -55,7 +55,7 @@ class QueryCost:
         self._known: dict[Any, Cost] = {}
 
     def of(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Cost:
-        """The cost of an operation; variables need not be checked yet."""
+        """Return the cost of an operation; variables need not be checked yet."""
         sizing = self._sizing.get(id(operation))
         if sizing is None:
             sizing = self._sizing[id(operation)] = [
@@ -73,14 +73,14 @@ class QueryCost:
 
 
 def get_named(type_: Any) -> Any:
-    """The name node of a type in a document, out of its lists."""
+    """Return the name node of a type in a document, out of its lists."""
     while hasattr(type_, "type"):
         type_ = type_.type
     return type_.name
 
 
 def _deciding(value: Any) -> Any:
-    """What of a variable's value decides about a price."""
+    """Return the part of a variable's value that decides about a price."""
     return frozenset(_set_names(value)) if isinstance(value, dict) else _int(value)
 
 
@@ -90,13 +90,13 @@ def _int(value: Any) -> int | None:
 
 
 def _set_names(value: Mapping[str, Any]) -> list[str]:
-    """The priced fields of an input object."""
+    """Return the priced fields of an input object."""
     return [name for name in _PRICED if value.get(name) is not None]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Page:
-    """How often the entries of a page come, in points and in nodes, and what it costs to search for them."""
+    """The multipliers of a page's entries, in points and in nodes, and the price of the search for them."""
 
     points: int
     nodes: int
@@ -129,7 +129,7 @@ class _CostVisitor:
         return Cost(max(1, cost.points), cost.nodes)
 
     def _selection(self, of: GraphQLNamedType, selection_set: SelectionSetNode, page: _Page | None) -> Cost:
-        """What is asked of one object of a type; `page` is what its lists hold, if it is a page."""
+        """Return the cost of a selection on one object of a type; `page` is that of its lists, if it is a page."""
         points = nodes = 0
         for node in selection_set.selections:
             if isinstance(node, FieldNode):
@@ -171,7 +171,7 @@ class _CostVisitor:
         )
 
     def _search(self, price: Price, node: FieldNode) -> int:
-        """The points of the arguments that are given."""
+        """Return the points of the arguments that are present."""
         if not price.arguments:
             return 0
         given: list[str] = []
@@ -181,7 +181,7 @@ class _CostVisitor:
         return sum(price.arguments.get(name, 0) for name in given)
 
     def _inside(self, value: Any) -> list[str]:
-        """The priced fields of an input object, whether it stands in the document or in a variable."""
+        """Return the priced fields of an input object, whether it stands in the document or in a variable."""
         if isinstance(value, VariableNode):
             known = self._given.get(value.name.value)
             if isinstance(known, dict):
@@ -192,7 +192,7 @@ class _CostVisitor:
         return [f.name.value for f in value.fields if not isinstance(f.value, NullValueNode)]
 
     def _page(self, price: Price, field: GraphQLField, node: FieldNode, search: int) -> _Page | None:
-        """The page of a field: as large as is asked for, or as it is without."""
+        """Return the page of a field, of the requested size or of its default size."""
         arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
         for argument, most in SIZE_ARGUMENTS.items():
             if argument in field.args and argument in arguments:

@@ -1,1 +1,1 @@
-"""Define the mutations, their inputs and their payloads."""
+"""The mutations, their inputs and their payloads."""

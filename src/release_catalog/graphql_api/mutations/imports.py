@@ -1,4 +1,4 @@
-"""Importing releases and verifying their files: inputs, payloads, mutations (S1)."""
+"""The import of releases and the verification of their files: inputs, payloads, mutations (S1)."""
 
 import datetime
 import enum

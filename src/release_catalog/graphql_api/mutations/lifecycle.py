@@ -1,4 +1,4 @@
-"""Publishing, archiving and withdrawing releases: inputs, payloads, mutations."""
+"""The publication, archiving and withdrawal of releases: inputs, payloads, mutations."""
 
 import strawberry
 

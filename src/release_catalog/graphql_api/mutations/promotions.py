@@ -1,4 +1,4 @@
-"""Promoting releases and rolling that back: inputs, payloads, mutations (S3)."""
+"""The promotion of releases and its rollback: inputs, payloads, mutations (S3)."""
 
 import strawberry
 

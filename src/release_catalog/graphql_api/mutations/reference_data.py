@@ -1,4 +1,4 @@
-"""Saving what releases refer to: inputs, payloads, mutations."""
+"""The storage of the documents that releases refer to: inputs, payloads, mutations."""
 
 import datetime
 from collections.abc import Awaitable, Callable
@@ -197,7 +197,7 @@ class ReferenceDataMutations:
     save_project: SaveProjectPayload = _save(
         "project", SaveProjectInput, reference_data.save_reference, "projects"
     )
-    # What an environment requires holds back those who promote: it is not theirs to change.
+    # The requirements of an environment hold back its promoters: they must not change them.
     save_environment: SaveEnvironmentPayload = _save(
         "environment", SaveEnvironmentInput, reference_data.environment, scope=caller.ADMIN
     )

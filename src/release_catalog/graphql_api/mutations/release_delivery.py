@@ -1,4 +1,4 @@
-"""Delivering releases: inputs, payloads, mutations (S4)."""
+"""The delivery of releases: inputs, payloads, mutations (S4)."""
 
 import strawberry
 from strawberry.scalars import JSON

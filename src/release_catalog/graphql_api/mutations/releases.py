@@ -1,4 +1,4 @@
-"""Creating, patching and replacing releases: inputs, payloads, mutations."""
+"""The creation, patching and replacement of releases: inputs, payloads, mutations."""
 
 import datetime
 from typing import Any
@@ -101,7 +101,7 @@ class CustomizationInput:
 
 @strawberry.input
 class ReleaseExtraFields:
-    """What S1's documents have no names for."""
+    """The fields of a release that S1's documents have no names for."""
 
     revision: str | None = optional_field(
         'Distinguishes rebuilds of one version, at most 64 characters; "0" by default.'

@@ -1,1 +1,1 @@
-"""Define the GraphQL types that queries answer with."""
+"""The GraphQL types that queries answer with."""

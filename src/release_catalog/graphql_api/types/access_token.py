@@ -1,4 +1,4 @@
-"""Access tokens: what they are, making and revoking them."""
+"""Access tokens: their type, and the mutations that make and revoke them."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""What a release consists of: files, images, packages and what is known of them."""
+"""The contents of a release: files, images, packages and their verification."""
 
 import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,10 +122,10 @@ class Customization:
 
 
 def of(release: dict[str, Any]) -> list[dict[str, Any]]:
-    """A release's files, each knowing its release."""
+    """Return a release's files, each with its release."""
     return [{**artifact, "release": release} for artifact in release["artifacts"]]
 
 
 def keys(paths: FieldPaths) -> FieldPaths:
-    """What `of` reads of a release, from what is asked of its files: they know their release."""
+    """Return the paths of a release that `of` reads, for the paths requested of its files with their release."""
     return union(subpaths(paths, "release"), prefixed(without(paths, "release"), "artifacts"))

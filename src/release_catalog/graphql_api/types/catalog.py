@@ -46,7 +46,7 @@ async def latest(
     branch: str | None = None,
     constraint: str | None = None,
 ) -> Any:
-    """The latest release of the product `root`, within the channel and whatever else is given."""
+    """Return the latest release of the product `root` that matches the channel and the other arguments."""
     among = {"branch": branch} if branch is not None else {}
     question = releases.latest(
         info.context.caller, root, channel=channel, platform=platform, constraint=constraint, **among

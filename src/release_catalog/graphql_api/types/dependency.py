@@ -1,4 +1,4 @@
-"""What a release needs, what needs it, and everything that can be reached that way."""
+"""The dependencies and the dependants of a release, direct and transitive."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,7 +44,7 @@ async def _references(context: Context, edges: Sequence[Document], _: FieldPaths
 
 
 def _reference_keys(paths: FieldPaths) -> FieldPaths:
-    """What is read of an edge for its reference: besides what is asked, all that tells what may be shown."""
+    """Return the paths of an edge to read for its reference: the requested ones, and those that decide access."""
     return union(prefixed(paths, "reference"), frozenset({"reference.reference", "reference.completed"}))
 
 
@@ -70,8 +70,8 @@ class DependencyPage:
     """A page of the references that stand in a release's own document: nothing is read for it."""
 
     def __init__(self, release: Mapping[str, Any], window: pagination.PageArgs) -> None:
-        """BadArgument where the window's cursor is not one of this release's references."""
-        # Each once: a cursor is the reference that it stands behind.
+        """Raise InvalidArgument if the window's cursor is not one of this release's references."""
+        # Duplicates are removed: a cursor is the reference before it.
         self.all = references.unique(release["dependencies"])
         start = pagination.offset(self.all, window.argument, window.cursor) if window.cursor is not None else 0
         self.shown = self.all[start : start + window.size]
@@ -96,7 +96,7 @@ def _page_info(connection: DependencyPage) -> Any:
 
 
 def _shown(paths: FieldPaths) -> FieldPaths:
-    """What is read of the references for a page of them: what leads to their releases in any case."""
+    """Return the paths of references to read for a page of them: those that lead to their releases in any case."""
     return union(subpaths(paths, "reference"), frozenset({"reference"}))
 
 
@@ -114,7 +114,7 @@ class DependencyConnection:
 
 
 def dependencies(root: strawberry.Parent[Document], first: int | None = 100, after: str | None = None) -> Any:
-    """The references of the release `root`."""
+    """Return the references of the release `root`."""
     # The same window for every release of a level, as a rule.
     is_usual = first == _DEFAULT_WINDOW.size and after is None
     return DependencyPage(root, _DEFAULT_WINDOW if is_usual else pagination.window(first, after, default=100))
@@ -123,7 +123,7 @@ def dependencies(root: strawberry.Parent[Document], first: int | None = 100, aft
 async def dependants(
     root: strawberry.Parent[Document], info: Info, first: int | None = 100, after: str | None = None
 ) -> Any:
-    """The question which releases need `root`."""
+    """Return the query for the releases that depend on `root`."""
     return await info.context.dependants(root, pagination.window(first, after, default=100))
 
 
@@ -137,7 +137,7 @@ class DependencyGraphEdge:
 
 
 async def _walked(context: Context, walks: Sequence[dependency_traversal.Walk], paths: FieldPaths) -> Any:
-    """The releases of graphs: as the walk has read them, where no more is asked of them."""
+    """Return the releases of graphs: as the walk has read them, if no more paths are requested."""
     if paths is not None and dependency_traversal.WALKED is not None and paths <= dependency_traversal.WALKED:
         return [list(walk.nodes.values()) for walk in walks]
     found = iter(await context.by_ids("releases").load_many([id_ for walk in walks for id_ in walk.nodes], paths))
@@ -180,7 +180,7 @@ class DependencyGraph:
 
 
 async def _along(context: Context, paths: Sequence[Document], field_paths: FieldPaths) -> Any:
-    """The releases of paths. The first may stand in no database: it may be what a dry run would make."""
+    """Return the releases of paths. The first may be missing in the database: a dry run may have made it."""
     found = iter(
         await context.by_ids("releases").load_many([id_ for path in paths for id_ in path["ids"]], field_paths)
     )
@@ -197,7 +197,7 @@ class DependencyPath:
 
 
 def bounded(argument: str, value: int | None, default: int, limit: int) -> int:
-    """`value`, or `default` where there is none; BadArgument outside 1 to `limit`."""
+    """Return `value`, or `default` if it is missing; raise InvalidArgument outside 1 to `limit`."""
     value = default if value is None else value
     if not 1 <= value <= limit:
         raise InvalidArgument(argument, f"{value} is out of bounds: give 1 to {limit}.")
@@ -211,7 +211,7 @@ async def dependency_graph(
     max_depth: int | None = 10,
     max_nodes: int | None = 1000,
 ) -> Any:
-    """Everything that `root` reaches in one direction."""
+    """Return everything that `root` reaches in one direction."""
     depth = bounded("maxDepth", max_depth, 10, dependency_traversal.MAX_DEPTH)
     nodes = bounded("maxNodes", max_nodes, 1000, dependency_traversal.MAX_NODES)
     walk = (
@@ -229,7 +229,7 @@ async def dependency_paths(
     max_length: int | None = 10,
     first: int | None = 10,
 ) -> Any:
-    """The shortest ways on which `root` depends on another release."""
+    """Return the shortest paths on which `root` depends on another release."""
     longest = bounded("maxLength", max_length, 10, dependency_traversal.MAX_DEPTH)
     most = bounded("first", first, 10, pagination.MAX_PAGE)
     found = await dependency_traversal.paths(

@@ -1,4 +1,4 @@
-"""What happened: the log of events."""
+"""Events, their log and the subscription to them."""
 
 import datetime
 from collections.abc import AsyncGenerator
@@ -49,7 +49,7 @@ async def log(
     release_id: strawberry.ID | None = None,
     first: int | None = 100,
 ) -> Any:
-    """The question which events follow."""
+    """Return the query for the next events."""
     window = pagination.window(first, after, default=100)
     return await event_log.log(info.context.caller, info.context.database, window, types, release_id)
 
@@ -61,9 +61,9 @@ async def _following(
     release_id: strawberry.ID | None = None,
     product_id: strawberry.ID | None = None,
 ) -> Any:
-    # Read before the first event is asked for, so that "from now on" means since the operation was sent.
+    # Read before the first event is requested, so that "from now on" means since the operation was sent.
     permissions.check(info.context.caller, callers.READ)
-    assert info.context.follow, "this context can't follow events"  # noqa: S101  a mistake of who made it
+    assert info.context.follow, "this context can't follow events"  # noqa: S101  a mistake of the code that made it
     return await info.context.follow(info.context.caller, after, types, release_id, product_id)
 
 

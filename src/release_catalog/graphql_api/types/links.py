@@ -24,14 +24,14 @@ _OF_LINK = ("catalogId", "id")
 
 
 def _link(path: Callable[[str], str], description: str, key: str) -> Any:
-    """A link whose path is made of the id under `key`; null where there is none."""
+    """Declare a link whose path is made of the id under `key`; null if there is no id."""
     return computed_field(
         lambda release: {"href": path(release[key])} if release[key] else None, description, keys=[key]
     )
 
 
 def _within(path: Callable[[str, str], str], description: str, key: str) -> Any:
-    """A link whose path is made of the catalog and the id under `key`; null where there is none."""
+    """Declare a link whose path is made of the catalog and the id under `key`; null if there is no id."""
 
     def link(release: Document) -> Any:
         return {"href": path(release["catalogId"], release[key])} if release[key] else None

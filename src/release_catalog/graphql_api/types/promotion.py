@@ -1,4 +1,4 @@
-"""What runs where, and how it came there (S3)."""
+"""Environments, their contents and the promotions to them (S3)."""
 
 import datetime
 from typing import TYPE_CHECKING, Annotated, Any

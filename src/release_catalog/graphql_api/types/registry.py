@@ -1,4 +1,4 @@
-"""Where releases are built and kept: base images and registries (S5)."""
+"""The places where releases are built and kept: base images and registries (S5)."""
 
 import datetime
 

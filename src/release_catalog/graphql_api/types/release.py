@@ -1,4 +1,4 @@
-"""The release: what the catalog is about."""
+"""The release, the main type of the catalog."""
 
 import datetime
 from collections.abc import Sequence

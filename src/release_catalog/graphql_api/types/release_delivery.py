@@ -1,4 +1,4 @@
-"""How a release is delivered (S4)."""
+"""The delivery of a release (S4)."""
 
 import datetime
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class Project:
 
 
 def _named(entries: str, key: str, description: str) -> Any:
-    """A reference to one of the project's streams or build environments, by the id kept in the delivery."""
+    """Declare a reference to one of the project's streams or build environments, by the id in the delivery."""
 
     async def many(context: Context, parts: Sequence[Document], _: FieldPaths) -> Any:
         ids = [part["projectId"] for part in parts if part[key] is not None]
@@ -75,7 +75,7 @@ def _named(entries: str, key: str, description: str) -> Any:
 
     def named(id_: str, project: Document | None) -> Any:
         found = (entry for entry in (project or {}).get(entries, ()) if entry["id"] == id_)
-        # The project may have dropped it since: what the delivery was given still stands.
+        # The project may have dropped it since: the value of the delivery still stands.
         return next(found, {"id": id_, "name": id_})
 
     return batched_field(many, description, reads("projectId", key))

@@ -33,7 +33,7 @@ class ItemChange:
 
 
 def _changes(of: Callable[[Any, Any], Any], description: str) -> Any:
-    """A list of changes, worked out once for each pair, and aside: releases may hold 12 MB of free JSON."""
+    """Declare a list of changes, computed once for each pair, and aside: releases may hold 12 MB of free JSON."""
 
     async def many(context: Context, pairs: Sequence[dict[Any, Any]], _: FieldPaths) -> Any:
         for pair in pairs:

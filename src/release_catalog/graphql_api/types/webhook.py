@@ -1,4 +1,4 @@
-"""Webhooks: who is told of which events, and what became of that."""
+"""Webhooks: their events, and the outcome of their webhook deliveries."""
 
 import datetime
 from collections.abc import Awaitable, Callable
@@ -83,7 +83,7 @@ class Webhook:
 
 
 async def one(info: Info, id: ID) -> Any:  # noqa: A002  the contract's name
-    """A webhook by its id."""
+    """Return a webhook by its id."""
     return await webhooks.one(info.context.caller, info.context.database, id)
 
 
@@ -145,7 +145,7 @@ class ReplayWebhookPayload:
 
 
 def _judged(verb: Callable[..., Awaitable[webhooks.Answer]]) -> Callable[..., Awaitable[webhooks.Answer]]:
-    """Tells a verb why nothing can be sent to the URL that it is given."""
+    """Pass a verb the reason for which nothing can be sent to the URL of its input."""
 
     async def judged(caller: Caller, database: Database, files: Fetcher | None, values: Any) -> webhooks.Answer:
         unusable = sender.url_rejection_reason(
