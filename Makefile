@@ -1,5 +1,5 @@
 # make run    serve a sample catalog at http://127.0.0.1:$(PORT)/graphql
-# make test   run every test
+# make test   run every test; test-unit: those that need no server, in under a minute
 # make faults a quarter of an hour of killed, frozen and full MongoDBs, killed APIs and wrong clocks
 # make test-hostile  every hostile text at every place of a request: takes an hour
 # make check  types, lint and formatting
@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A catalog that lives in this folder; an installed one keeps its data in the user's data folder.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test faults check schema bench bench-load bench-memory bench-fairness web clean
+.PHONY: run test test-unit test-hostile faults check schema bench bench-load bench-memory bench-fairness web clean
 
 run: .venv/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -26,6 +26,9 @@ run: .venv/.run
 test: .venv/.dev
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built: its tests are skipped."
 	$(BIN)/pytest -n $(JOBS) --dist loadfile
+
+test-unit: .venv/.dev
+	$(BIN)/pytest -n $(JOBS) tests/unit
 
 # SCENARIO=clocks runs those whose name has that in it.
 faults: .venv/.dev

@@ -1,6 +1,10 @@
 """Check the direction of imports: cli → server → graphql_http, hal → graphql_api → query_engine → storage → domain."""
 
 import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -100,3 +104,14 @@ def test_files_stay_short() -> None:
         str(path.relative_to(ROOT)): lines for path in FILES if (lines := len(path.read_text().splitlines())) > 400
     }
     assert not long
+
+
+def test_each_library_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[\[<>=; ]", line)[0] for line in project["dependencies"]}
+    owners = importlib.metadata.packages_distributions()
+    for path in FILES:
+        for name in imported(path):
+            package = name.partition(".")[0]
+            if package != "release_catalog" and package not in sys.stdlib_module_names:
+                assert {owner.lower().replace("_", "-") for owner in owners[package]} & declared, name

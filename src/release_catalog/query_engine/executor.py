@@ -9,10 +9,8 @@ from typing import Any
 from graphql import (
     DocumentNode,
     ExecutionResult,
-    FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
-    GraphQLObjectType,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
@@ -20,6 +18,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_variable_values
 
+from release_catalog.query_engine import fallbacks
 from release_catalog.query_engine.compiler import Compiler
 from release_catalog.query_engine.context import Context
 from release_catalog.query_engine.fallback_executor import CountingExecutor
@@ -29,7 +28,7 @@ from release_catalog.query_engine.field_collector import (
     UnsupportedByPlan,
     directive_variables,
 )
-from release_catalog.query_engine.selection import CompiledSelection, ExecutionContext
+from release_catalog.query_engine.selection import CompiledSelection, ExecutionContext, PlanMismatch
 from release_catalog.storage.database import Failure
 from release_catalog.usage import Usage, measuring
 
@@ -48,6 +47,8 @@ class QueryPlan:
 
     fields: Mapping[str, CompiledSelection | None]
     single: bool
+    # Why fields could not be compiled, by their response names; an operation as a whole has the empty name.
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # Whether what is left to the executor is about the schema alone, which takes it long and reads nothing.
     leaves_introspection: bool = False
 
@@ -102,24 +103,27 @@ class Document:
         compiler = Compiler(self._schema, collector)
         try:
             if root is None or operation.operation is not OperationType.QUERY or operation.directives:
-                return QueryPlan({}, single=False)
+                return QueryPlan({}, False, {"": "directives of the operation"})
             fields = collector.fields(root, [operation.selection_set])
-        except (UnsupportedByPlan, RecursionError):
-            return QueryPlan({}, single=False)
-        plans = {name: _field(compiler, root, name, nodes) for name, nodes in fields.items()}
+        except (UnsupportedByPlan, RecursionError) as error:
+            return QueryPlan({}, False, {"": _reason(error)})
+        plans, reasons = dict[str, CompiledSelection | None](), dict[str, str]()
+        for name, nodes in fields.items():
+            try:
+                plans[name] = compiler.fields(root, {name: nodes})
+            except (UnsupportedByPlan, RecursionError) as error:
+                plans[name] = None
+                if nodes[0].name.value not in INTROSPECTION:
+                    reasons[name] = _reason(error)
         self._visits += collector.visits
         single = len(plans) == 1 and all(plan and plan.single for plan in plans.values())
         left = [fields[name][0].name.value for name, plan in plans.items() if plan is None]
-        return QueryPlan(plans, single, bool(left) and INTROSPECTION.issuperset(left))
+        return QueryPlan(plans, single, reasons, bool(left) and INTROSPECTION.issuperset(left))
 
 
-def _field(
-    compiler: Compiler, root: GraphQLObjectType, name: str, nodes: list[FieldNode]
-) -> CompiledSelection | None:
-    try:
-        return compiler.fields(root, {name: nodes})
-    except (UnsupportedByPlan, RecursionError):
-        return None
+def _reason(error: Exception) -> str:
+    known = isinstance(error, UnsupportedByPlan | PlanMismatch)
+    return str(error) if known else type(error).__name__
 
 
 # With more values in its variables, an operation is prepared aside: they take 10 microseconds each.
@@ -162,6 +166,8 @@ async def answer(
             plan = await planner(document, operation, values.coerced)
         elif plan is None:
             plan = document.plan(operation, values.coerced)
+        for name, reason in plan.reasons.items():
+            fallbacks.note(name, reason)
         if plan.planned:
             with measuring(context.usage):
                 answered = await _answers(plan, ExecutionContext(context, values))
@@ -220,20 +226,21 @@ def _variables(
 async def _answers(plan: QueryPlan, run: ExecutionContext) -> dict[str, Any]:
     """The root fields that the plan can answer, in the order of the document."""
     run.context.level.quiet_turns, run.context.level.single = PLANNED_QUIET_TURNS, plan.single
-    fields = [selection for selection in plan.fields.values() if selection]
+    fields = [(name, selection) for name, selection in plan.fields.items() if selection]
     if len(fields) == 1:
-        found = [await _answered(fields[0], run)]
+        found = [await _answered(*fields[0], run)]
     else:
-        found = await asyncio.gather(*(_answered(field, run) for field in fields))
+        found = await asyncio.gather(*(_answered(*field, run) for field in fields))
     return {name: value for one in found for name, value in one.items()}
 
 
-async def _answered(selection: CompiledSelection, run: ExecutionContext) -> dict[str, Any]:
+async def _answered(name: str, selection: CompiledSelection, run: ExecutionContext) -> dict[str, Any]:
     try:
         [found] = await selection.answers(run, [ROOT_VALUE])
     except Exception as error:  # noqa: BLE001  whatever it is, the ordinary executor will meet it again and tell
         if isinstance(error, Failure):
             run.context.level.failure = run.context.level.failure or error
+        fallbacks.note(name, _reason(error))
         return {}
     answer: dict[str, Any] = found
     return answer

@@ -1,0 +1,16 @@
+"""Fallbacks from compiled queries to the ordinary executor: each is counted and logged with its reason."""
+
+import collections
+
+import structlog
+
+# Fallbacks of this process by their reasons, which are texts of this package or names of exceptions.
+counts: collections.Counter[str] = collections.Counter()
+
+_log = structlog.get_logger()
+
+
+def note(field: str, reason: str) -> None:
+    """Count and log that a root field is left to the ordinary executor."""
+    counts[reason] += 1
+    _log.info("not answered by a compiled query", field=field, reason=reason)
