@@ -1,4 +1,4 @@
-"""Every refusal that a caller can act on."""
+"""The problems and errors that clients can act on."""
 
 import dataclasses
 from typing import Any
@@ -8,7 +8,7 @@ from graphql import GraphQLError
 
 @dataclasses.dataclass(frozen=True)
 class Violation:
-    """One thing wrong with an input: `field` is its path, `code` is stable, the message is for people."""
+    """A violation of an input: `field` is its path, `code` is stable, and `message` is for people."""
 
     field: str
     message: str
@@ -17,7 +17,7 @@ class Violation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Why something was not done, in the form of RFC 9457; returned, never raised."""
+    """The reason why something was not done, in the form of RFC 9457; returned, never raised."""
 
     detail: str
     title: str
@@ -28,7 +28,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ValidationProblem(Problem):
-    """The input breaks rules: all that it breaks."""
+    """An invalid input, with all its violations."""
 
     violations: list[Violation]
     detail: str = "The input breaks rules: see violations for each of them."
@@ -38,7 +38,7 @@ class ValidationProblem(Problem):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NotFound(Problem):
-    """Something that the input names does not exist for the caller."""
+    """A reference of the input to something that does not exist for the caller."""
 
     title: str = "Not found"
     status: int = 404
@@ -46,7 +46,7 @@ class NotFound(Problem):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Conflict(Problem):
-    """Something is in the way; its id where it has one."""
+    """A conflict with an existing object, whose id is given if it has one."""
 
     conflicting_id: str | None = None
     title: str = "Conflict"
@@ -55,7 +55,7 @@ class Conflict(Problem):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PreconditionProblem(Problem):
-    """The document is not the one that the caller has read."""
+    """A document that has changed since the caller read it."""
 
     title: str = "Changed meanwhile"
     status: int = 412
@@ -63,14 +63,14 @@ class PreconditionProblem(Problem):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forbidden(Problem):
-    """The caller may not do this; clients get it as an error (see Denied)."""
+    """An action that is forbidden to the caller; clients get it as an error (see PermissionProblem)."""
 
     title: str = "Forbidden"
     status: int = 403
 
 
 class PermissionProblem(GraphQLError):  # noqa: N818  it is not an error of this program
-    """A field that the caller may not have, with the problem that says why."""
+    """A field that is forbidden to the caller, with the problem that gives the reason."""
 
     def __init__(self, why: Forbidden) -> None:
         problem = problem_json(why.status, why.title, why.detail)
@@ -78,20 +78,20 @@ class PermissionProblem(GraphQLError):  # noqa: N818  it is not an error of this
 
 
 class InvalidArgument(GraphQLError):  # noqa: N818  it is not an error of this program
-    """An argument of a query that can't be answered; the message names it and says what to give instead."""
+    """An invalid argument of a query; the message names it and says what to give instead."""
 
     def __init__(self, argument: str, message: str) -> None:
-        """`argument` is its path, such as `filter.createdFrom`."""
+        """Make the error for an argument, given by its path, such as `filter.createdFrom`."""
         super().__init__(f"{argument}: {message}", extensions={"code": "BAD_USER_INPUT", "argument": argument})
         self.argument = argument
         self.reason = message
 
 
 class TooLarge(GraphQLError):  # noqa: N818  likewise
-    """An answer that goes past a limit, which shows only while it is made."""
+    """An answer that exceeds a limit, which shows only while it is made."""
 
     def __init__(self, limit: str, allowed: int, *, writes: bool = False) -> None:
-        """`limit` is nodes or bytes; `writes` tells whether the request may have changed anything."""
+        """Make the error for a `limit`, nodes or bytes; `writes` if the request may have changed data."""
         super().__init__(
             _TOO_LARGE[limit].format(allowed) + (_MAY_BE_WRITTEN if writes else ""),
             extensions={"code": "LIMIT_EXCEEDED", "limit": limit, "allowed": allowed},
@@ -110,10 +110,10 @@ class TooBusy(GraphQLError):  # noqa: N818  likewise
     """Work that did not get its turn in time, because others or the caller's own requests fill the capacity."""
 
     def __init__(self, limit: str, allowed: int, message: str) -> None:
-        """`limit` is the name of the capacity that is in use, and `allowed` the share of a caller."""
+        """Make the error for a full capacity, named by `limit`; `allowed` is the share of a caller."""
         super().__init__(message, extensions={"code": "RATE_LIMITED", "limit": limit, "allowed": allowed})
 
 
 def problem_json(status: int, title: str, detail: str, **members: Any) -> dict[str, Any]:
-    """A problem as RFC 9457 has it; `type` is about:blank because the status says all of it."""
+    """Return a problem in the form of RFC 9457; `type` is about:blank because the status says all of it."""
     return {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}

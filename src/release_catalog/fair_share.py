@@ -1,6 +1,6 @@
-"""Share a bounded capacity between owners, in turns.
+"""Fair shares: a bounded capacity divided between owners, in turns.
 
-One idea of fairness for everything that a process has a limited number of: parser threads, password checks,
+One rule of fairness for everything of which a process has a limited number: parser threads, password checks,
 webhook deliveries, file verifications, subscribers, writes. An owner is a tenant and one of its callers.
 """
 
@@ -20,7 +20,8 @@ from release_catalog.domain.caller import Owner
 
 Result = TypeVar("Result")
 
-# Refusals that one sender gets: so many at once, and so many a second in the long run; none is held back longer.
+# The refusals of one sender that are not held back: at once, and per second in the long run; then the longest
+# hold.
 REFUSAL_BURST, REFUSALS_PER_SECOND = 50, 50.0
 MAX_HOLD_SECONDS = 5.0
 _MAX_SENDERS = 10_000
@@ -28,9 +29,9 @@ _MAX_SENDERS = 10_000
 
 @functools.lru_cache(10_000)
 def client_network(address: str | None) -> str:
-    """Return what stands for an address where clients have shares: itself, or the /64 network of an IPv6 address.
+    """Return the key of an address for shares of clients: itself, or the /64 network of an IPv6 address.
 
-    A client of IPv6 may use every address of its network. A mapped address is the one of IPv4 in it.
+    A client of IPv6 may use every address of its network. A mapped address counts as its IPv4 address.
     """
     try:
         found = ipaddress.ip_address((address or "").partition("%")[0])
@@ -43,7 +44,7 @@ def client_network(address: str | None) -> str:
 
 
 class Busy(Exception):  # noqa: N818  it reports a full resource, not a fault of the program
-    """There is no room for this owner now; `own` tells whether it is the owner itself that fills its share."""
+    """A full capacity, with no room for this owner now; `own` tells whether the owner itself fills its share."""
 
     def __init__(self, reason: str, *, own: bool) -> None:
         super().__init__(reason)
@@ -54,7 +55,7 @@ class FairSlots:
     """A number of slots that owners take and give back.
 
     At most `capacity` slots are taken at once, at most `per_tenant` of them by one tenant and at most `per_caller`
-    by one caller. Those who wait take turns: first between tenants, then between the callers of a tenant, and each
+    by one caller. Waiters take turns: first between tenants, then between the callers of a tenant, and each
     caller's own requests come in their order. So an owner that floods the queue delays others by one slot's use.
 
     With `leave_free`, a tenant takes another slot only while more slots are free than it holds. One tenant alone
@@ -81,7 +82,7 @@ class FairSlots:
         self._leave_free = leave_free
         self._max_waiting = max_waiting
         self._max_waiting_per_caller = max_waiting_per_caller
-        # The slots of each tenant and caller that holds any.
+        # The number of slots held, for each tenant and caller with any.
         self._tenants: dict[str, int] = {}
         self._callers: dict[Owner, int] = {}
         # Waiters by tenant and caller. The first tenant, and in it the first caller, has the next turn.
@@ -92,7 +93,7 @@ class FairSlots:
 
     @property
     def free(self) -> int:
-        """The number of slots that nobody holds."""
+        """Return the number of free slots."""
         return self.capacity - self.used
 
     def held_by(self, owner: Owner) -> int:
@@ -119,12 +120,12 @@ class FairSlots:
     def slot_now(self, owner: Owner) -> "SlotNow":
         """Hold a slot without waiting for one, for as long as the context lasts.
 
-        Entering the context raises Busy where there is none for this owner.
+        Entering the context raises Busy if there is none for this owner.
         """
         return SlotNow(self, owner)
 
     def take_now(self, owner: Owner) -> None:
-        """Take a slot without waiting for one; raise Busy where there is none for this owner."""
+        """Take a slot without waiting for one; raise Busy if there is none for this owner."""
         if not self.fits(owner):
             own = self.used < self.capacity
             raise Busy("Your share of this is in use." if own else "All of this is in use.", own=own)
@@ -132,9 +133,9 @@ class FairSlots:
 
     @contextlib.asynccontextmanager
     async def slot(self, owner: Owner, *, max_seconds: float | None = None) -> AsyncIterator[None]:
-        """Hold a slot, after waiting for a turn where needed.
+        """Hold a slot, after waiting for a turn if necessary.
 
-        Raise Busy where too many wait already, or when `max_seconds` have passed.
+        Raise Busy if too many wait already, or when `max_seconds` have passed.
         """
         await self._acquire(owner, max_seconds)
         try:
@@ -146,9 +147,9 @@ class FairSlots:
     async def turn(
         self, owner: Owner, hold_seconds: float, *, max_seconds: float | None = None
     ) -> AsyncIterator[None]:
-        """Hold a slot as `slot` does, for `hold_seconds` at most: after that, another one has its turn beside it.
+        """Hold a slot like `slot`, but at most for `hold_seconds`: then another owner gets a turn beside it.
 
-        So what takes long, mostly by waiting, keeps nobody from beginning.
+        So slow work, which mostly waits, keeps no other from beginning.
         """
         await self._acquire(owner, max_seconds)
         given_back = False
@@ -169,8 +170,8 @@ class FairSlots:
     async def run_to_end(self, owner: Owner, work: Callable[[], Awaitable[Result]]) -> Result:
         """Return the result of `work`, which runs in a slot.
 
-        Where the caller is cancelled, work that has begun goes on and keeps its slot until it ends. It is for what
-        can't be stopped, such as a command to the database.
+        If the caller is cancelled, work that has begun goes on and keeps its slot until it ends. This is for work
+        that can't be stopped, such as a command to the database.
         """
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self.slot(owner))
@@ -182,12 +183,12 @@ class FairSlots:
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # nobody may be left to hear of it
+            task.exception()  # mark it as retrieved, because no task may await it any more
 
     async def _acquire(self, owner: Owner, max_seconds: float | None) -> None:
         if self.fits(owner):
-            # None of those who wait fits, or it would have been served: so nobody is overtaken, and no crowd of
-            # waiters over their share keeps others out.
+            # No waiter fits, or it would have been served: so nobody is overtaken, and no crowd of waiters over
+            # their share keeps others out.
             self._take(owner)
         else:
             await self._wait(owner, max_seconds)
@@ -232,7 +233,7 @@ class FairSlots:
         self._callers[owner] = self._callers.get(owner, 0) + 1
 
     def give_back(self, owner: Owner) -> None:
-        """Give a slot back, which goes to whose turn it is."""
+        """Give a slot back, which goes to the next waiter in turn."""
         self.used -= 1
         if left := self._tenants.pop(owner.tenant) - 1:
             self._tenants[owner.tenant] = left
@@ -242,7 +243,7 @@ class FairSlots:
             self._serve()
 
     def _serve(self) -> None:
-        """Give free slots to those whose turn it is."""
+        """Give free slots to the next waiters in turn."""
         while self.used < self.capacity and (owner := self._next()):
             callers = self._queues[owner.tenant]
             turn = callers[owner].popleft()
@@ -256,7 +257,7 @@ class FairSlots:
                 turn.set_result(None)
 
     def _next(self) -> Owner | None:
-        # Only tenants and callers that hold slots are passed over: no more of them than there are slots.
+        # Only tenants and callers that hold slots are skipped: at most as many as there are slots.
         for tenant, callers in self._queues.items():
             if self._fits_tenant(tenant):
                 for owner in callers:
@@ -303,14 +304,14 @@ class Aside:
 
 
 class RefusalPace:
-    """Holds back refusals, so that a sender who tries again and again keeps nobody else waiting.
+    """A pace for refusals, so that a sender who retries again and again keeps nobody else waiting.
 
-    It holds back nothing but refusals: whatever a sender may do is done at once.
+    It holds back only refusals: permitted requests are handled at once.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # When the last refusal of a sender is due; those who were refused last come last.
+        # The time at which the last refusal of each sender is due, ordered by their latest refusals.
         self._due: collections.OrderedDict[Hashable, float] = collections.OrderedDict()
 
     def pause(self, sender: Hashable) -> float:

@@ -1,4 +1,4 @@
-"""Structured logs: a line for each request, and errors under the id that the client was told."""
+"""Structured logs: a line for each request, and errors under the request id that the client got."""
 
 import contextvars
 import logging
@@ -15,10 +15,10 @@ from structlog.typing import EventDict, Processor
 from release_catalog.console import printable, printable_lines
 from release_catalog.domain import ids
 
-# What others who log requests write where there was nobody left to answer.
+# The conventional status of requests whose client was gone before the response.
 CLIENT_GONE = 499
 
-# Of the request that is being answered.
+# The id of the current request.
 _id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id")
 
 
@@ -35,7 +35,7 @@ def configure(level: str, form: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
-    # Libraries log by way of the standard library, which takes five times as long.
+    # Libraries log through the standard library, which takes five times as long.
     handler = logging.StreamHandler(sys.stderr)
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
@@ -66,7 +66,7 @@ def _printable(_logger: Any, _method: str, entry: EventDict) -> EventDict:
 
 
 def _json() -> list[Processor]:
-    # Local variables hold what clients sent, and the database's password.
+    # Local variables contain data from clients, and the database's password.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer(_dumps)]
 
@@ -76,15 +76,15 @@ def _dumps(entry: Any, **_: Any) -> str:
 
 
 class Requests:
-    """Gives each request an id, which stands in its log lines and in the header `x-request-id`."""
+    """A middleware that gives each request an id, for its log lines and the header `x-request-id`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        # Made once: to make one takes as long as to write a line.
+        # Made once, because making a logger takes as long as writing a line.
         self._log = structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and log how it was answered."""
+        """Pass the request on, and log its status and duration."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

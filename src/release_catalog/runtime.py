@@ -1,4 +1,4 @@
-"""The database that a process works on, from its settings."""
+"""The database of a process, opened from its settings."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 _log = structlog.get_logger()
 
-# How long one look for the database takes where there are several, and where there is one; and between two.
+# The time of one attempt to reach the database, if there are several and if there is one; and the pause between.
 _LOOK_SECONDS, _ONLY_LOOK_SECONDS, _PAUSE_SECONDS = 2.0, 10.0, 1.0
 _SINGLE = (
     "The MongoDB of RELEASE_CATALOG_MONGODB_URL is a single server, which has no transactions: start it with "
@@ -34,7 +34,7 @@ _SINGLE = (
 
 
 def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -> verifier.Fetcher:
-    """What fetches files within the limits of the settings, telling `progress` how many bytes have come."""
+    """Return a fetcher of files within the limits of the settings; `progress` gets the received bytes."""
     return verifier.Fetcher(
         address_guard.parse(settings.files_allow),
         max_bytes=settings.files_max_bytes,
@@ -51,7 +51,7 @@ def run_with_database(
     """Run a command on the database, in a loop of its own, with warnings in the log.
 
     It names the database on standard error: a shell that lacks the server's settings leads to another one. A
-    command that needs an `existing` catalog makes none: raise mongod.Unavailable where there is none.
+    command that needs an `existing` catalog makes none: raise binary.Unavailable if there is none.
     """
     logging_config.configure("warning", settings.log_format)
     if existing and not settings.mongodb_url and not data_folder.holds_data(settings.data_dir):
@@ -59,7 +59,7 @@ def run_with_database(
     sys.stderr.write(printable(f"Using the database {place(settings)}.") + "\n")
 
     async def run() -> Result:
-        # A command in a shell that lacks the server's settings must not shorten what the server keeps.
+        # A command in a shell that lacks the server's settings must not shorten the server's retention of events.
         async with open_database(settings, keeps=False, existing=existing) as database:
             return await does(database)
 
@@ -72,7 +72,7 @@ def place(settings: Settings) -> str:
         return f"{settings.database} in the data folder {settings.data_dir}"
     parts = urllib.parse.urlsplit(settings.mongodb_url)
     hosts = parts.netloc.rpartition("@")[2]
-    # In a password that is not escaped, a slash, a question mark or a hash seems to end the hosts.
+    # In an unescaped password, a slash, a question mark or a hash seems to end the hosts.
     if "@" in parts._replace(netloc="").geturl():
         return f"{settings.database} of the MongoDB in RELEASE_CATALOG_MONGODB_URL"
     return f"{settings.database} of MongoDB at {hosts}"
@@ -91,10 +91,10 @@ def no_catalog(settings: Settings, but: str = "") -> str:
 async def open_database(
     settings: Settings, database: Any = None, *, keeps: bool = True, existing: bool = False
 ) -> AsyncIterator[db.Database]:
-    """The database with all its indexes; the MongoDB that comes along runs only where no other is named.
+    """Open the database with all its indexes; the embedded MongoDB runs only if no other is named.
 
-    With `keeps`, events are kept for as long as the settings say from now on. They also say for how long to wait
-    for a database that is not there yet. One that must be `existing` holds a catalog already.
+    With `keeps`, the settings decide from now on for how long events are kept. They also decide how long to wait
+    for a database that is not there yet. An `existing` database must already hold a catalog.
     """
     async with contextlib.AsyncExitStack() as stack:
         if database is None:
@@ -120,7 +120,7 @@ async def _check(client: Any, settings: Settings) -> None:
 
 
 async def _patiently(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
-    """Take a step towards the database, again and again for so many seconds while the database is away."""
+    """Run a step on the database, and retry it for `seconds` while the database is unavailable."""
     until = time.monotonic() + seconds
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The environment, read once into a frozen object."""
+"""The settings of a process, read once from the environment into a frozen object."""
 
 import os
 import urllib.parse
@@ -15,17 +15,17 @@ _PREFIX = "RELEASE_CATALOG_"
 # The names of this machine: no page on another site can make a browser send one of them as its own.
 _HOME_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 _MIN_SECRET = 32
-# A key that everybody may read must never be taken for a secret: so one kind of them excludes the other.
+# A public key must never be taken for a secret, so each kind of algorithm excludes the other.
 _SHARED, _PUBLISHED = ("HS256",), ("RS256", "ES256", "EdDSA")
 
 
 def origins(value: str) -> list[str]:
-    """The origins in a list with commas."""
+    """Return the origins in a comma-separated list."""
     return [origin.strip() for origin in value.split(",") if origin.strip()]
 
 
 def unknown() -> list[str]:
-    """The variables of the environment that look like settings and are none: maybe they are misspelt."""
+    """Return the environment variables that look like settings but do not exist: they may be misspelt."""
     known = {_PREFIX + name.upper() for name in Settings.model_fields}
     return sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
 
@@ -33,7 +33,7 @@ def unknown() -> list[str]:
 class Settings(BaseSettings):
     """Settings of a process; each is the environment variable `RELEASE_CATALOG_<NAME>`."""
 
-    # What can't be used may be a secret with a slip in it: errors do not repeat it.
+    # An invalid value may be a secret with a typing error, so errors do not repeat it.
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, frozen=True, env_ignore_empty=True, hide_input_in_errors=True
     )
@@ -224,32 +224,32 @@ class Settings(BaseSettings):
 
     @property
     def authenticated(self) -> bool:
-        """Whether callers need credentials."""
+        """Return whether callers need credentials."""
         return self.authentication == "required" or bool(self.accounts or self.jwt_issuer)
 
     @property
     def tenants_share(self) -> bool:
-        """Whether tenants leave room for one another: where callers log in."""
+        """Return whether tenants leave room for one another, as they do if callers log in."""
         return self.authenticated
 
     @property
     def caller_subscribers(self) -> int:
-        """The subscribers that one caller may have."""
+        """Return the maximum number of subscribers of one caller."""
         usual = max(1, self.subscribers // 10) if self.authenticated else self.subscribers
         return self.subscribers_per_caller or usual
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The host names that requests may be for, unless the application names others.
+        """Return the host names that requests may be for, unless the application names others.
 
-        Without authentication they are those of this machine and the address served at: a page may lead a name of
-        its own to this machine (DNS rebinding), but its requests still carry that name. Where callers need
+        Without authentication they are those of this machine and the configured address: a page may lead a name of
+        its own to this machine (DNS rebinding), but its requests still carry that name. If callers need
         credentials, such a page has none, and a proxy passes on whichever name it serves.
         """
         return ("*",) if self.authenticated else (*_HOME_HOSTS, self.host)
 
     @property
     def algorithms(self) -> tuple[str, ...]:
-        """The algorithms that JWTs may be signed with."""
+        """Return the algorithms with which JWTs may be signed."""
         named = tuple(filter(None, (name.strip() for name in self.jwt_algorithms.split(","))))
         return named or (_SHARED if self.jwt_secret else _PUBLISHED)

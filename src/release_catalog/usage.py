@@ -1,11 +1,11 @@
-"""Count what a request uses: objects, bytes, releases walked and index entries counted.
+"""The usage of a request: objects, bytes, releases walked and index entries counted.
 
-Two limits are held while a request runs: the number of objects, and the bytes that are read or answered. The rest
-is a price: an operation is priced from its document before it runs (`plans.costs`), and what only its execution
-tells is charged afterwards, where it comes to more (see `Usage.points`).
+Two limits hold while a request runs: the number of objects, and the bytes that are read or answered. The rest is a
+price: an operation is priced from its document before it runs (`graphql_api.limits.query_cost`), and usage that
+only its execution shows is charged afterwards, if it comes to more (see `Usage.points`).
 
-The usage of the request that is under way stands in a context variable, as its deadline does. So no read can be
-left out because somebody forgot to pass a meter on.
+The usage of the current request is in a context variable, as its deadline is. So no read can be left out because
+somebody forgot to pass a meter on.
 """
 
 import contextvars
@@ -18,21 +18,21 @@ from release_catalog.errors import TooLarge
 
 MAX_NODES = 50_000
 MAX_BYTES = 16 << 20
-# What one point pays for. An object costs a point as well.
+# The amounts that one point pays for. An object costs a point as well.
 POINT_BYTES = 16 << 10
 POINT_WALKED = 5
 POINT_REFERENCES = 200
 POINT_COUNTED = 1_000
-# Instants without a zone are UTC; whole seconds are left to orjson, which writes them as the schema wants them.
+# Timestamps without a zone are UTC; whole seconds are left to orjson, which writes them as the schema requires.
 JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
 class Usage:
     """The counters of one request, and its limits.
 
-    Measuring every value would take as long as a tenth of a page. So whoever reads documents or makes answers says
-    first how many characters they take at most, and values are measured only once these bounds add up to more than
-    the limit. What is finally sent is measured in any case (see `finish`).
+    Measuring every value would take as long as a tenth of a page. So code that reads documents or makes answers
+    first adds an upper bound of their characters, and values are measured only once these bounds exceed the limit.
+    The final response is measured in any case (see `finish`).
     """
 
     __slots__ = (
@@ -46,7 +46,7 @@ class Usage:
         self.writes = False
         # The points that its caller has paid so far.
         self.charged = 0
-        # Why the request has to end, once it has gone past a limit.
+        # The error that ends the request, once it has exceeded a limit.
         self.exceeded: TooLarge | None = None
         self.nodes = 0
         self.read = self.bounds_read = 0
@@ -61,19 +61,19 @@ class Usage:
         return Usage(self.max_nodes, self.max_bytes)
 
     def absorb(self, other: "Usage") -> None:
-        """Add what was used elsewhere for the same request."""
+        """Add usage from elsewhere for the same request."""
         for counter in ("nodes", "read", "sent", "written", "walked", "references", "counted"):
             setattr(self, counter, getattr(self, counter) + getattr(other, counter))
         self.exceeded = self.exceeded or other.exceeded
 
     def take_nodes(self, count: int) -> None:
-        """Count objects, those that are read again and again included; raise TooLarge where they are too many."""
+        """Count objects, including repeated reads; raise TooLarge if there are too many."""
         self.nodes += count
         if self.nodes > self.max_nodes:
             raise self._refusal("nodes", self.max_nodes)
 
     def take_documents(self, documents: Sequence[Any], bound: int | None = None) -> None:
-        """Count the bytes of documents that were read, at most `bound`; raise TooLarge where they are too many."""
+        """Count the bytes of documents that were read, at most `bound`; raise TooLarge if there are too many."""
         if bound is not None:
             self.bounds_read += bound
             if self.bounds_read <= self.max_bytes:
@@ -83,16 +83,16 @@ class Usage:
             raise self._refusal("bytes", self.max_bytes)
 
     def send(self, size: int) -> None:
-        """Count bytes of the answer; raise TooLarge where they are too many."""
+        """Count bytes of the answer; raise TooLarge if there are too many."""
         self.sent += size
         if self.sent > self.max_bytes:
             raise self._refusal("bytes", self.max_bytes)
 
     def send_objects(self, made: Sequence[Mapping[str, Any]], fixed: int, names: Sequence[str]) -> None:
-        """Count objects of the answer: each takes `fixed` bytes and what stands under `names`.
+        """Count objects of the answer: each takes `fixed` bytes and the values under `names`.
 
-        Whatever else they hold is counted where it is made. Whoever makes objects adds the most that they can take
-        to `bounds_sent` first, and calls this only where that is more than the limit.
+        All their other values are counted where they are made. Code that makes objects first adds their maximum
+        size to `bounds_sent`, and calls this only if that exceeds the limit.
         """
         values = [one[name] for one in made for name in names]
         self.send(fixed * len(made) + sum(len(v) if type(v) is str else measured(v) for v in values))
@@ -100,20 +100,20 @@ class Usage:
     def send_json(self, value: Any) -> orjson.Fragment:
         """Write free JSON for the answer and count its bytes.
 
-        Parsed JSON takes up to thirty times the memory of its text, so the text is what an answer keeps.
+        Parsed JSON takes up to thirty times the memory of its text, so an answer keeps the text.
         """
         text = orjson.dumps(value, option=JSON_OPTIONS)
         self.send(len(text))
         return orjson.Fragment(text)
 
     def finish(self, size: int) -> None:
-        """Count the answer as it was written; raise TooLarge where it is larger than allowed."""
+        """Count the written answer; raise TooLarge if it is larger than allowed."""
         self.sent = size
         if size > self.max_bytes:
             raise self._refusal("bytes", self.max_bytes)
 
     def walk(self, releases: int, references: int = 0) -> None:
-        """Count releases that a walk along dependencies has reached, and the references that it looked at."""
+        """Count releases that a walk along dependencies has reached, and the references that it examined."""
         self.walked += releases
         self.references += references
 
@@ -127,10 +127,10 @@ class Usage:
 
     @property
     def points(self) -> int:
-        """What was used, in points.
+        """Return the usage in points.
 
         A point for each object that was read, or for each started 16 KiB that were read or answered, whichever is
-        more; and one for each 16 KiB written, 5 releases walked, 200 references looked at and 1,000 entries
+        more; and one for each 16 KiB written, 5 releases walked, 200 references examined and 1,000 entries
         counted.
         """
         size = max(self.read, self.sent)
@@ -147,12 +147,12 @@ _current: contextvars.ContextVar[Usage | None] = contextvars.ContextVar("usage",
 
 
 def current() -> Usage | None:
-    """Return the usage of the request under way; None where there is no request."""
+    """Return the usage of the current request; None outside of requests."""
     return _current.get()
 
 
 class measuring:  # noqa: N801  used like a function: a generator would take three times as long for each request
-    """Count everything that is read inside towards `usage`."""
+    """A context that counts all reads inside towards `usage`."""
 
     __slots__ = ("_token", "_usage")
 
@@ -167,25 +167,25 @@ class measuring:  # noqa: N801  used like a function: a generator would take thr
 
 
 def walk(releases: int, references: int = 0) -> None:
-    """Count a walk towards the request under way, if there is one."""
+    """Count a walk towards the current request, if there is one."""
     if usage := _current.get():
         usage.walk(releases, references)
 
 
 def write(size: int) -> None:
-    """Count bytes that are written towards the request under way, if there is one."""
+    """Count written bytes towards the current request, if there is one."""
     if request := _current.get():
         request.written += size
 
 
 def count(entries: int) -> None:
-    """Count index entries towards the request under way, if there is one."""
+    """Count index entries towards the current request, if there is one."""
     if usage := _current.get():
         usage.count(entries)
 
 
 def measured(value: Any) -> int:
-    """Return about how many bytes a value takes as JSON; a walk in Python would take five times as long."""
+    """Return the approximate size of a value as JSON, in bytes; a walk in Python would take five times as long."""
     return len(orjson.dumps(value, _any, JSON_OPTIONS | orjson.OPT_NON_STR_KEYS))
 
 

@@ -1,1 +1,1 @@
-"""What is true: the catalog's rules, as pure functions. No I/O and no framework."""
+"""The rules of the catalog, as pure functions: no I/O and no framework."""

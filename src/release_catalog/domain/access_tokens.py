@@ -1,4 +1,4 @@
-"""Opaque access tokens: 256 random bits behind a prefix that scanners for leaked secrets recognise."""
+"""Opaque access tokens: 256 random bits behind a prefix that secret scanners recognise."""
 
 import hashlib
 import secrets
@@ -9,14 +9,14 @@ from release_catalog.domain.validation import Validator
 
 PREFIX = "rcat_"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# What 256 and 32 bits take at the most.
+# The base-62 digits that 256 and 32 bits take at most.
 _SECRET, _CHECK = 43, 6
-# A token that is bound to a product reaches no further than its releases.
+# A token bound to a product reaches only the releases of that product.
 _BOUND = frozenset({caller.READ, caller.WRITE})
 
 
 def new() -> str:
-    """A token that nobody had before: prefix, secret, and a checksum that tells most slips of the pen."""
+    """Make a new token: prefix, secret, and a checksum that catches most typing errors."""
     text = PREFIX + _written(int.from_bytes(secrets.token_bytes(32)), _SECRET)
     return text + _check(text)
 
@@ -34,18 +34,18 @@ def _check(text: str) -> str:
 
 
 def well_formed(text: str) -> bool:
-    """Whether `text` may be a token at all."""
+    """Return whether `text` has the form of a token."""
     whole = len(PREFIX) + _SECRET + _CHECK
     return len(text) == whole and text.startswith(PREFIX) and _check(text[:-_CHECK]) == text[-_CHECK:]
 
 
 def digest(text: str) -> str:
-    """What is kept of a token. One round is enough: nobody guesses 256 bits."""
+    """Return the digest under which a token is stored; one round is enough, because nobody guesses 256 bits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def scopes(checks: Validator) -> list[str]:
-    """The scopes that a token is to have, which may be any where it is not bound to a product."""
+    """Return the requested scopes, all of which are allowed only if the token is not bound to a product."""
     wanted = checks.fields["scopes"]
     allowed = _BOUND if checks.fields.get("productId") is not None else caller.SCOPES
     if not wanted:

@@ -1,4 +1,4 @@
-"""Who is asking: every store verb takes this first, so that no tenant's wall can be left out."""
+"""The caller: every storage function takes it first, so that no query can leave out the tenant."""
 
 import dataclasses
 import datetime
@@ -14,7 +14,7 @@ _TOKEN, _ACCOUNT, _LOCAL, _ANONYMOUS = "token", "account", "local", "anonymous"
 
 
 class Owner(NamedTuple):
-    """The tenant that work belongs to, and the caller in it; the empty caller stands for the tenant as a whole."""
+    """The tenant that work belongs to, and the caller in it; an empty caller stands for the whole tenant."""
 
     tenant: str
     caller: str = ""
@@ -22,34 +22,34 @@ class Owner(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Caller:
-    """A subject of one tenant with the scopes that it was given.
+    """A subject of one tenant with the scopes granted to it.
 
-    Where it is bound to a `product` (S1's project token), it writes releases of that one alone, and sees of the
-    others what `release:read` sees.
+    A caller bound to a `product` (S1's project token) writes only releases of that product; of other products it
+    sees what `release:read` sees.
     """
 
     tenant: str
     subject: str
     scopes: frozenset[str]
     product: str | None = None
-    # When its credentials end, and with them what it follows; None where they do not.
+    # When the credentials expire, and the caller's subscriptions with them; None if they do not expire.
     expires_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
     def may(self, scope: str) -> bool:
-        """Whether it has `scope`: admin implies all of them, and who writes or promotes releases reads them."""
+        """Return whether the caller has `scope`: admin implies all, and writing or promoting implies reading."""
         enough = {scope, ADMIN} | (SEES_ALL if scope == READ else frozenset())
         return not self.scopes.isdisjoint(enough)
 
     @functools.cached_property
     def owner(self) -> Owner:
-        """Return whom the shares of this caller belong to."""
+        """Return the owner to which this caller's shares belong."""
         return Owner(self.tenant, self.subject)
 
     @functools.cached_property
     def sees_drafts(self) -> bool | str:
-        """Which drafts and private releases exist for this caller: all, none, or those of one product, by its id.
+        """Return the drafts and private releases visible to this caller: all, none, or one product's (its id).
 
-        With the tenant, it is all that decides what this caller sees.
+        Together with the tenant, this decides everything that the caller sees.
         """
         return (self.product or True) if self.scopes & SEES_ALL else False
 
@@ -58,12 +58,12 @@ class Caller:
         return urllib.parse.quote(self.tenant, safe="") + "/"
 
     def key(self, id_: str) -> str:
-        """The `_id` that a document of this caller's tenant has: another tenant's can't be spelled."""
+        """Return the `_id` of a document of this caller's tenant; no `id_` yields the key of another tenant."""
         return self._prefix + id_
 
 
 def local(tenant: str) -> Caller:
-    """Return the operator of this machine: of its command line, and of a server without authentication."""
+    """Return the operator of this machine: for the command line, and for a server without authentication."""
     return Caller(tenant, _LOCAL, SCOPES)
 
 
@@ -78,10 +78,10 @@ def account_subject(name: str) -> str:
 
 
 def is_reserved(subject: str) -> bool:
-    """Return whether a subject is, or looks like, one that the catalog makes itself.
+    """Return whether a subject is, or looks like, one that the catalog itself makes.
 
-    An identity provider's subjects may be none of these: rate limits, events, webhooks and `createdBy` know a
-    caller by the subject alone. Compatible characters (full width letters), letter case and space do not count.
+    An identity provider must not use such subjects: rate limits, events, webhooks and `createdBy` know a caller by
+    the subject alone. The comparison ignores compatible characters (full width letters), letter case and space.
     """
     kind, colon, _ = "".join(unicodedata.normalize("NFKC", subject).casefold().split()).partition(":")
     return kind in {_LOCAL, _ANONYMOUS} or (bool(colon) and kind in {_TOKEN, _ACCOUNT})

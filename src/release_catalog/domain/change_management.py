@@ -1,4 +1,4 @@
-"""How a change management system follows a delivery: what an input says of it, and how that is merged (S4)."""
+"""The change management settings of a release delivery: reading them from an input and merging them (S4)."""
 
 from typing import Any
 
@@ -43,13 +43,13 @@ _READERS: FieldParsers = {
 
 
 def read(checks: Validator, field: str) -> Document:
-    """The fields of an input that were given; null counts as not given."""
+    """Return the fields given in an input; null counts as not given."""
     inner = checks.inner(field)
     return inner.parse_given(_READERS) if inner else {}
 
 
 def merged(before: Document | None, values: Document | None) -> Document | None:
-    """`before` with what was said: field by field, and environment by environment."""
+    """Merge `values` into `before`, field by field and environment by environment."""
     if values is None:
         return before
     base = before or _NEW

@@ -1,4 +1,4 @@
-"""Whether a text is a cron expression: of five fields, or of six or seven as Quartz has them (S4 rule 11)."""
+"""Validation of cron expressions with five fields, or with Quartz's six or seven (S4 rule 11)."""
 
 import datetime
 import re
@@ -8,7 +8,7 @@ from cronsim import CronSim, CronSimError
 _ANY_DAY = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 _MONTHS = dict(zip("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), range(1, 13), strict=True))
 _DAYS = dict(zip("SUN MON TUE WED THU FRI SAT".split(), range(1, 8), strict=True))
-# What a field is called, its lowest and highest value, the longest step that Quartz takes, names for values.
+# The name of each field, its lowest and highest value, the longest step that Quartz takes, names of values.
 _QUARTZ: tuple[tuple[str, int, int, int, dict[str, int]], ...] = (
     ("seconds", 0, 59, 59, {}),
     ("minutes", 0, 59, 59, {}),
@@ -19,16 +19,16 @@ _QUARTZ: tuple[tuple[str, int, int, int, dict[str, int]], ...] = (
     ("year", 1970, 2099, 129, {}),
 )
 _DAY_OF_MONTH, _DAY_OF_WEEK, _YEAR = 3, 5, 6
-# All values, one, or a range; then a step.
+# All values, one value, or a range; then a step.
 _SPAN = re.compile(r"(?:\*|([0-9]{1,4}|[A-Z]{3})(?:-([0-9]{1,4}|[A-Z]{3}))?)?(?:/([0-9]{1,3}))?")
-# The last day, so many days before it, or the weekday nearest to it or to a day.
+# The last day, up to 30 days before it, or the weekday nearest to it or to a given day.
 _FROM_THE_END = re.compile(r"L(?:-(?:[0-9]|[12][0-9]|30))?W?|(?:[1-9]|[12][0-9]|3[01])W")
-# Saturday, the last one of a day in its month, or the nth.
+# Saturday, or the last or nth given weekday of the month.
 _ONE_OF_THE_MONTH = re.compile(r"L|(?:[1-7]|SUN|MON|TUE|WED|THU|FRI|SAT)(?:L|#[1-5])")
 
 
 def check(expression: str) -> None:
-    """Raise ValueError, which tells what is wrong, unless `expression` is one that a scheduler takes."""
+    """Raise ValueError with the reason unless a scheduler takes `expression`."""
     fields = expression.upper().split()
     if len(fields) == 5:  # noqa: PLR2004  minutes to day of week
         _check_unix(expression)
@@ -52,7 +52,7 @@ def _check_quartz(fields: list[str]) -> None:
         entries = field.split(",")
         if not all(_fits(entry, number) for entry in entries) or (number == _DAY_OF_WEEK and _mixed(entries)):
             raise ValueError(f"{field!r} is no {_QUARTZ[number][0]} that Quartz takes.")
-    # Quartz can't combine the two: it wants to hear which of them is not meant.
+    # Quartz can't combine the two fields: one of them must be '?'.
     if (fields[_DAY_OF_MONTH] == "?") == (fields[_DAY_OF_WEEK] == "?"):
         raise ValueError("with six or seven fields, exactly one of day of month and day of week is '?'.")
 
@@ -68,7 +68,7 @@ def _fits(entry: str, number: int) -> bool:
     _, low, high, longest, names = _QUARTZ[number]
     first, last, step = match.groups()
     ends = [names.get(end) or (int(end) if end.isdecimal() else -1) for end in (first, last) if end is not None]
-    # Ranges may run past the end and begin again, as in FRI-MON, but not those of years.
+    # A range may wrap around, as in FRI-MON, except a range of years.
     return (
         all(low <= end <= high for end in ends)
         and (step is None or 1 <= int(step) <= longest)
@@ -77,6 +77,6 @@ def _fits(entry: str, number: int) -> bool:
 
 
 def _mixed(entries: list[str]) -> bool:
-    """Whether a list of days of the week names a last or an nth one, which Quartz takes only alone."""
+    """Return whether a list of weekdays contains a last or an nth one, which Quartz takes only alone."""
     last = any(entry.endswith("L") for entry in entries)
     return (last and len(entries) > 1) or sum("#" in entry for entry in entries) > 1

@@ -1,4 +1,4 @@
-"""The projects of a delivery: which are deployed, in which turn, and what of them (S4 rules 6 to 10)."""
+"""The projects of a release delivery: selection, priority and contents (S4 rules 6 to 10)."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ _NEW: Document = {
 
 
 def read(entry: Validator) -> Document:
-    """What an input says of one project; null counts as not given, as does an empty package name."""
+    """Return the fields that an input gives for one project; null and an empty package name count as not given."""
     return entry.parse_given(_READERS)
 
 
 def key(checks: Validator, field: str, *, required: bool = False) -> str | None:
-    """An id to look something up by; None where it was refused, so that its absence is not a second violation."""
+    """Return an id to look up, or None if it was refused, so that the failed lookup adds no second violation."""
     before = len(checks.found)
     value = checks.text(field, 255, required=required)
     if value == "":
@@ -55,9 +55,9 @@ _READERS: FieldParsers = {
 def merged(
     before: Sequence[Document], values: Sequence[Document], projects: Mapping[str, Document], checks: Validator
 ) -> list[Document]:
-    """The entries of `before` with those `values` added, or put into the one that they mean.
+    """Add each of `values` to `before`, or merge it into the entry that it means.
 
-    Entries that nothing is said of stand as they are, even where their project has changed since.
+    Entries that `values` does not touch stay as they are, even if their project has changed since.
     """
     after = list(before)
     touched: set[Any] = set()
@@ -90,10 +90,10 @@ _SEVERAL = -1
 
 
 def _targets(before: Sequence[Document], values: Sequence[Document]) -> list[int | None]:
-    """The place in `before` that each entry updates, None where it is new.
+    """Return the index in `before` of the entry that each of `values` updates, None for a new entry.
 
-    The key is project and package. S4's own example updates `Package 1` without naming it, so an entry that
-    could not stand alone means the project's only one; and one with a package may complete one that lacks it.
+    The key is project and package. S4's own example updates `Package 1` without naming it, so an entry that could
+    not stand alone means the project's only entry, and an entry with a package may complete one without.
     """
     places = {_key(entry): place for place, entry in enumerate(before)}
     found = [places.get(_key(entry)) for entry in values]
@@ -123,7 +123,7 @@ def _complete(entry: Document, project: Mapping[str, Any]) -> None:
 
 
 def _check(checks: Validator, entry: Mapping[str, Any], project: Mapping[str, Any]) -> None:
-    """What the entry says is judged as a whole, its stream and build environment where they are given now."""
+    """Check a whole entry, but its stream and build environment only if this input gives them."""
     name = project["name"]
     if entry["projectStreamId"] is None:
         checks.refuse("projectStreamId", "REQUIRED", f"{name} has {len(project['streams'])} streams: give one.")
@@ -134,8 +134,7 @@ def _check(checks: Validator, entry: Mapping[str, Any], project: Mapping[str, An
             checks.refuse(field, "UNKNOWN", f"{value!r} is none of the {choices} of {name}.")
     package, all_files = entry["packageName"], entry["requestAllFiles"]
     if project["deploymentType"] == "FULL":
-        # S4 rule 9. That it does not request all files is what S4's own answers say of FULL projects, so
-        # saying it again is no mistake.
+        # S4 rule 9. S4's own answers contain requestAllFiles=false for FULL projects, so an input may repeat it.
         for field in ("packageName", "requestAllFiles"):
             if entry[field]:
                 checks.refuse(field, "FORBIDDEN", f"{name} is deployed as a whole: leave this out.")

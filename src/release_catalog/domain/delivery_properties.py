@@ -1,4 +1,4 @@
-"""Values of properties, and the definitions that ask for them (S4 rules 2 and 5)."""
+"""Property values of a release delivery, and the definitions that require them (S4 rules 2 and 5)."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +11,14 @@ Document = dict[str, Any]
 
 
 def read(checks: Validator, field: str) -> list[Document]:
-    """The values of an input, each as text."""
+    """Return the property values of an input, each as text."""
     entries = checks.items(field, MAX_ENTRIES)
     unique(entries, "propertyName")
     return [entry.whole(_VALUE) for entry in entries]
 
 
 def _value(entry: Validator, field: str) -> str | None:
-    """Text as it is; whole numbers as their digits, others as shortly as they can be told apart."""
+    """Return a value as text: an integer as its digits, any other number in its shortest unambiguous form."""
     value = entry.fields.get(field)
     if isinstance(value, bool):
         value = str(value).lower()
@@ -34,7 +34,7 @@ _VALUE: FieldParsers = {"propertyName": text(256, required=True), "propertyValue
 
 
 def unique(entries: Iterable[Validator], key: str) -> None:
-    """Refuse entries whose `key`, a text, an earlier one has."""
+    """Refuse each entry that repeats the `key`, a text, of an earlier one."""
     seen = set()
     for entry in entries:
         value = entry.fields.get(key)
@@ -46,12 +46,12 @@ def unique(entries: Iterable[Validator], key: str) -> None:
 
 
 def put(before: Iterable[Document], values: Iterable[Document], key: str) -> list[Document]:
-    """The entries of `before` with those `values` added, or in the place of those with the same `key`."""
+    """Add `values` to `before`, replacing entries with the same `key`."""
     return list({entry[key]: entry for entries in (before, values) for entry in entries}.values())
 
 
 def missing(values: Iterable[Mapping[str, Any]], definitions: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the properties that have to have a value, and have neither one nor a default."""
+    """Return the names of required properties that have neither a value nor a default."""
     given = {value["propertyName"] for value in values if value["propertyValue"]}
     return [
         definition["name"]

@@ -1,31 +1,31 @@
-"""Dependencies as a graph of ids: what depends on itself, and how one release reaches another."""
+"""Dependencies as a graph of ids: cycles, distances and paths."""
 
 import collections
 from collections.abc import Collection, Generator, Iterator, Mapping
 from typing import TypeVar
 
 Edges = Mapping[str, Collection[str]]
-# A computation that gives way to others each time it yields, and returns its result.
+# A computation that gives way to other tasks each time it yields, and then returns its result.
 Result = TypeVar("Result")
 Steps = Generator[None, None, Result]
 
-# Edges that a computation looks at between two yields: under a millisecond.
+# Edges that a computation examines between two yields: under a millisecond.
 STEP = 2_000
-# Edges that a search for paths looks at before it goes on to longer paths, and before it ends.
+# Edges that a path search examines before it goes on to longer paths, and before it ends.
 MAX_EFFORT_A_LENGTH, MAX_EFFORT = 300_000, 2_000_000
-# After so many edges without a path, nodes are entered only where the target can still be reached.
+# After this many edges without a path, the search enters only nodes that can still reach the target.
 PATIENCE = 1_000
 
 
 def cycles(edges: Edges) -> list[list[str]]:
-    """Return the result of `cycle_steps` without giving way to others."""
+    """Return the result of `cycle_steps` without giving way to other tasks."""
     return run(cycle_steps(edges))
 
 
 def cycle_steps(edges: Edges) -> Steps[list[list[str]]]:
-    """Find the strongly connected groups of two or more, each in the order of `edges`.
+    """Find the strongly connected groups of two or more nodes, each in the order of `edges`.
 
-    Tarjan's algorithm with a stack of its own: the depth of a graph is bounded by memory, not by Python.
+    This is Tarjan's algorithm with a stack of its own: memory bounds the depth of a graph, not Python's recursion.
     """
     effort = 0
     position = {node: number for number, node in enumerate(edges)}
@@ -70,7 +70,7 @@ def cycle_steps(edges: Edges) -> Steps[list[list[str]]]:
 
 
 def _cut_off(open_: list[str], node: str) -> list[str]:
-    """Take `node` and everything above it from the stack, in time that depends on nothing else."""
+    """Pop `node` and everything above it from the stack, in time that depends only on their number."""
     group = [open_.pop()]
     while group[-1] != node:
         group.append(open_.pop())
@@ -78,7 +78,7 @@ def _cut_off(open_: list[str], node: str) -> list[str]:
 
 
 def distances(edges: Edges, target: str) -> dict[str, int]:
-    """How many steps each node is from `target`, of those that reach it."""
+    """Return the number of steps to `target` from each node that reaches it."""
     backwards: dict[str, list[str]] = {}
     for node, targets in edges.items():
         for needed in targets:
@@ -97,12 +97,12 @@ def distances(edges: Edges, target: str) -> dict[str, int]:
 def paths(
     edges: Edges, start: str, target: str, *, longest: int, limit: int, effort: int = MAX_EFFORT
 ) -> list[list[str]]:
-    """Return the result of `path_steps` without giving way to others."""
+    """Return the result of `path_steps` without giving way to other tasks."""
     return run(path_steps(edges, start, target, longest=longest, limit=limit, effort=effort))
 
 
 def run(steps: Steps[Result]) -> Result:
-    """Return the result of a computation in steps."""
+    """Return the result of a computation in steps, run to its end."""
     while True:
         try:
             next(steps)
@@ -116,10 +116,10 @@ def path_steps(
 ) -> Steps[list[list[str]]]:
     """Find up to `limit` simple paths from `start` to `target` of at most `longest` steps, shortest first.
 
-    From a release to itself, the paths are the cycles through it. All paths of one length are found before the
-    longer ones. The search knows from which nodes the target can be reached in exactly so many steps, and enters
-    no others, so it meets dead ends only where it would cross its own path. It looks at `effort` edges at most,
-    and at 300,000 for each length; paths that take more to be found are left out.
+    From a release to itself, the paths are the cycles through it. The search finds all paths of one length before
+    longer ones. It knows the nodes that reach the target in exactly the steps left, and enters no others, so it
+    meets dead ends only where it would cross its own path. It examines at most `effort` edges, and at most 300,000
+    for each length; it leaves out paths that need more.
     """
     search = _PathSearch(edges, start, target, limit, effort)
     yield from search.prepare()
@@ -132,25 +132,26 @@ def path_steps(
 
 
 class _PathSearch:
-    """A search for paths, length by length, in memory that grows with the graph and the length alone."""
+    """A search for paths, length by length, in memory that grows only with the graph and the length."""
 
     def __init__(self, edges: Edges, start: str, target: str, limit: int, effort: int) -> None:
         self.found: list[list[str]] = []
-        # By number of steps, the nodes from which the target can be reached in that many, never by way of itself.
+        # By number of steps, the nodes that reach the target in exactly that many, never through the target
+        # itself.
         self.reach: list[set[str]] = [{target}]
         self._edges, self._start, self._target = edges, start, target
         self._most, self._effort = limit, effort
-        # Edges that are left for the length at hand, and those since a path was found.
+        # Edges left for the current length, and edges examined since the last path was found.
         self._left, self._missed = 0, 0
         self._sources: dict[str, list[str]] = {}
 
     @property
     def done(self) -> bool:
-        """Whether enough was found, or enough was looked at."""
+        """Return whether the search has found enough paths or examined enough edges."""
         return len(self.found) >= self._most or self._effort <= 0
 
     def prepare(self) -> Steps[None]:
-        """Turn the edges round."""
+        """Build the reversed edges."""
         count = 0
         for source, targets in self._edges.items():
             for target in targets:
@@ -161,7 +162,7 @@ class _PathSearch:
                 yield
 
     def extend(self) -> Steps[None]:
-        """Work out from where the target can be reached in one step more."""
+        """Compute the nodes that reach the target in one step more."""
         nodes: set[str] = set()
         count = 0
         for node in self.reach[-1]:
@@ -179,7 +180,7 @@ class _PathSearch:
         self._left, self._missed = min(MAX_EFFORT_A_LENGTH, self._effort), 0
         path, on_path = [self._start], {self._start}
         branches = [iter(self._edges.get(self._start, ()))]
-        # For each node of the path, how far others are from the target without crossing it, once that matters.
+        # For each node of the path, the distances to the target that do not cross the path, once they are needed.
         ways: list[dict[str, int] | None] = [None]
         while branches and not self.done and self._left > 0:
             node = next(branches[-1], None)
@@ -207,7 +208,7 @@ class _PathSearch:
                 ways.append(None)
 
     def _distances(self, on_path: set[str]) -> Steps[dict[str, int]]:
-        """Return how many steps each node is from the target without crossing the path."""
+        """Return the number of steps from each node to the target without crossing the path."""
         found, level = {self._target: 0}, [self._target]
         while level:
             above = []
@@ -222,7 +223,7 @@ class _PathSearch:
         return found
 
     def _spend(self, edges: int) -> bool:
-        """Count edges that are looked at; return whether it is time to give way."""
+        """Count examined edges, and return whether it is time to give way."""
         before = self._effort
         self._effort -= edges
         self._left -= edges

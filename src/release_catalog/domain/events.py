@@ -1,4 +1,4 @@
-"""What happens, by type, and what is told of it: S2's `data` in the seed's own field names, and more beside it."""
+"""Event types and their payloads: S2's `data` in the seed's own field names, and more beside it."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -18,28 +18,28 @@ _CURSOR = re.compile(r"[0-9]{1,16}")
 
 
 def matching(patterns: Iterable[str]) -> frozenset[str]:
-    """The types that patterns mean: a type itself, all of a kind (release.*), or all (*)."""
+    """Return the event types that match `patterns`: a type itself, all of a kind (release.*), or all (*)."""
     ends = {pattern.removesuffix("*") for pattern in patterns if pattern == "*" or pattern.endswith(".*")}
     return frozenset(kind for kind in TYPES if kind in patterns or any(map(kind.startswith, ends)))
 
 
 def id_of(sequence: int) -> str:
-    """The id of a tenant's event with this number, which is also the cursor to go on after it."""
+    """Return the id of a tenant's event with this number, which is also the cursor that continues after it."""
     return f"{sequence:016d}"
 
 
 def sequence(cursor: str) -> int | None:
-    """The number that a cursor holds; None where it is none. 0 lies before the first event."""
+    """Return the number in a cursor, or None if the cursor is invalid; 0 lies before the first event."""
     return int(cursor) if _CURSOR.fullmatch(cursor) else None
 
 
 def is_public(release: Mapping[str, Any]) -> bool:
-    """Whether callers who may only read can see a release as it is now (model.md, Visibility)."""
+    """Return whether callers with only `release:read` see a release as it is now (model.md, Visibility)."""
     return release["status"] != "DRAFT" and not release["private"]
 
 
 def visible_payload(event: Mapping[str, Any], *, all_: bool) -> dict[str, Any]:
-    """The `data` of an event for a caller who sees everything, or only what is open."""
+    """Return the `data` of an event for a caller who sees everything, or the public part of it."""
     data: dict[str, Any] = orjson.loads(event["data"])
     if not all_ and "openWithdrawal" in event:
         data["withdrawal"] = orjson.loads(event["openWithdrawal"])
@@ -47,7 +47,7 @@ def visible_payload(event: Mapping[str, Any], *, all_: bool) -> dict[str, Any]:
 
 
 def webhook_body(event: Mapping[str, Any], *, all_: bool) -> bytes:
-    """What a webhook gets (S2)."""
+    """Return the request body of a webhook delivery (S2)."""
     told = {"event": event["type"], "data": visible_payload(event, all_=all_)}
     return orjson.dumps(told | {"triggeredAt": timestamps.format_rfc3339(event["triggeredAt"])})
 
@@ -55,7 +55,7 @@ def webhook_body(event: Mapping[str, Any], *, all_: bool) -> bytes:
 def withdrawn(
     withdrawal: Mapping[str, Any], count: int, affected: Iterable[Mapping[str, Any]], replacement_id: str | None
 ) -> dict[str, Any]:
-    """What the event of a withdrawal says under `withdrawal`: whom it concerns: how many, and some by name."""
+    """Return the `withdrawal` part of a withdrawal event: the number of affected releases, and some by name."""
     return {
         "reason": withdrawal["reason"],
         "replacementId": replacement_id,
@@ -67,7 +67,7 @@ def withdrawn(
 
 
 def release_payload(release: Mapping[str, Any]) -> dict[str, Any]:
-    """The `data` of an event about `release`."""
+    """Return the `data` of an event about `release`."""
     return {
         "id": release["id"],
         "createdAt": timestamps.format_rfc3339(release["createdAt"]),
@@ -89,10 +89,10 @@ def release_payload(release: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def promotion_payload(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an event about a promotion has besides: all that clients can read of its record, and the ledger.
+    """Return the additional data of a promotion event: the record as clients can read it, and the ledger.
 
-    `ledger` is the ledger's head as this record made it. Whoever keeps it can tell later that the ledger was
-    rewritten, because no other ledger leads to that hash.
+    `ledger` is the ledger's head as this record made it. A receiver that keeps it can prove later that the ledger
+    was rewritten, because no other ledger leads to that hash.
     """
     hidden = {"_id", "tenantId", "before"}
     shown = {name: value for name, value in record.items() if name not in hidden}

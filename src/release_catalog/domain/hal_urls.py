@@ -1,4 +1,4 @@
-"""S5: the paths at which the server answers for a release and for what it refers to."""
+"""S5: the paths of a release and of the resources that it refers to."""
 
 import functools
 import urllib.parse
@@ -13,47 +13,47 @@ def _quoted(segment: str) -> str:
 
 @functools.lru_cache(1_000)
 def catalog(catalog_id: str) -> str:
-    """A catalog."""
+    """Return the path of a catalog."""
     return f"/v1/catalogs/{_quoted(catalog_id)}"
 
 
 def release(catalog_id: str, release_id: str) -> str:
-    """A release of a catalog."""
+    """Return the path of a release in a catalog."""
     return f"{catalog(catalog_id)}/releases/{_quoted(release_id)}"
 
 
 def link(href: str) -> dict[str, str]:
-    """A link of the Hypertext Application Language."""
+    """Return a link of the Hypertext Application Language."""
     return {"href": href}
 
 
 def to_release(source: Mapping[str, Any]) -> dict[str, str]:
-    """The link to a release."""
+    """Return the link to a release."""
     return link(release(source["catalogId"], source["id"]))
 
 
 def application(catalog_id: str, product_id: str) -> str:
-    """A product of a catalog; S5 calls it an application."""
+    """Return the path of a product in a catalog; S5 calls it an application."""
     return f"{catalog(catalog_id)}/applications/{_quoted(product_id)}"
 
 
 def pipeline(catalog_id: str, pipeline_id: str) -> str:
-    """The pipeline that makes releases of a catalog."""
+    """Return the path of the pipeline that makes releases of a catalog."""
     return f"{catalog(catalog_id)}/pipelines/{_quoted(pipeline_id)}"
 
 
 def base_image(base_image_id: str) -> str:
-    """A base image."""
+    """Return the path of a base image."""
     return f"/v1/base-images/{_quoted(base_image_id)}"
 
 
 def registry(registry_id: str) -> str:
-    """A registry."""
+    """Return the path of a registry."""
     return f"/v1/registries/{_quoted(registry_id)}"
 
 
 def branch(key: str, source: Mapping[str, Any], operating_system: Mapping[str, Any] | None = None) -> str | None:
-    """The product `key` on the branch of a release, with its packaging and distribution; None without one."""
+    """Return the path of a product on a release's branch, with packaging and distribution; None without one."""
     if not source["branch"]:
         return None
     asked = {"packaging": source["packagingType"]}

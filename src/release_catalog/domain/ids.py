@@ -1,4 +1,4 @@
-"""The one maker of ids."""
+"""Generation of ids."""
 
 import itertools
 import os
@@ -9,5 +9,5 @@ _counter = itertools.count(int.from_bytes(os.urandom(3)))
 
 
 def new() -> str:
-    """24 hexadecimal digits in the form of an ObjectId: seconds, this process, a counter."""
+    """Return 24 hexadecimal digits in the form of an ObjectId: seconds, this process, a counter."""
     return f"{int(time.time()) & 0xFFFFFFFF:08x}{_process}{next(_counter) & 0xFFFFFF:06x}"

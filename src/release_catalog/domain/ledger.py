@@ -1,4 +1,4 @@
-"""S3: the chain of promotion records, in which no record can be changed, left out or moved unnoticed."""
+"""S3: the chain of ledger records, in which no record can be changed, removed or moved unnoticed."""
 
 import datetime
 import hashlib
@@ -9,18 +9,18 @@ import orjson
 
 from release_catalog.domain import timestamps
 
-# All that a record says; how it is stored is no part of it.
+# The fields that the hash covers; how a record is stored is not part of it.
 _FIELDS = (
     "id tenantId schemaVersion serviceId environment releaseId name version createdBy created status messages "
     "artifacts checkedWebhooks includedRepositoryKeys excludedRepositoryKeys overwriteExistingArtifacts "
     "sequence previousHash"
 ).split()
-# Said only by some records: what the paths of a promotion held before it, and which promotion was rolled back.
+# Fields of only some records: what the promotion's paths held before, and which promotion was rolled back.
 _OPTIONAL = ("before", "undoes")
 
 
 def append_hash(record: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`record` as the next of the ledger after `previous`, or as its first."""
+    """Return `record` as the next one of the ledger after `previous`, or as its first."""
     placed = {
         **record,
         "sequence": previous["sequence"] + 1 if previous else 1,
@@ -30,7 +30,7 @@ def append_hash(record: Mapping[str, Any], previous: Mapping[str, Any] | None) -
 
 
 def digest(record: Mapping[str, Any]) -> str:
-    """SHA-256, in hexadecimal, over the record's fields as JSON with sorted keys and instants in RFC 3339."""
+    """Return SHA-256, in hexadecimal, of the record as JSON with sorted keys and RFC 3339 timestamps."""
     said = {name: _plain(record[name]) for name in (*_FIELDS, *(name for name in _OPTIONAL if name in record))}
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
@@ -40,18 +40,18 @@ def _plain(value: Any) -> Any:
 
 
 class HashChain:
-    """Follows a ledger record by record, in the order of their numbers; keeps no more than its own place."""
+    """A verifier that follows a ledger record by record, in order of number, and keeps only its position."""
 
     def __init__(self, witness: str | None = None) -> None:
         """Begin before the first record; `witness` is the hash of a record, noted outside of the database."""
         self.sequence = 0
         self.hash: str | None = None
         self.witness = witness
-        # The number of the record that has this hash, once it was met.
+        # The number of the record with this hash, once the chain has met it.
         self.witnessed: int | None = None
 
     def follow(self, record: Mapping[str, Any]) -> list[str]:
-        """What is wrong with `record` as the next one, each with the number of the record that it is about."""
+        """Return the faults of `record` as the next one, each beginning with the number of a record."""
         number: Any = record.get("sequence")
         wrong = []
         counted = isinstance(number, int) and not isinstance(number, bool)
@@ -68,7 +68,7 @@ class HashChain:
         return wrong
 
     def end(self, head: Mapping[str, Any] | None) -> list[str]:
-        """What is wrong with the record followed last as the one that the catalog wrote last."""
+        """Return the faults of the last followed record, compared with the last one that the catalog wrote."""
         if head is None:
             lost = f"{self.sequence}: may not be the last one; what the catalog kept of that was removed."
             return [lost] if self.sequence else []
@@ -82,5 +82,5 @@ class HashChain:
 def _holds(record: Mapping[str, Any]) -> bool:
     try:
         return bool(digest(record) == record["hash"])
-    except (KeyError, TypeError, ValueError):  # a field is gone, or is of a kind that no record has
+    except (KeyError, TypeError, ValueError):  # a field is missing, or has a type that no record has
         return False

@@ -1,10 +1,10 @@
-"""What an artifact runs on: a bare name such as win64, or an os/architecture pair such as linux/amd64."""
+"""Platforms of artifacts: a bare name such as win64, or an os/architecture pair such as linux/amd64."""
 
 from typing import Any
 
 
 def parsed(name: str | None) -> dict[str, Any] | None:
-    """A platform as documents hold it; S5 has the pair, S1 and S2 the bare name."""
+    """Return a platform as documents store it; S5 has the pair, S1 and S2 the bare name."""
     if not name:
         return None
     family, slash, architecture = name.partition("/")
@@ -17,6 +17,6 @@ def parsed(name: str | None) -> dict[str, Any] | None:
 
 
 def united(*groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The distinct platforms that the entries of `groups` name, in the order of their first mention."""
+    """Return the distinct platforms of the entries in `groups`, in order of first mention."""
     found = (entry["platform"] for group in groups for entry in group if entry["platform"])
     return list({platform["name"]: platform for platform in found}.values())

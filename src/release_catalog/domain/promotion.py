@@ -1,4 +1,4 @@
-"""S3: what of a release is promoted, where it comes to lie, and all that stands against it."""
+"""S3: the artifacts of a release to promote, their paths, and all reasons to refuse the promotion."""
 
 import collections
 import re
@@ -21,7 +21,7 @@ Given = Mapping[str, Any]
 
 
 def keys(checks: Validator, field: str) -> list[str]:
-    """A list of repository keys, each of 1 to 256 characters."""
+    """Return a list of repository keys, each of 1 to 256 characters."""
     given: list[str] = checks.fields.get(field) or []
     if len(given) > MAX_KEYS:
         checks.refuse(field, "TOO_MANY", f"At most {MAX_KEYS} keys fit here; this has {len(given)}.")
@@ -34,14 +34,14 @@ def keys(checks: Validator, field: str) -> list[str]:
 
 
 def chooses(included: Collection[str], excluded: Collection[str], key: str) -> bool:
-    """Whether a repository is promoted: an include list that is not empty wins over the exclude list."""
+    """Return whether a repository is promoted: an include list that is not empty wins over the exclude list."""
     return key in included if included else key not in excluded
 
 
 def chosen(
     release: Given, product: Given, included: Collection[str], excluded: Collection[str]
 ) -> tuple[list[Document], list[Violation]]:
-    """What is promoted, the same file at the same path once, and what keeps these files from it."""
+    """Return the artifacts to promote, each file once per path, and the violations that prevent it."""
     found: dict[tuple[str, str], Document] = {}
     wrong = []
     included, excluded = frozenset(included), frozenset(excluded)
@@ -60,10 +60,10 @@ def chosen(
 
 
 def _file(file: Given, release: Given, product: Given) -> Document:
-    """A file as it is promoted.
+    """Return the promotion entry of a file.
 
-    Without a repository, it lies in the product's as `<version>/<file name>`, whatever else it says of its place;
-    a file that has a repository but no path lies there under the same path.
+    A file without a repository goes to the product's as `<version>/<file name>`, even if it names a path; a file
+    with a repository but no path goes there under the same path.
     """
     key, path, kind = file["repositoryKey"], file["path"], file["packageType"]
     if not key:
@@ -73,7 +73,7 @@ def _file(file: Given, release: Given, product: Given) -> Document:
 
 
 def _image(image: Given, release: Given, product: Given) -> Document:
-    """An image as it is promoted: known by its digest, or by its whole reference where that names none."""
+    """Return the promotion entry of an image, identified by its digest, or by its whole reference without one."""
     digest = _DIGEST.search(image["imageUrl"])
     checksum = digest[1].lower() if digest else image["imageUrl"]
     return _entry(product["key"], f"{release['version']}/{image['name']}", checksum, "docker")
@@ -104,7 +104,7 @@ def _twice(paths: Iterable[str]) -> list[Violation]:
 
 
 def unready(release: Given, environment: Given, reached: Collection[str]) -> list[Violation]:
-    """What keeps `release` from any promotion to `environment`; `reached` is where it has come to."""
+    """Return the violations that prevent any promotion of `release`, which has `reached` these environments."""
     found = []
     if release["status"] != "PUBLISHED":
         message = f"It is {release['status']}: only what is PUBLISHED is promoted."
@@ -122,7 +122,7 @@ def unready(release: Given, environment: Given, reached: Collection[str]) -> lis
 
 
 def conflicts(artifacts: Iterable[Given], held: Mapping[str, Given]) -> list[Violation]:
-    """Where the environment, which holds `held` by path, has another file than would come there."""
+    """Return a violation for each path at which the environment holds another file; `held` is by path."""
     paths = {a["path"]: None for a in artifacts if a["checksum"] != held.get(a["path"], a)["checksum"]}
     message = "The environment holds another file at {}: overwriteExistingArtifacts replaces it."
     return [Violation("input.overwriteExistingArtifacts", message.format(path), TAKEN) for path in paths]
@@ -137,7 +137,7 @@ def record(
     *,
     overwrite: bool,
 ) -> Document:
-    """What the ledger keeps of an attempt, which took effect if there is no reason against it."""
+    """Return the ledger record of an attempt, which took effect if there are no `reasons` against it."""
     return {
         "id": ids.new(),
         "environment": environment["name"],
@@ -154,7 +154,7 @@ def record(
 
 
 def refusal(reasons: list[Violation]) -> Problem | None:
-    """What the caller hears of a promotion that was refused for `reasons`; None where there are none."""
+    """Return the problem for a promotion refused for `reasons`, or None without any."""
     if any(reason.code != TAKEN for reason in reasons):
         return errors.ValidationProblem(violations=reasons)
     if not reasons:

@@ -1,7 +1,6 @@
-"""What may be said of the things that releases refer to, by the collections that keep them.
+"""The fields of reference data, by collection.
 
-A field that was not given is left as it is, or where the thing is new as null would make it, which brings the
-default back.
+A field that is not given keeps its value, or in a new document gets the default, as null does.
 """
 
 from collections.abc import Mapping
@@ -77,17 +76,17 @@ _READERS: dict[str, FieldParsers] = {
 
 
 def read(checks: Validator, collection: str) -> Fields:
-    """The fields that were given of a thing of this collection."""
+    """Return the given fields of a document of this collection."""
     return {f: reader(checks, f) for f, reader in _READERS[collection].items() if f in checks.fields}
 
 
 def defaults(collection: str) -> Fields:
-    """A thing of this collection of which nothing was said; what has to be said is of no use."""
+    """Return the defaults of a document of this collection; the values of required fields are meaningless."""
     return Validator({}, "").whole(_READERS[collection])
 
 
 def environment(checks: Validator, others: Mapping[str, list[str]]) -> Fields:
-    """The fields of an environment; `others` are the tenant's by name, with what each requires."""
+    """Return the fields of an environment; `others` maps the tenant's environments to those that each requires."""
     fields = read(checks, "environments")
     requires = fields.get("requires", [])
     for index, name in enumerate(requires):

@@ -1,30 +1,30 @@
-"""How a release names another one, and the strings by which they find each other.
+"""References from one release to another, and the strings by which releases find each other.
 
-A reference is either `#<release id>` or `<catalog>/<name>@<version>`. It is kept as declared and is
-never rewritten: a release that comes later answers to the same string.
+A reference is either `#<release id>` or `<catalog>/<name>@<version>`. It is kept as declared and is never
+rewritten: a later release can resolve the same string.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# What a reference by id may leave out, and is completed with from the release.
+# The fields that a reference by id may leave out; the catalog completes them from the release.
 COMPLETED = ("name", "version")
 
 
 def by_id(release_id: str) -> str:
-    """The string of a reference that gives an id."""
+    """Return the string of a reference by id."""
     return f"#{release_id}"
 
 
 def by_name(catalog_id: str, name: str, version: str) -> str:
-    """The string of a reference by name and version; different triples never give the same string."""
+    """Return the string of a reference by name and version; different triples never give the same string."""
     return f"{_escaped(catalog_id, '/')}/{_escaped(name, '@')}@{version}"
 
 
 def dependency_document(
     catalog_id: str, release_id: str | None, name: str, version: str, completed: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Return a dependency as it stands in a release's document.
+    """Return a dependency as it is stored in a release's document.
 
     `completed` are the fields that the catalog filled in from the release with this id.
     """
@@ -34,9 +34,9 @@ def dependency_document(
 
 
 def completed(dependency: Mapping[str, Any]) -> Sequence[str]:
-    """Return which fields of a dependency the catalog filled in.
+    """Return the fields of a dependency that the catalog filled in.
 
-    Documents from before that was noted may have had both of them filled in, wherever they give an id.
+    Older documents do not record this: for a reference by id in them, both fields count as filled in.
     """
     fields: Sequence[str] | None = dependency.get("completed")
     if fields is not None:
@@ -45,22 +45,22 @@ def completed(dependency: Mapping[str, Any]) -> Sequence[str]:
 
 
 def undisclosed(dependency: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dependency as it was declared: what the catalog filled in is empty."""
+    """Return a dependency as declared, with the fields that the catalog filled in left empty."""
     return {**dependency, **dict.fromkeys(completed(dependency), "")}
 
 
 def unique(declared_: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """References without those that were declared before: a document may say one twice."""
+    """Return the references without repetitions: a document may declare one twice."""
     return list({reference["reference"]: reference for reference in declared_}.values())
 
 
 def reference_keys(release: Mapping[str, Any]) -> list[str]:
-    """The strings that `release` answers to."""
+    """Return the reference strings that `release` resolves."""
     return [by_id(release["id"]), by_name(release["catalogId"], release["name"], release["version"])]
 
 
 def resolve_winner(candidates: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-    """Of the releases that answer to one string: the highest revision, then the newest."""
+    """Return the release that a reference resolves to: the highest revision, then the newest."""
     return max(candidates, key=lambda r: (r["revisionKey"], r["createdAt"], r["id"]), default=None)
 
 

@@ -1,4 +1,4 @@
-"""A release, as the document that stands for it everywhere."""
+"""The release document: its fields and their defaults."""
 
 import datetime
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def document(
     now: datetime.datetime,
     **given: Any,
 ) -> Document:
-    """A release of `product` with `given` fields and the defaults of all others.
+    """Return a release of `product` with the `given` fields and the defaults of all others.
 
     Names are those of the GraphQL type; relations are kept as ids (`catalogId`), metadata as JSON text.
     """
@@ -47,7 +47,7 @@ def document(
 
 
 def default_fields() -> Document:
-    """What can be said of a release again and again, with what holds where nothing is said."""
+    """Return the updatable fields of a release with their defaults."""
     nothing = (
         "branch tag packagingType author notes description metadata releasedAt endOfLifeAt registryArtifact "
         "baseImageId registryId pipelineId delivery"
@@ -58,7 +58,7 @@ def default_fields() -> Document:
 
 
 def derived_fields(release: Mapping[str, Any]) -> Document:
-    """What follows from the revision and the references of a release."""
+    """Return the fields that follow from the revision and the references of a release."""
     return {
         "revisionKey": versions.sort_key("ANY", release["revision"]),
         "dependencies": [
@@ -71,7 +71,7 @@ def derived_fields(release: Mapping[str, Any]) -> Document:
 
 
 def artifact(now: datetime.datetime, **given: Any) -> Document:
-    """A file of a release; until it has been looked at, its verification is SKIPPED."""
+    """Return a file of a release; until it is verified, its verification is SKIPPED."""
     return {
         "id": ids.new(),
         "platform": None,
@@ -91,5 +91,5 @@ def artifact(now: datetime.datetime, **given: Any) -> Document:
 
 
 def not_verified(status: str = "SKIPPED") -> Document:
-    """What is known of a file that nobody has looked at, or that is PENDING to be."""
+    """Return the verification of a file that was not checked yet, or is PENDING."""
     return {"status": status, "actualSha256": None, "actualSize": None, "message": None, "checkedAt": None}

@@ -1,4 +1,4 @@
-"""How a release is delivered (S4): what may be asked of a delivery, and the steps that it takes."""
+"""The delivery of a release (S4): the rules for its fields, and its status machine."""
 
 import dataclasses
 import datetime
@@ -38,7 +38,7 @@ _BEARING_ON_PROPERTIES = frozenset({"status", "pipelineId", "pipelineName", "pro
 
 @dataclasses.dataclass(frozen=True)
 class References:
-    """What has to be known to judge a delivery: pipelines by id or by name, projects by id."""
+    """The references of a release delivery: pipelines by id or by name, projects by id."""
 
     pipelines: frozenset[str]
     names: frozenset[str]
@@ -47,16 +47,16 @@ class References:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """What there is of it, by id: pipelines, all that carry a wanted name among them, and projects."""
+    """The documents behind these references, by id: pipelines (all with a given name among them) and projects."""
 
     pipelines: Mapping[str, Document]
     projects: Mapping[str, Document]
 
 
 def read(validator: Validator) -> Document:
-    """Return the given fields of a DeliveryInput, null kept as None; `validator` notes violations.
+    """Return the given fields of a DeliveryInput, null kept as None; `validator` collects violations.
 
-    Values of properties become text.
+    Property values become text.
     """
     readers: FieldParsers = {
         "status": lambda checks, field: checks.choice(field, *STEPS),
@@ -96,7 +96,7 @@ def _schedule(checks: Validator, field: str) -> str | None:
 
 
 def references(before: Mapping[str, Any] | None, values: Mapping[str, Any]) -> References:
-    """What `settled` needs to know of; `values` as `read` gives it."""
+    """Return the references that `apply` needs; `values` are as `read` returns them."""
     both = [before or {}, values]
     return References(
         pipelines=frozenset(id_ for each in both if (id_ := each.get("pipelineId"))),
@@ -116,10 +116,10 @@ def apply(
     *,
     replace: bool,
 ) -> tuple[Document, list[str]]:
-    """The delivery as it is to be after `values`, and warnings; what speaks against it goes to `checks`.
+    """Return the delivery after `values`, with warnings; violations go to `checks`.
 
-    Without `replace`, what was given is added to `before` or updates it and nothing is removed. With it, all but
-    the status and its dates is what was given, or its default.
+    Without `replace`, `values` are added to `before` or update it, and nothing is removed. With it, everything but
+    the status and its dates takes the given value or its default.
     """
     base: Document = _NEW if replace or before is None else before
     said = {field: value for field, value in values.items() if value is not None}
@@ -184,7 +184,7 @@ def _check_properties(after: Document, values: Mapping[str, Any], known: Known, 
     # S4 rule 5
     if after["properties"] and not after["pipelineId"] and not values.keys() & {"pipelineId", "pipelineName"}:
         checks.refuse("properties", "NO_PIPELINE", "Properties are a pipeline's: give pipelineId or pipelineName.")
-    # S4 rule 2: without a project nothing is needed yet
+    # S4 rule 2: without a project no property is required yet
     used = {entry.get("projectId"): None for entry in after["projects"]}
     owners = [("project", project) for id_ in used if (project := known.projects.get(id_ or ""))]
     if used and pipeline:
@@ -196,7 +196,7 @@ def _check_properties(after: Document, values: Mapping[str, Any], known: Known, 
 
 
 def _steer(delivery: Document, new_status: str | None, checks: Validator, now: datetime.datetime) -> list[str]:
-    """S4 rule 12: give `delivery` the status that was asked for where that may be; warnings where it stays."""
+    """Give `delivery` the requested status where S4 rule 12 allows it; return warnings if it stays."""
     status = delivery["status"]
     if new_status in {"SUSPENDED", "COMPLETED"} or (
         new_status == "STARTED" and status in {"SUSPENDED", "COMPLETED"}
@@ -221,9 +221,9 @@ def _enter(delivery: Document, status: str, now: datetime.datetime) -> None:
 def step(
     delivery: Document | None, to: str, *, running: bool, now: datetime.datetime
 ) -> tuple[Document, list[Violation]]:
-    """The delivery as setDeliveryStatus makes it, and what keeps it from becoming `to`.
+    """Return the delivery after setDeliveryStatus, and the violations that prevent the step to `to`.
 
-    `running`: whether a run of its pipeline for this release goes on.
+    `running`: whether a run of its pipeline for this release is in progress.
     """
     if delivery is None:
         message = "The release is not delivered: give it a delivery first."
@@ -245,7 +245,7 @@ def step(
 
 
 def event(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str | None:
-    """The kind of event that tells of the step between two states of a delivery; None where none was taken."""
+    """Return the event type for the step between two states of a release delivery, or None without a step."""
     left = before["status"] if before else "NOT_STARTED"
     status = after["status"] if after else left
     if left == status:

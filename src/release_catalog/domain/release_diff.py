@@ -1,4 +1,4 @@
-"""What changed from one release to another."""
+"""The differences between two releases."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ _FIELDS = (
     "private archivedAt author notes description metadata releasedAt endOfLifeAt registryArtifact "
     "platformReleaseMetadata customizations baseImageId registryId pipelineId delivery productId catalogId"
 ).split()
-# What a file is, as opposed to what happened to it here.
+# The content of a file, as opposed to its history in this catalog.
 _OF_ARTIFACT = (
     "platform size sha256 downloadUrl isExecutable arguments metadata secured repositoryKey path packageType"
 ).split()
@@ -22,7 +22,7 @@ Changes = list[dict[str, Any]]
 
 
 def fields(before: Given, after: Given) -> Changes:
-    """The fields that differ; lists of things with names are compared by `items`."""
+    """Return the fields that differ; `_items` compares lists of named entries."""
     pairs = ((path, _value(path, before), _value(path, after)) for path in _FIELDS)
     return [
         {"path": path, "before": old, "after": new}
@@ -32,7 +32,7 @@ def fields(before: Given, after: Given) -> Changes:
 
 
 def _list(name: str, fields: Sequence[str]) -> Callable[[Given, Given], Changes]:
-    """Compares the entries of a list by their names."""
+    """Return a function that compares the entries of a list by name."""
     return lambda before, after: _items(before[name], after[name], fields)
 
 
@@ -52,7 +52,7 @@ def _items(before: Sequence[Given], after: Sequence[Given], names: Sequence[str]
 
 
 def _by_name(entries: Sequence[Given], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Entries by their name, with a number behind the second and later of one name."""
+    """Return the entries by name, with a number after the second and later one of a name."""
     found: dict[str, dict[str, Any]] = {}
     numbers: dict[str, int] = {}
     for entry in entries:
@@ -67,7 +67,7 @@ def _by_name(entries: Sequence[Given], names: Sequence[str]) -> dict[str, dict[s
 
 
 def _canonical_json(value: Any) -> bytes:
-    # Python takes true for 1.
+    # Python treats true as equal to 1.
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 

@@ -1,7 +1,7 @@
-"""S1: the document that a release is imported from, and the one that it is exported as.
+"""S1: the document from which a release is imported, and to which it is exported.
 
-A release has more to it than S1 knows, so a document may also hold the fields by which releases are created:
-`revision`, `channel`, `delivery` and so on. Where a release is in its life is no part of its document.
+A release has fields that S1 does not know, so a document may also hold the fields of createRelease: `revision`,
+`channel`, `delivery` and so on. The lifecycle status of a release is not part of its document.
 """
 
 import datetime
@@ -20,17 +20,17 @@ _FIELDS = frozenset(
     "name version tag createdAt project projectIdentifier status releaseNotes author metadata artifacts "
     "dockerImages dependencies".split()
 )
-# What S1 has names or rules of its own for.
+# The fields for which S1 has no name and no rule of its own.
 _MORE = release_update.FIELDS - _FIELDS - {"notes"}
 _ALL = _FIELDS | _MORE
-# How far a delivery is, and since when, belongs to the life of its release.
+# Without the status of a delivery and its dates, which belong to the lifecycle of the release.
 _DELIVERY = "description scheduleBuildExpression pipelineId projects properties cmsDetails".split()
 
 
 def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any], list[Violation]]:
-    """Fields for `release.document` with the `project`, and all that is wrong with the import document.
+    """Return the fields for `release.document` with the `project`, and all violations of the import document.
 
-    `path` goes before the names of fields in violations; the fields are only of use where there are none.
+    `path` precedes field names in violations; the fields are usable only if there are no violations.
     """
     if not isinstance(source, dict):
         return {}, [Violation(path, "Give an object: an import document.", "NOT_AN_OBJECT")]
@@ -60,18 +60,18 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
     more = Validator({name: source[name] for name in _MORE & source.keys()}, path, doc.found)
     fields |= release_update.read(more, now)
     if source.get("delivery") is not None:
-        # As it was given: what it refers to has to be known before it can be judged.
+        # Kept as given: it can be checked only after its references are loaded.
         fields["delivery"] = source["delivery"]
     return fields, doc.found
 
 
 def _author(doc: Validator) -> str | None:
-    """S1 asks for an author; a release that was made here may have none, and its document says so by null."""
+    """Return the author, which S1 requires; null stands for a release that was created here without one."""
     return None if doc.fields.get("author", "") is None else doc.email("author")
 
 
 def written(source: Mapping[str, Any], project: str) -> dict[str, Any]:
-    """The import document of a release whose product has the key `project`; importing it gives it back."""
+    """Return the import document of a release whose product has the key `project`; importing it restores it."""
     return {
         "name": source["name"],
         "version": source["version"],
@@ -94,7 +94,7 @@ def written(source: Mapping[str, Any], project: str) -> dict[str, Any]:
 
 
 def _written_more(source: Mapping[str, Any]) -> dict[str, Any]:
-    """What S1 has no names for, where it is not as it would be without a word."""
+    """Return the fields that S1 does not know and that differ from their defaults."""
     unsaid = {**release.default_fields(), "channel": "stable", "trial": False}
     unsaid["platforms"] = platforms.united(source["artifacts"], source["dockerImages"])
     found = {name: source[name] for name in sorted(_MORE - {"delivery"}) if source[name] != unsaid[name]}
@@ -105,7 +105,7 @@ def _written_more(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON as an input has it: platforms by name, nothing where there is no value."""
+    """Return JSON as an input has it: platforms by name, no keys without a value."""
     if isinstance(value, dict):
         if "osFamily" in value:
             return value["name"]
@@ -116,7 +116,7 @@ def _plain(value: Any) -> Any:
 
 
 def _written_part(part: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
-    """What a document says of a file or an image."""
+    """Return the document's entry for a file or an image."""
     platform, secured = part["platform"] or {}, part.get("secured") or None
     said = {**part, "platform": platform.get("name"), "metadata": _json(part["metadata"]), "secured": secured}
     return _present(**{field: said[field] for field in fields})

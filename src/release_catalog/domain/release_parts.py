@@ -1,4 +1,4 @@
-"""The parts of a release as documents and inputs give them: files, images, references, free JSON."""
+"""The parts of a release in documents and inputs: files, images, references, free JSON."""
 
 import datetime
 import math
@@ -14,13 +14,13 @@ Document = dict[str, Any]
 
 MAX_ENTRIES = 1000
 MAX_METADATA_BYTES = 1 << 20
-# JSON readers give up at a few hundred levels, and everybody must be able to read it back.
+# JSON readers give up at a few hundred levels, and every client must be able to read the metadata back.
 MAX_METADATA_LEVELS = 100
 MAX_PLATFORM = 64
 
 
 def platform(entry: Validator, field: str, *, required: bool = False) -> Document | None:
-    """A platform by its name: each part of a pair, like a bare name, has at most 64 characters (S5)."""
+    """Return a platform by name; a bare name and each part of a pair have at most 64 characters (S5)."""
     name = entry.text(field, 2 * MAX_PLATFORM + 1, required=required)
     if name and any(len(side) > MAX_PLATFORM for side in name.split("/", 1)):
         entry.refuse(
@@ -30,7 +30,7 @@ def platform(entry: Validator, field: str, *, required: bool = False) -> Documen
 
 
 def metadata(doc: Validator, field: str = "metadata") -> str | None:
-    """Free JSON as text: kept to the letter, and never part of a query."""
+    """Return free JSON as text, which is kept verbatim and never part of a query."""
     value = doc.fields.get(field)
     return None if value is None else json_text(doc, value)
 
@@ -65,14 +65,14 @@ REGISTRY_ARTIFACT = object_of(
     }
 )
 _TELLING: FieldParsers = {"id": _ID, "mimeType": _SHORT, "url": _URL, "filename": _SHORT}
-# Files that tell something of a release on one platform (S5).
+# Files with information about a release on one platform (S5).
 PLATFORM_METADATA: FieldParsers = {
     "platform": platform,
     "releaseMetadata": lambda given, field: [
         file.whole(_TELLING) for file in given.items(field, MAX_ENTRIES, required=True)
     ],
 }
-# What an organisation changed in a release (S5).
+# An organisation's change to a release (S5).
 CUSTOMIZATION: FieldParsers = {
     "id": _ID,
     "version": _SHORT,
@@ -81,12 +81,12 @@ CUSTOMIZATION: FieldParsers = {
 
 
 def artifact(entry: Validator, now: datetime.datetime) -> Document:
-    """A file with its checksum."""
+    """Return a file with its checksum."""
     return release.artifact(now, **entry.whole(ARTIFACT))
 
 
 def dependency(entry: Validator, id_field: str, *, whole: bool) -> Document:
-    """A reference to another release; it must be `whole` where no other release can be asked for its name."""
+    """Return a reference to a release; it must be `whole` if no other release can supply its name."""
     entry.known({id_field, "name", "version"})
     required = whole or entry.fields.get(id_field) is None
     return {
@@ -97,13 +97,13 @@ def dependency(entry: Validator, id_field: str, *, whole: bool) -> Document:
 
 
 def extension(name: str) -> str | None:
-    """What follows the last dot of a file name; None where nothing does, as in .profile or README."""
+    """Return the part after the last dot of a file name; None if there is none, as in .profile or README."""
     stem, dot, end = name.rpartition(".")
     return end if stem and dot and end else None
 
 
 def json_text(doc: Validator, value: Any) -> str | None:
-    """`value` as JSON text, where it can be the field `metadata` of `doc`."""
+    """Return `value` as JSON text if it is valid as the field `metadata` of `doc`."""
     if _is_deep(value):
         doc.refuse("metadata", "TOO_DEEP", f"At most {MAX_METADATA_LEVELS} levels fit here.")
         return None
@@ -126,7 +126,7 @@ def _is_deep(value: Any) -> bool:
 
 
 def _is_infinite(value: Any) -> bool:
-    """Whether a number in it is past what JSON's readers know, such as 1e400: it would be written as null."""
+    """Return whether `value` contains a number too large for JSON readers, such as 1e400, which becomes null."""
     return any(isinstance(each, float) and not math.isfinite(each) for level in _levels(value) for each in level)
 
 

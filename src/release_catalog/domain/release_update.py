@@ -1,7 +1,7 @@
-"""What may be said of a release, and what a release becomes by it.
+"""The updatable fields of a release, and the effect of an update.
 
-Null says nothing. Creating starts from the defaults, and so does replacing (S4 PUT); patching (S4 PATCH) starts
-from what was there, adds and updates, and never removes: lists are merged by what names their entries.
+Null counts as not given. Creating and replacing (S4 PUT) start from the defaults; patching (S4 PATCH) starts from
+the current values, adds and updates, and never removes: lists are merged by the key of their entries.
 """
 
 import datetime
@@ -16,15 +16,15 @@ from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Valid
 Document = dict[str, Any]
 
 PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
-# Of a published release, these still change; all else that can be said stays as it is.
+# The fields that may still change after publication; all others are immutable.
 MUTABLE_WHEN_PUBLISHED = frozenset(
     ("notes", "description", "metadata", "branch", "endOfLifeAt", "delivery", "private")
 )
-# Kept of a file whatever is said of it.
+# Fields of a file that no update changes.
 SERVER_FIELDS = frozenset(("id", "createdAt", "updatedAt", "downloads", "verification"))
-# What a verification speaks of.
+# The fields that a verification covers.
 CONTENT_FIELDS = ("sha256", "size", "downloadUrl")
-# Collections by the fields that name one of their documents.
+# Collections by the fields that refer to one of their documents.
 RELATED = {"baseImageId": "baseImages", "registryId": "registries", "pipelineId": "pipelines"}
 
 
@@ -50,7 +50,7 @@ _READERS: FieldParsers = {
     "registryArtifact": release_parts.REGISTRY_ARTIFACT,
     **dict.fromkeys(RELATED, Validator.id),
 }
-# What names the entries of lists.
+# The key of the entries of each list.
 MERGE_KEYS: dict[str, Callable[[Document], Any]] = {
     "artifacts": lambda file: file["name"],
     "dockerImages": lambda image: image["name"],
@@ -59,13 +59,13 @@ MERGE_KEYS: dict[str, Callable[[Document], Any]] = {
     "platformReleaseMetadata": lambda entry: entry["platform"] and entry["platform"]["name"],
     "customizations": _by_id,
 }
-# Objects with fields of their own, of which a patch may name some.
+# Objects of which a patch may give only some fields.
 _PARTS = frozenset(("registryArtifact", "artifact"))
 FIELDS = frozenset(_READERS.keys() | MERGE_KEYS.keys() | {"delivery"})
 
 
 def read(checks: Validator, now: datetime.datetime) -> Document:
-    """What is said of a release: whole values and whole entries of lists, with what is wrong in `checks`."""
+    """Return the given fields of a release, as whole values and whole list entries; violations go to `checks`."""
     lists: dict[str, Callable[[Validator], Document]] = {
         "artifacts": lambda entry: release_parts.artifact(entry, now),
         "dockerImages": lambda entry: entry.whole(release_parts.IMAGE),
@@ -89,7 +89,7 @@ def read(checks: Validator, now: datetime.datetime) -> Document:
 
 
 def unique(checks: Validator, values: Document) -> None:
-    """Refuse entries that a list has twice."""
+    """Refuse repeated entries of a list."""
     for field in MERGE_KEYS.keys() & values.keys() - {"platforms"}:
         checks.unique(field, [MERGE_KEYS[field](entry) for entry in values[field]])
 
@@ -97,7 +97,7 @@ def unique(checks: Validator, values: Document) -> None:
 def check_references(
     checks: Validator, values: Document, known: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any]
 ) -> None:
-    """Refuse references to what does not exist or contradicts itself; fill in what a reference by id leaves out.
+    """Refuse missing or contradictory references; fill in what a reference by id leaves out.
 
     `known` are the documents of each collection by id, and `own` the release itself.
     """
@@ -116,7 +116,7 @@ def check_references(
 
 
 def _complete(checks: Validator, path: str, needed: Document, target: Document | None) -> None:
-    # Readers who may not see that release may not learn its name here either.
+    # Callers who must not see that release must not learn its name here either.
     needed["completed"] = [name for name in references.COMPLETED if needed[name] is None]
     for name in references.COMPLETED:
         if needed[name] is None and target is None:
@@ -132,7 +132,7 @@ def _complete(checks: Validator, path: str, needed: Document, target: Document |
 def apply_update(
     before: Document, checks: Validator, values: Document, now: datetime.datetime, *, replace: bool
 ) -> Document:
-    """What `before` becomes by what is said of it; its delivery is said as it is to be."""
+    """Return `before` after the update; the delivery in `values` is the final one."""
     if replace:
         after = {**before, **release.default_fields(), **values}
         after |= {
@@ -151,7 +151,7 @@ def apply_update(
 
 
 def _merge_fields(before: Document, values: Document, checks: Validator, now: datetime.datetime) -> Document:
-    """What fields of `before` become where more is said of them: nothing that is there goes by it."""
+    """Return the merged fields of `before` and `values`: nothing is removed."""
     after: Document = {}
     for field, value in values.items():
         raw, there = checks.fields.get(field), before.get(field)
@@ -167,7 +167,7 @@ def _merge_fields(before: Document, values: Document, checks: Validator, now: da
         else:
             after[field] = value
     if "reference" in before:
-        # What of a dependency is given now is declared from now on, and so is what was declared before.
+        # A field that this input gives counts as declared from now on, and so does one declared before.
         after["completed"] = [name for name in references.completed(before) if checks.fields.get(name) is None]
     return after
 
@@ -188,12 +188,12 @@ def _merge_list(
 
 
 def check_immutable(checks: Validator, before: Document, after: Document) -> None:
-    """Refuse what may not change once a release is published; its lists stay in their order, whatever was said."""
+    """Refuse changes of immutable fields of a published release; its lists keep their order."""
     if before["status"] == "DRAFT":
         return
     for field in ("name", *(release.default_fields().keys() - MUTABLE_WHEN_PUBLISHED)):
         if field in MERGE_KEYS and _in_order_of_keys(field, after) == _in_order_of_keys(field, before):
-            # Whether the same reference was completed or declared makes no difference to it.
+            # It makes no difference whether the same reference was completed or declared.
             after[field] = before[field]
         elif after[field] != before[field]:
             message = (
@@ -214,7 +214,7 @@ def merged(
     key: Callable[[Document], Any],
     now: datetime.datetime,
 ) -> list[Document]:
-    """A list after `entries` were said: merged into it by what is `raw`, or in its place where that is None."""
+    """Return a list after an update: `entries` merged into it by the `raw` ones, or in its place without `raw`."""
     places: dict[Any, list[int]] = {}
     for at, entry in enumerate(before):
         places.setdefault(key(entry), []).append(at)
@@ -232,7 +232,7 @@ def merged(
 
 
 def artifacts(before: Sequence[Document], files: Sequence[Document], now: datetime.datetime) -> list[Document]:
-    """`files` in place of those before; one that was there stays the same file."""
+    """Replace the files of a release with `files`; a file that was there keeps its identity."""
     return merged(before, files, None, MERGE_KEYS["artifacts"], now)
 
 
@@ -248,7 +248,7 @@ def _updated(before: Document, fields: Document, now: datetime.datetime) -> Docu
 
 
 def deep_merge(before: Any, values: Any) -> Any:
-    """Objects merged, whatever else replaced: adding to metadata never removes any."""
+    """Merge objects recursively and replace all other values, so that an update never removes metadata."""
     if not isinstance(before, dict) or not isinstance(values, dict):
         return values
     return {**before, **{name: deep_merge(before.get(name), value) for name, value in values.items()}}

@@ -1,4 +1,4 @@
-"""One clock and one way to write time: UTC with millisecond precision."""
+"""Clock and time formats: UTC with millisecond precision."""
 
 import datetime
 import re
@@ -10,20 +10,20 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now() -> datetime.datetime:
-    """The current instant, cut to the millisecond that the database keeps."""
+    """Return the current time, truncated to the millisecond precision of the database."""
     return truncate_to_millis(datetime.datetime.now(UTC))
 
 
 def truncate_to_millis(instant: datetime.datetime) -> datetime.datetime:
-    """`instant` in UTC without what is finer than a millisecond."""
+    """Return `instant` in UTC, truncated to milliseconds."""
     utc = instant.astimezone(UTC)
     return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 
 def parse(text: str) -> datetime.datetime:
-    """An RFC 3339 instant with any offset; ValueError tells what is wrong with it."""
+    """Parse an RFC 3339 timestamp with any offset; raise ValueError with the reason if it is invalid."""
     try:
-        # fromisoformat alone also takes bare dates, week dates and times without an offset, but no small letters.
+        # fromisoformat also takes bare dates, week dates and times without an offset, but no lowercase letters.
         instant = datetime.datetime.fromisoformat(text.upper()) if _RFC_3339.fullmatch(text) else None
     except ValueError:
         instant = None
@@ -36,7 +36,7 @@ def parse(text: str) -> datetime.datetime:
 
 
 def parse_date(text: str) -> datetime.date:
-    """An ISO 8601 date, or the date in UTC of an RFC 3339 instant; ValueError tells what is wrong with it."""
+    """Parse an ISO 8601 date, or the UTC date of an RFC 3339 timestamp; raise ValueError with the reason."""
     try:
         return datetime.date.fromisoformat(text) if _DATE.fullmatch(text) else parse(text).date()
     except ValueError:
@@ -44,24 +44,24 @@ def parse_date(text: str) -> datetime.date:
 
 
 def format_rfc3339(instant: datetime.datetime) -> str:
-    """RFC 3339 with a Z, of an instant in UTC; the fraction appears only where there is one."""
+    """Format a UTC timestamp as RFC 3339 with a Z; the fraction appears only if there is one."""
     text = instant.isoformat(timespec="milliseconds" if instant.microsecond else "seconds")
     return text.removesuffix("+00:00") + "Z"
 
 
 def milliseconds(instant: datetime.datetime) -> int:
-    """Milliseconds since 1970-01-01T00:00:00Z; an instant that does not say so is in UTC."""
+    """Return milliseconds since 1970-01-01T00:00:00Z; a timestamp without time zone counts as UTC."""
     since = EPOCH if instant.tzinfo else EPOCH.replace(tzinfo=None)
     return (instant - since) // datetime.timedelta(milliseconds=1)
 
 
 def from_milliseconds(value: int) -> datetime.datetime:
-    """The inverse of `milliseconds`; OverflowError outside the years 1 to 9999."""
+    """Return the inverse of `milliseconds`; raise OverflowError outside the years 1 to 9999."""
     return EPOCH + datetime.timedelta(milliseconds=value)
 
 
 def parse_rfc3339_or_millis(text: str) -> datetime.datetime:
-    """An instant given as RFC 3339 or as epoch milliseconds (S3); ValueError tells what is wrong with it."""
+    """Parse a timestamp in RFC 3339 or epoch milliseconds (S3); raise ValueError with the reason."""
     if not text.removeprefix("-").isdecimal():
         return parse(text)
     try:

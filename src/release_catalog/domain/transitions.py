@@ -1,4 +1,4 @@
-"""The life of a release: DRAFT, then PUBLISHED, then WITHDRAWN or ARCHIVED; WITHDRAWN may still be ARCHIVED."""
+"""The lifecycle of a release: DRAFT, PUBLISHED, then WITHDRAWN or ARCHIVED; WITHDRAWN may become ARCHIVED."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ STEPS = {
 
 
 def step(release: Mapping[str, Any], to: str) -> list[Violation]:
-    """What keeps `release` from becoming `to`; no release is published with a file that is not what it says."""
+    """Return the violations that prevent the step to `to`; a file with a MISMATCH prevents publication."""
     found = []
     if release["status"] not in STEPS[to]:
         before = " or ".join(sorted(STEPS[to]))

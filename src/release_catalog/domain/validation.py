@@ -1,4 +1,4 @@
-"""Gathering everything that is wrong with an input, so that its sender hears it all at once."""
+"""Validation of inputs, which collects all violations so that the client gets them at once."""
 
 import datetime
 import re
@@ -12,24 +12,24 @@ from release_catalog.errors import Violation
 _Time = TypeVar("_Time", datetime.datetime, datetime.date)
 
 MAX_LONG = 2**63 - 1
-# The most violations that are listed.
+# The maximum number of violations that are listed.
 MAX_VIOLATIONS = 1_000
-# Of texts that may be as long as this, line breaks and tabs are part.
+# Texts with at least this limit may contain line breaks and tabs.
 MAX_LONG_TEXT = 4096
-# Possessive, so that no text makes them go back: each reads a text once.
+# Possessive quantifiers prevent backtracking: each pattern reads a text once.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]++@[^@\s.\x00-\x1f]++(?:\.[^@\s.\x00-\x1f]++)*+")
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _MAX_SHA256 = len("sha256:") + 64
 _URL = re.compile(r"https?://[^/\s?#]++\S*+", re.IGNORECASE)
-# Names are joined into the strings by which releases find each other, and are printed in logs.
+# Names become part of the strings by which releases find each other, and are printed in logs.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Validator:
-    """Reads fields of a JSON object and keeps a violation for each one that can't be used."""
+    """A reader of the fields of a JSON object that keeps a violation for each invalid one."""
 
     def __init__(self, fields: Mapping[str, Any], path: str, found: list[Violation] | None = None) -> None:
-        """`path` goes before each field's name in a violation; `found` collects them across objects."""
+        """Read `fields`; `path` precedes field names in violations, and `found` collects these across objects."""
         self.fields = fields
         self.path = path
         self.found: list[Violation] = [] if found is None else found
@@ -38,7 +38,7 @@ class Validator:
         return f"{self.path}.{field}" if self.path else field
 
     def refuse(self, field: str, code: str, message: str) -> None:
-        """Keep a violation of `field`; of more than 1,000, the first ones and a last one that says so."""
+        """Add a violation of `field`; after 1,000 violations, a last one says that there are more."""
         if len(self.found) < MAX_VIOLATIONS:
             self.found.append(Violation(self._at(field), message, code))
         elif len(self.found) == MAX_VIOLATIONS:
@@ -46,23 +46,23 @@ class Validator:
             self.found.append(Violation(self.path or field, message, "TOO_MANY_VIOLATIONS"))
 
     def known(self, names: AbstractSet[str]) -> None:
-        """Refuse fields that nothing would read: what is accepted is never dropped silently."""
+        """Refuse fields outside `names`: accepted input is never dropped silently."""
         if self.fields.keys() <= names:
             return
         for name in self.fields.keys() - names:
             self.refuse(name, "UNKNOWN_FIELD", f"There is no field {name!r} here: correct its name or remove it.")
 
     def whole(self, readers: "FieldParsers") -> dict[str, Any]:
-        """What `readers` make of all their fields, which are the only ones here."""
+        """Parse all fields of `readers`, and refuse any others."""
         self.known(readers.keys())
         return {field: reader(self, field) for field, reader in readers.items()}
 
     def parse_given(self, readers: "FieldParsers") -> dict[str, Any]:
-        """What `readers` make of the fields that were given, of which null is none; there may be no others."""
+        """Parse the fields of `readers` that are given and not null, and refuse any others."""
         return {field: value for field, value in self.whole(readers).items() if value is not None}
 
     def unique(self, field: str, keys: Sequence[Hashable]) -> None:
-        """Refuse entries of a list that have the key of an earlier one: none could tell which of them is meant."""
+        """Refuse list entries that repeat an earlier key, because a reference to it would be ambiguous."""
         seen = set()
         for at, key in enumerate(keys):
             if key in seen:
@@ -70,9 +70,9 @@ class Validator:
             seen.add(key)
 
     def text(self, field: str, limit: int, *, required: bool = False) -> str | None:
-        """Return the text of a field, of which no more than `limit` characters are ever read.
+        """Return the text of a field, of which at most `limit` characters are ever read.
 
-        A longer one is a violation; its beginning is returned, so that the other fields can be checked.
+        A longer text is a violation; its beginning is returned, so that the other fields can be checked.
         """
         value = self.fields.get(field)
         if type(value) is str and 0 < len(value) <= limit and value.isprintable():
@@ -92,7 +92,7 @@ class Validator:
         return value
 
     def _matching(self, field: str, limit: int, pattern: re.Pattern[str], code: str, message: str) -> str:
-        """Return a required text of at most `limit` characters that is a violation unless it has this form."""
+        """Return a required text of at most `limit` characters; it is a violation unless it matches `pattern`."""
         before = len(self.found)
         value = self.text(field, limit, required=True) or ""
         if len(self.found) == before and not pattern.fullmatch(value):
@@ -100,14 +100,14 @@ class Validator:
         return value
 
     def id(self, field: str) -> str | None:
-        """An id of at most 255 characters that can stand in an address."""
+        """Return an id of at most 255 characters that can stand in a URL."""
         value = self.text(field, 255)
         if value in {"", ".", ".."}:
             self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of an address: give another id.")
         return value
 
     def choice(self, field: str, *names: str) -> str | None:
-        """One of these names; without any, the name of an enumeration's value, which the schema has checked."""
+        """Return one of `names`; without any, the name of an enum value, which the schema has checked."""
         value: str | None = self.fields.get(field)
         if names and value is not None and value not in names:
             self.refuse(field, "UNKNOWN", f"Give one of {', '.join(names)}.")
@@ -125,22 +125,22 @@ class Validator:
         return value
 
     def each(self, field: str, limit: int) -> "Validator":
-        """The entries of a list of at most `limit` as fields of their own, such as `platforms[0]`."""
+        """Return the entries of a list of at most `limit` as fields of their own, such as `platforms[0]`."""
         entries = {f"{field}[{at}]": entry for at, entry in enumerate(self._entries(field, limit))}
         return Validator(entries, self.path, self.found)
 
     def fixed(self, field: str, before: Any) -> None:
-        """Refuse that `field`, where it is given, says something else than `before`."""
+        """Refuse `field` if it is given and differs from `before`."""
         value = self.fields.get(field)
         if value is not None and value != before:
             self.refuse(field, "FIXED", f"This stays {before!r} for good: leave it out, or make another one.")
 
     def flag(self, field: str) -> bool:
-        """True or false; absent is false."""
+        """Return true or false; absent is false."""
         return bool(self.maybe(field))
 
     def maybe(self, field: str) -> bool | None:
-        """True, false, or nothing."""
+        """Return true, false, or None."""
         value = self.fields.get(field)
         if value is None or isinstance(value, bool):
             return value
@@ -148,7 +148,7 @@ class Validator:
         return None
 
     def size(self, field: str) -> int:
-        """A number of bytes from 0 to 2^63-1."""
+        """Return a number of bytes from 0 to 2^63-1."""
         value = self.fields.get(field)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LONG:
             return value
@@ -156,7 +156,7 @@ class Validator:
         return 0
 
     def sha256(self, field: str) -> str:
-        """A SHA-256 digest, with or without its prefix and in any case, as 64 lowercase digits."""
+        """Return a SHA-256 digest, with or without its prefix and in any case, as 64 lowercase digits."""
         value = self.fields.get(field)
         match = None
         if isinstance(value, str) and len(value) <= _MAX_SHA256:
@@ -167,23 +167,23 @@ class Validator:
         return ""
 
     def url(self, field: str) -> str:
-        """An http or https URL of at most 2048 characters."""
+        """Return an http or https URL of at most 2048 characters."""
         message = "Give a whole URL that begins with http:// or https://."
         return self._matching(field, 2048, _URL, "NOT_A_URL", message)
 
     def email(self, field: str) -> str:
-        """An email address of at most 320 characters."""
+        """Return an email address of at most 320 characters."""
         return self._matching(field, 320, _EMAIL, "NOT_AN_EMAIL", "{!r} is not an email address.")
 
     def instant(self, field: str) -> datetime.datetime | None:
-        """A required RFC 3339 instant."""
+        """Return a required RFC 3339 timestamp."""
         if self.fields.get(field) is None:
             self.refuse(field, "REQUIRED", "Give an instant, such as 2026-03-01T09:30:00Z.")
             return None
         return self._time(field, datetime.datetime, timestamps.parse)
 
     def day(self, field: str) -> str | None:
-        """A required calendar date, or the date of an instant, as ISO text (S5)."""
+        """Return a required calendar date, or the date of a timestamp, as ISO text (S5)."""
         day = self._time(field, datetime.date, timestamps.parse_date)
         return day.isoformat() if day else None
 
@@ -202,7 +202,7 @@ class Validator:
             return None
 
     def inner(self, field: str) -> "Validator | None":
-        """An object, to be checked in turn."""
+        """Return a validator for an object, or None."""
         value = self.fields.get(field)
         if value is None:
             return None
@@ -212,7 +212,7 @@ class Validator:
         return None
 
     def items(self, field: str, limit: int, *, required: bool = False) -> list["Validator"]:
-        """The objects of a list of at most `limit`, each to be checked in turn."""
+        """Return a validator for each object of a list of at most `limit`."""
         if self.fields.get(field) is None and not required:
             return []
         inner = []
@@ -230,12 +230,12 @@ FieldParsers = Mapping[str, FieldParser]
 
 
 def text(limit: int, *, required: bool = False) -> FieldParser:
-    """Reads a text of at most `limit` characters."""
+    """Return a parser of a text of at most `limit` characters."""
     return lambda given, field: given.text(field, limit, required=required)
 
 
 def object_of(readers: FieldParsers) -> FieldParser:
-    """Reads an object that has what `readers` read; None where there is none."""
+    """Return a parser of an object with the fields of `readers`; it returns None without one."""
 
     def read(checks: Validator, field: str) -> dict[str, Any] | None:
         inner = checks.inner(field)
@@ -247,7 +247,7 @@ def object_of(readers: FieldParsers) -> FieldParser:
 def _named(key: Any) -> str:
     if not isinstance(key, tuple):
         return repr(key)
-    # What is missing from both is refused as well.
+    # A field that is missing from both entries is refused elsewhere.
     return " ".join(part for part in key if part is not None) or "This"
 
 

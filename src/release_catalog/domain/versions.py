@@ -1,8 +1,8 @@
 """The order of versions, as text that sorts bytewise in that order.
 
-A version becomes one key when its release is stored, so that the database orders by it and an index
-answers "the highest". Each key ends in a mark that stands above every pre-release of the version and
-below everything longer, so that `1.0~rc1` < `1.0` < `1.0.1`.
+A version becomes one key when its release is stored, so that the database orders by it and an index answers "the
+highest". Each key ends in a mark that sorts above every pre-release of the version and below everything longer, so
+that `1.0~rc1` < `1.0` < `1.0.1`.
 """
 
 import dataclasses
@@ -15,12 +15,12 @@ Scheme = Literal["DOTTED", "SEMVER", "ANY"]
 MAX_LENGTH = 64
 MAX_CONSTRAINT = 256
 
-# What can follow at any point of a key, in rising order.
+# The marks that can follow at any point of a key, in rising order.
 _PRE = "0"
 _END = "1"
 _WORD = "2"
 _NUMBER = "3"
-# What begins the keys of versions that do not have their scheme's form.
+# The mark that begins the keys of versions that do not match their scheme.
 _ODD = "!"
 
 _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+){0,3}", re.ASCII)
@@ -38,7 +38,7 @@ _PRE_RANKS = {"~": "0", "alpha": "1", "beta": "2", "pre": "3", "rc": "4"}
 
 
 def problem(scheme: Scheme, version: str) -> str | None:
-    """Say what keeps `version` from being one of `scheme`, or None where nothing does."""
+    """Return the reason why `version` is invalid in `scheme`, or None."""
     if not 1 <= len(version) <= MAX_LENGTH:
         return f"A version has 1 to {MAX_LENGTH} characters; this one has {len(version)}."
     if scheme == "DOTTED" and ("." not in version or not _DOTTED.fullmatch(version)):
@@ -48,13 +48,13 @@ def problem(scheme: Scheme, version: str) -> str | None:
     return None
 
 
-# Most releases share a revision, and the versions that are needed most are needed by thousands.
+# Most releases share a revision, and thousands of releases depend on the most popular versions.
 @functools.lru_cache(4_096)
 def sort_key(scheme: Scheme, version: str) -> str:
-    """Text that orders as `version` does among others of `scheme`.
+    """Return a text that orders as `version` does among others of `scheme`.
 
-    A version that does not have its scheme's form (a product may change its scheme) is ordered as ANY
-    does, below all that do.
+    A version that does not match its scheme (a product may change its scheme) is ordered as in ANY, below all
+    versions that do.
     """
     if scheme == "DOTTED" and _DOTTED.fullmatch(version):
         return _numbers(version.split(".")) + _END
@@ -74,7 +74,7 @@ def _numbers(parts: list[str]) -> str:
 
 
 def _identifiers(pre: str) -> str:
-    """Semantic Versioning 2, item 11: numbers below words, and the longer list above its beginning."""
+    """Return the key of a pre-release: numbers below words, a longer list above its prefix (SemVer 2, item 11)."""
     marks = (("2" + _number(part)) if part.isdigit() else f"3{part}\t" for part in pre.split("."))
     return "".join(marks) + _END
 
@@ -88,10 +88,9 @@ def _natural(version: str) -> str:
 
 
 def _text(token: str) -> str:
-    """A run without digits, piece by piece: words, punctuation, and what announces a pre-release.
+    """Return the key of a run without digits, piece by piece: words, punctuation, and pre-release markers.
 
-    Punctuation around such an announcement has no place of its own: 1.0-rc.1, 1.0.rc1 and 1.0rc1 are
-    the same version.
+    Punctuation around a pre-release marker does not count: 1.0-rc.1, 1.0.rc1 and 1.0rc1 are the same version.
     """
     pieces = _PIECE.findall(token)
     key = ""
@@ -108,7 +107,7 @@ def _text(token: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """One side of a range: keys that stand to `key` as `operator` (a MongoDB comparison) says."""
+    """One side of a range: keys that compare to `key` by `operator` (a MongoDB comparison)."""
 
     operator: Literal["$gte", "$gt", "$lte", "$lt", "$eq", "$ne"]
     key: str
@@ -123,8 +122,8 @@ _CLAUSE = re.compile(r"(>=|<=|==|!=|>|<|=)?\s*+([^\s<>=!,]++)")
 def constraint(scheme: Scheme, text: str) -> list[Bound]:
     """Return bounds on the sort key for a constraint such as `>=1.2,<2`, all of which must hold.
 
-    A constraint has at most 256 characters. `<2` leaves out the pre-releases of 2 as well, unless it names one
-    itself (`<2.0.0-rc.1`). Numbers that a constraint leaves off are 0. Raise ValueError with what is wrong.
+    A constraint has at most 256 characters. `<2` also excludes the pre-releases of 2, unless it names one itself
+    (`<2.0.0-rc.1`). Numbers that a constraint leaves out are 0. Raise ValueError with the reason if it is invalid.
     """
     if len(text) > MAX_CONSTRAINT:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Webhooks: signatures by the Standard Webhooks scheme, and when a delivery that failed is tried again."""
+"""Webhooks: signatures by the Standard Webhooks scheme, and the retry schedule of webhook deliveries."""
 
 import base64
 import datetime
@@ -11,24 +11,24 @@ from collections.abc import Iterable
 
 from release_catalog.domain import timestamps
 
-# Seconds from one attempt to the next: the first is made at once, and after the tenth there is none.
+# Seconds from one attempt to the next: the first is immediate, and the tenth is the last.
 DELAYS = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-# By so much of itself a delay is longer at most, so that not all who were refused together come back together.
+# The maximum fraction added to a delay, so that deliveries refused together are not retried together.
 JITTER = 0.2
 MAX_DELAY = 86_400.0
-# How long a secret that was replaced still signs.
+# The time for which a replaced secret still signs.
 OVERLAP = datetime.timedelta(hours=24)
 
 _PREFIX = "whsec_"
 
 
 def new_secret() -> str:
-    """32 random bytes in the form of the Standard Webhooks scheme."""
+    """Return 32 random bytes in the form of the Standard Webhooks scheme."""
     return _PREFIX + base64.b64encode(os.urandom(32)).decode()
 
 
 def headers(id_: str, now: datetime.datetime, body: bytes, secrets: Iterable[str]) -> dict[str, str]:
-    """What tells a receiver that `body` is message `id_`, sent now by who holds one of `secrets`."""
+    """Return the headers that prove `body` to be message `id_`, sent now by a holder of one of `secrets`."""
     seconds = str(timestamps.milliseconds(now) // 1000)
     signed = f"{id_}.{seconds}.".encode() + body
     signatures = " ".join(_signature(secret, signed) for secret in secrets)
@@ -41,9 +41,9 @@ def _signature(secret: str, signed: bytes) -> str:
 
 
 def delay(attempts: int, retry_after: float | None = None) -> float | None:
-    """Seconds until the next attempt after so many that failed; None where there is none.
+    """Return the seconds until the next attempt after `attempts` failed ones; None after the last.
 
-    `retry_after` are the seconds that the receiver asked for, which count where they are more, up to a day.
+    `retry_after` are the seconds that the receiver requested; they count if they are longer, up to a day.
     """
     if attempts >= len(DELAYS):
         return None
@@ -52,7 +52,7 @@ def delay(attempts: int, retry_after: float | None = None) -> float | None:
 
 
 def retry_after(header: str | None, now: datetime.datetime) -> float | None:
-    """The seconds that a Retry-After header asks for, in either of its forms; None where it can't be read."""
+    """Return the seconds in a Retry-After header, in either of its forms; None if it is invalid."""
     if header is None:
         return None
     if header.strip().isdecimal():

@@ -1,1 +1,1 @@
-"""What happens is told to webhooks."""
+"""Events for subscribers."""

@@ -1,7 +1,7 @@
-"""Following what happens: each event once to every subscriber, in order, from any event on.
+"""The event broker: each event once to every subscriber, in order, beginning after any event.
 
-The log is the truth. What is new is read once for all subscribers who see the same, and put into a bounded queue
-of each. Who comes late or falls behind reads the log from where it is until it has caught up.
+The log is the source of truth. New events are read once for all subscribers with the same visibility, and put into
+a bounded queue of each. A subscriber that joins late or falls behind reads the log until it has caught up.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from release_catalog.storage import event_log
 from release_catalog.storage.database import Database, Document
 from release_catalog.storage.event_log import EventFilter
 
-# Events that wait for a subscriber; with more, it has fallen behind.
+# The maximum queue of a subscriber; with more, it has fallen behind.
 QUEUED = 100
-# How many are read at a time, for all and for one who catches up: that one holds them until they are taken.
+# Events read at a time, for all and for one subscriber that catches up, which holds them until they are taken.
 READ, REPLAYED = 50, 25
-# How many read the log at a time, those of one tenant, and those of one caller: each takes a database connection.
+# Concurrent readers of the log, those of one tenant, and those of one caller: each takes a database connection.
 READERS, READERS_OF_TENANT, READERS_OF_CALLER = 8, 3, 2
-# Others get their turn after an event was offered to so many subscribers.
+# Other tasks run after an event was offered to this many subscribers.
 _OFFERED = 1_000
-# How long it takes at most until what nobody was woken for is read.
+# The maximum delay of events for which no wakeup came.
 POLL_INTERVAL = 10.0
 _PAUSE_SECONDS = 1.0
-# A read that takes longer is tried again, maybe with another primary.
+# A slower read is retried, maybe with another primary.
 _READ_SECONDS = 10.0
 
 Result = TypeVar("Result")
@@ -41,7 +41,7 @@ _log = structlog.get_logger()
 
 
 class Subscription:
-    """What waits for one subscriber."""
+    """The queue of one subscriber."""
 
     def __init__(self, filters: EventFilter) -> None:
         self._wanted = filters
@@ -50,7 +50,7 @@ class Subscription:
         self._changed = asyncio.Event()
 
     def offer(self, event: Document) -> None:
-        """Keep an event for it, unless it has fallen behind."""
+        """Queue an event for the subscriber, unless it has fallen behind."""
         if self._behind or not self._wanted.takes(event):
             return
         self._behind = len(self._waiting) >= QUEUED
@@ -59,7 +59,7 @@ class Subscription:
         self._changed.set()
 
     async def next(self) -> Document | None:
-        """The next event; None where those after the last one were not kept."""
+        """Return the next event; None if the events after the last one were not queued."""
         while not self._waiting and not self._behind:
             self._changed.clear()
             await self._changed.wait()
@@ -67,21 +67,21 @@ class Subscription:
 
 
 class EventStream:
-    """What is new for all subscribers who see the same."""
+    """The new events for all subscribers with the same visibility."""
 
     def __init__(self, caller: Caller, at: int) -> None:
         self.caller = caller
-        # All after this number is offered to every subscriber.
+        # All events after this number are offered to every subscriber.
         self.at = at
         self.subscribers: set[Subscription] = set()
         self.bell = asyncio.Event()
 
     async def read(self, database: Database) -> None:
-        """Offer what is new."""
+        """Offer new events to the subscribers."""
         found, reached = await event_log.since(self.caller, database, self.at, EventFilter(), READ)
         offered = 0
         for event in found:
-            # In one go, so that who joins has either missed this event or is offered it.
+            # Without a pause, so that a joining subscriber has either missed this event or is offered it.
             for subscriber in self.subscribers:
                 subscriber.offer(event)
             self.at = event["sequence"]
@@ -95,14 +95,14 @@ class EventStream:
 
 
 class EventBroker:
-    """Who follows what, in this process."""
+    """The subscribers of this process and their streams."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._feeds: dict[tuple[str, bool | str], EventStream] = {}
         self._readers: set[asyncio.Task[None]] = set()
         self._over = False
-        # Each subscriber waits at most once, so their number bounds those who wait.
+        # Each subscriber waits at most once, so their number bounds the waiters.
         self._reads = FairSlots(
             READERS,
             per_tenant=READERS_OF_TENANT,
@@ -120,7 +120,7 @@ class EventBroker:
         release_id: str | None = None,
         product_id: str | None = None,
     ) -> AsyncIterator[Document]:
-        """What happens after an event, or from now on; BadArgument where that can't be followed."""
+        """Return the events after a given one, or from now on; raise InvalidArgument if that is impossible."""
         wanted = event_log.event_filter(types, release_id, product_id)
         at = await self._read(caller, functools.partial(event_log.start, caller, self._database, after))
         return self._followed(caller, at, wanted)
@@ -157,50 +157,50 @@ class EventBroker:
         return await self._reads.run_to_end(caller.owner, bounded)
 
     async def _feed(self, caller: Caller) -> EventStream:
-        # All that decides which events exist for a caller.
+        # Everything that decides which events are visible to a caller.
         key = caller.tenant, caller.sees_drafts
         if key not in self._feeds:
             at = await self._read(caller, functools.partial(event_log.head, caller, self._database))
             if key not in self._feeds:
                 self._feeds[key] = EventStream(caller, at)
-                # It outlives whoever comes first, and the deadline of that one.
+                # It outlives the first subscriber, and that one's deadline.
                 reader = db.in_background(self._feed_all(key, self._feeds[key]))
                 self._readers.add(reader)
                 reader.add_done_callback(self._readers.discard)
         return self._feeds[key]
 
     async def _feed_all(self, key: tuple[str, bool | str], feed: EventStream) -> None:
-        await asyncio.sleep(0)  # whoever wanted it joins first
+        await asyncio.sleep(0)  # the first subscriber joins first
         while feed.subscribers and not self._over:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(feed.bell.wait(), POLL_INTERVAL)
             feed.bell.clear()
             try:
-                # For all subscribers of the tenant, so as a caller of its own.
+                # It serves all subscribers of the tenant, so it counts as a caller of its own.
                 async with self._reads.slot(Owner(feed.caller.tenant)):
                     with db.deadline(_READ_SECONDS):
                         await feed.read(self._database)
             except db.Failure as error:
                 _log.warning("can't read events", reason=str(error))
-            except Exception:  # noqa: BLE001  who follows would wait for ever
+            except Exception:  # noqa: BLE001  the subscribers would wait for ever
                 _log.exception("can't read events")
         del self._feeds[key]
 
     def ring(self, tenant: str | None) -> None:
-        """Read what has happened in a tenant, or in any."""
+        """Wake the streams of a tenant, or all for None."""
         for (of, _), feed in self._feeds.items():
             if tenant in {None, of}:
                 feed.bell.set()
 
     async def end(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._over = True
         self.ring(None)
         await db.end(*self._readers)
 
 
 async def _retry_until_available(read: Callable[[], Awaitable[Result]]) -> Result:
-    """What `read` gives as soon as the database can be read: who follows waits for it."""
+    """Return the result of `read`, retrying it until the database is available."""
     while True:
         try:
             return await read()
@@ -223,7 +223,7 @@ def _subscribed(feed: EventStream, filters: EventFilter) -> Iterator[Subscriptio
 
 @contextlib.asynccontextmanager
 async def run_broker(database: Database) -> AsyncIterator[EventBroker]:
-    """Let subscribers follow for as long as the context lasts."""
+    """Run a broker for as long as the context lasts."""
     feeds = EventBroker(database)
     try:
         yield feeds

@@ -1,6 +1,6 @@
-"""Knowing that something has happened: one change stream a process, which only wakes those who read the log.
+"""Wakeups for new events: one change stream a process, which only wakes the readers of the log.
 
-Nobody reads what happened from it, so nothing is missed while it is down: when it is there again, all are woken.
+No event is read from the stream, so nothing is missed while it is down: when it reopens, all readers are woken.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ import structlog
 from release_catalog.storage import database as db
 from release_catalog.storage.database import Database
 
-# Where there is no change stream, everybody is woken as often.
+# The interval at which all readers are woken without a change stream.
 POLL_SECONDS = 1.0
-# Events, and webhooks whose owners have changed them or put them back.
+# Events, and webhooks that their owners have changed or replayed.
 _WRITTEN: list[dict[str, Any]] = [
     {"$match": {"$or": [
         {"ns.coll": "events", "operationType": "insert"},
@@ -26,13 +26,13 @@ _WRITTEN: list[dict[str, Any]] = [
 
 _log = structlog.get_logger()
 
-# Gets the tenant in which something has happened, or None where it may be any.
+# Takes the tenant with new events, or None if it may be any.
 Notify = Callable[[str | None], None]
 
 
 @contextlib.asynccontextmanager
 async def watch_changes(database: Database, *rings: Notify) -> AsyncIterator[None]:
-    """Ring whenever something has happened, for as long as the context lasts."""
+    """Call `rings` on each change for as long as the context lasts."""
     over = asyncio.Event()
 
     def ring(tenant: str | None) -> None:
@@ -54,14 +54,14 @@ async def _watch(database: Database, ring: Notify, over: asyncio.Event) -> None:
         try:
             async with db.watch(database, _WRITTEN) as stream:
                 change = await stream.try_next()
-                # It is open now. What happened before woke nobody.
+                # The stream is open now. Earlier events woke nobody.
                 ring(None)
                 told = False
                 while stream.alive and not over.is_set():
                     if change:
                         ring(change.get("tenantId"))
                     change = await stream.try_next()
-        except Exception as error:  # noqa: BLE001  whatever keeps it from waking, somebody has to
+        except Exception as error:  # noqa: BLE001  readers must be woken whatever the error
             if not told:
                 _log.warning("no change stream: looking for events every second", reason=str(error)[:200])
             told = True

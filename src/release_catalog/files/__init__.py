@@ -1,1 +1,1 @@
-"""Fetching and hashing the files of releases, from addresses that may be fetched from."""
+"""Fetching and verification of the files of releases, from permitted addresses only."""

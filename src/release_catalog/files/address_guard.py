@@ -1,4 +1,4 @@
-"""Which addresses files may be fetched from, and connections to those alone."""
+"""The addresses from which files may be fetched, and connections to those alone."""
 
 import asyncio
 import contextlib
@@ -15,18 +15,18 @@ from release_catalog.fair_share import Busy
 from release_catalog.files.dns_resolver import Resolver
 
 CONNECT_SECONDS = 10.0
-# A name is refused at a multiple of it, however long the lookup took: whether it exists changes how long it takes.
+# A name is refused at a multiple of this time, because the time of the lookup shows whether the name exists.
 REFUSAL_SECONDS = 0.5
 _TRIES = 4
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Everything that is assigned to hosts on the internet lies in here. Outside are, besides what is local, the
-# forms that carry an IPv4 address: ::a.b.c.d, 64:ff9b::/96 and 64:ff9b:1::/48.
+# All addresses of hosts on the internet lie in here. Outside are, besides local addresses, the forms that carry an
+# IPv4 address: ::a.b.c.d, 64:ff9b::/96 and 64:ff9b:1::/48.
 _UNICAST = ipaddress.IPv6Network("2000::/3")
-# What `is_global` of some Python lets through: protocol assignments, tunnels that carry an IPv4 address
-# (Teredo in the first, 6to4 and its relays), documentation.
+# Networks that `is_global` of some Python versions lets through: protocol assignments, tunnels that carry an IPv4
+# address (Teredo in the first, 6to4 and its relays), documentation.
 _RESERVED = tuple(
     ipaddress.ip_network(text)
     for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24")
@@ -38,22 +38,22 @@ _log = structlog.get_logger()
 
 
 class Unreachable(Exception):  # noqa: N818  it is not an error of this program
-    """A file can't be had; the message tells people why and what to do."""
+    """The reason why a file can't be fetched, with a message that tells people what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Allowed:
-    """What may be fetched from besides public addresses: networks, and hosts with a port."""
+    """The permitted destinations besides public addresses: networks, and hosts with a port."""
 
     networks: tuple[Network, ...] = ()
     ends: frozenset[tuple[str, int]] = frozenset()
 
     def permits(self, host: str, address: Address, port: int) -> bool:
-        """Whether `address`, which `host` leads to, may be connected to at `port`."""
+        """Return whether a connection to `address`, which `host` resolves to, is permitted at `port`."""
         return public(address) or self.names(host, port) or self.names(str(address), port)
 
     def names(self, host: str, port: int) -> bool:
-        """Whether `host` itself stands in the list, whatever a look-up of it would say."""
+        """Return whether `host` itself is in the list, whatever it resolves to."""
         try:
             address = _inner(ipaddress.ip_address(host))
         except ValueError:
@@ -62,7 +62,7 @@ class Allowed:
 
 
 def public(address: Address) -> bool:
-    """Whether `address` belongs to a host on the internet."""
+    """Return whether `address` belongs to a host on the internet."""
     address = _inner(address)
     if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
         return False
@@ -70,9 +70,9 @@ def public(address: Address) -> bool:
 
 
 def parse(text: str) -> Allowed:
-    """Read addresses, networks, and hosts or addresses with a port, separated by commas.
+    """Parse addresses, networks, and hosts or addresses with a port, separated by commas.
 
-    ValueError names the entry that can't be read.
+    Raise ValueError with the entry that is invalid.
     """
     networks: list[Network] = []
     ends: set[tuple[str, int]] = set()
@@ -110,16 +110,16 @@ def _end(entry: str) -> tuple[str, int]:
 
 
 def _inner(address: Address) -> Address:
-    """The IPv4 address that a mapped one (::ffff:a.b.c.d) connects to."""
+    """Return the IPv4 address to which a mapped one (::ffff:a.b.c.d) connects."""
     return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
 
 
 async def connect(allowed: Allowed, resolver: Resolver, owner: Owner, host: str, port: int) -> socket.socket:
     """Return a TCP connection to one of the addresses that `host` has now, if all of them are permitted.
 
-    The name is looked up once, in the share of `owner`, and what was judged is what is dialled: an answer that
-    changes in between changes nothing. Raise Unreachable with what failed; only the log tells whether a name that
-    may not be used exists.
+    The name is resolved once, in the share of `owner`, and the checked address is the one that is dialled: an
+    answer that changes in between changes nothing. Raise Unreachable with the reason; only the log tells whether a
+    name that is not permitted exists.
     """
     began = asyncio.get_running_loop().time()
     try:
@@ -140,7 +140,7 @@ async def connect(allowed: Allowed, resolver: Resolver, owner: Owner, host: str,
 
 
 async def _refuse(host: str, port: int, began: float, reason: str) -> NoReturn:
-    """Say the same, at the same pace, of a name without an address and of one with an address not permitted."""
+    """Refuse a missing address and a forbidden one with the same message at the same pace."""
     _log.info("a host was refused", host=host, port=port, reason=reason)
     elapsed = asyncio.get_running_loop().time() - began
     await asyncio.sleep(REFUSAL_SECONDS - elapsed % REFUSAL_SECONDS)

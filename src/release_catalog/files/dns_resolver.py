@@ -22,7 +22,7 @@ Addresses = list[tuple[Any, ...]]
 
 
 class Resolver:
-    """Looks names up, each in a thread that counts against its tenant's share until it has really ended."""
+    """A resolver with a thread for each lookup, which counts against its tenant's share until it ends."""
 
     def __init__(self) -> None:
         self._slots = FairSlots(AT_ONCE, per_tenant=PER_TENANT, leave_free=True)
@@ -30,18 +30,18 @@ class Resolver:
     async def addresses(self, owner: Owner, host: str, port: int) -> Addresses:
         """Return the answers of `getaddrinfo` for a TCP connection.
 
-        Raise OSError or ValueError where there are none, TimeoutError where they take more than `SECONDS`, and
-        Busy where too many wait.
+        Raise OSError or ValueError if there are none, TimeoutError if they take more than `SECONDS`, and Busy if
+        too many lookups wait.
         """
         with contextlib.suppress(socket.gaierror):
-            # An address in any spelling asks nobody.
+            # An address in any spelling needs no server.
             return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)]
         async with asyncio.timeout(SECONDS):
             return await self._slots.run_to_end(owner, functools.partial(_in_thread, host, port))
 
 
 async def _in_thread(host: str, port: int) -> Addresses:
-    """Look a name up in a thread that keeps no process from ending, as those of an executor do."""
+    """Resolve a name in a thread that, unlike an executor's, does not keep the process from ending."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Addresses] = loop.create_future()
 

@@ -1,8 +1,8 @@
-"""One HTTP exchange over a connection that is there already, with the body hashed as it comes.
+"""One HTTP exchange over an existing connection, with the body hashed as it arrives.
 
-Blocking, for a thread of its own: the standard library's client reads straight into one buffer that is
-hashed in place, which is twice as fast as passing pieces through an event loop. Threads wait for the
-network and hash without holding the interpreter.
+Blocking, for a thread of its own: the standard library's client reads straight into one buffer that is hashed in
+place, which is twice as fast as passing pieces through an event loop. Threads wait for the network and hash
+without holding the interpreter lock.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from release_catalog.files.transfer_rate import Counted, Pace
 
 READ_SECONDS = 30.0
 MAX_URL = 2_048
-# Of a whole name in the DNS. Encoding takes quadratic time for some scripts.
+# The maximum length of a whole name in the DNS. Encoding takes quadratic time for some scripts.
 MAX_HOST = 253
-# Smaller ones cost a tenth and more of the rate; larger ones gain nothing.
+# Smaller buffers cost a tenth and more of the rate; larger ones gain nothing.
 BUFFER = 2 * 1024 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PORTS = {"http": 80, "https": 443}
@@ -37,7 +37,7 @@ _PRINTABLE = "".join(map(chr, range(33, 127)))
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Where a request goes."""
+    """The destination of a request."""
 
     scheme: str
     host: str
@@ -46,16 +46,16 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """What the Host header says."""
+        """Return the value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Body:
-    """What came, as it was transferred; nothing was hashed where it can't be the declared file.
+    """The received body, as it was transferred; not hashed if it can't be the declared file.
 
-    `size` is None where the body was cut.
+    `size` is None if the body was cut.
     """
 
     size: int | None
@@ -64,7 +64,7 @@ class Body:
 
 
 def target(url: str) -> Target:
-    """Read a URL of at most 2,048 characters; raise Unreachable with what keeps it from being fetched."""
+    """Parse a URL of at most 2,048 characters; raise Unreachable with the reason if it can't be fetched."""
     check_length(url)
     try:
         parts = urllib.parse.urlsplit(url)
@@ -85,7 +85,7 @@ def target(url: str) -> Target:
 
 
 def check_length(url: str) -> None:
-    """Raise Unreachable where a URL is too long to be read."""
+    """Raise Unreachable if a URL is too long."""
     if len(url) > MAX_URL:
         raise Unreachable(f"The URL has {len(url)} characters: give one of at most {MAX_URL}.")
 
@@ -93,8 +93,8 @@ def check_length(url: str) -> None:
 async def in_thread(
     threads: futures.Executor, sock: socket.socket, work: Callable[..., Result], *about: Any
 ) -> Result:
-    """What `work` gives, which takes over a connection in a thread; who gives up waiting ends the connection."""
-    # TLS takes the socket's descriptor away; another one of the same connection still ends it.
+    """Return the result of `work`, which uses a connection in a thread; cancellation ends the connection."""
+    # TLS takes the socket's descriptor away; a duplicate for the same connection still ends it.
     lever = sock.dup()
     job = threads.submit(work, sock, *about)
     try:
@@ -108,14 +108,14 @@ async def in_thread(
 
 
 def connection(sock: socket.socket, goal: Target) -> http.client.HTTPConnection:
-    """HTTP over a connection that is there already, and over no other one."""
+    """Return an HTTP client for an existing connection, which never opens another one."""
     there = http.client.HTTPConnection(goal.host, goal.port)
     there.sock, there.auto_open = sock, 0
     return there
 
 
 class _Response(http.client.HTTPResponse):
-    """A response that counts its bytes, also those of a piece that has not come as a whole yet."""
+    """A response that counts its bytes, also those of a piece that has not arrived completely."""
 
     def __init__(self, sock: socket.socket, pace: Pace, **options: Any) -> None:
         super().__init__(sock, **options)
@@ -126,10 +126,10 @@ class _Response(http.client.HTTPResponse):
 def exchange(
     sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext, progress: Progress, pace: Pace
 ) -> Body | str:
-    """Return the body that `goal` has, `size` bytes being declared, or the URL that it redirects to.
+    """Return the body at `goal`, whose declared size is `size` bytes, or the URL that it redirects to.
 
-    Takes over `sock` and closes it. Raise Unreachable with what failed. Shutting the connection down from
-    elsewhere ends it at once.
+    Takes over `sock` and closes it. Raise Unreachable with the reason of a failure. Shutting the connection down
+    from another thread ends it at once.
     """
     host = goal.host
     try:
@@ -191,7 +191,7 @@ def _hashed(
             return Body(None, None, encoding)
         digest.update(buffer[:read])
         progress(read)
-    # Headers that are cut short look like whole ones with nothing behind them.
+    # Truncated headers look like complete ones with no body.
     if response.length or (not total and size and response.length is None and not response.chunked):
         raise Unreachable(_broken(host))
     return Body(total, digest.hexdigest(), encoding)

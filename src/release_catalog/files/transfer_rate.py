@@ -1,7 +1,7 @@
-"""The pace at which a server sends a file, and whether it is fast enough to wait for the rest.
+"""The transfer rate of a server, and the minimum rate for waiting on.
 
-A thread that reads counts the bytes, and the event loop judges them: so a server is left in time whatever it
-drips, be it a TLS handshake, headers or a body.
+A thread that reads counts the bytes, and the event loop checks them: so a slow server is dropped in time whether
+it drips a TLS handshake, headers or a body.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from typing import Any
 from release_catalog.files.address_guard import Unreachable
 
 ANSWER_SECONDS = 30.0
-# A body is judged after so many seconds.
+# A body is judged after this time.
 GRACE_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 
 
 class Pace:
-    """How fast a server answers, and then sends: at least `min_rate` bytes a second on average."""
+    """The pace of a server: the time to its answer, then at least `min_rate` bytes a second on average."""
 
     def __init__(self, host: str, min_rate: int) -> None:
         self._host = host
@@ -31,18 +31,18 @@ class Pace:
         self._received = 0
 
     def answered(self) -> None:
-        """Note that the headers are there: what came with them is not counted, as far as it is known."""
-        # A reader may hold so much of the body already.
+        """Record the end of the headers; body bytes that arrived with them are not counted, as far as known."""
+        # A reader may already hold this much of the body.
         self._answered, self._received = True, io.DEFAULT_BUFFER_SIZE
 
     def received(self, count: int) -> None:
-        """Note that bytes came."""
+        """Record received bytes."""
         if self._answered and self._first is None:
             self._first = time.monotonic()
         self._received += count
 
     def check(self) -> None:
-        """Raise Unreachable where the server is too slow by now."""
+        """Raise Unreachable if the server is too slow by now."""
         now = time.monotonic()
         if not self._answered and now - self._connected > ANSWER_SECONDS:
             raise Unreachable(
@@ -57,7 +57,7 @@ class Pace:
 
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Break off what runs inside, and raise Unreachable, as soon as the server is too slow."""
+        """Cancel the work inside, and raise Unreachable, as soon as the server is too slow."""
         loop = asyncio.get_running_loop()
         slow: list[Unreachable] = []
 
@@ -84,7 +84,7 @@ class Pace:
 
 
 class Counted(io.RawIOBase):
-    """A raw stream that notes how many bytes it has read."""
+    """A raw stream that counts the bytes that it reads."""
 
     def __init__(self, raw: Any, pace: Pace) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read into `buffer` and return how many bytes came."""
+        """Read into `buffer` and return the number of bytes."""
         count: int | None = self._raw.readinto(buffer)
         self._pace.received(count or 0)
         return count

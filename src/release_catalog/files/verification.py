@@ -1,4 +1,4 @@
-"""What waits for files: importing a release, verifying its files again, and the jobs that were put off."""
+"""Work that waits for files: import of a release, verification of its files, and background jobs."""
 
 import asyncio
 import contextlib
@@ -18,11 +18,11 @@ from release_catalog.storage.database import Database, Document
 from release_catalog.storage.idempotency import Answer, Given
 from release_catalog.storage.outages import Stopping
 
-# The seconds that a command on a terminal gives the database, each time.
+# The time for the database in each step of a command on a terminal.
 SECONDS = 15.0
-# Jobs that a process works on, and those of one tenant: no more than may fetch all their files at once.
+# Concurrent jobs of a process, and those of one tenant: no more than may fetch all their files at once.
 JOBS_AT_ONCE, JOBS_OF_TENANT = 16, RELEASES_OF_CALLER
-# How long a request waits until the first of its files is fetched.
+# The maximum wait of a request until its first file is fetched.
 MAX_WAIT_SECONDS = 30.0
 _IDLE_SECONDS = 1.0
 
@@ -34,13 +34,13 @@ _log = structlog.get_logger()
 async def import_release(
     caller: Caller, database: Database, files: Fetcher, values: Given, seconds: float = SECONDS
 ) -> Answer:
-    """Import a release (S1). What can be refused is refused before any file is fetched.
+    """Import a release (S1), refusing what can be refused before any file is fetched.
 
-    In mode WAIT everything is written at once when the files have been looked at: who dies before leaves nothing.
+    In mode WAIT everything is written at once after the verification: a process that dies before leaves nothing.
     The database has `seconds` before that, and as many after it.
     """
     until = time.monotonic() + seconds
-    # What is ignored (S1), however deep it is, makes no other request of it.
+    # An ignored field (S1), however deep it is, does not make it a different request.
     release = {name: value for name, value in values["release"].items() if name != "projectIdentifier"}
     values = {**values, "release": release}
     if values["verification"] != "WAIT" or values.get("dryRun"):
@@ -61,7 +61,7 @@ async def import_release(
 async def verify_artifacts(
     caller: Caller, database: Database, files: Fetcher, values: Given, seconds: float = SECONDS
 ) -> Any:
-    """Look at the files of a release again: now, later, or (SKIP) not at those that still wait for it.
+    """Verify the files of a release again: now, later, or (SKIP) not even the pending ones.
 
     The database has `seconds` before the files are fetched, and as many after it.
     """
@@ -102,7 +102,7 @@ async def _looked(caller: Caller, files: Fetcher, artifacts: Sequence[Document])
 async def run_workers(
     database: Database, files: Fetcher, over: asyncio.Event | None = None
 ) -> AsyncIterator[None]:
-    """Do the jobs that were put off, in turns between tenants, while the context lasts and until `over` is set."""
+    """Run background jobs, in turns between tenants, while the context lasts and until `over` is set."""
     shift = WorkerShutdown()
     dispatcher = asyncio.create_task(_dispatch(database, files, shift))
     try:
@@ -114,10 +114,10 @@ async def run_workers(
 
 
 class WorkerShutdown:
-    """Shares the work of a process between tenants, and lets it end.
+    """The jobs of a process, shared between tenants, and their end.
 
-    It ends at once where jobs are waited for or files fetched, and after a command where the database works on it:
-    who cancels a command may lose its connection, and a driver may swallow the cancellation.
+    A wait for jobs or files ends at once, a database command only when it is done: a cancelled command may lose
+    its connection, and a driver may swallow the cancellation.
     """
 
     def __init__(self) -> None:
@@ -128,14 +128,14 @@ class WorkerShutdown:
         self._bell = asyncio.Event()
 
     def end(self) -> None:
-        """Begin no more, and break off what is being fetched."""
+        """Start nothing more, and cancel the current fetches."""
         self.over.set()
         self._bell.set()
         for fetch in self._fetches:
             fetch.cancel()
 
     async def fetch(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """What `work` gives; CancelledError where the shift ends before."""
+        """Return the result of `work`; raise CancelledError if the shutdown comes first."""
         fetch = asyncio.ensure_future(work)
         self._fetches.add(fetch)
         try:
@@ -144,7 +144,7 @@ class WorkerShutdown:
             self._fetches.discard(fetch)
 
     async def take(self, database: Database) -> tuple[Document, contextlib.ExitStack] | None:
-        """Lease the next job, and hold its slot until the stack is closed; None where no tenant may have one."""
+        """Lease the next job, and hold its slot until the stack is closed; None if no tenant may have one."""
         if not self._jobs.free:
             return None
         job = await verification_jobs.claim_job(database, self._tenant, self._jobs.full_tenants())
@@ -157,7 +157,7 @@ class WorkerShutdown:
         return job, slot
 
     async def rest(self) -> None:
-        """Wait a moment for work to come, or for a slot to become free."""
+        """Wait a moment for new jobs, or for a slot to become free."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._bell.wait(), _IDLE_SECONDS)
         self._bell.clear()
@@ -192,16 +192,16 @@ async def _work(
             raise
     except db.Failure as error:
         _log.warning("could not verify the files of a release", reason=str(error))
-    except Exception:  # noqa: BLE001  one job that can't be done must not keep the others from being done
+    except Exception:  # noqa: BLE001  one failing job must not prevent the others
         _log.exception("could not verify the files of a release")
     if shift.over.is_set():
-        # Another process goes on with it at once. Where it is done, it is gone.
+        # Another process continues the job at once. A finished job is already deleted.
         with contextlib.suppress(db.Failure):
             await verification_jobs.release_job(database, job)
 
 
 async def process_next_job(database: Database, files: Fetcher, shift: WorkerShutdown) -> bool:
-    """Do the next job; return False where there is none."""
+    """Run the next job; return False if there is none."""
     if (taken := await shift.take(database)) is None:
         return False
     await _verify(database, files, shift, *taken)

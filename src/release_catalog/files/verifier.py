@@ -1,4 +1,4 @@
-"""Whether the bytes at an artifact's URL are the ones that it declares."""
+"""The verifier, which compares the bytes at an artifact's URL with its declared size and digest."""
 
 import asyncio
 import contextlib
@@ -16,8 +16,8 @@ from release_catalog.files.dns_resolver import Resolver
 from release_catalog.files.transfer_rate import Pace
 
 MAX_REDIRECTS = 5
-# All files that are fetched at a time are as many as those of so many releases: it bounds threads and memory. One
-# tenant gets half of it, and one of its callers, such as its jobs in the background, three quarters of that.
+# Files fetched at a time, as a multiple of those of one release: it bounds threads and memory. One tenant gets
+# half of it, and one of its callers, such as its background jobs, three quarters of that.
 _RELEASES, _RELEASES_OF_TENANT, RELEASES_OF_CALLER = 8, 4, 3
 MIN_RATE = 1_024
 _NOBODY = Owner("")
@@ -26,9 +26,9 @@ Verification = dict[str, Any]
 
 
 class Fetcher:
-    """Fetches and hashes files: `at_once` of a release, and eight times that over all, in turns between tenants.
+    """A fetcher that hashes files: `at_once` of a release, eight times that in total, in turns between tenants.
 
-    Made inside the event loop; each fetch under way takes a thread and 2 MiB.
+    Created inside the event loop; each current fetch takes a thread and 2 MiB.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class Fetcher:
     ) -> None:
         """Fetch no files that declare more than `max_bytes`, and those of a release within `seconds` together.
 
-        A server has to send `min_rate` bytes a second. `progress` gets the number of bytes that have come, in the
-        threads that fetch. `of_caller` is how many files are fetched for one caller at a time.
+        A server must send `min_rate` bytes a second. `progress` gets the number of received bytes, in the threads
+        that fetch. `of_caller` is the number of files fetched for one caller at a time.
         """
         self.allowed = allowed
         self._max_bytes = max_bytes
@@ -83,7 +83,7 @@ class Fetcher:
     ) -> list[Verification]:
         """Return the verification of each artifact, in order, all within `seconds` from the turn of the first one.
 
-        Raise Busy where that turn does not come within `max_wait` seconds.
+        Raise Busy if that turn does not come within `max_wait` seconds.
         """
         if not artifacts:
             return []
@@ -110,7 +110,7 @@ class Fetcher:
     async def check(
         self, url: str, size: int, sha256: str, seconds: float, owner: Owner = _NOBODY
     ) -> Verification:
-        """Return the verification of one file, within `seconds`, as an artifact keeps it."""
+        """Return the verification of one file, within `seconds`, as an artifact stores it."""
         [result] = await self.check_all(owner, [{"downloadUrl": url, "size": size, "sha256": sha256}], seconds)
         return result
 

@@ -1,1 +1,1 @@
-"""How a question becomes one read: what all of a level asks for goes to the database together."""
+"""Compiled execution of GraphQL queries, in which all lookups of a level go to the database together."""

@@ -1,4 +1,4 @@
-"""Compiles the selections of a document: what is read of each type's objects, and how answers are made of them."""
+"""The compiler of selections: for each type, the paths to read and the code that makes answers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +29,7 @@ _BY_ID = frozenset({"id"})
 
 
 class Compiler:
-    """Compiles the selections of one document, each of them once however many fragments lead to it."""
+    """A compiler for one document, which compiles each selection once, however many fragments lead to it."""
 
     def __init__(self, schema: GraphQLSchema, collector: FieldCollector) -> None:
         self._schema = schema
@@ -37,12 +37,12 @@ class Compiler:
         self._known: dict[Any, CompiledSelection] = {}
 
     def selection(self, of: GraphQLObjectType, nodes: Sequence[FieldNode]) -> CompiledSelection:
-        """What is asked of `of` under several nodes of one field."""
+        """Compile the selections of `of` under several nodes of one field."""
         return self.fields(of, self._collector.fields(of, [n.selection_set for n in nodes if n.selection_set]))
 
     def fields(self, of: GraphQLObjectType, fields: Fields) -> CompiledSelection:
-        """What is asked of `of`."""
-        # The nodes live as long as their document, and this compiler less.
+        """Compile the fields of `of`."""
+        # The nodes live as long as their document, longer than this compiler.
         known = of.name, tuple((name, *map(id, nodes)) for name, nodes in fields.items())
         if known not in self._known:
             self._known[known] = self._compiled(of, fields)
@@ -64,7 +64,7 @@ class Compiler:
     def _field(
         self, writer: CodeGenerator, name: str, nodes: list[FieldNode], field: GraphQLField | None
     ) -> FieldPaths:
-        """Write how one field is made; returns what it reads of the document."""
+        """Write the code of one field; return the paths that it reads of the document."""
         if field is None:
             raise UnsupportedByPlan("introspection")
         kind = field.type
@@ -103,7 +103,7 @@ class Compiler:
         source: Any,
         child: CompiledSelection | None,
     ) -> None:
-        """Write a field that is made from each document alone, but for what its objects may still fetch."""
+        """Write the code of a field made from each document alone, unless its objects have columns to fetch."""
         if child and child.columns:
             writer.column(name, kind, _column(kind, _each(source), child))
         elif isinstance(source, str):
@@ -113,7 +113,7 @@ class Compiler:
 
 
 def _under(kind: GraphQLOutputType, paths: FieldPaths, key: str) -> FieldPaths:
-    """The keys of what is embedded under `key`: MongoDB drops a null from which it is to show a part."""
+    """Return the paths of a value under `key`: MongoDB drops a null if only a part of it is to be shown."""
     return prefixed(paths, key) if is_non_null_type(kind) else frozenset({key})
 
 

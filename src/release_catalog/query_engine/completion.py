@@ -1,7 +1,7 @@
-"""Writes and compiles the Python function that makes the answers of one selection.
+"""Generation of the Python function that makes the answers of one selection.
 
-Names come from the schema and from the document, where the grammar leaves nothing but letters, digits and
-underscores; they stand in the source as literals, and everything else is a numbered variable.
+Names come from the schema and from the document, where the grammar allows only letters, digits and underscores;
+they stand in the source as literals, and everything else is a numbered variable.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from release_catalog.query_engine.projection import NONE, FieldPaths
 from release_catalog.query_engine.selection import BatchedField, CompiledSelection, PlanMismatch
 from release_catalog.storage.cursors import SHORT, SHORT_TEXT
 
-# What a text takes at most, and the texts of a list. Longer ones are counted once these bounds are used up.
+# Bounds on the length of a text, and of the texts of a list. Longer ones are counted once these are used up.
 TEXT = 4_096
 TEXTS = 262_144
 
@@ -26,9 +26,9 @@ class CodeGenerator:
 
     def __init__(self) -> None:
         self.columns: list[BatchedField] = []
-        # By what fetches them, the objects that entries are parts of: in which variable, and what writes them.
+        # The variable and the generator of each object whose parts are entries, by the function that fetches it.
         self.wholes: dict[Any, tuple[str, CodeGenerator]] = {}
-        # Of an object of which entries are parts, what is asked of it.
+        # The paths requested of an object whose parts are entries.
         self.asked: FieldPaths = NONE
         self._names: dict[str, Any] = dict(leaf_values.NAMES)
         self._lines: list[str] = []
@@ -36,29 +36,29 @@ class CodeGenerator:
         # The names of the entries, and of those whose bytes this function counts.
         self._responses: list[str] = []
         self._texts: list[str] = []
-        # How many bytes these take at most.
+        # The maximum number of bytes of these.
         self.bound = 0
         self._arguments: list[str] = []
         self._reads = False
 
     def constant(self, name: str, text: str) -> None:
-        """An entry that is the same for all documents."""
+        """Add an entry that is the same for all documents."""
         self._add(name, repr(text))
 
     def key(self, name: str, kind: GraphQLOutputType, key: str, child: CompiledSelection | None) -> None:
-        """An entry with the value under a document's key."""
+        """Add an entry with the value under a document's key."""
         self._reads = True
         self._entry(name, kind, f"document[{key!r}]", child, SHORT_TEXT if key in SHORT else TEXT)
 
     def function(
         self, name: str, kind: GraphQLOutputType, value: Callable[[Any], Any], child: CompiledSelection | None
     ) -> None:
-        """An entry that a pure function makes from the document."""
+        """Add an entry that a pure function makes from the document."""
         self._reads = True
         self._entry(name, kind, f"{self._named(value)}(document)", child)
 
     def column(self, name: str, kind: GraphQLOutputType, column: BatchedField) -> None:
-        """An entry whose values are fetched for all documents at once."""
+        """Add an entry whose values are fetched for all documents at once."""
         self.columns.append(column)
         variable = f"v{len(self._entries)}"
         self._arguments.append(variable)
@@ -68,13 +68,13 @@ class CodeGenerator:
             self._count(name, kind, None, TEXT)
 
     def part(self, name: str, whole: Any) -> "CodeGenerator":
-        """An entry out of an object that `whole` fetches once for all of its parts; returns what writes that."""
+        """Add a part of an object that `whole` fetches once for all its parts; return the object's generator."""
         variable, inner = self.wholes.setdefault(whole, (f"w{len(self.wholes)}", CodeGenerator()))
         self._add(name, f"{variable}[{name!r}]")
         return inner
 
     def whole(self, variable: str, column: BatchedField) -> None:
-        """How the objects in one of the `wholes` are fetched and made."""
+        """Set how the objects in one of the `wholes` are fetched and made."""
         self.columns.append(column)
         self._arguments.append(variable)
 
@@ -92,7 +92,7 @@ class CodeGenerator:
         self._count(name, kind, child, bound)
 
     def _count(self, name: str, kind: GraphQLOutputType, child: CompiledSelection | None, bound: int) -> None:
-        """Have an entry counted with its object; those of a list of objects are counted with these."""
+        """Count an entry with its object; entries of a list of objects are counted with these objects."""
         kind = kind.of_type if is_non_null_type(kind) else kind
         if child is None and (is_list_type(kind) or leaf_values.is_text(kind)):
             self._texts.append(name)
@@ -102,7 +102,7 @@ class CodeGenerator:
             self.bound += child.bound
 
     def _value(self, kind: GraphQLOutputType, variable: str, child: CompiledSelection | None) -> None:
-        """Lines that complete the value in `variable`, and count its bytes."""
+        """Add lines that complete the value in `variable` and count its bytes."""
         guard = ""
         if is_non_null_type(kind):
             kind = kind.of_type
@@ -164,11 +164,11 @@ class CodeGenerator:
         return name
 
     def selection(self, keys: FieldPaths) -> CompiledSelection:
-        """The selection with its functions: for many documents with the values of each column, and for one."""
+        """Return the selection with its functions: for many documents with column values, and for one."""
         columns = "".join(f", c{at}" for at in range(len(self._arguments)))
         fixed = sum(len(name) + FIELD_BYTES for name in self._responses)
         bound = fixed + self.bound
-        # Most answers are far from the limit: it is looked at here, since a call takes as long as an object.
+        # Most answers are far below the limit, which is checked here because a call takes as long as an object.
         sent = [
             f"usage.bounds_sent += {bound} * len(made)",
             "if usage.bounds_sent > usage.max_bytes:",
@@ -176,7 +176,7 @@ class CodeGenerator:
         ]
         loop = f"zip(documents{columns})" if columns else "documents"
         targets = ", ".join(["document", *self._arguments])
-        # Nothing else would tell that there is no document.
+        # Nothing else would detect a missing document.
         check = [] if self._reads else ["if not_there(document): raise Surprise('null')"]
         lines, entries = [*self._lines, *check], f"{{{', '.join(self._entries)}}}"
         source = [
@@ -192,14 +192,14 @@ class CodeGenerator:
         if not columns:
             source += ["def one(document, usage):", *(f"    {line}" for line in lines), f"    return {entries}"]
         names = {**self._names, "Surprise": PlanMismatch, "not_there": _not_there}
-        exec(compile("\n".join(source), "<plan>", "exec"), names)  # noqa: S102  see above what it is made of
-        # Out of their own globals, so that a plan is gone when nobody has it any more.
+        exec(compile("\n".join(source), "<plan>", "exec"), names)  # noqa: S102  see the module's docstring
+        # Removed from their own globals, so that a plan is freed with its last reference.
         make, one = names.pop("make"), names.pop("one", None)
         return CompiledSelection(keys, self.columns, make, one, *_single(self.columns), bound)
 
 
 def _single(columns: Sequence[BatchedField]) -> tuple[bool, bool]:
-    """See Selection."""
+    """Return `single` and `single_of_many` of CompiledSelection."""
     if len(columns) != 1:
         return not columns, not columns
     [column] = columns

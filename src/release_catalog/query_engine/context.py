@@ -1,4 +1,4 @@
-"""What all of one request shares: the caller, the database, and loaders that make each level one read."""
+"""The context of one request: the caller, the database, and loaders that make each level one read."""
 
 import asyncio
 import math
@@ -23,14 +23,14 @@ Result = TypeVar("Result")
 
 SECONDS = 15.0
 # Subscribers that are answered at a time, those of one tenant, and those of one caller. More at a time would be
-# answered no sooner, and delay what else the event loop has to do.
+# answered no sooner, and would delay other work of the event loop.
 ANSWERS, ANSWERS_OF_TENANT, ANSWERS_OF_CALLER = 8, 3, 2
-# What follows events: see events.following.
+# A source of events: see `events.broker`.
 EventSource = Callable[..., Awaitable[AsyncIterator[Document]]]
 
 
 def subscription_slots() -> FairSlots:
-    """Return the slots of a process for answers to subscribers, whose number bounds those who wait."""
+    """Return the slots of a process for answers to subscribers, whose number bounds the waiters."""
     return FairSlots(
         ANSWERS,
         per_tenant=ANSWERS_OF_TENANT,
@@ -42,7 +42,7 @@ def subscription_slots() -> FairSlots:
 
 
 class Context:
-    """One request's caller, database and loaders; never kept for another request."""
+    """The caller, database and loaders of one request; never kept for another request."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class Context:
         answering: FairSlots | None = None,
         aside: Aside | None = None,
     ) -> None:
-        """`shared` makes look-ups together with other requests to the same database; `files` fetches files.
+        """Set up a request; `shared` coalesces lookups with other requests to the same database.
 
-        `follow` follows events; only subscriptions need it. `reading` is the database for what is only shown.
-        `answering` are the slots in which subscriptions are answered.
+        `files` fetches files. `follow` follows events; only subscriptions need it. `reading` is the database for
+        data that is only shown. `answering` are the slots in which subscriptions are answered.
         """
         self.caller = caller
         self.database = database
@@ -71,15 +71,15 @@ class Context:
         self.comparisons: dict[tuple[str, str], dict[Any, Any]] = {}
         self.usage = Usage()
         self.level = BatchScheduler(self.usage)
-        # How long its commands may take, all together, and when that time is over.
+        # The time for all commands of the request, and the end of that time.
         self.seconds = SECONDS
         self.until = math.inf
         # The root fields of a mutation that took effect.
         self.changed: set[str | int] = set()
-        # By collection and id, what a dry run would have made.
+        # The documents that a dry run would have made, by collection and id.
         self.would_be: dict[tuple[str, str], Document] = {}
         self._shared = shared
-        # Of which collection how much is read, other than whole documents.
+        # A collection with its projection, if not whole documents are read.
         self._narrow: tuple[str | None, FieldPaths] = (None, ALL)
         self._by_id: dict[str, DataLoader[str, Document | None]] = {}
         self.references: DataLoader[str, Document | None] = DataLoader(self.level, self._answering, str)
@@ -88,7 +88,7 @@ class Context:
         self.counts: DataLoader[pagination.PageQuery, int] = DataLoader(self.level, self._counts, id)
 
     def again(self) -> Self:
-        """A new context for the same caller, with the same limits."""
+        """Return a new context for the same caller, with the same limits."""
         new = type(self)(
             self.caller,
             self.database,
@@ -108,7 +108,7 @@ class Context:
         self.usage.max_nodes, self.usage.max_bytes, self.seconds = max_nodes, max_bytes, seconds
 
     def begin(self) -> None:
-        """Begin the time that the request has."""
+        """Start the time of the request."""
         self.until = time.monotonic() + self.seconds
 
     async def run_aside(self, work: Callable[[], Result]) -> Result:
@@ -117,17 +117,17 @@ class Context:
 
     @property
     def seconds_left(self) -> float:
-        """The time that is left to the request, which is all of it before it begins."""
+        """Return the time left to the request, which is all of it before it begins."""
         return min(self.seconds, self.until - time.monotonic())
 
     def narrowed(self, collection: str, keys: FieldPaths) -> Self:
-        """The same context, but only `keys` are read of the documents of `collection`."""
+        """Return the same context, reading only `keys` of the documents of `collection`."""
         narrowed = object.__new__(type(self))  # a third of the time that copy.copy takes
         narrowed.__dict__.update(self.__dict__, _narrow=(collection, keys))
         return narrowed
 
     async def one(self, collection: str, id_: str | None) -> Document | None:
-        """A document by its id, read together with all others of its level; None where there is none."""
+        """Return a document by id, read together with the others of its level; None if it does not exist."""
         if id_ is None:
             return None
         if collection == self._narrow[0]:
@@ -135,7 +135,7 @@ class Context:
         return await self.by_ids(collection).load(id_)
 
     def by_ids(self, collection: str) -> DataLoader[str, Document | None]:
-        """Documents of a collection by their ids."""
+        """Return the loader of a collection's documents by id."""
         if collection not in self._by_id:
             self._by_id[collection] = DataLoader(self.level, self._reader(collection), str)
         return self._by_id[collection]
@@ -156,12 +156,12 @@ class Context:
         if self._shared is None:
             found: Mapping[str, Document] = await read(keys)
             return found
-        # All that the store's reads depend on besides the keys.
+        # Everything that the reads depend on besides the keys.
         allowed = self.caller.tenant, self.caller.sees_drafts
         return await self._shared.look_up((allowed, kind, fields), keys, read, fields)
 
     async def needed(self, release: Document, first: int) -> list[Document]:
-        """The releases that the first references of a release lead to."""
+        """Return the releases that the first references of a release resolve to."""
         some = [reference["reference"] for reference in release["dependencies"][:first]]
         found = [needed for needed in await self.references.load_many(some, self._of("releases")) if needed]
         return list({needed["id"]: needed for needed in found}.values())
@@ -179,11 +179,11 @@ class Context:
         return {**release, "dependencies": await self.disclosed(release["dependencies"])}
 
     async def dependants(self, release: Document, window: pagination.PageArgs) -> pagination.PageQuery:
-        """The question which releases need this one."""
+        """Return the query for the dependants of a release."""
         return releases.dependants(self.caller, await self.needing.load(release), window)
 
     async def latest_beside_each(self, some: Sequence[Document], keys: FieldPaths) -> Sequence[Document | None]:
-        """The latest release beside each of several releases."""
+        """Return for each release the latest one of the same product, channel and branch."""
         places = [(release["productId"], release["channel"], release["branch"]) for release in some]
         questions = {
             place: releases.latest(self.caller, {"id": place[0]}, channel=place[1], branch=place[2])
@@ -193,11 +193,11 @@ class Context:
         return [found[place].rows[0] if found[place].rows else None for place in places]
 
     async def page(self, question: pagination.PageQuery) -> pagination.Page:
-        """The page that a question asks for."""
+        """Return the page of a query."""
         return (await self.pages.load_many([question], self._of(question.collection)))[0]
 
     async def first(self, question: pagination.PageQuery) -> Document | None:
-        """The first document that a question asks for."""
+        """Return the first document of a query."""
         page = await self.page(question)
         return page.rows[0] if page.rows else None
 

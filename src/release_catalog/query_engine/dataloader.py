@@ -1,7 +1,7 @@
-"""Batches: what the branches of a level ask for one by one is read together.
+"""Data loaders: keys requested one by one by the branches of a level are read together.
 
-A level is read when nobody has asked for anything for a few turns of the event loop and no earlier read is
-under way. So the number of reads depends on how deep a query goes, and not on which branch of it came first.
+A level is read when nothing was requested for a few turns of the event loop and no earlier read is in progress. So
+the number of reads depends on the depth of a query, and not on which branch of it came first.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ IDLE_TICKS = 8
 
 
 class BatchScheduler:
-    """Decides when the batches of a request are read: all together, once everybody waits."""
+    """A scheduler of the batches of a request: all are read together, once every branch waits."""
 
     def __init__(self, usage: Usage) -> None:
         self.quiet_turns = IDLE_TICKS
-        # Whether no two branches ever ask side by side, so that nobody need wait for another.
+        # Whether branches never make requests in parallel, so that none must wait for another.
         self.single = False
         self.usage = usage
-        # What the database failed with at first: what is tried after that may have no time left.
+        # The first database error: later attempts may have no time left.
         self.failure: Exception | None = None
         self._full: list[DataLoader[Any, Any]] = []
         self._reads: set[asyncio.Task[None]] = set()
@@ -34,7 +34,7 @@ class BatchScheduler:
         self._watching = False
 
     def enqueue(self, batch: "DataLoader[Any, Any]") -> None:
-        """Note that `batch` has something to read."""
+        """Schedule the read of `batch`."""
         self._quiet = 0
         if batch not in self._full:
             self._full.append(batch)
@@ -64,7 +64,7 @@ class BatchScheduler:
 
 
 class DataLoader(Generic[Key, Value]):
-    """Keys asked for one by one or by the list, and read by `many`, in the order of asking."""
+    """A loader of keys, requested one by one or in lists, which `many` reads in order of request."""
 
     def __init__(
         self,
@@ -72,27 +72,27 @@ class DataLoader(Generic[Key, Value]):
         many: Callable[[list[Key], FieldPaths], Awaitable[Sequence[Value]]],
         identity: Callable[[Key], Hashable],
     ) -> None:
-        """Keys of one `identity` are one key; it must stay the same for as long as the key lives."""
+        """Treat keys of one `identity` as one key; it must not change while the key lives."""
         self._level = level
         self._many = many
         self._identity = identity
-        # The key stays with its value: an identity may be its address.
+        # The key is kept with its value, because an identity may be its address.
         self._known: dict[Hashable, tuple[Key, asyncio.Future[list[Value]]]] = {}
         self._waiting: list[tuple[Sequence[Key], FieldPaths, asyncio.Future[list[Value]]]] = []
 
     async def load(self, key: Key) -> Value:
-        """The whole value of `key`, once its level is read; read once a request."""
+        """Return the whole value of `key`, read with its level and once a request."""
         self._level.usage.take_nodes(1)
         if self._level.single:
             return (await self._many([key], ALL))[0]
         identity = self._identity(key)
         if identity not in self._known:
             self._known[identity] = key, self._enqueue([key], ALL)
-        # Who gives up waiting must not take the value from the others.
+        # A branch that is cancelled must not cancel the read for the others.
         return (await asyncio.shield(self._known[identity][1]))[0]
 
     async def load_many(self, keys: Sequence[Key], fields: FieldPaths) -> list[Value]:
-        """What is `fields` of the values of several keys, once their level is read."""
+        """Return `fields` of the values of several keys, read with their level."""
         self._level.usage.take_nodes(len(keys))
         if not keys:
             return []
@@ -108,22 +108,22 @@ class DataLoader(Generic[Key, Value]):
         return future
 
     async def read(self) -> None:
-        """Read everything that waits; a failure goes to all who wait for it."""
+        """Read all waiting keys; an error goes to every waiter."""
         waiting, self._waiting = self._waiting, []
         keys = (key for some, _, _ in waiting for key in some)
         try:
             found = await self._found(keys, union(*(wanted for _, wanted, _ in waiting)))
-        except Exception as error:  # noqa: BLE001  handed on to whoever awaits the values
+        except Exception as error:  # noqa: BLE001  handed on to the tasks that await the values
             for _, _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
-                    future.exception()  # it is known, whether or not anybody still waits
+                    future.exception()  # mark it as retrieved, even if no task awaits it any more
             return
         for some, _, future in waiting:
             if not future.done():
                 future.set_result([found[self._identity(key)] for key in some])
 
     async def _found(self, keys: Iterable[Key], fields: FieldPaths) -> dict[Hashable, Value]:
-        """The values by the identities of their keys, each read once."""
+        """Return the values by the identities of their keys, each read once."""
         unique = {self._identity(key): key for key in keys}
         return dict(zip(unique, await self._many(list(unique.values()), fields), strict=True))

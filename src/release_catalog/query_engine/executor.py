@@ -1,4 +1,4 @@
-"""Documents and the plans of their operations; what no plan expresses goes through the ordinary executor."""
+"""Documents and the plans of their operations; the ordinary executor runs what plans do not support."""
 
 import asyncio
 import dataclasses
@@ -34,16 +34,16 @@ from release_catalog.usage import Usage, measuring
 
 # As many as graphql's own execute() reports.
 MAX_COERCION_ERRORS = 50
-# From the values of one level to what is asked for them, however deep it is embedded.
+# The turns from the values of one level to the requests of the next, however deep these are embedded.
 PLANNED_QUIET_TURNS = 4
-# A client may ask for one document with every value of its @skip and @include; it rarely has more than a few.
+# A client may send one document with every combination of its @skip and @include; a few are usual.
 MAX_PLANS = 16
 INTROSPECTION = frozenset({"__schema", "__type"})
 
 
 @dataclasses.dataclass(frozen=True)
 class QueryPlan:
-    """The root fields of an operation, each compiled, or None where the ordinary executor has to answer it."""
+    """The compiled root fields of an operation, with None for those that the ordinary executor must answer."""
 
     fields: Mapping[str, CompiledSelection | None]
     single: bool
@@ -54,12 +54,12 @@ class QueryPlan:
 
     @property
     def planned(self) -> int:
-        """How many of the fields are compiled."""
+        """Return the number of compiled fields."""
         return sum(map(bool, self.fields.values()))
 
 
 class Document:
-    """A valid document with the plans of its operations, made when they are first asked for."""
+    """A valid document with the plans of its operations, made on first use."""
 
     def __init__(self, schema: GraphQLSchema, node: DocumentNode) -> None:
         self.node = node
@@ -69,14 +69,14 @@ class Document:
         self._operations: dict[str | None, OperationDefinitionNode | None] = {}
         self._plans: dict[Any, QueryPlan] = {}
         self._visits = 0
-        # To events, for a moment: see subscribing.
+        # Answers to events, kept for a moment: see subscriptions.
         self.answers: dict[Hashable, asyncio.Task[Any]] = {}
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
-        """The operation of that name, or the only one."""
+        """Return the operation of that name, or the only one."""
         if name not in self._operations:
             found = get_operation_ast(self.node, name)
-            if found is None:  # names that there are not are not kept
+            if found is None:  # unknown names are not kept
                 return None
             self._operations[name] = found
         return self._operations[name]
@@ -86,7 +86,7 @@ class Document:
         return self._plans.get((id(operation), *map(variables.get, self._steering)))
 
     def plan(self, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> QueryPlan:
-        """The plan of a query for these variables, as far as they decide which fields are asked for."""
+        """Return the plan of a query for the values of variables in @skip and @include."""
         values = {name: variables.get(name) for name in self._steering}
         known = id(operation), *values.values()
         plan = self._plans.get(known)
@@ -126,7 +126,7 @@ def _reason(error: Exception) -> str:
     return str(error) if known else type(error).__name__
 
 
-# With more values in its variables, an operation is prepared aside: they take 10 microseconds each.
+# An operation with more values in its variables is prepared aside: they take 10 microseconds each.
 QUICK_VALUES = 2_000
 
 # Runs work elsewhere, in the caller's turn.
@@ -147,14 +147,13 @@ async def answer(
     planner: Planner | None = None,
     run_aside: Aside = asyncio.to_thread,
 ) -> ExecutionResult:
-    """Return the response to an operation, by its plan as far as there is one; `planner` makes it elsewhere.
+    """Return the response to an operation, using its plan as far as there is one; `planner` makes it elsewhere.
 
-    What takes long and waits for nothing is left to `run_aside`: introspection, and many values of variables.
+    Slow work that waits for nothing goes to `run_aside`: introspection, and many values of variables.
 
-    What a plan does not expect (an error, a null or a type where there should be none) it leaves to the
-    ordinary executor, which answers that root field anew and so alone decides what goes wrong, and how. What
-    has grown too large it would only make larger, so that is refused at once. Without `suggesting`, no error
-    tells which names there are.
+    A value that a plan does not expect (an error, an invalid null or type) goes to the ordinary executor, which
+    answers that root field anew and so alone decides what the error is. A response that has grown too large would
+    only become larger, so it is refused at once. Without `suggesting`, no error suggests names.
     """
     operation = document.operation(operation_name) if planned else None
     is_query = operation is not None and operation.operation is OperationType.QUERY
@@ -173,7 +172,7 @@ async def answer(
                 answered = await _answers(plan, ExecutionContext(context, values))
             if context.usage.exceeded or len(answered) == len(plan.fields):
                 return refuse_exceeded(context.usage, ExecutionResult(answered))
-            # What was read in vain is charged as well.
+            # The failed plan's reads are charged as well.
             again = context.again()
         aside = plan.leaves_introspection and len(answered) == plan.planned
     build = functools.partial(
@@ -198,7 +197,7 @@ async def answer(
 
 
 def _is_large(variables: Mapping[str, Any] | None) -> bool:
-    """Whether variables have so many values that it takes long to read them."""
+    """Return whether variables have so many values that reading them takes long."""
     count, waiting = 0, [variables or {}]
     while waiting and count <= QUICK_VALUES:
         value: Any = waiting.pop()
@@ -211,7 +210,7 @@ def _is_large(variables: Mapping[str, Any] | None) -> bool:
 
 
 def refuse_exceeded(usage: Usage, result: ExecutionResult) -> ExecutionResult:
-    """Return `result`, or the refusal of a request that has gone past a limit while it was answered."""
+    """Return `result`, or the refusal of a request that went past a limit while it was answered."""
     return ExecutionResult(None, [usage.exceeded]) if usage.exceeded else result
 
 
@@ -224,7 +223,7 @@ def _variables(
 
 
 async def _answers(plan: QueryPlan, run: ExecutionContext) -> dict[str, Any]:
-    """The root fields that the plan can answer, in the order of the document."""
+    """Return the root fields that the plan can answer, in the order of the document."""
     run.context.level.quiet_turns, run.context.level.single = PLANNED_QUIET_TURNS, plan.single
     fields = [(name, selection) for name, selection in plan.fields.items() if selection]
     if len(fields) == 1:
@@ -237,7 +236,7 @@ async def _answers(plan: QueryPlan, run: ExecutionContext) -> dict[str, Any]:
 async def _answered(name: str, selection: CompiledSelection, run: ExecutionContext) -> dict[str, Any]:
     try:
         [found] = await selection.answers(run, [ROOT_VALUE])
-    except Exception as error:  # noqa: BLE001  whatever it is, the ordinary executor will meet it again and tell
+    except Exception as error:  # noqa: BLE001  whatever it is, the ordinary executor will meet and report it
         if isinstance(error, Failure):
             run.context.level.failure = run.context.level.failure or error
         fallbacks.note(name, _reason(error))
@@ -246,5 +245,5 @@ async def _answered(name: str, selection: CompiledSelection, run: ExecutionConte
     return answer
 
 
-# Stands for the root value, which no resolver asks for.
+# A placeholder for the root value, which no resolver uses.
 ROOT_VALUE = object()

@@ -1,4 +1,4 @@
-"""The ordinary executor, which counts what it answers."""
+"""The ordinary executor, with the bytes of its answers counted."""
 
 from collections.abc import Awaitable, Mapping
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from graphql.execution.incremental.incremental_executor import IncrementalExecut
 
 from release_catalog.storage.database import deadline
 
-# What a field takes in the answer besides its name and its text: quotes, a colon, a comma, and short values.
+# The bytes of a field besides its name and its text: quotes, a colon, a comma, and short values.
 FIELD_BYTES = 8
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -23,7 +23,7 @@ class CountingExecutor(IncrementalExecutor):
         self._is_mutation = self.operation.operation is OperationType.MUTATION
 
     def execute_field(self, parent_type: Any, source: Any, details: Any, path: Any, position: Any) -> Any:
-        """What the plan has answered, or what the executor does."""
+        """Return the plan's answer of a field, or let the executor resolve it."""
         if path.prev is None and path.key in self._answered:
             return self._answered[path.key]
         usage = self.context_value.usage
@@ -36,7 +36,7 @@ class CountingExecutor(IncrementalExecutor):
         return value
 
     async def _bounded(self, value: Awaitable[Any]) -> Any:
-        """Complete a field below a mutation in the time that its request has left: the mutation had its own."""
+        """Complete a field below a mutation in the time left to its request: the mutation had its own."""
         with deadline(self.context_value.seconds_left):
             return await value
 

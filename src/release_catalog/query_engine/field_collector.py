@@ -1,4 +1,4 @@
-"""Which fields are asked of an object: fragments opened, and `@skip` and `@include` decided."""
+"""Collection of an object's fields: fragments opened, and `@skip` and `@include` evaluated."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -19,18 +19,18 @@ from graphql import (
 )
 
 STEERING = frozenset({"skip", "include"})
-# No more selections than this are looked at for one plan: fragments can stand for more fields than could be named.
+# The maximum number of selections for one plan: fragments can stand for more fields than could be named.
 MAX_VISITS = 4_000
 
 Fields = dict[str, list[FieldNode]]
 
 
 class UnsupportedByPlan(Exception):  # noqa: N818  it is not an error: the ordinary executor takes over
-    """What no plan can express."""
+    """A feature that plans do not support."""
 
 
 def directive_variables(document: DocumentNode) -> list[str]:
-    """The variables that decide which fields are asked for."""
+    """Return the variables that decide which fields are requested."""
     found: dict[str, None] = {}
     waiting: list[SelectionNode | SelectionSetNode] = [
         definition.selection_set
@@ -52,7 +52,7 @@ def directive_variables(document: DocumentNode) -> list[str]:
 
 
 class FieldCollector:
-    """Collects fields as the specification has it (6.3.2), for one document and the values that steer it."""
+    """A collector of fields by the specification (6.3.2), for one document and the values of its directives."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class FieldCollector:
         self.visits = 0
 
     def fields(self, of: GraphQLObjectType, selection_sets: Iterable[SelectionSetNode]) -> Fields:
-        """The fields of `of` by the names that they have in the response."""
+        """Return the fields of `of` by their names in the response."""
         found: Fields = {}
         opened: set[str] = set()
         for selection_set in selection_sets:

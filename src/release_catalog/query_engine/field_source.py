@@ -1,4 +1,4 @@
-"""How a field comes by its value, said where the field is declared, so that plans need not call its resolver."""
+"""The sources of field values, declared with the fields, so that plans need not call resolvers."""
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,39 +6,39 @@ from typing import Any
 
 from release_catalog.query_engine.projection import ALL, NONE, FieldPaths
 
-# Its name in a Strawberry field's metadata.
+# The key in a Strawberry field's metadata.
 SOURCE = "how"
 
 
 @dataclasses.dataclass(frozen=True)
 class FieldSource:
-    """How a field comes by its value: by `value` or by `many`, or by its resolver where it has neither.
+    """The source of a field's value: `value` or `many`, or its resolver without either.
 
-    `keys` tells what of the parent's document is read for that, from what is asked of the value.
+    `keys` maps the paths requested of the value to the paths that must be read of the parent's document.
     """
 
     keys: Callable[[FieldPaths], FieldPaths] = lambda _: ALL
     # A pure function of the parent.
     value: Callable[[Any], Any] | None = None
-    # From the context, all parents of a level and what is asked of the values: a value for each parent.
+    # Returns a value for each parent, from the context, all parents of a level and the requested paths.
     many: Callable[[Any, Sequence[Any], FieldPaths], Awaitable[Sequence[Any]]] | None = None
-    # Where several fields share what `many` fetches, which is then fetched once: the pure function that makes the
-    # value of it, and what is asked of it where so much is asked of the value.
+    # If several fields share the result of `many`, it is fetched once: `part` is the pure function that makes the
+    # value from it, and `wants` maps the paths requested of the value to those of the result.
     part: Callable[[Any], Any] | None = None
     wants: Callable[[FieldPaths], FieldPaths] = lambda asked: asked
-    # A pure function that will do where nothing but the id is asked of the value.
+    # A pure function that suffices if only the id is requested of the value.
     by_id: Callable[[Any], Any] | None = None
-    # The collection whose documents the resolver gets from the context, and what it reads of them itself.
+    # The collection whose documents the resolver gets from the context, and the paths that it reads itself.
     collection: str | None = None
     reads: FieldPaths = NONE
 
 
 def source_metadata(how: FieldSource) -> dict[str, FieldSource]:
-    """`how`, as a Strawberry field takes it."""
+    """Return the metadata of a Strawberry field for this source."""
     return {SOURCE: how}
 
 
 def reads(*paths: str) -> Callable[[FieldPaths], FieldPaths]:
-    """The same keys whatever is asked of the value; whole documents where none are named."""
+    """Return the same paths for any request; whole documents if there are none."""
     keys: FieldPaths = frozenset(paths) if paths else ALL
     return lambda _: keys

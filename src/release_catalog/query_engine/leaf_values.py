@@ -1,4 +1,4 @@
-"""Scalars and enumerations as the ordinary executor writes them, without calling it where a look tells as much."""
+"""Scalars and enums as the ordinary executor writes them, without calling it if a simple check suffices."""
 
 import datetime
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from graphql import (
 from release_catalog import usage
 from release_catalog.storage import database as db
 
-# What JSON is written with.
+# The options for writing JSON.
 JSON_OPTIONS = usage.JSON_OPTIONS
 
 
-# Python conditions on a value that stands for itself, by the name of its type.
+# Python conditions on a value that is written unchanged, by the name of its type.
 _PLAIN = {
     "String": "type({0}) is str",
     "ID": "type({0}) is str",
@@ -29,23 +29,23 @@ _PLAIN = {
     "Long": "type({0}) is int",
     "DateTime": "type({0}) is datetime and not {0}.microsecond and {0}.tzinfo in zones",
 }
-# UTC as the store's reads come with it.
+# The UTC time zones of values from storage.
 _ZONES = (None, db.UTC)
 NAMES = {"datetime": datetime.datetime, "zones": _ZONES}
 
 
 def plain(leaf: GraphQLLeafType, variable: str) -> str:
-    """A Python condition that holds for values which stand for themselves."""
+    """Return a Python condition for values that are written unchanged."""
     return _PLAIN.get(leaf.name, "False").format(variable)
 
 
 def is_text(kind: object) -> bool:
-    """Whether the values of a type are texts of any length."""
+    """Return whether the values of a type are texts of any length."""
     return isinstance(kind, GraphQLScalarType) and kind.name in {"String", "ID"}
 
 
 def coerced(leaf: GraphQLLeafType) -> Callable[[Any], Any]:
-    """Gives what the executor writes for a value; raises where it would."""
+    """Return a function that converts a value as the executor does, and raises if the executor would."""
     written = leaf.coerce_output_value
 
     def coerce(value: Any) -> Any:
@@ -64,7 +64,7 @@ def coerced(leaf: GraphQLLeafType) -> Callable[[Any], Any]:
 def _instants(coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def written(value: Any) -> Any:
         if type(value) is datetime.datetime and value.tzinfo in _ZONES and value.microsecond:
-            # Three times as fast as instants.written: microseconds are cut to milliseconds.
+            # Three times as fast as timestamps.format_rfc3339: microseconds are cut to milliseconds.
             return orjson.Fragment(orjson.dumps(value, None, JSON_OPTIONS)[:-5] + b'Z"')
         return coerce(value)
 
@@ -72,7 +72,7 @@ def _instants(coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 class _Names(dict[Any, Any]):
-    """The names of an enumeration's values, as far as they were met."""
+    """The names of an enum's values, added on first use."""
 
     def __init__(self, coerce: Callable[[Any], Any]) -> None:
         super().__init__()

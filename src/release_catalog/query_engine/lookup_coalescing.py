@@ -1,6 +1,6 @@
-"""Look-ups that concurrent requests make together: what is asked for while the process is busy goes in one read.
+"""Coalescing of lookups from concurrent requests: those made while the process is busy share one read.
 
-A read never begins before it is asked for, so nobody gets what was true before.
+A read never begins before it is requested, so no request gets outdated data.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from release_catalog.usage import Usage
 Found = Mapping[str, Any]
 Read = Callable[[Collection[str]], Awaitable[Found]]
 
-# Larger look-ups go by themselves, so that small ones need not wait for them.
+# Larger lookups go by themselves, so that small ones need not wait for them.
 MAX_KEYS = 200
-# A read begins when nobody has asked for more in a turn of the event loop, at the latest after this.
+# A read begins when no lookup was added in a turn of the event loop, or at the latest after this time.
 MAX_DELAY_SECONDS = 0.02
 
 
@@ -32,12 +32,12 @@ class _PendingLookup:
     read: Read
     fields: FieldPaths
     answer: "asyncio.Future[Found]"
-    # It tells how long the commands of whoever asks may take.
+    # It holds the deadline of the request's commands.
     context: contextvars.Context = dataclasses.field(default_factory=contextvars.copy_context)
 
 
 async def _answer(waiting: list[_PendingLookup]) -> None:
-    """Read for all who wait; where that fails, for each alone, so that nobody fails for what another asked."""
+    """Read for all waiting lookups; on failure read for each alone, so that none fails because of another."""
     together = {key for asked in waiting for key in asked.keys}
     try:
         if len(waiting) == 1:
@@ -46,14 +46,14 @@ async def _answer(waiting: list[_PendingLookup]) -> None:
             # Each request is charged for its own part, below.
             with usage.measuring(Usage()):
                 found = await waiting[0].read(together)
-    except Exception as error:  # noqa: BLE001  handed on to whoever awaits the answer
+    except Exception as error:  # noqa: BLE001  handed on to the tasks that await the answer
         if len(waiting) > 1 and (timed_out(error) or not isinstance(error, Unavailable)):
             alone = asyncio.get_running_loop().create_task
             await asyncio.gather(*(alone(_answer([asked]), context=asked.context) for asked in waiting))
             return
         for asked in waiting:
             if not asked.answer.done():
-                # An exception that several raise would keep the frames of all of them.
+                # An exception raised in several tasks would keep the frames of all of them.
                 own = error if len(waiting) == 1 else copy.copy(error).with_traceback(error.__traceback__)
                 asked.answer.set_exception(own)
         return
@@ -69,24 +69,24 @@ async def _answer(waiting: list[_PendingLookup]) -> None:
 
 
 def _charge(lookup: _PendingLookup, found: Found) -> None:
-    """Count the bytes of what was found for a request towards it; it is under way."""
+    """Count the bytes found for a lookup towards the current request."""
     if request := usage.current():
         documents = [found[key] for key in lookup.keys if key in found]
         request.take_documents(documents, bound(documents, lookup.fields))
 
 
 class LookupCoalescer:
-    """The look-ups of all requests of a process that go to one database."""
+    """A coalescer of the lookups that all requests of a process make in one database."""
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, list[_PendingLookup]] = {}
         self._reads: set[asyncio.Task[None]] = set()
 
     async def look_up(self, kind: Hashable, keys: Collection[str], read: Read, fields: FieldPaths = None) -> Found:
-        """What `read` finds for `keys`, and maybe for others: `fields` of documents, all of them where it is None.
+        """Return the result of `read` for `keys`, and maybe for others: `fields` of documents, all if None.
 
-        Reads of one `kind` must give the same for the same keys, whoever asks: it holds the tenant, what of it
-        the caller may see, and what is read of the documents. Values are shared and must not be changed.
+        Reads of one `kind` must give the same for the same keys in any request: it holds the tenant, the caller's
+        visibility, and the paths that are read of the documents. Values are shared and must not be changed.
         """
         if len(keys) > MAX_KEYS:
             return await read(keys)
@@ -99,12 +99,12 @@ class LookupCoalescer:
         return await asked.answer
 
     def _turn(self, kind: Hashable, before: int, until: float) -> None:
-        """Read unless somebody has come since there were so many `before`, one turn of the event loop ago."""
+        """Read unless a lookup was added since there were `before`, one turn of the event loop ago."""
         loop, count = asyncio.get_running_loop(), len(self._waiting[kind])
         if count > before and loop.time() < until:
             loop.call_soon(self._turn, kind, count, until)
             return
-        # Not a task of any caller: who gives up takes nothing from the others.
+        # Not a task of any caller: a cancelled request takes nothing from the others.
         read = loop.create_task(_answer(self._waiting.pop(kind)))
         self._reads.add(read)
         read.add_done_callback(self._reads.discard)

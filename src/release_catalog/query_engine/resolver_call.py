@@ -1,4 +1,4 @@
-"""Calls a field's resolver for all documents of a level, with arguments that are read once."""
+"""Calls of a field's resolver for all documents of a level, with arguments that are read once."""
 
 import inspect
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from release_catalog.query_engine.selection import ExecutionContext, gather_or_c
 
 
 class PlannedInfo:
-    """What a plan has of a resolver's Info: the context. A resolver that needs more is called by the executor."""
+    """The part of a resolver's Info that a plan has: the context. The executor calls resolvers that need more."""
 
     __slots__ = ("context",)
 
@@ -40,7 +40,7 @@ class ResolverCall:
         self._converter = strawberry.schema_converter
         self._field, self._definition, self._node = field, definition, node
         self._call: Any = resolver.wrapped_func
-        # A resolver without a parent is called once; others may ask for each parent.
+        # A resolver without a parent is called once; others may make a request for each parent.
         parent = resolver.parent_parameter or resolver.root_parameter
         self._parent = parent.name if parent else None
         self.asks_once = parent is None or not resolver.is_async
@@ -50,7 +50,7 @@ class ResolverCall:
         self._fixed, self._leaves = self._simple()
 
     async def __call__(self, run: ExecutionContext, documents: Sequence[Any]) -> Sequence[Any]:
-        """The resolver's value for each document."""
+        """Return the resolver's value for each document."""
         given = self._arguments(run)
         if self._info:
             context = run.context.narrowed(*self._narrow) if self._narrow else run.context
@@ -62,9 +62,9 @@ class ResolverCall:
         return await gather_or_cancel(values) if self._is_async else await _awaited(values)
 
     def _simple(self) -> tuple[dict[str, Any], dict[str, str] | None]:
-        """Arguments that are always the same, and the variables that give the others.
+        """Return the constant arguments, and the variables of the others.
 
-        None for those where there are more than leaves, which alone need no conversion.
+        None for the latter if there are arguments other than leaves, because only leaves need no conversion.
         """
         nodes = {argument.name.value: argument.value for argument in self._node.arguments or ()}
         leaves, others = {}, {}
@@ -89,14 +89,14 @@ class ResolverCall:
         if self._leaves is not None:
             known = run.variables.coerced
             given = {name: known.get(variable) for name, variable in self._leaves.items()}
-            # Whether a null was given, and what it then stands for, is for the executor's own function.
+            # The executor's own function decides whether a null was given, and its meaning.
             if None not in given.values():
                 return self._fixed | given
         return self._converted(get_argument_values(self._field, self._node, run.variables))
 
 
 async def _awaited(values: Sequence[Any]) -> Sequence[Any]:
-    """The values, those that are still to come awaited together."""
+    """Return the values, with all pending ones awaited together."""
     if len(values) == 1:
         return [await values[0]] if inspect.isawaitable(values[0]) else values
     if not any(hasattr(kind, "__await__") for kind in set(map(type, values))):

@@ -1,4 +1,4 @@
-"""A selection, compiled: what it reads of documents, fetches for all of them at once, and makes of them."""
+"""Compiled selections: the paths to read of documents, the fields to fetch for all at once, and their answers."""
 
 import asyncio
 import dataclasses
@@ -11,7 +11,7 @@ from release_catalog.query_engine.projection import FieldPaths
 
 
 class PlanMismatch(Exception):  # noqa: N818  it is not an error: the ordinary executor takes over
-    """A value that a plan does not expect; the ordinary executor knows what to make of it."""
+    """A value that a plan does not expect, and that the ordinary executor can handle."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ExecutionContext:
     """One execution of a plan."""
 
     context: Context
-    # As the ordinary executor has them.
+    # In the form of the ordinary executor.
     variables: Any
 
 
@@ -30,18 +30,18 @@ Source = Callable[[ExecutionContext, Sequence[Any]], Awaitable[Sequence[Any]]]
 class BatchedField:
     """A field that can't be made from each document alone: its values for all documents of a level.
 
-    `child` makes objects of them, where they are objects: one each, or a list each.
+    `child` makes objects of the values if they are objects: one each, or a list each.
     """
 
     source: Source
     child: "CompiledSelection | None" = None
     is_list: bool = False
     nullable: bool = False
-    # Whether it asks for all that it needs at once.
+    # Whether it requests everything that it needs at once.
     asks_once: bool = True
 
     async def values(self, run: ExecutionContext, documents: Sequence[Any]) -> Sequence[Any]:
-        """The field's values, in the order of the documents."""
+        """Return the field's values, in the order of the documents."""
         values = await self.source(run, documents)
         if self.child is None:
             return values
@@ -70,23 +70,23 @@ async def _lists(child: "CompiledSelection", run: ExecutionContext, lists: Seque
 
 @dataclasses.dataclass(frozen=True)
 class CompiledSelection:
-    """What is asked of the objects of one type."""
+    """The compiled selection of the objects of one type."""
 
-    # What of a document is read.
+    # The paths to read of a document.
     keys: FieldPaths
     columns: Sequence[BatchedField]
-    # From the documents, the usage that they count towards, and the values of each column: the answers.
+    # Makes the answers from the documents, the usage to count towards, and the values of each column.
     make: Callable[..., list[Any]]
-    # The same for a single document, where there are no columns.
+    # The same for a single document, if there are no columns.
     one: Callable[[Any, Any], Any] | None
-    # Whether no two reads are ever asked for side by side: of one document, and of any number of them.
+    # Whether reads are never requested in parallel: for one document, and for any number of them.
     single: bool
     single_of_many: bool
-    # How many bytes an object takes at most, without its columns and its lists of objects.
+    # The maximum number of bytes of an object, without its columns and its lists of objects.
     bound: int
 
     async def answers(self, run: ExecutionContext, documents: Sequence[Any]) -> list[Any]:
-        """What the response says of each document; whatever goes wrong is for the ordinary executor."""
+        """Return the response's part for each document; the ordinary executor handles any error."""
         if not documents:
             return []
         if len(self.columns) == 1:
@@ -96,7 +96,7 @@ class CompiledSelection:
 
 
 async def gather_or_cancel(work: Sequence[Awaitable[Any]]) -> Sequence[Any]:
-    """The results of all; none goes on once one has failed."""
+    """Return the results of all; once one has failed, the others are cancelled."""
     if len(work) <= 1:
         return [await one for one in work]
     tasks = [asyncio.ensure_future(one) for one in work]

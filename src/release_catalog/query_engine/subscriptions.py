@@ -1,7 +1,7 @@
 """Subscriptions: each event is answered as an operation of its own, which shares nothing with the one before.
 
-Of subscribers who see the same and ask the same of an event, the first has it answered for all: of a thousand, the
-others cost no more than what is sent to them.
+If subscribers have the same visibility and the same selection, the first one's answer to an event serves all: of a
+thousand, the others cost only the sending.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ from release_catalog.query_engine.fallback_executor import CountingExecutor
 from release_catalog.storage.database import deadline
 from release_catalog.usage import Usage, measuring
 
-# Who follows the same is told at about the same time; who comes later gets what is true then.
+# Subscribers to the same get an event at about the same time; later ones get a newer answer.
 SHARED_SECONDS = 1.0
 MAX_SHARED = 200
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """The response to an event, and what it took to make it."""
+    """The response to an event, and its usage."""
 
     result: ExecutionResult
     usage: Usage = dataclasses.field(default_factory=Usage)
@@ -56,9 +56,9 @@ async def subscribe(
     *,
     suggesting: bool = True,
 ) -> Answers:
-    """The response to each event that comes after this has returned; or the one that says what is wrong.
+    """Return the responses to all events from now on, or a single one with the errors.
 
-    Without `suggesting`, no error tells which names there are.
+    Without `suggesting`, no error suggests names.
     """
     executor = CountingExecutor.build(
         schema,
@@ -82,7 +82,7 @@ async def subscribe(
 
 
 def _below(document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> bytes:
-    """The variables that matter below the root field: not where to follow from."""
+    """Return the variables used below the root field, without those of its arguments."""
     names = _Names()
     for selection in operation.selection_set.selections:
         parts = (
@@ -127,7 +127,7 @@ async def _each(executor: Any, source: Any, context: Context, document: Document
         try:
             async for event in source:
                 known = event["_id"], key
-                # An event wakes all its subscribers at once: a few at a time let others come in between.
+                # An event wakes all its subscribers at once: a few at a time let other tasks run in between.
                 async with context.answering.slot(owner):
                     task = document.answers.get(known)
                     if task is None:
@@ -140,6 +140,6 @@ async def _each(executor: Any, source: Any, context: Context, document: Document
                     result = await asyncio.shield(task)
                     await asyncio.sleep(0)
                 yield result
-        except Exception as error:  # noqa: BLE001  told as any other error of a resolver is
+        except Exception as error:  # noqa: BLE001  reported like any other error of a resolver
             failed = GraphQLError(str(error), path=["events"], original_error=error)
             yield Answer(ExecutionResult(None, [failed]))

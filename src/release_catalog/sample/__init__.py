@@ -1,21 +1,19 @@
 """Releases to try the catalog with: `debian.ndjson.gz`, one import document a line.
 
-They are 2,057 packages of Debian 12.15 "bookworm", from its main/amd64 package lists. Names, versions,
-sizes, SHA-256 digests and dependencies are facts of the distribution; the author, the download host and
-`createdAt` are placeholders. Every dependency is in the file, and some form cycles: libc6 and libgcc-s1
-need each other.
+They are 2,057 packages of Debian 12.15 "bookworm", from its main/amd64 package lists. Names, versions, sizes,
+SHA-256 digests and dependencies are facts of the distribution; the author, the download host and `createdAt` are
+placeholders. Every dependency is in the file, and some form cycles: libc6 and libgcc-s1 depend on each other.
 
-To make it again, take from those lists the packages below and all that they need (Pre-Depends and Depends,
-the first of each set of alternatives, skipping virtual packages) in the lists' order, `createdAt` starting
-at 2023-06-10 and 37 seconds apart. Write one JSON document a line and gzip it with no file name and mtime 0.
+To make it again, take from those lists the packages below and all their dependencies (Pre-Depends and Depends, the
+first of each set of alternatives, skipping virtual packages) in the lists' order, `createdAt` starting at
+2023-06-10 and 37 seconds apart. Write one JSON document a line and gzip it with no file name and mtime 0.
 
-gnome libreoffice firefox-esr thunderbird gimp inkscape blender vlc ffmpeg python3 python3-django
-python3-flask python3-pandas python3-scipy git subversion mercurial gcc g++ clang gdb valgrind cmake
-build-essential devscripts golang rustc cargo ghc ocaml sbcl elixir ruby rails nodejs perl php lua5.4
-default-jdk maven r-base octave nginx apache2 haproxy squid bind9 postfix dovecot-imapd samba
-openssh-server postgresql mariadb-server redis-server memcached sqlite3 rabbitmq-server mosquitto prometheus
-tomcat10 etcd-server docker.io podman qemu-system-x86 libvirt-daemon-system ansible vim emacs tmux curl
-wireshark nmap graphviz pandoc imagemagick texlive-base
+gnome libreoffice firefox-esr thunderbird gimp inkscape blender vlc ffmpeg python3 python3-django python3-flask
+python3-pandas python3-scipy git subversion mercurial gcc g++ clang gdb valgrind cmake build-essential devscripts
+golang rustc cargo ghc ocaml sbcl elixir ruby rails nodejs perl php lua5.4 default-jdk maven r-base octave nginx
+apache2 haproxy squid bind9 postfix dovecot-imapd samba openssh-server postgresql mariadb-server redis-server
+memcached sqlite3 rabbitmq-server mosquitto prometheus tomcat10 etcd-server docker.io podman qemu-system-x86
+libvirt-daemon-system ansible vim emacs tmux curl wireshark nmap graphviz pandoc imagemagick texlive-base
 """
 
 import gzip
@@ -38,7 +36,7 @@ _INSTANTS = frozenset(
 
 
 async def load(caller: Caller, database: Database) -> int:
-    """Load the sample into a catalog that has no release yet; how many releases were added."""
+    """Load the sample into a catalog without releases, and return the number of added releases."""
     if not await bulk_load.is_empty(caller, database):
         return 0
     added = await _load_seeds(caller, database)
@@ -67,7 +65,7 @@ async def _load_seeds(caller: Caller, database: Database) -> int:
 
 
 def _release(caller: Caller, products: dict[str, Document], fields: Document) -> Document:
-    """A release from fields as a GraphQL client would give them: platforms by name, JSON as JSON."""
+    """Return a release from fields as a GraphQL client gives them: platforms by name, JSON as JSON."""
     now = fields["createdAt"]
     given = {key: value for key, value in fields.items() if key not in {"productId", "name", "version"}}
     for entry in [given, *given.get("artifacts", []), *given.get("dockerImages", [])]:
@@ -86,7 +84,7 @@ def _release(caller: Caller, products: dict[str, Document], fields: Document) ->
 
 
 def _decoded(value: Any, key: str = "") -> Any:
-    """The JSON with its instants as instants."""
+    """Return the JSON with its timestamps parsed."""
     if isinstance(value, dict):
         return {name: _decoded(inner, name) for name, inner in value.items()}
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""Where it is kept: the only code that knows MongoDB. Every verb takes the caller first, then the database."""
+"""Storage: the only code that knows MongoDB. Every function takes the caller first, then the database."""

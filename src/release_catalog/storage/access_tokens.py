@@ -1,4 +1,4 @@
-"""Access tokens: a document each, under the digest of its token, which itself is kept nowhere."""
+"""Access tokens: one document each, under the digest of the token, which itself is not stored."""
 
 import datetime
 from typing import Any
@@ -15,14 +15,14 @@ from release_catalog.storage.database import Database, Document
 from release_catalog.storage.idempotency import Answer, Given
 from release_catalog.storage.records import MAX_LISTED
 
-# How precisely it is told when a token was last used.
+# The precision of `lastUsedAt`.
 USED = datetime.timedelta(minutes=1)
 
 _log = structlog.get_logger()
 
 
 async def create(caller: Caller, database: Database, values: Given) -> Answer:
-    """A new token of the caller's tenant; the answer alone holds it."""
+    """Create a token of the caller's tenant; only this answer contains it."""
     checks, now = Validator(values, "input"), timestamps.now()
     name, scopes = checks.text("name", 256, required=True), access_tokens.scopes(checks)
     expires, product_id = values.get("expiresAt"), values.get("productId")
@@ -60,7 +60,7 @@ async def create(caller: Caller, database: Database, values: Given) -> Answer:
 
 
 async def revoke(caller: Caller, database: Database, values: Given) -> Answer:
-    """End a token for good; one that was revoked before stays as it is."""
+    """Revoke a token for good; an already revoked token stays as it is."""
     match = {"tenantId": caller.tenant, "id": values["id"]}
 
     async def work(session: Any) -> Document | None:
@@ -76,15 +76,15 @@ async def revoke(caller: Caller, database: Database, values: Given) -> Answer:
 
 
 async def everyone(caller: Caller, database: Database) -> list[Document]:
-    """The tenant's tokens, the newest first, at most 1000."""
+    """Return the tenant's tokens, newest first, at most 1000."""
     found = database.tokens.find({"tenantId": caller.tenant}).sort([("createdAt", -1), ("id", -1)])
     return await cursors.documents(found.hint("created").limit(MAX_LISTED), MAX_LISTED)
 
 
 async def known(database: Database, token: str) -> Document | None:
-    """Return the document of a token, of whichever tenant: it is what tells who the caller is.
+    """Return the document of a token, of any tenant: the token identifies the caller.
 
-    It expires by the database's clock; the instant of the document is that of this machine's clock.
+    A token expires by the database's clock; `expiresAt` in the returned document is by this machine's clock.
     """
     stages = [{"$match": {"_id": access_tokens.digest(token)}}, {"$set": {"now": "$$NOW"}}]
     found = await db.aggregate(database["tokens"], stages)
@@ -99,6 +99,6 @@ async def known(database: Database, token: str) -> Document | None:
 
 @db.bounded
 async def used(database: Database, document: Document) -> None:
-    """Note that a token is used, unless that was noted within the last minute."""
+    """Record the use of a token, at most once a minute."""
     rarely = {"$expr": {"$lte": ["$lastUsedAt", leases.after(-USED)]}}
     await database.tokens.update_one({"_id": document["_id"], **rarely}, [{"$set": {"lastUsedAt": "$$NOW"}}])

@@ -1,4 +1,4 @@
-"""Taking in many releases at once, and giving them all back."""
+"""Bulk import and export of releases."""
 
 import dataclasses
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ _DUPLICATE_KEY = 11000
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What became of a batch: how many releases were added, and how many were there before."""
+    """The result of a batch: the number of added releases, and of those that existed before."""
 
     added: int
     present: int
@@ -37,10 +37,10 @@ async def load(
     catalog_id: str = DEFAULT_CATALOG,
     publish: bool = False,
 ) -> Loaded:
-    """Add the releases that `importing.read` made of import documents without `contradictions`.
+    """Add the releases that `release_document.read` made of import documents without `contradictions`.
 
-    A release whose identity is taken stays as it is, so that a load that broke off can be repeated. With
-    `publish` the releases come in as published, else as drafts (S1).
+    A release whose identity is taken stays as it is, so that an interrupted load can be repeated. With `publish`
+    the releases come in as published, else as drafts (S1).
     """
     if not read:
         return Loaded(0, 0)
@@ -56,7 +56,7 @@ async def load(
 
 
 async def _insert(database: Database, collection: str, documents: Iterable[Document]) -> int:
-    """Insert what no unique index refuses; how many that were."""
+    """Insert the documents that no unique index refuses, and return their number."""
     documents = list(documents)
     try:
         await database[collection].insert_many(documents, ordered=False)
@@ -70,7 +70,7 @@ async def _insert(database: Database, collection: str, documents: Iterable[Docum
 async def contradictions(
     caller: Caller, database: Database, read: Mapping[int, Document]
 ) -> dict[int, list[Violation]]:
-    """What speaks against releases in what they refer to; completes those that nothing speaks against."""
+    """Return the violations in the references of releases, by number, and complete the valid releases."""
     known = await release_writes.load_referenced(UnitOfWork(caller, database), read.values())
     refused: dict[int, list[Violation]] = {}
     for number, fields in read.items():
@@ -87,7 +87,7 @@ async def contradictions(
 async def _products(
     caller: Caller, database: Database, catalog_id: str, projects: set[str]
 ) -> dict[str, Document]:
-    """The product that each project names by its key or id; what does not exist is made (S1)."""
+    """Return the product of each project, found by key or id; create missing products (S1)."""
     found = await _known_products(caller, database, catalog_id, projects)
     missing = [product(caller, catalog_id, project) for project in projects if project not in found]
     if not missing:
@@ -104,7 +104,7 @@ async def _known_products(
     wanted = list(projects)
     by_key = {"tenantId": caller.tenant, "key": {"$in": wanted}, "catalogId": catalog_id}
     by_id = {"_id": {"$in": [caller.key(project) for project in wanted]}, "catalogId": catalog_id}
-    # A key wins over an id: that is what an export writes.
+    # A key wins over an id, because an export writes the key.
     found = [product async for product in database.products.find({"$or": [by_key, by_id]})]
     return {product["id"]: product for product in found if product["id"] in projects} | {
         product["key"]: product for product in found if product["key"] in projects
@@ -112,14 +112,14 @@ async def _known_products(
 
 
 def product(caller: Caller, catalog_id: str, project: str) -> Document:
-    """A product as an import makes it (S1)."""
+    """Return a new product as an import makes it (S1)."""
     id_ = ids.new()
     made = {"_id": caller.key(id_), "id": id_, "tenantId": caller.tenant, "catalogId": catalog_id}
     return {**reference_data.defaults("products"), **made, "key": project, "name": project, "versionScheme": "ANY"}
 
 
 async def catalog(caller: Caller, database: Database, catalog_id: str, session: Any = None) -> None:
-    """See to it that a catalog with this id exists."""
+    """Create the catalog with this id if it does not exist."""
     name = "Default catalog" if catalog_id == DEFAULT_CATALOG else catalog_id
     made = {**reference_data.defaults("catalogs"), "id": catalog_id, "tenantId": caller.tenant, "name": name}
     key, new = {"_id": caller.key(catalog_id)}, {"$setOnInsert": {**made, "createdAt": timestamps.now()}}
@@ -127,12 +127,12 @@ async def catalog(caller: Caller, database: Database, catalog_id: str, session: 
 
 
 async def is_empty(caller: Caller, database: Database) -> bool:
-    """Whether the caller's tenant has no release yet."""
+    """Return whether the caller's tenant has no release yet."""
     return await database.releases.find_one({"tenantId": caller.tenant}, {"_id": 1}) is None
 
 
 async def export(caller: Caller, database: Database) -> AsyncIterator[dict[str, Any]]:
-    """Import documents of all releases that the caller may see, the oldest first; in bounded memory."""
+    """Yield import documents of all releases visible to the caller, oldest first, in bounded memory."""
     found = database.releases.find(releases.visible(caller), {"terms": 0})
     batch: list[Document] = []
     async for document in found.sort([("createdAt", 1), ("id", 1)]).hint("created").batch_size(BATCH):
@@ -161,7 +161,7 @@ async def _written(caller: Caller, database: Database, batch: Sequence[Document]
 
 
 async def put(caller: Caller, database: Database, collection: str, documents: Iterable[Document]) -> int:
-    """Add ready-made documents of the sample that are not there yet; how many were."""
+    """Add ready-made documents of the sample that do not exist yet, and return their number."""
     keyed = [{**d, "_id": caller.key(d["id"]), "tenantId": caller.tenant} for d in documents]
     if collection == "releases":
         keyed = [search_terms.to_stored(caller, document) for document in keyed]

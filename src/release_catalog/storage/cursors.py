@@ -1,7 +1,7 @@
-"""Read the documents of cursors, counting their bytes towards the request under way.
+"""Reading of cursors, with their bytes counted towards the current request.
 
-MongoDB sends at most 16 MiB at a time. What may be large is taken from a cursor in small steps, so that a request
-whose documents are too large ends after the one batch in which that shows.
+MongoDB sends at most 16 MiB at a time. Documents that may be large are taken from a cursor in small steps, so that
+a request whose documents are too large ends after the first batch that shows it.
 """
 
 import functools
@@ -12,12 +12,12 @@ from release_catalog import usage
 from release_catalog.errors import TooLarge
 
 Document = dict[str, Any]
-# The dotted paths that are read of documents; None for all.
+# The dotted paths to read of documents; None for all.
 Keys = frozenset[str] | None
 
-# How many documents are taken before their bytes are counted, where they may be large; then twice as many.
+# Documents to take before their bytes are counted, if they may be large; the number doubles each time.
 STEP = 8
-# The fields that hold at most 256 characters, whatever a document holds. All others count as large.
+# The fields with at most 256 characters in any document. All other fields count as large.
 SHORT = frozenset(
     "_id id tenantId catalogId productId releaseId promotionId baseImageId registryId pipelineId sequence etag "
     "name key version versionKey revision revisionKey branch tag channel trial status importedStatus private "
@@ -25,7 +25,7 @@ SHORT = frozenset(
     "startedAt endedAt packagingType packageType environment checksum type open triggeredAt".split()
 )
 SHORT_TEXT = 256
-# Lists whose entries have limited lengths as far as these of their fields are read, and how long an entry is.
+# Lists whose entries are of bounded length if only these fields are read, with the length of an entry.
 LISTS = {
     "artifacts": (
         4_000,
@@ -41,9 +41,9 @@ LISTS = {
 
 @functools.lru_cache(1_000)
 def shape(keys: Keys) -> tuple[int, Sequence[tuple[str, int]]] | None:
-    """Return how many characters documents have at most of which `keys` are read, and each entry of their lists.
+    """Return the maximum length of documents of which `keys` are read, and that of each entry of their lists.
 
-    None where there is no bound: their bytes have to be counted.
+    None if there is no bound, so that their bytes must be counted.
     """
     if keys is None:
         return None
@@ -61,7 +61,7 @@ def shape(keys: Keys) -> tuple[int, Sequence[tuple[str, int]]] | None:
 
 
 def bound(documents: Sequence[Document], keys: Keys) -> int | None:
-    """Return how many characters documents have at most of which `keys` are read; None where they may have any."""
+    """Return the maximum length of `documents` of which `keys` are read; None if there is no bound."""
     found = shape(keys)
     if found is None:
         return None
@@ -73,9 +73,9 @@ def bound(documents: Sequence[Document], keys: Keys) -> int | None:
 
 
 async def documents(cursor: Any, length: int | None = None, keys: Keys = None) -> list[Document]:
-    """Return the documents of a cursor, at most `length`; `keys` are what is read of them.
+    """Return the documents of a cursor, at most `length`; `keys` are read of them.
 
-    Raise TooLarge as soon as the request under way has read more bytes than it may.
+    Raise TooLarge as soon as the current request has read more bytes than its limit.
     """
     request = usage.current()
     if request is None:
@@ -95,14 +95,14 @@ async def documents(cursor: Any, length: int | None = None, keys: Keys = None) -
                 break
             step = 2 * size
     except TooLarge:
-        # What is left of it would stay with the database for minutes.
+        # Otherwise the rest of the cursor stays open in the database for minutes.
         await cursor.close()
         raise
     return found
 
 
 async def document(found: Any) -> Document | None:
-    """Return the document of an awaitable such as `find_one`, counted like others."""
+    """Return the document of an awaitable such as `find_one`, with its bytes counted."""
     one: Document | None = await found
     if one is not None and (request := usage.current()):
         request.take_documents([one])
@@ -110,7 +110,7 @@ async def document(found: Any) -> Document | None:
 
 
 async def batches(cursor: Any, size: int) -> AsyncGenerator[list[Document], None]:
-    """Yield the documents of a cursor, `size` at a time, without counting: for what walks and keeps nothing."""
+    """Yield the documents of a cursor, `size` at a time, without counting: for walks that keep none of them."""
     try:
         while some := await cursor.to_list(size):
             yield some

@@ -1,4 +1,4 @@
-"""The seam to the driver: PyMongo's asynchronous API, or a Motor database that an application already has."""
+"""Access to the driver: PyMongo's asynchronous API, or a Motor database that an application already has."""
 
 import asyncio
 import contextlib
@@ -25,10 +25,10 @@ from pymongo.read_concern import ReadConcern
 from release_catalog.storage import cursors
 
 Document = dict[str, Any]
-# A Motor database quacks the same but for what this module evens out.
+# A Motor database has the same interface, except for differences that this module evens out.
 Database = AsyncDatabase[Document]
 
-# The dotted paths that are read of documents; None for all.
+# The dotted paths to read of documents; None for all.
 Keys = frozenset[str] | None
 
 Parameters = ParamSpec("Parameters")
@@ -38,28 +38,28 @@ _log = structlog.get_logger()
 
 AFTER = ReturnDocument.AFTER
 SNAPSHOT = ReadConcern("snapshot")
-# A write waits for so long until a majority has it. Where `within` sets a deadline, drivers send that instead.
+# A write waits this long for a majority. Inside a `deadline`, drivers send that instead.
 MAJORITY = WriteConcern("majority", wtimeout=10_000)
-# MongoDB sends 101 documents at first and the others when asked again, unless it is told to send more. The driver
-# decodes so many small ones in a few milliseconds, while nothing else is served.
+# MongoDB sends 101 documents at first and the rest on request, unless it is told to send more. The driver decodes
+# this many small ones in a few milliseconds, while nothing else is served.
 ONE_BATCH = 1_000
-# How long it takes at most to find out whether the database answers anything.
+# The maximum time to find out whether the database answers.
 LOOK_SECONDS = 0.5
-# How long a command in the background may take.
+# The deadline of a background command.
 BACKGROUND_SECONDS = 10.0
-# How long a process that ends waits for each thing that it does in the background.
+# The time that a process waits at its end for each of its background tasks.
 _END_SECONDS = 2.0
-# What instants come with, whatever the driver.
+# The time zone of timestamps from either driver.
 UTC = tz_util.utc
 Unavailable = ConnectionFailure
 Failure = PyMongoError
 
-# When commands have to end, in seconds of the monotonic clock: see within.
+# The deadline of commands, in seconds of the monotonic clock: see `deadline`.
 _deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline", default=math.inf)
 
 
-# Nothing waits without end, whoever forgets to set a deadline. A frozen server is noticed after a heartbeat and a
-# connection timeout: what waits for it then is sent to the next primary, while its request still has time.
+# Nothing waits forever, even without a deadline. A frozen server is noticed after a heartbeat and a connection
+# timeout; commands that wait for it then go to the next primary, while their request still has time.
 _OPTIONS: dict[str, Any] = {
     "appName": "release-catalog",
     "serverSelectionTimeoutMS": 10_000,
@@ -78,15 +78,15 @@ def connect(url: str) -> AsyncMongoClient[Document]:
 
 
 async def is_standalone(client: AsyncMongoClient[Document]) -> bool:
-    """Whether a MongoDB is no replica set and no cluster: it can be read, but each change would fail."""
+    """Return whether a MongoDB is neither replica set nor cluster: reads work, but every write fails."""
     hello = await client.admin.command("hello")
     return "setName" not in hello and hello.get("msg") != "isdbgrid"
 
 
 def configure(database: Any) -> Database:
-    """Return `database` with the options of the catalog, whatever its URL and the defaults of the cluster are.
+    """Return `database` with the options of the catalog, regardless of its URL and the cluster's defaults.
 
-    Writes wait for a majority, and reads return what a majority has: a failover undoes neither. Instants are UTC.
+    Writes wait for a majority, and reads return majority data: a failover undoes neither. Timestamps are UTC.
     """
     options: Database = database.with_options(
         codec_options=CodecOptions(tz_aware=True),
@@ -98,16 +98,16 @@ def configure(database: Any) -> Database:
 
 
 class Collections(Protocol):
-    """What has collections by their names."""
+    """A container of collections by name."""
 
     def __getitem__(self, name: str) -> Any: ...
 
 
 class ReadOnlyDatabase:
-    """The collections of a database for what is only read and shown: instants are UTC without saying so.
+    """The collections of a database for data that is only read and shown: timestamps are naive UTC.
 
-    Saying so takes more than a third of what decoding a page of documents does, and a collection object for each
-    command a twentieth of what a small one costs.
+    Adding the time zone takes more than a third of the time to decode a page of documents, and a new collection
+    object for each command a twentieth of the time of a small one.
     """
 
     def __init__(self, database: Database) -> None:
@@ -115,7 +115,7 @@ class ReadOnlyDatabase:
         self._collections: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        """A collection."""
+        """Return a collection."""
         if name not in self._collections:
             self._collections[name] = self._database[name]
         return self._collections[name]
@@ -123,7 +123,7 @@ class ReadOnlyDatabase:
 
 @functools.lru_cache(1_000)
 def projection(keys: Keys, *also: str) -> dict[str, int]:
-    """The part of documents to read: `keys` and `also`, or all but their terms. Not to be changed."""
+    """Return the projection of `keys` and `also`, or of everything except the terms; must not be modified."""
     if keys is None:
         return {"terms": 0}
     paths = keys.union(also)
@@ -133,28 +133,28 @@ def projection(keys: Keys, *also: str) -> dict[str, int]:
 
 
 async def awaited(value: Any) -> Any:
-    """Return what PyMongo's asynchronous API has to be awaited for and Motor's has not."""
+    """Await a value that PyMongo's asynchronous API returns as an awaitable and Motor's does not."""
     return await value if inspect.isawaitable(value) else value
 
 
 async def aggregate(
     collection: Any, pipeline: Sequence[Mapping[str, Any]], keys: Keys = None, **options: Any
 ) -> list[Document]:
-    """Return all documents of an aggregation of a collection; `keys` are what they hold, None for anything."""
+    """Return all documents of an aggregation of a collection; `keys` are their fields, None for any."""
     cursor = await awaited(collection.aggregate(pipeline, **options))
     return await cursors.documents(cursor, None, keys)
 
 
 class deadline:  # noqa: N801  used like a function: a generator would take three times as long for each request
-    """Have every command inside end when `seconds` are over: each is sent with the time that is left to it.
+    """A deadline for every command inside: each is sent with the remaining part of `seconds`.
 
-    Both drivers take it from the context, so it needs no client of one's own. An earlier deadline around it stays.
+    Both drivers take it from the context, so it needs no client of its own. An earlier outer deadline still holds.
     """
 
     __slots__ = ("_driver", "_seconds", "_token")
 
     def __init__(self, seconds: float) -> None:
-        # The drivers take no time for any time.
+        # The drivers treat 0 as no limit.
         self._seconds = max(seconds, 0.001)
 
     def __enter__(self) -> None:
@@ -170,12 +170,12 @@ class deadline:  # noqa: N801  used like a function: a generator would take thre
 
 
 def remaining() -> float:
-    """Return the seconds until the deadline that `within` has set, infinite where there is none."""
+    """Return the seconds left until the current `deadline`; infinite without one."""
     return _deadline.get() - time.monotonic()
 
 
 def bounded(work: Callable[Parameters, Awaitable[Result]]) -> Callable[Parameters, Awaitable[Result]]:
-    """Give a function that works in the background a deadline: no request sets one for it."""
+    """Give a background function a deadline, because no request sets one for it."""
 
     @functools.wraps(work)
     async def run(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
@@ -186,13 +186,13 @@ def bounded(work: Callable[Parameters, Awaitable[Result]]) -> Callable[Parameter
 
 
 async def now(database: Database) -> datetime.datetime:
-    """Return the instant by the database's clock: the same for all processes."""
+    """Return the current time of the database's clock, which all processes share."""
     said: Any = await database.command("hello", read_preference=ReadPreference.PRIMARY)
     return said["localTime"].replace(tzinfo=UTC)  # type: ignore[no-any-return]
 
 
 async def answers(database: Database) -> bool:
-    """Return whether the primary answers soon."""
+    """Return whether the primary answers within `LOOK_SECONDS`."""
     try:
         await ping(database, LOOK_SECONDS)
     except Failure:
@@ -201,13 +201,13 @@ async def answers(database: Database) -> bool:
 
 
 def timed_out(error: object) -> bool:
-    """Whether a command took longer than it may, which says nothing of whether the database can be reached."""
+    """Return whether a command timed out, which does not tell whether the database is reachable."""
     return isinstance(error, PyMongoError) and error.timeout and not isinstance(error, ServerSelectionTimeoutError)
 
 
 @contextlib.asynccontextmanager
 async def watch(database: Database, pipeline: Sequence[Mapping[str, Any]]) -> AsyncIterator[Any]:
-    """Open a change stream from now on, whose `try_next` waits for a moment."""
+    """Open a change stream that begins now; its `try_next` waits for a moment."""
     async with await awaited(database.watch(pipeline, max_await_time_ms=250)) as stream:
         yield stream
 
@@ -216,9 +216,9 @@ _unwatched: set["asyncio.Future[Any]"] = set()
 
 
 async def shielded(work: Coroutine[Any, Any, Result]) -> Result:
-    """What `work` gives. Who is cancelled while waiting for it leaves it to end by itself.
+    """Return the result of `work`, which runs to its end even if the waiting task is cancelled.
 
-    A command that is cancelled may lose its connection, and a driver may swallow the cancellation.
+    A cancelled command may lose its connection, and a driver may swallow the cancellation.
     """
     task = asyncio.ensure_future(work)
     _unwatched.add(task)
@@ -227,14 +227,14 @@ async def shielded(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def _left(task: "asyncio.Future[Any]") -> None:
-    """Forget a task, and read its error: asyncio would log one that nobody waits for any more."""
+    """Forget a task, and read its error, because asyncio would log one that nobody awaits."""
     _unwatched.discard(task)
     if not task.cancelled():
         task.exception()
 
 
 def in_background(work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
-    """Start a task that goes on when the caller is cancelled or out of time; an error that ends it is logged."""
+    """Start a task that continues when the caller is cancelled or out of time; its error is logged."""
     task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
     _unwatched.add(task)
     task.add_done_callback(_ended)
@@ -243,7 +243,7 @@ def in_background(work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
 
 @contextlib.contextmanager
 def when(event: asyncio.Event | None, action: Callable[[], object]) -> Iterator[None]:
-    """Take an action as soon as an event happens while the context lasts."""
+    """Run `action` as soon as `event` is set while the context lasts."""
     if event is None:
         yield
         return
@@ -260,7 +260,7 @@ def when(event: asyncio.Event | None, action: Callable[[], object]) -> Iterator[
 
 
 async def end(*tasks: "asyncio.Task[Any]") -> None:
-    """Wait until tasks have ended that were told to, and leave those that the database holds up."""
+    """Wait until tasks that were told to end have ended, and cancel those that the database holds up."""
     if not tasks:
         return
     _, pending = await asyncio.wait(tasks, timeout=_END_SECONDS)
@@ -269,7 +269,7 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
 
 
 async def background_ended(seconds: float = _END_SECONDS) -> None:
-    """Wait for the tasks in the background, and for `undisturbed` work, for at most so long."""
+    """Wait at most `seconds` for the background tasks and for `shielded` work."""
     loop = asyncio.get_running_loop()
     if tasks := [task for task in _unwatched if task.get_loop() is loop]:
         await asyncio.wait(tasks, timeout=seconds)
@@ -282,9 +282,9 @@ def _ended(task: "asyncio.Future[Any]") -> None:
 
 
 async def ping(database: Database, seconds: float) -> None:
-    """Raise `Failure` unless the primary answers within so many seconds."""
+    """Raise `Failure` unless the primary answers within `seconds`."""
     task = in_background(_ping(database, seconds))
-    # Motor's threads may all be taken, and connecting has a timeout of its own.
+    # All of Motor's threads may be busy, and connecting has a timeout of its own.
     await asyncio.wait([task], timeout=seconds + 0.1)
     if not task.done():
         raise ConnectionFailure("no answer in time")

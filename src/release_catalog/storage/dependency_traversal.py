@@ -1,7 +1,7 @@
-"""Walk dependencies breadth first: one look-up a level, however wide it is.
+"""Breadth-first walks over dependencies: one lookup for each level, however wide it is.
 
-A walk reads what releases are called and what they refer to, nothing else of them. It is bounded by the releases
-and by the references that it looks at, and gives way to others every few thousand of them.
+A walk reads only names and references of releases. The number of releases and references that it examines is
+bounded, and it gives way to other tasks every few thousand of them.
 """
 
 import asyncio
@@ -21,40 +21,40 @@ MAX_DEPTH = 100
 MAX_NODES = 5_000
 # Each may be an edge of the graph: 5,000 releases with 20 references each.
 MAX_REFERENCES = 100_000
-# Of the releases that a withdrawal concerns, so many are named.
+# The maximum number of affected releases that a withdrawal names.
 MAX_NEAREST = 100
-# What a walk keeps of each release.
+# The fields of each release that a walk keeps.
 WALKED: Keys = frozenset(releases.REFERENCE_FIELDS)
-# What it reads of the release that it starts from.
+# The fields of the start release that a walk reads.
 START = frozenset({"id", "catalogId", "name", "version", "dependencies.reference"})
 _WITH_REFERENCES: Keys = frozenset({*releases.REFERENCE_FIELDS, "dependencies.reference"})
 _REACHED = {**releases.REFERENCE_FIELDS, "private": 1}
-# Look-ups are split after so many releases or references: each part takes a few milliseconds of this process.
+# The batch size of lookups, in releases or references: each batch takes a few milliseconds of this process.
 AT_ONCE = 1_000
-# While a walk has looked at no more references than this, those of a level of so many releases are read with their
-# names; later they are read by themselves, so that no more are read than may be looked at.
+# Until a walk has examined this many references, a level of at most this many releases is read together with its
+# references; later, references are read separately, so that no more are read than may be examined.
 _SMALL_WALK = 2_000
 _SMALL_LEVEL = 100
 
 
 @dataclasses.dataclass
 class Walk:
-    """What was reached from a release. Edges run from a release to what it needs, in both directions."""
+    """The graph reached from a release. Edges run from a release to its dependency, in both kinds of walk."""
 
     start: Mapping[str, Any]
     max_nodes: int = MAX_NODES
     nodes: dict[str, Document] = dataclasses.field(default_factory=dict)
     edges: dict[str, dict[str, None]] = dataclasses.field(default_factory=dict)
-    # References that lead to no release, with the release that makes each.
+    # Unresolved references, each with the id of a release that makes it.
     unresolved: dict[str, str] = dataclasses.field(default_factory=dict)
     depth: int = 0
     truncated: bool = False
-    # How many references may still be looked at.
+    # The number of references that the walk may still examine.
     references_left: int = MAX_REFERENCES
     _cycles: list[list[str]] | None = None
 
     def add(self, release: Document) -> bool:
-        """Take in a release that was not met before; False where it was, or where there is no room."""
+        """Add a release; return False if it was added before, or if the walk is full."""
         if release["id"] == self.start["id"] or release["id"] in self.nodes:
             return False
         if len(self.nodes) >= self.max_nodes:
@@ -64,15 +64,15 @@ class Walk:
         return True
 
     def has(self, id_: str) -> bool:
-        """Whether a release is part of the graph, the starting one included."""
+        """Return whether a release is part of the graph, the start included."""
         return id_ == self.start["id"] or id_ in self.nodes
 
     def link(self, source: str, target: str) -> None:
-        """Note that `source` needs `target`, once."""
+        """Add the edge from `source` to its dependency `target`, once."""
         self.edges.setdefault(source, {})[target] = None
 
     def look_at(self, made: list[str]) -> list[str]:
-        """Return the references of a release, as far as they may still be looked at."""
+        """Return those of a release's references that the walk may still examine."""
         if len(made) > self.references_left:
             self.truncated = True
             made = made[: self.references_left]
@@ -80,14 +80,14 @@ class Walk:
         return made
 
     async def find_cycles(self) -> list[list[str]]:
-        """Return the ids of the releases that depend on each other."""
+        """Return the ids of the releases that depend on each other, by group."""
         if self._cycles is None:
             self._cycles = await in_steps(dependency_graph.cycle_steps(self.edges))
         return self._cycles
 
 
 class _Pace:
-    """Lets the event loop serve others after every few thousand items."""
+    """A pause for the event loop after every few thousand items."""
 
     def __init__(self) -> None:
         self._items = 0
@@ -101,7 +101,7 @@ class _Pace:
 
 @contextlib.contextmanager
 def _charged(walk: Walk) -> Iterator[None]:
-    """Count what the walk has done towards the request, also where it ends with an error."""
+    """Count the work of the walk towards the request, even if it ends with an error."""
     try:
         yield
     finally:
@@ -111,7 +111,7 @@ def _charged(walk: Walk) -> Iterator[None]:
 async def dependencies(
     caller: Caller, database: Database, start: Mapping[str, Any], max_depth: int, max_nodes: int
 ) -> Walk:
-    """Everything that `start` needs, within bounds."""
+    """Return all dependencies of `start`, direct and indirect, within bounds."""
     walk = Walk(start, max_nodes)
     with _charged(walk):
         await _walk_dependencies(caller, database, walk, max_depth)
@@ -154,7 +154,7 @@ async def _walk_dependencies(caller: Caller, database: Database, walk: Walk, max
 async def _references(
     caller: Caller, database: Database, walk: Walk, ids: Collection[str]
 ) -> dict[str, list[str]]:
-    """Return the references of releases by their ids, as far as the walk may still look at them."""
+    """Return the references of releases by id, as far as the walk may still examine them."""
     made: dict[str, list[str]] = {id_: [] for id_ in ids}
     for some in _batched(list(ids)):
         async with contextlib.aclosing(releases.find_dependants(caller, database, some)) as batches:
@@ -169,7 +169,7 @@ async def _references(
 async def dependants(
     caller: Caller, database: Database, start: Mapping[str, Any], max_depth: int, max_nodes: int
 ) -> Walk:
-    """Everything that needs `start`, within bounds."""
+    """Return all dependants of `start`, direct and indirect, within bounds."""
     walk = Walk(start, max_nodes, edges={start["id"]: {}})
     with _charged(walk):
         await _walk_dependants(caller, database, walk, max_depth)
@@ -178,7 +178,7 @@ async def dependants(
 
 async def _walk_dependants(caller: Caller, database: Database, walk: Walk, max_depth: int) -> None:
     pace, start = _Pace(), walk.start
-    # By reference, the releases of the graph that make it.
+    # The ids of the releases in the graph that make each reference.
     makers: dict[str, list[str]] = {}
     new = {start["id"]: walk.look_at([needed["reference"] for needed in start["dependencies"]])}
     level: Sequence[Mapping[str, Any]] = [start]
@@ -209,7 +209,7 @@ async def _walk_dependants(caller: Caller, database: Database, walk: Walk, max_d
 
 
 async def _needed(caller: Caller, database: Database, level: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the references that lead to the releases of a level, with the id of each."""
+    """Return the references that resolve to the releases of a level, each with the release's id."""
     needed: dict[str, str] = {}
     for some in _batched(level):
         for release, terms in zip(some, await releases.dependant_terms(caller, database, some), strict=True):
@@ -222,11 +222,11 @@ def _batched(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
 
 
 async def made_unresolved(caller: Caller, database: Database, walk: Walk) -> list[Document]:
-    """Return the references of a walk that lead to no release, as they were declared.
+    """Return the unresolved references of a walk, as they were declared.
 
-    For callers who do not see everything, the release may only be hidden: nothing that it completed is shown.
+    For callers who do not see everything, the release may only be hidden, so completed fields are left empty.
     """
-    # The starting one may stand in no database: it may be what a dry run would make.
+    # The start may not be in the database: it may be the result of a dry run.
     declared = {one["reference"]: one for one in walk.start["dependencies"] if "name" in one}
     ids = {id_ for reference, id_ in walk.unresolved.items() if reference not in declared}
     found = await releases.by_ids(caller, database, ids, frozenset({"dependencies"})) if ids else {}
@@ -238,17 +238,17 @@ async def made_unresolved(caller: Caller, database: Database, walk: Walk) -> lis
 
 @dataclasses.dataclass
 class Affected:
-    """The published releases that reach one: how many, and the nearest of them."""
+    """The published releases that reach a release: their number, and the nearest of them."""
 
     count: int = 0
     nearest: list[Document] = dataclasses.field(default_factory=list)
-    # Whether the walk met any that callers who may only read don't see, on its way or by one of the names.
+    # Whether the walk met a release hidden from callers with only `release:read`, on its way or by name.
     hidden: bool = False
-    # The strings that the releases on the way answer to.
+    # The reference strings of the releases on the way.
     answers: set[str] = dataclasses.field(default_factory=set)
 
     def add(self, release: Document) -> None:
-        """Count a release that was reached, if it is published."""
+        """Count a reached release if it is published."""
         self.note(release)
         if release["status"] == "PUBLISHED":
             self.count += 1
@@ -256,13 +256,13 @@ class Affected:
                 self.nearest.append(release)
 
     def note(self, release: Document) -> None:
-        """Note whether a release is hidden from some callers."""
+        """Record whether a release is hidden from some callers."""
         self.hidden = self.hidden or not events.is_public(release)
 
     def touched_by(self, changed: Iterable[Document]) -> bool:
-        """Whether what was found may be different where `changed` are releases as they are now.
+        """Return whether the result may be different now that the releases in `changed` have changed.
 
-        So it may where one of them is on the way, has the name of one that is, or needs one that is.
+        This is so if one of them is on the way, has the name of one that is, or depends on one that is.
         """
         return any(
             not self.answers.isdisjoint(references.reference_keys(one))
@@ -272,7 +272,7 @@ class Affected:
 
 
 async def affected(caller: Caller, database: Database, start: Mapping[str, Any]) -> Affected:
-    """The published releases that reach `start` through dependencies, however many there are."""
+    """Return the published releases that reach `start` through dependencies, without a bound on their number."""
     seen = {start["id"]}
     found = Affected()
     level: Sequence[Mapping[str, Any]] = [start]
@@ -311,7 +311,7 @@ async def paths(
 ) -> list[list[str]]:
     """Return up to `limit` of the shortest dependency paths from `start` to another release, as ids.
 
-    They are searched among the first 5,000 releases that `start` reaches.
+    The search covers the first 5,000 releases that `start` reaches.
     """
     walk = await dependencies(caller, database, start, longest, MAX_NODES)
     return await in_steps(
@@ -320,7 +320,7 @@ async def paths(
 
 
 async def in_steps(steps: dependency_graph.Steps[dependency_graph.Result]) -> dependency_graph.Result:
-    """Return the result of a computation, letting the event loop serve others between its steps."""
+    """Return the result of a computation, letting the event loop serve other tasks between its steps."""
     while True:
         try:
             next(steps)

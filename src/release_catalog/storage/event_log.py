@@ -1,4 +1,4 @@
-"""Reading what happened, in its order: for the log that clients page through, and for what is told to webhooks."""
+"""The event log in order of number: pages for clients, and batches for webhooks and subscribers."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +14,13 @@ from release_catalog.storage import releases
 from release_catalog.storage.database import Database, Document
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 
-# How many events a webhook is held against at a time.
+# The number of events checked for a webhook at a time.
 AT_ONCE = 500
 _HEADER = {"_id": 1, "sequence": 1, "type": 1, "open": 1, "releaseId": 1}
 
 
 class _Log(Order):
-    """The order of the log, in which ids are cursors."""
+    """The order of the log, in which event ids are cursors."""
 
     def cursor(self, document: Mapping[str, Any]) -> str:
         return events.id_of(document["sequence"])
@@ -42,9 +42,10 @@ async def log(
     types: Sequence[str] | None = None,
     release_id: str | None = None,
 ) -> PageQuery:
-    """The events that exist for the caller, oldest first; BadArgument where some after the cursor are gone.
+    """Return a query for the events visible to the caller, oldest first.
 
-    Who does not see all gets those of releases that existed for them then and still do.
+    A caller who does not see everything gets the events of releases that were visible then and still are. Raise
+    InvalidArgument if events after the cursor are no longer kept.
     """
     match: dict[str, Any] = {"tenantId": caller.tenant, **_seen(caller)}
     index = "sequence"
@@ -62,7 +63,7 @@ async def log(
 
 
 def _seen(caller: Caller) -> Document:
-    """The condition on events of releases that existed then for the caller."""
+    """Return the condition for events of releases that were visible to the caller at the time."""
     if caller.sees_drafts is True:
         return {}
     return {"$or": [{"open": True}, {"productId": caller.sees_drafts}]} if caller.sees_drafts else {"open": True}
@@ -76,12 +77,12 @@ def _types(patterns: Sequence[str]) -> frozenset[str]:
 
 
 def known() -> str:
-    """What may stand for types of events, for people."""
+    """Return the text that lists the valid event types, for error messages."""
     return f"one of {', '.join(events.TYPES)}, all of a kind such as release.*, or *"
 
 
 async def unkept(caller: Caller, database: Database, after: int) -> str | None:
-    """Why the log can't be read on from this place; None where it can."""
+    """Return the reason why the log can't be read after this number, or None."""
     last = await head(caller, database)
     if after > last:
         return f"there is no such event yet, the last one is {events.id_of(last)}. Give an id that was returned."
@@ -97,14 +98,14 @@ async def unkept(caller: Caller, database: Database, after: int) -> str | None:
 
 
 async def head(caller: Caller, database: Database) -> int:
-    """The number of the last event; 0 where nothing has happened yet."""
+    """Return the number of the last event, or 0 without any."""
     return (await heads(database, {caller.tenant})).get(caller.tenant, 0)
 
 
 async def changed_since(
     caller: Caller, database: Database, after: int, limit: int, session: Any
 ) -> list[str] | None:
-    """Return the ids of the releases that changed after an event; None where there were `limit` events or more.
+    """Return the ids of the releases that changed after an event; None after `limit` events or more.
 
     Promotions and verified files leave a release as it is.
     """
@@ -117,14 +118,14 @@ async def changed_since(
 
 
 async def heads(database: Database, tenants: Iterable[str]) -> dict[str, int]:
-    """The numbers of the last events of tenants in which anything happened yet."""
+    """Return the number of the last event of each tenant that has any."""
     keys = {callers.local(tenant).key("events"): tenant for tenant in tenants}
     found = database.counters.find({"_id": {"$in": list(keys)}})
     return {keys[counter["_id"]]: counter["value"] async for counter in found}
 
 
 async def following(database: Database, tenant: str, after: int) -> list[Document]:
-    """What there is to know of the next events after a number but their data, without a gap between them."""
+    """Return the headers (all but the data) of the next events after a number, up to the first gap."""
     match = {"tenantId": tenant, "sequence": {"$gt": after}}
     found = database.events.find(match, _HEADER).sort("sequence", 1).limit(AT_ONCE)
     rows = await found.hint("sequence").to_list(AT_ONCE)
@@ -132,7 +133,7 @@ async def following(database: Database, tenant: str, after: int) -> list[Documen
 
 
 async def whole(caller: Caller, database: Database, header: Document) -> Document | None:
-    """An event with its data, if it exists for the caller, who may have no scope but that for webhooks."""
+    """Return an event with its data if the caller, who may have only the scope for webhooks, can see it."""
     if not caller.may(callers.READ):
         return None
     if caller.sees_drafts is not True:
@@ -144,14 +145,14 @@ async def whole(caller: Caller, database: Database, header: Document) -> Documen
 
 @dataclasses.dataclass(frozen=True)
 class EventFilter:
-    """Which events a subscriber follows: those of some types, of one release, of one product, or all."""
+    """The events that a subscriber follows: those of some types, of one release, of one product, or all."""
 
     types: frozenset[str] | None = None
     release_id: str | None = None
     product_id: str | None = None
 
     def takes(self, event: Mapping[str, Any]) -> bool:
-        """Whether it is one of them."""
+        """Return whether the filter includes an event."""
         return (
             (self.types is None or event["type"] in self.types)
             and self.release_id in {None, event["releaseId"]}
@@ -159,19 +160,22 @@ class EventFilter:
         )
 
     def match(self) -> Document:
-        """The same for MongoDB."""
+        """Return the filter as a MongoDB condition."""
         types = None if self.types is None else {"$in": sorted(self.types)}
         match = {"type": types, "releaseId": self.release_id, "productId": self.product_id}
         return {field: value for field, value in match.items() if value is not None}
 
 
 def event_filter(types: Sequence[str] | None, release_id: str | None, product_id: str | None) -> EventFilter:
-    """What arguments ask for; BadArgument where they name no type."""
+    """Return the filter for these arguments; raise InvalidArgument for an unknown type."""
     return EventFilter(None if types is None else _types(types), release_id, product_id)
 
 
 async def start(caller: Caller, database: Database, after: str | None) -> int:
-    """The number after which to follow: a cursor's, or the last event's; BadArgument where some are gone."""
+    """Return the number after which to follow: the cursor's, or the last event's without a cursor.
+
+    Raise InvalidArgument if events after the cursor are no longer kept.
+    """
     if after is None:
         return await head(caller, database)
     [number] = _ORDERS["sequence"].place("after", after)
@@ -183,7 +187,7 @@ async def start(caller: Caller, database: Database, after: str | None) -> int:
 async def since(
     caller: Caller, database: Database, after: int, filters: EventFilter, limit: int
 ) -> tuple[list[Document], int]:
-    """The next events after a number that exist for the caller, and the number up to which these are all."""
+    """Return the next visible events after a number, and the number up to which they are complete."""
     last = await head(caller, database)
     if last <= after:
         return [], after
@@ -199,7 +203,7 @@ async def since(
 
 
 async def count(caller: Caller, database: Database, after: int, patterns: Sequence[str], limit: int) -> int:
-    """How many events of these types follow after a number, counted up to `limit`; none for who may not read."""
+    """Return the number of events of these types after a number, up to `limit`; 0 without `release:read`."""
     if not caller.may(callers.READ):
         return 0
     match: Document = {"tenantId": caller.tenant, "type": {"$in": sorted(events.matching(patterns))}}

@@ -1,6 +1,6 @@
-"""The memory of requests with an idempotency key: their answers for 24 hours, and which are still running.
+"""Idempotency records: the answers of requests for 24 hours, and locks on the keys of running requests.
 
-How long is for the database's clock to say: one clock for all processes, whatever theirs say.
+Times are by the database's clock: one clock for all processes, whatever their own clocks say.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ Answer = Document | Problem
 
 RECORD_TTL = datetime.timedelta(hours=24)
 MAX_KEY = 255
-# How long a request that died keeps others with its key waiting.
+# The time for which the key of a request whose process died stays locked.
 LOCK_TTL = datetime.timedelta(seconds=15)
 _BUSY: Document = {"busyUntil": leases.after(LOCK_TTL), "expiresAt": leases.after(RECORD_TTL)}
 _RELEASE_SECONDS = 5.0
@@ -38,11 +38,11 @@ _RUNNING = errors.Conflict(detail="The first request with this idempotency key i
 async def idempotency_lock(
     caller: Caller, database: Database, verb: str, values: Given, seconds: float
 ) -> AsyncIterator[tuple[str | None, Answer | None]]:
-    """A claim on the idempotency key of a request that takes long, or the answer where it can't be had.
+    """Lock the idempotency key of a long request; yield the lock's claim, or the answer if the key is not free.
 
-    While the claim is held, the same request elsewhere hears that it is running. It is renewed until the request
-    has ended; if its process dies, the next one with this key takes over within `CLAIM`. Getting it takes at most
-    so many seconds.
+    While the lock is held, the same request elsewhere is told that the first is running. The lock is renewed until
+    the request has ended; if its process dies, the next request with this key takes over within `LOCK_TTL`.
+    Getting the lock takes at most `seconds`.
     """
     key = values.get("idempotencyKey")
     unusable = refused(key)
@@ -55,7 +55,7 @@ async def idempotency_lock(
         with db.deadline(seconds):
             known = await _claim(caller, database, fingerprint, held)
     except db.Failure:
-        # It may be there all the same, and would keep the client waiting who repeats the request.
+        # The lock may exist anyway, and would keep a client that retries waiting.
         db.in_background(_release(database, held))
         raise
     if known.get("claim") != claim:
@@ -65,15 +65,15 @@ async def idempotency_lock(
         async with leases.renewed(lambda: _renew(database, held), LOCK_TTL):
             yield claim, None
     finally:
-        # Of a request that took effect its answer stands there by now.
+        # A request that took effect has replaced the lock by its answer.
         await asyncio.wait([db.in_background(_release(database, held))])
 
 
 async def _claim(caller: Caller, database: Database, fingerprint: str, held: Document) -> Document:
-    """Hold a key unless another request does; return what there is under the key by now."""
+    """Lock a key unless another request holds it; return the record that is now under the key."""
     is_free = {
         "$or": [
-            # Of what does not exist as well.
+            # This also holds for a record that does not exist.
             {"$lte": ["$expiresAt", "$$NOW"]},
             {
                 "$and": [
@@ -98,13 +98,13 @@ async def _renew(database: Database, held: Document) -> bool:
 
 
 async def _release(database: Database, held: Document) -> None:
-    """Let go of a key; where the database fails, its claim ends by itself."""
+    """Release a key; if the database fails, the lock expires by itself."""
     with contextlib.suppress(db.Failure), db.deadline(_RELEASE_SECONDS):
         await database.requests.delete_one(held)
 
 
 def refused(key: str | None) -> Problem | None:
-    """Why a key can't be used."""
+    """Return the problem of an invalid key, or None."""
     if key is None or 1 <= len(key) <= MAX_KEY:
         return None
     message = f"A key has 1 to {MAX_KEY} characters; this one has {len(key)}."
@@ -112,8 +112,8 @@ def refused(key: str | None) -> Problem | None:
 
 
 def fingerprint_of(caller: Caller, verb: str, values: Given) -> str:
-    """The same for the same input of the same verb."""
-    # Who is bound to a product gets no answer that somebody else was given.
+    """Return the fingerprint of a request, which is the same for the same input of the same mutation."""
+    # A caller bound to a product must not get an answer that was given to another caller.
     asked = {
         "verb": verb,
         "product": caller.product,
@@ -122,7 +122,7 @@ def fingerprint_of(caller: Caller, verb: str, values: Given) -> str:
     try:
         return hashlib.sha256(_canonical_json(asked)).hexdigest()
     except RecursionError:
-        # Free JSON that is too deep: its verb refuses it, and nothing is remembered.
+        # Free JSON that is too deep: its mutation refuses it, and nothing is stored.
         return ""
 
 
@@ -130,18 +130,18 @@ def _canonical_json(request: Document) -> bytes:
     try:
         return orjson.dumps(request, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        # A number of more than 64 bits, which is no JSON, tells one input from another still.
+        # A number of more than 64 bits is no JSON, but still distinguishes inputs.
         return repr(request).encode()
 
 
 async def find_record(caller: Caller, database: Database, key: str, session: Any) -> Document | None:
-    """What is known of the request that came with this key."""
+    """Return the unexpired record of a key."""
     fresh = {"_id": caller.key(key), "$expr": {"$gt": ["$expiresAt", "$$NOW"]}}
     return await database.requests.find_one(fresh, session=session)
 
 
 async def remember(caller: Caller, database: Database, key: str, memory: Document, session: Any) -> None:
-    """Keep what is to be known of a request that came with this key."""
+    """Store the record of a request with this key."""
     fields = {"tenantId": caller.tenant, **memory}
     # A literal, because names and texts in the answer may begin with a dollar sign.
     change = [{"$replaceWith": {"$literal": fields}}, {"$set": {"expiresAt": leases.after(RECORD_TTL)}}]
@@ -149,7 +149,7 @@ async def remember(caller: Caller, database: Database, key: str, memory: Documen
 
 
 def replay(known: Document, fingerprint: str, claim: str | None) -> Answer | None:
-    """What a request under a known key is told; None for the one that holds the key."""
+    """Return the answer to a request whose key has a record; None for the holder of the lock."""
     if known["fingerprint"] != fingerprint:
         detail = "This idempotency key came with another input before: give each request a key of its own."
         return errors.Conflict(detail=detail)
@@ -164,7 +164,7 @@ def replay(known: Document, fingerprint: str, claim: str | None) -> Answer | Non
 
 
 def serialize_result(answer: Document) -> Document:
-    """An answer as data: the refusal that it may hold is none."""
+    """Return an answer as data, with the problem that it may contain as a dict."""
     refusal = answer.get("problem")
     if refusal is None:
         return answer

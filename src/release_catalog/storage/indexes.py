@@ -1,14 +1,14 @@
-"""Every index, and which questions it serves.
+"""The indexes, and the queries that each serves.
 
-Releases are asked for by many fields in five orders. An index for each pair would be dozens, so there are
-three kinds instead:
+Releases are queried by many fields in five orders. An index for each pair would be dozens, so there are three
+kinds instead:
 
 `terms`
-    One multikey index over `terms`, the strings that a release is found by (see `store.terms`): id, product,
-    name, version, tag, branch, author, artifact digest, delivery status, end of life, what it answers to and
-    what it needs. Within a term it holds the default order, so it serves each of those filters, reference
-    look-ups, dependants and their counts without sorting. The fields behind the order let the other orders,
-    counts and visibility be judged on index keys alone.
+    One multikey index over `terms`, the strings that a release is found by (see `storage.search_terms`): id,
+    product, name, version, tag, branch, author, artifact digest, delivery status, end of life, the references
+    that resolve to it and those that it makes. Within a term it holds the default order, so it serves each of
+    those filters, reference lookups, dependants and their counts without sorting. The fields behind the order
+    let the other orders, counts and visibility be judged on index keys alone.
 `created`, `updated`, `released`, `name`, `version`
     One for each order: pages without a selective filter, and with one that most releases match.
 `latest`
@@ -30,12 +30,12 @@ def _index(index: str, /, *, unique: bool = False, **keys: int) -> IndexModel:
 
 
 UP, DOWN = ASCENDING, DESCENDING
-# For what is found by its _id alone: transactions that make one collection at once would fail at their end.
+# For collections read only by _id: concurrent transactions that create a collection would fail at their end.
 _MADE = [IndexModel([("_id", UP)])]
 
 INDEXES: dict[str, list[IndexModel]] = {
     "releases": [
-        # Decides who wins where two create one release at once.
+        # Decides between two requests that create the same release at once.
         _index("identity", unique=True, catalogId=UP, productId=UP, version=UP, revision=UP, channel=UP),
         _index(
             "terms",
@@ -64,7 +64,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "baseImages": [_index("name", name=UP)],
     "pipelines": [_index("name", name=UP)],
     "executions": [
-        # The newest that are running, and the newest of all.
+        # The newest running executions, and the newest of all.
         _index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN),
         _index("started", pipelineId=UP, startedAt=DOWN),
     ],
@@ -78,7 +78,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     "webhooks": [
         _index("created", createdAt=UP, id=UP),
-        # Of all tenants: all that it takes to see who is due.
+        # Across tenants: everything needed to find the webhooks that are due.
         IndexModel(
             [(field, UP) for field in ("active", "tenantId", "cursor", "nextAttemptAt", "leaseUntil", "_id")],
             name="due",
@@ -92,9 +92,9 @@ INDEXES: dict[str, list[IndexModel]] = {
         ),
     ],
     "tokens": [_index("id", unique=True, id=UP), _index("created", createdAt=DOWN, id=DOWN)],
-    # Forgotten by MongoDB itself.
+    # MongoDB deletes these itself.
     "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
-    # Whoever is free does what has waited longest of the tenant whose turn it is.
+    # A free worker takes the oldest job of the tenant whose turn it is.
     "verifications": [_index("turn", leaseUntil=UP)],
     "counters": _MADE,
     "meta": _MADE,
@@ -103,7 +103,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("environment", environment=UP, sequence=DOWN),
         _index("release", releaseId=UP, sequence=DOWN),
         _index("record", name=UP, version=UP, sequence=DOWN),
-        # Where a release has come to: what was promoted, and what of that was rolled back.
+        # The environments that a release has reached: its promotions and their rollbacks.
         _index("reached", releaseId=UP, environment=UP, status=UP),
         # No promotion is rolled back twice.
         IndexModel(
@@ -114,17 +114,17 @@ INDEXES: dict[str, list[IndexModel]] = {
 }  # fmt: skip
 
 
-# What MongoDB forgets some days after the instant that stands under this field.
+# MongoDB deletes these documents some days after the time in this field.
 _KEPT = {"events": "writtenAt", "webhookDeliveries": "createdAt"}
 _OTHER_OPTIONS = 85
-# An index over many documents takes minutes, for which no other command is given.
+# Building an index over many documents takes minutes, longer than any other command may.
 _BUILD_SECONDS = 3_600.0
 
 
 async def ensure(database: Database, events_days: int = 90, *, keeps: bool = True) -> None:
-    """Create every index that is missing; called when a server or a command starts, and only then.
+    """Create every missing index; called only when a server or a command starts.
 
-    Events and deliveries are kept for `events_days`; of those who say that with `keeps`, the last one decides.
+    Events and webhook deliveries are kept for `events_days`; of several calls with `keeps`, the last one decides.
     """
     with db.deadline(_BUILD_SECONDS):
         await _ensure(database, events_days, keeps=keeps)

@@ -1,6 +1,6 @@
-"""Leases: what one process works on, and others leave alone until the lease ends.
+"""Leases: the holder of a lease works on something, and others leave it alone until the lease ends.
 
-They run by the database's clock, so that a process whose own clock is wrong takes nothing and loses nothing.
+Leases run by the database's clock, so that a process whose own clock is wrong takes nothing and loses nothing.
 """
 
 import asyncio
@@ -11,25 +11,25 @@ from typing import Any
 
 from release_catalog.storage import database as db
 
-# After a renewal that failed: the database may be back before the lease ends.
+# The pause after a failed renewal: the database may be back before the lease ends.
 _RETRY_SECONDS = 1.0
 
 
 def after(time: datetime.timedelta) -> dict[str, Any]:
-    """Return the instant so long after now, as an expression for an update by a pipeline."""
+    """Return the time `time` from now, as an expression for a pipeline update."""
     return {"$add": ["$$NOW", round(time.total_seconds() * 1_000)]}
 
 
 def is_over(field: str) -> dict[str, Any]:
-    """Return the condition that the instant of a field has passed. It can use an index."""
+    """Return the condition that the time in a field has passed; it can use an index."""
     return {"$expr": {"$lte": [f"${field}", "$$NOW"]}}
 
 
 @contextlib.asynccontextmanager
 async def renewed(renew: Callable[[], Awaitable[bool]], lease: datetime.timedelta) -> AsyncIterator[None]:
-    """Renew a lease while the context lasts, until `renew` tells that somebody else has it.
+    """Renew a lease while the context lasts, until `renew` returns that another process has it.
 
-    It is never cancelled within a command: that could cost a connection.
+    It is never cancelled within a command, because that could cost a connection.
     """
     over = asyncio.Event()
     task = db.in_background(_renew(renew, lease.total_seconds() / 3, over))

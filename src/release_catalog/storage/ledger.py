@@ -1,8 +1,8 @@
 """The ledger of a tenant's promotions: one chain, to which one transaction at a time adds a record.
 
-The chain's head (number, hash and instant of the last record) is kept beside it. Whoever adds a record changes
-the head first: of two transactions that do so at once, MongoDB has the later one repeated. And as it is written
-with each record, it shows where records were cut off at the end.
+The chain's head (number, hash and time of the last record) is kept beside it. A transaction that adds a record
+changes the head first: of two concurrent ones, MongoDB has the later one repeated. The head also shows whether
+records were removed at the end, because it is written with each record.
 """
 
 import datetime
@@ -21,12 +21,12 @@ _READ_AT_ONCE = 100
 
 
 async def hold(turn: UnitOfWork) -> Document | None:
-    """The head of the ledger, None where it has no record; it is this transaction's alone from here on."""
+    """Return the head of the ledger, None without records, and reserve it for this transaction."""
     key, counters = {"_id": turn.caller.key(HEAD)}, turn.database.counters
     held: Any = await counters.find_one_and_update(
         key, {"$inc": {"held": 1}}, upsert=True, return_document=db.AFTER, session=turn.session
     )
-    # A ledger that was begun before heads were kept has none.
+    # A ledger that is older than heads has none.
     return held if "hash" in held else await _last(turn)
 
 
@@ -36,10 +36,10 @@ async def _last(turn: UnitOfWork) -> Document | None:
 
 
 async def append(turn: UnitOfWork, previous: Document | None, record: Document) -> Document:
-    """Add `record` after `previous`, the head as `hold` gave it; the record as it is stored."""
+    """Add `record` after `previous`, the head from `hold`, and return the record as stored."""
     caller, now = turn.caller, timestamps.now()
     if previous:
-        # S3 knows a record by its name, version and millisecond.
+        # S3 identifies a record by name, version and millisecond.
         now = max(now, previous["created"] + datetime.timedelta(milliseconds=1))
     made: Document = {"id": ids.new(), "tenantId": caller.tenant, "serviceId": await _service(turn)}
     made |= {
@@ -57,12 +57,12 @@ async def append(turn: UnitOfWork, previous: Document | None, record: Document) 
 
 
 def head(record: Document) -> Document:
-    """What is kept of the last record."""
+    """Return the part of the last record that is kept as the head."""
     return {name: record[name] for name in _FIELDS}
 
 
 async def _service(turn: UnitOfWork) -> str:
-    """The name of this deployment: of all who make it at once, one does."""
+    """Return the name of this deployment, which only the first of concurrent calls makes."""
     made = {"$setOnInsert": {"value": f"release-catalog@{ids.new()}"}}
     found: Any = await turn.database.meta.find_one_and_update(
         {"_id": "service"}, made, upsert=True, return_document=db.AFTER, session=turn.session
@@ -71,10 +71,7 @@ async def _service(turn: UnitOfWork) -> str:
 
 
 async def verify(caller: Caller, database: Database, chain: ledger.HashChain) -> AsyncIterator[str]:
-    """All that is wrong with the tenant's ledger; `chain` stands at its end afterwards.
-
-    It may grow meanwhile.
-    """
+    """Yield the faults of the tenant's ledger, which may grow meanwhile; `chain` ends at its last record."""
     kept = await _head(caller, database)
     match: Document = {"tenantId": caller.tenant, **({"sequence": {"$lte": kept["sequence"]}} if kept else {})}
     found = database.promotions.find(match, {"_id": 0}).sort("sequence", 1).hint("sequence")

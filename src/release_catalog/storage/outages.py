@@ -1,7 +1,7 @@
-"""What an error of the database means for a request, and what its client can do.
+"""Database errors: what each means for a request, and for a client's retry.
 
-Outages pass: elections, restarts, networks that break, a disk that is full until somebody makes room. A client
-repeats what met one. Of a write it must know first whether it took effect.
+Outages pass: elections, restarts, networks that break, a full disk until somebody makes room. A client retries a
+request that met one. For a write it must know first whether it took effect.
 """
 
 import dataclasses
@@ -17,9 +17,9 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-# A failover takes 10 to 12 seconds with MongoDB's defaults: clients that ask every 2 seconds lose little time.
+# A failover takes 10 to 12 seconds with MongoDB's defaults: clients that retry every 2 seconds lose little time.
 RETRY_SECONDS = 2
-# Drivers go on to tell all that they know of the servers: so many characters of that are logged.
+# Drivers append all that they know of the servers: at most this many characters are logged.
 MAX_REASON = 300
 
 _LABELS = (
@@ -29,45 +29,45 @@ _LABELS = (
     "RetryableError",
     "SystemOverloadedError",
 )
-# Codes of errors that pass, where they come without a label.
+# Codes of transient errors, in case they come without a label.
 _CODES = {
     6, 7, 89, 9001,  # networks between the servers
-    91, 189, 10107, 11600, 11602, 13435, 13436,  # no primary, or one that goes
+    91, 189, 10107, 11600, 11602, 13435, 13436,  # no primary, or one that steps down
     134, 246, 100, 64,  # no majority
-    24, 112, 251, 262, 290,  # locks and transactions that were too slow, or in each other's way
+    24, 112, 251, 262, 290,  # locks and transactions that were too slow, or conflicted
     14031,  # no space on the disk
-    365, 462,  # too much to do
+    365, 462,  # overload
 }  # fmt: skip
 
 
-class OutcomeUnknown(PyMongoError):  # noqa: N818  it says what is known, as the labels of MongoDB do
-    """The database did not confirm a write before the deadline: it may take effect, or have taken effect."""
+class OutcomeUnknown(PyMongoError):  # noqa: N818  named after its meaning, like MongoDB's labels
+    """A write not confirmed by the database before the deadline: it may take effect, or have done so."""
 
 
 class NothingWritten(PyMongoError):  # noqa: N818  likewise
-    """A mutation met an outage, and left no trace; its cause says which."""
+    """A mutation that met an outage and left no trace; its cause is the outage."""
 
 
 class TurnNotReached(NothingWritten):
-    """A mutation waited for the other writes of its tenant for as long as it could."""
+    """A mutation that waited for other writes of its tenant until its time was over."""
 
 
 class Stopping(NothingWritten):
-    """A mutation waited for something else when the server was told to stop."""
+    """A mutation that was waiting for something else when the server was told to stop."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outage:
-    """Why the database did not serve a request: a code and a message for its client."""
+    """The reason why the database did not serve a request: a code and a message for the client."""
 
     code: str
     message: str
-    # What became of a mutation: UNKNOWN, UNCHANGED or CHANGED.
+    # The outcome of a mutation: UNKNOWN, UNCHANGED or CHANGED.
     outcome: str | None = None
 
     @property
     def extensions(self) -> dict[str, Any]:
-        """What clients read of it, besides the message."""
+        """Return the error extensions that clients get besides the message."""
         after = RETRY_SECONDS if self.code == "UNAVAILABLE" else None
         told = {"code": self.code, "retryAfter": after, "outcome": self.outcome}
         return {name: value for name, value in told.items() if value is not None}
@@ -117,9 +117,9 @@ def left_no_trace(error: PyMongoError) -> bool:
 
 
 def outage(error: object, *, reachable: bool = False) -> Outage | None:
-    """Return what an error means, None where it is not an outage but a fault of the program or its set-up.
+    """Return the outage that an error means; None for a fault of the program or its setup.
 
-    `reachable` tells that the database answers other commands: it had too much to do for this one, then.
+    `reachable` tells that the database answers other commands, so that it was only too busy for this one.
     """
     if isinstance(error, OutcomeUnknown):
         return UNKNOWN
@@ -134,17 +134,17 @@ def outage(error: object, *, reachable: bool = False) -> Outage | None:
 
 
 def is_slow(error: object) -> bool:
-    """Return whether the database itself ended a command that took too long: it answers, and less would help."""
+    """Return whether the database itself ended a slow command: it answers, and a smaller request would help."""
     return (
         isinstance(error, ExecutionTimeout)
         and not isinstance(error, WriteConcernError)
-        # The driver makes such errors, too, where no time is left to send a command.
+        # The driver also raises such errors if no time is left to send a command.
         and "codeName" in (error.details or {})
     )
 
 
 def is_silence(error: object) -> bool:
-    """Return whether there was no answer in time, be it that the command was too slow or the database away.
+    """Return whether no answer came in time, because the command was too slow or the database unreachable.
 
     Drivers wait for as long as they let the database work: which of the two gives up first is chance.
     """
@@ -154,7 +154,7 @@ def is_silence(error: object) -> bool:
 
 
 def _passes(error: object) -> bool:
-    """Return whether an error of the database goes away by itself, or when an operator helps it."""
+    """Return whether a database error is transient, or passes once an operator helps."""
     if not isinstance(error, PyMongoError):
         return False
     if isinstance(error, ConnectionFailure | CursorNotFound | WriteConcernError):

@@ -1,7 +1,7 @@
-"""The one pagination: keyset cursors, stable while documents come and go, in both directions.
+"""Pagination: keyset cursors, stable while documents come and go, in both directions.
 
-A `Question` says which documents are meant without reading them. Several questions about one collection are
-answered by one command, however many they are: that is how a level of a GraphQL query costs one read.
+A `PageQuery` describes documents without reading them. One command answers several queries about one collection,
+however many they are, so that a level of a GraphQL query costs one read.
 """
 
 import base64
@@ -21,8 +21,8 @@ from release_catalog.storage.database import Collections, Document, Keys, projec
 MAX_PAGE = 100
 # A cursor holds a catalog, a name and a version, or a path in an environment, of up to four bytes a character.
 MAX_CURSOR = 10_000
-# A term with more matches than this is read along the order's own index: it comes by often enough there.
-# With fewer, their index keys are looked through for the top ones, at about 5 microseconds a key.
+# A term with more matches than this is read along the order's own index, where it occurs often enough. With fewer,
+# the top ones are picked from their index keys, at about 5 microseconds a key.
 SELECTIVE_LIMIT = 2_000
 # MongoDB takes 1,000 stages in a pipeline.
 QUESTIONS_A_COMMAND = 400
@@ -30,7 +30,7 @@ QUESTIONS_A_COMMAND = 400
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """How documents follow one another: by `fields` in turn, which together tell any two apart.
+    """The order of documents: by `fields` in turn, which together distinguish any two.
 
     Each field comes with the type of its values; all run in one direction. `index` serves the order.
     """
@@ -40,12 +40,12 @@ class Order:
     fields: Mapping[str, type]
 
     def cursor(self, document: Mapping[str, Any]) -> str:
-        """An opaque text for the place of `document` in this order."""
+        """Return an opaque cursor for the position of `document` in this order."""
         place = [self.name, *(_plain(document[field]) for field in self.fields)]
         return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()
 
     def place(self, argument: str, cursor: str) -> list[Any]:
-        """Return the values that `cursor` holds; raise BadArgument where it is none of this order's."""
+        """Return the values in `cursor`; raise InvalidArgument if it is not a cursor of this order."""
         check_cursor(argument, cursor)
         try:
             raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
@@ -61,7 +61,7 @@ class Order:
 
 
 def check_cursor(argument: str, cursor: str) -> None:
-    """Raise BadArgument where a cursor is longer than any that a list returns."""
+    """Raise InvalidArgument if a cursor is longer than any that a list returns."""
     if len(cursor) > MAX_CURSOR:
         raise InvalidArgument(
             argument, f"a cursor has at most {MAX_CURSOR} characters; this one has {len(cursor)}."
@@ -82,7 +82,7 @@ def _typed(kind: type, value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class PageArgs:
-    """Which part of an ordered list is asked for: `size` documents from `cursor` on, onwards or backwards."""
+    """A part of an ordered list: `size` documents from `cursor` on, forwards or backwards."""
 
     size: int
     cursor: str | None = None
@@ -90,7 +90,7 @@ class PageArgs:
 
     @property
     def argument(self) -> str:
-        """The name of the argument that the cursor came in."""
+        """Return the name of the argument that contained the cursor."""
         return "before" if self.backwards else "after"
 
 
@@ -101,7 +101,7 @@ def window(
     before: str | None = None,
     default: int = 20,
 ) -> PageArgs:
-    """Relay's four arguments; BadArgument names the one that does not fit."""
+    """Return the page for Relay's four arguments; raise InvalidArgument for the one that does not fit."""
     if first is not None and last is not None:
         raise InvalidArgument("last", "give either first or last, not both.")
     if after is not None and (last is not None or before is not None):
@@ -117,12 +117,15 @@ def window(
 
 
 def reference_cursor(reference: Mapping[str, Any]) -> str:
-    """The place of a reference in its release's list: itself, so that it stays good where others go."""
+    """Return the cursor of a reference: the reference itself, so that it stays valid when others are removed."""
     return base64.urlsafe_b64encode(orjson.dumps(reference["reference"])).rstrip(b"=").decode()
 
 
 def offset(references: Sequence[Mapping[str, Any]], argument: str, cursor: str | None) -> int:
-    """Where in `references` the page after `cursor` begins; BadArgument where it is none of theirs."""
+    """Return the index in `references` at which the page after `cursor` begins.
+
+    Raise InvalidArgument if the cursor belongs to none of them.
+    """
     if cursor is None:
         return 0
     check_cursor(argument, cursor)
@@ -134,11 +137,11 @@ def offset(references: Sequence[Mapping[str, Any]], argument: str, cursor: str |
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PageQuery:
-    """Which documents of a collection, in which order, and which part of them.
+    """A query for documents of a collection: condition, order and page.
 
-    `match` always holds the caller's tenant. `terms`, where given, are of kinds that the `terms` index
-    serves, and a document matches with any of them; an empty list matches nothing. `stages`, for questions
-    without terms, drop documents after the match by what other collections say of them.
+    `match` always holds the caller's tenant. `terms`, where given, are of kinds that the `terms` index serves, and
+    a document matches with any of them; an empty list matches nothing. `stages`, for queries without terms, drop
+    documents after the match by conditions on other collections.
     """
 
     collection: str
@@ -151,19 +154,19 @@ class PageQuery:
     place: list[Any] | None = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        """Read the cursor, so that a bad one is refused where it was given."""
+        """Read the cursor, so that an invalid one is refused immediately."""
         cursor = self.window.cursor
         place = None if cursor is None else self.order.place(self.window.argument, cursor)
         object.__setattr__(self, "place", place)
 
     def conditions(self) -> dict[str, Any]:
-        """The whole condition without the cursor."""
+        """Return the whole condition without the cursor."""
         if self.terms is None:
             return dict(self.match)
         return {**self.match, "terms": self.terms[0] if len(self.terms) == 1 else {"$in": [*self.terms]}}
 
     def onwards(self) -> dict[str, Any]:
-        """The whole condition from the cursor on, in a form that leaves the order to the index."""
+        """Return the whole condition from the cursor on, in a form that leaves the order to the index."""
         if self.place is None:
             return self.conditions()
         beyond = "$lt" if self.direction < 0 else "$gt"
@@ -178,28 +181,28 @@ class PageQuery:
 
     @property
     def direction(self) -> int:
-        """1 or -1: how the order is walked, which a page that is read backwards turns round."""
+        """Return 1 or -1, the direction of the walk, which is reversed for a backwards page."""
         return -1 if self.descending != self.window.backwards else 1
 
     @property
     def sort(self) -> dict[str, int]:
-        """The order in the form that MongoDB takes."""
+        """Return the order in MongoDB's form."""
         return dict.fromkeys(self.order.fields, self.direction)
 
     @property
     def index(self) -> str:
-        """The index that finds the documents."""
+        """Return the index that finds the documents."""
         return self.order.index if self.terms is None else "terms"
 
     @property
     def ordered_by_terms(self) -> bool:
-        """Whether the terms index holds this very order."""
+        """Return whether the terms index holds this order."""
         return self.terms is not None and self.order.index == "created"
 
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """The answer to a question."""
+    """The result of a page query."""
 
     rows: list[Document]
     has_next: bool
@@ -218,7 +221,7 @@ def _page(question: PageQuery, rows: list[Document]) -> Page:
 
 
 async def read(database: Collections, question: PageQuery, keys: Keys = None) -> Page:
-    """The page that a question asks for, with `keys` of its documents."""
+    """Return the page of a query, with `keys` of its documents."""
     collection = database[question.collection]
     if question.terms is not None and not question.terms:
         return _page(question, [])
@@ -231,7 +234,7 @@ async def read(database: Collections, question: PageQuery, keys: Keys = None) ->
 
 
 async def _seek(collection: Any, question: PageQuery, index: str, keys: Keys) -> list[Document]:
-    """The first documents from the cursor on, in the order of `index`, with what cursors are made of."""
+    """Return the first documents from the cursor on, in the order of `index`, with the fields of their cursors."""
     limit = question.window.size + 1
     found = collection.find(question.onwards(), projection(keys, *question.order.fields))
     return await cursors.documents(found.sort(list(question.sort.items())).limit(limit).hint(index), limit, keys)
@@ -241,14 +244,14 @@ async def _has_many(collection: Any, question: PageQuery) -> bool:
     conditions, limit = question.conditions(), SELECTIVE_LIMIT + 1
     matching = {field: conditions[field] for field in ("tenantId", "terms")}
     count: int = await collection.count_documents(matching, limit=limit, hint="terms")
-    if count == limit and "createdAt" in conditions:  # which the index tells as well, but not without documents
+    if count == limit and "createdAt" in conditions:  # which the index covers as well, but not without documents
         matching["createdAt"] = conditions["createdAt"]
         count = await collection.count_documents(matching, limit=limit, hint="terms")
     return count == limit
 
 
 def _pipeline(question: PageQuery, keys: Keys) -> list[dict[str, Any]]:
-    """The question as stages of an aggregation; none of them sorts more than the page."""
+    """Return the query as aggregation stages, none of which sorts more than the page."""
     limit, shown = question.window.size + 1, {"$project": projection(keys, *question.order.fields)}
     if question.terms is None or question.ordered_by_terms:
         ordered: list[dict[str, Any]] = [
@@ -270,7 +273,7 @@ def _pipeline(question: PageQuery, keys: Keys) -> list[dict[str, Any]]:
 
 
 async def fetch_pages(database: Collections, questions: Sequence[PageQuery], keys: Keys = None) -> list[Page]:
-    """The pages of several questions, by one command for each collection that they are about."""
+    """Return the pages of several queries, with one command for each collection."""
     if len(questions) == 1:
         return [await read(database, questions[0], keys)]
     rows = await _union(database, questions, lambda q: _pipeline(q, keys), keys)
@@ -278,7 +281,7 @@ async def fetch_pages(database: Collections, questions: Sequence[PageQuery], key
 
 
 async def count_many(database: Collections, questions: Sequence[PageQuery]) -> list[int]:
-    """How many documents match each question, wherever its window lies."""
+    """Return the number of documents that match each query, regardless of its page."""
     if len(questions) == 1 and not questions[0].stages and questions[0].terms != []:
         question = questions[0]
         return [await database[question.collection].count_documents(question.conditions(), hint=question.index)]
@@ -297,7 +300,7 @@ async def _union(
     pipeline: Callable[[PageQuery], list[dict[str, Any]]],
     keys: Keys,
 ) -> list[list[Document]]:
-    """What `pipeline` gives for each question, asked for together; `keys` are what is read of the documents."""
+    """Run `pipeline` for all queries together; `keys` are read of the documents."""
     found: list[list[Document]] = [[] for _ in questions]
     asked: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {}
     for index, question in enumerate(questions):

@@ -1,7 +1,7 @@
-"""Promoting releases to environments, and rolling that back (S3).
+"""Promotion of releases to environments, and its rollback (S3).
 
-At each path an environment holds what the last promotion brought there that is not rolled back. A promotion
-remembers what its paths held before, so that rolling back finds what comes to light again.
+Each path of an environment holds the artifact of the last promotion that is not rolled back. A promotion stores
+what its paths held before, so that a rollback can restore it.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ _COPIED = (
 
 @command("promoteRelease")
 async def promote(turn: UnitOfWork, values: Given) -> Answer:
-    """Bring the chosen files of a release to an environment; a refusal is kept as a record, with all reasons."""
+    """Promote the chosen files of a release to an environment; a refusal becomes a record with all reasons."""
     checks = Validator(values, "input")
     keys = [promotion.keys(checks, f"{kind}RepositoryKeys") for kind in ("included", "excluded")]
     if checks.found:
@@ -52,7 +52,7 @@ async def promote(turn: UnitOfWork, values: Given) -> Answer:
 
 
 async def _load_subjects(turn: UnitOfWork, values: Given) -> tuple[Document, Document, Document] | Problem:
-    """The release, its product and the environment that the input means."""
+    """Return the release of the input, its product and its environment."""
     release = await unit_of_work.load_for_update(turn, values["releaseId"], values)
     if isinstance(release, Problem):
         return release
@@ -65,7 +65,7 @@ async def _load_subjects(turn: UnitOfWork, values: Given) -> tuple[Document, Doc
 
 @command("rollbackPromotion")
 async def roll_back(turn: UnitOfWork, values: Given) -> Answer:
-    """Undo a promotion where the environment still holds what it brought; what came there later stays."""
+    """Undo a promotion at the paths that still hold its artifacts; later artifacts stay."""
     previous = await ledger.hold(turn)
     checks = Validator(values, "input")
     reason = checks.text("reason", MAX_LONG_TEXT, required=True)
@@ -87,7 +87,7 @@ async def roll_back(turn: UnitOfWork, values: Given) -> Answer:
 
 
 async def _restore(turn: UnitOfWork, undone: Document) -> list[Document]:
-    """Let the paths that still hold what `undone` brought hold what comes to light there; what was taken away."""
+    """Restore the earlier contents at the paths that still hold what `undone` brought; return what was removed."""
     environment = undone["environment"]
     held = await _contents_at(turn, environment, undone["artifacts"])
     taken = [a for a in undone["artifacts"] if held.get(a["path"], {}).get("promotionId") == undone["id"]]
@@ -102,7 +102,7 @@ async def _restore(turn: UnitOfWork, undone: Document) -> list[Document]:
 
 
 async def _effective_contents(turn: UnitOfWork, contents: list[Document]) -> list[Document]:
-    """`contents`, where a promotion rolled back since brought one, what lay below it instead, if anything."""
+    """Replace contents whose promotion was rolled back since by what was below them, if anything."""
     standing = []
     while contents:
         undone = await _rolled_back(turn, {c["promotionId"] for c in contents})
@@ -117,14 +117,14 @@ async def _effective_contents(turn: UnitOfWork, contents: list[Document]) -> lis
 
 
 async def _rolled_back(turn: UnitOfWork, ids_: Iterable[str]) -> dict[str, str]:
-    """Which of these promotions are rolled back, and the ids of the records that did so."""
+    """Return those of these promotions that are rolled back, each with the id of the rollback's record."""
     match, shown = {"tenantId": turn.caller.tenant, "undoes": {"$in": list(ids_)}}, {"id": 1, "undoes": 1}
     found = turn.database.promotions.find(match, shown, hint="undoes", session=turn.session)
     return {record["undoes"]: record["id"] for record in await cursors.documents(found)}
 
 
 async def _reached(turn: UnitOfWork, release: Document, environment: Document) -> set[str]:
-    """The required environments with a completed promotion of the release that is not rolled back."""
+    """Return the required environments with a completed promotion of the release that is not rolled back."""
     match = {
         "tenantId": turn.caller.tenant,
         "releaseId": release["id"],
@@ -139,7 +139,7 @@ async def _reached(turn: UnitOfWork, release: Document, environment: Document) -
 
 
 async def _contents_at(turn: UnitOfWork, environment: str, artifacts: Iterable[Given]) -> dict[str, Document]:
-    """What the environment holds at the paths of `artifacts`, by path."""
+    """Return the environment's contents at the paths of `artifacts`, by path."""
     paths = {artifact["path"] for artifact in artifacts}
     match = {"tenantId": turn.caller.tenant, "environment": environment, "path": {"$in": list(paths)}}
     found = turn.database.contents.find(match, _CONTENT, session=turn.session)
@@ -147,7 +147,7 @@ async def _contents_at(turn: UnitOfWork, environment: str, artifacts: Iterable[G
 
 
 async def _write_contents(turn: UnitOfWork, environment: str, contents: Iterable[Given]) -> None:
-    """Let each path hold its content, whatever it held before."""
+    """Set the content of each path, replacing any earlier one."""
     changes = []
     for content in contents:
         at = {"tenantId": turn.caller.tenant, "environment": environment, "path": content["path"]}

@@ -1,4 +1,4 @@
-"""Reading what releases refer to: catalogs, products, pipelines, projects, environments, promotions and more."""
+"""Reads of reference data: catalogs, products, pipelines, projects, environments, promotions and more."""
 
 import datetime
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from release_catalog.storage import database as db
 from release_catalog.storage.database import Database, Document
 from release_catalog.storage.pagination import MAX_PAGE, Order, PageArgs, PageQuery
 
-# Lists without pages in the contract end here.
+# The maximum length of lists that have no pages in the contract.
 MAX_LISTED = 1000
 MAX_EXECUTIONS = 100
 MAX_DISTRO = 129
@@ -29,7 +29,7 @@ _BY_SEQUENCE = {
 async def by_ids(
     caller: Caller, database: db.Collections, collection: str, ids: Iterable[str], keys: db.Keys = None
 ) -> dict[str, Document]:
-    """Documents of one collection by id, releases by what the caller may see of them; only `keys` of them."""
+    """Return `keys` of a collection's documents by id; of releases, only those visible to the caller."""
     if collection == "releases":
         return await releases.by_ids(caller, database, ids, keys)
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
@@ -38,14 +38,14 @@ async def by_ids(
 
 
 def catalogs(caller: Caller, window: PageArgs) -> PageQuery:
-    """All catalogs, by name."""
+    """Return a query for all catalogs, by name."""
     return PageQuery("catalogs", {"tenantId": caller.tenant}, _BY_NAME, window)
 
 
 def products(
     caller: Caller, window: PageArgs, catalog_id: str | None = None, name_contains: str | None = None
 ) -> PageQuery:
-    """Products by key, of one catalog or of all."""
+    """Return a query for products by key, of one catalog or of all."""
     match: dict[str, Any] = {"tenantId": caller.tenant}
     if catalog_id is not None:
         match["catalogId"] = catalog_id
@@ -55,13 +55,13 @@ def products(
 
 
 async def products_by_key(caller: Caller, database: Database, key: str) -> list[Document]:
-    """The products with `key`, one for each catalog that has one, at most 100."""
+    """Return the products with `key`, one for each catalog that has one, at most 100."""
     found = database.products.find({"tenantId": caller.tenant, "key": key}).sort("catalogId", 1)
     return await cursors.documents(found.hint("key").limit(MAX_PAGE), MAX_PAGE)
 
 
 async def product_by_key(caller: Caller, database: Database, key: str, catalog_id: str | None) -> Document | None:
-    """The product with `key`; BadArgument where several catalogs have one and none is named."""
+    """Return the product with `key`; raise InvalidArgument if several catalogs have one and none is named."""
     found = await products_by_key(caller, database, key)
     if catalog_id is not None:
         found = [product for product in found if product["catalogId"] == catalog_id]
@@ -73,11 +73,11 @@ async def product_by_key(caller: Caller, database: Database, key: str, catalog_i
 async def images_of(caller: Caller, database: Database, distro: str) -> list[str]:
     """Return the ids of the base images with a distribution written as in S5's links, such as photon-4.
 
-    Name and version have at most 64 characters each, so `distro` is read up to 129. Raise BadArgument beyond.
+    Name and version have at most 64 characters each, so `distro` has at most 129. Raise InvalidArgument beyond.
     """
     if len(distro) > MAX_DISTRO:
         raise InvalidArgument("distro", f"give at most {MAX_DISTRO} characters; this has {len(distro)}.")
-    # Either side may hold dashes itself.
+    # Either side may contain dashes itself.
     dashes = [at for at, character in enumerate(distro) if character == "-"]
     splits = [(distro[:at], distro[at + 1 :] or None) for at in dashes] + [(distro, None)]
     either = [{"operatingSystem.distro": name, "operatingSystem.version": version} for name, version in splits]
@@ -87,31 +87,31 @@ async def images_of(caller: Caller, database: Database, distro: str) -> list[str
 
 
 async def named(caller: Caller, database: Database, collection: str, name: str) -> Document | None:
-    """The document of a collection with this name, which is the only one or any of them."""
+    """Return the document of a collection with this name, which is the only one or any of them."""
     return await cursors.document(database[collection].find_one({"tenantId": caller.tenant, "name": name}))
 
 
 async def executions(
     caller: Caller, database: Database, pipeline_id: str, *, running: bool | None
 ) -> list[Document]:
-    """The newest executions of a pipeline, at most 100; those of releases that the caller may see."""
+    """Return the newest executions of a pipeline for releases visible to the caller, at most 100."""
     match: dict[str, Any] = {"tenantId": caller.tenant, "pipelineId": pipeline_id}
     if running is not None:
         match["status"] = "RUNNING" if running else {"$ne": "RUNNING"}
-    # Those of hidden releases are dropped before the others are counted: they take no place in the list.
+    # Executions of hidden releases are dropped before the limit, so that they take no place in the list.
     newest: list[dict[str, Any]] = [{"$match": match}, {"$sort": {"startedAt": -1}}]
     stages = [*newest, *releases.visible_through(caller, "releaseId"), {"$limit": MAX_EXECUTIONS}]
     return await db.aggregate(database["executions"], stages, hint="pipeline" if running else "started")
 
 
 async def environments(caller: Caller, database: Database) -> list[Document]:
-    """All environments by name, at most 1000."""
+    """Return all environments by name, at most 1000."""
     found = database.environments.find({"tenantId": caller.tenant}).sort("name", 1)
     return await cursors.documents(found.limit(MAX_LISTED), MAX_LISTED)
 
 
 def contents(caller: Caller, environment_name: str, prefix: str | None, window: PageArgs) -> PageQuery:
-    """What an environment holds, by path."""
+    """Return a query for the contents of an environment, by path."""
     match: dict[str, Any] = {"tenantId": caller.tenant, "environment": environment_name}
     if prefix:
         match["path"] = {"$gte": prefix, "$lt": prefix + "\U0010ffff"}
@@ -120,7 +120,7 @@ def contents(caller: Caller, environment_name: str, prefix: str | None, window: 
 
 
 def promotions(caller: Caller, window: PageArgs, **wanted: str | None) -> PageQuery:
-    """The ledger, newest first; `wanted` are equalities on its fields, None for any."""
+    """Return a query for the ledger, newest first; `wanted` are values of its fields, None for any."""
     match = {"tenantId": caller.tenant}
     match |= {field: value for field, value in wanted.items() if value is not None}
     for field, index in (("releaseId", "release"), ("name", "record"), ("environment", "environment")):
@@ -135,7 +135,7 @@ def promotions(caller: Caller, window: PageArgs, **wanted: str | None) -> PageQu
 async def promotion(
     caller: Caller, database: Database, name: str, version: str, created: datetime.datetime
 ) -> Document | None:
-    """The promotion record of S3's address, where its release exists for the caller."""
+    """Return the promotion record at S3's address if its release is visible to the caller."""
     match = {"tenantId": caller.tenant, "name": name, "version": version, "created": created}
     stages = [{"$match": match}, *releases.visible_through(caller, "releaseId"), {"$limit": 1}]
     found = await db.aggregate(database["promotions"], stages, hint="record")

@@ -1,4 +1,4 @@
-"""Saving what releases refer to: made where the id is new or absent, changed otherwise."""
+"""Saving of reference data: created if the id is new or absent, changed otherwise."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _REKEYED_AT_ONCE = 1_000
 
 
 async def save_reference(caller: Caller, database: Database, collection: str, values: Given) -> Answer:
-    """A catalog, pipeline, project, registry or base image: what depends on nothing else."""
+    """Save a catalog, pipeline, project, registry or base image, which depend on nothing else."""
 
     async def work(session: Any) -> Answer:
         checks = Validator(values, "input")
@@ -33,7 +33,7 @@ async def save_reference(caller: Caller, database: Database, collection: str, va
 
 
 async def environment(caller: Caller, database: Database, values: Given) -> Answer:
-    """An environment. Its name stays, because the ledger and what it holds speak of it by name."""
+    """Save an environment; its name is immutable, because the ledger and its contents refer to it by name."""
 
     async def work(session: Any) -> Answer:
         checks = Validator(values, "input")
@@ -52,7 +52,7 @@ async def environment(caller: Caller, database: Database, values: Given) -> Answ
 
 
 async def product(caller: Caller, database: Database, values: Given) -> Answer:
-    """A product. It stays in its catalog; where its scheme changes, its releases are ordered anew with it."""
+    """Save a product, which stays in its catalog; a new version scheme reorders its releases."""
     catalog_id = values.get("catalogId")
 
     async def work(session: Any) -> Answer:
@@ -81,7 +81,7 @@ async def product(caller: Caller, database: Database, values: Given) -> Answer:
 async def _put(
     turn: UnitOfWork, collection: str, checks: Validator, fields: Document, new: Given | None = None
 ) -> Answer:
-    """One conditional write: `fields` are set; what was not given keeps its value, or is `new` or the default."""
+    """Set `fields` in one conditional write; other fields keep their values, or get `new` or the defaults."""
     id_ = checks.id("id") or ids.new()
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
@@ -103,7 +103,7 @@ async def _conflict(caller: Caller, database: Database, collection: str, error: 
 
 async def _order_anew(turn: UnitOfWork, product_: Document) -> None:
     """Give all releases of a product the sort keys of its scheme."""
-    # Whoever makes a release writes this counter too: those who have read the old scheme are made to read again.
+    # Creating a release writes this counter too, so that a transaction that has read the old scheme is repeated.
     held = {"$inc": {"held": 1, "value": 0}}
     await turn.database.counters.update_one(
         {"_id": turn.caller.key("events")}, held, upsert=True, session=turn.session

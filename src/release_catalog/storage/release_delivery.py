@@ -1,4 +1,4 @@
-"""Delivering releases (S4): the status of a delivery, and the runs of its pipeline."""
+"""The delivery of releases (S4): its status, and the runs of its pipeline."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ RUNNING = "RUNNING"
 async def known(
     caller: Caller, database: Database, references: release_delivery.References, session: Any
 ) -> release_delivery.Known:
-    """The pipelines and projects that the rules of a delivery have to look at."""
+    """Return the pipelines and projects that the rules of a release delivery need."""
     keys = [caller.key(id_) for id_ in references.pipelines]
     match = {"tenantId": caller.tenant, "$or": [{"_id": {"$in": keys}}, {"name": {"$in": list(references.names)}}]}
     pipelines = database.pipelines.find(match, session=session)
@@ -50,7 +50,7 @@ async def set_delivery_status(turn: UnitOfWork, values: Given) -> Answer:
 
 @command("recordPipelineExecution")
 async def record_pipeline_execution(turn: UnitOfWork, values: Given) -> Answer:
-    """Record that a pipeline runs for a release, or how its run has ended."""
+    """Record the start or the end of a pipeline's run for a release."""
     checks = Validator(values, "input")
     id_ = checks.id("id") or ids.new()
     release = await unit_of_work.load_for_update(turn, values["releaseId"], values)
@@ -60,7 +60,7 @@ async def record_pipeline_execution(turn: UnitOfWork, values: Given) -> Answer:
         checks.refuse("pipelineId", "UNKNOWN", f"There is no pipeline {values['pipelineId']!r}: save it first.")
     before = await turn.one("executions", id_)
     if before and turn.caller.product and before["releaseId"] != release["id"]:
-        # It may be of a release that does not exist for this caller: nothing is told of it.
+        # The run may belong to a release hidden from this caller, so the answer says nothing about it.
         return errors.Conflict(detail=f"The id {id_!r} is taken: give another one.", conflicting_id=id_)
     if before:
         checks.fixed("pipelineId", before["pipelineId"])
@@ -73,7 +73,7 @@ async def record_pipeline_execution(turn: UnitOfWork, values: Given) -> Answer:
 
 
 async def _is_running(turn: UnitOfWork, release: Document) -> bool:
-    """Whether a run of the delivery's pipeline for the release goes on."""
+    """Return whether a run of the delivery's pipeline for the release is in progress."""
     if not release["delivery"] or release["delivery"]["pipelineId"] is None:
         return False
     await _take_turns(turn, release)
@@ -83,17 +83,17 @@ async def _is_running(turn: UnitOfWork, release: Document) -> bool:
 
 
 async def _is_over(turn: UnitOfWork, values: Given, release: Document) -> bool:
-    """Whether the delivery that the pipeline would run for is completed."""
+    """Return whether the delivery that the pipeline would run for is completed."""
     await _take_turns(turn, release)
     plan = release["delivery"]
     return bool(plan and plan["status"] == "COMPLETED" and plan["pipelineId"] == values["pipelineId"])
 
 
 async def _take_turns(turn: UnitOfWork, release: Document) -> None:
-    """Write what every start of a run and every completion writes.
+    """Write a counter that every start of a run and every completion writes.
 
-    Neither changes what the other reads before it is too late (S4 rule 3). Through this, the two collide, and
-    MongoDB has the later repeated, which then sees the earlier.
+    Neither changes what the other reads before it is too late (S4 rule 3). Through this counter the two collide,
+    and MongoDB has the later one repeated, which then sees the earlier.
     """
     key = {"_id": turn.caller.key(f"executions/{release['id']}")}
     await turn.database.counters.update_one(key, {"$inc": {"value": 1}}, upsert=True, session=turn.session)
@@ -102,7 +102,7 @@ async def _take_turns(turn: UnitOfWork, release: Document) -> None:
 async def _record(turn: UnitOfWork, id_: str, before: Document | None, values: Given) -> Answer:
     now, status = timestamps.now(), values["status"]
     if before and before["status"] == status:
-        # Told again: whoever runs pipelines may not know that it was heard.
+        # A retry: the client may not know that the first request arrived.
         return {"execution": before}
     if before and before["status"] != RUNNING:
         detail = f"The run {id_!r} has ended ({before['status']}): that stays."

@@ -1,4 +1,4 @@
-"""Importing a release (S1): a draft is made, or a draft of the same identity replaced."""
+"""Import of a release (S1): creates a draft, or replaces a draft of the same identity."""
 
 import functools
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from release_catalog.storage.unit_of_work import UnitOfWork
 async def import_release(
     caller: Caller, database: Database, values: Given, looked: Sequence[Document] = (), claim: str | None = None
 ) -> Answer:
-    """Import the document `given["release"]`.
+    """Import the document `values["release"]`.
 
-    `looked` is what was found of each of its files, in their order, where they have been looked at; `claim` is
-    what the request holds its idempotency key by.
+    `looked` are the verification results of its files, in their order, if they were verified; `claim` is the
+    request's claim on its idempotency key.
     """
     work = functools.partial(_take, looked=looked)
     return await unit_of_work.execute(caller, database, "importRelease", values, work, claim)
@@ -47,7 +47,7 @@ async def _take(turn: UnitOfWork, values: Given, looked: Sequence[Document]) -> 
     await verification_jobs.append_events(turn, kept, looked)
     answer = _answer(kept, before, warnings)
     if values.get("dryRun"):
-        # What a release that is not kept refers to may not be there without it.
+        # The references of a dry run's release may exist only together with it.
         catalog_id = product["catalogId"]
         catalog = await turn.one("catalogs", catalog_id)
         answer["wouldBe"] = {("products", product["id"]): product, ("catalogs", catalog_id): catalog}
@@ -55,7 +55,7 @@ async def _take(turn: UnitOfWork, values: Given, looked: Sequence[Document]) -> 
 
 
 async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> Document:
-    """The product of an identifier, which is made where there is none (S1); the document must mean it too."""
+    """Return the product of an identifier, a new one if missing (S1); the document must mean the same product."""
     asked, identifier = checks.fields.get("catalogId"), checks.text("projectIdentifier", 256, required=True) or ""
     if asked and not await turn.one("catalogs", asked):
         checks.refuse("catalogId", "UNKNOWN", f"There is no catalog {asked!r}: save it first.")

@@ -1,4 +1,4 @@
-"""Publishing, archiving and withdrawing releases."""
+"""Publication, archiving and withdrawal of releases."""
 
 import contextlib
 import dataclasses
@@ -18,13 +18,13 @@ from release_catalog.storage.unit_of_work import UnitOfWork, command
 
 @command("publishRelease")
 async def publish(turn: UnitOfWork, values: Given) -> Answer:
-    """DRAFT becomes PUBLISHED, if no file is known to be another than it says."""
+    """Publish a draft, unless one of its files has a MISMATCH."""
     return await _step(turn, values, "PUBLISHED", _at("publishedAt"))
 
 
 @command("archiveRelease")
 async def archive(turn: UnitOfWork, values: Given) -> Answer:
-    """PUBLISHED or WITHDRAWN becomes ARCHIVED."""
+    """Archive a published or withdrawn release."""
     return await _step(turn, values, "ARCHIVED", _at("archivedAt"))
 
 
@@ -34,14 +34,14 @@ def _at(field: str) -> Document:
 
 
 async def withdraw(caller: Caller, database: Database, values: Given) -> Answer:
-    """PUBLISHED becomes WITHDRAWN, for a reason; tells how many published releases reach it.
+    """Withdraw a published release for a reason, and return the number of published releases that reach it.
 
-    Who these are is looked up before the transaction, because all writers of a tenant wait for one another there,
-    and a hub has ten thousands of dependants. The transaction then reads the events since. Where one of them is
-    about a release on the way, about one of the same name, or about one that needs any of these, what was found
-    may no longer hold: the look-up is repeated, once. If that happens again, the withdrawal goes on with what was
-    true when the second look-up began. Else a hub whose dependants change all the time could not be withdrawn, and
-    the number is a notice to people, on which no rule rests.
+    These are looked up before the transaction, because all writers of a tenant wait for one another there, and a
+    hub has tens of thousands of dependants. The transaction then reads the events since. If one of them is about a
+    release on the way, about one of the same name, or about one that depends on any of these, the result may be
+    outdated: the lookup is repeated, once. If that happens again, the withdrawal goes on with the second result.
+    Otherwise a hub whose dependants change all the time could not be withdrawn, and the number is a notice to
+    people, on which no rule rests.
     """
     for _ in range(MAX_LOOK_UPS - 1):
         notice = await _look(caller, database, values)
@@ -50,19 +50,19 @@ async def withdraw(caller: Caller, database: Database, values: Given) -> Answer:
     return await _withdrawn(caller, database, values, await _look(caller, database, values), last=True)
 
 
-# How often a withdrawal looks up whom it concerns.
+# The maximum number of lookups for one withdrawal.
 MAX_LOOK_UPS = 2
-# The events since a look-up that are looked at one by one; where there were more, it is taken to be outdated.
+# The maximum number of events since a lookup to check one by one; after more, it counts as outdated.
 MAX_EVENTS = 1_000
 
 
-class _Outdated(Exception):  # noqa: N818  it is not an error: the look-up is repeated
-    """What a withdrawal looked up may no longer hold."""
+class _Outdated(Exception):  # noqa: N818  it is not an error: the lookup is repeated
+    """The lookup of a withdrawal may be outdated."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Notice:
-    """Whom a withdrawal concerns, as of an event: for those who see everything, and where others see less."""
+    """The releases that a withdrawal affects, as of an event: for callers who see everything, and for others."""
 
     etag: str
     head: int
@@ -73,7 +73,7 @@ class _Notice:
     violations: Sequence[Violation]
 
     def event_payloads(self, withdrawal: Document) -> tuple[Document, Document | None]:
-        """Return what the event tells those who see everything, and what it tells others where that is less."""
+        """Return the event's payload for callers who see everything, and that for others if it is smaller."""
         replacement = withdrawal["replacementId"]
         found, seen = self.everybody, self.readers
         told = events.withdrawn(withdrawal, found.count, found.nearest, replacement)
@@ -84,7 +84,7 @@ class _Notice:
 
 
 async def _look(caller: Caller, database: Database, values: Given) -> _Notice | None:
-    """Look up whom a withdrawal concerns; None where it will be refused, or is answered as before."""
+    """Look up the affected releases; return None if the withdrawal will be refused or replayed."""
     key = values.get("idempotencyKey")
     if key is not None and (
         idempotency.refused(key) or await idempotency.find_record(caller, database, key, None)
@@ -101,10 +101,10 @@ async def _notice(caller: Caller, database: Database, release: Document, head: i
     checks = Validator(values, "input")
     await _check_replacement(caller, database, checks)
     replacement = values.get("replacementId")
-    # Who withdraws it may be bound to its product, and see less than others are told.
+    # The withdrawing caller may be bound to its product, and see less than recipients of the event.
     found = await dependency_traversal.affected(dataclasses.replace(caller, product=None), database, release)
     reader = dataclasses.replace(caller, scopes=frozenset({READ}), product=None)
-    # All callers see the same as long as the walk met nothing that is hidden from some.
+    # All callers see the same if the walk met nothing that is hidden from some.
     readers = await dependency_traversal.affected(reader, database, release) if found.hidden else found
     bound = found.hidden and caller.product is not None
     own = await dependency_traversal.affected(caller, database, release) if bound else found
@@ -132,7 +132,7 @@ async def _check_replacement(caller: Caller, database: Database, checks: Validat
 async def _withdrawn(
     caller: Caller, database: Database, values: Given, notice: _Notice | None, *, last: bool = False
 ) -> Answer:
-    """Withdraw in a transaction; raise _Outdated where `notice` may no longer hold, but for the `last` one."""
+    """Withdraw in a transaction; raise _Outdated if `notice` may be outdated, unless it is the `last` one."""
 
     async def work(turn: UnitOfWork, values: Given) -> Answer:
         checks = Validator(values, "input")
@@ -168,7 +168,7 @@ async def _withdrawn(
 async def _still(
     turn: UnitOfWork, release: Document, notice: _Notice | None, values: Given, *, last: bool
 ) -> _Notice:
-    """Return the notice if it still holds; raise _Outdated where it may not."""
+    """Return the notice if it still holds; raise _Outdated if it may not."""
     if notice is not None and (last or not await _outdated(turn, release, notice)):
         return notice
     if not last:
@@ -178,7 +178,7 @@ async def _still(
 
 
 async def _outdated(turn: UnitOfWork, release: Document, notice: _Notice) -> bool:
-    """Whether anything has happened since the look-up that may have changed what it found."""
+    """Return whether an event since the lookup may have changed its result."""
     if release["etag"] != notice.etag:
         return True
     changed = await events_log.changed_since(turn.caller, turn.database, notice.head, MAX_EVENTS, turn.session)

@@ -1,4 +1,4 @@
-"""Creating, patching and replacing releases."""
+"""Creation, patching and replacement of releases."""
 
 from collections.abc import Collection
 from typing import Any
@@ -16,7 +16,7 @@ from release_catalog.storage.unit_of_work import UnitOfWork, command
 
 @command("createRelease")
 async def create(turn: UnitOfWork, values: Given) -> Answer:
-    """A new draft (S2)."""
+    """Create a draft (S2)."""
     now = timestamps.now()
     checks = Validator(values, "input")
     product = await _product(turn, checks)
@@ -59,7 +59,7 @@ def _created(checks: Validator, now: Any) -> Any:
 
 
 async def add(turn: UnitOfWork, made: Document, kind: str) -> None:
-    """Insert a release and tell of it."""
+    """Insert a release and write its events."""
     unit_of_work.check_size(made)
     await turn.database.releases.insert_one(search_terms.to_stored(turn.caller, made), session=turn.session)
     await _append_events(turn, kind, None, made)
@@ -73,13 +73,13 @@ async def _append_events(turn: UnitOfWork, kind: str, before: Document | None, m
 
 @command("patchRelease")
 async def patch(turn: UnitOfWork, values: Given) -> Answer:
-    """Adds and updates, never removes (S4 PATCH)."""
+    """Add to a release and update it, without removing anything (S4 PATCH)."""
     return await _revise(turn, values, whole=False)
 
 
 @command("replaceRelease")
 async def replace(turn: UnitOfWork, values: Given) -> Answer:
-    """Sets all that can be said of a release, what is not said to its default (S4 PUT)."""
+    """Replace all updatable fields of a release; missing ones get their defaults (S4 PUT)."""
     return await _revise(turn, values, whole=True)
 
 
@@ -100,7 +100,7 @@ async def _revise(turn: UnitOfWork, values: Given, *, whole: bool) -> Answer:
 
 
 async def store(turn: UnitOfWork, before: Document, after: Document, kind: str = "release.updated") -> Document:
-    """Keep what a release has become and tell of it; where nothing changed, nothing happened."""
+    """Store a changed release and write its events; without a change, do neither."""
     changed = {field: value for field, value in after.items() if value != before[field]}
     if not changed:
         return before
@@ -113,7 +113,7 @@ async def store(turn: UnitOfWork, before: Document, after: Document, kind: str =
 async def resolve_and_complete(
     turn: UnitOfWork, checks: Validator, fields: Document, before: Document | None, *, whole: bool = True
 ) -> list[str]:
-    """Hold what is said of a release against what it refers to, and complete it from there; gives warnings."""
+    """Check the fields of a release against its references, complete them from there, and return warnings."""
     release_update.check_references(checks, fields, await load_referenced(turn, [fields]), fields)
     return await apply_delivery(turn, checks, fields, before, whole=whole)
 
@@ -121,7 +121,7 @@ async def resolve_and_complete(
 async def apply_delivery(
     turn: UnitOfWork, checks: Validator, fields: Document, before: Document | None = None, *, whole: bool = True
 ) -> list[str]:
-    """The delivery of a release, from what is said of it in `checks`; gives warnings."""
+    """Set the delivery in `fields` from the input in `checks`, and return warnings."""
     inner, then = checks.inner("delivery"), before["delivery"] if before else None
     if inner is None:
         if whole and then and then["status"] in release_delivery.UNDER_WAY:
@@ -138,7 +138,7 @@ async def apply_delivery(
 
 
 async def load_referenced(turn: UnitOfWork, documents: Collection[Document]) -> dict[str, dict[str, Document]]:
-    """The documents that releases refer to, of each collection by id."""
+    """Return the documents to which releases refer, for each collection by id."""
     wanted = {
         collection: {one.get(field) for one in documents} for field, collection in release_update.RELATED.items()
     }

@@ -1,4 +1,4 @@
-"""Reading releases: pages by any filter, look-ups by id and reference, and the latest of a product."""
+"""Reads of releases: pages by any filter, lookups by id and reference, and the latest of a product."""
 
 import contextlib
 import datetime
@@ -17,11 +17,11 @@ MAX_IDS = 100
 MAX_SUBSTRING = 256
 # Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
 REFERENCES_A_COMMAND = 5_000
-# Releases that the driver decodes at a time, in a few milliseconds: where they show their names alone, and where
-# each may have a thousand references.
+# Releases that the driver decodes at a time, in a few milliseconds: with only their names, and with up to a
+# thousand references each.
 NAMES_AT_ONCE = 1_000
 MAKERS_AT_ONCE = 100
-# What tells which release a reference means.
+# The fields that decide which release a reference resolves to.
 REFERENCE_FIELDS = dict.fromkeys(("id", "catalogId", "name", "version", "revisionKey", "createdAt", "status"), 1)
 
 _INSTANT = datetime.datetime
@@ -32,25 +32,25 @@ ORDERS = {
     "NAME": Order("NAME", "name", {"name": str, "id": str}),
     "VERSION": Order("VERSION", "version", {"versionKey": str, "id": str}),
 }
-# Filters whose value is one term; those of the second line match many releases as a rule.
+# Filters whose value is one term; those of the second line usually match many releases.
 _EXACT = ("name", "version", "author")
 _LOW_SELECTIVITY = (("branch", "branch"), ("tag", "tag"), ("catalog", "catalogId"))
 _LATEST = Order("LATEST", "latest", {"versionKey": str, "revisionKey": str, "createdAt": _INSTANT, "id": str})
 
 
 def visible(caller: Caller) -> dict[str, Any]:
-    """The condition that every read of releases begins with (model.md, Visibility)."""
+    """Return the condition that every read of releases begins with (model.md, Visibility)."""
     if caller.sees_drafts is True:
         return {"tenantId": caller.tenant}
     if not caller.sees_drafts:
         return {"tenantId": caller.tenant, "status": {"$ne": "DRAFT"}, "private": False}
-    # Said by what is hidden, because no index serves that: it never leads a query astray.
+    # Stated as what is hidden, because no index serves that, so that it never misleads the query planner.
     others = {"productId": {"$ne": caller.sees_drafts}}
     return {"tenantId": caller.tenant, "$nor": [{**others, "status": "DRAFT"}, {**others, "private": True}]}
 
 
 def visible_through(caller: Caller, field: str) -> list[dict[str, Any]]:
-    """Stages that drop documents whose release, named by `field`, does not exist for the caller."""
+    """Return stages that drop documents whose release, with its id in `field`, is hidden from the caller."""
     if caller.sees_drafts is True:
         return []
     key = {"$concat": [{"$literal": caller.key("")}, f"${field}"]}
@@ -66,7 +66,7 @@ def visible_through(caller: Caller, field: str) -> list[dict[str, Any]]:
 async def by_ids(
     caller: Caller, database: Collections, ids: Iterable[str], keys: Keys = None
 ) -> dict[str, Document]:
-    """The releases with these ids, by id; what does not exist for the caller is left out."""
+    """Return the releases with these ids, by id, as far as they are visible to the caller."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
     found = database["releases"].find(match, projection(keys, "id")).batch_size(ONE_BATCH)
     return {release["id"]: release for release in await cursors.documents(found, None, keys)}
@@ -79,9 +79,9 @@ async def resolve_references(
     keys: Keys = None,
     at_once: int = REFERENCES_A_COMMAND,
 ) -> dict[str, Document]:
-    """The release that each reference leads to; references that lead to none are left out.
+    """Return the release that each reference resolves to, without the unresolved references.
 
-    `at_once` references are looked up by a command.
+    A command looks up `at_once` references.
     """
     names, shown = list(dict.fromkeys(names)), projection(keys, *REFERENCE_FIELDS)
     sought = set(names)
@@ -105,8 +105,8 @@ async def disclosed(
 ) -> list[Document]:
     """Return dependencies as the caller may see them.
 
-    What a reference by id was completed with shows only where the caller may see the release that it came from;
-    `find` gives the releases that references lead to for this caller.
+    Fields completed from a release show only if the caller may see that release; `find` returns the releases that
+    references resolve to for this caller.
     """
     doubtful = [one["reference"] for one in dependencies if references.completed(one)]
     if caller.sees_drafts is True or not doubtful:
@@ -124,11 +124,11 @@ async def dependant_terms(
     releases: Sequence[Mapping[str, Any]],
     notice: Callable[[Document], None] | None = None,
 ) -> list[list[str]]:
-    """For each release, the terms of the releases that depend on it.
+    """Return the terms of the dependants of each release.
 
-    A reference by name means the highest revision of its version, so only that release has dependants by
-    name: one look-up tells which of `releases` these are. `notice` gets each release that bears one of the names,
-    with whether it is private.
+    A reference by name means the highest revision of its version, so only that release has dependants by name: one
+    lookup finds these among `releases`. `notice` gets each release with one of the names, with its field
+    `private`.
     """
     by_name = {release["id"]: references.reference_keys(release)[1] for release in releases}
     match = {**visible(caller), **search_terms.resolves_any(by_name.values())}
@@ -156,7 +156,7 @@ async def dependant_terms(
 
 
 def dependants(caller: Caller, needing_terms: Sequence[str], window: PageArgs) -> PageQuery:
-    """The releases with one of `needing_terms`, newest first."""
+    """Return a query for the releases with one of `needing_terms`, newest first."""
     return PageQuery(
         "releases", visible(caller), ORDERS["CREATED_AT"], window, descending=True, terms=needing_terms
     )
@@ -173,7 +173,7 @@ def latest(
     base_images: Sequence[str] | None = None,
     **branch: str | None,
 ) -> PageQuery:
-    """The highest published version of a product; the branch counts only where it is given, None included."""
+    """Return a query for a product's highest published version; `branch` counts only if given, even as None."""
     match = {**visible(caller), "productId": product["id"], "status": "PUBLISHED", **branch}
     if packaging is not None:
         match["packagingType"] = packaging
@@ -201,7 +201,7 @@ async def search(
     *,
     descending: bool = True,
 ) -> PageQuery:
-    """The releases that meet every condition of `filter_`, whose keys are those of ReleaseFilter."""
+    """Return a query for the releases that meet every condition of `filter_`, with the keys of ReleaseFilter."""
     given = {name: value for name, value in filter_.items() if value is not None}
     _contradictions(given)
     match = visible(caller)
@@ -229,7 +229,7 @@ def _contradictions(values: Mapping[str, Any]) -> None:
 
 
 def _plain_conditions(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Conditions on fields of which few values are in use, judged while walking an order's index."""
+    """Return conditions on fields with few distinct values, judged while walking an order's index."""
     match: dict[str, Any] = {}
     for name in ("revision", "trial"):
         if name in values:
@@ -244,7 +244,7 @@ def _plain_conditions(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, field in (("created", "createdAt"), ("released", "releasedKey")):
         bounds = {"$gte": values.get(f"{name}From"), "$lt": values.get(f"{name}Before")}
         if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
-            # What has no such instant stands at NEVER.
+            # Releases without this time have NEVER.
             match[field] = bounds if name == "created" else {"$gt": search_terms.NEVER, **bounds}
     if "nameContains" in values:
         match["name"] = containing("filter.nameContains", values["nameContains"])
@@ -257,7 +257,7 @@ def _plain_conditions(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def containing(argument: str, text: str) -> dict[str, Any]:
-    """A condition on texts that hold `text` in any case; BadArgument where no name could."""
+    """Return a condition on texts that contain `text` in any case; raise InvalidArgument if no name could."""
     if len(text) > MAX_SUBSTRING or "\x00" in text:
         raise InvalidArgument(argument, f"give a text of at most {MAX_SUBSTRING} characters, without NUL.")
     return {"$regex": re.escape(text), "$options": "i"}
@@ -270,7 +270,7 @@ def _on_platform(platform: str) -> dict[str, Any]:
 async def _index_conditions(
     caller: Caller, database: Database, values: Mapping[str, Any]
 ) -> list[tuple[list[str], dict[str, Any]]]:
-    """What the terms index can find, the fewest matches first: as terms, and as a condition beside others."""
+    """Return the conditions that the terms index serves, most selective first: as terms, and as a condition."""
     found: list[tuple[list[str], dict[str, Any]]] = []
     if "ids" in values:
         found.append(([f"is:#{id_}" for id_ in values["ids"]], {"id": {"$in": values["ids"]}}))
@@ -313,7 +313,7 @@ async def _product_ids(caller: Caller, database: Database, values: Mapping[str, 
 async def find_by_reference(
     caller: Caller, database: Database, references: Iterable[str], limit: int, keys: Keys
 ) -> list[Document]:
-    """At most `limit` releases that make one of these references, and `keys` of them."""
+    """Return at most `limit` releases that make one of these references, with `keys` of them."""
     match = {**visible(caller), "terms": {"$in": [f"needs:{reference}" for reference in references]}}
     found = database.releases.find(match, projection(keys)).hint("terms").limit(limit).batch_size(NAMES_AT_ONCE)
     return await cursors.documents(found, limit, keys)
@@ -322,7 +322,7 @@ async def find_by_reference(
 async def find_dependants(
     caller: Caller, database: Database, ids: Iterable[str]
 ) -> AsyncGenerator[list[tuple[str, list[str]]], None]:
-    """Yield the references that releases make, by their ids, some releases at a time."""
+    """Yield the references of releases by release id, in batches."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
     shown = projection(frozenset({"id", "dependencies.reference"}))
     cursor = database.releases.find(match, shown).batch_size(MAKERS_AT_ONCE)

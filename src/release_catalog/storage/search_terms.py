@@ -1,8 +1,8 @@
-"""The strings that a release is found by, kept in its document's `terms` for the index of that name.
+"""Search terms: the strings that a release is found by, kept in its document's `terms` for that index.
 
-A term is `<kind>:<value>`. `is:` holds the references that the release answers to and `needs:` those that it
-makes, so its dependencies are one look-up of terms, its dependants another, and a reference to a release that
-does not exist yet resolves by itself later.
+A term is `<kind>:<value>`. `is:` holds the references that resolve to the release and `needs:` those that it
+makes, so its dependencies are one lookup of terms, its dependants another, and a reference to a release that does
+not exist yet resolves by itself later.
 """
 
 import datetime
@@ -13,7 +13,7 @@ from release_catalog.domain import references, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.storage.database import Document
 
-# Sorts before every real instant: releases without one come last when the newest come first.
+# Sorts before every real time: releases without one come last when the newest come first.
 NEVER = datetime.datetime(1, 1, 1, tzinfo=timestamps.UTC)
 
 # Kinds whose value is a field of the release.
@@ -24,17 +24,17 @@ _SPANS = (2, 3, 4, 7, 10)
 
 
 def to_stored(caller: Caller, release: Document) -> Document:
-    """`release` as its collection keeps it: with its key, its terms, and an instant to order by."""
+    """Return `release` as it is stored: with its key, its terms, and a time to order by."""
     return {**release, "_id": caller.key(release["id"]), **derived(release)}
 
 
 def derived(release: Mapping[str, Any]) -> Document:
-    """What is kept beside a release to find and order it by; it follows every change."""
+    """Return the stored fields for finding and ordering a release, which follow every change."""
     return {"terms": search_terms(release), "releasedKey": release["releasedAt"] or NEVER}
 
 
 def search_terms(release: Mapping[str, Any]) -> list[str]:
-    """All terms of a release, each once."""
+    """Return all terms of a release, without repetitions."""
     found = [f"{kind}:{value}" for kind, field in PLAIN.items() if (value := release[field]) is not None]
     found += [f"is:{reference}" for reference in references.reference_keys(release)]
     found += [f"needs:{dependency['reference']}" for dependency in release["dependencies"]]
@@ -47,10 +47,10 @@ def search_terms(release: Mapping[str, Any]) -> list[str]:
 
 
 def ends_before(day: datetime.date) -> list[str]:
-    """The terms of which a release has exactly one where its end of life lies before `day`.
+    """Return terms of which a release has exactly one if its end of life is before `day`.
 
-    Whole centuries, then the decades of the last century, its last decade's years, months and days: at most
-    158 terms, each an equality for the index where a range would have to be sorted.
+    Whole centuries, then the decades of the last century, its last decade's years, months and days: at most 158
+    terms, each an equality for the index where a range would have to be sorted.
     """
     text = day.isoformat()
     found = [f"eol:{century:02d}" for century in range(int(text[:2]))]
@@ -61,5 +61,5 @@ def ends_before(day: datetime.date) -> list[str]:
 
 
 def resolves_any(references_: Iterable[str]) -> dict[str, Any]:
-    """A condition on the releases that answer to any of `references_`."""
+    """Return a condition for the releases that any of `references_` resolves to."""
     return {"terms": {"$in": [f"is:{reference}" for reference in references_]}}

@@ -2,8 +2,8 @@
 
 Neither driver's `with_transaction` serves here: both repeat a commit without a pause, Motor for two minutes, and
 Motor does not repeat a transaction that collided in its commit. Once the time for a request's commands is over,
-they fail without giving up the event loop. Whoever repeats them must look at the deadline and pause. Otherwise
-the process does nothing else, and so never learns of a new primary: /livez was seen to hang for 105 seconds.
+they fail without giving up the event loop. A repetition must therefore check the deadline and pause. Otherwise the
+process does nothing else, and so never learns of a new primary: /livez was seen to hang for 105 seconds.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from release_catalog.storage import database as db
 from release_catalog.storage.database import Database
 from release_catalog.storage.outages import OutcomeUnknown
 
-# A transaction and its repetitions take no longer, and less where the request has less time left.
+# The maximum time of a transaction with its repetitions, less if the request has less time left.
 MAX_SECONDS = 20.0
-# A server that is frozen holds up one attempt to commit for so long; the next one may find another primary.
+# The maximum time of one attempt to commit on a frozen server; the next one may find another primary.
 COMMIT_SECONDS = 5.0
-# An abort only frees locks earlier than MongoDB would: nobody waits for it for long.
+# An abort only frees locks earlier than MongoDB would, so it gets little time.
 _ABORT_SECONDS = 1.0
 _CLEAN_UP_SECONDS = 5.0
-# MongoDB ends a transaction itself that is open for a minute.
+# MongoDB itself ends a transaction that is open for a minute.
 _SETTLE_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
@@ -38,9 +38,9 @@ Work = Callable[[Any], Awaitable[Result]]
 async def run(database: Database, work: Work[Result]) -> Result:
     """Run `work` with a session in a transaction, and return its result.
 
-    Repeat all of it where transactions collide or the primary changes, and the commit where its outcome is
-    unknown, with pauses, until the deadline. Raise OutcomeUnknown where the commit was not confirmed by then.
-    After any other error the transaction has left no trace.
+    Repeat all of it if transactions collide or the primary changes, and the commit if its outcome is unknown, with
+    pauses, until the deadline. Raise OutcomeUnknown if the commit was not confirmed by then. After any other error
+    the transaction has left no trace.
     """
     with db.deadline(MAX_SECONDS):
         session: Any = await db.awaited(database.client.start_session())
@@ -52,7 +52,7 @@ async def run(database: Database, work: Work[Result]) -> Result:
             raise
         finally:
             if not settled:
-                # Whatever has become of it, it must not stay open.
+                # Whatever its outcome, the transaction must not stay open.
                 db.in_background(_settle(session))
             elif session.in_transaction:
                 # MongoDB would hold its locks for a minute. The time may be over, or the caller be cancelled.
@@ -92,7 +92,7 @@ def _can_repeat(error: PyMongoError) -> bool:
 
 
 async def _commit(session: Any, pauses: "_Pauses") -> None:
-    """Commit; raise an error with the label TransientTransactionError where nothing was committed."""
+    """Commit; raise an error with the label TransientTransactionError if nothing was committed."""
     while True:
         try:
             with pymongo.timeout(COMMIT_SECONDS):
@@ -114,7 +114,7 @@ class _Pauses:
         self._longest = _FIRST_PAUSE
 
     async def take(self) -> bool:
-        """Wait before the next attempt; return False at once where the deadline leaves no time for it."""
+        """Wait before the next attempt; return False at once if the deadline leaves no time for it."""
         pause = random.uniform(self._longest / 2, self._longest)  # noqa: S311  it keeps no secret
         self._longest = min(2 * self._longest, _LONGEST_PAUSE)
         if pause >= db.remaining():

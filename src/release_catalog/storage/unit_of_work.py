@@ -1,7 +1,7 @@
-"""Writing: one transaction holds a document, its event and the memory of the request.
+"""The unit of work: one transaction holds a document, its event and the idempotency record.
 
-A request with an idempotency key is remembered for 24 hours with its answer. Of two that come at once the later
-collides on that memory; MongoDB has it repeated, and it finds the answer of the first.
+A request with an idempotency key is stored for 24 hours with its answer. Of two concurrent ones the later collides
+on that record; MongoDB has it repeated, and it finds the answer of the first.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ from release_catalog.storage.database import Database, Document
 from release_catalog.storage.idempotency import Answer, Given
 from release_catalog.storage.outages import NothingWritten, TurnNotReached
 
-# MongoDB keeps documents of 16 MiB; what is remembered of a request holds the release and more.
+# MongoDB stores documents of up to 16 MiB; an idempotency record holds the release and more.
 MAX_BYTES = 12 << 20
 _LONGEST_PAUSE = 1.0
-# Writes of a tenant that wait for their turn in this process, and for how long each does.
+# The maximum number of a tenant's writes that wait in this process, and the maximum time that each waits.
 _MAX_WAITING = 1_000
 _MAX_WAIT_SECONDS = 10.0
 
@@ -41,14 +41,14 @@ _tenant_locks: weakref.WeakValueDictionary[tuple[int, str, str], FairSlots] = we
 
 @dataclasses.dataclass(frozen=True)
 class UnitOfWork:
-    """As whom a verb writes, where, and in which transaction; without one, it only reads."""
+    """The caller, database and transaction of a mutation; without a transaction, it only reads."""
 
     caller: Caller
     database: Database
     session: Any = None
 
     async def one(self, collection: str, id_: str) -> Document | None:
-        """A document of the caller's tenant by its id."""
+        """Return a document of the caller's tenant by id."""
         return await self.database[collection].find_one({"_id": self.caller.key(id_)}, session=self.session)
 
 
@@ -56,8 +56,8 @@ Work = Callable[[UnitOfWork, Given], Awaitable[Answer]]
 Verb = Callable[[Caller, Database, Given], Awaitable[Answer]]
 
 
-class Rollback(Exception):  # noqa: N818  it is no error
-    """Carries an answer out of a transaction that is to leave no trace."""
+class Rollback(Exception):  # noqa: N818  it is not an error
+    """An answer that leaves a transaction and rolls it back."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Rollback(Exception):  # noqa: N818  it is no error
 
 
 def command(name: str) -> Callable[[Work], Verb]:
-    """Make a command of a function that does its work in a transaction: see `execute`."""
+    """Make a mutation of a function that does its work in a transaction: see `execute`."""
 
     def made(work: Work) -> Verb:
         @functools.wraps(work)
@@ -80,9 +80,9 @@ def command(name: str) -> Callable[[Work], Verb]:
 async def execute(
     caller: Caller, database: Database, verb: str, values: Given, work: Work, claim: str | None = None
 ) -> Answer:
-    """The answer of `work`, which writes in a transaction; a refusal leaves no trace.
+    """Return the answer of `work`, which writes in a transaction; a refusal leaves no trace.
 
-    An answer that holds a refusal as its `problem` is kept, with all that was written, and remembered.
+    An answer that holds a refusal as its `problem` is kept, with all that was written, and stored for replay.
     `values` may hold an `idempotencyKey`, under which the same input gets the first answer again, and `dryRun`,
     with which everything is tried and nothing kept. A request that has a `claim` on its key goes on.
     """
@@ -112,12 +112,12 @@ async def execute(
         except Rollback as undone:
             return undone.answer
         except DuplicateKeyError as error:
-            # Another request was first. Where it was this very one, its answer is there now.
+            # Another request was first. If it had the same key, its answer is there now.
             if again and (problem := await _taken(database, error)):
                 return problem
             if pause > _LONGEST_PAUSE:
                 raise NothingWritten("A majority does not confirm what is in the way.") from error
-        # A majority does not have yet what was first, and a failover may undo it.
+        # A majority may not have the first one yet, and a failover may undo it.
         await asyncio.sleep(pause)
         pause, again = 2 * pause + 0.01 * again, True
 
@@ -125,11 +125,11 @@ async def execute(
 async def serialized_transaction(
     caller: Caller, database: Database, work: Callable[[Any], Awaitable[Result]]
 ) -> Result:
-    """What `work` gives, in one transaction.
+    """Return the result of `work`, run in one transaction.
 
-    All that a tenant changes is numbered by one counter, so transactions that run at once collide. Those of one
-    process take turns: nothing would go wrong otherwise, but of 64 at once most would be repeated many times.
-    Callers of the tenant take turns, too; a write whose turn does not come in time is refused.
+    One counter numbers all changes of a tenant, so concurrent transactions collide. Those of one process take
+    turns: nothing would go wrong otherwise, but of 64 at once most would be repeated many times. Callers of the
+    tenant take turns, too; a write whose turn does not come in time is refused.
     """
     key = id(asyncio.get_running_loop()), database.name, caller.tenant
     slots = FairSlots(1, max_waiting=_MAX_WAITING, max_waiting_per_caller=_MAX_WAITING // 2)
@@ -144,7 +144,7 @@ async def serialized_transaction(
 
 
 async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None:
-    """The problem that another release has the identity; None where that one can't be read yet."""
+    """Return the problem that another release has the identity; None if that release can't be read yet."""
     identity = (error.details or {}).get("keyValue", {})
     if "revision" not in identity:
         raise error
@@ -157,7 +157,7 @@ async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None
 
 
 async def load_for_update(turn: UnitOfWork, id_: str, values: Given) -> Answer:
-    """The release that a request is about, if it still has the etag of its `ifMatch`."""
+    """Return the release of a request if its etag still matches `ifMatch`, else a problem."""
     match = {"_id": turn.caller.key(id_), **releases.visible(turn.caller)}
     release = await turn.database.releases.find_one(match, {"terms": 0}, session=turn.session)
     if release is None:
@@ -170,7 +170,7 @@ async def load_for_update(turn: UnitOfWork, id_: str, values: Given) -> Answer:
 
 
 def check_product_scope(caller: Caller, product_id: str) -> Problem | None:
-    """Why the caller may not write releases of this product, where it is bound to another one."""
+    """Return the problem of a caller that is bound to another product, or None."""
     if caller.product in {None, product_id}:
         return None
     detail = f"Your token is bound to the product {caller.product!r}: only releases of that one can be written."
@@ -178,7 +178,7 @@ def check_product_scope(caller: Caller, product_id: str) -> Problem | None:
 
 
 def too_large(release: Document, path: str) -> list[Violation]:
-    """What there is to say of a release that is larger than a document may be."""
+    """Return a violation if a release is larger than a document may be."""
     size = len(bson.encode(release))
     usage.write(size)
     if size <= MAX_BYTES:
@@ -188,7 +188,7 @@ def too_large(release: Document, path: str) -> list[Violation]:
 
 
 def check_size(release: Document) -> None:
-    """End the request with a refusal if `release` has grown larger than a document may be."""
+    """Roll back and refuse the request if `release` is larger than a document may be."""
     if violations := too_large(release, "input"):
         raise Rollback(errors.ValidationProblem(violations=violations))
 
@@ -207,10 +207,11 @@ async def append_event(
     """Write an event about a release, or about its promotion or withdrawal.
 
     Its number comes from the tenant's counter, which the transaction holds until it ends: numbers become visible
-    in the order in which they were taken, so that a reader who has seen one has missed none before it. So does the
-    instant after which it is forgotten: it is the database's, whatever the clocks of other machines say.
+    in the order in which they were taken, so that a reader of one event has missed none before it. The counter
+    also supplies `writtenAt`, from which the event's retention is counted: it is the database's time, whatever the
+    clocks of other machines say.
 
-    `open_withdrawal` is what callers who may only read are told of the withdrawal, where that is less.
+    `open_withdrawal` is the withdrawal for callers with only `release:read`, if they see less of it.
     """
     number = {"$add": [{"$ifNull": ["$value", 0]}, 1]}
     counter: Any = await database.counters.find_one_and_update(
@@ -240,9 +241,9 @@ async def append_event(
 
 
 async def update_release(turn: UnitOfWork, release: Document, fields: Document) -> Document:
-    """Set fields of a release as it was read in this transaction; its event is for the verb to write.
+    """Set fields of a release that was read in this transaction; the mutation writes the event.
 
-    `release` is whole but for its terms, which the release is then found by as it has become.
+    `release` is whole except for its terms, which are derived from the changed release.
     """
     changed = {"updatedAt": timestamps.now(), **fields, "etag": ids.new()}
     after = {**release, **changed}

@@ -1,7 +1,7 @@
-"""What is known of files from looking at them, and the releases whose files are still to be looked at.
+"""Verification results of files, and jobs for the releases whose files are still to be verified.
 
-Such a release has a job, written in the transaction that made it. Whoever takes a job leases it, renews the lease
-while they work, and ends it in the transaction that keeps what was found: it is done once, whoever dies.
+Such a release has a job, written in the transaction that made it. A worker leases a job, renews the lease while it
+works, and ends the job in the transaction that stores the results: a job is done once, whichever process dies.
 """
 
 import datetime
@@ -17,13 +17,13 @@ from release_catalog.storage.database import Database, Document
 from release_catalog.storage.unit_of_work import UnitOfWork
 
 LEASE = datetime.timedelta(seconds=30)
-# What was found of a file is true of these alone.
+# A verification result holds only for these fields of a file.
 _BYTES = ("id", "sha256", "size", "downloadUrl")
 _TOLD = (("VERIFIED", "artifact.verified"), ("MISMATCH", "artifact.mismatched"))
 
 
 def set_verification(made: Document, mode: str, looked: Sequence[Document]) -> None:
-    """Note in a release what was found of its files, or by mode that all of them or none are to be looked at."""
+    """Set the verification of a release's files: the results, or PENDING or SKIPPED depending on the mode."""
     for at, file in enumerate(made["artifacts"]):
         if looked:
             made["artifacts"][at] = {**file, "verification": looked[at]}
@@ -34,7 +34,7 @@ def set_verification(made: Document, mode: str, looked: Sequence[Document]) -> N
 
 
 def warnings(made: Mapping[str, Any]) -> list[Document]:
-    """A warning for each file that is not what it says, or that could not be had (S1)."""
+    """Return a warning for each file that has a mismatch or could not be fetched (S1)."""
     return [
         {
             "artifactName": file["name"],
@@ -48,18 +48,18 @@ def warnings(made: Mapping[str, Any]) -> list[Document]:
 
 
 def pending(made: Mapping[str, Any]) -> list[Document]:
-    """The files of a release that are still to be looked at."""
+    """Return the files of a release whose verification is pending."""
     return [file for file in made["artifacts"] if file["verification"]["status"] == "PENDING"]
 
 
 async def with_files(caller: Caller, database: Database) -> list[str]:
-    """Ids of all releases that have files."""
+    """Return the ids of all releases that have files."""
     match = {**releases.visible(caller), "artifacts.0": {"$exists": True}}
     return [release["id"] async for release in database.releases.find(match, {"id": 1})]
 
 
 async def schedule(turn: UnitOfWork, made: Document) -> None:
-    """Leave a job for the files of a release that are still to be looked at, and none where there are none."""
+    """Create a job for the pending files of a release, or delete its job if there are none."""
     key, jobs = {"_id": turn.caller.key(made["id"])}, turn.database.verifications
     if pending(made):
         job = {"tenantId": turn.caller.tenant, "releaseId": made["id"], "owner": None}
@@ -70,7 +70,7 @@ async def schedule(turn: UnitOfWork, made: Document) -> None:
 
 
 async def schedule_again(caller: Caller, database: Database, id_: str, mode: str) -> Any:
-    """Have all files of a release looked at later, or in mode SKIP none of those that still wait for it."""
+    """Schedule verification of all files of a release, or in mode SKIP cancel it for the pending ones."""
 
     async def work(session: Any) -> Any:
         turn = UnitOfWork(caller, database, session)
@@ -97,7 +97,7 @@ async def save_results(
     looked: Sequence[Document],
     job: Document | None = None,
 ) -> Any:
-    """Keep what was found of `files`, as far as the release still has them, and end the job it was found for."""
+    """Store the results of `files` as far as the release still has them, and end their job."""
     found = {tuple(file[name] for name in _BYTES): it for file, it in zip(files, looked, strict=True)}
 
     async def work(session: Any) -> Any:
@@ -123,7 +123,7 @@ async def save_results(
 
 
 async def append_events(turn: UnitOfWork, made: Document, looked: Sequence[Document]) -> bool:
-    """Write an event for what was found of files; False where nothing was found that there is an event for."""
+    """Write the events of verification results; return False if no result has an event."""
     statuses = {it["status"] for it in looked}
     kinds = [kind for status, kind in _TOLD if status in statuses]
     for kind in kinds:
@@ -133,10 +133,10 @@ async def append_events(turn: UnitOfWork, made: Document, looked: Sequence[Docum
 
 @db.bounded
 async def claim_job(database: Database, after: str = "", without: Collection[str] = ()) -> Document | None:
-    """Lease the job that has waited longest of the next tenant that has one; return None where there is none.
+    """Lease the oldest job of the next tenant that has one; return None if there is none.
 
-    Tenants take turns in the order of their names, from the one behind `after` on; those of `without` have none.
-    It costs a seek in the index for each tenant that is passed over, however many jobs that one has.
+    Tenants take turns by name, beginning after `after` and skipping those of `without`. It costs a seek in the
+    index for each skipped tenant, however many jobs that tenant has.
     """
     lease = [{"$set": {"owner": ids.new(), "leaseUntil": leases.after(LEASE)}}]
     job: Document | None = None
@@ -152,19 +152,19 @@ async def claim_job(database: Database, after: str = "", without: Collection[str
 
 
 async def renew(database: Database, job: Document) -> bool:
-    """Keep a job that is being worked on; False where somebody else has it, or it is done."""
+    """Renew the lease of a job; return False if another worker has it, or it is done."""
     until = [{"$set": {"leaseUntil": leases.after(LEASE)}}]
     return bool((await database.verifications.update_one(_held(job), until)).matched_count)
 
 
 @db.bounded
 async def release_job(database: Database, job: Document) -> None:
-    """Let others have a job that is not done."""
+    """Release the lease of an unfinished job."""
     await database.verifications.update_one(_held(job), [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}])
 
 
 def owner(job: Document) -> Caller:
-    """For whom a job is done."""
+    """Return the caller on whose behalf a job runs."""
     return callers.local(job["tenantId"])
 
 

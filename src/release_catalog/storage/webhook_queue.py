@@ -1,8 +1,8 @@
-"""Who tells which webhook what: leases, the log of deliveries, and how far each webhook has come.
+"""The webhook queue: leases, the log of webhook deliveries, and the cursor of each webhook.
 
-Whoever tells a webhook leases it and renews the lease meanwhile; who dies loses it. A webhook is
-written to on condition that the lease is still held and that nobody has put the cursor elsewhere. All instants are
-by the database's clock.
+A dispatcher leases a webhook and renews the lease while it delivers; if it dies, the lease ends. Updates of a
+webhook require that the lease is still held and that nobody has moved the cursor. All times are by the database's
+clock.
 """
 
 import datetime
@@ -17,14 +17,14 @@ from release_catalog.storage import event_log, leases
 from release_catalog.storage.database import Database, Document
 
 LEASE = datetime.timedelta(seconds=10)
-# Whoever is woken by nothing looks as often.
+# The polling interval, for a dispatcher that nothing wakes.
 LOOK = datetime.timedelta(seconds=30)
-# For a webhook that all events it waits for are gone from before it was told: there is nothing to look for.
+# For a webhook whose pending events are all gone before delivery: there is nothing to look for.
 _IDLE_SECONDS = 60.0
 # Webhooks that are decoded at a time: other tasks go on in between.
 _BATCH = 2_000
 
-# Gets the webhooks that are due, with their ids and tenants, and returns those to lease.
+# Takes the due webhooks, with their ids and tenants, and returns those to lease.
 Choose = Callable[[Sequence[Document]], Sequence[Document]]
 
 
@@ -34,12 +34,12 @@ def _shuffled(due: Sequence[Document]) -> Sequence[Document]:
 
 @db.bounded
 async def take(database: Database, limit: int, choose: Choose = _shuffled) -> tuple[list[Document], float]:
-    """Lease up to `limit` of the webhooks that have something to be told; return also when to look, in seconds.
+    """Lease up to `limit` webhooks with pending events; return also the seconds until the next look.
 
-    `choose` gets all that are due, of any tenant, and returns those to lease.
+    `choose` takes all due webhooks, of any tenant, and returns those to lease.
 
-    It costs one covered walk over the keys of all active webhooks, 6 to 7 microseconds each, and one look-up of
-    their tenants' counters: nothing is written when something happens, however many webhooks there are.
+    It costs one covered walk over the keys of all active webhooks, 6 to 7 microseconds each, and one lookup of
+    their tenants' counters: an event causes no write here, however many webhooks there are.
     """
     now = await db.now(database)
     fields = ("tenantId", "cursor", "nextAttemptAt", "leaseUntil")
@@ -57,51 +57,51 @@ async def take(database: Database, limit: int, choose: Choose = _shuffled) -> tu
         )
         for webhook in choose(free)[:limit]
     ]
-    # Whoever has got one that was free may die.
+    # The process that has leased a free one may die.
     again = min([now + LOOK, *(at if at > now else now + LEASE for at in due)])
     return [webhook for webhook in taken if webhook], (again - now).total_seconds()
 
 
 def leased_at(webhook: Document) -> datetime.datetime:
-    """Return the instant by the database's clock at which a webhook was leased, as `take` gives it."""
+    """Return the time, by the database's clock, at which `take` leased a webhook."""
     at: datetime.datetime = webhook["leaseUntil"] - LEASE
     return at
 
 
 @db.bounded
 async def renew(database: Database, webhook: Document) -> bool:
-    """Keep a webhook that is being told something; False where somebody else has it."""
+    """Renew the lease of a webhook; return False if another process has it."""
     until = [{"$set": {"leaseUntil": leases.after(LEASE)}}]
     return bool((await database.webhooks.update_one(_held(webhook), until)).matched_count)
 
 
 @db.bounded
 async def release(database: Database, webhook: Document) -> None:
-    """Let others have a webhook."""
+    """Release the lease of a webhook."""
     await database.webhooks.update_one(_held(webhook), [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}])
 
 
 @db.bounded
 async def advance(database: Database, webhook: Document, sequence: int) -> Document | None:
-    """Be done with all events up to a number; the webhook as it is by now, or None where it is no longer held."""
+    """Move the cursor to a number; return the updated webhook, or None if it is no longer held."""
     done = {"cursor": sequence, "attempts": 0, "nextAttemptAt": "$$NOW", "leaseUntil": leases.after(LEASE)}
     match = {**_held(webhook), "cursor": webhook["cursor"]}
     return await database.webhooks.find_one_and_update(match, [{"$set": done}], return_document=db.AFTER)
 
 
 async def postpone(database: Database, webhook: Document, attempts: int, seconds: float) -> None:
-    """Leave a webhook alone for so many seconds, unless it was changed meanwhile."""
+    """Delay the next attempt for a webhook by `seconds`, unless it was changed meanwhile."""
     at = leases.after(datetime.timedelta(seconds=seconds))
     await _set(database, webhook, {"attempts": attempts, "nextAttemptAt": at})
 
 
 async def switch_off(database: Database, webhook: Document) -> None:
-    """Send nothing more to a webhook until its owner says so, unless it was changed meanwhile."""
+    """Deactivate a webhook until its owner activates it, unless it was changed meanwhile."""
     await _set(database, webhook, {"active": False, "attempts": 0})
 
 
 async def snooze(database: Database, webhook: Document) -> None:
-    """Look for events again after a while: those that the counter tells of are gone."""
+    """Postpone a webhook for a while, because the events that the counter promises are gone."""
     await postpone(database, webhook, webhook["attempts"], _IDLE_SECONDS)
 
 
@@ -122,7 +122,7 @@ async def log_attempt(
     attempts: int = 1,
     **said: Any,
 ) -> None:
-    """Keep in the log how an attempt to tell of an event ended; told again, an event keeps its entry.
+    """Log the outcome of a webhook delivery's attempt; a replayed event keeps its entry.
 
     `now` is by the database's clock: see `leased_at`.
     """
@@ -138,7 +138,7 @@ async def log_attempt(
 
 @db.bounded
 async def fail_pending(database: Database, webhook: Document, sequence: int) -> None:
-    """Let nothing up to a number wait in the log for an attempt that is not made any more."""
+    """Fail the pending log entries up to a number, for which no further attempt is made."""
     match = {"tenantId": webhook["tenantId"], "webhookId": webhook["id"], "status": "PENDING"}
     error = "It was not tried again: it is no longer kept, asked for or to be seen."
     gone = {"status": "FAILED", "nextAttemptAt": None, "error": error}

@@ -1,8 +1,8 @@
-"""Webhooks: whom to tell of which events. Each has a cursor, the number of the last event that it is done with.
+"""Webhooks: URL, event types, and a cursor, the number of the last event that the webhook is done with.
 
-A webhook sees what its maker could see. Its secret has to be kept as it is, because it signs; nothing gives it out
-again. It names its maker and whoever changed it last, and the log has each change: a webhook that nobody can
-account for is a leak.
+A webhook sees what its maker could see. Its secret is stored as it is, because it signs, and is never returned
+again. A webhook names its maker and the caller who changed it last, and the log has each change: a webhook that
+nobody can account for is a leak.
 """
 
 import urllib.parse
@@ -33,7 +33,7 @@ _NEWEST_FIRST = Order("DELIVERY", "webhook", {"sequence": int})
 
 
 def _visible(caller: Caller) -> Document:
-    """Nobody changes or sees a webhook that is told more than they may see themselves."""
+    """Return the condition for webhooks that get nothing beyond what the caller may see."""
     if caller.sees_drafts is True:
         return {"tenantId": caller.tenant}
     more = SEES_ALL if caller.may(READ) else {*SEES_ALL, READ}
@@ -41,29 +41,29 @@ def _visible(caller: Caller) -> Document:
 
 
 async def listed(caller: Caller, database: Database) -> list[Document]:
-    """All webhooks, the oldest first."""
+    """Return all webhooks, oldest first."""
     found = database.webhooks.find(_visible(caller)).sort([("createdAt", 1), ("id", 1)]).hint("created")
     return await cursors.documents(found, MAX_LISTED)
 
 
 async def one(caller: Caller, database: Database, id_: str) -> Document | None:
-    """The webhook with this id."""
+    """Return the webhook with this id."""
     return await database.webhooks.find_one({"_id": caller.key(id_), **_visible(caller)})
 
 
 def deliveries(caller: Caller, webhook: Given, window: PageArgs) -> PageQuery:
-    """What became of each event that a webhook was to be told, the newest event first."""
+    """Return a query for a webhook's deliveries, newest event first."""
     match = {"tenantId": caller.tenant, "webhookId": webhook["id"]}
     return PageQuery("webhookDeliveries", match, _NEWEST_FIRST, window, descending=True)
 
 
 def owner(webhook: Given) -> Caller:
-    """As whom a webhook sees events."""
+    """Return the caller as whom a webhook sees events."""
     return Caller(webhook["tenantId"], webhook["createdBy"], frozenset(webhook["scopes"]))
 
 
 async def create(caller: Caller, database: Database, values: Given, unusable: str | None) -> Answer:
-    """A webhook for what happens from now on; `unusable` says why nothing can be sent to its URL."""
+    """Create a webhook for future events; `unusable` is the reason why its URL is refused."""
     checks = Validator(values, "input")
     fields = {"url": _url(checks, unusable), "events": _patterns(checks)}
     if checks.found:
@@ -107,7 +107,7 @@ async def create(caller: Caller, database: Database, values: Given, unusable: st
 
 
 async def update(caller: Caller, database: Database, values: Given, unusable: str | None) -> Answer:
-    """Change what is given, and try at once what waits for its next attempt."""
+    """Change the given fields, and retry pending webhook deliveries at once."""
     checks = Validator(values, "input")
     change: Document = {"version": ids.new(), "attempts": 0}
     change["updatedBy"] = caller.subject
@@ -138,7 +138,7 @@ async def update(caller: Caller, database: Database, values: Given, unusable: st
 
 
 async def delete(caller: Caller, database: Database, values: Given) -> Answer:
-    """Forget a webhook and its secret; nothing more is sent to it."""
+    """Delete a webhook with its secret; nothing more is sent to it."""
     match = {"_id": caller.key(values["id"]), **_visible(caller)}
 
     async def work(session: Any) -> int:
@@ -151,7 +151,7 @@ async def delete(caller: Caller, database: Database, values: Given) -> Answer:
 
 
 async def replay(caller: Caller, database: Database, values: Given) -> Answer:
-    """Put a webhook back behind an event, so that all that followed is told again; never ahead."""
+    """Move a webhook back to an event, never ahead, so that all later events are delivered again."""
     checks = Validator(values, "input")
     after = kinds.sequence(values["after"])
     if after is None:
@@ -175,13 +175,13 @@ async def replay(caller: Caller, database: Database, values: Given) -> Answer:
 
 
 async def _change(caller: Caller, database: Database, values: Given, change: Any, session: Any) -> Document | None:
-    """Change a webhook, and return it; None where it does not exist for the caller."""
+    """Change a webhook and return it; None if it does not exist for the caller."""
     match = {"_id": caller.key(values["id"]), **_visible(caller)}
     return await database.webhooks.find_one_and_update(match, change, return_document=db.AFTER, session=session)
 
 
 def _log_change(change: str, caller: Caller, id_: str, **details: Any) -> None:
-    """Log who did what to a webhook."""
+    """Log a change of a webhook and its author."""
     _log.info(f"a webhook was {change}", webhook=id_, tenant=caller.tenant, by=caller.subject, **details)
 
 

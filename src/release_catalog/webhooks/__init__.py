@@ -1,1 +1,1 @@
-"""Deliver events to webhooks."""
+"""Delivery of events to webhooks."""

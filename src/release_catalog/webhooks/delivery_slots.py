@@ -1,7 +1,7 @@
-"""The places in which a process delivers to webhooks, shared between tenants, their receivers, and slow receivers.
+"""The slots for webhook deliveries of a process, shared between tenants, receivers, and slow receivers.
 
-A receiver that hangs holds a place for 15 seconds. So no tenant and no receiver's host gets more than its share of
-the places, receivers that were slow the last time have a small share of their own, and tenants take turns.
+A receiver that hangs holds a slot for 15 seconds. So no tenant and no receiver's host gets more than its share of
+the slots, receivers that were slow the last time have a small share of their own, and tenants take turns.
 """
 
 import collections
@@ -19,10 +19,10 @@ AT_ONCE = 64
 OF_TENANT = 16
 # One receiver may serve the webhooks of many tenants, or of one.
 OF_HOST, OF_TENANT_AT_HOST = 16, 8
-# Whose last message took longer is slow.
+# A receiver is slow if its last message took longer.
 SLOW_SECONDS = 2.0
 OF_SLOW, OF_SLOW_OF_TENANT = 16, 4
-# How many webhooks and tenants are remembered; of others nothing is known yet.
+# The maximum number of webhooks and of tenants that are remembered; nothing is known of others.
 MAX_KNOWN = 20_000
 
 
@@ -32,7 +32,7 @@ class _Receiver(NamedTuple):
 
 
 class Places:
-    """Chooses the webhooks that a process delivers to next, and holds a place for each."""
+    """A chooser of the webhooks to deliver to next, which holds a slot for each."""
 
     def __init__(self) -> None:
         self._places = FairSlots(AT_ONCE, per_tenant=OF_TENANT, leave_free=True)
@@ -46,23 +46,24 @@ class Places:
 
     @property
     def free(self) -> int:
-        """The number of places that no webhook holds."""
+        """Return the number of free slots."""
         return self._places.free
 
     def choose(self, due: Sequence[Document]) -> list[Document]:
-        """Hold places for as many of these webhooks as may have one, one for each tenant in turn, and return them.
+        """Hold slots for as many of these webhooks as may have one, one for each tenant in turn, and return them.
 
-        Needs their `_id` and `tenantId` alone.
+        Only their `_id` and `tenantId` are needed.
         """
         queues: dict[str, list[Document]] = {}
-        # So that several processes seldom reach for the same ones, and none of a tenant's has to wait for long.
+        # So that several processes rarely choose the same ones, and no webhook of a tenant waits for long.
         for webhook in random.sample(due, len(due)):
             queues.setdefault(webhook["tenantId"], []).append(webhook)
         turns = {tenant: turn for turn, tenant in enumerate(self._turns, start=1)}
         tenants = sorted(queues, key=lambda tenant: turns.get(tenant, 0))
         chosen: list[Document] = []
         while tenants and self.free:
-            # What does not fit now will not fit in a later turn either, because places are only taken here.
+            # A webhook that does not fit now will not fit in a later turn either, because slots are only taken
+            # here.
             fitting = [(tenant, self._next(queues[tenant])) for tenant in tenants]
             chosen += [webhook for _, webhook in fitting if webhook]
             tenants = [tenant for tenant, webhook in fitting if webhook]
@@ -100,9 +101,9 @@ class Places:
             self._turns.popitem(last=False)
 
     def admit(self, webhook: Document) -> bool:
-        """Return whether a webhook that was chosen may be delivered to, now that all of it is known.
+        """Return whether a chosen webhook may be delivered to, now that its whole document is known.
 
-        Where not, its place is given back: its host, which was unknown or another, has its share in use.
+        If not, its slot is given back: its host was unknown or has changed, and the host's share is in use.
         """
         id_, host = webhook["_id"], _host(webhook)
         receiver = self._receivers.get(id_)
@@ -116,7 +117,7 @@ class Places:
         return True
 
     def give_back(self, id_: str, seconds: float | None = None) -> None:
-        """Give the place of a webhook back, whose last message took so many seconds if one was sent."""
+        """Give the slot of a webhook back; its last message, if any, took `seconds`."""
         self._held.pop(id_).close()
         if seconds is not None and (receiver := self._receivers.get(id_)):
             self._remember(id_, receiver._replace(slow=seconds >= SLOW_SECONDS))

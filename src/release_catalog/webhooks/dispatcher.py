@@ -1,6 +1,6 @@
-"""Telling webhooks what happened: each in order, at least once, by whichever process is free.
+"""The dispatcher of webhook deliveries: to each webhook in order, at least once, from any free process.
 
-The log of events is the queue. A webhook that fails waits for its next attempt and delays nobody else.
+The event log is the queue. A webhook that fails waits for its next attempt and delays no other.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from release_catalog.storage.database import Database, Document
 from release_catalog.webhooks.delivery_slots import AT_ONCE, SLOW_SECONDS, Places
 from release_catalog.webhooks.sender import DeliveryResult, WebhookSender
 
-# Others get their turn after so many seconds, however much one webhook still has to be told.
+# Other webhooks get their turn after this time, however many events are pending for one.
 TURN_SECONDS = 2.0
-# Between two looks, however much happens, and as long as the look itself took; and after one that failed.
+# The pause between two looks, at least as long as the look itself took; and the one after a failed look.
 _PAUSE_SECONDS = 0.05
 _RETRY_SECONDS = 1.0
 _GONE = 410
@@ -38,9 +38,9 @@ _log = structlog.get_logger()
 async def run_dispatcher(
     database: Database, allowed: address_guard.Allowed, ending: asyncio.Event | None = None
 ) -> AsyncIterator[Notify]:
-    """Tell webhooks of all tenants for as long as the context lasts, or until it is `ending`.
+    """Deliver to webhooks of all tenants for as long as the context lasts, or until it is `ending`.
 
-    What it gives has them looked at.
+    The yielded function wakes the dispatcher.
     """
     async with WebhookSender(allowed, AT_ONCE) as poster:
         over, bell = asyncio.Event(), asyncio.Event()
@@ -66,7 +66,7 @@ async def _dispatch(database: Database, poster: WebhookSender, over: asyncio.Eve
         lease = turns.pop(task)
         places.give_back(lease.id, lease.seconds)
         _log_failure(task)
-        # There is a place again, and maybe more to tell the same webhook.
+        # A slot is free, and the same webhook may have more pending events.
         bell.set()
 
     while not over.is_set():
@@ -94,7 +94,7 @@ async def _dispatch(database: Database, poster: WebhookSender, over: asyncio.Eve
 
 
 async def _take(database: Database, places: Places) -> tuple[list[Document], float]:
-    """Lease webhooks that got a place, and release those whose receiver turns out to have its share in use."""
+    """Lease webhooks that got a slot, and release those whose receiver's share turns out to be in use."""
     chosen: dict[str, Document] = {}
 
     def choose(due: Sequence[Document]) -> list[Document]:
@@ -119,7 +119,7 @@ async def _take(database: Database, places: Places) -> tuple[list[Document], flo
 
 
 def _log_failure(one: "asyncio.Task[None]") -> None:
-    # Its lease ends by itself: until then nobody repeats what went wrong.
+    # Its lease ends by itself: until then nobody repeats the failed work.
     if isinstance(error := one.exception(), db.Failure):
         _log.warning("can't tell a webhook", reason=str(error))
     elif error:
@@ -127,16 +127,16 @@ def _log_failure(one: "asyncio.Task[None]") -> None:
 
 
 class Lease:
-    """A webhook that is held for as long as it is told something.
+    """A webhook that is leased while events are delivered to it.
 
-    Where it is over, what is being sent is broken off, and no command to the database: that could cost its
+    When the lease ends, the current HTTP request is cancelled, but no database command: that could cost its
     connection.
     """
 
     def __init__(self, database: Database, webhook: Document) -> None:
         self.id: str = webhook["_id"]
         self.over = asyncio.Event()
-        # How long the last message took; None before the first one.
+        # The time that the last message took; None before the first one.
         self.seconds: float | None = None
         self._database = database
         self._webhook = webhook
@@ -144,18 +144,18 @@ class Lease:
         self._begun = webhook_queue.leased_at(webhook), time.monotonic()
 
     def now(self) -> datetime.datetime:
-        """Return the instant by the database's clock, which the clock of this machine may be far from."""
+        """Return the current time of the database's clock, which may be far from this machine's."""
         instant, at = self._begun
         return instant + datetime.timedelta(seconds=time.monotonic() - at)
 
     def end(self) -> None:
-        """Begin nothing more."""
+        """Start nothing more."""
         self.over.set()
         if self._sending:
             self._sending.cancel()
 
     async def send(self, sending: Coroutine[Any, Any, DeliveryResult]) -> DeliveryResult | None:
-        """Return the reply, or None where the lease was over before."""
+        """Return the result, or None if the lease ended first."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._sending = asyncio.ensure_future(sending)
@@ -169,7 +169,7 @@ class Lease:
             self.seconds = loop.time() - began
 
     async def renew(self) -> None:
-        """Keep the webhook until the lease is over; it is where somebody else has got it."""
+        """Renew the lease until it ends, which it does if another process has it."""
         while not self.over.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.over.wait(), webhook_queue.LEASE.total_seconds() / 3)
@@ -179,7 +179,7 @@ class Lease:
 
 
 async def deliver_batch(database: Database, poster: WebhookSender, webhook: Document, lease: Lease) -> None:
-    """Tell a webhook that is leased what it has not been told yet, for a while."""
+    """Deliver the pending events of a leased webhook, for a while."""
     renewing = asyncio.create_task(lease.renew())
     try:
         await _deliver_pending(database, poster, webhook, lease)
@@ -216,7 +216,7 @@ async def _deliver_pending(database: Database, poster: WebhookSender, webhook: D
 async def _deliver(
     database: Database, poster: WebhookSender, webhook: Document, event: Document, lease: Lease
 ) -> Document | None:
-    """Tell of one event; the webhook behind it, or None where it is not to be told more for now."""
+    """Deliver one event; return the updated webhook, or None if it must get no more for now."""
     now, sequence = lease.now(), event["sequence"]
     body = kinds.webhook_body(event, all_=stored.owner(webhook).sees_drafts is True)
     secrets = [webhook["secret"], *([webhook["formerSecret"]] if webhook["formerUntil"] > now else [])]
@@ -256,7 +256,7 @@ async def _failed(
 
 
 async def _record_expired(database: Database, webhook: Document, last: int, now: datetime.datetime) -> None:
-    """Tell the log that events were forgotten before their webhook took them."""
+    """Log that events expired before their delivery to a webhook."""
     first = webhook["cursor"] + 1
     error = f"Events up to {kinds.id_of(last)} were no longer kept when this webhook could be told."
     _log.warning("events were forgotten before a webhook took them", webhook=webhook["id"], count=last - first + 1)

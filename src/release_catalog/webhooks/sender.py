@@ -1,4 +1,4 @@
-"""Sending one message to a receiver: over a guarded connection, without following redirects, within 15 seconds."""
+"""Sending of one message to a receiver: over a guarded connection, without redirects, within 15 seconds."""
 
 import asyncio
 import dataclasses
@@ -14,14 +14,14 @@ from release_catalog.files import address_guard, http_client
 from release_catalog.files.dns_resolver import Resolver
 
 SECONDS = 15.0
-# Of what a receiver answers, so much is read and so much of that is kept where it refuses.
+# The part of an error response that is read, and the part of it that is kept.
 READ_BYTES = 4_096
 KEPT_CHARACTERS = 200
 
 
 @dataclasses.dataclass(frozen=True)
 class DeliveryResult:
-    """What came of sending: `error` is None where the receiver took the message."""
+    """The result of sending: `error` is None if the receiver took the message."""
 
     status: int | None
     error: str | None
@@ -29,7 +29,7 @@ class DeliveryResult:
 
 
 def target(url: str, allowed: address_guard.Allowed) -> http_client.Target:
-    """Read a URL; Unreachable tells why nothing may be sent there."""
+    """Parse a URL; raise Unreachable with the reason if nothing may be sent there."""
     goal = http_client.target(url)
     if goal.scheme == "http" and not allowed.names(goal.host, goal.port):
         raise address_guard.Unreachable(
@@ -40,7 +40,7 @@ def target(url: str, allowed: address_guard.Allowed) -> http_client.Target:
 
 
 def url_rejection_reason(url: str | None, allowed: address_guard.Allowed) -> str | None:
-    """Why nothing may be sent to a URL; None where it may, or where none is given."""
+    """Return the reason why nothing may be sent to a URL, or None, also without a URL."""
     try:
         target(url or "https://absent.example", allowed)
     except address_guard.Unreachable as error:
@@ -49,10 +49,10 @@ def url_rejection_reason(url: str | None, allowed: address_guard.Allowed) -> str
 
 
 class WebhookSender:
-    """Sends messages, up to `at_once` at a time, each in a thread; made inside the event loop."""
+    """A sender of up to `at_once` messages at a time, each in a thread; created inside the event loop."""
 
     def __init__(self, allowed: address_guard.Allowed, at_once: int) -> None:
-        """`allowed` is where messages may be sent besides public addresses."""
+        """Send only to public addresses and to those in `allowed`."""
         self._allowed = allowed
         self._threads = futures.ThreadPoolExecutor(at_once, "post")
         self._resolver = Resolver()
@@ -65,7 +65,7 @@ class WebhookSender:
         self._threads.shutdown(wait=False)
 
     async def post(self, owner: Owner, url: str, headers: Mapping[str, str], body: bytes) -> DeliveryResult:
-        """Send `body` on behalf of `owner`; the reply tells whatever goes wrong."""
+        """Send `body` on behalf of `owner`; the result contains any error."""
         try:
             async with asyncio.timeout(SECONDS):
                 return await self._post(owner, target(url, self._allowed), headers, body)
