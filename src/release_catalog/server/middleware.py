@@ -85,12 +85,12 @@ class Head:
             return 431, "Request Header Fields Too Large", f"A request has at most {sizes}."
         if len(hosts) != 1 and (hosts or scope.get("http_version") != "1.0"):
             return 400, "Bad Request", "Send one Host header with the name of a host."
-        return self._is_served(hosts[0][: _MAX_HOST + 1] if hosts else b"")
+        return self._is_served(hosts[0][: _MAX_HOST + 1] if hosts else None)
 
-    def _match(self, sent: bytes) -> tuple[int, str, str] | None:
-        """Return the refusal of a Host; it is empty if a client of HTTP/1.0 sends none."""
-        found = _HOST.fullmatch(sent) if len(sent) <= _MAX_HOST else None
-        if sent and not found:
+    def _match(self, sent: bytes | None) -> tuple[int, str, str] | None:
+        """Return the refusal of a Host; it is None if a client of HTTP/1.0 sends none."""
+        found = _HOST.fullmatch(sent) if sent and len(sent) <= _MAX_HOST else None
+        if sent is not None and not found:
             return 400, "Bad Request", "Send one Host header with the name of a host."
         name = found[1].decode().lower() if found else ""
         if self._serves_all or any(
