@@ -415,13 +415,13 @@ def test_a_long_text_of_a_mutation_is_left_to_the_domain_which_tells_all_that_is
 
 def test_a_caller_has_so_many_requests_under_way() -> None:
     callers = RateLimiter(Limits(max_concurrency=2))
-    with callers.admitted(WHO), callers.admitted(WHO):
-        with pytest.raises(RequestError, match="limit concurrency") as refusal, callers.admitted(WHO):
+    with callers.concurrency_slot(WHO), callers.concurrency_slot(WHO):
+        with pytest.raises(RequestError, match="limit concurrency") as refusal, callers.concurrency_slot(WHO):
             pass
         assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
-        with callers.admitted(OTHER):
+        with callers.concurrency_slot(OTHER):
             pass
-    with callers.admitted(WHO):
+    with callers.concurrency_slot(WHO):
         pass
 
 
@@ -430,18 +430,18 @@ def test_tenants_and_callers_have_shares_of_all_requests() -> None:
     other = Caller("acme", "other", SCOPES)
     with contextlib.ExitStack() as stack:
         for who in (WHO, WHO, other):
-            stack.enter_context(callers.admitted(who))
+            stack.enter_context(callers.concurrency_slot(who))
         for who in (WHO, other, Caller("acme", "third", SCOPES)):
-            with pytest.raises(RequestError) as refusal, callers.admitted(who):
+            with pytest.raises(RequestError) as refusal, callers.concurrency_slot(who):
                 pass
             assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
             assert refusal.value.extensions == {"code": "RATE_LIMITED", "limit": "concurrency", "allowed": 2}
-        with callers.admitted(OTHER):
-            with pytest.raises(RequestError) as refusal, callers.admitted(Caller("third", "ci", SCOPES)):
+        with callers.concurrency_slot(OTHER):
+            with pytest.raises(RequestError) as refusal, callers.concurrency_slot(Caller("third", "ci", SCOPES)):
                 pass
             assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": "1"})
             assert refusal.value.extensions == {"code": "UNAVAILABLE"}
-    with callers.admitted(WHO):
+    with callers.concurrency_slot(WHO):
         pass
 
 
@@ -458,7 +458,7 @@ class Requests:
         """Begin `count` requests; how many of all are executed then."""
 
         async def one() -> None:
-            with self.callers.admitted(who):
+            with self.callers.concurrency_slot(who):
                 await asyncio.sleep(0)  # the others come meanwhile
                 async with self.callers.turn(who, points):
                     self.begun.append(who)
@@ -638,34 +638,34 @@ async def test_plans_of_large_documents_take_turns_and_cost_as_much(monkeypatch:
 def test_a_caller_has_so_many_points_an_hour() -> None:
     now = 1_000.0
     callers = RateLimiter(Limits(cost_per_hour=100), lambda: now)
-    callers.charge(WHO, 60)
+    callers.consume(WHO, 60)
     now += 600
     assert callers.headers(WHO) == {
         "x-ratelimit-limit": "100", "x-ratelimit-remaining": "40", "x-ratelimit-reset": "3000",
     }  # fmt: skip
     with pytest.raises(RequestError, match="40 are left of the 100") as refusal:
-        callers.charge(WHO, 41)
+        callers.consume(WHO, 41)
     assert refusal.value.headers == {"Retry-After": "3000"}
-    callers.charge(OTHER, 100)
-    callers.charge(WHO, 40)
+    callers.consume(OTHER, 100)
+    callers.consume(WHO, 40)
     now += HOUR
-    callers.charge(WHO, 100)
+    callers.consume(WHO, 100)
     now += 2 * HOUR
-    callers.charge(WHO, 1)
+    callers.consume(WHO, 1)
     assert len(callers._used) == 1
 
 
 def test_what_is_done_is_paid_even_where_it_is_more_than_is_left() -> None:
     now = 1_000.0
     callers = RateLimiter(Limits(cost_per_hour=100), lambda: now)
-    callers.charge(WHO, 1)
+    callers.consume(WHO, 1)
     callers.settle(WHO, 250)
     callers.settle(WHO, -5)
     assert callers.headers(WHO)["x-ratelimit-remaining"] == "0"
     with pytest.raises(RequestError, match="0 are left of the 100"):
-        callers.charge(WHO, 1)
+        callers.consume(WHO, 1)
     now += HOUR
-    callers.charge(WHO, 100)
+    callers.consume(WHO, 100)
     callers.settle(OTHER, 40)
     assert callers.headers(OTHER)["x-ratelimit-remaining"] == "60"
     callers = RateLimiter(Limits())
@@ -677,11 +677,11 @@ def test_writes_leave_a_fifth_of_a_caller_s_requests_to_reads() -> None:
     callers = RateLimiter(Limits(max_concurrency=10))
     with contextlib.ExitStack() as stack:
         for _ in range(8):
-            stack.enter_context(callers.writing(WHO))
+            stack.enter_context(callers.write_slot(WHO))
         with pytest.raises(RequestError, match="limit writes allows no more") as refusal:
-            callers.writing(WHO)
+            callers.write_slot(WHO)
         assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
-        with callers.writing(OTHER):
+        with callers.write_slot(OTHER):
             pass
-    with callers.writing(WHO):
+    with callers.write_slot(WHO):
         pass

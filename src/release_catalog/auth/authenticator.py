@@ -37,16 +37,16 @@ class Authenticator:
 
             self._jwts = jwt.JwtAuthenticator(settings)
 
-    def at_home(self, client: str | None) -> Caller | None:
+    def local_operator(self, client: str | None) -> Caller | None:
         """Return the operator of a server without authentication if `client` is an address of its machine."""
         return self._everybody if self._everybody and is_loopback(client) else None
 
-    async def of(self, headers: Headers, client: str | None, database: Database) -> Caller:
+    async def authenticate(self, headers: Headers, client: str | None, database: Database) -> Caller:
         """Return the caller of a request with these headers from the address `client`.
 
         An unknown caller is refused; a network that is refused again and again gets slower responses.
         """
-        if operator := self.at_home(client):
+        if operator := self.local_operator(client):
             return operator
         network = client_network(client)
         try:

@@ -88,24 +88,24 @@ class GraphQLHTTPEndpoint:
             context = await self.arriving(request)
             caller = context.caller
             headers = self.callers.headers(context.caller)
-            self._bound(context)
-            with self.callers.admitted(caller):
+            self._apply_limits(context)
+            with self.callers.concurrency_slot(caller):
                 if request.method == "GET":
                     csrf.check_csrf(request.headers, strict=not self.public)
                 asked = await parameters.read_request(request, self.limits.max_body_bytes)
-                document = await self._meant(asked, caller)
+                document = await self._resolve_document(asked, caller)
                 _check_method(request.method, document, asked, media_type)
                 if media_type == sse.MEDIA_TYPE:
                     return await self._stream(document, asked, context, request)
-                result = await self._answer(document, asked, context, self._charged(document, asked, context))
+                result = await self._answer(document, asked, context, self._charge_cost(document, asked, context))
             if isinstance(document, InvalidDocument) and document.read:
-                await self._hold_back(caller, until)
+                await self._delay_refusal(caller, until)
         except RequestError as refusal:
-            await self._hold_back(caller, until)
+            await self._delay_refusal(caller, until)
             return _error_response(refusal, media_type, headers)
         body = await response.response(result, context)
         seconds = response.retry_after(body)
-        body = self._written(body, context.caller, context.usage)
+        body = self._encode_members(body, context.caller, context.usage)
         status = 400 if "data" not in body else 200
         headers = self.callers.headers(context.caller)
         if seconds:
@@ -113,18 +113,20 @@ class GraphQLHTTPEndpoint:
         # Clients of application/json take any other status for a broken connection.
         return _response(body, media_type, status if media_type == _RESPONSE_JSON else 200, headers)
 
-    def _bound(self, context: Context) -> None:
+    def _apply_limits(self, context: Context) -> None:
         limits = self.limits
         context.limit(limits.max_nodes, limits.max_response_bytes, limits.query_seconds)
 
-    async def _meant(self, graphql_request: GraphQLRequest, caller: Caller) -> ValidatedDocument | InvalidDocument:
-        charge = functools.partial(self.callers.charge, caller)
+    async def _resolve_document(
+        self, graphql_request: GraphQLRequest, caller: Caller
+    ) -> ValidatedDocument | InvalidDocument:
+        charge = functools.partial(self.callers.consume, caller)
         try:
             return await self.documents.meant(graphql_request.document, caller.owner, charge)
         except InvalidDocument as invalid:
             return invalid
 
-    async def _hold_back(self, caller: Caller | None, until: float) -> None:
+    async def _delay_refusal(self, caller: Caller | None, until: float) -> None:
         """Wait before a refusal until that time, and longer for a caller that is refused again and again."""
         await wait_until(until)
         if caller:  # others were held back already
@@ -142,7 +144,7 @@ class GraphQLHTTPEndpoint:
         kind = _kind(document, graphql_request)
         if kind is OperationType.SUBSCRIPTION:
             return ExecutionResult(None, [GraphQLError(_STREAMED, extensions={"code": "BAD_USER_INPUT"})])
-        charge = functools.partial(self.callers.charge, context.caller)
+        charge = functools.partial(self.callers.consume, context.caller)
         # A mutation may have to wait for files first: see graphql_api.mutation. A query may end with a look at the
         # database.
         seconds = context.seconds - min(LOOK_SECONDS, context.seconds / 10)
@@ -150,7 +152,7 @@ class GraphQLHTTPEndpoint:
         async with self.callers.turn(context.caller, cost):
             context.begin()
             try:
-                with self.callers.writing(context.caller) if is_write else deadline(seconds):
+                with self.callers.write_slot(context.caller) if is_write else deadline(seconds):
                     result = await executor.answer(
                         document,
                         self.schema,
@@ -174,7 +176,7 @@ class GraphQLHTTPEndpoint:
             self.callers.settle(caller, more)
             usage.charged += more
 
-    def _written(self, body: Json, caller: Caller, usage: Usage) -> Json:
+    def _encode_members(self, body: Json, caller: Caller, usage: Usage) -> Json:
         """Return `body` with its members as JSON texts, or the refusal if they are larger than allowed."""
         texts = [(name, response.encode_json(body[name])) for name in ("errors", "data") if name in body]
         try:
@@ -189,7 +191,7 @@ class GraphQLHTTPEndpoint:
             written["extensions"] = {"cost": {**cost, **more} if more["additional"] > 0 else cost}
         return written
 
-    def _charged(
+    def _charge_cost(
         self, document: ValidatedDocument | InvalidDocument, graphql_request: GraphQLRequest, context: Context
     ) -> int:
         """Charge the caller for an operation and return its cost; refuse it if the cost is too high."""
@@ -198,12 +200,12 @@ class GraphQLHTTPEndpoint:
         )
         cost = 1
         if operation and not isinstance(document, InvalidDocument):
-            cost = self._affordable(document, operation, graphql_request.variables)
-        self.callers.charge(context.caller, cost)
+            cost = self._check_cost(document, operation, graphql_request.variables)
+        self.callers.consume(context.caller, cost)
         context.usage.charged = cost
         return cost
 
-    def _affordable(
+    def _check_cost(
         self, document: ValidatedDocument, operation: OperationDefinitionNode, variables: Mapping[str, Any] | None
     ) -> int:
         """Return the cost of an operation, its input included; refuse it if the cost is too high."""
@@ -237,26 +239,26 @@ class GraphQLHTTPEndpoint:
 
         Invalid parameters raise RequestError. A subscription misses no event that comes after this returns.
         """
-        self._bound(context)
+        self._apply_limits(context)
         until = refusal_time()
         try:
-            with self.callers.admitted(context.caller):
+            with self.callers.concurrency_slot(context.caller):
                 asked = parameters.validate(parameters_)
-                document = await self._meant(asked, context.caller)
+                document = await self._resolve_document(asked, context.caller)
                 return await self._results(document, asked, context)
         except RequestError:
-            await self._hold_back(context.caller, until)
+            await self._delay_refusal(context.caller, until)
             raise
 
     async def _results(
         self, document: ValidatedDocument | InvalidDocument, graphql_request: GraphQLRequest, context: Context
     ) -> Results:
-        cost = self._charged(document, graphql_request, context)
+        cost = self._charge_cost(document, graphql_request, context)
         if (
             isinstance(document, InvalidDocument)
             or _kind(document, graphql_request) is not OperationType.SUBSCRIPTION
         ):
-            return self._once(document, graphql_request, context, cost)
+            return self._single_response(document, graphql_request, context, cost)
         with deadline(context.seconds):
             each = await subscriptions.subscribe(
                 document,
@@ -266,23 +268,23 @@ class GraphQLHTTPEndpoint:
                 graphql_request.operation_name,
                 suggesting=self.public,
             )
-        return self._each(each, context, cost)
+        return self._event_responses(each, context, cost)
 
-    async def _each(self, answers: subscriptions.Answers, context: Context, cost: int) -> Results:
+    async def _event_responses(self, answers: subscriptions.Answers, context: Context, cost: int) -> Results:
         """Yield the responses to events, each at the price of a query; stop when the points are used up."""
         async with contextlib.aclosing(answers):
             async for answer in answers:
                 try:
-                    self.callers.charge(context.caller, cost)
+                    self.callers.consume(context.caller, cost)
                 except RequestError as refusal:
                     yield response.format_refusal(refusal)
                     return
                 usage = context.usage.again()
                 usage.charged = cost
                 usage.absorb(answer.usage)
-                yield self._written(await response.response(answer.result, context), context.caller, usage)
+                yield self._encode_members(await response.response(answer.result, context), context.caller, usage)
 
-    async def _once(
+    async def _single_response(
         self,
         document: ValidatedDocument | InvalidDocument,
         graphql_request: GraphQLRequest,
@@ -290,11 +292,11 @@ class GraphQLHTTPEndpoint:
         cost: int,
     ) -> Results:
         if isinstance(document, InvalidDocument) and document.read:
-            await self._hold_back(context.caller, refusal_time())
+            await self._delay_refusal(context.caller, refusal_time())
         # A client that goes away does not interrupt a write.
-        yield await shielded(self._admitted(document, graphql_request, context, cost))
+        yield await shielded(self._admitted_response(document, graphql_request, context, cost))
 
-    async def _admitted(
+    async def _admitted_response(
         self,
         document: ValidatedDocument | InvalidDocument,
         graphql_request: GraphQLRequest,
@@ -302,11 +304,11 @@ class GraphQLHTTPEndpoint:
         cost: int,
     ) -> Json:
         try:
-            with self.callers.admitted(context.caller):
+            with self.callers.concurrency_slot(context.caller):
                 body = await response.response(
                     await self._answer(document, graphql_request, context, cost), context
                 )
-                return self._written(body, context.caller, context.usage)
+                return self._encode_members(body, context.caller, context.usage)
         except RequestError as refusal:
             return response.format_refusal(refusal)
 

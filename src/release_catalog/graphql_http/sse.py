@@ -57,7 +57,7 @@ class Stream(Response):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send results until they end, or until the client is gone or has lost access."""
-        with self.seats.taken(self.context.caller):
+        with self.seats.slot(self.context.caller):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             writing = asyncio.create_task(self._write(send))
             lost = wait_until_unauthorized(self.admit, self.context)

@@ -50,11 +50,11 @@ class SubscriberLimiter:
 
     def check(self, caller: Caller) -> None:
         """Refuse a caller if no slot is free for it now."""
-        with self.taken(caller):
+        with self.slot(caller):
             pass
 
     @contextlib.contextmanager
-    def taken(self, caller: Caller) -> Iterator[None]:
+    def slot(self, caller: Caller) -> Iterator[None]:
         """Hold a slot for as long as the context lasts; refuse the caller if no slot is free for it."""
         with contextlib.ExitStack() as stack:
             try:

@@ -243,7 +243,7 @@ class Socket:
         """Take a slot in exchange for the place among unknown clients."""
         with contextlib.ExitStack() as seat:
             try:
-                seat.enter_context(self._seats.taken(caller))
+                seat.enter_context(self._seats.slot(caller))
             except RequestError as refusal:
                 # A refused client comes back at once.
                 await asyncio.sleep(REFUSED_SECONDS)

@@ -92,11 +92,11 @@ def create_app(
 
     async def identify(request: HTTPConnection) -> None:
         client = request.client.host if request.client else None
-        caller = callers.at_home(client)
+        caller = callers.local_operator(client)
         if caller is None:
             try:
                 with db.deadline(min(IDENTIFICATION_SECONDS, settings.query_seconds)):
-                    caller = await callers.of(request.headers, client, request.app.state.database)
+                    caller = await callers.authenticate(request.headers, client, request.app.state.database)
             except db.Failure as error:
                 _log.warning("a caller could not be identified", reason=str(error))
                 raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
@@ -226,10 +226,10 @@ class RateLimitedApp:
             await self.identify(request)
             cross_site.check_hal_csrf(request.headers, self.origins)
             who = request.state.caller
-            with self.callers.admitted(who):
+            with self.callers.concurrency_slot(who):
                 expands = request.query_params.get("expand_relationships") == "true"
                 points = HAL_EXPANDED_POINTS if expands else HAL_POINTS
-                self.callers.charge(who, points)
+                self.callers.consume(who, points)
                 try:
                     async with self.callers.turn(who, points):
                         await self.app(scope, receive, send)

@@ -52,9 +52,9 @@ class RateLimiter:
         self._clock = clock
         # The end of a caller's hour, and the points used of it.
         self._used: dict[Owner, tuple[float, int]] = {}
-        self._swept = clock()
+        self._last_cleanup = clock()
 
-    def admitted(self, caller: Caller) -> AbstractContextManager[None]:
+    def concurrency_slot(self, caller: Caller) -> AbstractContextManager[None]:
         """Count a request as under way in the shares of its caller and its tenant; refuse it if they are full.
 
         Enter the context at once.
@@ -107,7 +107,7 @@ class RateLimiter:
                 ) from busy
             yield
 
-    def writing(self, caller: Caller) -> AbstractContextManager[None]:
+    def write_slot(self, caller: Caller) -> AbstractContextManager[None]:
         """Count a request that writes as under way; refuse it beyond four fifths of the caller's requests.
 
         Enter the context at once.
@@ -121,12 +121,12 @@ class RateLimiter:
             raise RequestError(429, reason, self._code("writes", self._writes_at_once), Retry_After="1")
         return self._writes.slot_now(who)
 
-    def charge(self, caller: Caller, points: int) -> None:
+    def consume(self, caller: Caller, points: int) -> None:
         """Take points from the caller's hour; refuse if too few are left. Without a rate, do nothing."""
         if not self._an_hour:
             return
         who = caller.owner
-        end, used = self._hour(who)
+        end, used = self._window(who)
         if used + points > self._an_hour:
             seconds = math.ceil(end - self._clock())
             reason = (
@@ -140,24 +140,24 @@ class RateLimiter:
         """Take points for work that is done already, whether or not they are left: the next request is refused."""
         if self._an_hour and points > 0:
             who = caller.owner
-            end, used = self._hour(who)
+            end, used = self._window(who)
             self._used[who] = end, used + points
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """Return the headers that show the rest of the caller's hour."""
         if not self._an_hour:
             return {}
-        end, used = self._hour(caller.owner)
+        end, used = self._window(caller.owner)
         return {
             "x-ratelimit-limit": str(self._an_hour),
             "x-ratelimit-remaining": str(max(0, self._an_hour - used)),
             "x-ratelimit-reset": str(math.ceil(end - self._clock())),
         }
 
-    def _hour(self, who: Owner) -> tuple[float, int]:
+    def _window(self, who: Owner) -> tuple[float, int]:
         now = self._clock()
-        if now - self._swept > HOUR:
-            self._swept = now
+        if now - self._last_cleanup > HOUR:
+            self._last_cleanup = now
             self._used = {one: hour for one, hour in self._used.items() if hour[0] > now}
         end, used = self._used.get(who, (0.0, 0))
         return (end, used) if end > now else (now + HOUR, 0)
