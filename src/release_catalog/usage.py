@@ -23,7 +23,9 @@ POINT_BYTES = 16 << 10
 POINT_WALKED = 5
 POINT_REFERENCES = 200
 POINT_COUNTED = 1_000
-# Timestamps without a zone are UTC; whole seconds are left to orjson, which writes them as the schema requires.
+# How many values of an answer are made in one turn of the event loop: about 2,000 objects, in two milliseconds.
+STEP_VALUES = 20_000
+# Instants without a zone are UTC; whole seconds are left to orjson, which writes them as the schema wants them.
 JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
@@ -37,7 +39,7 @@ class Usage:
 
     __slots__ = (
         "bounds_read", "bounds_sent", "charged", "counted", "exceeded", "max_bytes", "max_nodes", "nodes", "read",
-        "references", "sent", "walked", "writes", "written",
+        "references", "sent", "step_left", "walked", "writes", "written",
     )  # fmt: skip
 
     def __init__(self, max_nodes: int = MAX_NODES, max_bytes: int = MAX_BYTES) -> None:
@@ -55,6 +57,12 @@ class Usage:
         self.walked = 0
         self.references = 0
         self.counted = 0
+        # How many more values may be made before others have their turn.
+        self.step_left = STEP_VALUES
+
+    def begin_step(self) -> None:
+        """Allow the values of one more step, after others have had their turn."""
+        self.step_left = STEP_VALUES
 
     def again(self) -> "Usage":
         """Return new counters with the same limits."""
@@ -100,7 +108,8 @@ class Usage:
     def send_json(self, value: Any) -> orjson.Fragment:
         """Write free JSON for the answer and count its bytes.
 
-        Parsed JSON takes up to thirty times the memory of its text, so an answer keeps the text.
+        Parsed JSON takes up to thirty times the memory of its text, so the text is what an answer keeps. What is
+        text already (an orjson.Fragment) is only copied.
         """
         text = orjson.dumps(value, option=JSON_OPTIONS)
         self.send(len(text))

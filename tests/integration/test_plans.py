@@ -1,5 +1,6 @@
 """Plans answer as the ordinary executor does, byte for byte; it is asked about whatever they do not expect."""
 
+import asyncio
 import gc
 import re
 import time
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
+import orjson
 import pytest
 from graphql import parse, validate
 from hypothesis import strategies as st
@@ -15,9 +17,14 @@ from pymongo.errors import WriteError
 
 from asking import queries
 from catalog import Catalog, source
+from release_catalog import usage
+from release_catalog.domain import release_parts
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http import response
 from release_catalog.query_engine import executor
+from release_catalog.query_engine.context import Context
+from release_catalog.storage.database import ReadOnlyDatabase
+from release_catalog.usage import Usage
 
 # The executor leaves coroutines behind where a field fails beside others that it has not awaited yet.
 pytestmark = [
@@ -103,7 +110,7 @@ async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
 
 
 async def test_what_is_asked_rightly_needs_no_executor(stocked: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "Executor", None)
+    monkeypatch.setattr(executor, "CountingExecutor", SimpleNamespace(build=None))
     for id_ in ("64455e6bd3c480fd58546c75", "13607"):
         assert (await stocked.ask(EVERYTHING, id=id_))["release"]["id"] == id_
 
@@ -164,3 +171,113 @@ async def test_more_fields_than_a_plan_may_have_are_left_to_the_executor() -> No
 async def test_there_are_no_more_commands_than_levels(stocked: Catalog, query: str, reads: dict[str, int]) -> None:
     await stocked.ask(query)
     assert stocked.commands.reads == reads
+
+
+FREE = '{"é":[-0.0,1.0,1e-7,18446744073709551615,1e+300,"\\u0000\\"\\\\ 😀",null,true],"":{}}'
+
+
+async def test_free_json_is_answered_as_it_is_stored_and_never_read(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert orjson.dumps(orjson.loads(FREE)).decode() == FREE
+    files = [{**FILE, "metadata": orjson.loads(FREE)}, FILE]
+    await empty.load(source("app", metadata=orjson.loads(FREE), artifacts=files), publish=True)
+
+    def read(_: Any) -> Any:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(orjson, "loads", read)
+    body = await both(empty, "{ releases { nodes { metadata artifacts { metadata } } } }")
+    node = f'{{"metadata":{FREE},"artifacts":[{{"metadata":{FREE}}},{{"metadata":null}}]}}'
+    assert body.decode() == f'{{"data":{{"releases":{{"nodes":[{node}]}}}}}}'
+
+
+STEP = 400
+
+
+class Turns:
+    """Counts how many files are made in each turn of the event loop, by a field that is asked of each."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made = [0]
+        self.steps = 0
+        extension, begin_step = release_parts.extension, Usage.begin_step
+
+        def counted(name: str) -> str | None:
+            self.made[-1] += 1
+            return extension(name)
+
+        def begun(counters: Usage) -> None:
+            self.steps += 1
+            begin_step(counters)
+
+        monkeypatch.setattr(release_parts, "extension", counted)
+        monkeypatch.setattr(Usage, "begin_step", begun)
+
+    async def run(self, catalog: Catalog, query: str) -> tuple[bytes, Usage]:
+        async def turn() -> None:
+            while True:
+                await asyncio.sleep(0)
+                self.made.append(0)
+
+        context = Context(catalog.caller, catalog.database, reading=ReadOnlyDatabase(catalog.database))
+        document = executor.Document(schema._schema, parse(query))
+        turning = asyncio.ensure_future(turn())
+        try:
+            result = await executor.answer(document, schema._schema, context, None, None)
+        finally:
+            turning.cancel()
+        return response.encode_json(response.format_result(result)), context.usage
+
+
+@pytest.fixture
+async def large(empty: Catalog) -> Catalog:
+    files = [{**FILE, "name": f"{number}.deb", "platform": "linux/arm64"} for number in range(100)]
+    await empty.load(*(source(f"app{n}", artifacts=files) for n in range(4)), publish=True)
+    return empty
+
+
+FILES = "artifacts { extension name platform { name osFamily } verification { status } }"
+LARGE = {
+    "lists": f'{{ releases(first: 1) {{ nodes {{ {" ".join(f"x{n}: {FILES}" for n in range(20))} }} }} }}',
+    "documents": f"{{ releases(first: 4) {{ nodes {{ {FILES} name }} }} }}",
+    "below objects": "{ releases(first: 4) { nodes { artifacts { release { artifacts { extension } } } } } }",
+    "columns": f"{{ releases(first: 4) {{ nodes {{ {FILES} latestRelease {{ {FILES} product {{ name }} }} }} }} }}",
+    "side by side": f'{{ {" ".join(f"x{n}: releases(first: 1) {{ nodes {{ {FILES} }} }}" for n in range(12))} }}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("driver", [AsyncMongoClient])
+@pytest.mark.parametrize("query", LARGE.values(), ids=LARGE.keys())
+async def test_a_large_answer_is_made_in_steps_between_which_others_have_their_turn(
+    large: Catalog, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    expected, whole = await Turns(monkeypatch).run(large, query)
+    executed = await large.body(query, {}, planned=False)
+    monkeypatch.setattr(usage, "STEP_VALUES", STEP)
+    turns = Turns(monkeypatch)
+    body, counted = await turns.run(large, query)
+    assert body == expected == executed
+    assert (counted.sent, counted.bounds_sent) == (whole.sent, whole.bounds_sent)
+    # A step begins with a list, and goes on until its values are used up.
+    assert turns.steps > 3
+    assert 0 < max(turns.made) <= STEP + 100
+
+
+@pytest.mark.parametrize("driver", [AsyncMongoClient])
+async def test_a_large_answer_is_counted_while_it_is_made(large: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "STEP_VALUES", STEP)
+    monkeypatch.setattr(Usage, "take_documents", lambda *_: None)
+    monkeypatch.setattr(Usage.__init__, "__defaults__", (usage.MAX_NODES, 30_000))
+    turns = Turns(monkeypatch)
+    _, counted = await turns.run(large, LARGE["lists"])
+    assert counted.exceeded
+    assert 0 < sum(turns.made) < 1_000
+
+
+@pytest.mark.parametrize("driver", [AsyncMongoClient])
+async def test_a_small_answer_is_made_at_once(large: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch)
+    await turns.run(large, LARGE["documents"])
+    assert turns.steps == 0
+    assert sum(turns.made) == 400

@@ -161,3 +161,10 @@ async def test_a_cursor_is_closed_where_its_documents_are_too_large() -> None:
         await cursors.documents(cursor)
     assert cursor.closed
     assert sum(cursor.taken) == 24
+
+
+def test_json_text_is_counted_in_bytes_and_not_read() -> None:
+    request = Usage()
+    text = '{"name": "é"}'
+    assert orjson.dumps(request.send_json(orjson.Fragment(text))) == text.encode()
+    assert request.sent == len(text.encode()) == len(text) + 1

@@ -59,10 +59,19 @@ def computed_field(
 
 
 def json_text(description: str, key: str = "metadata") -> Any:
-    """Declare a field of free JSON, which documents keep as text so that it comes back to the letter."""
+    """Declare a field of free JSON, which documents keep as text so that it comes back to the letter.
+
+    The text becomes part of the answer unread: read, a megabyte of it would hold the event loop for long. It can
+    be so since orjson has written it (see release_parts.json_text), and would write the same again.
+    """
 
     def value(document: Document) -> Any:
-        return None if document[key] is None else orjson.loads(document[key])
+        text = document[key]
+        if text is None:
+            return None
+        if type(text) is not str or not text:
+            raise TypeError(key)
+        return orjson.Fragment(text)
 
     return computed_field(value, description, keys=[key])
 

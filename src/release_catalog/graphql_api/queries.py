@@ -26,6 +26,7 @@ from release_catalog.graphql_api.types.release_delivery import Pipeline, Project
 from release_catalog.graphql_api.types.release_diff import ReleaseComparison
 from release_catalog.graphql_api.types.webhook import Webhook
 from release_catalog.query_engine.context import Info
+from release_catalog.query_engine.leaf_values import json_fragment
 from release_catalog.storage import access_tokens as tokens
 from release_catalog.storage import pagination, records
 from release_catalog.storage import webhooks as stored
@@ -135,9 +136,10 @@ async def _export_release(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  
     product = await info.context.one("products", release["productId"]) if release else None
     if not release or not product:
         return None
+    disclosed, key = await info.context.with_disclosed(release), product["key"]
     # Aside: a release may hold 12 MB of free JSON.
     disclosed = await info.context.with_disclosed(release)
-    return await info.context.run_aside(lambda: release_document.written(disclosed, product["key"]))
+    return await info.context.run_aside(lambda: json_fragment(release_document.written(disclosed, key)))
 
 
 async def _environment(info: Info, name: str) -> Any:

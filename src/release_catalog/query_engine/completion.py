@@ -13,12 +13,29 @@ from release_catalog.query_engine import leaf_values
 from release_catalog.query_engine.fallback_executor import FIELD_BYTES
 from release_catalog.query_engine.field_collector import UnsupportedByPlan
 from release_catalog.query_engine.projection import NONE, FieldPaths
-from release_catalog.query_engine.selection import BatchedField, CompiledSelection, PlanMismatch
+from release_catalog.query_engine.selection import BatchedField, CompiledSelection, PlanMismatch, StepExceeded
 from release_catalog.storage.cursors import SHORT, SHORT_TEXT
 
 # Bounds on the length of a text, and of the texts of a list. Longer ones are counted once these are used up.
 TEXT = 4_096
 TEXTS = 262_144
+
+
+class StepwiseFunction:
+    """A generator function, compiled when it is first called: few answers are so large that they need one.
+
+    It gives the event loop a turn whenever it yields, and returns what the plain function returns.
+    """
+
+    def __init__(self, source: Sequence[str], names: dict[str, Any]) -> None:
+        self._source, self._names = source, names
+        self._function: Callable[..., Any] | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return the generator."""
+        if self._function is None:
+            self._function = _compiled(self._source, self._names)["stepwise"]
+        return self._function(*arguments)
 
 
 class CodeGenerator:
@@ -31,7 +48,11 @@ class CodeGenerator:
         # The paths requested of an object whose parts are entries.
         self.asked: FieldPaths = NONE
         self._names: dict[str, Any] = dict(leaf_values.NAMES)
-        self._lines: list[str] = []
+        # Lines of the plain functions, and what stands for them in the stepwise ones.
+        self._lines: list[tuple[str, str]] = []
+        # How many values an object takes, and whether lists of objects are among them.
+        self._size = 0
+        self._has_lists = False
         self._entries: list[str] = []
         # The names of the entries, and of those whose bytes this function counts.
         self._responses: list[str] = []
@@ -79,6 +100,7 @@ class CodeGenerator:
         self._arguments.append(variable)
 
     def _add(self, name: str, source: str) -> None:
+        self._size += 1
         self._responses.append(name)
         self._entries.append(f"{name!r}: {source}")
 
@@ -86,10 +108,13 @@ class CodeGenerator:
         self, name: str, kind: GraphQLOutputType, source: str, child: CompiledSelection | None, bound: int = TEXT
     ) -> None:
         variable = f"v{len(self._entries)}"
-        self._lines.append(f"{variable} = {source}")
+        self._line(f"{variable} = {source}")
         self._add(name, variable)
         self._value(kind, variable, child)
         self._count(name, kind, child, bound)
+
+    def _line(self, plain: str, stepwise: str | None = None) -> None:
+        self._lines.append((plain, plain if stepwise is None else stepwise))
 
     def _count(self, name: str, kind: GraphQLOutputType, child: CompiledSelection | None, bound: int) -> None:
         """Count an entry with its object; entries of a list of objects are counted with these objects."""
@@ -111,29 +136,47 @@ class CodeGenerator:
         if is_leaf_type(kind):
             self._leaf(kind, variable, guard)
         elif is_list_type(kind):
-            self._lines.append(f"if {guard}type({variable}) is not list: raise Surprise({variable!r})")
-            done = f"{variable} = {self._list(kind.of_type, variable, child)}"
-            self._lines.append(f"if {variable} is not None: {done}")
+            self._line(f"if {guard}type({variable}) is not list: raise Surprise({variable!r})")
+            if child:
+                self._objects(variable, child)
+            else:
+                done = f"usage.step_left -= len({variable}); {variable} = {self._list(kind.of_type, variable)}"
+                self._line(f"if {variable} is not None: {done}")
         else:
             check = f"{variable} is None" if not guard else "False"
-            self._lines.append(f"if {check}: raise Surprise({variable!r})")
-            self._lines.append(f"if {variable} is not None: {variable} = {self._one(child)}({variable}, usage)")
+            self._line(f"if {check}: raise Surprise({variable!r})")
+            self._object(variable, child)
+
+    def _objects(self, variable: str, child: CompiledSelection) -> None:
+        if child.columns:
+            raise UnsupportedByPlan("objects that are not there")
+        self._has_lists = True
+        begin, arguments = f"if {variable} is not None: {variable} =", f"({variable}, usage)"
+        # Text at once: to look through so many objects, Python's cyclic collector would hold the event loop.
+        made = f"json_fragment((yield from {self._named(child.make_stepwise)}{arguments}))"
+        self._line(f"{begin} {self._named(child.make)}{arguments}", f"{begin} {made}")
+
+    def _object(self, variable: str, child: CompiledSelection | None) -> None:
+        if child is None or child.one is None:
+            raise UnsupportedByPlan("objects that are not there")
+        self._size += child.size
+        self._has_lists = self._has_lists or child.one_stepwise is not None
+        begin, arguments = f"if {variable} is not None: {variable} =", f"({variable}, usage)"
+        plain = f"{begin} {self._named(child.one)}{arguments}"
+        stepwise = child.one_stepwise and f"{begin} yield from {self._named(child.one_stepwise)}{arguments}"
+        self._line(plain, stepwise)
 
     def _leaf(self, kind: GraphQLLeafType, variable: str, guard: str) -> None:
         if kind.name == "JSON":
             written = f"{variable} = usage.send_json({self._named(leaf_values.coerced(kind))}({variable}))"
-            self._lines.append(f"if {variable} is not None: {written}" if guard else written)
+            self._line(f"if {variable} is not None: {written}" if guard else written)
         else:
-            self._lines.append(
-                f"if {guard}not ({leaf_values.plain(kind, variable)}): {self._coerced(kind, variable)}"
-            )
+            self._line(f"if {guard}not ({leaf_values.plain(kind, variable)}): {self._coerced(kind, variable)}")
 
     def _coerced(self, kind: GraphQLLeafType, variable: str) -> str:
         return f"{variable} = {self._named(leaf_values.coerced(kind))}({variable})"
 
-    def _list(self, kind: GraphQLOutputType, variable: str, child: CompiledSelection | None) -> str:
-        if child:
-            return f"{self._made(child)}({variable}, usage)"
+    def _list(self, kind: GraphQLOutputType, variable: str) -> str:
         guard = "" if is_non_null_type(kind) else "item is None or "
         kind = kind.of_type if is_non_null_type(kind) else kind
         if is_leaf_type(kind):
@@ -148,16 +191,6 @@ class CodeGenerator:
         coerce = leaf_values.coerced(inner)
         return self._named(lambda items: [coerce(item) for item in _listed(items)])
 
-    def _one(self, child: CompiledSelection | None) -> str:
-        if child is None or child.one is None:
-            raise UnsupportedByPlan("objects that are not there")
-        return self._named(child.one)
-
-    def _made(self, child: CompiledSelection | None) -> str:
-        if child is None or child.columns:
-            raise UnsupportedByPlan("objects that are not there")
-        return self._named(child.make)
-
     def _named(self, value: Any) -> str:
         name = f"n{len(self._names)}"
         self._names[name] = value
@@ -168,34 +201,86 @@ class CodeGenerator:
         columns = "".join(f", c{at}" for at in range(len(self._arguments)))
         fixed = sum(len(name) + FIELD_BYTES for name in self._responses)
         bound = fixed + self.bound
-        # Most answers are far below the limit, which is checked here because a call takes as long as an object.
+        single, single_of_many = _single(self.columns)
+        # Most answers are far from the limit: it is looked at here, since a call takes as long as an object.
         sent = [
             f"usage.bounds_sent += {bound} * len(made)",
             "if usage.bounds_sent > usage.max_bytes:",
             f"    usage.send_objects(made, {fixed}, {tuple(self._texts)!r})",
         ]
-        loop = f"zip(documents{columns})" if columns else "documents"
         targets = ", ".join(["document", *self._arguments])
-        # Nothing else would detect a missing document.
+        loop = f"for {targets} in {f'zip(documents{columns})' if columns else 'documents'}:"
+        # Nothing else would tell that there is no document.
         check = [] if self._reads else ["if not_there(document): raise Surprise('null')"]
-        lines, entries = [*self._lines, *check], f"{{{', '.join(self._entries)}}}"
+        plain, stepwise = (
+            [*(line for line, _ in self._lines), *check],
+            [*(line for _, line in self._lines), *check],
+        )
+        entries = f"{{{', '.join(self._entries)}}}"
         source = [
             f"def make(documents, usage{columns}):",
+            f"    usage.step_left -= {self._size} * len(documents)",
+            "    if usage.step_left < 0: raise StepExceeded",
             "    made = []",
             "    add = made.append",
-            f"    for {targets} in {loop}:",
-            *(f"        {line}" for line in lines),
-            f"        add({entries})",
-            *(f"    {line}" for line in sent),
+            f"    {loop}",
+            *_indented(2, [*plain, f"add({entries})"]),
+            *_indented(1, sent),
             "    return made",
         ]
+        in_steps = [
+            f"def stepwise(documents, usage{columns}):",
+            "    whole, made = [], []",
+            f"    {loop}",
+            *_indented(2, [*stepwise, f"made.append({entries})"]),
+            f"        usage.step_left -= {self._size}",
+            "        if usage.step_left < 0:",
+            *_indented(3, sent),
+            "            whole += made",
+            "            made = []",
+            "            yield",
+            *_indented(1, sent),
+            "    whole += made",
+            "    return whole",
+        ]
         if not columns:
-            source += ["def one(document, usage):", *(f"    {line}" for line in lines), f"    return {entries}"]
-        names = {**self._names, "Surprise": PlanMismatch, "not_there": _not_there}
-        exec(compile("\n".join(source), "<plan>", "exec"), names)  # noqa: S102  see the module's docstring
-        # Removed from their own globals, so that a plan is freed with its last reference.
-        make, one = names.pop("make"), names.pop("one", None)
-        return CompiledSelection(keys, self.columns, make, one, *_single(self.columns), bound)
+            source += ["def one(document, usage):", *_indented(1, [*plain, f"return {entries}"])]
+        names = {
+            **self._names,
+            "Surprise": PlanMismatch,
+            "StepExceeded": StepExceeded,
+            "not_there": _not_there,
+            "json_fragment": leaf_values.json_fragment,
+        }
+        functions = _compiled(source, names)
+        one_stepwise = None
+        if not columns and self._has_lists:
+            one_in_steps = ["def stepwise(document, usage):", *_indented(1, [*stepwise, f"return {entries}"])]
+            one_stepwise = StepwiseFunction(one_in_steps, names)
+        return CompiledSelection(
+            keys=keys,
+            columns=self.columns,
+            make=functions["make"],
+            make_stepwise=StepwiseFunction(in_steps, names),
+            one=functions.get("one"),
+            one_stepwise=one_stepwise,
+            single=single,
+            single_of_many=single_of_many,
+            bound=bound,
+            size=self._size,
+        )
+
+
+def _compiled(source: Sequence[str], names: dict[str, Any]) -> dict[str, Any]:
+    """Return the functions in `source`, whose globals are `names`."""
+    functions: dict[str, Any] = {}
+    # Kept out of their own globals, so that a plan is gone when nobody has it any more.
+    exec(compile("\n".join(source), "<plan>", "exec"), names, functions)  # noqa: S102  see above what it is made of
+    return functions
+
+
+def _indented(levels: int, lines: Sequence[str]) -> list[str]:
+    return [f"{'    ' * levels}{line}" for line in lines]
 
 
 def _single(columns: Sequence[BatchedField]) -> tuple[bool, bool]:

@@ -61,6 +61,11 @@ def coerced(leaf: GraphQLLeafType) -> Callable[[Any], Any]:
     return coerce
 
 
+def json_fragment(value: Any) -> orjson.Fragment | None:
+    """Return a value as JSON text for an answer; None where there is none."""
+    return None if value is None else orjson.Fragment(orjson.dumps(value, option=JSON_OPTIONS))
+
+
 def _instants(coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def written(value: Any) -> Any:
         if type(value) is datetime.datetime and value.tzinfo in _ZONES and value.microsecond:

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
 from release_catalog.query_engine.context import Context
@@ -14,6 +14,10 @@ class PlanMismatch(Exception):  # noqa: N818  it is not an error: the ordinary e
     """A value that a plan does not expect, and that the ordinary executor can handle."""
 
 
+class StepExceeded(Exception):  # noqa: N818  it is not an error: the same is made in steps
+    """There are more values to make than a request may make before others have their turn."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ExecutionContext:
     """One execution of a plan."""
@@ -21,6 +25,8 @@ class ExecutionContext:
     context: Context
     # In the form of the ordinary executor.
     variables: Any
+    # Held by what is made in steps: side by side, each would make a step of its own in every turn of the loop.
+    stepping: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
 
 
 Source = Callable[[ExecutionContext, Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -75,24 +81,47 @@ class CompiledSelection:
     # The paths to read of a document.
     keys: FieldPaths
     columns: Sequence[BatchedField]
-    # Makes the answers from the documents, the usage to count towards, and the values of each column.
+    # From the documents, the usage that they count towards, and the values of each column: the answers.
+    # Raises StepExceeded where that would hold the event loop for long.
     make: Callable[..., list[Any]]
-    # The same for a single document, if there are no columns.
+    # The same by a generator, which yields after each step.
+    make_stepwise: Callable[..., Generator[None, None, list[Any]]]
+    # The same as `make` for a single document, where there are no columns; by a generator where it has lists.
     one: Callable[[Any, Any], Any] | None
-    # Whether reads are never requested in parallel: for one document, and for any number of them.
+    one_stepwise: Callable[[Any, Any], Generator[None, None, Any]] | None
+    # Whether no two reads are ever asked for side by side: of one document, and of any number of them.
     single: bool
     single_of_many: bool
     # The maximum number of bytes of an object, without its columns and its lists of objects.
     bound: int
+    # How many values an object has, with those of its objects but not of their lists.
+    size: int
 
     async def answers(self, run: ExecutionContext, documents: Sequence[Any]) -> list[Any]:
         """Return the response's part for each document; the ordinary executor handles any error."""
         if not documents:
             return []
+        columns: Sequence[Any]
         if len(self.columns) == 1:
-            return self.make(documents, run.context.usage, await self.columns[0].values(run, documents))
-        columns = await gather_or_cancel([column.values(run, documents) for column in self.columns])
-        return self.make(documents, run.context.usage, *columns)
+            columns = [await self.columns[0].values(run, documents)]
+        else:
+            columns = await gather_or_cancel([column.values(run, documents) for column in self.columns])
+        usage = run.context.usage
+        sent, bounds_sent = usage.sent, usage.bounds_sent
+        try:
+            return self.make(documents, usage, *columns)
+        except StepExceeded:
+            usage.sent, usage.bounds_sent = sent, bounds_sent
+        async with run.stepping:
+            steps = self.make_stepwise(documents, usage, *columns)
+            while True:
+                await asyncio.sleep(0)
+                usage.begin_step()
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    made: list[Any] = end.value
+                    return made
 
 
 async def gather_or_cancel(work: Sequence[Awaitable[Any]]) -> Sequence[Any]:

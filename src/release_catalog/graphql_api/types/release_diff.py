@@ -14,6 +14,7 @@ from release_catalog.graphql_api.fields import batched_field, computed_field, fi
 from release_catalog.graphql_api.types.release import Release
 from release_catalog.query_engine.context import Context
 from release_catalog.query_engine.field_source import reads
+from release_catalog.query_engine.leaf_values import json_fragment
 from release_catalog.query_engine.projection import FieldPaths
 
 
@@ -32,13 +33,21 @@ class ItemChange:
     after: JSON | None = field("What it is in the second release.")
 
 
+def _written(of: Callable[[Any, Any], Any], before: Any, after: Any) -> list[dict[str, Any]]:
+    """Return changes with their values as JSON text: writing that would hold the event loop as well."""
+    return [
+        {**change, "before": json_fragment(change["before"]), "after": json_fragment(change["after"])}
+        for change in of(before, after)
+    ]
+
+
 def _changes(of: Callable[[Any, Any], Any], description: str) -> Any:
     """Declare a list of changes, computed once for each pair, and aside: releases may hold 12 MB of free JSON."""
 
     async def many(context: Context, pairs: Sequence[dict[Any, Any]], _: FieldPaths) -> Any:
         for pair in pairs:
             if of not in pair:
-                work = functools.partial(of, pair["from"], pair["to"])
+                work = functools.partial(_written, of, pair["from"], pair["to"])
                 pair[of] = asyncio.ensure_future(context.run_aside(work))
         return [await pair[of] for pair in pairs]
 
