@@ -9,16 +9,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 from catalog import Catalog
-from following import PROTOCOL, served
+from following import PROTOCOL, connected, served
 from release_catalog.server.app import create_app
+from release_catalog.server.http_protocol import MAX_EARLY_CONTROL_FRAMES
 from release_catalog.settings import Settings
 
 HANDSHAKE = (
     "GET /graphql HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: {PROTOCOL}\r\n\r\n"
 )
-# Masked frames of no bytes: a ping, the first piece of a text, and a further piece of it.
-PING, TEXT, PIECE = (bytes([head, 0x80, 0, 0, 0, 0]) for head in (0x89, 0x01, 0x00))
+# Masked frames of no bytes: a ping, a pong, the first piece of a text, and a further piece of it.
+PING, PONG, TEXT, PIECE = (bytes([head, 0x80, 0, 0, 0, 0]) for head in (0x89, 0x8A, 0x01, 0x00))
 GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -83,3 +84,28 @@ async def test_a_handshake_that_can_not_be_read_is_not_kept(empty: Catalog) -> N
         writer.write(handshake.encode())
         assert await asyncio.wait_for(reader.read(), 60) == b""
         writer.close()
+
+
+@pytest.mark.parametrize("frame", [PING, PONG], ids=["pings", "pongs"])
+async def test_an_unknown_client_may_send_few_control_frames(empty: Catalog, frame: bytes) -> None:
+    async with served(create_app(Settings(), database=empty.database)) as host:
+        name, _, port = host.partition(":")
+        reader, writer = await asyncio.open_connection(name, int(port))
+        writer.write(HANDSHAKE.format(host=host).encode())
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(frame * MAX_EARLY_CONTROL_FRAMES)
+        with contextlib.suppress(TimeoutError):
+            # A ping is answered with a pong of two bytes.
+            answer = await asyncio.wait_for(reader.readexactly(2 * MAX_EARLY_CONTROL_FRAMES), 1)
+            assert (frame, answer) == (PING, b"\x8a\x00" * MAX_EARLY_CONTROL_FRAMES)
+        assert not reader.at_eof()
+        writer.write(frame)
+        assert b"Too many control frames" in await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+
+
+async def test_a_known_client_may_send_more_of_them(empty: Catalog) -> None:
+    async with served(create_app(Settings(), database=empty.database)) as host, connected(host) as client:
+        for _ in range(3 * MAX_EARLY_CONTROL_FRAMES):
+            await client.pong()
+            await asyncio.wait_for(await client.ping(), 30)

@@ -1,5 +1,7 @@
 """Which connection is closed where a new one has no room."""
 
+import asyncio
+import weakref
 from typing import Any
 
 import pytest
@@ -116,6 +118,23 @@ def test_connections_of_one_ipv6_network_are_those_of_one_address() -> None:
     for number in range(10):
         door.opened(f"other {number}", f"2001:db8::{number + 1:x}")
     assert "mine" not in door.closed
+
+
+async def test_connections_of_a_network_share_turns_that_outlive_them_while_it_rests() -> None:
+    door = Door(9)
+    first, second, other = door.opened("first"), door.opened("second"), door.opened("other", B)
+    assert first.turns is second.turns is not other.turns
+    first.turns.charge(0.001, asyncio.get_running_loop())
+    seen = weakref.ref(first.turns)
+    for connection in (first, second):
+        connection.gone()
+    del first, second, connection
+    again = door.opened("again")
+    assert again.turns is seen()
+    again.gone()
+    del again
+    await asyncio.sleep(0.05)
+    assert seen() is None
 
 
 def test_who_is_told_of_a_client_that_is_known() -> None:

@@ -38,7 +38,7 @@ ALLOWED = {
     "embedded_mongodb": set(),
     "runtime": {"files", "storage", "embedded_mongodb", "settings", "logging_config", "console"},
     # What requests pass before they are read, whatever they ask for.
-    "server.connection_limit": {"fair_share"},
+    "server.connection_limit": {"server.paced_input", "fair_share"},
     "server.paced_input": set(),
     "server.rate_limit": {"graphql_api", "fair_share", "domain"},
     "server": {

@@ -1,15 +1,18 @@
 """The limit on connections: if there is no room for a new one, close the one that is missed least.
 
 Idle connections go first, and one that answers a known caller is never closed for another. Addresses that hold
-more than their share go before the others, so that no client pushes out the connections of another.
+more than their share go before the others, so that nobody pushes out the connections of somebody else. The
+connections of a network also share the turns of their input: see paced_input.
 """
 
 import dataclasses
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from release_catalog.fair_share import client_network
+from release_catalog.server.paced_input import NetworkTurns
 
 # An idle connection whose client is not known yet has this long to authenticate. After that, it is closed before
 # the idle connections of known clients; until then, after them.
@@ -27,11 +30,14 @@ _ORDER = ((_IDLE_UNKNOWN, GRACE_SECONDS), (_IDLE_KNOWN, 0.0), (_IDLE_UNKNOWN, 0.
 class Connection:
     """A connection as the limit counts it: idle at first, with an unknown client."""
 
-    __slots__ = ("_limit", "close", "known", "network", "since", "state")
+    __slots__ = ("_limit", "close", "known", "network", "since", "state", "turns")
 
-    def __init__(self, limit: "ConnectionLimit", network: str, close: Callable[[], None]) -> None:
+    def __init__(
+        self, limit: "ConnectionLimit", network: str, turns: NetworkTurns, close: Callable[[], None]
+    ) -> None:
         self._limit = limit
         self.network = network
+        self.turns = turns
         self.close = close
         self.known = False
         self.state = _IDLE_UNKNOWN
@@ -81,11 +87,14 @@ class ConnectionLimit:
         self._spare = spare
         self._clock = clock
         self._networks: dict[str, _Network] = {}
+        # They outlive the connections of a network while it rests, and nobody comes out of a rest with a new one.
+        self._turns: weakref.WeakValueDictionary[str, NetworkTurns] = weakref.WeakValueDictionary()
         self.count = 0
 
     def add(self, address: str | None, close: Callable[[], None]) -> Connection:
         """Count a new connection from `address`; `close` closes it for another one, maybe at once."""
-        connection = Connection(self, client_network(address), close)
+        name = client_network(address)
+        connection = Connection(self, name, self._turns.setdefault(name, NetworkTurns()), close)
         network = self._networks.setdefault(connection.network, _Network())
         network.count += 1
         self.count += 1

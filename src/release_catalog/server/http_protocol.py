@@ -11,7 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
+from websockets.frames import CloseCode, Frame
 
 from release_catalog.server.connection_limit import Connection, ConnectionLimit, extension
 from release_catalog.server.paced_input import PacedInput
@@ -29,6 +29,8 @@ FRAMING_RATIO = 8
 HTTP_PIECE, SOCKET_PIECE = 1 << 13, 1 << 11
 # Requests that wait on a connection behind the one that is answered, and pieces of one message of a WebSocket.
 MAX_PIPELINED, MAX_FRAGMENTS = 20, 1_000
+# Frames of ping and pong on a WebSocket whose client is not known yet: libraries send one in some seconds.
+MAX_EARLY_CONTROL_FRAMES = 20
 _LATE, _LONG = (
     f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
     for status in ("408 Request Timeout", "431 Request Header Fields Too Large")
@@ -51,6 +53,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
     seconds = 10.0
     limit = ConnectionLimit(lambda: 1_000)
     _connection: Connection
+    _input: PacedInput
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -62,13 +65,15 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
         self._content = 0
         self._timer: asyncio.TimerHandle | None = None
         self._reader: asyncio.TimerHandle | None = None
-        self._input = PacedInput(self._take, HTTP_PIECE, self.loop, lambda: self.flow.read_paused)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection, which may end another one or itself."""
         super().connection_made(transport)
         self._expect(_RequestPhase.HEAD)
         self._connection = self.limit.add(self.client[0] if self.client else None, transport.abort)
+        self._input = PacedInput(
+            self._take, HTTP_PIECE, self.loop, lambda: self.flow.read_paused, turns=self._connection.turns
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all timers, and no longer count the connection."""
@@ -161,8 +166,8 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
             return
         now = self.loop.time()
         due = self._due + (self._got / BYTES_A_SECOND if self._part is _RequestPhase.BODY else 0)
-        if self.flow.read_paused:
-            # The application is the one that does not go on.
+        if self.flow.read_paused or self._input.waiting:
+            # It is the application that does not go on, or the turns of others come first.
             due = now + self.seconds
         if due > now:
             self._timer = self.loop.call_later(due - now, self._check)
@@ -183,10 +188,11 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     limit = ConnectionLimit(lambda: 1_000)
     _connection: Connection
+    _input: PacedInput
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._input = PacedInput(super().data_received, SOCKET_PIECE, self.loop, lambda: self.read_paused)
+        self._early_control_frames = 0
 
     def data_received(self, data: bytes) -> None:
         """Take input, a piece at a time."""
@@ -198,6 +204,33 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
         super().handle_cont(event)
 
+    def handle_ping(self) -> None:
+        """Answer a ping, unless too many come from an unknown client."""
+        if self._takes_control_frame():
+            super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        """Take a pong, unless too many come from an unknown client."""
+        if self._takes_control_frame():
+            super().handle_pong(event)
+
+    def _takes_control_frame(self) -> bool:
+        """Count a control frame of an unknown client, and close its connection where that was one too many."""
+        if self._connection.known:
+            return True
+        self._early_control_frames += 1
+        if self._early_control_frames <= MAX_EARLY_CONTROL_FRAMES:
+            return True
+        if not self.transport.is_closing():
+            if self.handshake_complete and not self.close_sent:
+                self.conn.fail(CloseCode.POLICY_VIOLATION, "Too many control frames before connection_init")
+                self.transport.write(b"".join(self.conn.data_to_send()))
+                self.close_sent = True
+                self.transport.close()
+            else:
+                self.transport.abort()
+        return False
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection, which may end another one or itself."""
         super().connection_made(transport)
@@ -205,6 +238,9 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         self.close_timeout = CLOSING_SECONDS
         self.loop.call_later(CLOSING_SECONDS, self._check_handshake)
         self._connection = self.limit.add(self.client[0] if self.client else None, self.transport.abort)
+        self._input = PacedInput(
+            super().data_received, SOCKET_PIECE, self.loop, lambda: self.read_paused, turns=self._connection.turns
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop counting it."""
@@ -213,8 +249,10 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def _check_handshake(self) -> None:
-        """Close a connection whose handshake can't be read: the library takes lines of at most 8,192 bytes."""
-        if not self.handshake_initiated:
+        """Close a connection whose handshake can't be read: the library takes lines of 8,192 bytes at most."""
+        if self._input.waiting:
+            self.loop.call_later(CLOSING_SECONDS, self._check_handshake)
+        elif not self.handshake_initiated:
             self.transport.abort()
 
     async def run_asgi(self) -> None:
