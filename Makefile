@@ -4,7 +4,7 @@
 # make test-hostile  every hostile text at every place of a request: takes an hour
 # make check  types, lint and formatting
 # make bench  how fast it is beside other servers; bench-load: loading; bench-memory: memory over many requests;
-#             bench-fairness: how long a client waits beside a greedy one
+#             bench-fairness: how long a client waits beside a greedy one; bench-files: fetching and verifying
 PYTHON ?= python3
 PORT ?= 8000
 # Test files that run at once, each with a MongoDB of its own.
@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A catalog that lives in this folder; an installed one keeps its data in the user's data folder.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test test-unit test-hostile faults check schema bench bench-load bench-memory bench-fairness web clean
+.PHONY: run test test-unit test-hostile faults check schema bench bench-load bench-memory bench-fairness bench-files web clean
 
 run: .venv/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -60,6 +60,9 @@ bench-load: .venv/.run
 bench-fairness: .venv/.run
 	$(BENCH)/fairness.py --seconds $(SECONDS)
 	$(BENCH)/fairness_workers.py
+
+bench-files: .venv/.run
+	$(BENCH)/files.py
 
 bench-memory: .venv/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded Mo
 
 USER = """
 import pathlib, sys
-from release_catalog import embedded
-with embedded.start(pathlib.Path(sys.argv[1])) as mongodb:
+from release_catalog.embedded_mongodb import supervisor
+with supervisor.start(pathlib.Path(sys.argv[1])) as mongodb:
     print(mongodb.url, flush=True)
     sys.stdin.readline()
 """
