@@ -13,12 +13,12 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
 
-from catalog import Catalog, Commands
 from release_catalog import sample
 from release_catalog.domain import caller
 from release_catalog.embedded_mongodb import supervisor
 from release_catalog.storage import database as db
 from release_catalog.storage import indexes
+from support.catalog import Catalog, Commands
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)

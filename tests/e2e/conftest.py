@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from processes import serving
+from support.processes import serving
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ import jwt
 import pytest
 
 from conftest import connected
-from processes import SCRIPT, environment, run, serving
 from release_catalog.domain import caller
+from support.processes import SCRIPT, environment, run, serving
 
 SECRET = "5ecret-of-the-issuer-that-nobody-may-see"
 PASSWORD = "5ecret password of ci"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from processes import run, serving
+from support.processes import run, serving
 
 FOLDER = Path(__file__).parent / "graphql_http"
 INSTALL = ["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--fetch-retries=1"]

@@ -21,10 +21,10 @@ import httpx2
 import pymongo
 import pytest
 
-from catalog import source
-from processes import Server, eventually, serving
 from release_catalog.domain import timestamps
 from release_catalog.storage import idempotency
+from support.catalog import source
+from support.processes import Server, eventually, serving
 
 Json = dict[str, Any]
 

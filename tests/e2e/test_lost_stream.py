@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-import following
-from catalog import Catalog
 from conftest import LOCAL, connected
-from following import happen, subscribe, told
-from processes import Server, serving
-from receiving import eventually, receiving
 from release_catalog.embedded_mongodb import supervisor
 from release_catalog.storage.database import Database, Document
+from support import subscribers as following
+from support.catalog import Catalog
+from support.processes import Server, serving
+from support.subscribers import happen, subscribe, told
+from support.webhook_receivers import eventually, receiving
 
 # More than waits for a subscriber, and than is read at a time.
 MISSED = 130

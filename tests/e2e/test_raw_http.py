@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from processes import Server, run, serving
+from support.processes import Server, run, serving
 
 QUERY = json.dumps({"query": "{ viewer { subject } }"}).encode()
 JSON = b"Content-Type: application/json\r\n"

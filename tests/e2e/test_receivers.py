@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from processes import eventually
 from release_catalog.domain import timestamps, webhooks
+from support.processes import eventually
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])

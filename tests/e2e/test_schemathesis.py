@@ -8,8 +8,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from processes import Server, serving
 from release_catalog.graphql_api.schema import schema
+from support.processes import Server, serving
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis: make test installs it")
 

@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 import pytest
 
-from catalog import source
-from processes import SCRIPT, Server, environment, eventually, mongods, run, serving
 from release_catalog.embedded_mongodb import binary
+from support.catalog import source
+from support.processes import SCRIPT, Server, environment, eventually, mongods, run, serving
 
 QUERY = orjson.dumps({"query": "{ viewer { subject } }"})
 HEAD = (

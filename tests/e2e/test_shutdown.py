@@ -14,13 +14,13 @@ import httpx2
 import pytest
 import websockets
 
-import following
-import serving as file_server
-from catalog import Catalog, source
 from conftest import LOCAL, connected
-from following import FOLLOW, happen, send, subscribe, told
-from processes import Server, serving
-from receiving import OK, eventually, receiving
+from support import file_server
+from support import subscribers as following
+from support.catalog import Catalog, source
+from support.processes import Server, serving
+from support.subscribers import FOLLOW, happen, send, subscribe, told
+from support.webhook_receivers import OK, eventually, receiving
 
 IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input) { problem { detail }
   release { artifacts { verification { status } } } } }"""

@@ -15,7 +15,7 @@ import pytest
 import websockets.sync.client
 from websockets.typing import Subprotocol
 
-from processes import Server, eventually, serving
+from support.processes import Server, eventually, serving
 
 QUERY = json.dumps({"query": "{ viewer { subject } }"}).encode()
 HEAD = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx2
 
-from outages import Mongod
-from processes import SCRIPT, SERVING, environment, eventually
+from support.outages import Mongod
+from support.processes import SCRIPT, SERVING, environment, eventually
 
 
 def free_port() -> int:

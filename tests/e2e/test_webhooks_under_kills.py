@@ -12,9 +12,9 @@ from typing import Any
 import httpx2
 
 from conftest import connected
-from processes import SCRIPT, Server, environment
-from receiving import Receiver, receiving, status
 from release_catalog.domain import events
+from support.processes import SCRIPT, Server, environment
+from support.webhook_receivers import Receiver, receiving, status
 
 # Longer runs by hand: WRITE_SECONDS=60.
 SECONDS = float(os.environ.get("WRITE_SECONDS", "12"))

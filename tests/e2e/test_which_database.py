@@ -11,9 +11,9 @@ import orjson
 import pytest
 from pymongo import MongoClient
 
-from catalog import source
-from processes import Done, mongods, run, serving
 from release_catalog.embedded_mongodb import supervisor
+from support.catalog import source
+from support.processes import Done, mongods, run, serving
 
 READING = [("verify",), ("export",), ("export", "out.ndjson"), ("ledger", "verify")]
 TOKEN = ("token", "first", "--scope", "admin")

@@ -14,7 +14,7 @@ import jwt
 
 from faults.ports import free_port
 from faults.replica_set import wait_for
-from processes import SCRIPT, environment
+from support.processes import SCRIPT, environment
 
 DATABASE = "faults"
 ADDRESS = "127.0.0.1"

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-import serving
-from catalog import Catalog, source
 from conftest import LOCAL, connected
-from following import happen
-from receiving import Receiver, eventually, receiving
 from release_catalog.auth import access_tokens
 from release_catalog.domain import timestamps
 from release_catalog.files import address_guard, verification, verifier
 from release_catalog.storage import idempotency, indexes, release_import, webhook_queue
 from release_catalog.storage import verification_jobs as jobs
 from release_catalog.webhooks import dispatcher, sender
+from support import file_server as serving
+from support.catalog import Catalog, source
+from support.subscribers import happen
+from support.webhook_receivers import Receiver, eventually, receiving
 
 ALLOWED = address_guard.parse("127.0.0.1")
 HOUR, DAY = datetime.timedelta(hours=1), datetime.timedelta(days=1)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog, Commands, source
 from conftest import LOCAL, SHARED, connected
-from processes import peak
+from support.catalog import Catalog, Commands, source
+from support.processes import peak
 
 SCRIPT = SHARED / "data" / "debian_releases.py"
 LISTS = Path("/var/lib/apt/lists")

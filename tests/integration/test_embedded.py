@@ -19,8 +19,8 @@ import pytest
 import structlog.testing
 
 from faults.disk import fill, small_disk
-from processes import eventually, mongods
 from release_catalog.embedded_mongodb import binary, supervisor
+from support.processes import eventually, mongods
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded MongoDB is POSIX only")
 

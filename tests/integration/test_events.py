@@ -10,11 +10,11 @@ from typing import Any
 import anyio.to_thread
 import pytest
 
-from catalog import Catalog
 from conftest import connected
-from processes import run
 from release_catalog.domain.caller import Caller, local
 from release_catalog.storage import event_log, indexes, pagination, transactions, unit_of_work
+from support.catalog import Catalog
+from support.processes import run
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
 LOG = """query($after: ID, $types: [String!], $release: ID, $first: Int) { events(after: $after, types: $types,

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-import documents
-from catalog import Catalog, source
 from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Caller, local
 from release_catalog.storage.database import Document
+from support import import_documents as documents
+from support.catalog import Catalog, source
 
 Json = dict[str, Any]
 PROBLEM = "problem { __typename detail ... on ValidationProblem { violations { field code message } } }"

@@ -11,9 +11,6 @@ from graphql import parse
 from graphql.execution import execute_subscription_event
 from pymongo import AsyncMongoClient
 
-from catalog import Catalog
-from following import happen
-from receiving import eventually
 from release_catalog.domain.caller import Caller, local
 from release_catalog.events import broker, change_stream
 from release_catalog.events.broker import EventStream, Subscription
@@ -25,6 +22,9 @@ from release_catalog.query_engine.context import Context
 from release_catalog.storage import event_log
 from release_catalog.storage.database import Document
 from release_catalog.storage.event_log import EventFilter
+from support.catalog import Catalog
+from support.subscribers import happen
+from support.webhook_receivers import eventually
 
 HOG, OTHER = local("hog"), local("other")
 FOLLOW = "subscription { events(after: %s) { id %s } }"

@@ -11,10 +11,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-import serving
-from catalog import Catalog, source
 from conftest import connected
-from receiving import Receiver, eventually, receiving
 from release_catalog.domain import ids, timestamps
 from release_catalog.domain.caller import Caller, Owner, local
 from release_catalog.errors import TooBusy
@@ -24,6 +21,9 @@ from release_catalog.storage import verification_jobs as stored_jobs
 from release_catalog.storage import webhook_queue
 from release_catalog.storage import webhooks as stored_webhooks
 from release_catalog.webhooks import delivery_slots, dispatcher
+from support import file_server as serving
+from support.catalog import Catalog, source
+from support.webhook_receivers import Receiver, eventually, receiving
 
 ALLOWED = address_guard.parse("127.0.0.0/8")
 HOG, OTHER = local("hog"), local("other")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog
 from release_catalog.query_engine import fallbacks
+from support.catalog import Catalog
 
 
 def _workloads() -> Any:

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from catalog import Catalog
-from following import PROTOCOL, connected, served
 from release_catalog.server.app import create_app
 from release_catalog.server.http_protocol import MAX_EARLY_CONTROL_FRAMES
 from release_catalog.settings import Settings
+from support.catalog import Catalog
+from support.subscribers import PROTOCOL, connected, served
 
 HANDSHAKE = (
     "GET /graphql HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -6,13 +6,13 @@ import pytest
 from graphql import parse
 from pymongo import AsyncMongoClient
 
-from catalog import Catalog, source
 from release_catalog.domain import dependency_graph as graphs
 from release_catalog.graphql_api.schema import schema
 from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import dependency_traversal
 from release_catalog.storage.database import ReadOnlyDatabase
+from support.catalog import Catalog, source
 
 WALKED = {*dependency_traversal.START, *(dependency_traversal.WALKED or ()), "_id", "private", "name", "id"}
 GRAPH = """query($id: ID!, $direction: GraphDirection!) { release(id: $id) {

@@ -16,8 +16,6 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import Message
 
-from catalog import Catalog, source
-from promoting import environment, file, promote, published
 from release_catalog import sample
 from release_catalog.domain import hal_urls, ids, ledger, platforms, timestamps
 from release_catalog.domain.caller import Caller, local
@@ -27,6 +25,8 @@ from release_catalog.server.app import create_app
 from release_catalog.storage import bulk_load, records
 from release_catalog.storage import database as db
 from release_catalog.storage.database import Document
+from support.catalog import Catalog, source
+from support.promotions import environment, file, promote, published
 
 HAL, PROBLEM = "application/hal+json", "application/problem+json"
 ARGO = "/v1/catalogs/d16c7f4d-b38a-405b-a1ca-3ac0a79418c1/releases/64455e6bd3c480fd58546c75"

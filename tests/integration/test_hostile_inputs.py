@@ -20,17 +20,17 @@ from pymongo import AsyncMongoClient
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 
-import hostile_inputs as hostile
-import walls
-from catalog import Catalog
 from conftest import LOCAL, connected
-from hostile_inputs import LONG, SHORT, Meter, Place, Probe, Request, Taken
 from release_catalog import logging_config
 from release_catalog.auth import service_accounts
 from release_catalog.graphql_http import endpoint, websocket
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import indexes
+from support import hostile_requests as hostile
+from support import tenant_walls as walls
+from support.catalog import Catalog
+from support.hostile_requests import LONG, SHORT, Meter, Place, Probe, Request, Taken
 
 WIDE = os.environ.get("HOSTILE") == "wide"
 WORLD = walls.world()

@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 from pymongo import AsyncMongoClient
 
-import hostile_inputs as hostile
 from conftest import connected
-from following import served
-from hostile_inputs import LONG, SHORT, Meter
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
+from support import hostile_requests as hostile
+from support.hostile_requests import LONG, SHORT, Meter
+from support.subscribers import served
 
 WIDE = os.environ.get("HOSTILE") == "wide"
 # As in test_hostile_inputs.py; of floods, only the turns of others count.

@@ -21,7 +21,6 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Route
 from starlette.types import Message
 
-from catalog import Catalog
 from conftest import LOCAL, connected
 from release_catalog import logging_config
 from release_catalog.graphql_api.limits.input_limits import Limits
@@ -32,6 +31,7 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import records
+from support.catalog import Catalog
 
 JSON, RESPONSE = "application/json", "application/graphql-response+json"
 # What a query by GET comes with, unless a browser sends it.

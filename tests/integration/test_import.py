@@ -9,12 +9,12 @@ import pytest
 import structlog.testing
 from pymongo import AsyncMongoClient
 
-import serving
-from catalog import Catalog, source
 from release_catalog.domain.caller import local
 from release_catalog.files import address_guard, verifier
 from release_catalog.files import verification as verifying
 from release_catalog.storage import verification_jobs as stored_jobs
+from support import file_server as serving
+from support.catalog import Catalog, source
 
 IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input) { catalogId name version status message
   warnings { artifactName message expectedSha256 actualSha256 }

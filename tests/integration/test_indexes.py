@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog, Commands
 from conftest import LOCAL, connected
 from release_catalog.domain import platforms, release, timestamps
 from release_catalog.storage import bulk_load, indexes, pagination, releases
 from release_catalog.storage.pagination import PageArgs
+from support.catalog import Catalog, Commands
 
 COUNT = 4_000
 ORDERS = ["CREATED_AT", "UPDATED_AT", "RELEASED_AT", "NAME", "VERSION"]

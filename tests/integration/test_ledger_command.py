@@ -8,14 +8,14 @@ import anyio.to_thread
 import orjson
 import pytest
 
-from catalog import Catalog
 from conftest import LOCAL, connected
-from processes import run
-from promoting import environment, file, promote, published, roll_back
 from release_catalog.domain import ledger
 from release_catalog.domain.caller import local
 from release_catalog.storage import indexes
 from release_catalog.storage import ledger as stored
+from support.catalog import Catalog
+from support.processes import run
+from support.promotions import environment, file, promote, published, roll_back
 
 
 @pytest.fixture

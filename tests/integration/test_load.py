@@ -20,14 +20,14 @@ import pymongo
 import pymongo.errors
 import pytest
 
-import documents as documented
-from catalog import source
 from conftest import LOCAL, connected
-from processes import SCRIPT, environment, eventually, peak, run
 from release_catalog.cli import load as bulk
 from release_catalog.cli import main
 from release_catalog.storage import bulk_load, indexes, unit_of_work
 from release_catalog.storage import database as db
+from support import import_documents as documented
+from support.catalog import source
+from support.processes import SCRIPT, environment, eventually, peak, run
 
 Settings = dict[str, Any]
 MAX_MEMORY_KB = 300 * 1024

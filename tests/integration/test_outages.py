@@ -12,16 +12,16 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-import following
-import walls
-from catalog import Catalog
 from conftest import LOCAL, connected
-from outages import Mongod, heartbeat, running
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import transactions, unit_of_work
 from release_catalog.storage.outages import RETRY_SECONDS
+from support import subscribers as following
+from support import tenant_walls as walls
+from support.catalog import Catalog
+from support.outages import Mongod, heartbeat, running
 
 JSON, RESPONSE, STREAM = "application/json", "application/graphql-response+json", "text/event-stream"
 SECONDS = 2.0

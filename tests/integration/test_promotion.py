@@ -8,12 +8,23 @@ from typing import Any
 import orjson
 import pytest
 
-from catalog import Catalog
 from conftest import connected
-from promoting import digest, environment, everything, file, held, image, promote, published, records, roll_back
 from release_catalog.domain import ledger, timestamps
 from release_catalog.domain.caller import PROMOTE, READ, Caller, local
 from release_catalog.storage import ledger as stored_ledger
+from support.catalog import Catalog
+from support.promotions import (
+    digest,
+    environment,
+    everything,
+    file,
+    held,
+    image,
+    promote,
+    published,
+    records,
+    roll_back,
+)
 
 MAVEN: dict[str, Any] = {"repositoryKey": "maven", "packageType": "maven"}
 NO_KEYS: dict[str, Any] = {}

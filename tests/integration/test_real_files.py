@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog
 from conftest import SHARED
 from release_catalog.files import address_guard, verifier
+from support.catalog import Catalog
 
 SCRIPT = SHARED / "data" / "debian_releases.py"
 NAMES = ["hostname", "netbase", "base-passwd"]

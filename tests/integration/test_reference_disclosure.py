@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog import Catalog, source
 from release_catalog.domain import references, release, release_update, timestamps
 from release_catalog.domain.caller import Caller, local
 from release_catalog.domain.validation import Validator
 from release_catalog.storage import bulk_load
+from support.catalog import Catalog, source
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
 HIDDEN, VERSION = "areal-name", "6.6.6-areal"

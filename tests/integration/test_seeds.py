@@ -17,12 +17,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-import serving
-from catalog import Catalog
 from release_catalog.domain import hal_urls
 from release_catalog.files import address_guard, verifier
 from release_catalog.hal.routes import Hal
 from release_catalog.query_engine.context import Context
+from support import file_server as serving
+from support.catalog import Catalog
 
 Json = dict[str, Any]
 

@@ -20,8 +20,6 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Route, WebSocketRoute
 
-from catalog import Catalog
-from following import FOLLOW, PROTOCOL, ask, connected, happen, received, send, served, subscribe, told
 from release_catalog.auth import access_tokens, service_accounts
 from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Caller
@@ -36,6 +34,8 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import access_tokens as stored_tokens
 from release_catalog.storage import database as db
+from support.catalog import Catalog
+from support.subscribers import FOLLOW, PROTOCOL, ask, connected, happen, received, send, served, subscribe, told
 
 Ids = list[str]
 EVENTS = {"Accept": "text/event-stream"}

@@ -12,11 +12,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from conftest import connected
-from outages import Mongod, heartbeat, running
 from release_catalog.storage import database as db
 from release_catalog.storage import transactions
 from release_catalog.storage.database import Database
 from release_catalog.storage.outages import OutcomeUnknown
+from support.outages import Mongod, heartbeat, running
 
 UNKNOWN, TRANSIENT = "UnknownTransactionCommitResult", "TransientTransactionError"
 # The event loop may be held for so long on a busy machine; each fault below would hold it for the whole deadline.

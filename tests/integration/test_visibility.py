@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog
 from release_catalog.domain import ledger, timestamps
 from release_catalog.domain.caller import Caller, local
+from support.catalog import Catalog
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
 STRANGER = local("another")

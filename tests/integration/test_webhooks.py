@@ -12,14 +12,14 @@ import pytest
 import structlog.testing
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from catalog import Catalog
-from receiving import Receiver, eventually, receiving, status
 from release_catalog.domain import caller, timestamps, webhooks
 from release_catalog.domain.caller import Caller, Owner
 from release_catalog.events import change_stream
 from release_catalog.files import address_guard, verifier
 from release_catalog.storage import webhook_queue
 from release_catalog.webhooks import dispatcher, sender
+from support.catalog import Catalog
+from support.webhook_receivers import Receiver, eventually, receiving, status
 
 READER = Caller("local", "reader", frozenset({"release:read", "webhook:write"}))
 CREATE = """mutation($input: CreateWebhookInput!) { createWebhook(input: $input) { secret webhook { id url events active

@@ -12,7 +12,6 @@ import structlog
 from graphql import get_introspection_query, parse
 from pymongo.monitoring import CommandStartedEvent
 
-from catalog import Catalog, Commands
 from conftest import LOCAL, connected
 from release_catalog.graphql_api.schema import schema
 from release_catalog.query_engine import executor
@@ -21,6 +20,7 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import records
+from support.catalog import Catalog, Commands
 
 JSON, RESPONSE = "application/json", "application/graphql-response+json"
 TYPENAME = "{ __typename }"

@@ -8,11 +8,11 @@ import orjson
 import pytest
 from pymongo import AsyncMongoClient
 
-from catalog import Catalog
 from release_catalog.domain.caller import READ, WRITE, Caller
 from release_catalog.storage import dependency_traversal, release_lifecycle
 from release_catalog.storage.dependency_traversal import Affected
 from release_catalog.usage import Usage, measuring
+from support.catalog import Catalog
 
 WITHDRAW = """mutation($input: WithdrawReleaseInput!) { withdrawRelease(input: $input) {
   affectedCount release { status } problem { __typename detail } } }"""

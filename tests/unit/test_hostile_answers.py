@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-import hostile_inputs as hostile
 from release_catalog.domain import timestamps, webhooks
 from release_catalog.files import address_guard, http_client, verifier
 from release_catalog.webhooks import sender
+from support import hostile_requests as hostile
 
 SIZES = (253, 1_000, 2_048, 65_000)
 MAX_SECONDS = 0.1

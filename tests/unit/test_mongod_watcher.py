@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from processes import eventually
 from release_catalog.embedded_mongodb import data_folder
 from release_catalog.embedded_mongodb import watcher as mongod_watcher
 from release_catalog.embedded_mongodb.binary import Unavailable
 from release_catalog.embedded_mongodb.watcher import Watcher
+from support.processes import eventually
 
 ENDED = "the embedded MongoDB has ended"
 Entries = list[Any]

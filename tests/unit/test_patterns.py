@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-import patterns
-from patterns import Use
+from support import patterns
+from support.patterns import Use
 
 USES = patterns.uses()
 

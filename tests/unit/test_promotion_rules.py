@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promoting import digest, file, image
 from release_catalog.domain import promotion
+from support.promotions import digest, file, image
 
 PRODUCT = {"key": "tool"}
 KEYS = st.sampled_from(["tool", "maven", "raw", "npm"])

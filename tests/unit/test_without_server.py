@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from mongomock_motor import AsyncMongoMockClient
 
-from catalog import Catalog, source
 from conftest import LOCAL
 from release_catalog.domain.caller import Caller, local
 from release_catalog.storage import bulk_load, indexes, releases
+from support.catalog import Catalog, source
 
 
 @pytest.fixture

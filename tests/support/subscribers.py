@@ -11,10 +11,10 @@ import websockets
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection
 
-from catalog import Catalog
 from release_catalog.server import uvicorn_server
 from release_catalog.storage import unit_of_work
 from release_catalog.storage.database import Document
+from support.catalog import Catalog
 
 PROTOCOL = "graphql-transport-ws"
 FOLLOW = """subscription($after: ID, $types: [String!], $release: ID, $product: ID) {

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog import Catalog
 from release_catalog.domain import release, timestamps, transitions
 from release_catalog.domain.caller import local
+from support.catalog import Catalog
 
 VERB = """mutation($input: %(kind)sReleaseInput!) { %(verb)sRelease(input: $input) { release { id status etag publishedAt
   archivedAt updatedAt withdrawal { reason withdrawnBy replacement { id } } }

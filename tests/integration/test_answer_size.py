@@ -12,8 +12,6 @@ from graphql import ExecutionResult, parse
 from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandListener
 
-import following
-from catalog import Catalog
 from conftest import LOCAL, connected
 from release_catalog.domain import release, timestamps
 from release_catalog.graphql_api.schema import schema
@@ -24,6 +22,8 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage.database import ReadOnlyDatabase
 from release_catalog.usage import Usage
+from support import subscribers as following
+from support.catalog import Catalog
 
 KILOBYTE, MEGABYTE = 1 << 10, 1 << 20
 TOO_LARGE = {"code": "LIMIT_EXCEEDED", "limit": "bytes"}

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalog import Catalog, source
 from release_catalog.domain.caller import local
+from support.catalog import Catalog, source
 
 Json = dict[str, Any]
 FIELDS = "release { id etag status name notes tag version channel } problem { __typename ... on ValidationProblem { violations { field code } } ... on ConflictProblem { conflictingId } }"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog, source
 from release_catalog.domain import timestamps
+from support.catalog import Catalog, source
 
 PAGE = """
 query($first: Int, $after: String, $last: Int, $before: String, $filter: ReleaseFilter, $order: ReleaseOrder) {

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog, source
 from release_catalog.domain import release_delivery, release_diff, timestamps
+from support.catalog import Catalog, source
 
 # ---------------------------------------------------------------- relations, level by level
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from catalog import Catalog
 from release_catalog.domain import release, timestamps
 from release_catalog.storage.database import Document
+from support.catalog import Catalog
 
 RECORD = """id schemaVersion serviceId environment name version createdBy created createdMillis status messages
   artifacts { path checksum packageType repositoryKey } checkedWebhooks includedRepositoryKeys excludedRepositoryKeys

@@ -31,9 +31,9 @@ from graphql import (
 )
 from starlette.applications import Starlette
 
-import walls
 from release_catalog.graphql_api.schema import schema
 from release_catalog.hal import handlers, routes
+from support import tenant_walls as walls
 
 SCHEMA = schema._schema
 SHORT, LONG = 1_000, 20_000

@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 from pymongo.errors import WriteError
 
-from asking import queries
-from catalog import Catalog, source
 from release_catalog import usage
 from release_catalog.domain import release_parts
 from release_catalog.graphql_api.schema import schema
@@ -25,6 +23,8 @@ from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
 from release_catalog.storage.database import ReadOnlyDatabase
 from release_catalog.usage import Usage
+from support.catalog import Catalog, source
+from support.queries import queries
 
 # The executor leaves coroutines behind where a field fails beside others that it has not awaited yet.
 pytestmark = [

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog
 from release_catalog.domain import release_delivery, timestamps
 from release_catalog.domain.caller import local
 from release_catalog.storage import release_delivery as stored_delivery
 from release_catalog.storage import transactions, unit_of_work
+from support.catalog import Catalog
 
 PROBLEM = "problem { __typename status detail ... on ValidationProblem { violations { field code } } ... on ConflictProblem { conflictingId } }"
 SET = (

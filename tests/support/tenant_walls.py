@@ -24,12 +24,12 @@ from graphql import (
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from catalog import Catalog
 from release_catalog.domain import ledger, release, timestamps
 from release_catalog.graphql_api.schema import schema
 from release_catalog.hal import routes
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import bulk_load, transactions, unit_of_work
+from support.catalog import Catalog
 
 SECRET = "nobody else may read this"
 CREATED = "2026-01-02T03:04:05.000Z"

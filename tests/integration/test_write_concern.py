@@ -12,14 +12,14 @@ import pytest
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-import walls
-from catalog import Catalog, source
 from conftest import LOCAL
-from outages import Mongod, running
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import bulk_load, indexes
 from release_catalog.storage import database as db
+from support import tenant_walls as walls
+from support.catalog import Catalog, source
+from support.outages import Mongod, running
 
 READS = {"find", "aggregate", "count", "distinct"}
 WRITES = {

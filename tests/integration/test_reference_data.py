@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog
 from release_catalog.domain import versions
 from release_catalog.storage import reference_data, release_writes
+from support.catalog import Catalog
 
 SAVE = """mutation($input: Save%(kind)sInput!) { save%(kind)s(input: $input) { %(name)s { %(fields)s }
   problem { __typename status detail ... on ValidationProblem { violations { field code message } }

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from catalog import Catalog
 from release_catalog.domain import timestamps
 from release_catalog.domain.caller import local
 from release_catalog.storage.database import Document
+from support.catalog import Catalog
 
 FIELDS = """id name version revision channel branch tag packagingType platforms { name osFamily architecture } trial
   status private author notes description metadata createdAt updatedAt releasedAt endOfLifeAt etag publishedAt published

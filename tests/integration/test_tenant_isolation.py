@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-import walls
-from catalog import Catalog
 from conftest import LOCAL, connected
-from promoting import everything
 from release_catalog.domain.caller import READ, WRITE, Caller, local
 from release_catalog.storage import indexes
+from support import tenant_walls as walls
+from support.catalog import Catalog
+from support.promotions import everything
 
 READER = Caller("local", "reader", frozenset({READ}))
 BOUND = Caller("local", "bound", frozenset({READ, WRITE}), "areal-other")

@@ -11,13 +11,13 @@ from graphql.utilities import validate_input_value
 from hypothesis import given
 from hypothesis import strategies as st
 
-import documents
-from catalog import source
-from documents import FULL, PARTIAL, PIPELINE
 from release_catalog.domain import release, release_delivery, release_document, release_update, timestamps
 from release_catalog.domain.validation import MAX_LONG, Validator
 from release_catalog.errors import Violation
 from release_catalog.graphql_api.schema import schema
+from support import import_documents as documents
+from support.catalog import source
+from support.import_documents import FULL, PARTIAL, PIPELINE
 
 NOW = timestamps.now()
 FILE = {"name": "a.deb", "size": 1, "sha256": "A" * 64, "downloadUrl": "https://downloads.example/a.deb"}

@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
-from catalog import Catalog
 from release_catalog.auth import access_tokens, authenticator, jwks, passwords, service_accounts
 from release_catalog.domain import access_tokens as texts
 from release_catalog.domain import caller, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
+from support.catalog import Catalog
 
 SECRET = "an issuer's secret of more than 32 bytes"
 ISSUER, AUDIENCE = "https://issuer.example", "catalog"

@@ -15,8 +15,6 @@ from argon2 import PasswordHasher
 from pymongo import AsyncMongoClient
 from starlette.applications import Starlette
 
-from catalog import Catalog
-from following import PROTOCOL, ask, connected, received, send, served, subscribe
 from release_catalog.auth import access_tokens, passwords, service_accounts
 from release_catalog.auth.access_tokens import AccessTokenAuthenticator
 from release_catalog.auth.errors import AuthenticationError
@@ -28,6 +26,8 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import access_tokens as stored_tokens
 from release_catalog.storage import database as db
+from support.catalog import Catalog
+from support.subscribers import PROTOCOL, ask, connected, received, send, served, subscribe
 
 VIEWER = {"query": "{ viewer { subject } }"}
 EVENTS = {"query": "subscription { events { id } }"}

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-import processes
-from catalog import source
 from release_catalog.cli import files
+from support import processes
+from support.catalog import source
 
 
 @pytest.fixture
