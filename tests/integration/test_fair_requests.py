@@ -151,7 +151,7 @@ async def test_sockets_of_unknown_clients_take_no_seat_and_the_oldest_makes_room
         others = [await stack.enter_async_context(silent(host, THERE)) for _ in range(20)]
         waiting = await stack.enter_async_context(silent(host, HERE))
         others += [await stack.enter_async_context(silent(host, THERE)) for _ in range(20)]
-        assert app.state.seats.used == 0
+        assert app.state.subscriber_limit.used == 0
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await asyncio.wait_for(others[0].recv(), 30)
         assert closed.value.rcvd
@@ -161,9 +161,9 @@ async def test_sockets_of_unknown_clients_take_no_seat_and_the_oldest_makes_room
             # Whoever waits from another address was not pushed out.
             await send(waiting, type="connection_init", payload=mine)
             assert await received(waiting) == {"type": "connection_ack"}
-            assert app.state.seats.used == 2
-            assert app.state.seats.unknown.count <= 5
-        await settled(lambda: app.state.seats.used == 1)
+            assert app.state.subscriber_limit.used == 2
+            assert app.state.subscriber_limit.unknown.count <= 5
+        await settled(lambda: app.state.subscriber_limit.used == 1)
 
 
 async def test_sockets_that_are_not_known_make_room_for_connections(empty: Catalog) -> None:
@@ -200,7 +200,7 @@ async def test_callers_and_tenants_have_shares_of_the_seats(empty: Catalog) -> N
             [error] = (await refused.aread(), refused.json()["errors"])[1]
             assert error["extensions"] == {"code": "RATE_LIMITED", "limit": "subscribers", "allowed": 2}
         assert (await stream(other)).status_code == 200
-        assert app.state.seats.used == 4
+        assert app.state.subscriber_limit.used == 4
         assert (await stream(other)).status_code == 503
 
 

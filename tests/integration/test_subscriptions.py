@@ -385,8 +385,8 @@ def arriving(empty: Catalog) -> Callable[..., Starlette]:
 
         graphql = view.GraphQLHTTPEndpoint(schema._schema, arrive, subscriber_limit=left)
         full = create_app(Settings(), database=empty.database)
-        endpoint = websocket.Endpoint(graphql.results, arrive, graphql.seats)
-        full.state.seats = graphql.seats
+        endpoint = websocket.Endpoint(graphql.results, arrive, graphql.subscriber_limit)
+        full.state.subscriber_limit = graphql.subscriber_limit
         full.user_middleware.pop()  # it passes what is posted to /graphql past the router
         full.router.routes[:0] = [
             Route("/graphql", graphql.__call__, methods=["GET", "POST"]),

@@ -50,13 +50,13 @@ REFUSAL_DELAY_SECONDS = 0.075
 class GraphQLHTTPEndpoint:
     """The HTTP endpoint for GraphQL requests of one schema.
 
-    `arriving` makes the context of a request, and raises RequestError for a caller without access.
+    `authenticate` makes the context of a request, and raises RequestError for a caller without access.
     """
 
     def __init__(
         self,
         schema: GraphQLSchema,
-        arriving: Authenticate,
+        authenticate: Authenticate,
         *,
         planned: bool = True,
         trusted: Mapping[str, str] | None = None,
@@ -70,13 +70,13 @@ class GraphQLHTTPEndpoint:
         slot of `subscriber_limit`.
         """
         self.schema = schema
-        self.arriving = arriving
+        self.authenticate = authenticate
         self.planned = planned
         self.public = public
         self.limits = limits or Limits()
         self.callers = RateLimiter(self.limits)
         self.documents = DocumentStore(schema, trusted, self.limits, public=public)
-        self.seats = subscriber_limit or SubscriberLimiter()
+        self.subscriber_limit = subscriber_limit or SubscriberLimiter()
 
     async def __call__(self, request: Request) -> ASGIApp:
         """Return the response to any request for the endpoint except that for its page."""
@@ -85,7 +85,7 @@ class GraphQLHTTPEndpoint:
             media_type = _acceptable(
                 b",".join([value for name, value in request.scope["headers"] if name == b"accept"])
             )
-            context = await self.arriving(request)
+            context = await self.authenticate(request)
             caller = context.caller
             headers = self.callers.headers(context.caller)
             self._apply_limits(context)
@@ -227,12 +227,12 @@ class GraphQLHTTPEndpoint:
         context: Context,
         request: Request,
     ) -> ASGIApp:
-        self.seats.check(context.caller)
+        self.subscriber_limit.check(context.caller)
         found = await self._results(document, graphql_request, context)
         # Nothing runs between this check and the moment when the stream takes its slot.
-        self.seats.check(context.caller)
-        again = functools.partial(self.arriving, request)
-        return sse.Stream(found, self.seats, again, context)
+        self.subscriber_limit.check(context.caller)
+        again = functools.partial(self.authenticate, request)
+        return sse.Stream(found, self.subscriber_limit, again, context)
 
     async def results(self, parameters_: dict[str, Any], context: Context) -> Results:
         """Return the responses to an operation: one for each event of a subscription, otherwise one.

@@ -51,17 +51,17 @@ class Stream(Response):
         super().__init__(None, headers=_HEADERS, media_type=MEDIA_TYPE)
         del self.headers["content-length"]
         self.results = results
-        self.seats = subscriber_limit
+        self.subscriber_limit = subscriber_limit
         self.admit = admit
         self.context = context
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send results until they end, or until the client is gone or has lost access."""
-        with self.seats.slot(self.context.caller):
+        with self.subscriber_limit.slot(self.context.caller):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             writing = asyncio.create_task(self._write(send))
             lost = wait_until_unauthorized(self.admit, self.context)
-            ends: list[Coroutine[Any, Any, Any]] = [_gone(receive), self.seats.over.wait(), lost]
+            ends: list[Coroutine[Any, Any, Any]] = [_gone(receive), self.subscriber_limit.closing.wait(), lost]
             tasks = [writing, *map(asyncio.create_task, ends)]
             timeout = seconds_until(self.context.caller.expires_at)
             try:

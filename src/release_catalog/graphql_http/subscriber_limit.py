@@ -41,7 +41,7 @@ class SubscriberLimiter:
         self._per_caller = min(share for share in (capacity, per_tenant, per_caller) if share is not None)
         self.unknown = ConnectionLimit(lambda: MAX_UNKNOWN, spare=0)
         # Set when the server shuts down: it waits for event streams to end.
-        self.over = asyncio.Event()
+        self.closing = asyncio.Event()
 
     @property
     def used(self) -> int:

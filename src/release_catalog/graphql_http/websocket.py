@@ -67,9 +67,9 @@ class Closed(Exception):  # noqa: N818  it is not an error of this program
 
 
 class Endpoint:
-    """The WebSocket endpoint: `answer` gives the responses to an operation, `arriving` authenticates the client.
+    """The WebSocket endpoint: `answer` gives the responses to an operation, `authenticate` a client's context.
 
-    `arriving` gets the Authorization that the client sent, either as a header or in the payload of
+    `authenticate` gets the Authorization that the client sent, either as a header or in the payload of
     connection_init, because browsers can't send the header; it raises RequestError. Pages of `origins` may connect
     besides those of this host.
     """
@@ -77,13 +77,13 @@ class Endpoint:
     def __init__(
         self,
         answer: Answer,
-        arriving: Authenticate,
+        authenticate: Authenticate,
         subscriber_limit: SubscriberLimiter,
         origins: Sequence[str] = (),
     ) -> None:
         self.answer = answer
-        self.arriving = arriving
-        self.seats = subscriber_limit
+        self.authenticate = authenticate
+        self.subscriber_limit = subscriber_limit
         self.origins = origins
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -106,7 +106,7 @@ class Endpoint:
             await websocket.accept()
             raise Closed(4406, "Subprotocol not acceptable")
         await websocket.accept(PROTOCOL)
-        await Socket(websocket, self.answer, self.arriving, self.seats).run()
+        await Socket(websocket, self.answer, self.authenticate, self.subscriber_limit).run()
 
 
 def welcome(headers: Headers, origins: Sequence[str]) -> bool:
@@ -146,11 +146,11 @@ class Socket:
     """A connection and its operations."""
 
     def __init__(
-        self, websocket: WebSocket, answer: Answer, arriving: Authenticate, subscriber_limit: SubscriberLimiter
+        self, websocket: WebSocket, answer: Answer, authenticate: Authenticate, subscriber_limit: SubscriberLimiter
     ) -> None:
         self._websocket = websocket
         self._answer = answer
-        self._arriving = arriving
+        self._authenticate = authenticate
         self._seats = subscriber_limit
         # Given back when the socket ends: its place among unknown clients, or its slot.
         self._held = contextlib.ExitStack()
@@ -255,7 +255,7 @@ class Socket:
 
     async def _arrive(self) -> Context:
         # Not the WebSocket itself, which caches its headers.
-        return await self._arriving(HTTPConnection(self._websocket.scope))
+        return await self._authenticate(HTTPConnection(self._websocket.scope))
 
     async def _leave(self, context: Context) -> None:
         await wait_until_unauthorized(self._arrive, context)

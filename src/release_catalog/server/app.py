@@ -79,8 +79,8 @@ def create_app(
                 _log.info("loaded the sample", releases=count)
             app.state.database, app.state.reading, app.state.files = used, db.ReadOnlyDatabase(used), files
             async with (
-                verification.run_workers(used, files, seats.over),
-                dispatcher.run_dispatcher(used, files.allowed, seats.over) as look,
+                verification.run_workers(used, files, subscriber_limit.closing),
+                dispatcher.run_dispatcher(used, files.allowed, subscriber_limit.closing) as look,
                 broker.run_broker(used) as feeds,
                 change_stream.watch_changes(used, feeds.ring, look),
             ):
@@ -113,7 +113,7 @@ def create_app(
         made.limit(limits.max_nodes, limits.max_response_bytes, limits.query_seconds)
         return made
 
-    async def arriving(connection: HTTPConnection) -> Context:
+    async def authenticate(connection: HTTPConnection) -> Context:
         try:
             await identify(connection)
         except AuthenticationError as refused:
@@ -122,7 +122,7 @@ def create_app(
         return context(connection)
 
     public = settings.public_schema if settings.public_schema is not None else not settings.authenticated
-    seats = SubscriberLimiter(
+    subscriber_limit = SubscriberLimiter(
         settings.subscribers,
         per_tenant=settings.subscribers_per_tenant,
         per_caller=settings.caller_subscribers,
@@ -131,17 +131,17 @@ def create_app(
     limits, planned = _limits(settings), settings.plans == "on"
     graphql = GraphQLHTTPEndpoint(
         schema._schema,
-        arriving,
+        authenticate,
         planned=planned,
         trusted=documents.load_trusted_documents(settings.documents) if settings.documents else None,
         limits=limits,
         public=public,
-        subscriber_limit=seats,
+        subscriber_limit=subscriber_limit,
     )
 
     allowed = origins(settings.cors_origins)
     hal = RateLimitedApp(Hal(context, settings.query_seconds), identify, graphql.callers, allowed)
-    sockets = websocket.Endpoint(graphql.results, arriving, seats, allowed)
+    sockets = websocket.Endpoint(graphql.results, authenticate, subscriber_limit, allowed)
 
     endpoint = _Endpoint(graphql)
     routes = [
@@ -163,7 +163,7 @@ def create_app(
     app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
     # A redirect would go to an address made of the Host header.
     app.router.redirect_slashes = False
-    app.state.seats, app.state.files, app.state.follow = seats, None, None
+    app.state.subscriber_limit, app.state.files, app.state.follow = subscriber_limit, None, None
     return app
 
 

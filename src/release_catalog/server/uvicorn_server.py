@@ -33,8 +33,8 @@ def server(app: Starlette, grace_seconds: int, seconds: float, connections: int)
     See http_protocol.TimeoutHttpProtocol for `seconds`, which bound slow clients. It accepts `connections`
     connections, and those of subscribers on top.
     """
-    seats: SubscriberLimiter = app.state.seats
-    limit = connection_limit.ConnectionLimit(lambda: connections + seats.used)
+    subscriber_limit: SubscriberLimiter = app.state.subscriber_limit
+    limit = connection_limit.ConnectionLimit(lambda: connections + subscriber_limit.used)
     http, sockets = http_protocol.configure_protocols(seconds, limit)
     # While a thread reads a large document (see graphql_http/documents.py), each turn of a request waits this long
     # for it.
@@ -115,7 +115,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # It waits for every response to end, and event streams do not end by themselves.
         state, loop = self.config.app.state, asyncio.get_running_loop()  # type: ignore[union-attr]  # an application
-        state.seats.over.set()
+        state.subscriber_limit.closing.set()
         loop.call_later(_CLOSING_SECONDS, self._abort_sockets)
         if state.files:
             # Requests that wait for files then are answered in the time that is left.
