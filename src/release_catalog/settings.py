@@ -212,13 +212,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        given = (self.jwt_issuer, self.jwt_audience, self.jwt_secret or self.jwt_jwks_url)
-        if any(given) and not all(given):
+        parts = (self.jwt_issuer, self.jwt_audience, self.jwt_secret or self.jwt_jwks_url)
+        if any(parts) and not all(parts):
             raise ValueError("JWTs need RELEASE_CATALOG_JWT_ISSUER, _AUDIENCE, and _SECRET or _JWKS_URL")
         if self.jwt_secret and self.jwt_jwks_url:
             raise ValueError("RELEASE_CATALOG_JWT_SECRET and _JWT_JWKS_URL exclude each other: set one of them")
         known = _SHARED if self.jwt_secret else _PUBLISHED
-        if any(given) and not set(self.algorithms) <= set(known):
+        if any(parts) and not set(self.algorithms) <= set(known):
             raise ValueError(f"RELEASE_CATALOG_JWT_ALGORITHMS: only {', '.join(known)} can be used here")
         return self
 

@@ -50,8 +50,8 @@ class JwtAuthenticator:
         # The contents of a token make the library fail in other ways too: depth, infinities, lists for texts.
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             # Other errors may quote the token.
-            told = isinstance(error, _Invalid | jwt.MissingRequiredClaimError)
-            reason = str(error) if told else type(error).__name__
+            is_reason_public = isinstance(error, _Invalid | jwt.MissingRequiredClaimError)
+            reason = str(error) if is_reason_public else type(error).__name__
             _log.info("a token was refused", reason=reason)
             return None
 

@@ -34,10 +34,10 @@ def token(
     """Make an access token and print it, this once: only its digest is kept."""
     settings = Settings()
     expires = timestamps.now() + datetime.timedelta(days=days) if days else None
-    asked = {"name": name, "scopes": scope, "productId": product, "expiresAt": expires}
+    input_ = {"name": name, "scopes": scope, "productId": product, "expiresAt": expires}
 
     async def run(database: Database) -> str:
-        answer = await access_tokens.create(caller.local(tenant or settings.tenant), database, asked)
+        answer = await access_tokens.create(caller.local(tenant or settings.tenant), database, input_)
         if isinstance(answer, Problem):
             wrong = (
                 [v.message for v in answer.violations]

@@ -79,8 +79,8 @@ async def import_all(
         answer: Document | Problem
         if source is document:
             project = options["projectIdentifier"] or source.get("project")
-            given = {**options, "release": source, "projectIdentifier": project}
-            answer = await verification.import_release(caller, database, files, given)
+            input_ = {**options, "release": source, "projectIdentifier": project}
+            answer = await verification.import_release(caller, database, files, input_)
         else:
             answer = ValidationProblem(
                 violations=release_document.read(document, "input.release", timestamps.now())[1]
@@ -99,8 +99,8 @@ async def verify_all(ids: Sequence[str], caller: Caller, database: Database, fil
         release = (await releases.by_ids(caller, database, [id_])).get(id_, {})
         name = f"{release['name']} {release['version']}" if release else id_
         bar.expect(name, release.get("artifacts"))
-        given = {"releaseId": id_, "verification": "WAIT"}
-        answer = await verification.verify_artifacts(caller, database, files, given)
+        input_ = {"releaseId": id_, "verification": "WAIT"}
+        answer = await verification.verify_artifacts(caller, database, files, input_)
         good = good and isinstance(answer, dict) and not answer["warnings"]
         bar.tell(name, answer)
     return good

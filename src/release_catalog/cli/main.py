@@ -60,12 +60,12 @@ def _run() -> None:
         cli()
     except pydantic.ValidationError as error:
         # An error about several settings together names them itself.
-        said = (
+        problems = (
             "".join(f"RELEASE_CATALOG_{str(n).upper()}: " for n in e["loc"])
             + e["msg"].removeprefix("Value error, ").rstrip(".")
             for e in error.errors()
         )
-        sys.exit(f"The settings can't be used: {'; '.join(said)}.")
+        sys.exit(f"The settings can't be used: {'; '.join(problems)}.")
     except service_accounts.Unreadable as error:
         sys.exit(f"The accounts can't be used: {error}. Check RELEASE_CATALOG_ACCOUNTS.")
     except binary.Unavailable as error:
@@ -95,8 +95,8 @@ def serve(
     from release_catalog.server import app as application  # noqa: PLC0415
     from release_catalog.server import uvicorn_server  # noqa: PLC0415
 
-    given: dict[str, Any] = {"host": host, "port": port}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    overrides: dict[str, Any] = {"host": host, "port": port}
+    settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
     logging_config.configure(settings.log_level, settings.log_format)
     if names := unknown():
         _log.warning("these are no settings: are they misspelt?", names=names)
@@ -231,9 +231,9 @@ def import_(
     """Import releases as drafts, verifying their files; exit code 1 if one was refused."""
     with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
         documents = _documents(source.read())
-    asked: dict[str, Any] = {"projectIdentifier": project, "catalogId": catalog, "dryRun": dry_run}
-    asked |= {"verification": verification.upper(), "onConflict": on_conflict.upper()}
-    _with_files(tenant, functools.partial(terminal.import_all, documents, asked))
+    options: dict[str, Any] = {"projectIdentifier": project, "catalogId": catalog, "dryRun": dry_run}
+    options |= {"verification": verification.upper(), "onConflict": on_conflict.upper()}
+    _with_files(tenant, functools.partial(terminal.import_all, documents, options))
 
 
 def _documents(text: bytes) -> list[Any]:

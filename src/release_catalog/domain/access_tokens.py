@@ -46,14 +46,14 @@ def digest(text: str) -> str:
 
 def scopes(checks: Validator) -> list[str]:
     """Return the requested scopes, all of which are allowed only if the token is not bound to a product."""
-    wanted = checks.fields["scopes"]
+    names = checks.fields["scopes"]
     allowed = _BOUND if checks.fields.get("productId") is not None else caller.SCOPES
-    if not wanted:
+    if not names:
         checks.refuse("scopes", "REQUIRED", f"Give at least one of {', '.join(sorted(allowed))}.")
-    for at, scope in enumerate(wanted):
+    for at, scope in enumerate(names):
         if scope not in caller.SCOPES:
             checks.refuse(f"scopes[{at}]", "UNKNOWN", f"Give some of {', '.join(sorted(allowed))}.")
         elif scope not in allowed:
             message = f"It reaches beyond one product: give {' or '.join(sorted(_BOUND))}, or no product."
             checks.refuse(f"scopes[{at}]", "BEYOND_PRODUCT", message)
-    return sorted(set(wanted))
+    return sorted(set(names))

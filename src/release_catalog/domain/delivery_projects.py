@@ -72,17 +72,17 @@ def merged(
             continue
         if "projectId" in entry:
             touched.add(meant)
-        wanted = {**(_NEW if target is None else before[target]), **entry}
+        target_ = {**(_NEW if target is None else before[target]), **entry}
         project = projects.get(entry.get("projectId", ""))
         if project:
-            _complete(wanted, project)
-            _check(rules, wanted, project)
+            _complete(target_, project)
+            _check(rules, target_, project)
         elif "projectId" in entry:
             rules.refuse("projectId", "UNKNOWN", f"There is no project {entry['projectId']!r}: save it first.")
         if target is None:
-            after.append(wanted)
+            after.append(target_)
         else:
-            after[target] = wanted
+            after[target] = target_
     return after
 
 

@@ -52,9 +52,9 @@ def put(before: Iterable[Document], values: Iterable[Document], key: str) -> lis
 
 def missing(values: Iterable[Mapping[str, Any]], definitions: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of required properties that have neither a value nor a default."""
-    given = {value["propertyName"] for value in values if value["propertyValue"]}
+    names = {value["propertyName"] for value in values if value["propertyValue"]}
     return [
         definition["name"]
         for definition in definitions
-        if definition["required"] and not definition["defaultValue"] and definition["name"] not in given
+        if definition["required"] and not definition["defaultValue"] and definition["name"] not in names
     ]

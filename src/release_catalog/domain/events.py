@@ -48,8 +48,8 @@ def visible_payload(event: Mapping[str, Any], *, all_: bool) -> dict[str, Any]:
 
 def webhook_body(event: Mapping[str, Any], *, all_: bool) -> bytes:
     """Return the request body of a webhook delivery (S2)."""
-    told = {"event": event["type"], "data": visible_payload(event, all_=all_)}
-    return orjson.dumps(told | {"triggeredAt": timestamps.format_rfc3339(event["triggeredAt"])})
+    payload = {"event": event["type"], "data": visible_payload(event, all_=all_)}
+    return orjson.dumps(payload | {"triggeredAt": timestamps.format_rfc3339(event["triggeredAt"])})
 
 
 def withdrawn(

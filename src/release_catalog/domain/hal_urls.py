@@ -56,9 +56,9 @@ def branch(key: str, source: Mapping[str, Any], operating_system: Mapping[str, A
     """Return the path of a product on a release's branch, with packaging and distribution; None without one."""
     if not source["branch"]:
         return None
-    asked = {"packaging": source["packagingType"]}
+    parameters = {"packaging": source["packagingType"]}
     if operating_system and operating_system["distro"]:
-        asked["distro"] = "-".join(filter(None, (operating_system["distro"], operating_system["version"])))
-    query = urllib.parse.urlencode({name: value for name, value in asked.items() if value})
+        parameters["distro"] = "-".join(filter(None, (operating_system["distro"], operating_system["version"])))
+    query = urllib.parse.urlencode({name: value for name, value in parameters.items() if value})
     path = f"/v1/applications/product/{_quoted(key)}/branch/{_quoted(source['branch'])}"
     return f"{path}?{query}" if query else path

@@ -31,8 +31,8 @@ def append_hash(record: Mapping[str, Any], previous: Mapping[str, Any] | None) -
 
 def digest(record: Mapping[str, Any]) -> str:
     """Return SHA-256, in hexadecimal, of the record as JSON with sorted keys and RFC 3339 timestamps."""
-    said = {name: _plain(record[name]) for name in (*_FIELDS, *(name for name in _OPTIONAL if name in record))}
-    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    content = {name: _plain(record[name]) for name in (*_FIELDS, *(name for name in _OPTIONAL if name in record))}
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _plain(value: Any) -> Any:

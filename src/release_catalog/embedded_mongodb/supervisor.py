@@ -326,7 +326,7 @@ def _shut_down(folder: pathlib.Path, is_late: Callable[[], bool]) -> None:
 
 
 def _error_report(folder: pathlib.Path, event: str) -> str:
-    space = f" {said}" if (said := data_folder.little_space(folder)) else ""
+    space = f" {reason}" if (reason := data_folder.little_space(folder)) else ""
     return (
         f"The MongoDB in {folder} {event}: {_log_excerpt(folder)}.{space} See {folder / 'mongod.log'}, choose "
         f"another data folder, or {ELSEWHERE}."
@@ -335,12 +335,12 @@ def _error_report(folder: pathlib.Path, event: str) -> str:
 
 def _log_excerpt(folder: pathlib.Path) -> str:
     """Return mongod's first error, as later ones follow from it, or else its last line; 400 characters."""
-    said, log = "it said nothing", ""
+    reason, log = "it said nothing", ""
     with contextlib.suppress(FileNotFoundError):  # another process starts it, and begins its log, at this moment
         log = (folder / "mongod.log").read_text(errors="replace")
     for line in log.splitlines():
-        said = ": ".join(re.findall(r'"(?:msg|error|errmsg|error_str)":"((?:[^"\\]|\\.)*)"', line)) or line
+        reason = ": ".join(re.findall(r'"(?:msg|error|errmsg|error_str)":"((?:[^"\\]|\\.)*)"', line)) or line
         # A line that is not JSON comes from the loader, or is about an option.
         if re.search(r'"s":"[EF]"', line) or not line.startswith("{"):
             break
-    return said[:400]
+    return reason[:400]

@@ -121,9 +121,9 @@ class EventBroker:
         product_id: str | None = None,
     ) -> AsyncIterator[Document]:
         """Return the events after a given one, or from now on; raise InvalidArgument if that is impossible."""
-        wanted = event_log.event_filter(types, release_id, product_id)
+        filters = event_log.event_filter(types, release_id, product_id)
         at = await self._read(caller, functools.partial(event_log.start, caller, self._database, after))
-        return self._followed(caller, at, wanted)
+        return self._followed(caller, at, filters)
 
     async def _followed(self, caller: Caller, at: int, filters: EventFilter) -> AsyncIterator[Document]:
         while True:

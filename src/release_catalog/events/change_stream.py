@@ -49,22 +49,22 @@ async def watch_changes(database: Database, *rings: Notify) -> AsyncIterator[Non
 
 
 async def _watch(database: Database, ring: Notify, over: asyncio.Event) -> None:
-    told = False
+    is_logged = False
     while not over.is_set():
         try:
             async with db.watch(database, _WRITTEN) as stream:
                 change = await stream.try_next()
                 # The stream is open now. Earlier events woke nobody.
                 ring(None)
-                told = False
+                is_logged = False
                 while stream.alive and not over.is_set():
                     if change:
                         ring(change.get("tenantId"))
                     change = await stream.try_next()
         except Exception as error:  # noqa: BLE001  readers must be woken whatever the error
-            if not told:
+            if not is_logged:
                 _log.warning("no change stream: looking for events every second", reason=str(error)[:200])
-            told = True
+            is_logged = True
         ring(None)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), POLL_SECONDS)

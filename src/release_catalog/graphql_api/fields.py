@@ -54,8 +54,8 @@ def computed_field(
     def resolve(root: strawberry.Parent[Document]) -> Any:
         return value(root)
 
-    said = FieldSource(keys if callable(keys) else reads(*keys), value=value)
-    return strawberry.field(resolver=resolve, description=description, name=name, metadata=source_metadata(said))
+    source = FieldSource(keys if callable(keys) else reads(*keys), value=value)
+    return strawberry.field(resolver=resolve, description=description, name=name, metadata=source_metadata(source))
 
 
 def json_text(description: str, key: str = "metadata") -> Any:
@@ -87,13 +87,13 @@ def batched_field(
     `keys` returns the keys of the documents that `many` reads, for the paths requested of its values; for more,
     see FieldSource.
     """
-    said = FieldSource(keys, many=many, **how)
+    source = FieldSource(keys, many=many, **how)
 
     async def resolve(root: strawberry.Parent[Any], info: Info) -> Any:
         [value] = await many(info.context, [root], ALL)
-        return said.part(value) if said.part else value
+        return source.part(value) if source.part else value
 
-    return strawberry.field(resolver=resolve, description=description, metadata=source_metadata(said))
+    return strawberry.field(resolver=resolve, description=description, metadata=source_metadata(source))
 
 
 def reference(collection: str, key: str, description: str, *, lasting: bool = False) -> Any:

@@ -71,16 +71,16 @@ async def search(
     within: Mapping[str, Any] | None = None,
 ) -> Any:
     """Return the query for a list of releases; `within` narrows it to a catalog or a product."""
-    given = mutation.input_to_dict(filter_) if filter_ else {}
+    conditions = mutation.input_to_dict(filter_) if filter_ else {}
     for name, value in (within or {}).items():
-        if given.get(name) not in {None, value}:
-            given["ids"] = []
-        given[name] = value
+        if conditions.get(name) not in {None, value}:
+            conditions["ids"] = []
+        conditions[name] = value
     order = order_by or ReleaseOrder()
     return await releases.search(
         info.context.caller,
         info.context.database,
-        given,
+        conditions,
         window,
         order.field.name,
         descending=order.direction is OrderDirection.DESC,

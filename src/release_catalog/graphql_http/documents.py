@@ -157,11 +157,11 @@ class DocumentStore:
 
     def _known(self, id_: Any, digest: Any) -> str:
         """Return the text with this id or this hash."""
-        wanted = id_ if isinstance(id_, str) else digest
-        found = (self._trusted or {}).get(wanted) or self._hashed.get(wanted.removeprefix("sha256:"))
+        name = id_ if isinstance(id_, str) else digest
+        found = (self._trusted or {}).get(name) or self._hashed.get(name.removeprefix("sha256:"))
         if found is not None:
             return found
-        if wanted is digest:
+        if name is digest:
             # Apollo's clients expect this: they repeat the request with the query.
             raise InvalidDocument(_refused("PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND"))
         raise InvalidDocument(_refused("There is no document with this documentId.", "DOCUMENT_NOT_FOUND"))

@@ -92,12 +92,14 @@ class GraphQLHTTPEndpoint:
             with self.callers.concurrency_slot(caller):
                 if request.method == "GET":
                     csrf.check_csrf(request.headers, strict=not self.public)
-                asked = await parameters.read_request(request, self.limits.max_body_bytes)
-                document = await self._resolve_document(asked, caller)
-                _check_method(request.method, document, asked, media_type)
+                graphql_request = await parameters.read_request(request, self.limits.max_body_bytes)
+                document = await self._resolve_document(graphql_request, caller)
+                _check_method(request.method, document, graphql_request, media_type)
                 if media_type == sse.MEDIA_TYPE:
-                    return await self._stream(document, asked, context, request)
-                result = await self._answer(document, asked, context, self._charge_cost(document, asked, context))
+                    return await self._stream(document, graphql_request, context, request)
+                result = await self._answer(
+                    document, graphql_request, context, self._charge_cost(document, graphql_request, context)
+                )
             if isinstance(document, InvalidDocument) and document.read:
                 await self._delay_refusal(caller, until)
         except RequestError as refusal:
@@ -243,9 +245,9 @@ class GraphQLHTTPEndpoint:
         until = refusal_time()
         try:
             with self.callers.concurrency_slot(context.caller):
-                asked = parameters.validate(parameters_)
-                document = await self._resolve_document(asked, context.caller)
-                return await self._results(document, asked, context)
+                graphql_request = parameters.validate(parameters_)
+                document = await self._resolve_document(graphql_request, context.caller)
+                return await self._results(document, graphql_request, context)
         except RequestError:
             await self._delay_refusal(context.caller, until)
             raise

@@ -63,9 +63,9 @@ async def _body(request: Request, max_bytes: int) -> bytes:
             raise ClientDisconnect
         body += message.get("body", b"")
         if len(body) > max_bytes:
-            told = {"code": "LIMIT_EXCEEDED", "limit": "body", "allowed": max_bytes}
+            extensions = {"code": "LIMIT_EXCEEDED", "limit": "body", "allowed": max_bytes}
             reason = f"The body is larger than the {max_bytes} bytes that the limit body allows."
-            raise RequestError(413, reason, told, Connection="close")
+            raise RequestError(413, reason, extensions, Connection="close")
         if not message.get("more_body"):
             return bytes(body)
 

@@ -36,8 +36,8 @@ class ErrorContext:
 
 def format_refusal(refusal: RequestError) -> Json:
     """Return the response to a request that is not executed."""
-    told = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
-    return {"errors": [told]}
+    error = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
+    return {"errors": [error]}
 
 
 async def response(result: ExecutionResult, context: Context) -> Json:
@@ -56,8 +56,8 @@ def format_result(result: ExecutionResult, met: ErrorContext = ErrorContext()) -
     extensions = {"extensions": result.extensions} if result.extensions else {}
     if not result.errors:
         return {"data": result.data, **extensions}
-    told: dict[int, str] = {}
-    errors = [mask_error(error, told, met) for error in result.errors]
+    error_ids: dict[int, str] = {}
+    errors = [mask_error(error, error_ids, met) for error in result.errors]
     if result.data is None and all(error.path is None for error in result.errors):
         return {"errors": errors}
     return {"errors": errors, "data": result.data, **extensions}
@@ -106,11 +106,11 @@ def retry_after(body: Json) -> int | None:
     """
     if "errors" not in body:
         return None
-    told = [error.get("extensions", {}) for error in body["errors"]]
+    extensions = [error.get("extensions", {}) for error in body["errors"]]
     answered = any(value is not None for value in (body.get("data") or {}).values())
-    if answered or any("changed" in each for each in told):
+    if answered or any("changed" in each for each in extensions):
         return None
-    seconds: list[int] = [each["retryAfter"] for each in told if each.get("code") == "UNAVAILABLE"]
+    seconds: list[int] = [each["retryAfter"] for each in extensions if each.get("code") == "UNAVAILABLE"]
     return max(seconds, default=None)
 
 

@@ -127,8 +127,8 @@ async def application(request: HalRequest) -> Answer:
     found, context = await request.within("products", request.path["application"]), request.context
     if not found:
         return None
-    wanted = {"productId": found["id"]}
-    question = await releases.search(context.caller, context.database, wanted, request.window)
+    match = {"productId": found["id"]}
+    question = await releases.search(context.caller, context.database, match, request.window)
     path = hal_urls.application(found["catalogId"], found["id"])
     (rows, own), latest = await asyncio.gather(
         listed(context, question, path, request.query),
@@ -182,12 +182,12 @@ async def _on_branch(
     """Return any release of `product` on the branch, and the latest published one; None if missing."""
     context = request.context.narrowed("releases", LATEST)
     name, packaging = request.path["branch"], request.query.get("packaging") or None
-    wanted = {"productId": product["id"], "branch": name, "packagingType": packaging and [packaging]}
+    match = {"productId": product["id"], "branch": name, "packagingType": packaging and [packaging]}
     latest = releases.latest(
         context.caller, product, channel=None, packaging=packaging, base_images=images, branch=name
     )
     return await asyncio.gather(
-        context.first(await releases.search(context.caller, context.database, wanted, PageArgs(1))),
+        context.first(await releases.search(context.caller, context.database, match, PageArgs(1))),
         context.first(latest),
     )
 

@@ -32,8 +32,8 @@ NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 def address(path: str, query: Mapping[str, str], *names: str) -> str:
     """Return the address of a document at `path`, with those parameters of `query` that `names` lists."""
-    given = [(name, query[name]) for name in names if name in query]
-    return f"{path}?{urllib.parse.urlencode(given)}" if given else path
+    parameters = [(name, query[name]) for name in names if name in query]
+    return f"{path}?{urllib.parse.urlencode(parameters)}" if parameters else path
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,8 +21,8 @@ def found(request: Request, body: bytes, media_type: str) -> Response:
     """Return a document as it is written, or only its tag if the client has it already."""
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
     headers = {"etag": etag, "cache-control": "private, no-cache"}
-    given = ",".join(request.headers.getlist("if-none-match"))
-    known = [tag.strip().removeprefix("W/") for tag in given.split(",")]
+    sent_etags = ",".join(request.headers.getlist("if-none-match"))
+    known = [tag.strip().removeprefix("W/") for tag in sent_etags.split(",")]
     if etag in known or known == ["*"]:
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type=media_type)

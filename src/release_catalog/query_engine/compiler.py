@@ -72,28 +72,28 @@ class Compiler:
         if not is_leaf_type(named) and not is_object_type(named):
             raise UnsupportedByPlan("abstract types")
         child = self.selection(named, nodes) if is_object_type(named) else None
-        asked = child.keys if child else NONE
+        paths_ = child.keys if child else NONE
         definition = field.extensions.get("strawberry-definition")
         if not isinstance(definition, StrawberryField):
             raise UnsupportedByPlan("fields that Strawberry does not know")
         if definition.is_basic_field:
             key = to_camel_case(definition.python_name)
             self._made_here(writer, name, kind, key, child)
-            return _under(kind, asked, key)
+            return _under(kind, paths_, key)
         how: FieldSource = definition.metadata.get(SOURCE) or FieldSource()
-        value = how.by_id if how.by_id and asked is not None and asked <= _BY_ID else how.value
+        value = how.by_id if how.by_id and paths_ is not None and paths_ <= _BY_ID else how.value
         if value:
             self._made_here(writer, name, kind, value, child)
         elif how.many and how.part:
             inner = writer.part(name, how.many)
-            inner.asked = union(inner.asked, how.wants(asked))
+            inner.asked = union(inner.asked, how.wants(paths_))
             self._made_here(inner, name, kind, how.part, child)
         elif how.many:
-            writer.column(name, kind, _column(kind, _many(how.many, asked), child))
+            writer.column(name, kind, _column(kind, _many(how.many, paths_), child))
         else:
-            resolver = ResolverCall(self._schema, field, nodes[0], how, asked)
+            resolver = ResolverCall(self._schema, field, nodes[0], how, paths_)
             writer.column(name, kind, _column(kind, resolver, child, asks_once=resolver.asks_once))
-        return how.keys(asked)
+        return how.keys(paths_)
 
     def _made_here(
         self,

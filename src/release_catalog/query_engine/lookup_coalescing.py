@@ -38,7 +38,7 @@ class _PendingLookup:
 
 async def _answer(waiting: list[_PendingLookup]) -> None:
     """Read for all waiting lookups; on failure read for each alone, so that none fails because of another."""
-    together = {key for asked in waiting for key in asked.keys}
+    together = {key for pending in waiting for key in pending.keys}
     try:
         if len(waiting) == 1:
             found = await waiting[0].read(together)
@@ -49,23 +49,23 @@ async def _answer(waiting: list[_PendingLookup]) -> None:
     except Exception as error:  # noqa: BLE001  handed on to the tasks that await the answer
         if len(waiting) > 1 and (timed_out(error) or not isinstance(error, Unavailable)):
             alone = asyncio.get_running_loop().create_task
-            await asyncio.gather(*(alone(_answer([asked]), context=asked.context) for asked in waiting))
+            await asyncio.gather(*(alone(_answer([pending]), context=pending.context) for pending in waiting))
             return
-        for asked in waiting:
-            if not asked.answer.done():
+        for pending in waiting:
+            if not pending.answer.done():
                 # An exception raised in several tasks would keep the frames of all of them.
                 own = error if len(waiting) == 1 else copy.copy(error).with_traceback(error.__traceback__)
-                asked.answer.set_exception(own)
+                pending.answer.set_exception(own)
         return
-    for asked in waiting:
-        if not asked.answer.done():
+    for pending in waiting:
+        if not pending.answer.done():
             try:
                 if len(waiting) > 1:
-                    asked.context.run(_charge, asked, found)
+                    pending.context.run(_charge, pending, found)
             except TooLarge as error:
-                asked.answer.set_exception(error)
+                pending.answer.set_exception(error)
             else:
-                asked.answer.set_result(found)
+                pending.answer.set_result(found)
 
 
 def _charge(lookup: _PendingLookup, found: Found) -> None:
@@ -91,12 +91,12 @@ class LookupCoalescer:
         if len(keys) > MAX_KEYS:
             return await read(keys)
         loop = asyncio.get_running_loop()
-        asked = _PendingLookup(keys, read, fields, loop.create_future())
+        pending = _PendingLookup(keys, read, fields, loop.create_future())
         waiting = self._waiting.setdefault(kind, [])
-        waiting.append(asked)
+        waiting.append(pending)
         if len(waiting) == 1:
             loop.call_soon(self._turn, kind, 0, loop.time() + MAX_DELAY_SECONDS)
-        return await asked.answer
+        return await pending.answer
 
     def _turn(self, kind: Hashable, before: int, until: float) -> None:
         """Read unless a lookup was added since there were `before`, one turn of the event loop ago."""

@@ -51,14 +51,14 @@ class ResolverCall:
 
     async def __call__(self, run: ExecutionContext, documents: Sequence[Any]) -> Sequence[Any]:
         """Return the resolver's value for each document."""
-        given = self._arguments(run)
+        arguments = self._arguments(run)
         if self._info:
             context = run.context.narrowed(*self._narrow) if self._narrow else run.context
-            given[self._info] = PlannedInfo(context)
+            arguments[self._info] = PlannedInfo(context)
         if self._parent is None:
-            values = [self._call(**given) for _ in documents]
+            values = [self._call(**arguments) for _ in documents]
         else:
-            values = [self._call(**{self._parent: document}, **given) for document in documents]
+            values = [self._call(**{self._parent: document}, **arguments) for document in documents]
         return await gather_or_cancel(values) if self._is_async else await _awaited(values)
 
     def _simple(self) -> tuple[dict[str, Any], dict[str, str] | None]:
@@ -88,10 +88,10 @@ class ResolverCall:
     def _arguments(self, run: ExecutionContext) -> dict[str, Any]:
         if self._leaves is not None:
             known = run.variables.coerced
-            given = {name: known.get(variable) for name, variable in self._leaves.items()}
+            arguments = {name: known.get(variable) for name, variable in self._leaves.items()}
             # The executor's own function decides whether a null was given, and its meaning.
-            if None not in given.values():
-                return self._fixed | given
+            if None not in arguments.values():
+                return self._fixed | arguments
         return self._converted(get_argument_values(self._field, self._node, run.variables))
 
 

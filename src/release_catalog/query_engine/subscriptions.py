@@ -76,9 +76,9 @@ async def subscribe(
     if isinstance(source, ExecutionResult):
         return _refused(source)
     # All that an answer depends on besides the event: see Context.
-    asked = operation_name, _below(document, executor.operation, variables or {})
+    key = operation_name, _below(document, executor.operation, variables or {})
     allowed = context.caller.tenant, context.caller.sees_drafts
-    return _each(executor, source, context, document, (asked, allowed))
+    return _each(executor, source, context, document, (key, allowed))
 
 
 def _below(document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> bytes:

@@ -67,20 +67,20 @@ async def _load_seeds(caller: Caller, database: Database) -> int:
 def _release(caller: Caller, products: dict[str, Document], fields: Document) -> Document:
     """Return a release from fields as a GraphQL client gives them: platforms by name, JSON as JSON."""
     now = fields["createdAt"]
-    given = {key: value for key, value in fields.items() if key not in {"productId", "name", "version"}}
-    for entry in [given, *given.get("artifacts", []), *given.get("dockerImages", [])]:
+    values = {key: value for key, value in fields.items() if key not in {"productId", "name", "version"}}
+    for entry in [values, *values.get("artifacts", []), *values.get("dockerImages", [])]:
         if entry.get("metadata") is not None:
             entry["metadata"] = orjson.dumps(entry["metadata"]).decode()
     for entry in [
-        *given.get("artifacts", []),
-        *given.get("dockerImages", []),
-        *given.get("platformReleaseMetadata", []),
+        *values.get("artifacts", []),
+        *values.get("dockerImages", []),
+        *values.get("platformReleaseMetadata", []),
     ]:
         entry["platform"] = platforms.parsed(entry.get("platform"))
-    given["artifacts"] = [release.artifact(now, **artifact) for artifact in given.get("artifacts", [])]
-    given["platforms"] = [platforms.parsed(name) for name in given.get("platforms", [])]
+    values["artifacts"] = [release.artifact(now, **artifact) for artifact in values.get("artifacts", [])]
+    values["platforms"] = [platforms.parsed(name) for name in values.get("platforms", [])]
     product = products[fields["productId"]]
-    return release.document(caller.tenant, product, fields["name"], fields["version"], now, **given)
+    return release.document(caller.tenant, product, fields["name"], fields["version"], now, **values)
 
 
 def _decoded(value: Any, key: str = "") -> Any:

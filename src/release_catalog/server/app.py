@@ -245,10 +245,10 @@ class RateLimitedApp:
 
 
 def _limits(settings: Settings) -> Limits:
-    given = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
-    if given["cost_per_hour"] is None:
-        given["cost_per_hour"] = COST_PER_HOUR if settings.authenticated else 0
-    return Limits(**given)
+    limits = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
+    if limits["cost_per_hour"] is None:
+        limits["cost_per_hour"] = COST_PER_HOUR if settings.authenticated else 0
+    return Limits(**limits)
 
 
 def _cors(settings: Settings) -> list[Middleware]:

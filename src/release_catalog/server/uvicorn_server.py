@@ -87,9 +87,9 @@ async def _not_ready(scope: Scope, receive: Receive, send: Send) -> None:
         return
     response: Response = PlainTextResponse("ok")
     if scope["path"] != "/livez":
-        told = {"message": UNAVAILABLE.message, "extensions": UNAVAILABLE.extensions}
+        error = {"message": UNAVAILABLE.message, "extensions": UNAVAILABLE.extensions}
         body = (
-            {"errors": [told]} if scope["path"] == "/graphql" else {"ready": False, "reason": UNAVAILABLE.message}
+            {"errors": [error]} if scope["path"] == "/graphql" else {"ready": False, "reason": UNAVAILABLE.message}
         )
         response = JSONResponse(body, 503, {"Retry-After": str(RETRY_SECONDS)})
     await response(scope, receive, send)

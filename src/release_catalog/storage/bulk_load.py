@@ -49,8 +49,8 @@ async def load(
     life: Document = {"status": "PUBLISHED", "publishedAt": now} if publish else {}
     made = []
     for fields in read:
-        given = {name: value for name, value in fields.items() if name != "project"}
-        made.append(release.document(caller.tenant, products[fields["project"]], now=now, **given, **life))
+        attributes = {name: value for name, value in fields.items() if name != "project"}
+        made.append(release.document(caller.tenant, products[fields["project"]], now=now, **attributes, **life))
     added = await _insert(database, "releases", (search_terms.to_stored(caller, document) for document in made))
     return Loaded(added, len(made) - added)
 
@@ -101,9 +101,9 @@ async def _products(
 async def _known_products(
     caller: Caller, database: Database, catalog_id: str, projects: set[str]
 ) -> dict[str, Document]:
-    wanted = list(projects)
-    by_key = {"tenantId": caller.tenant, "key": {"$in": wanted}, "catalogId": catalog_id}
-    by_id = {"_id": {"$in": [caller.key(project) for project in wanted]}, "catalogId": catalog_id}
+    names = list(projects)
+    by_key = {"tenantId": caller.tenant, "key": {"$in": names}, "catalogId": catalog_id}
+    by_id = {"_id": {"$in": [caller.key(project) for project in names]}, "catalogId": catalog_id}
     # A key wins over an id, because an export writes the key.
     found = [product async for product in database.products.find({"$or": [by_key, by_id]})]
     return {product["id"]: product for product in found if product["id"] in projects} | {

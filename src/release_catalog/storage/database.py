@@ -187,8 +187,8 @@ def bounded(work: Callable[Parameters, Awaitable[Result]]) -> Callable[Parameter
 
 async def now(database: Database) -> datetime.datetime:
     """Return the current time of the database's clock, which all processes share."""
-    said: Any = await database.command("hello", read_preference=ReadPreference.PRIMARY)
-    return said["localTime"].replace(tzinfo=UTC)  # type: ignore[no-any-return]
+    hello: Any = await database.command("hello", read_preference=ReadPreference.PRIMARY)
+    return hello["localTime"].replace(tzinfo=UTC)  # type: ignore[no-any-return]
 
 
 async def answers(database: Database) -> bool:

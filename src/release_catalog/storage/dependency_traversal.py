@@ -122,10 +122,10 @@ async def _walk_dependencies(caller: Caller, database: Database, walk: Walk, max
     pace, start = _Pace(), walk.start
     level = {start["id"]: walk.look_at([needed["reference"] for needed in start["dependencies"]])}
     while level:
-        wanted = list(dict.fromkeys(itertools.chain.from_iterable(level.values())))
-        together = len(wanted) <= _SMALL_LEVEL and MAX_REFERENCES - walk.references_left <= _SMALL_WALK
+        references = list(dict.fromkeys(itertools.chain.from_iterable(level.values())))
+        together = len(references) <= _SMALL_LEVEL and MAX_REFERENCES - walk.references_left <= _SMALL_WALK
         keys = _WITH_REFERENCES if together else WALKED
-        found = await releases.resolve_references(caller, database, wanted, keys, AT_ONCE)
+        found = await releases.resolve_references(caller, database, references, keys, AT_ONCE)
         deeper = walk.depth < max_depth
         reached: dict[str, Document] = {}
         for id_, made in level.items():

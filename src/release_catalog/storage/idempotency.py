@@ -114,13 +114,13 @@ def refused(key: str | None) -> Problem | None:
 def fingerprint_of(caller: Caller, verb: str, values: Given) -> str:
     """Return the fingerprint of a request, which is the same for the same input of the same mutation."""
     # A caller bound to a product must not get an answer that was given to another caller.
-    asked = {
+    request = {
         "verb": verb,
         "product": caller.product,
         **{name: value for name, value in values.items() if name != "idempotencyKey"},
     }
     try:
-        return hashlib.sha256(_canonical_json(asked)).hexdigest()
+        return hashlib.sha256(_canonical_json(request)).hexdigest()
     except RecursionError:
         # Free JSON that is too deep: its mutation refuses it, and nothing is stored.
         return ""

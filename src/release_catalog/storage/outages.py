@@ -69,8 +69,8 @@ class Outage:
     def extensions(self) -> dict[str, Any]:
         """Return the error extensions that clients get besides the message."""
         after = RETRY_SECONDS if self.code == "UNAVAILABLE" else None
-        told = {"code": self.code, "retryAfter": after, "outcome": self.outcome}
-        return {name: value for name, value in told.items() if value is not None}
+        extensions = {"code": self.code, "retryAfter": after, "outcome": self.outcome}
+        return {name: value for name, value in extensions.items() if value is not None}
 
 
 UNAVAILABLE = Outage("UNAVAILABLE", f"The database does not answer: try again in {RETRY_SECONDS} seconds.")

@@ -302,12 +302,12 @@ async def _union(
 ) -> list[list[Document]]:
     """Run `pipeline` for all queries together; `keys` are read of the documents."""
     found: list[list[Document]] = [[] for _ in questions]
-    asked: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {}
+    by_collection: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {}
     for index, question in enumerate(questions):
         if question.terms is None or question.terms:
             stages = [*pipeline(question), {"$set": {"question": index}}]
-            asked.setdefault(question.collection, []).append((index, stages))
-    for name, parts in asked.items():
+            by_collection.setdefault(question.collection, []).append((index, stages))
+    for name, parts in by_collection.items():
         for start in range(0, len(parts), QUESTIONS_A_COMMAND):
             first, *others = [stages for _, stages in parts[start : start + QUESTIONS_A_COMMAND]]
             unions = [{"$unionWith": {"coll": name, "pipeline": stages}} for stages in others]

@@ -32,10 +32,10 @@ async def promote(turn: UnitOfWork, values: Given) -> Answer:
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
     previous = await ledger.hold(turn)
-    asked = await _load_subjects(turn, values)
-    if isinstance(asked, Problem):
-        return asked
-    release, product, environment = asked
+    subjects = await _load_subjects(turn, values)
+    if isinstance(subjects, Problem):
+        return subjects
+    release, product, environment = subjects
     artifacts, wrong = promotion.chosen(release, product, *keys)
     held = await _contents_at(turn, environment["name"], artifacts)
     reached = await _reached(turn, release, environment)
@@ -107,12 +107,12 @@ async def _effective_contents(turn: UnitOfWork, contents: list[Document]) -> lis
     while contents:
         undone = await _rolled_back(turn, {c["promotionId"] for c in contents})
         standing += [content for content in contents if content["promotionId"] not in undone]
-        wanted = {(content["promotionId"], content["path"]) for content in contents}
+        content_keys = {(content["promotionId"], content["path"]) for content in contents}
         keys = {"_id": {"$in": [turn.caller.key(id_) for id_ in undone]}}
         found = turn.database.promotions.find(keys, {"id": 1, "before": 1}, session=turn.session)
         records = await cursors.documents(found)
         below = [(record["id"], content) for record in records for content in record.get("before", [])]
-        contents = [content for id_, content in below if (id_, content["path"]) in wanted]
+        contents = [content for id_, content in below if (id_, content["path"]) in content_keys]
     return standing
 
 

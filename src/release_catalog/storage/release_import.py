@@ -56,11 +56,14 @@ async def _take(turn: UnitOfWork, values: Given, looked: Sequence[Document]) -> 
 
 async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> Document:
     """Return the product of an identifier, a new one if missing (S1); the document must mean the same product."""
-    asked, identifier = checks.fields.get("catalogId"), checks.text("projectIdentifier", 256, required=True) or ""
-    if asked and not await turn.one("catalogs", asked):
-        checks.refuse("catalogId", "UNKNOWN", f"There is no catalog {asked!r}: save it first.")
-    catalog_id = asked or bulk_load.DEFAULT_CATALOG
-    by_id: Document = {"_id": turn.caller.key(identifier), **({"catalogId": asked} if asked else {})}
+    catalog, identifier = (
+        checks.fields.get("catalogId"),
+        checks.text("projectIdentifier", 256, required=True) or "",
+    )
+    if catalog and not await turn.one("catalogs", catalog):
+        checks.refuse("catalogId", "UNKNOWN", f"There is no catalog {catalog!r}: save it first.")
+    catalog_id = catalog or bulk_load.DEFAULT_CATALOG
+    by_id: Document = {"_id": turn.caller.key(identifier), **({"catalogId": catalog} if catalog else {})}
     by_key = {"tenantId": turn.caller.tenant, "key": identifier, "catalogId": catalog_id}
     product: Document = (
         await turn.database.products.find_one(by_key, session=turn.session)
@@ -94,11 +97,11 @@ def _in_the_way(before: Document) -> Problem:
 
 
 def _made(caller: Caller, product: Document, fields: Document, before: Document | None) -> Document:
-    given = {name: value for name, value in fields.items() if name != "project"}
+    attributes = {name: value for name, value in fields.items() if name != "project"}
     if before is None:
-        return release.document(caller.tenant, product, now=fields["importedAt"], **given)
+        return release.document(caller.tenant, product, now=fields["importedAt"], **attributes)
     files = drafts.artifacts(before["artifacts"], fields["artifacts"], fields["importedAt"])
-    made = {**before, "trial": False, **release.default_fields(), **given, "artifacts": files}
+    made = {**before, "trial": False, **release.default_fields(), **attributes, "artifacts": files}
     return {**made, **release.derived_fields(made)}
 
 
@@ -115,15 +118,15 @@ async def _keep(turn: UnitOfWork, product: Document, before: Document | None, ma
 
 def _answer(made: Document, before: Document | None, warnings: list[str]) -> Document:
     found = verification_jobs.warnings(made)
-    said = [f"{'Updated' if before else 'Created'} the draft {made['name']} {made['version']}.", *warnings]
+    messages = [f"{'Updated' if before else 'Created'} the draft {made['name']} {made['version']}.", *warnings]
     if found:
-        said.append(f"{len(found)} of {len(made['artifacts'])} files could not be verified: see warnings.")
+        messages.append(f"{len(found)} of {len(made['artifacts'])} files could not be verified: see warnings.")
     return {
         "catalogId": made["id"],
         "name": made["name"],
         "version": made["version"],
         "status": made["status"],
-        "message": " ".join(said),
+        "message": " ".join(messages),
         "warnings": found,
         "release": made,
     }

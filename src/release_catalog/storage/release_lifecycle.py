@@ -76,11 +76,11 @@ class _Notice:
         """Return the event's payload for callers who see everything, and that for others if it is smaller."""
         replacement = withdrawal["replacementId"]
         found, seen = self.everybody, self.readers
-        told = events.withdrawn(withdrawal, found.count, found.nearest, replacement)
+        payload = events.withdrawn(withdrawal, found.count, found.nearest, replacement)
         if seen is found and self.readers_see_replacement:
-            return told, None
+            return payload, None
         replacement = replacement if self.readers_see_replacement else None
-        return told, events.withdrawn(withdrawal, seen.count, seen.nearest, replacement)
+        return payload, events.withdrawn(withdrawal, seen.count, seen.nearest, replacement)
 
 
 async def _look(caller: Caller, database: Database, values: Given) -> _Notice | None:
@@ -155,9 +155,9 @@ async def _withdrawn(
             return errors.ValidationProblem(violations=violations)
         known = await _still(turn, found, notice, values, last=last)
         after = await unit_of_work.update_release(turn, found, {"status": "WITHDRAWN", "withdrawal": withdrawal})
-        told, less = known.event_payloads(withdrawal)
+        payload, less = known.event_payloads(withdrawal)
         await unit_of_work.append_event(
-            turn.caller, turn.database, "release.withdrawn", after, turn.session, withdrawal=told,
+            turn.caller, turn.database, "release.withdrawn", after, turn.session, withdrawal=payload,
             open_withdrawal=less,
         )  # fmt: skip
         return {"release": after, "affectedCount": known.own_count}

@@ -128,23 +128,23 @@ async def apply_delivery(
             message = f"It is {then['status']}: say again how it goes on, or complete it."
             checks.refuse("delivery", "UNDER_WAY", message)
         return []
-    said = release_delivery.read(inner)
-    wanted = release_delivery.references(then, said)
-    related = await stored_delivery.known(turn.caller, turn.database, wanted, turn.session)
+    values_ = release_delivery.read(inner)
+    ids_of = release_delivery.references(then, values_)
+    related = await stored_delivery.known(turn.caller, turn.database, ids_of, turn.session)
     fields["delivery"], warnings = release_delivery.apply(
-        then, said, related, inner, timestamps.now(), replace=whole
+        then, values_, related, inner, timestamps.now(), replace=whole
     )
     return warnings
 
 
 async def load_referenced(turn: UnitOfWork, documents: Collection[Document]) -> dict[str, dict[str, Document]]:
     """Return the documents to which releases refer, for each collection by id."""
-    wanted = {
+    ids_of = {
         collection: {one.get(field) for one in documents} for field, collection in release_update.RELATED.items()
     }
-    wanted["releases"] = {needed["releaseId"] for one in documents for needed in one.get("dependencies", ())}
+    ids_of["releases"] = {needed["releaseId"] for one in documents for needed in one.get("dependencies", ())}
     found: dict[str, dict[str, Document]] = {}
-    for collection, ids_ in wanted.items():
+    for collection, ids_ in ids_of.items():
         keys = [turn.caller.key(id_) for id_ in ids_ if id_]
         seen = releases.visible(turn.caller) if collection == "releases" else {}
         match, shown = {"_id": {"$in": keys}, **seen}, {"id": 1, "name": 1, "version": 1}

@@ -202,12 +202,12 @@ async def search(
     descending: bool = True,
 ) -> PageQuery:
     """Return a query for the releases that meet every condition of `filter_`, with the keys of ReleaseFilter."""
-    given = {name: value for name, value in filter_.items() if value is not None}
-    _contradictions(given)
+    conditions = {name: value for name, value in filter_.items() if value is not None}
+    _contradictions(conditions)
     match = visible(caller)
-    match |= _plain_conditions(given)
+    match |= _plain_conditions(conditions)
     chosen: list[str] | None = None
-    for found, condition in await _index_conditions(caller, database, given):
+    for found, condition in await _index_conditions(caller, database, conditions):
         if chosen is None:
             chosen = found
         else:
@@ -288,8 +288,8 @@ async def _index_conditions(
         day = values["endOfLifeBefore"]
         found.append((search_terms.ends_before(day), {"endOfLifeAt": {"$lt": day.isoformat()}}))
     if "deliveryStatus" in values:
-        wanted = values["deliveryStatus"]
-        found.append(([f"delivery:{status}" for status in wanted], {"delivery.status": {"$in": wanted}}))
+        statuses = values["deliveryStatus"]
+        found.append(([f"delivery:{status}" for status in statuses], {"delivery.status": {"$in": statuses}}))
     return found + [
         ([f"{kind}:{values[name]}"], {name: values[name]}) for kind, name in _LOW_SELECTIVITY if name in values
     ]

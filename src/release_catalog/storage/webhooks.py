@@ -202,12 +202,12 @@ def _url(checks: Validator, unusable: str | None) -> str:
 
 
 def _patterns(checks: Validator) -> list[str]:
-    given: list[str] = list(dict.fromkeys(checks.fields["events"]))
-    if not 1 <= len(given) <= MAX_PATTERNS:
+    patterns: list[str] = list(dict.fromkeys(checks.fields["events"]))
+    if not 1 <= len(patterns) <= MAX_PATTERNS:
         checks.refuse("events", "WRONG_LENGTH", f"Give 1 to {MAX_PATTERNS} types of events; * is all of them.")
-        return given
+        return patterns
     for at, pattern in enumerate(checks.fields["events"]):
         if not kinds.matching([pattern]):
             message = f"There is no event {pattern[:64]!r}: give {event_log.known()}."
             checks.refuse(f"events[{at}]", "UNKNOWN", message)
-    return given
+    return patterns

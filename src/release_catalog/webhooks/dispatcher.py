@@ -239,18 +239,18 @@ async def _failed(
     database: Database, webhook: Document, sequence: int, reply: DeliveryResult, now: datetime.datetime
 ) -> Document | None:
     attempts = webhook["attempts"] + 1
-    said: dict[str, Any] = {"responseStatus": reply.status, "error": reply.error}
+    outcome: dict[str, Any] = {"responseStatus": reply.status, "error": reply.error}
     _log.info("a webhook did not take an event", webhook=webhook["id"], attempts=attempts, status=reply.status)
     if reply.status == _GONE:
-        await webhook_queue.log_attempt(database, webhook, sequence, "PENDING", now, **said)
+        await webhook_queue.log_attempt(database, webhook, sequence, "PENDING", now, **outcome)
         await webhook_queue.switch_off(database, webhook)
         return None
     seconds = webhooks.delay(attempts, webhooks.retry_after(reply.retry_after, now))
     if seconds is None:
-        await webhook_queue.log_attempt(database, webhook, sequence, "FAILED", now, **said)
+        await webhook_queue.log_attempt(database, webhook, sequence, "FAILED", now, **outcome)
         return await webhook_queue.advance(database, webhook, sequence)
     at = timestamps.truncate_to_millis(now + datetime.timedelta(seconds=seconds))
-    await webhook_queue.log_attempt(database, webhook, sequence, "PENDING", now, nextAttemptAt=at, **said)
+    await webhook_queue.log_attempt(database, webhook, sequence, "PENDING", now, nextAttemptAt=at, **outcome)
     await webhook_queue.postpone(database, webhook, attempts, seconds)
     return None
 

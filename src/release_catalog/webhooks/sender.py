@@ -119,6 +119,6 @@ def _reply(response: http.client.HTTPResponse) -> DeliveryResult:
         text = response.read(READ_BYTES).decode(errors="replace")
     except (OSError, http.client.HTTPException):
         text = ""
-    said = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:KEPT_CHARACTERS]
-    error = f"It answered with status {status}" + (f": {said}" if said else ".")
+    printable = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:KEPT_CHARACTERS]
+    error = f"It answered with status {status}" + (f": {printable}" if printable else ".")
     return DeliveryResult(status, error, response.getheader("Retry-After"))

@@ -174,11 +174,11 @@ class _CostVisitor:
         """Return the points of the arguments that are present."""
         if not price.arguments:
             return 0
-        given: list[str] = []
+        names: list[str] = []
         for argument in node.arguments or ():
             name, value = argument.name.value, argument.value
-            given += [name, *(f"{name}.{inner}" for inner in self._inside(value))]
-        return sum(price.arguments.get(name, 0) for name in given)
+            names += [name, *(f"{name}.{inner}" for inner in self._inside(value))]
+        return sum(price.arguments.get(name, 0) for name in names)
 
     def _inside(self, value: Any) -> list[str]:
         """Return the priced fields of an input object, whether it stands in the document or in a variable."""

@@ -83,8 +83,8 @@ def _edges(connection: DependencyPage) -> Any:
 
 
 async def _nodes(context: Context, connections: Sequence[DependencyPage], paths: FieldPaths) -> Any:
-    wanted = [reference["reference"] for connection in connections for reference in connection.shown]
-    found = iter(await context.references.load_many(wanted, paths))
+    references = [reference["reference"] for connection in connections for reference in connection.shown]
+    found = iter(await context.references.load_many(references, paths))
     shown = [[next(found) for _ in connection.shown] for connection in connections]
     return [[release for release in releases if release is not None] for releases in shown]
 
