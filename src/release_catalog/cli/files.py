@@ -14,7 +14,7 @@ from release_catalog.files.verifier import Fetcher
 from release_catalog.storage import releases
 from release_catalog.storage import verification_jobs as jobs
 from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import Given
+from release_catalog.storage.idempotency import MutationInput
 
 
 class Bar:
@@ -65,7 +65,7 @@ class Bar:
 
 
 async def import_all(
-    documents: Sequence[Any], options: Given, caller: Caller, database: Database, files: Fetcher, bar: Bar
+    documents: Sequence[Any], options: MutationInput, caller: Caller, database: Database, files: Fetcher, bar: Bar
 ) -> bool:
     """Import documents one after the other; return whether none was refused.
 

@@ -17,7 +17,7 @@ TAKEN = "PATH_TAKEN"
 _DIGEST = re.compile(r"@sha256:([0-9a-f]{64})", re.IGNORECASE)
 
 Document = dict[str, Any]
-Given = Mapping[str, Any]
+MutationInput = Mapping[str, Any]
 
 
 def keys(checks: Validator, field: str) -> list[str]:
@@ -39,7 +39,7 @@ def chooses(included: Collection[str], excluded: Collection[str], key: str) -> b
 
 
 def chosen(
-    release: Given, product: Given, included: Collection[str], excluded: Collection[str]
+    release: MutationInput, product: MutationInput, included: Collection[str], excluded: Collection[str]
 ) -> tuple[list[Document], list[Violation]]:
     """Return the artifacts to promote, each file once per path, and the violations that prevent it."""
     found: dict[tuple[str, str], Document] = {}
@@ -59,7 +59,7 @@ def chosen(
     return list(found.values()), wrong + _twice(path for path, _ in found)
 
 
-def _file(file: Given, release: Given, product: Given) -> Document:
+def _file(file: MutationInput, release: MutationInput, product: MutationInput) -> Document:
     """Return the promotion entry of a file.
 
     A file without a repository goes to the product's as `<version>/<file name>`, even if it names a path; a file
@@ -72,7 +72,7 @@ def _file(file: Given, release: Given, product: Given) -> Document:
     return _entry(key, path, file["sha256"], kind or "generic")
 
 
-def _image(image: Given, release: Given, product: Given) -> Document:
+def _image(image: MutationInput, release: MutationInput, product: MutationInput) -> Document:
     """Return the promotion entry of an image, identified by its digest, or by its whole reference without one."""
     digest = _DIGEST.search(image["imageUrl"])
     checksum = digest[1].lower() if digest else image["imageUrl"]
@@ -83,7 +83,7 @@ def _entry(key: str, path: str, checksum: str, kind: str) -> Document:
     return {"path": f"{key}/{path}", "checksum": checksum, "packageType": kind, "repositoryKey": key}
 
 
-def _nothing(release: Given, included: Collection[str], excluded: Collection[str]) -> Violation:
+def _nothing(release: MutationInput, included: Collection[str], excluded: Collection[str]) -> Violation:
     name = f"{release['name']} {release['version']}"
     if included:
         field, reason = "includedRepositoryKeys", f"{name} has nothing in the included repositories"
@@ -103,7 +103,7 @@ def _twice(paths: Iterable[str]) -> list[Violation]:
     ]
 
 
-def unready(release: Given, environment: Given, reached: Collection[str]) -> list[Violation]:
+def unready(release: MutationInput, environment: MutationInput, reached: Collection[str]) -> list[Violation]:
     """Return the violations that prevent any promotion of `release`, which has `reached` these environments."""
     found = []
     if release["status"] != "PUBLISHED":
@@ -121,7 +121,7 @@ def unready(release: Given, environment: Given, reached: Collection[str]) -> lis
     ]
 
 
-def conflicts(artifacts: Iterable[Given], held: Mapping[str, Given]) -> list[Violation]:
+def conflicts(artifacts: Iterable[MutationInput], held: Mapping[str, MutationInput]) -> list[Violation]:
     """Return a violation for each path at which the environment holds another file; `held` is by path."""
     paths = {a["path"]: None for a in artifacts if a["checksum"] != held.get(a["path"], a)["checksum"]}
     message = "The environment holds another file at {}: overwriteExistingArtifacts replaces it."
@@ -129,8 +129,8 @@ def conflicts(artifacts: Iterable[Given], held: Mapping[str, Given]) -> list[Vio
 
 
 def record(
-    release: Given,
-    environment: Given,
+    release: MutationInput,
+    environment: MutationInput,
     keys_: Sequence[list[str]],
     artifacts: list[Document],
     reasons: list[Violation],

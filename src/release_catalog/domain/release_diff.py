@@ -17,11 +17,11 @@ _OF_ARTIFACT = (
     "platform size sha256 downloadUrl isExecutable arguments metadata secured repositoryKey path packageType"
 ).split()
 
-Given = Mapping[str, Any]
+ReleaseValues = Mapping[str, Any]
 Changes = list[dict[str, Any]]
 
 
-def fields(before: Given, after: Given) -> Changes:
+def fields(before: ReleaseValues, after: ReleaseValues) -> Changes:
     """Return the fields that differ; `_items` compares lists of named entries."""
     pairs = ((path, _value(path, before), _value(path, after)) for path in _FIELDS)
     return [
@@ -31,7 +31,7 @@ def fields(before: Given, after: Given) -> Changes:
     ]
 
 
-def _list(name: str, fields: Sequence[str]) -> Callable[[Given, Given], Changes]:
+def _list(name: str, fields: Sequence[str]) -> Callable[[ReleaseValues, ReleaseValues], Changes]:
     """Return a function that compares the entries of a list by name."""
     return lambda before, after: _items(before[name], after[name], fields)
 
@@ -41,7 +41,7 @@ images = _list("dockerImages", ["imageUrl", "platform", "metadata"])
 dependencies = _list("dependencies", ["releaseId", "version"])
 
 
-def _items(before: Sequence[Given], after: Sequence[Given], names: Sequence[str]) -> Changes:
+def _items(before: Sequence[ReleaseValues], after: Sequence[ReleaseValues], names: Sequence[str]) -> Changes:
     old, new = _by_name(before, names), _by_name(after, names)
     changes = []
     for key in [*old, *(key for key in new if key not in old)]:
@@ -51,7 +51,7 @@ def _items(before: Sequence[Given], after: Sequence[Given], names: Sequence[str]
     return changes
 
 
-def _by_name(entries: Sequence[Given], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _by_name(entries: Sequence[ReleaseValues], names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the entries by name, with a number after the second and later one of a name."""
     found: dict[str, dict[str, Any]] = {}
     numbers: dict[str, int] = {}
@@ -71,7 +71,7 @@ def _canonical_json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def _value(field: str, document: Given) -> Any:
+def _value(field: str, document: ReleaseValues) -> Any:
     value = document[field]
     if field == "metadata" and value is not None:
         return orjson.loads(value)

@@ -15,7 +15,7 @@ from release_catalog.files.verifier import RELEASES_OF_CALLER, Fetcher, Verifica
 from release_catalog.storage import database as db
 from release_catalog.storage import idempotency, leases, release_import, releases, unit_of_work, verification_jobs
 from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.outages import Stopping
 
 # The time for the database in each step of a command on a terminal.
@@ -32,7 +32,7 @@ _log = structlog.get_logger()
 
 
 async def import_release(
-    caller: Caller, database: Database, files: Fetcher, values: Given, seconds: float = SECONDS
+    caller: Caller, database: Database, files: Fetcher, values: MutationInput, seconds: float = SECONDS
 ) -> Answer:
     """Import a release (S1), refusing what can be refused before any file is fetched.
 
@@ -59,7 +59,7 @@ async def import_release(
 
 
 async def verify_artifacts(
-    caller: Caller, database: Database, files: Fetcher, values: Given, seconds: float = SECONDS
+    caller: Caller, database: Database, files: Fetcher, values: MutationInput, seconds: float = SECONDS
 ) -> Any:
     """Verify the files of a release again: now, later, or (SKIP) not even the pending ones.
 

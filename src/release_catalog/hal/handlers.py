@@ -19,7 +19,7 @@ from release_catalog.storage.database import Document
 from release_catalog.storage.pagination import MAX_CURSOR, PageArgs
 from release_catalog.storage.records import MAX_DISTRO
 
-Answer = dict[str, Any] | None
+HalDocument = dict[str, Any] | None
 
 
 # Names and ids have at most 256 characters; longer ones can't be part of an address here.
@@ -79,7 +79,7 @@ def _limited(name: str, text: str, limit: int) -> str:
     return text
 
 
-async def release(request: HalRequest) -> Answer:
+async def release(request: HalRequest) -> HalDocument:
     """Return a release, with its relationships embedded if `expand_relationships` is true."""
     expand = request.flag("expand_relationships")
     [found] = await request.context.by_ids("releases").load_many([request.path["release"]], SHOWN)
@@ -103,7 +103,7 @@ async def _embedded(context: Context, some: Sequence[Document]) -> list[orjson.F
     return texts
 
 
-async def catalog(request: HalRequest) -> Answer:
+async def catalog(request: HalRequest) -> HalDocument:
     """Return a catalog with links to its products."""
     found = await request.catalog()
     if not found:
@@ -122,7 +122,7 @@ async def catalog(request: HalRequest) -> Answer:
     }
 
 
-async def application(request: HalRequest) -> Answer:
+async def application(request: HalRequest) -> HalDocument:
     """Return a product with links to its releases, the newest first."""
     found, context = await request.within("products", request.path["application"]), request.context
     if not found:
@@ -148,7 +148,7 @@ async def application(request: HalRequest) -> Answer:
     }
 
 
-async def product_branch(request: HalRequest) -> Answer:
+async def product_branch(request: HalRequest) -> HalDocument:
     """Return a product on one of its branches, with the latest release there."""
     context, distro = request.context, request.query.get("distro")
     known = await records.products_by_key(context.caller, context.database, request.path["key"])
@@ -192,7 +192,7 @@ async def _on_branch(
     )
 
 
-async def pipeline(request: HalRequest) -> Answer:
+async def pipeline(request: HalRequest) -> HalDocument:
     """Return a pipeline, seen from a catalog."""
     found, of = await asyncio.gather(request.context.one("pipelines", request.path["pipeline"]), request.catalog())
     if not found or not of:
@@ -205,19 +205,19 @@ async def pipeline(request: HalRequest) -> Answer:
     return {"id": found["id"], "name": found["name"], "properties": properties, "_links": own}
 
 
-async def base_image(request: HalRequest) -> Answer:
+async def base_image(request: HalRequest) -> HalDocument:
     """Return a base image."""
     found = await request.context.one("baseImages", request.path["image"])
     return found and {**serializers.base_image(found), "_links": {"self": link(hal_urls.base_image(found["id"]))}}
 
 
-async def registry(request: HalRequest) -> Answer:
+async def registry(request: HalRequest) -> HalDocument:
     """Return a registry."""
     found = await request.context.one("registries", request.path["registry"])
     return found and {**serializers.registry(found), "_links": {"self": link(hal_urls.registry(found["id"]))}}
 
 
-async def promotion(request: HalRequest) -> Answer:
+async def promotion(request: HalRequest) -> HalDocument:
     """Return a promotion record (S3)."""
     try:
         created = timestamps.parse_rfc3339_or_millis(request.path["created"])

@@ -12,14 +12,14 @@ from starlette.types import Receive, Scope, Send
 from release_catalog.domain import caller
 from release_catalog.errors import InvalidArgument, TooLarge
 from release_catalog.hal import handlers, responses
-from release_catalog.hal.handlers import Answer, HalRequest
+from release_catalog.hal.handlers import HalDocument, HalRequest
 from release_catalog.query_engine.context import SECONDS, Context
 from release_catalog.storage import database as db
 from release_catalog.storage.outages import is_silence
 from release_catalog.usage import measuring
 
 _METHODS = ("GET", "HEAD")
-_Answers = Callable[[HalRequest], Awaitable[Answer]]
+_Answers = Callable[[HalRequest], Awaitable[HalDocument]]
 _ROUTES: dict[str, _Answers] = {
     "/v1/catalogs/{catalog}": handlers.catalog,
     "/v1/catalogs/{catalog}/releases/{release}": handlers.release,
@@ -92,7 +92,7 @@ class _Endpoint:
             reachable = is_silence(error) and await db.answers(self.context(request).database)
             return responses.failed(request, error, reachable=reachable)
 
-    def _written(self, request: Request, context: Context, found: Answer) -> Response:
+    def _written(self, request: Request, context: Context, found: HalDocument) -> Response:
         if not found:
             return responses.missing(request)
         body = orjson.dumps(found)

@@ -12,7 +12,7 @@ from release_catalog.domain.validation import Validator
 from release_catalog.storage import cursors, leases, transactions
 from release_catalog.storage import database as db
 from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.records import MAX_LISTED
 
 # The precision of `lastUsedAt`.
@@ -21,7 +21,7 @@ USED = datetime.timedelta(minutes=1)
 _log = structlog.get_logger()
 
 
-async def create(caller: Caller, database: Database, values: Given) -> Answer:
+async def create(caller: Caller, database: Database, values: MutationInput) -> Answer:
     """Create a token of the caller's tenant; only this answer contains it."""
     checks, now = Validator(values, "input"), timestamps.now()
     name, scopes = checks.text("name", 256, required=True), access_tokens.scopes(checks)
@@ -59,7 +59,7 @@ async def create(caller: Caller, database: Database, values: Given) -> Answer:
     return answer
 
 
-async def revoke(caller: Caller, database: Database, values: Given) -> Answer:
+async def revoke(caller: Caller, database: Database, values: MutationInput) -> Answer:
     """Revoke a token for good; an already revoked token stays as it is."""
     match = {"tenantId": caller.tenant, "id": values["id"]}
 

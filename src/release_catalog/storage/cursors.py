@@ -13,7 +13,7 @@ from release_catalog.errors import TooLarge
 
 Document = dict[str, Any]
 # The dotted paths to read of documents; None for all.
-Keys = frozenset[str] | None
+FieldPaths = frozenset[str] | None
 
 # Documents to take before their bytes are counted, if they may be large; the number doubles each time.
 STEP = 8
@@ -40,7 +40,7 @@ LISTS = {
 
 
 @functools.lru_cache(1_000)
-def shape(keys: Keys) -> tuple[int, Sequence[tuple[str, int]]] | None:
+def shape(keys: FieldPaths) -> tuple[int, Sequence[tuple[str, int]]] | None:
     """Return the maximum length of documents of which `keys` are read, and that of each entry of their lists.
 
     None if there is no bound, so that their bytes must be counted.
@@ -60,7 +60,7 @@ def shape(keys: Keys) -> tuple[int, Sequence[tuple[str, int]]] | None:
     return size, tuple(lists.items())
 
 
-def bound(documents: Sequence[Document], keys: Keys) -> int | None:
+def bound(documents: Sequence[Document], keys: FieldPaths) -> int | None:
     """Return the maximum length of `documents` of which `keys` are read; None if there is no bound."""
     found = shape(keys)
     if found is None:
@@ -72,7 +72,7 @@ def bound(documents: Sequence[Document], keys: Keys) -> int | None:
     return most
 
 
-async def documents(cursor: Any, length: int | None = None, keys: Keys = None) -> list[Document]:
+async def documents(cursor: Any, length: int | None = None, keys: FieldPaths = None) -> list[Document]:
     """Return the documents of a cursor, at most `length`; `keys` are read of them.
 
     Raise TooLarge as soon as the current request has read more bytes than its limit.

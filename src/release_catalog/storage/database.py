@@ -29,7 +29,7 @@ Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 
 # The dotted paths to read of documents; None for all.
-Keys = frozenset[str] | None
+FieldPaths = frozenset[str] | None
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -122,7 +122,7 @@ class ReadOnlyDatabase:
 
 
 @functools.lru_cache(1_000)
-def projection(keys: Keys, *also: str) -> dict[str, int]:
+def projection(keys: FieldPaths, *also: str) -> dict[str, int]:
     """Return the projection of `keys` and `also`, or of everything except the terms; must not be modified."""
     if keys is None:
         return {"terms": 0}
@@ -138,7 +138,7 @@ async def awaited(value: Any) -> Any:
 
 
 async def aggregate(
-    collection: Any, pipeline: Sequence[Mapping[str, Any]], keys: Keys = None, **options: Any
+    collection: Any, pipeline: Sequence[Mapping[str, Any]], keys: FieldPaths = None, **options: Any
 ) -> list[Document]:
     """Return all documents of an aggregation of a collection; `keys` are their fields, None for any."""
     cursor = await awaited(collection.aggregate(pipeline, **options))

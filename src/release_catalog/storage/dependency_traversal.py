@@ -15,7 +15,7 @@ from release_catalog import usage
 from release_catalog.domain import dependency_graph, events, references
 from release_catalog.domain.caller import Caller
 from release_catalog.storage import cursors, releases
-from release_catalog.storage.database import Database, Document, Keys
+from release_catalog.storage.database import Database, Document, FieldPaths
 
 MAX_DEPTH = 100
 MAX_NODES = 5_000
@@ -24,10 +24,10 @@ MAX_REFERENCES = 100_000
 # The maximum number of affected releases that a withdrawal names.
 MAX_NEAREST = 100
 # The fields of each release that a walk keeps.
-WALKED: Keys = frozenset(releases.REFERENCE_FIELDS)
+WALKED: FieldPaths = frozenset(releases.REFERENCE_FIELDS)
 # The fields of the start release that a walk reads.
 START = frozenset({"id", "catalogId", "name", "version", "dependencies.reference"})
-_WITH_REFERENCES: Keys = frozenset({*releases.REFERENCE_FIELDS, "dependencies.reference"})
+_WITH_REFERENCES: FieldPaths = frozenset({*releases.REFERENCE_FIELDS, "dependencies.reference"})
 _REACHED = {**releases.REFERENCE_FIELDS, "private": 1}
 # The batch size of lookups, in releases or references: each batch takes a few milliseconds of this process.
 AT_ONCE = 1_000

@@ -21,7 +21,7 @@ from release_catalog.storage import database as db
 from release_catalog.storage import leases
 from release_catalog.storage.database import Database, Document
 
-Given = Mapping[str, Any]
+MutationInput = Mapping[str, Any]
 Answer = Document | Problem
 
 RECORD_TTL = datetime.timedelta(hours=24)
@@ -36,7 +36,7 @@ _RUNNING = errors.Conflict(detail="The first request with this idempotency key i
 
 @contextlib.asynccontextmanager
 async def idempotency_lock(
-    caller: Caller, database: Database, verb: str, values: Given, seconds: float
+    caller: Caller, database: Database, verb: str, values: MutationInput, seconds: float
 ) -> AsyncIterator[tuple[str | None, Answer | None]]:
     """Lock the idempotency key of a long request; yield the lock's claim, or the answer if the key is not free.
 
@@ -111,7 +111,7 @@ def refused(key: str | None) -> Problem | None:
     return errors.ValidationProblem(violations=[Violation("input.idempotencyKey", message, "WRONG_LENGTH")])
 
 
-def fingerprint_of(caller: Caller, verb: str, values: Given) -> str:
+def fingerprint_of(caller: Caller, verb: str, values: MutationInput) -> str:
     """Return the fingerprint of a request, which is the same for the same input of the same mutation."""
     # A caller bound to a product must not get an answer that was given to another caller.
     request = {

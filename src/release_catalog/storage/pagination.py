@@ -16,7 +16,7 @@ from release_catalog.domain import timestamps
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors
 from release_catalog.storage import database as db
-from release_catalog.storage.database import Collections, Document, Keys, projection
+from release_catalog.storage.database import Collections, Document, FieldPaths, projection
 
 MAX_PAGE = 100
 # A cursor holds a catalog, a name and a version, or a path in an environment, of up to four bytes a character.
@@ -220,7 +220,7 @@ def _page(question: PageQuery, rows: list[Document]) -> Page:
     return Page(rows, more, came_from, question.order.cursor)
 
 
-async def read(database: Collections, question: PageQuery, keys: Keys = None) -> Page:
+async def read(database: Collections, question: PageQuery, keys: FieldPaths = None) -> Page:
     """Return the page of a query, with `keys` of its documents."""
     collection = database[question.collection]
     if question.terms is not None and not question.terms:
@@ -233,7 +233,7 @@ async def read(database: Collections, question: PageQuery, keys: Keys = None) ->
     return _page(question, await _seek(collection, question, index, keys))
 
 
-async def _seek(collection: Any, question: PageQuery, index: str, keys: Keys) -> list[Document]:
+async def _seek(collection: Any, question: PageQuery, index: str, keys: FieldPaths) -> list[Document]:
     """Return the first documents from the cursor on, in the order of `index`, with the fields of their cursors."""
     limit = question.window.size + 1
     found = collection.find(question.onwards(), projection(keys, *question.order.fields))
@@ -250,7 +250,7 @@ async def _has_many(collection: Any, question: PageQuery) -> bool:
     return count == limit
 
 
-def _pipeline(question: PageQuery, keys: Keys) -> list[dict[str, Any]]:
+def _pipeline(question: PageQuery, keys: FieldPaths) -> list[dict[str, Any]]:
     """Return the query as aggregation stages, none of which sorts more than the page."""
     limit, shown = question.window.size + 1, {"$project": projection(keys, *question.order.fields)}
     if question.terms is None or question.ordered_by_terms:
@@ -272,7 +272,9 @@ def _pipeline(question: PageQuery, keys: Keys) -> list[dict[str, Any]]:
     ]
 
 
-async def fetch_pages(database: Collections, questions: Sequence[PageQuery], keys: Keys = None) -> list[Page]:
+async def fetch_pages(
+    database: Collections, questions: Sequence[PageQuery], keys: FieldPaths = None
+) -> list[Page]:
     """Return the pages of several queries, with one command for each collection."""
     if len(questions) == 1:
         return [await read(database, questions[0], keys)]
@@ -298,7 +300,7 @@ async def _union(
     database: Collections,
     questions: Sequence[PageQuery],
     pipeline: Callable[[PageQuery], list[dict[str, Any]]],
-    keys: Keys,
+    keys: FieldPaths,
 ) -> list[list[Document]]:
     """Run `pipeline` for all queries together; `keys` are read of the documents."""
     found: list[list[Document]] = [[] for _ in questions]

@@ -14,7 +14,7 @@ from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
 from release_catalog.errors import Problem
 from release_catalog.storage import cursors, ledger, unit_of_work
 from release_catalog.storage.database import Document
-from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
 
 _KEPT = ("checksum", "packageType", "releaseId", "promotionId")
@@ -25,7 +25,7 @@ _COPIED = (
 
 
 @command("promoteRelease")
-async def promote(turn: UnitOfWork, values: Given) -> Answer:
+async def promote(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Promote the chosen files of a release to an environment; a refusal becomes a record with all reasons."""
     checks = Validator(values, "input")
     keys = [promotion.keys(checks, f"{kind}RepositoryKeys") for kind in ("included", "excluded")]
@@ -51,7 +51,7 @@ async def promote(turn: UnitOfWork, values: Given) -> Answer:
     return {**answer, "problem": promotion.refusal(reasons)}
 
 
-async def _load_subjects(turn: UnitOfWork, values: Given) -> tuple[Document, Document, Document] | Problem:
+async def _load_subjects(turn: UnitOfWork, values: MutationInput) -> tuple[Document, Document, Document] | Problem:
     """Return the release of the input, its product and its environment."""
     release = await unit_of_work.load_for_update(turn, values["releaseId"], values)
     if isinstance(release, Problem):
@@ -64,7 +64,7 @@ async def _load_subjects(turn: UnitOfWork, values: Given) -> tuple[Document, Doc
 
 
 @command("rollbackPromotion")
-async def roll_back(turn: UnitOfWork, values: Given) -> Answer:
+async def roll_back(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Undo a promotion at the paths that still hold its artifacts; later artifacts stay."""
     previous = await ledger.hold(turn)
     checks = Validator(values, "input")
@@ -138,7 +138,9 @@ async def _reached(turn: UnitOfWork, release: Document, environment: Document) -
     return {r["environment"] for r in records if "undoes" not in r and r["id"] not in undone}
 
 
-async def _contents_at(turn: UnitOfWork, environment: str, artifacts: Iterable[Given]) -> dict[str, Document]:
+async def _contents_at(
+    turn: UnitOfWork, environment: str, artifacts: Iterable[MutationInput]
+) -> dict[str, Document]:
     """Return the environment's contents at the paths of `artifacts`, by path."""
     paths = {artifact["path"] for artifact in artifacts}
     match = {"tenantId": turn.caller.tenant, "environment": environment, "path": {"$in": list(paths)}}
@@ -146,7 +148,7 @@ async def _contents_at(turn: UnitOfWork, environment: str, artifacts: Iterable[G
     return {content["path"]: content for content in await cursors.documents(found)}
 
 
-async def _write_contents(turn: UnitOfWork, environment: str, contents: Iterable[Given]) -> None:
+async def _write_contents(turn: UnitOfWork, environment: str, contents: Iterable[MutationInput]) -> None:
     """Set the content of each path, replacing any earlier one."""
     changes = []
     for content in contents:

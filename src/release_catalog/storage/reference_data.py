@@ -13,14 +13,14 @@ from release_catalog.errors import Problem
 from release_catalog.storage import bulk_load, cursors, transactions
 from release_catalog.storage import database as db
 from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.records import MAX_LISTED
 from release_catalog.storage.unit_of_work import UnitOfWork
 
 _REKEYED_AT_ONCE = 1_000
 
 
-async def save_reference(caller: Caller, database: Database, collection: str, values: Given) -> Answer:
+async def save_reference(caller: Caller, database: Database, collection: str, values: MutationInput) -> Answer:
     """Save a catalog, pipeline, project, registry or base image, which depend on nothing else."""
 
     async def work(session: Any) -> Answer:
@@ -32,7 +32,7 @@ async def save_reference(caller: Caller, database: Database, collection: str, va
     return await transactions.run(database, work)
 
 
-async def environment(caller: Caller, database: Database, values: Given) -> Answer:
+async def environment(caller: Caller, database: Database, values: MutationInput) -> Answer:
     """Save an environment; its name is immutable, because the ledger and its contents refer to it by name."""
 
     async def work(session: Any) -> Answer:
@@ -51,7 +51,7 @@ async def environment(caller: Caller, database: Database, values: Given) -> Answ
         return await _conflict(caller, database, "environments", error)
 
 
-async def product(caller: Caller, database: Database, values: Given) -> Answer:
+async def product(caller: Caller, database: Database, values: MutationInput) -> Answer:
     """Save a product, which stays in its catalog; a new version scheme reorders its releases."""
     catalog_id = values.get("catalogId")
 
@@ -79,7 +79,7 @@ async def product(caller: Caller, database: Database, values: Given) -> Answer:
 
 
 async def _put(
-    turn: UnitOfWork, collection: str, checks: Validator, fields: Document, new: Given | None = None
+    turn: UnitOfWork, collection: str, checks: Validator, fields: Document, new: MutationInput | None = None
 ) -> Answer:
     """Set `fields` in one conditional write; other fields keep their values, or get `new` or the defaults."""
     id_ = checks.id("id") or ids.new()

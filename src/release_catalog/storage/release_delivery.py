@@ -10,7 +10,7 @@ from release_catalog.errors import Problem
 from release_catalog.storage import cursors, unit_of_work
 from release_catalog.storage import database as db
 from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
 
 RUNNING = "RUNNING"
@@ -32,7 +32,7 @@ async def known(
 
 
 @command("setDeliveryStatus")
-async def set_delivery_status(turn: UnitOfWork, values: Given) -> Answer:
+async def set_delivery_status(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Start, suspend, resume or complete the delivery of a release."""
     found = await unit_of_work.load_for_update(turn, values["releaseId"], values)
     if isinstance(found, Problem):
@@ -49,7 +49,7 @@ async def set_delivery_status(turn: UnitOfWork, values: Given) -> Answer:
 
 
 @command("recordPipelineExecution")
-async def record_pipeline_execution(turn: UnitOfWork, values: Given) -> Answer:
+async def record_pipeline_execution(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Record the start or the end of a pipeline's run for a release."""
     checks = Validator(values, "input")
     id_ = checks.id("id") or ids.new()
@@ -82,7 +82,7 @@ async def _is_running(turn: UnitOfWork, release: Document) -> bool:
     return bool(await turn.database.executions.find_one(match, session=turn.session))
 
 
-async def _is_over(turn: UnitOfWork, values: Given, release: Document) -> bool:
+async def _is_over(turn: UnitOfWork, values: MutationInput, release: Document) -> bool:
     """Return whether the delivery that the pipeline would run for is completed."""
     await _take_turns(turn, release)
     plan = release["delivery"]
@@ -99,7 +99,7 @@ async def _take_turns(turn: UnitOfWork, release: Document) -> None:
     await turn.database.counters.update_one(key, {"$inc": {"value": 1}}, upsert=True, session=turn.session)
 
 
-async def _record(turn: UnitOfWork, id_: str, before: Document | None, values: Given) -> Answer:
+async def _record(turn: UnitOfWork, id_: str, before: Document | None, values: MutationInput) -> Answer:
     now, status = timestamps.now(), values["status"]
     if before and before["status"] == status:
         # A retry: the client may not know that the first request arrived.

@@ -11,12 +11,16 @@ from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem, Violation
 from release_catalog.storage import bulk_load, release_writes, unit_of_work, verification_jobs
 from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork
 
 
 async def import_release(
-    caller: Caller, database: Database, values: Given, looked: Sequence[Document] = (), claim: str | None = None
+    caller: Caller,
+    database: Database,
+    values: MutationInput,
+    looked: Sequence[Document] = (),
+    claim: str | None = None,
 ) -> Answer:
     """Import the document `values["release"]`.
 
@@ -27,7 +31,7 @@ async def import_release(
     return await unit_of_work.execute(caller, database, "importRelease", values, work, claim)
 
 
-async def _take(turn: UnitOfWork, values: Given, looked: Sequence[Document]) -> Answer:
+async def _take(turn: UnitOfWork, values: MutationInput, looked: Sequence[Document]) -> Answer:
     now = timestamps.now()
     fields, violations = release_document.read(values["release"], "input.release", now)
     product = await _product(turn, Validator(values, "input", violations), fields["project"])

@@ -12,18 +12,18 @@ from release_catalog.errors import Problem, Violation
 from release_catalog.storage import cursors, dependency_traversal, idempotency, releases, unit_of_work
 from release_catalog.storage import event_log as events_log
 from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
 
 
 @command("publishRelease")
-async def publish(turn: UnitOfWork, values: Given) -> Answer:
+async def publish(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Publish a draft, unless one of its files has a MISMATCH."""
     return await _step(turn, values, "PUBLISHED", _at("publishedAt"))
 
 
 @command("archiveRelease")
-async def archive(turn: UnitOfWork, values: Given) -> Answer:
+async def archive(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Archive a published or withdrawn release."""
     return await _step(turn, values, "ARCHIVED", _at("archivedAt"))
 
@@ -33,7 +33,7 @@ def _at(field: str) -> Document:
     return {field: now, "updatedAt": now}
 
 
-async def withdraw(caller: Caller, database: Database, values: Given) -> Answer:
+async def withdraw(caller: Caller, database: Database, values: MutationInput) -> Answer:
     """Withdraw a published release for a reason, and return the number of published releases that reach it.
 
     These are looked up before the transaction, because all writers of a tenant wait for one another there, and a
@@ -83,7 +83,7 @@ class _Notice:
         return payload, events.withdrawn(withdrawal, seen.count, seen.nearest, replacement)
 
 
-async def _look(caller: Caller, database: Database, values: Given) -> _Notice | None:
+async def _look(caller: Caller, database: Database, values: MutationInput) -> _Notice | None:
     """Look up the affected releases; return None if the withdrawal will be refused or replayed."""
     key = values.get("idempotencyKey")
     if key is not None and (
@@ -97,7 +97,9 @@ async def _look(caller: Caller, database: Database, values: Given) -> _Notice | 
     return await _notice(caller, database, release, head, values)
 
 
-async def _notice(caller: Caller, database: Database, release: Document, head: int, values: Given) -> _Notice:
+async def _notice(
+    caller: Caller, database: Database, release: Document, head: int, values: MutationInput
+) -> _Notice:
     checks = Validator(values, "input")
     await _check_replacement(caller, database, checks)
     replacement = values.get("replacementId")
@@ -130,11 +132,11 @@ async def _check_replacement(caller: Caller, database: Database, checks: Validat
 
 
 async def _withdrawn(
-    caller: Caller, database: Database, values: Given, notice: _Notice | None, *, last: bool = False
+    caller: Caller, database: Database, values: MutationInput, notice: _Notice | None, *, last: bool = False
 ) -> Answer:
     """Withdraw in a transaction; raise _Outdated if `notice` may be outdated, unless it is the `last` one."""
 
-    async def work(turn: UnitOfWork, values: Given) -> Answer:
+    async def work(turn: UnitOfWork, values: MutationInput) -> Answer:
         checks = Validator(values, "input")
         withdrawal = {
             "reason": checks.text("reason", MAX_LONG_TEXT, required=True),
@@ -166,7 +168,7 @@ async def _withdrawn(
 
 
 async def _still(
-    turn: UnitOfWork, release: Document, notice: _Notice | None, values: Given, *, last: bool
+    turn: UnitOfWork, release: Document, notice: _Notice | None, values: MutationInput, *, last: bool
 ) -> _Notice:
     """Return the notice if it still holds; raise _Outdated if it may not."""
     if notice is not None and (last or not await _outdated(turn, release, notice)):
@@ -197,7 +199,7 @@ async def _outdated(turn: UnitOfWork, release: Document, notice: _Notice) -> boo
     return False
 
 
-async def _step(turn: UnitOfWork, values: Given, to: str, fields: Document) -> Answer:
+async def _step(turn: UnitOfWork, values: MutationInput, to: str, fields: Document) -> Answer:
     found = await unit_of_work.load_for_update(turn, values["id"], values)
     if isinstance(found, Problem):
         return found

@@ -10,12 +10,12 @@ from release_catalog.errors import Problem
 from release_catalog.storage import release_delivery as stored_delivery
 from release_catalog.storage import releases, search_terms, unit_of_work
 from release_catalog.storage.database import Document
-from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
 
 
 @command("createRelease")
-async def create(turn: UnitOfWork, values: Given) -> Answer:
+async def create(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Create a draft (S2)."""
     now = timestamps.now()
     checks = Validator(values, "input")
@@ -72,18 +72,18 @@ async def _append_events(turn: UnitOfWork, kind: str, before: Document | None, m
 
 
 @command("patchRelease")
-async def patch(turn: UnitOfWork, values: Given) -> Answer:
+async def patch(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Add to a release and update it, without removing anything (S4 PATCH)."""
     return await _revise(turn, values, whole=False)
 
 
 @command("replaceRelease")
-async def replace(turn: UnitOfWork, values: Given) -> Answer:
+async def replace(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Replace all updatable fields of a release; missing ones get their defaults (S4 PUT)."""
     return await _revise(turn, values, whole=True)
 
 
-async def _revise(turn: UnitOfWork, values: Given, *, whole: bool) -> Answer:
+async def _revise(turn: UnitOfWork, values: MutationInput, *, whole: bool) -> Answer:
     before = await unit_of_work.load_for_update(turn, values["id"], values)
     if isinstance(before, Problem):
         return before

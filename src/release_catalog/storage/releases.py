@@ -10,7 +10,7 @@ from release_catalog.domain import references, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors, pagination, search_terms
-from release_catalog.storage.database import ONE_BATCH, Collections, Database, Document, Keys, projection
+from release_catalog.storage.database import ONE_BATCH, Collections, Database, Document, FieldPaths, projection
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 
 MAX_IDS = 100
@@ -64,7 +64,7 @@ def visible_through(caller: Caller, field: str) -> list[dict[str, Any]]:
 
 
 async def by_ids(
-    caller: Caller, database: Collections, ids: Iterable[str], keys: Keys = None
+    caller: Caller, database: Collections, ids: Iterable[str], keys: FieldPaths = None
 ) -> dict[str, Document]:
     """Return the releases with these ids, by id, as far as they are visible to the caller."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
@@ -76,7 +76,7 @@ async def resolve_references(
     caller: Caller,
     database: Collections,
     names: Iterable[str],
-    keys: Keys = None,
+    keys: FieldPaths = None,
     at_once: int = REFERENCES_A_COMMAND,
 ) -> dict[str, Document]:
     """Return the release that each reference resolves to, without the unresolved references.
@@ -311,7 +311,7 @@ async def _product_ids(caller: Caller, database: Database, values: Mapping[str, 
 
 
 async def find_by_reference(
-    caller: Caller, database: Database, references: Iterable[str], limit: int, keys: Keys
+    caller: Caller, database: Database, references: Iterable[str], limit: int, keys: FieldPaths
 ) -> list[Document]:
     """Return at most `limit` releases that make one of these references, with `keys` of them."""
     match = {**visible(caller), "terms": {"$in": [f"needs:{reference}" for reference in references]}}

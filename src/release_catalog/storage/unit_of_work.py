@@ -24,7 +24,7 @@ from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.storage import database as db
 from release_catalog.storage import idempotency, releases, search_terms, transactions
 from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import Answer, Given
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.outages import NothingWritten, TurnNotReached
 
 # MongoDB stores documents of up to 16 MiB; an idempotency record holds the release and more.
@@ -52,8 +52,8 @@ class UnitOfWork:
         return await self.database[collection].find_one({"_id": self.caller.key(id_)}, session=self.session)
 
 
-Work = Callable[[UnitOfWork, Given], Awaitable[Answer]]
-Verb = Callable[[Caller, Database, Given], Awaitable[Answer]]
+Work = Callable[[UnitOfWork, MutationInput], Awaitable[Answer]]
+Verb = Callable[[Caller, Database, MutationInput], Awaitable[Answer]]
 
 
 class Rollback(Exception):  # noqa: N818  it is not an error
@@ -69,7 +69,7 @@ def command(name: str) -> Callable[[Work], Verb]:
 
     def made(work: Work) -> Verb:
         @functools.wraps(work)
-        async def run(caller: Caller, database: Database, values: Given) -> Answer:
+        async def run(caller: Caller, database: Database, values: MutationInput) -> Answer:
             return await execute(caller, database, name, values, work)
 
         return run
@@ -78,7 +78,7 @@ def command(name: str) -> Callable[[Work], Verb]:
 
 
 async def execute(
-    caller: Caller, database: Database, verb: str, values: Given, work: Work, claim: str | None = None
+    caller: Caller, database: Database, verb: str, values: MutationInput, work: Work, claim: str | None = None
 ) -> Answer:
     """Return the answer of `work`, which writes in a transaction; a refusal leaves no trace.
 
@@ -156,7 +156,7 @@ async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None
     return errors.Conflict(detail=detail, conflicting_id=other["id"])
 
 
-async def load_for_update(turn: UnitOfWork, id_: str, values: Given) -> Answer:
+async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> Answer:
     """Return the release of a request if its etag still matches `ifMatch`, else a problem."""
     match = {"_id": turn.caller.key(id_), **releases.visible(turn.caller)}
     release = await turn.database.releases.find_one(match, {"terms": 0}, session=turn.session)
@@ -201,8 +201,8 @@ async def append_event(
     session: Any,
     *,
     promotion: Document | None = None,
-    withdrawal: Given | None = None,
-    open_withdrawal: Given | None = None,
+    withdrawal: MutationInput | None = None,
+    open_withdrawal: MutationInput | None = None,
 ) -> None:
     """Write an event about a release, or about its promotion or withdrawal.
 

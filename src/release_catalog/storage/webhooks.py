@@ -23,7 +23,7 @@ from release_catalog.storage.database import Database, Document
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 from release_catalog.storage.records import MAX_LISTED
 
-Given = Mapping[str, Any]
+MutationInput = Mapping[str, Any]
 Answer = Document | Problem
 
 MAX_PATTERNS = 100
@@ -51,18 +51,18 @@ async def one(caller: Caller, database: Database, id_: str) -> Document | None:
     return await database.webhooks.find_one({"_id": caller.key(id_), **_visible(caller)})
 
 
-def deliveries(caller: Caller, webhook: Given, window: PageArgs) -> PageQuery:
+def deliveries(caller: Caller, webhook: MutationInput, window: PageArgs) -> PageQuery:
     """Return a query for a webhook's deliveries, newest event first."""
     match = {"tenantId": caller.tenant, "webhookId": webhook["id"]}
     return PageQuery("webhookDeliveries", match, _NEWEST_FIRST, window, descending=True)
 
 
-def owner(webhook: Given) -> Caller:
+def owner(webhook: MutationInput) -> Caller:
     """Return the caller as whom a webhook sees events."""
     return Caller(webhook["tenantId"], webhook["createdBy"], frozenset(webhook["scopes"]))
 
 
-async def create(caller: Caller, database: Database, values: Given, unusable: str | None) -> Answer:
+async def create(caller: Caller, database: Database, values: MutationInput, unusable: str | None) -> Answer:
     """Create a webhook for future events; `unusable` is the reason why its URL is refused."""
     checks = Validator(values, "input")
     fields = {"url": _url(checks, unusable), "events": _patterns(checks)}
@@ -106,7 +106,7 @@ async def create(caller: Caller, database: Database, values: Given, unusable: st
     return answer
 
 
-async def update(caller: Caller, database: Database, values: Given, unusable: str | None) -> Answer:
+async def update(caller: Caller, database: Database, values: MutationInput, unusable: str | None) -> Answer:
     """Change the given fields, and retry pending webhook deliveries at once."""
     checks = Validator(values, "input")
     change: Document = {"version": ids.new(), "attempts": 0}
@@ -137,7 +137,7 @@ async def update(caller: Caller, database: Database, values: Given, unusable: st
     return {"webhook": saved, "secret": change.get("secret")}
 
 
-async def delete(caller: Caller, database: Database, values: Given) -> Answer:
+async def delete(caller: Caller, database: Database, values: MutationInput) -> Answer:
     """Delete a webhook with its secret; nothing more is sent to it."""
     match = {"_id": caller.key(values["id"]), **_visible(caller)}
 
@@ -150,7 +150,7 @@ async def delete(caller: Caller, database: Database, values: Given) -> Answer:
     return {"deletedId": values["id"]}
 
 
-async def replay(caller: Caller, database: Database, values: Given) -> Answer:
+async def replay(caller: Caller, database: Database, values: MutationInput) -> Answer:
     """Move a webhook back to an event, never ahead, so that all later events are delivered again."""
     checks = Validator(values, "input")
     after = kinds.sequence(values["after"])
@@ -174,7 +174,9 @@ async def replay(caller: Caller, database: Database, values: Given) -> Answer:
     return {"queued": queued}
 
 
-async def _change(caller: Caller, database: Database, values: Given, change: Any, session: Any) -> Document | None:
+async def _change(
+    caller: Caller, database: Database, values: MutationInput, change: Any, session: Any
+) -> Document | None:
     """Change a webhook and return it; None if it does not exist for the caller."""
     match = {"_id": caller.key(values["id"]), **_visible(caller)}
     return await database.webhooks.find_one_and_update(match, change, return_document=db.AFTER, session=session)
@@ -190,7 +192,7 @@ def _host(url: str) -> str | None:
     return urllib.parse.urlsplit(url).hostname
 
 
-def _missing(values: Given) -> Problem:
+def _missing(values: MutationInput) -> Problem:
     return errors.NotFound(detail=f"There is no webhook {values['id']!r}.")
 
 
