@@ -1,6 +1,7 @@
 """When the embedded mongod is started again, how long the pauses get, and what is told of its disk."""
 
 import collections
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,16 +111,19 @@ def test_a_look_that_fails_is_followed_by_others(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_once_while_it_is_full(
     tmp_path: Path, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left, looks = [7], [0]
+    left, looks = [7], list[bool]()
 
     def is_running() -> bool:
-        looks[0] += 1
+        looks.append(True)
         return True
+
+    def is_looked_at(times: int) -> bool:
+        return len(looks) > times
 
     monkeypatch.setattr(data_folder, "_megabytes_left", lambda _: left[0])
     watcher = Watcher(tmp_path, is_running, lambda _: None, lambda: "")
     for megabytes in (7, 5_000, 7, 5_000):
-        left[0], looks[0] = megabytes, 0
-        assert eventually(lambda: looks[0] > 3)
+        left[0] = megabytes
+        assert eventually(functools.partial(is_looked_at, len(looks) + 3))
     watcher.close(60)
     assert [entry["reason"] for entry in entries] == ["Its disk has only 7 MB left: make room."] * 2
