@@ -29,6 +29,8 @@ MAX_HEADERS = MAX_PARAMETERS = 100
 # Measured by their readers: credentials that are too long are wrong ones, and cookies are ignored.
 _MEASURED_ELSEWHERE = {b"authorization", b"x-project-token", b"cookie"}
 
+_NO_HOST = 400, "Bad Request", "Send one Host header with the name of a host."
+
 
 class Head:
     """Refuses requests with an oversized head or for another host, and adds headers that protect browsers.
@@ -45,8 +47,8 @@ class Head:
         self.app = app
         self._hosts = [host.lower() for host in hosts]
         self._serves_all = "*" in self._hosts
-        # The result for a Host; each is looked at once.
-        self._is_served = functools.lru_cache(1_000)(self._match)
+        # The refusal of a Host; each is looked at once.
+        self._host_refusal = functools.lru_cache(1_000)(self._match)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 414, 431 or 400; a WebSocket is not accepted."""
@@ -84,14 +86,14 @@ class Head:
             sizes = f"{MAX_HEADERS} headers, of {MAX_HEADER} bytes each and {MAX_HEADERS_BYTES} bytes in all"
             return 431, "Request Header Fields Too Large", f"A request has at most {sizes}."
         if len(hosts) != 1 and (hosts or scope.get("http_version") != "1.0"):
-            return 400, "Bad Request", "Send one Host header with the name of a host."
-        return self._is_served(hosts[0][: _MAX_HOST + 1] if hosts else None)
+            return _NO_HOST
+        return self._host_refusal(hosts[0][: _MAX_HOST + 1] if hosts else None)
 
     def _match(self, sent: bytes | None) -> tuple[int, str, str] | None:
         """Return the refusal of a Host; it is None if a client of HTTP/1.0 sends none."""
         found = _HOST.fullmatch(sent) if sent and len(sent) <= _MAX_HOST else None
         if sent is not None and not found:
-            return 400, "Bad Request", "Send one Host header with the name of a host."
+            return _NO_HOST
         name = found[1].decode().lower() if found else ""
         if self._serves_all or any(
             name == host or (host.startswith("*") and name.endswith(host[1:])) for host in self._hosts
@@ -100,7 +102,7 @@ class Head:
         return (
             400,
             "Bad Request",
-            "This server does not serve that host. Its setting RELEASE_CATALOG_HOSTS has those it serves.",
+            "This server does not serve that host: use one that it serves, such as localhost.",
         )
 
 
