@@ -23,13 +23,11 @@ from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeo
 from pymongo.read_concern import ReadConcern
 
 from release_catalog.storage import cursors
+from release_catalog.storage.cursors import FieldPaths
 
 Document = dict[str, Any]
 # A Motor database has the same interface, except for differences that this module evens out.
 Database = AsyncDatabase[Document]
-
-# The dotted paths to read of documents; None for all.
-FieldPaths = frozenset[str] | None
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")

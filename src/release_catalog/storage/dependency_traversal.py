@@ -15,7 +15,8 @@ from release_catalog import usage
 from release_catalog.domain import dependency_graph, events, references
 from release_catalog.domain.caller import Caller
 from release_catalog.storage import cursors, releases
-from release_catalog.storage.database import Database, Document, FieldPaths
+from release_catalog.storage.cursors import FieldPaths
+from release_catalog.storage.database import Database, Document
 
 MAX_DEPTH = 100
 MAX_NODES = 5_000

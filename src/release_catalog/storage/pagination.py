@@ -16,7 +16,8 @@ from release_catalog.domain import timestamps
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors
 from release_catalog.storage import database as db
-from release_catalog.storage.database import Collections, Document, FieldPaths, projection
+from release_catalog.storage.cursors import FieldPaths
+from release_catalog.storage.database import Collections, Document, projection
 
 MAX_PAGE = 100
 # A cursor holds a catalog, a name and a version, or a path in an environment, of up to four bytes a character.

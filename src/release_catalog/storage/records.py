@@ -27,7 +27,7 @@ _BY_SEQUENCE = {
 
 
 async def by_ids(
-    caller: Caller, database: db.Collections, collection: str, ids: Iterable[str], keys: db.FieldPaths = None
+    caller: Caller, database: db.Collections, collection: str, ids: Iterable[str], keys: cursors.FieldPaths = None
 ) -> dict[str, Document]:
     """Return `keys` of a collection's documents by id; of releases, only those visible to the caller."""
     if collection == "releases":

@@ -10,7 +10,8 @@ from release_catalog.domain import references, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors, pagination, search_terms
-from release_catalog.storage.database import ONE_BATCH, Collections, Database, Document, FieldPaths, projection
+from release_catalog.storage.cursors import FieldPaths
+from release_catalog.storage.database import ONE_BATCH, Collections, Database, Document, projection
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 
 MAX_IDS = 100
