@@ -12,6 +12,7 @@ import pytest
 from conftest import LOCAL, connected
 from release_catalog.embedded_mongodb import supervisor
 from release_catalog.storage.database import Database, Document
+from support import processes
 from support import subscribers as following
 from support.catalog import Catalog
 from support.processes import Server, serving
@@ -62,7 +63,7 @@ async def miss(server: Server, catalog: Catalog, release: Document, *, killed: b
 
     The stream's cursor stands where nothing is left; or it is gone too, as after a failover.
     """
-    server.process.send_signal(signal.SIGSTOP)
+    processes.freeze(server.process)
     # What was on its way to the server ends with the first of these.
     await happen(catalog, release, times=MISSED)
     await roll_over(catalog.database)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import signal
 import subprocess
 import threading
@@ -17,6 +16,7 @@ from pymongo.errors import PyMongoError
 from faults.ports import free_port
 from release_catalog.embedded_mongodb import binary
 from release_catalog.storage.database import Document
+from support import processes
 
 Result = TypeVar("Result")
 
@@ -73,17 +73,15 @@ class Member:
 
     def freeze(self) -> None:
         """Stop the process where it is; its connections stay open."""
-        self._signal(signal.SIGSTOP)
+        assert self.process
+        processes.freeze(self.process)
         self.frozen = True
 
     def resume(self) -> None:
         """Let a frozen process go on."""
-        self._signal(signal.SIGCONT)
-        self.frozen = False
-
-    def _signal(self, number: int) -> None:
         assert self.process
-        os.kill(self.process.pid, number)
+        self.process.send_signal(signal.SIGCONT)
+        self.frozen = False
 
     def client(self, seconds: float = 5) -> pymongo.MongoClient[Document]:
         """Return a client of this member alone, each of whose commands has so many seconds."""

@@ -13,6 +13,7 @@ from typing import Any
 import pymongo
 
 from release_catalog.embedded_mongodb import binary
+from support import processes
 
 Json = dict[str, Any]
 
@@ -62,7 +63,7 @@ class Mongod:
     def freeze(self) -> None:
         """Have it accept connections and answer nothing."""
         assert self.process
-        self.process.send_signal(signal.SIGSTOP)
+        processes.freeze(self.process)
 
     def thaw(self) -> None:
         """Have it go on."""

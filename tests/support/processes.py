@@ -51,6 +51,13 @@ def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
     return found
 
 
+def freeze(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process, and return when each of its threads stands still: a signal alone takes its time."""
+    process.send_signal(signal.SIGSTOP)
+    if sys.platform == "linux":
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+
+
 def high_water(pid: int) -> int:
     """The most memory that a process has had, in kB; what wait4 tells begins with the parent's, before exec."""
     with contextlib.suppress(OSError):
