@@ -13,7 +13,7 @@ from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandListener
 
 from conftest import LOCAL, connected
-from release_catalog.domain import release, timestamps
+from release_catalog.domain import release_parts, timestamps
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http.response import encode_json, format_result
 from release_catalog.query_engine import executor
@@ -147,7 +147,7 @@ async def test_what_is_answered_again_and_again_counts_each_time(
 ) -> None:
     now = timestamps.now()
     files = [
-        release.artifact(
+        release_parts.artifact(
             now, name=f"f{n}", sha256=f"{n:064x}", size=1, downloadUrl="https://h.example/" + "x" * 80
         )
         for n in range(300)

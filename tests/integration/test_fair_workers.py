@@ -232,7 +232,7 @@ async def test_a_request_whose_turn_does_not_come_is_refused_by_name(
         body = await seen.respond(VERIFY, id=release["id"])
         [error] = body["errors"]
         assert error["extensions"] == {"code": "RATE_LIMITED", "limit": "files", "allowed": 12}
-        assert "repeat the request later, or give verification BACKGROUND" in error["message"]
+        assert "repeat the request later, or give verification BACKGROUND" in str(error["message"])
         given = {"releaseId": release["id"], "verification": "WAIT"}
         with pytest.raises(TooBusy):
             await verification.verify_artifacts(HOG, empty.database, fetching, given)
@@ -384,7 +384,7 @@ async def test_a_server_that_drips_is_left_long_before_the_deadline(
         async with asyncio.timeout(60):
             result = await fetcher.check(f"{scheme}://{url}", 100_000, "a" * 64, 300)
     assert result["status"] == "UNREACHABLE"
-    assert said in result["message"]
+    assert said in str(result["message"])
 
 
 @pytest.mark.usefixtures("hasty")

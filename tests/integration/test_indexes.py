@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conftest import LOCAL, connected
-from release_catalog.domain import platforms, release, timestamps
+from release_catalog.domain import platforms, release, release_parts, timestamps
 from release_catalog.storage import bulk_load, indexes, pagination, releases
 from release_catalog.storage.pagination import PageArgs
 from support.catalog import Catalog, Commands
@@ -73,7 +73,7 @@ def _releases(products: list[Any]) -> Iterator[Any]:
             id=f"{number:024d}", createdAt=at[0], updatedAt=at[1], releasedAt=at[2], revision=str(number),
             tag=f"tag {seven}", branch=f"branch {seven}", author=f"a{seven}@acme.example", status="PUBLISHED",
             platforms=[platforms.parsed("linux/amd64")], packagingType="OVA",
-            artifacts=[release.artifact(at[0], **file)],
+            artifacts=[release_parts.artifact(at[0], **file)],
             dependencies=[{"releaseId": f"{seven:024d}", "name": "x", "version": "1"}],
             endOfLifeAt=f"2026-{1 if seven == 7 else 2:02d}-01",
             delivery={"status": "SUSPENDED" if seven == 7 else "NOT_STARTED"},

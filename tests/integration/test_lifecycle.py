@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from release_catalog.domain import release, timestamps, transitions
+from release_catalog.domain import release_parts, timestamps, transitions
 from release_catalog.domain.caller import local
 from support.catalog import Catalog
 
@@ -79,7 +79,7 @@ def test_only_the_steps_of_the_model_are_taken(steps: list[str]) -> None:
 async def test_no_release_is_published_with_a_file_that_is_not_what_it_says(empty: Catalog) -> None:
     now = timestamps.now()
     file = {"name": "f", "sha256": "a" * 64, "size": 1, "downloadUrl": "http://h/f"}
-    made = release.artifact(now, **file)
+    made = release_parts.artifact(now, **file)
     made["verification"] = {**made["verification"], "status": "MISMATCH"}
     id_ = await draft(empty, artifacts=[made])
     _, problem = await do(empty, "publish", id_)

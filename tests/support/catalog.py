@@ -103,9 +103,11 @@ class Catalog:
     async def put(self, product: Document, version: str, name: str | None = None, **fields: Any) -> Document:
         """Store a release as it is given; returns its document."""
         now = fields.pop("createdAt", timestamps.now())
-        made = release.document(
-            self.caller.tenant, product, name or product["name"], version, now, createdAt=now, **fields
-        )
+        made: Document = {
+            **release.document(
+                self.caller.tenant, product, name or product["name"], version, now, createdAt=now, **fields
+            )
+        }
         assert await bulk_load.put(self.caller, self.database, "releases", [made]) == 1
         return made
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from release_catalog.domain import release, timestamps
+from release_catalog.domain import release_parts, timestamps
 from release_catalog.storage.database import Document
 from support.catalog import Catalog
 
@@ -21,7 +21,7 @@ def digest(number: int) -> str:
 def file(name: str, number: int = 1, status: str = "SKIPPED", **fields: Any) -> Document:
     """A file of a release, its digest being that of the number."""
     fields = {"size": 1, "downloadUrl": f"http://h/{name}", "sha256": digest(number), **fields}
-    made = release.artifact(timestamps.now(), name=name, **fields)
+    made = release_parts.artifact(timestamps.now(), name=name, **fields)
     return {**made, "verification": {**made["verification"], "status": status}}
 
 

@@ -24,7 +24,8 @@ from graphql import (
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from release_catalog.domain import ledger, release, timestamps
+from release_catalog.domain import ledger, release, release_parts, timestamps
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.graphql_api.schema import schema
 from release_catalog.hal import routes
 from release_catalog.query_engine.context import Context
@@ -155,7 +156,7 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
         if suffix and not hidden:
             continue
         w = world(suffix)
-        file = release.artifact(now, name=SECRET, size=1, sha256=SHA, downloadUrl="http://h/x")
+        file = release_parts.artifact(now, name=SECRET, size=1, sha256=SHA, downloadUrl="http://h/x")
         platform = {"name": w["platform"], "osFamily": None, "architecture": None}
         needs = [{"releaseId": None, "name": "areal-base", "version": "1"}]
         made = release.document(
@@ -166,7 +167,7 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
         )  # fmt: skip
         await put("releases", **made)
 
-        async def told(session: Any, made: dict[str, Any] = made) -> None:
+        async def told(session: Any, made: ReleaseDocument = made) -> None:
             await unit_of_work.append_event(catalog.caller, catalog.database, "release.created", made, session)
 
         await transactions.run(catalog.database, told)

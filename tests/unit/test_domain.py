@@ -249,7 +249,7 @@ def test_entries_of_one_name_are_told_apart_in_linear_time() -> None:
 
 def test_a_comparison_tells_what_came_went_and_changed() -> None:
     def file(name: str, size: int) -> dict[str, Any]:
-        plain = dict.fromkeys(release_diff._OF_ARTIFACT)
+        plain = dict.fromkeys(release_parts.ARTIFACT_FIELDS)
         return {**plain, "name": name, "size": size, "platform": platforms.parsed("win64")}
 
     before = {"artifacts": [file("a", 1), file("b", 1), file("b", 2)]}

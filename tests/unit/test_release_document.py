@@ -1,7 +1,7 @@
 import copy
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import bson
@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release_catalog.domain import release, release_delivery, release_document, release_update, timestamps
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.validation import MAX_LONG, Validator
 from release_catalog.errors import Violation
 from release_catalog.graphql_api.schema import schema
@@ -43,7 +44,7 @@ def judged(document: Any) -> tuple[dict[str, Any], list[Violation]]:
     return fields, violations
 
 
-def imported(document: Any) -> dict[str, Any]:
+def imported(document: Any) -> ReleaseDocument:
     """The release that a document becomes."""
     fields, violations = judged(document)
     assert not violations
@@ -51,7 +52,7 @@ def imported(document: Any) -> dict[str, Any]:
     return release.document("t", PRODUCT, now=NOW, **fields)
 
 
-def lasting(made: dict[str, Any]) -> dict[str, Any]:
+def lasting(made: Mapping[str, Any]) -> dict[str, Any]:
     """A release but for what it gets anew whenever it is made, and for how far it is in its life."""
     kept = {name: value for name, value in made.items() if name not in {"id", "etag", "importedAt"}}
     kept["artifacts"] = [

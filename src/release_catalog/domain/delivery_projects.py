@@ -2,14 +2,26 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from release_catalog.domain.validation import FieldParsers, Validator, text
 
-Document = dict[str, Any]
-
 MAX_PRIORITY = 2**31 - 1
-_NEW: Document = {
+
+
+class DeliveryProjectDocument(TypedDict):
+    """A project's part in a release delivery."""
+
+    projectId: str
+    projectStreamId: str | None
+    buildEnvironmentId: str | None
+    priority: int
+    packageName: str | None
+    requestAllFiles: bool
+    projectGroups: str | None
+
+
+_NEW: dict[str, Any] = {
     "projectStreamId": None,
     "buildEnvironmentId": None,
     "priority": 1,
@@ -19,7 +31,7 @@ _NEW: Document = {
 }
 
 
-def read(entry: Validator) -> Document:
+def read(entry: Validator) -> dict[str, Any]:
     """Return the fields that an input gives for one project; null and an empty package name count as not given."""
     return entry.parse_given(_READERS)
 
@@ -53,8 +65,11 @@ _READERS: FieldParsers = {
 
 
 def merged(
-    before: Sequence[Document], values: Sequence[Document], projects: Mapping[str, Document], checks: Validator
-) -> list[Document]:
+    before: Sequence[DeliveryProjectDocument],
+    values: Sequence[dict[str, Any]],
+    projects: Mapping[str, Mapping[str, Any]],
+    checks: Validator,
+) -> list[DeliveryProjectDocument]:
     """Add each of `values` to `before`, or merge it into the entry that it means.
 
     Entries that `values` does not touch stay as they are, even if their project has changed since.
@@ -72,7 +87,7 @@ def merged(
             continue
         if "projectId" in entry:
             touched.add(meant)
-        target_ = {**(_NEW if target is None else before[target]), **entry}
+        target_ = cast("DeliveryProjectDocument", {**(_NEW if target is None else before[target]), **entry})
         project = projects.get(entry.get("projectId", ""))
         if project:
             _complete(target_, project)
@@ -89,7 +104,7 @@ def merged(
 _SEVERAL = -1
 
 
-def _targets(before: Sequence[Document], values: Sequence[Document]) -> list[int | None]:
+def _targets(before: Sequence[DeliveryProjectDocument], values: Sequence[dict[str, Any]]) -> list[int | None]:
     """Return the index in `before` of the entry that each of `values` updates, None for a new entry.
 
     The key is project and package. S4's own example updates `Package 1` without naming it, so an entry that could
@@ -115,11 +130,12 @@ def _key(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return entry.get("projectId"), entry.get("packageName")
 
 
-def _complete(entry: Document, project: Mapping[str, Any]) -> None:
+def _complete(entry: DeliveryProjectDocument, project: Mapping[str, Any]) -> None:
     # S4 rules 6 and 7
-    for field, choices in (("projectStreamId", "streams"), ("buildEnvironmentId", "buildEnvironments")):
-        if entry[field] is None and len(project[choices]) == 1:
-            entry[field] = project[choices][0]["id"]
+    if entry["projectStreamId"] is None and len(project["streams"]) == 1:
+        entry["projectStreamId"] = project["streams"][0]["id"]
+    if entry["buildEnvironmentId"] is None and len(project["buildEnvironments"]) == 1:
+        entry["buildEnvironmentId"] = project["buildEnvironments"][0]["id"]
 
 
 def _check(checks: Validator, entry: Mapping[str, Any], project: Mapping[str, Any]) -> None:

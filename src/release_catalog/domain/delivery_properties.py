@@ -2,15 +2,22 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, TypeVar
 
 from release_catalog.domain.reference_data import MAX_ENTRIES
 from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, text
 
-Document = dict[str, Any]
+_Entry = TypeVar("_Entry", bound=Mapping[str, Any])
 
 
-def read(checks: Validator, field: str) -> list[Document]:
+class PropertyValueDocument(TypedDict):
+    """The value of a property in a release delivery."""
+
+    propertyName: str
+    propertyValue: str
+
+
+def read(checks: Validator, field: str) -> list[dict[str, Any]]:
     """Return the property values of an input, each as text."""
     entries = checks.items(field, MAX_ENTRIES)
     unique(entries, "propertyName")
@@ -45,7 +52,7 @@ def unique(entries: Iterable[Validator], key: str) -> None:
         seen.add(value)
 
 
-def put(before: Iterable[Document], values: Iterable[Document], key: str) -> list[Document]:
+def put(before: Iterable[_Entry], values: Iterable[_Entry], key: str) -> list[_Entry]:
     """Add `values` to `before`, replacing entries with the same `key`."""
     return list({entry[key]: entry for entries in (before, values) for entry in entries}.values())
 

@@ -2,15 +2,16 @@
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 from release_catalog.domain import change_management, cron, delivery_projects, delivery_properties
+from release_catalog.domain.change_management import CmsDetailsDocument
+from release_catalog.domain.delivery_projects import DeliveryProjectDocument
+from release_catalog.domain.delivery_properties import PropertyValueDocument
 from release_catalog.domain.reference_data import MAX_ENTRIES
 from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, text
 from release_catalog.errors import Violation
-
-Document = dict[str, Any]
 
 MAX_SCHEDULE = 1024
 MAX_EXPRESSIONS = 50
@@ -21,7 +22,22 @@ STEPS = {
     "COMPLETED": frozenset[str](),
 }
 
-_NEW: Document = {
+
+class DeliveryDocument(TypedDict):
+    """The delivery of a release; its dates are ISO dates."""
+
+    status: str
+    description: str | None
+    startDate: str | None
+    endDate: str | None
+    scheduleBuildExpression: str | None
+    pipelineId: str | None
+    projects: list[DeliveryProjectDocument]
+    properties: list[PropertyValueDocument]
+    cmsDetails: CmsDetailsDocument | None
+
+
+_NEW: DeliveryDocument = {
     "status": "NOT_STARTED",
     "description": None,
     "startDate": None,
@@ -49,11 +65,11 @@ class References:
 class Known:
     """The documents behind these references, by id: pipelines (all with a given name among them) and projects."""
 
-    pipelines: Mapping[str, Document]
-    projects: Mapping[str, Document]
+    pipelines: Mapping[str, Mapping[str, Any]]
+    projects: Mapping[str, Mapping[str, Any]]
 
 
-def read(validator: Validator) -> Document:
+def read(validator: Validator) -> dict[str, Any]:
     """Return the given fields of a DeliveryInput, null kept as None; `validator` collects violations.
 
     Property values become text.
@@ -108,35 +124,34 @@ def references(before: Mapping[str, Any] | None, values: Mapping[str, Any]) -> R
 
 
 def apply(
-    before: Document | None,
+    before: DeliveryDocument | None,
     values: Mapping[str, Any],
     known: Known,
     checks: Validator,
     now: datetime.datetime,
     *,
     replace: bool,
-) -> tuple[Document, list[str]]:
+) -> tuple[DeliveryDocument, list[str]]:
     """Return the delivery after `values`, with warnings; violations go to `checks`.
 
     Without `replace`, `values` are added to `before` or update it, and nothing is removed. With it, everything but
     the status and its dates takes the given value or its default.
     """
-    base: Document = _NEW if replace or before is None else before
+    base = _NEW if replace or before is None else before
     present = {field: value for field, value in values.items() if value is not None}
-    texts: Document = {
-        field: present[field] for field in ("description", "scheduleBuildExpression") if field in present
-    }
-    kept = {field: (before or _NEW)[field] for field in ("status", "startDate", "endDate")}
-    after: Document = {
-        **base,
-        **texts,
+    kept = before or _NEW
+    after: DeliveryDocument = {
+        "status": kept["status"],
+        "description": present.get("description", base["description"]),
+        "startDate": kept["startDate"],
+        "endDate": kept["endDate"],
+        "scheduleBuildExpression": present.get("scheduleBuildExpression", base["scheduleBuildExpression"]),
         "pipelineId": _pipeline(base["pipelineId"], present, known, checks),
         "projects": delivery_projects.merged(
             base["projects"], present.get("projects", ()), known.projects, checks
         ),
         "properties": delivery_properties.put(base["properties"], present.get("properties", ()), "propertyName"),
         "cmsDetails": change_management.merged(base["cmsDetails"], present.get("cmsDetails")),
-        **kept,
     }
     warnings = _steer(after, present.get("status"), checks, now)
     # S4 rule 1
@@ -151,11 +166,13 @@ def apply(
     return after, warnings
 
 
-def _check_sizes(after: Document, checks: Validator) -> None:
-    lists = {field: after[field] for field in ("projects", "properties")}
-    lists[f"cmsDetails.{change_management.ENVIRONMENTS}"] = (after["cmsDetails"] or {}).get(
-        change_management.ENVIRONMENTS
-    ) or []
+def _check_sizes(after: DeliveryDocument, checks: Validator) -> None:
+    cms = after["cmsDetails"]
+    lists: dict[str, Sequence[Mapping[str, Any]]] = {
+        "projects": after["projects"],
+        "properties": after["properties"],
+        f"cmsDetails.{change_management.ENVIRONMENTS}": (cms and cms["overriddenEnvironmentConfigurations"]) or (),
+    }
     for field, entries in lists.items():
         if len(entries) > MAX_ENTRIES:
             message = f"At most {MAX_ENTRIES} entries fit; this would make {len(entries)}."
@@ -185,8 +202,8 @@ def _pipeline(before: str | None, values: Mapping[str, Any], known: Known, check
     return found[0] if found else before
 
 
-def _check_properties(after: Document, values: Mapping[str, Any], known: Known, checks: Validator) -> None:
-    pipeline = known.pipelines.get(after["pipelineId"])
+def _check_properties(after: DeliveryDocument, values: Mapping[str, Any], known: Known, checks: Validator) -> None:
+    pipeline = known.pipelines.get(after["pipelineId"] or "")
     # S4 rule 5
     if after["properties"] and not after["pipelineId"] and not values.keys() & {"pipelineId", "pipelineName"}:
         checks.refuse("properties", "NO_PIPELINE", "Properties are a pipeline's: give pipelineId or pipelineName.")
@@ -201,7 +218,9 @@ def _check_properties(after: Document, values: Mapping[str, Any], known: Known, 
             checks.refuse("properties", "PROPERTY_REQUIRED", message)
 
 
-def _steer(delivery: Document, new_status: str | None, checks: Validator, now: datetime.datetime) -> list[str]:
+def _steer(
+    delivery: DeliveryDocument, new_status: str | None, checks: Validator, now: datetime.datetime
+) -> list[str]:
     """Give `delivery` the requested status where S4 rule 12 allows it; return warnings if it stays."""
     status = delivery["status"]
     if new_status in {"SUSPENDED", "COMPLETED"} or (
@@ -216,7 +235,7 @@ def _steer(delivery: Document, new_status: str | None, checks: Validator, now: d
     return []
 
 
-def _enter(delivery: Document, status: str, now: datetime.datetime) -> None:
+def _enter(delivery: DeliveryDocument, status: str, now: datetime.datetime) -> None:
     if delivery["status"] == "NOT_STARTED":
         delivery["startDate"] = now.date().isoformat()
     if status == "COMPLETED":
@@ -225,15 +244,15 @@ def _enter(delivery: Document, status: str, now: datetime.datetime) -> None:
 
 
 def step(
-    delivery: Document | None, to: str, *, running: bool, now: datetime.datetime
-) -> tuple[Document, list[Violation]]:
+    delivery: DeliveryDocument | None, to: str, *, running: bool, now: datetime.datetime
+) -> tuple[DeliveryDocument | None, list[Violation]]:
     """Return the delivery after setDeliveryStatus, and the violations that prevent the step to `to`.
 
     `running`: whether a run of its pipeline for this release is in progress.
     """
     if delivery is None:
         message = "The release is not delivered: give it a delivery first."
-        return {}, [Violation("input.releaseId", message, "NO_DELIVERY")]
+        return None, [Violation("input.releaseId", message, "NO_DELIVERY")]
     found = []
     if to not in STEPS[delivery["status"]]:
         message = f"It is {delivery['status']}, from where it can't become {to}."
@@ -244,7 +263,7 @@ def step(
     if to == "COMPLETED" and running:  # S4 rule 3
         message = "Runs of its pipeline for this release go on: wait until they have ended."
         found.append(Violation("input.status", message, "RUNNING"))
-    after = {**delivery}
+    after = delivery.copy()
     if not found:
         _enter(after, to, now)
     return after, found

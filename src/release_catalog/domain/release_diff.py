@@ -5,20 +5,18 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import timestamps
-
-_FIELDS = (
-    "name version revision branch tag channel packagingType platforms trial status importedStatus publishedAt "
-    "private archivedAt author notes description metadata releasedAt endOfLifeAt registryArtifact "
-    "platformReleaseMetadata customizations baseImageId registryId pipelineId delivery productId catalogId"
-).split()
-# The content of a file, as opposed to its history in this catalog.
-_OF_ARTIFACT = (
-    "platform size sha256 downloadUrl isExecutable arguments metadata secured repositoryKey path packageType"
-).split()
+from release_catalog.domain import release, release_parts, timestamps
+from release_catalog.domain.declarations import Field
 
 ReleaseValues = Mapping[str, Any]
 Changes = list[dict[str, Any]]
+
+
+def _compared(fields: Mapping[str, Field]) -> list[str]:
+    return [name for name, field in fields.items() if field.compared]
+
+
+_FIELDS = _compared(release.FIELDS)
 
 
 def fields(before: ReleaseValues, after: ReleaseValues) -> Changes:
@@ -31,14 +29,15 @@ def fields(before: ReleaseValues, after: ReleaseValues) -> Changes:
     ]
 
 
-def _list(name: str, fields: Sequence[str]) -> Callable[[ReleaseValues, ReleaseValues], Changes]:
+def _list(name: str, fields: Mapping[str, Field]) -> Callable[[ReleaseValues, ReleaseValues], Changes]:
     """Return a function that compares the entries of a list by name."""
-    return lambda before, after: _items(before[name], after[name], fields)
+    compared = _compared(fields)
+    return lambda before, after: _items(before[name], after[name], compared)
 
 
-artifacts = _list("artifacts", _OF_ARTIFACT)
-images = _list("dockerImages", ["imageUrl", "platform", "metadata"])
-dependencies = _list("dependencies", ["releaseId", "version"])
+artifacts = _list("artifacts", release_parts.ARTIFACT_FIELDS)
+images = _list("dockerImages", release_parts.IMAGE_FIELDS)
+dependencies = _list("dependencies", release_parts.DEPENDENCY_FIELDS)
 
 
 def _items(before: Sequence[ReleaseValues], after: Sequence[ReleaseValues], names: Sequence[str]) -> Changes:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from release_catalog.domain import platforms, release, release_parts, release_update, timestamps, versions
+from release_catalog.domain.declarations import SetBy, defaults
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
 from release_catalog.errors import Violation
 
@@ -21,7 +22,7 @@ _FIELDS = frozenset(
     "dockerImages dependencies".split()
 )
 # The fields for which S1 has no name and no rule of its own.
-_MORE = release_update.FIELDS - _FIELDS - {"notes"}
+_MORE = release.INPUT_FIELDS - _FIELDS - {"notes"}
 _ALL = _FIELDS | _MORE
 # Without the status of a delivery and its dates, which belong to the lifecycle of the release.
 _DELIVERY = "description scheduleBuildExpression pipelineId projects properties cmsDetails".split()
@@ -48,7 +49,8 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
         "metadata": release_parts.metadata(doc),
         "importedAt": now,
         "artifacts": [
-            release_parts.artifact(entry, now) for entry in doc.items("artifacts", MAX_ENTRIES, required=True)
+            release_parts.artifact(now, **entry.whole(release_parts.ARTIFACT))
+            for entry in doc.items("artifacts", MAX_ENTRIES, required=True)
         ],
         "dockerImages": [entry.whole(release_parts.IMAGE) for entry in doc.items("dockerImages", MAX_ENTRIES)],
     }
@@ -95,7 +97,7 @@ def written(source: Mapping[str, Any], project: str) -> dict[str, Any]:
 
 def _written_more(source: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that S1 does not know and that differ from their defaults."""
-    unsaid = {**release.default_fields(), "channel": "stable", "trial": False}
+    unsaid = defaults(release.FIELDS, *SetBy)
     unsaid["platforms"] = platforms.united(source["artifacts"], source["dockerImages"])
     found = {name: source[name] for name in sorted(_MORE - {"delivery"}) if source[name] != unsaid[name]}
     if source["delivery"]:

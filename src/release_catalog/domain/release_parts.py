@@ -3,14 +3,14 @@
 import datetime
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict, cast
 
 import orjson
 
-from release_catalog.domain import platforms, release, versions
-from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, object_of, text
-
-Document = dict[str, Any]
+from release_catalog.domain import ids, platforms, references, versions
+from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
+from release_catalog.domain.platforms import PlatformDocument
+from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, list_of, object_of, text
 
 MAX_ENTRIES = 1000
 MAX_METADATA_BYTES = 1 << 20
@@ -19,7 +19,7 @@ MAX_METADATA_LEVELS = 100
 MAX_PLATFORM = 64
 
 
-def platform(entry: Validator, field: str, *, required: bool = False) -> Document | None:
+def platform(entry: Validator, field: str, *, required: bool = False) -> PlatformDocument | None:
     """Return a platform by name; a bare name and each part of a pair have at most 64 characters (S5)."""
     name = entry.text(field, 2 * MAX_PLATFORM + 1, required=required)
     if name and any(len(side) > MAX_PLATFORM for side in name.split("/", 1)):
@@ -29,6 +29,13 @@ def platform(entry: Validator, field: str, *, required: bool = False) -> Documen
     return platforms.parsed(name)
 
 
+def distinct_platforms(checks: Validator, field: str) -> list[PlatformDocument]:
+    """Return the platforms of a list by name, each once."""
+    names = checks.each(field, MAX_ENTRIES)
+    found = [parsed for at in names.fields if (parsed := platform(names, at, required=True))]
+    return list({platform["name"]: platform for platform in found}.values())
+
+
 def metadata(doc: Validator, field: str = "metadata") -> str | None:
     """Return free JSON as text, which is kept verbatim and never part of a query."""
     value = doc.fields.get(field)
@@ -36,64 +43,226 @@ def metadata(doc: Validator, field: str = "metadata") -> str | None:
 
 
 _ID, _NAME, _SHORT, _URL = text(255, required=True), text(256, required=True), text(256), text(2048)
-ARTIFACT: FieldParsers = {
-    "name": _NAME,
-    "platform": platform,
-    "size": Validator.size,
-    "sha256": Validator.sha256,
-    "downloadUrl": Validator.url,
-    "isExecutable": Validator.flag,
-    "arguments": text(MAX_LONG_TEXT),
-    "metadata": metadata,
-    "secured": Validator.flag,
-    "repositoryKey": _SHORT,
-    "path": text(1024),
-    "packageType": text(64),
-}
-IMAGE: FieldParsers = {
-    "name": _NAME,
-    "imageUrl": text(2048, required=True),
-    "platform": platform,
-    "metadata": metadata,
-}
-# A package in its registry (S5).
-REGISTRY_ARTIFACT = object_of(
-    {
-        "name": _NAME,
-        "version": _NAME,
-        **dict.fromkeys(("repository", "url", "contentDigest", "repoDigest"), _URL),
-    }
-)
-_TELLING: FieldParsers = {"id": _ID, "mimeType": _SHORT, "url": _URL, "filename": _SHORT}
-# Files with information about a release on one platform (S5).
+_FREE_JSON = "Free JSON of at most 1 MiB and 100 levels, returned as it was given."
+
+
+class VerificationDocument(TypedDict):
+    """The result of fetching and hashing a file; all None before that."""
+
+    status: str
+    actualSha256: str | None
+    actualSize: int | None
+    message: str | None
+    checkedAt: datetime.datetime | None
+
+
+class ArtifactDocument(TypedDict):
+    """A file of a release."""
+
+    id: Annotated[str, Field("Unique identifier.", set_by=SetBy.SERVER, compared=False)]
+    name: Annotated[
+        str,
+        Field(
+            "File name, 1 to 256 characters. A patch finds the file by it.",
+            _NAME,
+            default=REQUIRED,
+            compared=False,
+        ),
+    ]
+    platform: Annotated[
+        PlatformDocument | None,
+        Field("Platform that the file runs on, such as win64 or linux/amd64. Null for all platforms.", platform),
+    ]
+    size: Annotated[int, Field("Declared size in bytes.", Validator.size, default=REQUIRED)]
+    sha256: Annotated[
+        str,
+        Field(
+            "Declared SHA-256 digest: 64 hexadecimal digits, in lowercase. Inputs may prefix it with sha256:.",
+            Validator.sha256,
+            default=REQUIRED,
+        ),
+    ]
+    downloadUrl: Annotated[
+        str,
+        Field(
+            "http or https URL of the file, at most 2048 characters. S2 calls it url.",
+            Validator.url,
+            default=REQUIRED,
+        ),
+    ]
+    isExecutable: Annotated[
+        bool, Field("Whether the file is meant to be run. Defaults to false.", Validator.flag, default=False)
+    ]
+    arguments: Annotated[
+        str | None, Field("Command line arguments for the file, at most 4096 characters.", text(MAX_LONG_TEXT))
+    ]
+    metadata: Annotated[str | None, Field(_FREE_JSON, metadata)]
+    secured: Annotated[
+        bool,
+        Field("Whether a download needs credentials (S2). Defaults to false.", Validator.flag, default=False),
+    ]
+    repositoryKey: Annotated[
+        str | None, Field("Key of the repository that the file is promoted from (S3).", _SHORT)
+    ]
+    path: Annotated[
+        str | None, Field("Path of the file in its repository, at most 1024 characters (S3).", text(1024))
+    ]
+    packageType: Annotated[
+        str | None,
+        Field("Package type of the repository, such as maven, at most 64 characters (S3).", text(64)),
+    ]
+    downloads: Annotated[
+        int,
+        Field("Number of recorded downloads.", set_by=SetBy.SERVER, default=0, compared=False),
+    ]
+    createdAt: Annotated[
+        datetime.datetime, Field("Time when the file was added.", set_by=SetBy.SERVER, compared=False)
+    ]
+    updatedAt: Annotated[
+        datetime.datetime,
+        Field("Time of the last change of the file's fields.", set_by=SetBy.SERVER, compared=False),
+    ]
+    verification: Annotated[
+        VerificationDocument,
+        Field("Result of fetching and hashing the file.", set_by=SetBy.SERVER, compared=False),
+    ]
+
+
+class ImageDocument(TypedDict):
+    """A container image of a release."""
+
+    name: Annotated[
+        str,
+        Field(
+            "Image name, 1 to 256 characters. A patch finds the image by it.",
+            _NAME,
+            default=REQUIRED,
+            compared=False,
+        ),
+    ]
+    imageUrl: Annotated[
+        str,
+        Field(
+            "Pull reference with its tag or digest, at most 2048 characters.",
+            text(2048, required=True),
+            default=REQUIRED,
+        ),
+    ]
+    platform: Annotated[
+        PlatformDocument | None, Field("Platform that the image runs on, such as linux/amd64.", platform)
+    ]
+    metadata: Annotated[str | None, Field(_FREE_JSON, metadata)]
+
+
+class DependencyDocument(TypedDict):
+    """A reference to another release, as declared; see `references`."""
+
+    releaseId: Annotated[str | None, Field("Id of the release, if the reference gives one.")]
+    name: Annotated[str, Field("Name of the release.", compared=False)]
+    version: Annotated[str, Field("Version of the release.")]
+    reference: str
+    completed: NotRequired[list[str]]
+
+
+class RegistryArtifactDocument(TypedDict):
+    """A package in its registry (S5)."""
+
+    name: Annotated[str, Field("Package name.", _NAME)]
+    version: Annotated[str, Field("Package version, which may differ from the version of the release.", _NAME)]
+    repository: Annotated[str | None, Field("Repository that holds the package.", _URL)]
+    url: Annotated[str | None, Field("URL of the package.", _URL)]
+    contentDigest: Annotated[str | None, Field("Digest of the content, such as sha256:….", _URL)]
+    repoDigest: Annotated[str | None, Field("Digest of the package's manifest in the repository.", _URL)]
+
+
+class ReleaseMetadataFileDocument(TypedDict):
+    """A file with information about a release (S5)."""
+
+    id: Annotated[str, Field("Identifier of the file.", _ID)]
+    mimeType: Annotated[str | None, Field("Media type of the file, or any other text.", _SHORT)]
+    url: Annotated[str | None, Field("URL of the file.", _URL)]
+    filename: Annotated[str | None, Field("File name.", _SHORT)]
+
+
+class PlatformReleaseMetadataDocument(TypedDict):
+    """Files with information about a release on one platform (S5)."""
+
+    platform: Annotated[
+        PlatformDocument | None, Field("Platform that the files describe. Null for all platforms.", platform)
+    ]
+    releaseMetadata: Annotated[list[ReleaseMetadataFileDocument], Field("Metadata files, at most 1000.")]
+
+
+class CustomizationArtifactDocument(TypedDict):
+    """The file of a customization (S5)."""
+
+    id: Annotated[str, Field("Identifier of the file.", _ID)]
+    url: Annotated[str | None, Field("URL of the file.", _URL)]
+    filename: Annotated[str | None, Field("File name.", _SHORT)]
+
+
+class CustomizationDocument(TypedDict):
+    """An organisation's change to a release (S5)."""
+
+    id: Annotated[str, Field("Identifier of the customization.", _ID)]
+    version: Annotated[str | None, Field("Version of the customization.", _SHORT)]
+    artifact: Annotated[CustomizationArtifactDocument | None, Field("File of the customization.")]
+
+
+ARTIFACT_FIELDS = fields_of(ArtifactDocument)
+IMAGE_FIELDS = fields_of(ImageDocument)
+DEPENDENCY_FIELDS = fields_of(DependencyDocument)
+REGISTRY_ARTIFACT_FIELDS = fields_of(RegistryArtifactDocument)
+METADATA_FILE_FIELDS = fields_of(ReleaseMetadataFileDocument)
+PLATFORM_METADATA_FIELDS = fields_of(PlatformReleaseMetadataDocument)
+CUSTOMIZATION_FIELDS = fields_of(CustomizationDocument)
+CUSTOMIZATION_ARTIFACT_FIELDS = fields_of(CustomizationArtifactDocument)
+
+ARTIFACT: FieldParsers = parsers(ARTIFACT_FIELDS)
+IMAGE: FieldParsers = parsers(IMAGE_FIELDS)
+REGISTRY_ARTIFACT = object_of(parsers(REGISTRY_ARTIFACT_FIELDS))
 PLATFORM_METADATA: FieldParsers = {
-    "platform": platform,
-    "releaseMetadata": lambda given, field: [
-        file.whole(_TELLING) for file in given.items(field, MAX_ENTRIES, required=True)
-    ],
+    **parsers(PLATFORM_METADATA_FIELDS),
+    "releaseMetadata": list_of(parsers(METADATA_FILE_FIELDS), MAX_ENTRIES, required=True),
 }
-# An organisation's change to a release (S5).
 CUSTOMIZATION: FieldParsers = {
-    "id": _ID,
-    "version": _SHORT,
-    "artifact": object_of({"id": _ID, "url": _URL, "filename": _SHORT}),
+    **parsers(CUSTOMIZATION_FIELDS),
+    "artifact": object_of(parsers(CUSTOMIZATION_ARTIFACT_FIELDS)),
 }
 
 
-def artifact(entry: Validator, now: datetime.datetime) -> Document:
-    """Return a file with its checksum."""
-    return release.artifact(now, **entry.whole(ARTIFACT))
+def artifact(now: datetime.datetime, **fields: Any) -> ArtifactDocument:
+    """Return a file of a release with these fields; until it is verified, its verification is SKIPPED."""
+    made = {
+        **defaults(ARTIFACT_FIELDS, *SetBy),
+        "id": ids.new(),
+        "createdAt": now,
+        "updatedAt": now,
+        "verification": not_verified(),
+        **fields,
+    }
+    return cast("ArtifactDocument", made)
 
 
-def dependency(entry: Validator, id_field: str, *, whole: bool) -> Document:
+def not_verified(status: str = "SKIPPED") -> VerificationDocument:
+    """Return the verification of a file that was not checked yet, or is PENDING."""
+    return {"status": status, "actualSha256": None, "actualSize": None, "message": None, "checkedAt": None}
+
+
+def dependency(entry: Validator, id_field: str, *, whole: bool) -> dict[str, Any]:
     """Return a reference to a release; it must be `whole` if no other release can supply its name."""
-    entry.known({id_field, "name", "version"})
+    entry.known({id_field, *references.COMPLETED})
     required = whole or entry.fields.get(id_field) is None
     return {
         "releaseId": entry.id(id_field),
         "name": entry.text("name", 256, required=required),
         "version": entry.text("version", versions.MAX_LENGTH, required=required),
     }
+
+
+def dependencies(checks: Validator, field: str) -> list[dict[str, Any]]:
+    """Return the references of a list; a release that is known by its id can supply name and version."""
+    return [dependency(entry, "releaseId", whole=False) for entry in checks.items(field, MAX_ENTRIES)]
 
 
 def extension(name: str) -> str | None:

@@ -6,52 +6,36 @@ the current values, adds and updates, and never removes: lists are merged by the
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from release_catalog.domain import references, release, release_parts
-from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, text
+from release_catalog.domain.declarations import SetBy
+from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release_parts import ArtifactDocument
+from release_catalog.domain.validation import Validator
 
-Document = dict[str, Any]
+# The parsed fields of an input, or of a part of it.
+Values = dict[str, Any]
+Part = Mapping[str, Any]
 
-PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
-# The fields that may still change after publication; all others are immutable.
-MUTABLE_WHEN_PUBLISHED = frozenset(
-    ("notes", "description", "metadata", "branch", "endOfLifeAt", "delivery", "private")
-)
 # Fields of a file that no update changes.
-SERVER_FIELDS = frozenset(("id", "createdAt", "updatedAt", "downloads", "verification"))
+SERVER_FIELDS = frozenset(
+    name for name, field in release_parts.ARTIFACT_FIELDS.items() if field.set_by is SetBy.SERVER
+)
 # The fields that a verification covers.
 CONTENT_FIELDS = ("sha256", "size", "downloadUrl")
 # Collections by the fields that refer to one of their documents.
 RELATED = {"baseImageId": "baseImages", "registryId": "registries", "pipelineId": "pipelines"}
 
 
-def _by_id(entry: Document) -> Any:
+def _by_id(entry: Part) -> Any:
     return entry["id"]
 
 
-_READERS: FieldParsers = {
-    "name": text(256, required=True),
-    "revision": text(64, required=True),
-    "channel": text(256, required=True),
-    "branch": text(32),
-    "tag": text(256),
-    "notes": text(MAX_LONG_TEXT),
-    "description": text(MAX_LONG_TEXT),
-    "packagingType": lambda given, field: given.choice(field, *PACKAGING),
-    "private": Validator.flag,
-    "trial": Validator.flag,
-    "author": Validator.email,
-    "releasedAt": Validator.instant,
-    "endOfLifeAt": Validator.day,
-    "metadata": release_parts.metadata,
-    "registryArtifact": release_parts.REGISTRY_ARTIFACT,
-    **dict.fromkeys(RELATED, Validator.id),
-}
 # The key of the entries of each list.
-MERGE_KEYS: dict[str, Callable[[Document], Any]] = {
+MERGE_KEYS: dict[str, Callable[[Part], Any]] = {
     "artifacts": lambda file: file["name"],
     "dockerImages": lambda image: image["name"],
     "dependencies": lambda needed: (needed["name"], needed["version"]),
@@ -61,41 +45,28 @@ MERGE_KEYS: dict[str, Callable[[Document], Any]] = {
 }
 # Objects of which a patch may give only some fields.
 _PARTS = frozenset(("registryArtifact", "artifact"))
-FIELDS = frozenset(_READERS.keys() | MERGE_KEYS.keys() | {"delivery"})
 
 
-def read(checks: Validator, now: datetime.datetime) -> Document:
+def read(checks: Validator, now: datetime.datetime) -> Values:
     """Return the given fields of a release, as whole values and whole list entries; violations go to `checks`."""
-    lists: dict[str, Callable[[Validator], Document]] = {
-        "artifacts": lambda entry: release_parts.artifact(entry, now),
-        "dockerImages": lambda entry: entry.whole(release_parts.IMAGE),
-        "dependencies": lambda entry: release_parts.dependency(entry, "releaseId", whole=False),
-        "platformReleaseMetadata": lambda entry: entry.whole(release_parts.PLATFORM_METADATA),
-        "customizations": lambda entry: entry.whole(release_parts.CUSTOMIZATION),
+    values: Values = {
+        field: parse(checks, field)
+        for field, value in checks.fields.items()
+        if value is not None and (parse := release.PARSERS.get(field))
     }
-    values: Document = {}
-    for field in [name for name, value in checks.fields.items() if value is not None]:
-        if reader := _READERS.get(field):
-            values[field] = reader(checks, field)
-        elif field in lists:
-            values[field] = [lists[field](entry) for entry in checks.items(field, release_parts.MAX_ENTRIES)]
-        elif field == "platforms":
-            each = checks.each(field, release_parts.MAX_ENTRIES)
-            read_ = [
-                parsed for name in each.fields if (parsed := release_parts.platform(each, name, required=True))
-            ]
-            values[field] = list({platform["name"]: platform for platform in read_}.values())
+    if "artifacts" in values:
+        values["artifacts"] = [release_parts.artifact(now, **file) for file in values["artifacts"]]
     return values
 
 
-def unique(checks: Validator, values: Document) -> None:
+def unique(checks: Validator, values: Values) -> None:
     """Refuse repeated entries of a list."""
     for field in MERGE_KEYS.keys() & values.keys() - {"platforms"}:
         checks.unique(field, [MERGE_KEYS[field](entry) for entry in values[field]])
 
 
 def check_references(
-    checks: Validator, values: Document, known: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any]
+    checks: Validator, values: Values, known: Mapping[str, Mapping[str, Any]], own: Mapping[str, Any]
 ) -> None:
     """Refuse missing or contradictory references; fill in what a reference by id leaves out.
 
@@ -115,7 +86,7 @@ def check_references(
             checks.refuse(f"dependencies[{at}]", "DEPENDS_ON_ITSELF", message)
 
 
-def _complete(checks: Validator, path: str, needed: Document, target: Document | None) -> None:
+def _complete(checks: Validator, path: str, needed: Values, target: Part | None) -> None:
     # Callers who must not see that release must not learn its name here either.
     needed["completed"] = [name for name in references.COMPLETED if needed[name] is None]
     for name in references.COMPLETED:
@@ -130,29 +101,32 @@ def _complete(checks: Validator, path: str, needed: Document, target: Document |
 
 
 def apply_update(
-    before: Document, checks: Validator, values: Document, now: datetime.datetime, *, replace: bool
-) -> Document:
+    before: ReleaseDocument, checks: Validator, values: Values, now: datetime.datetime, *, replace: bool
+) -> ReleaseDocument:
     """Return `before` after the update; the delivery in `values` is the final one."""
+    # Which fields an update has is known at run time alone.
+    fields: Part = before
     if replace:
-        after = {**before, **release.default_fields(), **values}
-        after |= {
-            field: merged(before[field], values[field], None, key, now)
+        changed = release.default_fields() | values
+        changed |= {
+            field: merged(fields[field], values[field], None, key, now)
             for field, key in MERGE_KEYS.items()
             if field in values
         }
+        after = cast("ReleaseDocument", {**before, **changed})
     else:
-        after = {**before, **_merge_fields(before, values, checks, now)}
+        after = cast("ReleaseDocument", {**before, **_merge_fields(before, values, checks, now)})
         own = {"releaseId": None, "name": after["name"], "version": after["version"]}
         if any(own.items() <= needed.items() for needed in before["dependencies"]):
             checks.refuse("name", "DEPENDS_ON_ITSELF", "So it would depend on itself: give it another name.")
     if not checks.found:
-        after |= release.derived_fields(after)
+        return cast("ReleaseDocument", {**after, **release.derived_fields(after)})
     return after
 
 
-def _merge_fields(before: Document, values: Document, checks: Validator, now: datetime.datetime) -> Document:
+def _merge_fields(before: Part, values: Part, checks: Validator, now: datetime.datetime) -> Values:
     """Return the merged fields of `before` and `values`: nothing is removed."""
-    after: Document = {}
+    after: Values = {}
     for field, value in values.items():
         raw, there = checks.fields.get(field), before.get(field)
         if raw is None:
@@ -173,8 +147,8 @@ def _merge_fields(before: Document, values: Document, checks: Validator, now: da
 
 
 def _merge_list(
-    before: Sequence[Document], entries: Sequence[Document], checks: Validator, field: str, now: datetime.datetime
-) -> list[Document]:
+    before: Sequence[Part], entries: Sequence[Values], checks: Validator, field: str, now: datetime.datetime
+) -> list[Part]:
     raw = [
         Validator(one if isinstance(one, dict) else {}, f"{checks.path}.{field}[{at}]", checks.found)
         for at, one in enumerate(checks.fields[field])
@@ -187,33 +161,34 @@ def _merge_list(
     return after
 
 
-def check_immutable(checks: Validator, before: Document, after: Document) -> None:
+def check_immutable(checks: Validator, before: ReleaseDocument, after: ReleaseDocument) -> None:
     """Refuse changes of immutable fields of a published release; its lists keep their order."""
     if before["status"] == "DRAFT":
         return
-    for field in ("name", *(release.default_fields().keys() - MUTABLE_WHEN_PUBLISHED)):
-        if field in MERGE_KEYS and _in_order_of_keys(field, after) == _in_order_of_keys(field, before):
+    old, new = cast("Values", before), cast("Values", after)
+    for field in release.IMMUTABLE_WHEN_PUBLISHED:
+        if field in MERGE_KEYS and _in_order_of_keys(field, new) == _in_order_of_keys(field, old):
             # It makes no difference whether the same reference was completed or declared.
-            after[field] = before[field]
-        elif after[field] != before[field]:
+            new[field] = old[field]
+        elif new[field] != old[field]:
             message = (
                 f"It is {before['status']}: this stays as it is for good. Leave it so, or make another release."
             )
             checks.refuse(field, "FIXED", message)
 
 
-def _in_order_of_keys(field: str, of: Document) -> list[Document]:
+def _in_order_of_keys(field: str, of: Part) -> list[Values]:
     entries = [{name: value for name, value in entry.items() if name != "completed"} for entry in of[field]]
     return sorted(entries, key=lambda entry: str(MERGE_KEYS[field](entry)))
 
 
 def merged(
-    before: Sequence[Document],
-    entries: Sequence[Document],
+    before: Sequence[Part],
+    entries: Sequence[Part],
     raw: Sequence[Validator] | None,
-    key: Callable[[Document], Any],
+    key: Callable[[Part], Any],
     now: datetime.datetime,
-) -> list[Document]:
+) -> list[Part]:
     """Return a list after an update: `entries` merged into it by the `raw` ones, or in its place without `raw`."""
     places: dict[Any, list[int]] = {}
     for at, entry in enumerate(before):
@@ -231,19 +206,21 @@ def merged(
     return after
 
 
-def artifacts(before: Sequence[Document], files: Sequence[Document], now: datetime.datetime) -> list[Document]:
+def artifacts(
+    before: Sequence[ArtifactDocument], files: Sequence[ArtifactDocument], now: datetime.datetime
+) -> list[ArtifactDocument]:
     """Replace the files of a release with `files`; a file that was there keeps its identity."""
-    return merged(before, files, None, MERGE_KEYS["artifacts"], now)
+    return cast("list[ArtifactDocument]", merged(before, files, None, MERGE_KEYS["artifacts"], now))
 
 
-def _updated(before: Document, fields: Document, now: datetime.datetime) -> Document:
+def _updated(before: Part, fields: Part, now: datetime.datetime) -> Part:
     if "verification" not in before:
         return {**before, **fields}
     after = {**before, **{name: value for name, value in fields.items() if name not in SERVER_FIELDS}}
     if after == before:
         return before
     if any(after[name] != before[name] for name in CONTENT_FIELDS):
-        after["verification"] = release.not_verified()
+        after["verification"] = release_parts.not_verified()
     return {**after, "updatedAt": now}
 
 

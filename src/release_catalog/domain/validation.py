@@ -244,6 +244,11 @@ def object_of(readers: FieldParsers) -> FieldParser:
     return read
 
 
+def list_of(readers: FieldParsers, limit: int, *, required: bool = False) -> FieldParser:
+    """Return a parser of a list of at most `limit` objects with the fields of `readers`."""
+    return lambda checks, field: [entry.whole(readers) for entry in checks.items(field, limit, required=required)]
+
+
 def _named(key: Any) -> str:
     if not isinstance(key, tuple):
         return repr(key)

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import structlog
 
 from release_catalog.domain.caller import Caller, Owner
+from release_catalog.domain.release_parts import ArtifactDocument, VerificationDocument
 from release_catalog.errors import Problem, TooBusy
 from release_catalog.fair_share import Busy, FairSlots
-from release_catalog.files.verifier import RELEASES_OF_CALLER, Fetcher, Verification
+from release_catalog.files.verifier import RELEASES_OF_CALLER, Fetcher
 from release_catalog.storage import database as db
 from release_catalog.storage import idempotency, leases, release_import, releases, unit_of_work, verification_jobs
 from release_catalog.storage.database import Database, Document
@@ -77,7 +78,9 @@ async def verify_artifacts(
         return await verification_jobs.save_results(caller, database, id_, found["artifacts"], looked)
 
 
-async def _looked(caller: Caller, files: Fetcher, artifacts: Sequence[Document]) -> list[Verification]:
+async def _looked(
+    caller: Caller, files: Fetcher, artifacts: Sequence[ArtifactDocument]
+) -> list[VerificationDocument]:
     owner = caller.owner
     fetch = asyncio.ensure_future(files.check_all(owner, artifacts, max_wait=MAX_WAIT_SECONDS))
     stop = asyncio.ensure_future(files.stopping.wait())
@@ -221,7 +224,7 @@ async def _verify(
                 )
 
 
-async def _waiting(database: Database, job: Document) -> Sequence[Document]:
+async def _waiting(database: Database, job: Document) -> Sequence[ArtifactDocument]:
     with db.deadline(db.BACKGROUND_SECONDS):
         found = await releases.by_ids(verification_jobs.owner(job), database, [job["releaseId"]])
     return [file for release in found.values() for file in verification_jobs.pending(release)]

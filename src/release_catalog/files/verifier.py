@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Owner
+from release_catalog.domain.release_parts import VerificationDocument
 from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.files import address_guard, http_client
 from release_catalog.files.dns_resolver import Resolver
@@ -21,8 +22,6 @@ MAX_REDIRECTS = 5
 _RELEASES, _RELEASES_OF_TENANT, RELEASES_OF_CALLER = 8, 4, 3
 MIN_RATE = 1_024
 _NOBODY = Owner("")
-
-Verification = dict[str, Any]
 
 
 class Fetcher:
@@ -80,7 +79,7 @@ class Fetcher:
         seconds: float | None = None,
         *,
         max_wait: float | None = None,
-    ) -> list[Verification]:
+    ) -> list[VerificationDocument]:
         """Return the verification of each artifact, in order, all within `seconds` from the turn of the first one.
 
         Raise Busy if that turn does not come within `max_wait` seconds.
@@ -94,7 +93,7 @@ class Fetcher:
             end = asyncio.get_running_loop().time() + seconds
             held = [first]
 
-            async def one(artifact: Mapping[str, Any]) -> Verification:
+            async def one(artifact: Mapping[str, Any]) -> VerificationDocument:
                 try:
                     async with asyncio.timeout_at(end), mine, held.pop() if held else self._slots.slot(owner):
                         return await self._verified(
@@ -109,12 +108,12 @@ class Fetcher:
 
     async def check(
         self, url: str, size: int, sha256: str, seconds: float, owner: Owner = _NOBODY
-    ) -> Verification:
+    ) -> VerificationDocument:
         """Return the verification of one file, within `seconds`, as an artifact stores it."""
         [result] = await self.check_all(owner, [{"downloadUrl": url, "size": size, "sha256": sha256}], seconds)
         return result
 
-    async def _verified(self, owner: Owner, url: str, size: int, sha256: str) -> Verification:
+    async def _verified(self, owner: Owner, url: str, size: int, sha256: str) -> VerificationDocument:
         if size > self._max_bytes:
             raise address_guard.Unreachable(
                 f"It declares {size} bytes, and files above {self._max_bytes} bytes are not fetched: verify it "
@@ -150,7 +149,7 @@ def _redirected(goal: http_client.Target, url: str, location: str) -> tuple[http
     return after, url
 
 
-def _judged(body: http_client.Body, size: int, sha256: str, host: str) -> Verification:
+def _judged(body: http_client.Body, size: int, sha256: str, host: str) -> VerificationDocument:
     if body.size is None:
         message = f"The file is longer than the declared {size} bytes"
     elif body.size != size:
@@ -174,7 +173,7 @@ def _late(seconds: float) -> str:
     )
 
 
-def _result(status: str, message: str | None, body: http_client.Body | None = None) -> Verification:
+def _result(status: str, message: str | None, body: http_client.Body | None = None) -> VerificationDocument:
     return {
         "status": status,
         "actualSha256": body.sha256 if body else None,

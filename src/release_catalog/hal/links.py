@@ -9,6 +9,8 @@ from typing import Any
 
 from release_catalog.domain import hal_urls, references
 from release_catalog.domain.hal_urls import link, to_release
+from release_catalog.domain.release import FIELDS
+from release_catalog.domain.release_links import LINKS
 from release_catalog.errors import InvalidArgument
 from release_catalog.query_engine.context import Context
 from release_catalog.query_engine.projection import FieldPaths
@@ -22,10 +24,11 @@ END_CURSOR = "end"
 # The fields to read of a release that is linked to, shown as the latest one, or shown in full.
 LINKED: FieldPaths = frozenset({"id", "catalogId"})
 LATEST: FieldPaths = frozenset({"id", "catalogId", "revision", "version", "releasedAt"})
+# Besides what is shown, what its links and its latest sibling are found by.
 SHOWN: FieldPaths = frozenset(
-    "id catalogId productId name version revision channel branch releasedAt registryArtifact endOfLifeAt trial "
-    "packagingType platforms platformReleaseMetadata customizations baseImageId registryId pipelineId "
-    "dependencies.reference".split()
+    {"name", "dependencies.reference"}
+    | {name for name, field in FIELDS.items() if field.hal}
+    | {name for link in LINKS.values() for name in link.reads}
 )
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
@@ -50,20 +53,9 @@ class ReleaseRelations:
 
     def links(self) -> dict[str, Any]:
         """Return the release's `_links`."""
-        release, product, image = self.release, self.refers_to["product"], self.refers_to["baseImage"]
-        catalog_id, latest = release["catalogId"], self.refers_to["latest"]
-        system = image["operatingSystem"] if image else None
-        found: dict[str, str | None] = {
-            "self": self._address(self.query),
-            "catalog": hal_urls.catalog(catalog_id),
-            "application": hal_urls.application(catalog_id, release["productId"]),
-            "product": hal_urls.branch(product["key"], release, system) if product else None,
-            "base_image": release["baseImageId"] and hal_urls.base_image(release["baseImageId"]),
-            "registry": release["registryId"] and hal_urls.registry(release["registryId"]),
-            "pipeline": release["pipelineId"] and hal_urls.pipeline(catalog_id, release["pipelineId"]),
-            "latest_release": hal_urls.release(latest["catalogId"], latest["id"]) if latest else None,
-            "next": self._next(),
-        }
+        found = {name: of.path(self.release, self.refers_to) for name, of in LINKS.items()}
+        found["self"] = self._address(self.query)
+        found["next"] = self._next()
         return {
             **{name: link(target) for name, target in found.items() if target},
             "dependencies": [to_release(needed) for needed in self.needed],

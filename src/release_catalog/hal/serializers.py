@@ -1,10 +1,11 @@
 """Documents in the seeds' own snake_case format. Optional fields without a value are left out."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from release_catalog.domain import timestamps
+from release_catalog.domain.release import FIELDS
 
 _IMAGE = "id name description container_image operating_system healthy last_checked_at".split()
 _SYSTEM = "id name distro version".split()
@@ -15,6 +16,8 @@ _RECORD = "schema_version service_id environment created_by created".split()
 _PROMOTED = "path checksum package_type".split()
 _CHOICE = "checked_webhooks included_repository_keys excluded_repository_keys overwrite_existing_artifacts".split()
 _METADATA = "id mime_type url filename".split()
+# The fields of a release that S5 requires, even without a value.
+_REQUIRED = frozenset("id version revision released_at artifact".split())
 
 
 def _key(name: str) -> str:
@@ -74,31 +77,25 @@ def release(
 ) -> dict[str, Any]:
     """Return a release with the documents it refers to, and all fields that S5 requires, even without a value."""
     latest, image, store, of = (related[name] for name in ("latest", "baseImage", "registry", "product"))
-    end = document["endOfLifeAt"]
-    required = {
-        "id": document["id"],
-        "version": document["version"],
-        "revision": document["revision"],
-        "released_at": instant(document["releasedAt"]),
-        "artifact": document["registryArtifact"] and _pick(document["registryArtifact"], _ARTIFACT),
-    }
-    optional = {
-        "branch": document["branch"],
-        "end_of_life_at": end and f"{end}T00:00:00.000Z",
-        "packaging_type": document["packagingType"],
-        "latest_release": latest and release_summary(latest),
-        "product": of and product(of),
-        "platforms": [_platform(platform) for platform in document["platforms"]],
-        "platform_release_metadata": [_metadata(entry) for entry in document["platformReleaseMetadata"]],
-        "base_image": image and base_image(image),
-        "registry": store and registry(store),
-        "catalog_id": document["catalogId"],
-        "application_id": document["productId"],
-        "customizations": [_customization(entry) for entry in document["customizations"]],
-        "pipeline_id": document["pipelineId"],
-        "trial": document["trial"],
-    }
-    return {**required, **present(optional), "_links": links}
+    fields = {hal: _FORMATS.get(name, _unchanged)(document[name]) for name, hal in _RELEASE.items()}
+    fields["latest_release"] = latest and release_summary(latest)
+    fields["product"] = of and product(of)
+    fields["base_image"] = image and base_image(image)
+    fields["registry"] = store and registry(store)
+    shown = {name: value for name, value in fields.items() if value is not None or name in _REQUIRED}
+    return {**shown, "_links": links}
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _package(value: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return _pick(value, _ARTIFACT) if value else None
+
+
+def _day(value: str | None) -> str | None:
+    return f"{value}T00:00:00.000Z" if value else None
 
 
 def _metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +106,18 @@ def _metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _customization(entry: Mapping[str, Any]) -> dict[str, Any]:
     file = entry["artifact"] and _pick(entry["artifact"], ["id", "url", "filename"])
     return present({"id": entry["id"], "version": entry["version"], "artifact": file})
+
+
+# The HAL name of each field of a release that has one, and the formats of those that are no plain values.
+_RELEASE = {name: field.hal for name, field in FIELDS.items() if field.hal}
+_FORMATS: dict[str, Callable[[Any], Any]] = {
+    "releasedAt": instant,
+    "endOfLifeAt": _day,
+    "registryArtifact": _package,
+    "platforms": lambda platforms: [_platform(platform) for platform in platforms],
+    "platformReleaseMetadata": lambda entries: [_metadata(entry) for entry in entries],
+    "customizations": lambda entries: [_customization(entry) for entry in entries],
+}
 
 
 def promotion(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,9 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import ledger, platforms, release, release_document, timestamps
+from release_catalog.domain import ledger, platforms, release, release_document, release_parts, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.storage import bulk_load
 from release_catalog.storage import ledger as chain
 from release_catalog.storage.database import Database, Document
@@ -64,7 +65,7 @@ async def _load_seeds(caller: Caller, database: Database) -> int:
     return await bulk_load.put(caller, database, "releases", made)
 
 
-def _release(caller: Caller, products: dict[str, Document], fields: Document) -> Document:
+def _release(caller: Caller, products: dict[str, Document], fields: Document) -> ReleaseDocument:
     """Return a release from fields as a GraphQL client gives them: platforms by name, JSON as JSON."""
     now = fields["createdAt"]
     values = {key: value for key, value in fields.items() if key not in {"productId", "name", "version"}}
@@ -77,7 +78,7 @@ def _release(caller: Caller, products: dict[str, Document], fields: Document) ->
         *values.get("platformReleaseMetadata", []),
     ]:
         entry["platform"] = platforms.parsed(entry.get("platform"))
-    values["artifacts"] = [release.artifact(now, **artifact) for artifact in values.get("artifacts", [])]
+    values["artifacts"] = [release_parts.artifact(now, **artifact) for artifact in values.get("artifacts", [])]
     values["platforms"] = [platforms.parsed(name) for name in values.get("platforms", [])]
     product = products[fields["productId"]]
     return release.document(caller.tenant, product, fields["name"], fields["version"], now, **values)

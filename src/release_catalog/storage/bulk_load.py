@@ -160,7 +160,7 @@ async def _written(caller: Caller, database: Database, batch: Sequence[Document]
     return [release_document.written(document, products[document["productId"]]) for document in batch]
 
 
-async def put(caller: Caller, database: Database, collection: str, documents: Iterable[Document]) -> int:
+async def put(caller: Caller, database: Database, collection: str, documents: Iterable[Mapping[str, Any]]) -> int:
     """Add ready-made documents of the sample that do not exist yet, and return their number."""
     keyed = [{**d, "_id": caller.key(d["id"]), "tenantId": caller.tenant} for d in documents]
     if collection == "releases":

@@ -10,6 +10,7 @@ from pymongo import UpdateOne
 
 from release_catalog import errors, usage
 from release_catalog.domain import ids, promotion
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
 from release_catalog.errors import Problem
 from release_catalog.storage import cursors, ledger, unit_of_work
@@ -51,7 +52,9 @@ async def promote(turn: UnitOfWork, values: MutationInput) -> Answer:
     return {**answer, "problem": promotion.refusal(reasons)}
 
 
-async def _load_subjects(turn: UnitOfWork, values: MutationInput) -> tuple[Document, Document, Document] | Problem:
+async def _load_subjects(
+    turn: UnitOfWork, values: MutationInput
+) -> tuple[ReleaseDocument, Document, Document] | Problem:
     """Return the release of the input, its product and its environment."""
     release = await unit_of_work.load_for_update(turn, values["releaseId"], values)
     if isinstance(release, Problem):
@@ -123,7 +126,7 @@ async def _rolled_back(turn: UnitOfWork, ids_: Iterable[str]) -> dict[str, str]:
     return {record["undoes"]: record["id"] for record in await cursors.documents(found)}
 
 
-async def _reached(turn: UnitOfWork, release: Document, environment: Document) -> set[str]:
+async def _reached(turn: UnitOfWork, release: ReleaseDocument, environment: Document) -> set[str]:
     """Return the required environments with a completed promotion of the release that is not rolled back."""
     match = {
         "tenantId": turn.caller.tenant,
@@ -161,7 +164,9 @@ async def _write_contents(turn: UnitOfWork, environment: str, contents: Iterable
         await turn.database.contents.bulk_write(changes, ordered=False, session=turn.session)
 
 
-async def _record(turn: UnitOfWork, previous: Document | None, record: Document, release: Document) -> Document:
+async def _record(
+    turn: UnitOfWork, previous: Document | None, record: Document, release: ReleaseDocument
+) -> Document:
     """Add the record to the ledger and write its event."""
     added = await ledger.append(turn, previous, record)
     kind = f"promotion.{added['status'].lower()}"

@@ -5,6 +5,7 @@ from typing import Any
 from release_catalog import errors
 from release_catalog.domain import ids, release_delivery, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem
 from release_catalog.storage import cursors, unit_of_work
@@ -72,7 +73,7 @@ async def record_pipeline_execution(turn: UnitOfWork, values: MutationInput) -> 
     return await _record(turn, id_, before, values)
 
 
-async def _is_running(turn: UnitOfWork, release: Document) -> bool:
+async def _is_running(turn: UnitOfWork, release: ReleaseDocument) -> bool:
     """Return whether a run of the delivery's pipeline for the release is in progress."""
     if not release["delivery"] or release["delivery"]["pipelineId"] is None:
         return False
@@ -82,14 +83,14 @@ async def _is_running(turn: UnitOfWork, release: Document) -> bool:
     return bool(await turn.database.executions.find_one(match, session=turn.session))
 
 
-async def _is_over(turn: UnitOfWork, values: MutationInput, release: Document) -> bool:
+async def _is_over(turn: UnitOfWork, values: MutationInput, release: ReleaseDocument) -> bool:
     """Return whether the delivery that the pipeline would run for is completed."""
     await _take_turns(turn, release)
     plan = release["delivery"]
     return bool(plan and plan["status"] == "COMPLETED" and plan["pipelineId"] == values["pipelineId"])
 
 
-async def _take_turns(turn: UnitOfWork, release: Document) -> None:
+async def _take_turns(turn: UnitOfWork, release: ReleaseDocument) -> None:
     """Write a counter that every start of a run and every completion writes.
 
     Neither changes what the other reads before it is too late (S4 rule 3). Through this counter the two collide,

@@ -2,11 +2,14 @@
 
 import functools
 from collections.abc import Sequence
+from typing import cast
 
 from release_catalog import errors
 from release_catalog.domain import ids, release, release_document, timestamps
 from release_catalog.domain import release_update as drafts
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release_parts import VerificationDocument
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem, Violation
 from release_catalog.storage import bulk_load, release_writes, unit_of_work, verification_jobs
@@ -19,7 +22,7 @@ async def import_release(
     caller: Caller,
     database: Database,
     values: MutationInput,
-    looked: Sequence[Document] = (),
+    looked: Sequence[VerificationDocument] = (),
     claim: str | None = None,
 ) -> Answer:
     """Import the document `values["release"]`.
@@ -31,7 +34,7 @@ async def import_release(
     return await unit_of_work.execute(caller, database, "importRelease", values, work, claim)
 
 
-async def _take(turn: UnitOfWork, values: MutationInput, looked: Sequence[Document]) -> Answer:
+async def _take(turn: UnitOfWork, values: MutationInput, looked: Sequence[VerificationDocument]) -> Answer:
     now = timestamps.now()
     fields, violations = release_document.read(values["release"], "input.release", now)
     product = await _product(turn, Validator(values, "input", violations), fields["project"])
@@ -82,7 +85,7 @@ async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> 
     return product
 
 
-async def _before(turn: UnitOfWork, product: Document, fields: Document) -> Document | None:
+async def _before(turn: UnitOfWork, product: Document, fields: Document) -> ReleaseDocument | None:
     identity = {
         "tenantId": turn.caller.tenant,
         "catalogId": product["catalogId"],
@@ -91,25 +94,28 @@ async def _before(turn: UnitOfWork, product: Document, fields: Document) -> Docu
         "revision": fields.get("revision", "0"),
         "channel": fields.get("channel", "stable"),
     }
-    return await turn.database.releases.find_one(identity, {"terms": 0}, session=turn.session)
+    found = await turn.database.releases.find_one(identity, {"terms": 0}, session=turn.session)
+    return cast("ReleaseDocument | None", found)
 
 
-def _in_the_way(before: Document) -> Problem:
+def _in_the_way(before: ReleaseDocument) -> Problem:
     detail = f"There is already a release {before['version']} of this product; it is {before['status']}. "
     detail += "A draft is replaced with onConflict UPDATE; a release that was published never is."
     return errors.Conflict(detail=detail, conflicting_id=before["id"])
 
 
-def _made(caller: Caller, product: Document, fields: Document, before: Document | None) -> Document:
+def _made(caller: Caller, product: Document, fields: Document, before: ReleaseDocument | None) -> ReleaseDocument:
     attributes = {name: value for name, value in fields.items() if name != "project"}
     if before is None:
         return release.document(caller.tenant, product, now=fields["importedAt"], **attributes)
     files = drafts.artifacts(before["artifacts"], fields["artifacts"], fields["importedAt"])
-    made = {**before, "trial": False, **release.default_fields(), **attributes, "artifacts": files}
-    return {**made, **release.derived_fields(made)}
+    made: Document = {**before, "trial": False, **release.default_fields(), **attributes, "artifacts": files}
+    return cast("ReleaseDocument", made | release.derived_fields(made))
 
 
-async def _keep(turn: UnitOfWork, product: Document, before: Document | None, made: Document) -> Document:
+async def _keep(
+    turn: UnitOfWork, product: Document, before: ReleaseDocument | None, made: ReleaseDocument
+) -> ReleaseDocument:
     await verification_jobs.schedule(turn, made)
     if before:
         return await release_writes.store(turn, before, made, "release.imported")
@@ -120,7 +126,7 @@ async def _keep(turn: UnitOfWork, product: Document, before: Document | None, ma
     return made
 
 
-def _answer(made: Document, before: Document | None, warnings: list[str]) -> Document:
+def _answer(made: ReleaseDocument, before: ReleaseDocument | None, warnings: list[str]) -> Document:
     found = verification_jobs.warnings(made)
     messages = [f"{'Updated' if before else 'Created'} the draft {made['name']} {made['version']}.", *warnings]
     if found:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from release_catalog import errors
 from release_catalog.domain import events, timestamps, transitions
 from release_catalog.domain.caller import READ, Caller
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
 from release_catalog.errors import Problem, Violation
 from release_catalog.storage import cursors, dependency_traversal, idempotency, releases, unit_of_work
@@ -98,7 +99,7 @@ async def _look(caller: Caller, database: Database, values: MutationInput) -> _N
 
 
 async def _notice(
-    caller: Caller, database: Database, release: Document, head: int, values: MutationInput
+    caller: Caller, database: Database, release: ReleaseDocument, head: int, values: MutationInput
 ) -> _Notice:
     checks = Validator(values, "input")
     await _check_replacement(caller, database, checks)
@@ -168,7 +169,7 @@ async def _withdrawn(
 
 
 async def _still(
-    turn: UnitOfWork, release: Document, notice: _Notice | None, values: MutationInput, *, last: bool
+    turn: UnitOfWork, release: ReleaseDocument, notice: _Notice | None, values: MutationInput, *, last: bool
 ) -> _Notice:
     """Return the notice if it still holds; raise _Outdated if it may not."""
     if notice is not None and (last or not await _outdated(turn, release, notice)):
@@ -179,7 +180,7 @@ async def _still(
     return await _notice(turn.caller, turn.database, release, 0, values)
 
 
-async def _outdated(turn: UnitOfWork, release: Document, notice: _Notice) -> bool:
+async def _outdated(turn: UnitOfWork, release: ReleaseDocument, notice: _Notice) -> bool:
     """Return whether an event since the lookup may have changed its result."""
     if release["etag"] != notice.etag:
         return True

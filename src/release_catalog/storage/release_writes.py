@@ -5,6 +5,8 @@ from typing import Any
 
 from release_catalog import errors
 from release_catalog.domain import ids, release, release_delivery, release_update, timestamps, versions
+from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release_delivery import DeliveryDocument
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem
 from release_catalog.storage import release_delivery as stored_delivery
@@ -58,14 +60,16 @@ def _created(checks: Validator, now: Any) -> Any:
     return created
 
 
-async def add(turn: UnitOfWork, made: Document, kind: str) -> None:
+async def add(turn: UnitOfWork, made: ReleaseDocument, kind: str) -> None:
     """Insert a release and write its events."""
     unit_of_work.check_size(made)
     await turn.database.releases.insert_one(search_terms.to_stored(turn.caller, made), session=turn.session)
     await _append_events(turn, kind, None, made)
 
 
-async def _append_events(turn: UnitOfWork, kind: str, before: Document | None, made: Document) -> None:
+async def _append_events(
+    turn: UnitOfWork, kind: str, before: DeliveryDocument | None, made: ReleaseDocument
+) -> None:
     for happened in (kind, release_delivery.event(before, made["delivery"])):
         if happened:
             await unit_of_work.append_event(turn.caller, turn.database, happened, made, turn.session)
@@ -99,9 +103,11 @@ async def _revise(turn: UnitOfWork, values: MutationInput, *, whole: bool) -> An
     return {"release": await store(turn, before, after), "warnings": warnings}
 
 
-async def store(turn: UnitOfWork, before: Document, after: Document, kind: str = "release.updated") -> Document:
+async def store(
+    turn: UnitOfWork, before: ReleaseDocument, after: ReleaseDocument, kind: str = "release.updated"
+) -> ReleaseDocument:
     """Store a changed release and write its events; without a change, do neither."""
-    changed = {field: value for field, value in after.items() if value != before[field]}
+    changed = {field: value for field, value in after.items() if value != before.get(field)}
     if not changed:
         return before
     unit_of_work.check_size(after)
@@ -111,7 +117,7 @@ async def store(turn: UnitOfWork, before: Document, after: Document, kind: str =
 
 
 async def resolve_and_complete(
-    turn: UnitOfWork, checks: Validator, fields: Document, before: Document | None, *, whole: bool = True
+    turn: UnitOfWork, checks: Validator, fields: Document, before: ReleaseDocument | None, *, whole: bool = True
 ) -> list[str]:
     """Check the fields of a release against its references, complete them from there, and return warnings."""
     release_update.check_references(checks, fields, await load_referenced(turn, [fields]), fields)
@@ -119,7 +125,12 @@ async def resolve_and_complete(
 
 
 async def apply_delivery(
-    turn: UnitOfWork, checks: Validator, fields: Document, before: Document | None = None, *, whole: bool = True
+    turn: UnitOfWork,
+    checks: Validator,
+    fields: Document,
+    before: ReleaseDocument | None = None,
+    *,
+    whole: bool = True,
 ) -> list[str]:
     """Set the delivery in `fields` from the input in `checks`, and return warnings."""
     inner, then = checks.inner("delivery"), before["delivery"] if before else None

@@ -11,19 +11,19 @@ from typing import Any
 
 from release_catalog.domain import references, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.release import FIELDS
 from release_catalog.storage.database import Document
 
 # Sorts before every real time: releases without one come last when the newest come first.
 NEVER = datetime.datetime(1, 1, 1, tzinfo=timestamps.UTC)
 
 # Kinds whose value is a field of the release.
-PLAIN = {"product": "productId", "catalog": "catalogId", "name": "name", "version": "version", "tag": "tag",
-         "branch": "branch", "author": "author"}  # fmt: skip
+PLAIN = {field.term: name for name, field in FIELDS.items() if field.term}
 # Prefixes of an ISO date: century, decade, year, month and day.
 _SPANS = (2, 3, 4, 7, 10)
 
 
-def to_stored(caller: Caller, release: Document) -> Document:
+def to_stored(caller: Caller, release: Mapping[str, Any]) -> Document:
     """Return `release` as it is stored: with its key, its terms, and a time to order by."""
     return {**release, "_id": caller.key(release["id"]), **derived(release)}
 

@@ -9,8 +9,8 @@ import contextlib
 import dataclasses
 import functools
 import weakref
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar, cast
 
 import bson
 import orjson
@@ -19,6 +19,7 @@ from pymongo.errors import DuplicateKeyError
 from release_catalog import errors, usage
 from release_catalog.domain import events, ids, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.errors import Problem, Violation
 from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.storage import database as db
@@ -156,7 +157,7 @@ async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None
     return errors.Conflict(detail=detail, conflicting_id=other["id"])
 
 
-async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> Answer:
+async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> ReleaseDocument | Problem:
     """Return the release of a request if its etag still matches `ifMatch`, else a problem."""
     match = {"_id": turn.caller.key(id_), **releases.visible(turn.caller)}
     release = await turn.database.releases.find_one(match, {"terms": 0}, session=turn.session)
@@ -166,7 +167,7 @@ async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> 
         return refused
     if values.get("ifMatch") not in {None, release["etag"]}:
         return errors.PreconditionProblem(detail="The release is not as you read it: read it again, then repeat.")
-    return release
+    return cast("ReleaseDocument", release)
 
 
 def check_product_scope(caller: Caller, product_id: str) -> Problem | None:
@@ -177,7 +178,7 @@ def check_product_scope(caller: Caller, product_id: str) -> Problem | None:
     return errors.Forbidden(detail=detail)
 
 
-def too_large(release: Document, path: str) -> list[Violation]:
+def too_large(release: Mapping[str, Any], path: str) -> list[Violation]:
     """Return a violation if a release is larger than a document may be."""
     size = len(bson.encode(release))
     usage.write(size)
@@ -187,7 +188,7 @@ def too_large(release: Document, path: str) -> list[Violation]:
     return [Violation(path, message, "TOO_LARGE")]
 
 
-def check_size(release: Document) -> None:
+def check_size(release: ReleaseDocument) -> None:
     """Roll back and refuse the request if `release` is larger than a document may be."""
     if violations := too_large(release, "input"):
         raise Rollback(errors.ValidationProblem(violations=violations))
@@ -197,7 +198,7 @@ async def append_event(
     caller: Caller,
     database: Database,
     kind: str,
-    release: Document,
+    release: Mapping[str, Any],
     session: Any,
     *,
     promotion: Document | None = None,
@@ -240,13 +241,13 @@ async def append_event(
     await database.events.insert_one(event, session=session)
 
 
-async def update_release(turn: UnitOfWork, release: Document, fields: Document) -> Document:
+async def update_release(turn: UnitOfWork, release: ReleaseDocument, fields: Document) -> ReleaseDocument:
     """Set fields of a release that was read in this transaction; the mutation writes the event.
 
     `release` is whole except for its terms, which are derived from the changed release.
     """
     changed = {"updatedAt": timestamps.now(), **fields, "etag": ids.new()}
-    after = {**release, **changed}
+    after = cast("ReleaseDocument", {**release, **changed})
     match = {"_id": turn.caller.key(release["id"]), "etag": release["etag"]}
     stored = {"$set": {**changed, **search_terms.derived(after)}}
     await turn.database.releases.update_one(match, stored, session=turn.session)

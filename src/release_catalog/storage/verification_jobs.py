@@ -9,8 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from release_catalog.domain import caller as callers
-from release_catalog.domain import ids, release
+from release_catalog.domain import ids, release_parts
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release_parts import ArtifactDocument, VerificationDocument
+from release_catalog.errors import Problem
 from release_catalog.storage import database as db
 from release_catalog.storage import leases, releases, unit_of_work
 from release_catalog.storage.database import Database, Document
@@ -18,19 +21,18 @@ from release_catalog.storage.unit_of_work import UnitOfWork
 
 LEASE = datetime.timedelta(seconds=30)
 # A verification result holds only for these fields of a file.
-_BYTES = ("id", "sha256", "size", "downloadUrl")
 _TOLD = (("VERIFIED", "artifact.verified"), ("MISMATCH", "artifact.mismatched"))
 
 
-def set_verification(made: Document, mode: str, looked: Sequence[Document]) -> None:
+def set_verification(made: ReleaseDocument, mode: str, looked: Sequence[VerificationDocument]) -> None:
     """Set the verification of a release's files: the results, or PENDING or SKIPPED depending on the mode."""
     for at, file in enumerate(made["artifacts"]):
         if looked:
             made["artifacts"][at] = {**file, "verification": looked[at]}
         elif mode == "BACKGROUND":
-            made["artifacts"][at] = {**file, "verification": release.not_verified("PENDING")}
+            made["artifacts"][at] = {**file, "verification": release_parts.not_verified("PENDING")}
         elif file["verification"]["status"] == "PENDING":
-            made["artifacts"][at] = {**file, "verification": release.not_verified()}
+            made["artifacts"][at] = {**file, "verification": release_parts.not_verified()}
 
 
 def warnings(made: Mapping[str, Any]) -> list[Document]:
@@ -47,7 +49,7 @@ def warnings(made: Mapping[str, Any]) -> list[Document]:
     ]
 
 
-def pending(made: Mapping[str, Any]) -> list[Document]:
+def pending(made: Mapping[str, Any]) -> list[ArtifactDocument]:
     """Return the files of a release whose verification is pending."""
     return [file for file in made["artifacts"] if file["verification"]["status"] == "PENDING"]
 
@@ -58,7 +60,7 @@ async def with_files(caller: Caller, database: Database) -> list[str]:
     return [release["id"] async for release in database.releases.find(match, {"id": 1})]
 
 
-async def schedule(turn: UnitOfWork, made: Document) -> None:
+async def schedule(turn: UnitOfWork, made: ReleaseDocument) -> None:
     """Create a job for the pending files of a release, or delete its job if there are none."""
     key, jobs = {"_id": turn.caller.key(made["id"])}, turn.database.verifications
     if pending(made):
@@ -75,9 +77,10 @@ async def schedule_again(caller: Caller, database: Database, id_: str, mode: str
     async def work(session: Any) -> Any:
         turn = UnitOfWork(caller, database, session)
         before = await unit_of_work.load_for_update(turn, id_, {})
-        if not isinstance(before, dict):
+        if isinstance(before, Problem):
             return before
-        made = {**before, "artifacts": list(before["artifacts"])}
+        made = before.copy()
+        made["artifacts"] = list(before["artifacts"])
         set_verification(made, mode, ())
         await schedule(turn, made)
         if made == before:
@@ -93,21 +96,21 @@ async def save_results(
     caller: Caller,
     database: Database,
     id_: str,
-    files: Sequence[Document],
-    looked: Sequence[Document],
+    files: Sequence[ArtifactDocument],
+    looked: Sequence[VerificationDocument],
     job: Document | None = None,
 ) -> Any:
     """Store the results of `files` as far as the release still has them, and end their job."""
-    found = {tuple(file[name] for name in _BYTES): it for file, it in zip(files, looked, strict=True)}
+    found = {_content(file): it for file, it in zip(files, looked, strict=True)}
 
     async def work(session: Any) -> Any:
         if job and not (await database.verifications.delete_one(_held(job), session=session)).deleted_count:
             return None
         turn = UnitOfWork(caller, database, session)
         before = await unit_of_work.load_for_update(turn, id_, {})
-        if not isinstance(before, dict):
+        if isinstance(before, Problem):
             return before
-        known = [found.get(tuple(file[name] for name in _BYTES)) for file in before["artifacts"]]
+        known = [found.get(_content(file)) for file in before["artifacts"]]
         if not any(known):
             return {"release": before, "warnings": warnings(before)}
         after = [
@@ -122,7 +125,12 @@ async def save_results(
     return await unit_of_work.serialized_transaction(caller, database, work)
 
 
-async def append_events(turn: UnitOfWork, made: Document, looked: Sequence[Document]) -> bool:
+def _content(file: ArtifactDocument) -> tuple[str, str, int, str]:
+    """Return the fields that a verification result is for."""
+    return file["id"], file["sha256"], file["size"], file["downloadUrl"]
+
+
+async def append_events(turn: UnitOfWork, made: ReleaseDocument, looked: Sequence[VerificationDocument]) -> bool:
     """Write the events of verification results; return False if no result has an event."""
     statuses = {it["status"] for it in looked}
     kinds = [kind for status, kind in _TOLD if status in statuses]

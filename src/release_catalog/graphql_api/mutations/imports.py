@@ -8,6 +8,8 @@ import strawberry
 from strawberry import enum_value as _value
 from strawberry.scalars import JSON
 
+from release_catalog.domain.declarations import descriptions
+from release_catalog.domain.release import FIELDS
 from release_catalog.files import verification as verifying
 from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import field, optional_field
@@ -16,6 +18,8 @@ from release_catalog.graphql_api.mutations.releases import ArtifactInput, Docker
 from release_catalog.graphql_api.types.release import Release
 
 ID = strawberry.ID
+
+_ABOUT = descriptions(FIELDS)
 
 
 @strawberry.enum(description="When the files of a release are fetched and hashed.")
@@ -44,25 +48,25 @@ class DocumentDependencyInput:
     description="The file that S1 imports. It may also hold what S1 has no names for, as exportRelease writes it."
 )
 class ReleaseDocumentInput(ReleaseExtraFields):
-    name: str = field("Name of the release, 1 to 256 characters.")
+    name: str = field(_ABOUT["name"])
     version: str = field("Its version: any text of 1 to 64 characters.")
     created_at: datetime.datetime = field("When it was created.")
     project: str = field("Id, key or name of the product that is imported into.")
-    artifacts: list[ArtifactInput] = field("Its files, at most 1000.")
+    artifacts: list[ArtifactInput] = field(_ABOUT["artifacts"])
     author: str | None = optional_field(
         "Email address of its author. Required; null where it is known to have none."
     )
-    tag: str | None = optional_field("A tag that it carries, at most 256 characters.")
+    tag: str | None = optional_field(_ABOUT["tag"])
     project_identifier: JSON | None = optional_field("Accepted and ignored.")
     status: str | None = optional_field("The status that it had; it is imported as a draft.")
     release_notes: str | None = optional_field("Markdown, at most 4096 characters.")
-    metadata: JSON | None = optional_field("Free JSON of at most 1 MiB and 100 levels, given back as it came.")
-    docker_images: list[DockerImageInput] | None = optional_field("Its container images, at most 1000.")
+    metadata: JSON | None = optional_field(_ABOUT["metadata"])
+    docker_images: list[DockerImageInput] | None = optional_field(_ABOUT["dockerImages"])
     dependencies: list[DocumentDependencyInput] | None = optional_field(
         "The releases that it needs, at most 1000."
     )
-    channel: str | None = optional_field("The channel that it is handed out in; stable by default.")
-    trial: bool | None = optional_field("Only in the context of a public catalog (S5); false by default.")
+    channel: str | None = optional_field(_ABOUT["channel"])
+    trial: bool | None = optional_field(_ABOUT["trial"])
 
 
 @strawberry.input(description="A release to import (S1).")

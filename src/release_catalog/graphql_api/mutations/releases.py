@@ -6,6 +6,9 @@ from typing import Any
 import strawberry
 from strawberry.scalars import JSON
 
+from release_catalog.domain import release_parts
+from release_catalog.domain.declarations import descriptions
+from release_catalog.domain.release import FIELDS
 from release_catalog.graphql_api.enums import PackagingType
 from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import field, optional_field
@@ -24,39 +27,48 @@ from release_catalog.storage import release_writes
 
 ID = strawberry.ID
 
+_ABOUT = descriptions(FIELDS)
+_FILE = descriptions(release_parts.ARTIFACT_FIELDS)
+_IMAGE = descriptions(release_parts.IMAGE_FIELDS)
+_PACKAGE = descriptions(release_parts.REGISTRY_ARTIFACT_FIELDS)
+_METADATA_FILE = descriptions(release_parts.METADATA_FILE_FIELDS)
+_PLATFORM_METADATA = descriptions(release_parts.PLATFORM_METADATA_FIELDS)
+_CUSTOMIZATION = descriptions(release_parts.CUSTOMIZATION_FIELDS)
+_CUSTOMIZATION_FILE = descriptions(release_parts.CUSTOMIZATION_ARTIFACT_FIELDS)
+
 
 @strawberry.input(description="A file of a release.")
 class ArtifactInput:
-    name: str = field("File name, 1 to 256 characters; what a patch knows the file by.")
-    size: Long = field("Size in bytes.")
-    sha256: str = field("SHA-256 digest: 64 hexadecimal digits, with or without the prefix sha256:.")
-    download_url: str = field("Where it can be fetched, beginning with http:// or https://.")
-    platform: str | None = optional_field("What it runs on, such as win64 or linux/amd64.")
-    is_executable: bool | None = optional_field("Whether it is meant to be run; false by default.")
-    arguments: str | None = optional_field("Command line to run it with, at most 4096 characters.")
-    metadata: JSON | None = optional_field("Free JSON of at most 1 MiB and 100 levels.")
-    secured: bool | None = optional_field("Whether downloading needs credentials; false by default.")
-    repository_key: str | None = optional_field("The repository that it is promoted from (S3).")
-    path: str | None = optional_field("Its path in that repository (S3).")
-    package_type: str | None = optional_field("The kind of that repository, such as maven (S3).")
+    name: str = field(_FILE["name"])
+    size: Long = field(_FILE["size"])
+    sha256: str = field(_FILE["sha256"])
+    download_url: str = field(_FILE["downloadUrl"])
+    platform: str | None = optional_field(_FILE["platform"])
+    is_executable: bool | None = optional_field(_FILE["isExecutable"])
+    arguments: str | None = optional_field(_FILE["arguments"])
+    metadata: JSON | None = optional_field(_FILE["metadata"])
+    secured: bool | None = optional_field(_FILE["secured"])
+    repository_key: str | None = optional_field(_FILE["repositoryKey"])
+    path: str | None = optional_field(_FILE["path"])
+    package_type: str | None = optional_field(_FILE["packageType"])
 
 
 @strawberry.input(description="A package in its registry (S5).")
 class RegistryArtifactInput:
-    name: str = field("Name of the package.")
-    version: str = field("Version of the package.")
-    repository: str | None = optional_field("The repository that holds it.")
-    url: str | None = optional_field("Where it can be had.")
-    content_digest: str | None = optional_field("Digest of the content.")
-    repo_digest: str | None = optional_field("Digest of its manifest in the repository.")
+    name: str = field(_PACKAGE["name"])
+    version: str = field(_PACKAGE["version"])
+    repository: str | None = optional_field(_PACKAGE["repository"])
+    url: str | None = optional_field(_PACKAGE["url"])
+    content_digest: str | None = optional_field(_PACKAGE["contentDigest"])
+    repo_digest: str | None = optional_field(_PACKAGE["repoDigest"])
 
 
 @strawberry.input(description="A container image.")
 class DockerImageInput:
-    name: str = field("Name of the image; what a patch knows it by.")
-    image_url: str = field("Where it can be pulled, tag or digest included.")
-    platform: str | None = optional_field("What it runs on, such as linux/amd64.")
-    metadata: JSON | None = optional_field("Free JSON of at most 1 MiB and 100 levels.")
+    name: str = field(_IMAGE["name"])
+    image_url: str = field(_IMAGE["imageUrl"])
+    platform: str | None = optional_field(_IMAGE["platform"])
+    metadata: JSON | None = optional_field(_IMAGE["metadata"])
 
 
 @strawberry.input(
@@ -73,80 +85,76 @@ class DependencyInput:
 
 @strawberry.input(description="A file that tells something about a release (S5).")
 class ReleaseMetadataFileInput:
-    id: ID = field("Identifier of the file.")
-    mime_type: str | None = optional_field("What the file is; any text.")
-    url: str | None = optional_field("Where it can be fetched.")
-    filename: str | None = optional_field("Its name.")
+    id: ID = field(_METADATA_FILE["id"])
+    mime_type: str | None = optional_field(_METADATA_FILE["mimeType"])
+    url: str | None = optional_field(_METADATA_FILE["url"])
+    filename: str | None = optional_field(_METADATA_FILE["filename"])
 
 
 @strawberry.input(description="Metadata files of one platform, or of all where there is none (S5).")
 class PlatformReleaseMetadataInput:
-    release_metadata: list[ReleaseMetadataFileInput] = field("The files.")
-    platform: str | None = optional_field("The platform that they speak of.")
+    release_metadata: list[ReleaseMetadataFileInput] = field(_PLATFORM_METADATA["releaseMetadata"])
+    platform: str | None = optional_field(_PLATFORM_METADATA["platform"])
 
 
 @strawberry.input(description="The file of a customization (S5).")
 class CustomizationArtifactInput:
-    id: ID = field("Identifier of the file.")
-    url: str | None = optional_field("Where it can be fetched.")
-    filename: str | None = optional_field("Its name.")
+    id: ID = field(_CUSTOMIZATION_FILE["id"])
+    url: str | None = optional_field(_CUSTOMIZATION_FILE["url"])
+    filename: str | None = optional_field(_CUSTOMIZATION_FILE["filename"])
 
 
 @strawberry.input(description="A change that an organisation made to a release (S5).")
 class CustomizationInput:
-    id: ID = field("Identifier of the customization.")
-    version: str | None = optional_field("Its version.")
-    artifact: CustomizationArtifactInput | None = optional_field("Its file.")
+    id: ID = field(_CUSTOMIZATION["id"])
+    version: str | None = optional_field(_CUSTOMIZATION["version"])
+    artifact: CustomizationArtifactInput | None = optional_field(_CUSTOMIZATION["artifact"])
 
 
 @strawberry.input
 class ReleaseExtraFields:
     """The fields of a release that S1's documents have no names for."""
 
-    revision: str | None = optional_field(
-        'Distinguishes rebuilds of one version, at most 64 characters; "0" by default.'
-    )
-    branch: str | None = optional_field("The line of versions that it belongs to, at most 32 characters (S5).")
-    packaging_type: PackagingType | None = optional_field("How it is packaged (S5).")
-    platforms: list[str] | None = optional_field("What it runs on, such as win64 or linux/amd64.")
-    private: bool | None = optional_field("Whether only those who may write can see it (S2); false by default.")
-    description: str | None = optional_field("What it is about, at most 4096 characters.")
-    released_at: datetime.datetime | None = optional_field("When it was finished (S5).")
-    end_of_life_at: datetime.date | None = optional_field(
-        "The day its support ends, as a date or an instant (S5)."
-    )
-    registry_artifact: RegistryArtifactInput | None = optional_field("The package in its registry (S5).")
+    revision: str | None = optional_field(_ABOUT["revision"])
+    branch: str | None = optional_field(_ABOUT["branch"])
+    packaging_type: PackagingType | None = optional_field(_ABOUT["packagingType"])
+    platforms: list[str] | None = optional_field(_ABOUT["platforms"])
+    private: bool | None = optional_field(_ABOUT["private"])
+    description: str | None = optional_field(_ABOUT["description"])
+    released_at: datetime.datetime | None = optional_field(_ABOUT["releasedAt"])
+    end_of_life_at: datetime.date | None = optional_field(_ABOUT["endOfLifeAt"])
+    registry_artifact: RegistryArtifactInput | None = optional_field(_ABOUT["registryArtifact"])
     platform_release_metadata: list[PlatformReleaseMetadataInput] | None = optional_field(
-        "Files about it, by platform (S5)."
+        _ABOUT["platformReleaseMetadata"]
     )
-    customizations: list[CustomizationInput] | None = optional_field("What an organisation changed in it (S5).")
-    base_image_id: ID | None = optional_field("The image that it is built upon, which exists.")
-    registry_id: ID | None = optional_field("The registry that it is pushed to, which exists.")
-    pipeline_id: ID | None = optional_field("The pipeline that made it, which exists (S5).")
-    delivery: DeliveryInput | None = optional_field("How it is delivered (S4).")
+    customizations: list[CustomizationInput] | None = optional_field(_ABOUT["customizations"])
+    base_image_id: ID | None = optional_field(_ABOUT["baseImageId"])
+    registry_id: ID | None = optional_field(_ABOUT["registryId"])
+    pipeline_id: ID | None = optional_field(_ABOUT["pipelineId"])
+    delivery: DeliveryInput | None = optional_field(_ABOUT["delivery"])
 
 
 @strawberry.input
 class ReleaseFieldsInput(ReleaseExtraFields):
-    tag: str | None = optional_field("A tag that it carries, at most 256 characters.")
-    notes: str | None = optional_field("Markdown, at most 4096 characters.")
-    author: str | None = optional_field("Email address of its author.")
-    metadata: JSON | None = optional_field("Free JSON of at most 1 MiB and 100 levels, given back as it came.")
-    artifacts: list[ArtifactInput] | None = optional_field("Its files, at most 1000.")
-    docker_images: list[DockerImageInput] | None = optional_field("Its container images, at most 1000.")
-    dependencies: list[DependencyInput] | None = optional_field("The releases that it needs, at most 1000.")
+    tag: str | None = optional_field(_ABOUT["tag"])
+    notes: str | None = optional_field(_ABOUT["notes"])
+    author: str | None = optional_field(_ABOUT["author"])
+    metadata: JSON | None = optional_field(_ABOUT["metadata"])
+    artifacts: list[ArtifactInput] | None = optional_field(_ABOUT["artifacts"])
+    docker_images: list[DockerImageInput] | None = optional_field(_ABOUT["dockerImages"])
+    dependencies: list[DependencyInput] | None = optional_field(_ABOUT["dependencies"])
 
 
 @strawberry.input(description="A release to create (S2).")
 class CreateReleaseInput(ReleaseFieldsInput, IdempotentInput):
     product_id: ID = field("The product that it is a release of.")
-    name: str = field("Name for people, 1 to 256 characters.")
-    version: str = field("Version, in the form that the product's scheme asks for.")
-    channel: str = strawberry.field(default="stable", description="The channel that it is handed out in.")
+    name: str = field(_ABOUT["name"])
+    version: str = field(_ABOUT["version"])
+    channel: str = strawberry.field(default="stable", description=_ABOUT["channel"])
     catalog_id: ID | None = optional_field(
         "The catalog of its product, which is what it is where it is not given."
     )
-    trial: bool | None = optional_field("Only in the context of a public catalog (S5); false by default.")
+    trial: bool | None = optional_field(_ABOUT["trial"])
     created_at: datetime.datetime | None = optional_field(
         "Only for recording old releases; the future is refused."
     )
@@ -158,7 +166,7 @@ class CreateReleaseInput(ReleaseFieldsInput, IdempotentInput):
 )
 class PatchReleaseInput(ReleaseFieldsInput, ConditionalInput):
     id: ID = field("The release.")
-    name: str = field("Its name; renames a draft where it differs.")
+    name: str = field(_ABOUT["name"])
 
 
 @strawberry.input(
@@ -166,7 +174,7 @@ class PatchReleaseInput(ReleaseFieldsInput, ConditionalInput):
 )
 class ReplaceReleaseInput(ReleaseFieldsInput, ConditionalInput):
     id: ID = field("The release.")
-    name: str = field("Its name; renames a draft where it differs.")
+    name: str = field(_ABOUT["name"])
 
 
 _WARNINGS = "What was not done as asked, and why."

@@ -7,6 +7,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from release_catalog.domain import release_parts
+from release_catalog.domain.declarations import descriptions
 from release_catalog.graphql_api.enums import VerificationStatus
 from release_catalog.graphql_api.fields import computed_field, field, json_text
 from release_catalog.graphql_api.scalars import Long
@@ -14,6 +15,15 @@ from release_catalog.query_engine.projection import FieldPaths, prefixed, subpat
 
 if TYPE_CHECKING:
     from release_catalog.graphql_api.types.release import Release
+
+
+_FILE = descriptions(release_parts.ARTIFACT_FIELDS)
+_IMAGE = descriptions(release_parts.IMAGE_FIELDS)
+_PACKAGE = descriptions(release_parts.REGISTRY_ARTIFACT_FIELDS)
+_METADATA_FILE = descriptions(release_parts.METADATA_FILE_FIELDS)
+_PLATFORM_METADATA = descriptions(release_parts.PLATFORM_METADATA_FIELDS)
+_CUSTOMIZATION = descriptions(release_parts.CUSTOMIZATION_FIELDS)
+_CUSTOMIZATION_FILE = descriptions(release_parts.CUSTOMIZATION_ARTIFACT_FIELDS)
 
 
 @strawberry.type(
@@ -37,35 +47,35 @@ class ArtifactVerification:
 
 @strawberry.type(description="A file of a release.")
 class Artifact:
-    id: strawberry.ID = field("Unique identifier.")
-    name: str = field("File name.")
-    platform: Platform | None = field("What the file runs on; null where it is for all.")
-    size: Long = field("Declared size in bytes.")
-    sha256: str = field("Declared SHA-256 digest: 64 lowercase hexadecimal digits.")
-    download_url: str = field("Where the file can be fetched. S2 calls it url.")
-    is_executable: bool = field("Whether the file is meant to be run.")
-    arguments: str | None = field("Command line to run it with.")
-    metadata: JSON | None = json_text("Free JSON, given back as it came.")
+    id: strawberry.ID = field(_FILE["id"])
+    name: str = field(_FILE["name"])
+    platform: Platform | None = field(_FILE["platform"])
+    size: Long = field(_FILE["size"])
+    sha256: str = field(_FILE["sha256"])
+    download_url: str = field(_FILE["downloadUrl"])
+    is_executable: bool = field(_FILE["isExecutable"])
+    arguments: str | None = field(_FILE["arguments"])
+    metadata: JSON | None = json_text(_FILE["metadata"])
     extension: str | None = computed_field(
         lambda artifact: release_parts.extension(artifact["name"]),
         "The end of the file name after its last dot, without the dot.",
         keys=["name"],
     )
-    downloads: Long = field("How many times the download was recorded.")
-    secured: bool = field("Whether downloading needs credentials (S2).")
+    downloads: Long = field(_FILE["downloads"])
+    secured: bool = field(_FILE["secured"])
     published: bool = computed_field(
         lambda artifact: artifact["release"]["status"] == "PUBLISHED",
         "Whether the file's release is published.",
         keys=["release.status"],
     )
-    repository_key: str | None = field("The repository it is promoted from (S3).")
-    path: str | None = field("Its path in that repository (S3).")
-    package_type: str | None = field("The kind of that repository, such as maven (S3).")
-    created_at: datetime.datetime = field("When the file was added.")
-    updated_at: datetime.datetime = field("When what is known of it last changed.")
+    repository_key: str | None = field(_FILE["repositoryKey"])
+    path: str | None = field(_FILE["path"])
+    package_type: str | None = field(_FILE["packageType"])
+    created_at: datetime.datetime = field(_FILE["createdAt"])
+    updated_at: datetime.datetime = field(_FILE["updatedAt"])
     verification: ArtifactVerification = computed_field(
         lambda artifact: {**artifact["verification"], "expectedSha256": artifact["sha256"]},
-        "What was found when the file was fetched and hashed.",
+        _FILE["verification"],
         keys=lambda asked: union(
             prefixed(without(asked, "expectedSha256"), "verification"), frozenset({"sha256"})
         ),
@@ -77,48 +87,48 @@ class Artifact:
 
 @strawberry.type(description="A container image of a release.")
 class DockerImage:
-    name: str = field("Name of the image.")
-    image_url: str = field("Where it can be pulled, tag or digest included.")
-    platform: Platform | None = field("What the image runs on.")
-    metadata: JSON | None = json_text("Free JSON, given back as it came.")
+    name: str = field(_IMAGE["name"])
+    image_url: str = field(_IMAGE["imageUrl"])
+    platform: Platform | None = field(_IMAGE["platform"])
+    metadata: JSON | None = json_text(_IMAGE["metadata"])
 
 
 @strawberry.type(description="The package in its registry (S5 artifact).")
 class RegistryArtifact:
-    name: str = field("Name of the package.")
-    version: str = field("Version of the package, which may differ from the release's.")
-    repository: str | None = field("The repository that holds it.")
-    url: str | None = field("Where it can be had.")
-    content_digest: str | None = field("Digest of the content, such as sha256:….")
-    repo_digest: str | None = field("Digest of its manifest in the repository.")
+    name: str = field(_PACKAGE["name"])
+    version: str = field(_PACKAGE["version"])
+    repository: str | None = field(_PACKAGE["repository"])
+    url: str | None = field(_PACKAGE["url"])
+    content_digest: str | None = field(_PACKAGE["contentDigest"])
+    repo_digest: str | None = field(_PACKAGE["repoDigest"])
 
 
 @strawberry.type(description="A file that tells something about a release: an SBOM, a scan, a trigger (S5).")
 class ReleaseMetadataFile:
-    id: strawberry.ID = field("Identifier of the file.")
-    mime_type: str | None = field("What the file is; any text.")
-    url: str | None = field("Where it can be fetched.")
-    filename: str | None = field("Its name.")
+    id: strawberry.ID = field(_METADATA_FILE["id"])
+    mime_type: str | None = field(_METADATA_FILE["mimeType"])
+    url: str | None = field(_METADATA_FILE["url"])
+    filename: str | None = field(_METADATA_FILE["filename"])
 
 
 @strawberry.type(description="Metadata files of one platform, or of all where there is none (S5).")
 class PlatformReleaseMetadata:
-    platform: Platform | None = field("The platform that the files speak of.")
-    release_metadata: list[ReleaseMetadataFile] = field("The files.")
+    platform: Platform | None = field(_PLATFORM_METADATA["platform"])
+    release_metadata: list[ReleaseMetadataFile] = field(_PLATFORM_METADATA["releaseMetadata"])
 
 
 @strawberry.type(description="The file of a customization (S5).")
 class CustomizationArtifact:
-    id: strawberry.ID = field("Identifier of the file.")
-    url: str | None = field("Where it can be fetched.")
-    filename: str | None = field("Its name.")
+    id: strawberry.ID = field(_CUSTOMIZATION_FILE["id"])
+    url: str | None = field(_CUSTOMIZATION_FILE["url"])
+    filename: str | None = field(_CUSTOMIZATION_FILE["filename"])
 
 
 @strawberry.type(description="A change that an organisation made to a release (S5).")
 class Customization:
-    id: strawberry.ID = field("Identifier of the customization.")
-    version: str | None = field("Its version.")
-    artifact: CustomizationArtifact | None = field("Its file.")
+    id: strawberry.ID = field(_CUSTOMIZATION["id"])
+    version: str | None = field(_CUSTOMIZATION["version"])
+    artifact: CustomizationArtifact | None = field(_CUSTOMIZATION["artifact"])
 
 
 def of(release: dict[str, Any]) -> list[dict[str, Any]]:

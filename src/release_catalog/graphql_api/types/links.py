@@ -1,12 +1,13 @@
 """The links of a release (S5): every href is answered by this server as application/hal+json."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import strawberry
 
 from release_catalog.domain import hal_urls
+from release_catalog.domain.release_links import LINKS, ReleaseLink
 from release_catalog.graphql_api.fields import batched_field, computed_field, field, projects
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import reads
@@ -21,46 +22,49 @@ class Link:
 
 
 _OF_LINK = ("catalogId", "id")
+# The id of a related document in the release, its collection, and the fields that links read of it.
+_RELATED: Mapping[str, tuple[str, str, FieldPaths]] = {
+    "product": ("productId", "products", frozenset({"key"})),
+    "baseImage": ("baseImageId", "baseImages", frozenset({"operatingSystem"})),
+}
 
 
-def _link(path: Callable[[str], str], description: str, key: str) -> Any:
-    """Declare a link whose path is made of the id under `key`; null if there is no id."""
-    return computed_field(
-        lambda release: {"href": path(release[key])} if release[key] else None, description, keys=[key]
-    )
+def _link(name: str) -> Any:
+    """Declare the link of the table under `name`."""
+    link = LINKS[name]
+    if not link.related:
+        return computed_field(lambda release: _to(link.path(release, {})), link.description, keys=link.reads)
+
+    async def many(context: Context, releases: Sequence[Document], _: FieldPaths) -> Any:
+        there = [release for release in releases if not link.only_with or release[link.only_with]]
+        related = iter(await _load_related(context, link, there))
+        return [
+            _to(link.path(release, next(related))) if not link.only_with or release[link.only_with] else None
+            for release in releases
+        ]
+
+    return batched_field(many, link.description, reads(*link.reads))
 
 
-def _within(path: Callable[[str, str], str], description: str, key: str) -> Any:
-    """Declare a link whose path is made of the catalog and the id under `key`; null if there is no id."""
-
-    def link(release: Document) -> Any:
-        return {"href": path(release["catalogId"], release[key])} if release[key] else None
-
-    return computed_field(link, description, keys=["catalogId", key])
-
-
-async def _product(context: Context, releases: Sequence[Document], _: FieldPaths) -> Any:
-    on_branches = [release for release in releases if release["branch"]]
-    if not on_branches:
-        return [None] * len(releases)
-    images = [release["baseImageId"] for release in on_branches if release["baseImageId"]]
-    products, known = await asyncio.gather(
-        context.by_ids("products").load_many([r["productId"] for r in on_branches], frozenset({"key"})),
-        context.by_ids("baseImages").load_many(images, frozenset({"operatingSystem"})),
-    )
-    systems = {id_: image and image["operatingSystem"] for id_, image in zip(images, known, strict=True)}
-    product = iter(products)
-    return [_branch(next(product), release, systems) if release["branch"] else None for release in releases]
-
-
-def _branch(product: Document | None, release: Document, systems: Mapping[str, Document | None]) -> Any:
-    path = product and hal_urls.branch(product["key"], release, systems.get(release["baseImageId"]))
+def _to(path: str | None) -> dict[str, str] | None:
     return hal_urls.link(path) if path else None
 
 
-async def _latest(context: Context, releases: Sequence[Document], _: FieldPaths) -> Any:
-    found = await context.latest_beside_each(releases, frozenset(_OF_LINK))
-    return [hal_urls.to_release(release) if release else None for release in found]
+async def _load_related(context: Context, link: ReleaseLink, releases: Sequence[Document]) -> Any:
+    """Return the related documents that `link` reads, for each release."""
+    names = sorted(link.related)
+    loads = (_load(context, name, releases) for name in names) if releases else ()
+    return [dict(zip(names, found, strict=True)) for found in zip(*await asyncio.gather(*loads), strict=True)]
+
+
+async def _load(context: Context, name: str, releases: Sequence[Document]) -> Sequence[Document | None]:
+    if name == "latest":
+        found: Sequence[Document | None] = await context.latest_beside_each(releases, frozenset(_OF_LINK))
+        return found
+    key, collection, paths = _RELATED[name]
+    ids = [release[key] for release in releases if release[key]]
+    loaded = dict(zip(ids, await context.by_ids(collection).load_many(ids, paths), strict=True))
+    return [loaded.get(release[key]) for release in releases]
 
 
 async def _dependencies(root: strawberry.Parent[Document], info: Info, first: int | None = 100) -> Any:
@@ -75,22 +79,14 @@ async def _dependants(root: strawberry.Parent[Document], info: Info, first: int 
 
 @strawberry.type(description="Where a release and what it refers to are answered as HAL (S5).")
 class ReleaseLinks:
-    self: Link = _within(hal_urls.release, "This release.", "id")
-    catalog: Link = _link(hal_urls.catalog, "Its catalog.", "catalogId")
-    application: Link = _within(hal_urls.application, "Its product in that catalog.", "productId")
-    product: Link | None = batched_field(
-        _product,
-        "Its product on its branch; null without a branch.",
-        reads("branch", "productId", "baseImageId", "packagingType"),
-    )
-    base_image: Link | None = _link(hal_urls.base_image, "The image it is built upon.", "baseImageId")
-    registry: Link | None = _link(hal_urls.registry, "The registry it is pushed to.", "registryId")
-    pipeline: Link | None = _within(hal_urls.pipeline, "The pipeline that made it.", "pipelineId")
-    latest_release: Link | None = batched_field(
-        _latest,
-        "The latest release of the same product, channel and branch.",
-        reads("productId", "channel", "branch"),
-    )
+    self: Link = _link("self")
+    catalog: Link = _link("catalog")
+    application: Link = _link("application")
+    product: Link | None = _link("product")
+    base_image: Link | None = _link("base_image")
+    registry: Link | None = _link("registry")
+    pipeline: Link | None = _link("pipeline")
+    latest_release: Link | None = _link("latest_release")
     dependencies: list[Link] = strawberry.field(
         resolver=_dependencies,
         metadata=projects("releases", *_OF_LINK, keys=reads("dependencies.reference")),
