@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import enum
 import functools
+import typing
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -23,15 +24,18 @@ from release_catalog.domain import caller
 from release_catalog.errors import Forbidden, PermissionProblem
 from release_catalog.errors import Problem as Refusal
 from release_catalog.graphql_api import permissions
-from release_catalog.graphql_api.fields import optional_field
+from release_catalog.graphql_api.errors import Problem
+from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.query_engine.context import Context
 from release_catalog.storage.database import Failure, deadline
 from release_catalog.storage.outages import NothingWritten, left_no_trace
 
-CHANGED = "The release as it is now, or would be; null where there is a problem."
 # The permission to write releases, even if only those of one product.
 WRITING: dict[str, Any] = {"scope": caller.WRITE, "of_product": True}
-PROBLEM = "Why nothing was done; null where it was."
+_PROBLEM = "Reason for the refusal, with what to do next. Null if the mutation succeeded."
+
+# The fields of a payload besides `problem`, each with its type and its description.
+PayloadFields = Mapping[str, tuple[Any, str]]
 
 
 @strawberry.input
@@ -62,10 +66,29 @@ def input_to_dict(value: Any) -> Any:
     return value.name if isinstance(value, enum.Enum) else value
 
 
+def _payload(input_type: type, fields: PayloadFields) -> tuple[type, dict[str, Any]]:
+    """Return the payload type of the mutation with this input type, and its values without a result.
+
+    Without a result, a nullable field is null, a list empty, a text "" and a number 0.
+    """
+    name = input_type.__name__.removesuffix("Input")
+    declared = {**fields, "problem": (Problem | None, _PROBLEM)}
+    body: dict[str, Any] = {field_: field(description) for field_, (_, description) in declared.items()}
+    body["__annotations__"] = {field_: type_ for field_, (type_, _) in declared.items()}
+    payload = type(f"{name}Payload", (), body)
+    empty = {to_camel_case(field_): _empty_value(type_) for field_, (type_, _) in declared.items()}
+    return strawberry.type(payload, description=f"Result of {name[0].lower()}{name[1:]}."), empty
+
+
+def _empty_value(type_: Any) -> Any:
+    plain = typing.get_origin(type_) or type_
+    return plain() if plain in {list, str, int} else None
+
+
 def mutation(
     input_type: type,
     verb: Callable[..., Awaitable[Any]],
-    empty: Mapping[str, Any],
+    fields: PayloadFields,
     description: str,
     *,
     scope: str,
@@ -75,11 +98,11 @@ def mutation(
 ) -> Any:
     """Declare a mutation that hands its input to a verb and answers with its result or its problem.
 
-    `empty` holds the payload's fields except `problem`, with their values if the verb gives none. The mutation
-    needs `scope`; with `of_product`, a caller that has it for a single product may call it too, and the verb
-    checks the rest. A verb that `fetches` files gets the fetcher. One that `takes_long` gets the `seconds` that
-    its commands have.
+    `fields` are those of its payload, for which the verb gives the values. The mutation needs `scope`; with
+    `of_product`, a caller that has it for a single product may call it too, and the verb checks the rest. A verb
+    that `fetches` files gets the fetcher. One that `takes_long` gets the `seconds` that its commands have.
     """
+    payload, empty = _payload(input_type, fields)
 
     async def execute(context: Context, key: str | int, input_: dict[str, Any]) -> Any:
         """Execute the mutation that the response names `key`."""
@@ -105,12 +128,12 @@ def mutation(
         if not input_.get("dryRun"):
             context.changed.add(key)
         context.would_be |= answer.pop("wouldBe", {})
-        return {**empty, "problem": None, **answer}
+        return {**empty, **answer}
 
     async def resolve(input: Any) -> Any:  # noqa: A002, ARG001  it declares the argument, under the contract's name
         raise AssertionError("mutations are executed by what `connect` gives them")
 
-    resolve.__annotations__["input"] = input_type
+    resolve.__annotations__ |= {"input": input_type, "return": payload}
     resolve.execute = execute  # type: ignore[attr-defined]
     return strawberry.mutation(resolver=resolve, description=description)
 
@@ -122,10 +145,10 @@ def connect(schema: GraphQLSchema) -> None:
     again. For a release of 1,000 files that takes a quarter of a second, in which nothing else runs.
     """
     assert schema.mutation_type  # noqa: S101  it is this project's own schema
-    for field in schema.mutation_type.fields.values():
-        definition = field.extensions["strawberry-definition"]
+    for declared in schema.mutation_type.fields.values():
+        definition = declared.extensions["strawberry-definition"]
         execute = definition.base_resolver.wrapped_func.execute
-        field.resolve = _resolver(execute, _enum_names(field.args["input"].type, {}))
+        declared.resolve = _resolver(execute, _enum_names(declared.args["input"].type, {}))
 
 
 Names = Callable[[Any], Any]

@@ -2,7 +2,6 @@
 
 import datetime
 import enum
-from typing import Any
 
 import strawberry
 from strawberry import enum_value as _value
@@ -11,11 +10,10 @@ from strawberry.scalars import JSON
 from release_catalog.domain.declarations import descriptions
 from release_catalog.domain.release import FIELDS
 from release_catalog.files import verification as verifying
-from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import field, optional_field
-from release_catalog.graphql_api.mutation import CHANGED, PROBLEM, WRITING, IdempotentInput, mutation
+from release_catalog.graphql_api.mutation import WRITING, IdempotentInput, PayloadFields, mutation
 from release_catalog.graphql_api.mutations.releases import ArtifactInput, DockerImageInput, ReleaseExtraFields
-from release_catalog.graphql_api.types.release import Release
+from release_catalog.graphql_api.types.release import CHANGED, Release
 
 ID = strawberry.ID
 
@@ -95,18 +93,6 @@ class FileWarning:
     actual_sha256: str | None = field("The digest of what came; null where nothing could be hashed.")
 
 
-@strawberry.type(description="What became of importing a release (S1).")
-class ImportReleasePayload:
-    catalog_id: ID | None = field("Id of the release that was created or updated, under S1's name for it.")
-    name: str | None = field("Its name.")
-    version: str | None = field("Its version.")
-    status: str | None = field("Its status.")
-    message: str = field("What was done, for people.")
-    warnings: list[FileWarning] = field("Files that are not what the document says, or could not be had.")
-    release: Release | None = field(CHANGED)
-    problem: Problem | None = field(PROBLEM)
-
-
 @strawberry.input(description="A release whose files to look at again.")
 class VerifyArtifactsInput:
     release_id: ID = field("The release.")
@@ -116,32 +102,35 @@ class VerifyArtifactsInput:
     )
 
 
-@strawberry.type(description="What became of looking at the files of a release again.")
-class VerifyArtifactsPayload:
-    release: Release | None = field(CHANGED)
-    warnings: list[FileWarning] = field("Files that are not what was declared, or could not be had.")
-    problem: Problem | None = field(PROBLEM)
-
-
-_EMPTY: dict[str, Any] = {"release": None, "warnings": []}
+_VERIFIED: PayloadFields = {
+    "release": (Release | None, CHANGED),
+    "warnings": (list[FileWarning], "Files that differ from what was declared, or could not be fetched."),
+}
 
 
 @strawberry.type
 class ImportMutations:
-    import_release: ImportReleasePayload = mutation(
+    import_release = mutation(
         ImportReleaseInput,
         verifying.import_release,
-        {**_EMPTY, "catalogId": None, "name": None, "version": None, "status": None, "message": ""},
+        {
+            "catalog_id": (ID | None, "Id of the created or updated release, under S1's name for it."),
+            "name": (str | None, "Name of the release."),
+            "version": (str | None, "Version of the release."),
+            "status": (str | None, "Status of the release."),
+            "message": (str, "Outcome in one sentence, for people."),
+            **_VERIFIED,
+        },
         "Imports a release as a draft, or replaces a draft of the same identity (S1). Its files are fetched and "
         "hashed; one that differs is a warning, and the release is imported still.",
         **WRITING,
         fetches=True,
         takes_long=True,
     )
-    verify_artifacts: VerifyArtifactsPayload = mutation(
+    verify_artifacts = mutation(
         VerifyArtifactsInput,
         verifying.verify_artifacts,
-        _EMPTY,
+        _VERIFIED,
         "Fetches and hashes the files of a release again.",
         **WRITING,
         fetches=True,

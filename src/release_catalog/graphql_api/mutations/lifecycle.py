@@ -2,10 +2,9 @@
 
 import strawberry
 
-from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import field, optional_field
-from release_catalog.graphql_api.mutation import CHANGED, PROBLEM, WRITING, ConditionalInput, mutation
-from release_catalog.graphql_api.types.release import Release
+from release_catalog.graphql_api.mutation import WRITING, ConditionalInput, PayloadFields, mutation
+from release_catalog.graphql_api.types.release import CHANGED, Release
 from release_catalog.storage import release_lifecycle
 
 ID = strawberry.ID
@@ -28,46 +27,36 @@ class WithdrawReleaseInput(ConditionalInput):
     replacement_id: ID | None = optional_field("What to use instead.")
 
 
-@strawberry.type(description="What became of publishing a release.")
-class PublishReleasePayload:
-    release: Release | None = field(CHANGED)
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of archiving a release.")
-class ArchiveReleasePayload:
-    release: Release | None = field(CHANGED)
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of withdrawing a release.")
-class WithdrawReleasePayload:
-    release: Release | None = field(CHANGED)
-    problem: Problem | None = field(PROBLEM)
-    affected_count: int | None = field("Published releases that reach this one through dependencies.")
+_RESULT: PayloadFields = {"release": (Release | None, CHANGED)}
 
 
 @strawberry.type
 class LifecycleMutations:
-    publish_release: PublishReleasePayload = mutation(
+    publish_release = mutation(
         PublishReleaseInput,
         release_lifecycle.publish,
-        {"release": None},
+        _RESULT,
         "Publishes a draft: from then on its files, images and dependencies stay as they are. Refused while a "
         "file is known to be another than declared.",
         **WRITING,
     )
-    archive_release: ArchiveReleasePayload = mutation(
+    archive_release = mutation(
         ArchiveReleaseInput,
         release_lifecycle.archive,
-        {"release": None},
+        _RESULT,
         "Archives a published or withdrawn release.",
         **WRITING,
     )
-    withdraw_release: WithdrawReleasePayload = mutation(
+    withdraw_release = mutation(
         WithdrawReleaseInput,
         release_lifecycle.withdraw,
-        {"release": None, "affectedCount": None},
+        {
+            **_RESULT,
+            "affected_count": (
+                int | None,
+                "Number of published releases that depend on this one, directly or not.",
+            ),
+        },
         "Takes a published release back. What depends on it still finds it, with the reason.",
         **WRITING,
     )

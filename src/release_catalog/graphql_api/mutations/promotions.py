@@ -3,15 +3,12 @@
 import strawberry
 
 from release_catalog.domain import caller
-from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import IdempotentInput, mutation
 from release_catalog.graphql_api.types.promotion import Promotion
 from release_catalog.storage import promotions
 
 ID = strawberry.ID
-
-_PROBLEM = "Why the environment is as it was; null where the promotion took effect, or would have."
 
 
 @strawberry.input(description="A release to bring to an environment.")
@@ -35,34 +32,25 @@ class RollbackPromotionInput(IdempotentInput):
     reason: str = field("Why, for the ledger: 1 to 4096 characters.")
 
 
-@strawberry.type(description="What became of promoting a release.")
-class PromoteReleasePayload:
-    promotion: Promotion | None = field(
-        "The record of the attempt, REJECTED where a rule refused it; null where there is nothing to record."
-    )
-    problem: Problem | None = field(_PROBLEM)
-
-
-@strawberry.type(description="What became of rolling a promotion back.")
-class RollbackPromotionPayload:
-    promotion: Promotion | None = field("The record that it was undone; null where there is a problem.")
-    problem: Problem | None = field("Why nothing was undone; null where it was.")
-
-
 @strawberry.type
 class PromotionMutations:
-    promote_release: PromoteReleasePayload = mutation(
+    promote_release = mutation(
         PromoteReleaseInput,
         promotions.promote,
-        {"promotion": None},
+        {
+            "promotion": (
+                Promotion | None,
+                "Record of the attempt, REJECTED if a rule refused it. Null if there is nothing to record.",
+            )
+        },
         "Brings the files and images of a release to an environment, all or none. The ledger keeps each attempt, "
         "a refused one with every reason.",
         scope=caller.PROMOTE,
     )
-    rollback_promotion: RollbackPromotionPayload = mutation(
+    rollback_promotion = mutation(
         RollbackPromotionInput,
         promotions.roll_back,
-        {"promotion": None},
+        {"promotion": (Promotion | None, "Record of the rollback. Null if there is a problem.")},
         "Undoes a promotion: each path that still holds what it brought holds again what was there before. What "
         "later promotions brought stays, and what was rolled back itself does not come back.",
         scope=caller.PROMOTE,

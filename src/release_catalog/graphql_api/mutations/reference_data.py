@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import strawberry
+from strawberry.utils.str_converters import to_camel_case
 
 from release_catalog.domain import caller
 from release_catalog.errors import Problem as Refusal
 from release_catalog.graphql_api.enums import DeploymentType, VersionScheme
-from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import field, optional_field
-from release_catalog.graphql_api.mutation import PROBLEM, mutation
+from release_catalog.graphql_api.mutation import mutation
 from release_catalog.graphql_api.types.catalog import Catalog, Product
 from release_catalog.graphql_api.types.promotion import Environment
 from release_catalog.graphql_api.types.registry import BaseImage, Registry
@@ -124,54 +124,9 @@ class SaveBaseImageInput:
     last_checked_at: datetime.datetime | None = optional_field(f"When that was. {_KEPT}")
 
 
-def _saved(kind: str) -> Any:
-    return field(f"The {kind} as it is now; null where there is a problem.")
-
-
-@strawberry.type(description="What became of saving a catalog.")
-class SaveCatalogPayload:
-    catalog: Catalog | None = _saved("catalog")
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of saving a product.")
-class SaveProductPayload:
-    product: Product | None = _saved("product")
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of saving a pipeline.")
-class SavePipelinePayload:
-    pipeline: Pipeline | None = _saved("pipeline")
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of saving a project.")
-class SaveProjectPayload:
-    project: Project | None = _saved("project")
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of saving an environment.")
-class SaveEnvironmentPayload:
-    environment: Environment | None = _saved("environment")
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of saving a registry.")
-class SaveRegistryPayload:
-    registry: Registry | None = _saved("registry")
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of saving a base image.")
-class SaveBaseImagePayload:
-    base_image: BaseImage | None = _saved("base image")
-    problem: Problem | None = field(PROBLEM)
-
-
 def _save(
     name: str,
+    type_: type,
     input_type: type,
     verb: Callable[..., Awaitable[Answer]],
     *about: str,
@@ -179,31 +134,25 @@ def _save(
 ) -> Any:
     async def save(asking: Any, database: Any, values: Any) -> Any:
         outcome = await verb(asking, database, *about, values)
-        return outcome if isinstance(outcome, Refusal) else {name: outcome}
+        return outcome if isinstance(outcome, Refusal) else {to_camel_case(name): outcome}
 
-    text = "Makes it where the id is new or absent and changes it otherwise; what is not given is left as it is."
-    return mutation(input_type, save, {name: None}, text, scope=scope)
+    text = f"Creates the {name.replace('_', ' ')} if its id is new or absent, and updates it otherwise. "
+    text += "A field that is not given stays as it is."
+    fields = {name: (type_ | None, f"The {name.replace('_', ' ')} as it is now. Null if there is a problem.")}
+    return mutation(input_type, save, fields, text, scope=scope)
 
 
 @strawberry.type
 class ReferenceDataMutations:
-    save_catalog: SaveCatalogPayload = _save(
-        "catalog", SaveCatalogInput, reference_data.save_reference, "catalogs"
-    )
-    save_product: SaveProductPayload = _save("product", SaveProductInput, reference_data.product)
-    save_pipeline: SavePipelinePayload = _save(
-        "pipeline", SavePipelineInput, reference_data.save_reference, "pipelines"
-    )
-    save_project: SaveProjectPayload = _save(
-        "project", SaveProjectInput, reference_data.save_reference, "projects"
-    )
+    save_catalog = _save("catalog", Catalog, SaveCatalogInput, reference_data.save_reference, "catalogs")
+    save_product = _save("product", Product, SaveProductInput, reference_data.product)
+    save_pipeline = _save("pipeline", Pipeline, SavePipelineInput, reference_data.save_reference, "pipelines")
+    save_project = _save("project", Project, SaveProjectInput, reference_data.save_reference, "projects")
     # The requirements of an environment hold back its promoters: they must not change them.
-    save_environment: SaveEnvironmentPayload = _save(
-        "environment", SaveEnvironmentInput, reference_data.environment, scope=caller.ADMIN
+    save_environment = _save(
+        "environment", Environment, SaveEnvironmentInput, reference_data.environment, scope=caller.ADMIN
     )
-    save_registry: SaveRegistryPayload = _save(
-        "registry", SaveRegistryInput, reference_data.save_reference, "registries"
-    )
-    save_base_image: SaveBaseImagePayload = _save(
-        "baseImage", SaveBaseImageInput, reference_data.save_reference, "baseImages"
+    save_registry = _save("registry", Registry, SaveRegistryInput, reference_data.save_reference, "registries")
+    save_base_image = _save(
+        "base_image", BaseImage, SaveBaseImageInput, reference_data.save_reference, "baseImages"
     )

@@ -4,10 +4,9 @@ import strawberry
 from strawberry.scalars import JSON
 
 from release_catalog.graphql_api.enums import DeliveryStatus, ExecutionStatus
-from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import field, optional_field
-from release_catalog.graphql_api.mutation import CHANGED, PROBLEM, WRITING, ConditionalInput, mutation
-from release_catalog.graphql_api.types.release import Release
+from release_catalog.graphql_api.mutation import WRITING, ConditionalInput, mutation
+from release_catalog.graphql_api.types.release import CHANGED, Release
 from release_catalog.graphql_api.types.release_delivery import PipelineExecution
 from release_catalog.storage import release_delivery
 
@@ -96,12 +95,6 @@ class SetDeliveryStatusInput(ConditionalInput):
     )
 
 
-@strawberry.type(description="What became of a step in the delivery of a release.")
-class SetDeliveryStatusPayload:
-    release: Release | None = field(CHANGED)
-    problem: Problem | None = field(PROBLEM)
-
-
 @strawberry.input(description="A run of a pipeline for a release.")
 class RecordPipelineExecutionInput:
     id: ID | None = optional_field("The run that has ended; where it is new or left out, one begins.")
@@ -110,26 +103,20 @@ class RecordPipelineExecutionInput:
     status: ExecutionStatus = field("How the run stands.")
 
 
-@strawberry.type(description="What became of recording a run of a pipeline.")
-class RecordPipelineExecutionPayload:
-    execution: PipelineExecution | None = field("The run as it is now; null where there is a problem.")
-    problem: Problem | None = field(PROBLEM)
-
-
 @strawberry.type
 class DeliveryMutations:
-    set_delivery_status: SetDeliveryStatusPayload = mutation(
+    set_delivery_status = mutation(
         SetDeliveryStatusInput,
         release_delivery.set_delivery_status,
-        {"release": None},
+        {"release": (Release | None, CHANGED)},
         "Starts, suspends, resumes or completes a delivery. Nothing starts without a project, and nothing is "
         "completed while its pipeline runs for the release.",
         **WRITING,
     )
-    record_pipeline_execution: RecordPipelineExecutionPayload = mutation(
+    record_pipeline_execution = mutation(
         RecordPipelineExecutionInput,
         release_delivery.record_pipeline_execution,
-        {"execution": None},
+        {"execution": (PipelineExecution | None, "The run as it is now. Null if there is a problem.")},
         "Records that a pipeline runs for a release, or how its run has ended, which then stays.",
         **WRITING,
     )

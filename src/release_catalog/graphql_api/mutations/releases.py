@@ -1,7 +1,6 @@
 """The creation, patching and replacement of releases: inputs, payloads, mutations."""
 
 import datetime
-from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
@@ -10,19 +9,17 @@ from release_catalog.domain import release_parts
 from release_catalog.domain.declarations import descriptions
 from release_catalog.domain.release import FIELDS
 from release_catalog.graphql_api.enums import PackagingType
-from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import (
-    CHANGED,
-    PROBLEM,
     WRITING,
     ConditionalInput,
     IdempotentInput,
+    PayloadFields,
     mutation,
 )
 from release_catalog.graphql_api.mutations.release_delivery import DeliveryInput
 from release_catalog.graphql_api.scalars import Long
-from release_catalog.graphql_api.types.release import Release
+from release_catalog.graphql_api.types.release import CHANGED, Release
 from release_catalog.storage import release_writes
 
 ID = strawberry.ID
@@ -177,50 +174,29 @@ class ReplaceReleaseInput(ReleaseFieldsInput, ConditionalInput):
     name: str = field(_ABOUT["name"])
 
 
-_WARNINGS = "What was not done as asked, and why."
-
-
-@strawberry.type(description="What became of creating a release.")
-class CreateReleasePayload:
-    release: Release | None = field("The new draft, or what it would be; null where there is a problem.")
-    problem: Problem | None = field(PROBLEM)
-    warnings: list[str] = field(_WARNINGS)
-
-
-@strawberry.type(description="What became of patching a release.")
-class PatchReleasePayload:
-    release: Release | None = field(CHANGED)
-    problem: Problem | None = field(PROBLEM)
-    warnings: list[str] = field(_WARNINGS)
-
-
-@strawberry.type(description="What became of replacing a release.")
-class ReplaceReleasePayload:
-    release: Release | None = field(CHANGED)
-    problem: Problem | None = field(PROBLEM)
-    warnings: list[str] = field(_WARNINGS)
-
-
-_EMPTY: dict[str, Any] = {"release": None, "warnings": []}
+_RESULT: PayloadFields = {
+    "release": (Release | None, CHANGED),
+    "warnings": (list[str], "Parts of the input that had no effect, each with the reason."),
+}
 _FREE = "Of a release that is published, only what says nothing about its contents may change."
 
 
 @strawberry.type
 class ReleaseMutations:
-    create_release: CreateReleasePayload = mutation(
-        CreateReleaseInput, release_writes.create, _EMPTY, "Creates a draft of a release (S2).", **WRITING
+    create_release = mutation(
+        CreateReleaseInput, release_writes.create, _RESULT, "Creates a draft of a release (S2).", **WRITING
     )
-    patch_release: PatchReleasePayload = mutation(
+    patch_release = mutation(
         PatchReleaseInput,
         release_writes.patch,
-        _EMPTY,
+        _RESULT,
         f"Adds and updates, never removes (S4 PATCH). {_FREE}",
         **WRITING,
     )
-    replace_release: ReplaceReleasePayload = mutation(
+    replace_release = mutation(
         ReplaceReleaseInput,
         release_writes.replace,
-        _EMPTY,
+        _RESULT,
         f"Replaces all that was said of it (S4 PUT). {_FREE}",
         **WRITING,
     )

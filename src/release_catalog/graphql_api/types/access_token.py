@@ -5,9 +5,8 @@ import datetime
 import strawberry
 
 from release_catalog.domain import caller
-from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import field, optional_field
-from release_catalog.graphql_api.mutation import PROBLEM, mutation
+from release_catalog.graphql_api.mutation import mutation
 from release_catalog.storage import access_tokens
 
 ID = strawberry.ID
@@ -49,32 +48,22 @@ class RevokeAccessTokenInput:
     id: ID = field("The token's id.")
 
 
-@strawberry.type(description="What became of making an access token.")
-class CreateAccessTokenPayload:
-    access_token: AccessToken | None = field("What is kept of the token; null where there is a problem.")
-    token: str | None = field("The token itself, which is shown this once.")
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of revoking an access token.")
-class RevokeAccessTokenPayload:
-    access_token: AccessToken | None = field("The token as it is now; null where there is a problem.")
-    problem: Problem | None = field(PROBLEM)
-
-
 @strawberry.type
 class AccessTokenMutations:
-    create_access_token: CreateAccessTokenPayload = mutation(
+    create_access_token = mutation(
         CreateAccessTokenInput,
         access_tokens.create,
-        {"accessToken": None, "token": None},
+        {
+            "access_token": (AccessToken | None, "The stored token. Null if there is a problem."),
+            "token": (str | None, "The token itself, shown only once."),
+        },
         "Makes an access token. It may do whatever it is given here, also after its maker has gone.",
         scope=caller.ADMIN,
     )
-    revoke_access_token: RevokeAccessTokenPayload = mutation(
+    revoke_access_token = mutation(
         RevokeAccessTokenInput,
         access_tokens.revoke,
-        {"accessToken": None},
+        {"access_token": (AccessToken | None, "The token as it is now. Null if there is a problem.")},
         "Ends an access token for good.",
         scope=caller.ADMIN,
     )

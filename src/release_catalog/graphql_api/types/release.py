@@ -43,6 +43,8 @@ class Withdrawal:
 
 
 _ABOUT = descriptions(FIELDS)
+# Describes the release in the payload of a mutation.
+CHANGED = "The release after the mutation, or as a dry run would leave it. Null if there is a problem."
 
 
 async def _latest_beside(context: Context, releases: Sequence[Document], paths: FieldPaths) -> Any:

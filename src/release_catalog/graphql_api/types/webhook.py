@@ -12,9 +12,8 @@ from release_catalog.files import address_guard
 from release_catalog.files.verifier import Fetcher
 from release_catalog.graphql_api.connection import ConnectionWithoutCount
 from release_catalog.graphql_api.enums import WebhookDeliveryStatus
-from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import computed_field, field, optional_field
-from release_catalog.graphql_api.mutation import PROBLEM, mutation
+from release_catalog.graphql_api.mutation import mutation
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, webhooks
@@ -115,33 +114,8 @@ class ReplayWebhookInput:
     after: ID = field("The id of the event before the first one to send; 0 lies before them all.")
 
 
-_SECRET = "What its messages are signed with (Standard Webhooks): shown this once."  # noqa: S105  a description
-
-
-@strawberry.type(description="What became of making a webhook.")
-class CreateWebhookPayload:
-    webhook: Webhook | None = field("The webhook; null where there is a problem.")
-    secret: str | None = field(_SECRET)
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of changing a webhook.")
-class UpdateWebhookPayload:
-    webhook: Webhook | None = field("The webhook; null where there is a problem.")
-    secret: str | None = field(f"Where it was rotated: {_SECRET[0].lower()}{_SECRET[1:]}")
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of deleting a webhook.")
-class DeleteWebhookPayload:
-    deleted_id: ID | None = field("The webhook that is gone; null where there is a problem.")
-    problem: Problem | None = field(PROBLEM)
-
-
-@strawberry.type(description="What became of replaying events.")
-class ReplayWebhookPayload:
-    queued: int = field("How many events are sent again or for the first time, counted up to 10,000.")
-    problem: Problem | None = field(PROBLEM)
+_WEBHOOK = (Webhook | None, "The webhook as it is now. Null if there is a problem.")
+_SECRET = "Secret that signs the messages (Standard Webhooks), shown only once."  # noqa: S105  a description
 
 
 def _judged(verb: Callable[..., Awaitable[webhooks.Answer]]) -> Callable[..., Awaitable[webhooks.Answer]]:
@@ -158,33 +132,33 @@ def _judged(verb: Callable[..., Awaitable[webhooks.Answer]]) -> Callable[..., Aw
 
 @strawberry.type
 class WebhookMutations:
-    create_webhook: CreateWebhookPayload = mutation(
+    create_webhook = mutation(
         CreateWebhookInput,
         _judged(webhooks.create),
-        {"webhook": None, "secret": None},
+        {"webhook": _WEBHOOK, "secret": (str | None, _SECRET)},
         "Has events sent to a URL from now on. The webhook sees what its maker may see, and names its maker.",
         scope=WEBHOOK,
         fetches=True,
     )
-    update_webhook: UpdateWebhookPayload = mutation(
+    update_webhook = mutation(
         UpdateWebhookInput,
         _judged(webhooks.update),
-        {"webhook": None, "secret": None},
+        {"webhook": _WEBHOOK, "secret": (str | None, f"{_SECRET} Null unless it was rotated.")},
         "Changes a webhook, switches it off or on, or gives it a new secret.",
         scope=WEBHOOK,
         fetches=True,
     )
-    delete_webhook: DeleteWebhookPayload = mutation(
+    delete_webhook = mutation(
         DeleteWebhookInput,
         webhooks.delete,
-        {"deletedId": None},
+        {"deleted_id": (ID | None, "Id of the deleted webhook. Null if there is a problem.")},
         "Deletes a webhook: nothing more is sent.",
         scope=WEBHOOK,
     )
-    replay_webhook: ReplayWebhookPayload = mutation(
+    replay_webhook = mutation(
         ReplayWebhookInput,
         webhooks.replay,
-        {"queued": 0},
+        {"queued": (int, "Number of events that are sent again or for the first time, counted up to 10,000.")},
         "Replays every event after a cursor to one webhook.",
         scope=WEBHOOK,
     )
