@@ -6,7 +6,6 @@ from strawberry.schema.config import StrawberryConfig
 from release_catalog.graphql_api import fields, mutation, scalars
 from release_catalog.graphql_api.errors import PROBLEMS
 from release_catalog.graphql_api.mutations.imports import ImportMutations
-from release_catalog.graphql_api.mutations.lifecycle import LifecycleMutations
 from release_catalog.graphql_api.mutations.promotions import PromotionMutations
 from release_catalog.graphql_api.mutations.reference_data import ReferenceDataMutations
 from release_catalog.graphql_api.mutations.release_delivery import DeliveryMutations
@@ -24,7 +23,6 @@ from release_catalog.graphql_api.types.webhook import WebhookMutations
 class Mutation(
     ReleaseMutations,
     ImportMutations,
-    LifecycleMutations,
     DeliveryMutations,
     PromotionMutations,
     ReferenceDataMutations,

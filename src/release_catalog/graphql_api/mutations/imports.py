@@ -12,8 +12,9 @@ from release_catalog.domain.release import FIELDS
 from release_catalog.files import verification as verifying
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import WRITING, IdempotentInput, PayloadFields, mutation
-from release_catalog.graphql_api.mutations.releases import ArtifactInput, DockerImageInput, ReleaseExtraFields
-from release_catalog.graphql_api.types.release import CHANGED, Release
+from release_catalog.graphql_api.mutations.release_delivery import DeliveryFieldInput
+from release_catalog.graphql_api.types.artifact import ArtifactInput, DockerImageInput
+from release_catalog.graphql_api.types.release import CHANGED, Release, ReleaseExtraFields
 
 ID = strawberry.ID
 
@@ -45,7 +46,7 @@ class DocumentDependencyInput:
 @strawberry.input(
     description="The file that S1 imports. It may also hold what S1 has no names for, as exportRelease writes it."
 )
-class ReleaseDocumentInput(ReleaseExtraFields):
+class ReleaseDocumentInput(ReleaseExtraFields, DeliveryFieldInput):
     name: str = field(_ABOUT["name"])
     version: str = field("Its version: any text of 1 to 64 characters.")
     created_at: datetime.datetime = field("When it was created.")

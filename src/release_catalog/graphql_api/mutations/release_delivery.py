@@ -87,6 +87,11 @@ class DeliveryInput:
     cms_details: CmsDetailsInput | None = optional_field("How a change management system follows it.")
 
 
+@strawberry.input
+class DeliveryFieldInput:
+    delivery: DeliveryInput | None = optional_field("Delivery of the release (S4).")
+
+
 @strawberry.input(description="A step in the delivery of a release.")
 class SetDeliveryStatusInput(ConditionalInput):
     release_id: ID = field("The release.")

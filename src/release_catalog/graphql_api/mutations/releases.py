@@ -1,14 +1,11 @@
-"""The creation, patching and replacement of releases: inputs, payloads, mutations."""
+"""The mutations of releases: creation, updates, publication, archiving and withdrawal."""
 
 import datetime
 
 import strawberry
-from strawberry.scalars import JSON
 
-from release_catalog.domain import release_parts
 from release_catalog.domain.declarations import descriptions
 from release_catalog.domain.release import FIELDS
-from release_catalog.graphql_api.enums import PackagingType
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import (
     WRITING,
@@ -17,186 +14,124 @@ from release_catalog.graphql_api.mutation import (
     PayloadFields,
     mutation,
 )
-from release_catalog.graphql_api.mutations.release_delivery import DeliveryInput
-from release_catalog.graphql_api.scalars import Long
-from release_catalog.graphql_api.types.release import CHANGED, Release
-from release_catalog.storage import release_writes
+from release_catalog.graphql_api.mutations.release_delivery import DeliveryFieldInput
+from release_catalog.graphql_api.types.release import CHANGED, Release, ReleaseFieldsInput
+from release_catalog.storage import release_lifecycle, release_writes
 
 ID = strawberry.ID
 
 _ABOUT = descriptions(FIELDS)
-_FILE = descriptions(release_parts.ARTIFACT_FIELDS)
-_IMAGE = descriptions(release_parts.IMAGE_FIELDS)
-_PACKAGE = descriptions(release_parts.REGISTRY_ARTIFACT_FIELDS)
-_METADATA_FILE = descriptions(release_parts.METADATA_FILE_FIELDS)
-_PLATFORM_METADATA = descriptions(release_parts.PLATFORM_METADATA_FIELDS)
-_CUSTOMIZATION = descriptions(release_parts.CUSTOMIZATION_FIELDS)
-_CUSTOMIZATION_FILE = descriptions(release_parts.CUSTOMIZATION_ARTIFACT_FIELDS)
-
-
-@strawberry.input(description="A file of a release.")
-class ArtifactInput:
-    name: str = field(_FILE["name"])
-    size: Long = field(_FILE["size"])
-    sha256: str = field(_FILE["sha256"])
-    download_url: str = field(_FILE["downloadUrl"])
-    platform: str | None = optional_field(_FILE["platform"])
-    is_executable: bool | None = optional_field(_FILE["isExecutable"])
-    arguments: str | None = optional_field(_FILE["arguments"])
-    metadata: JSON | None = optional_field(_FILE["metadata"])
-    secured: bool | None = optional_field(_FILE["secured"])
-    repository_key: str | None = optional_field(_FILE["repositoryKey"])
-    path: str | None = optional_field(_FILE["path"])
-    package_type: str | None = optional_field(_FILE["packageType"])
-
-
-@strawberry.input(description="A package in its registry (S5).")
-class RegistryArtifactInput:
-    name: str = field(_PACKAGE["name"])
-    version: str = field(_PACKAGE["version"])
-    repository: str | None = optional_field(_PACKAGE["repository"])
-    url: str | None = optional_field(_PACKAGE["url"])
-    content_digest: str | None = optional_field(_PACKAGE["contentDigest"])
-    repo_digest: str | None = optional_field(_PACKAGE["repoDigest"])
-
-
-@strawberry.input(description="A container image.")
-class DockerImageInput:
-    name: str = field(_IMAGE["name"])
-    image_url: str = field(_IMAGE["imageUrl"])
-    platform: str | None = optional_field(_IMAGE["platform"])
-    metadata: JSON | None = optional_field(_IMAGE["metadata"])
-
-
-@strawberry.input(
-    description="A release by id, or by name and version in the same catalog; where all are given they must agree."
-)
-class DependencyInput:
-    release_id: ID | None = optional_field("Its id.")
-    name: str | None = optional_field(
-        "Its name; may be left out where there is a release with that id. Then it is shown only to callers who "
-        "may see that release."
-    )
-    version: str | None = optional_field("Its version; may be left out likewise.")
-
-
-@strawberry.input(description="A file that tells something about a release (S5).")
-class ReleaseMetadataFileInput:
-    id: ID = field(_METADATA_FILE["id"])
-    mime_type: str | None = optional_field(_METADATA_FILE["mimeType"])
-    url: str | None = optional_field(_METADATA_FILE["url"])
-    filename: str | None = optional_field(_METADATA_FILE["filename"])
-
-
-@strawberry.input(description="Metadata files of one platform, or of all where there is none (S5).")
-class PlatformReleaseMetadataInput:
-    release_metadata: list[ReleaseMetadataFileInput] = field(_PLATFORM_METADATA["releaseMetadata"])
-    platform: str | None = optional_field(_PLATFORM_METADATA["platform"])
-
-
-@strawberry.input(description="The file of a customization (S5).")
-class CustomizationArtifactInput:
-    id: ID = field(_CUSTOMIZATION_FILE["id"])
-    url: str | None = optional_field(_CUSTOMIZATION_FILE["url"])
-    filename: str | None = optional_field(_CUSTOMIZATION_FILE["filename"])
-
-
-@strawberry.input(description="A change that an organisation made to a release (S5).")
-class CustomizationInput:
-    id: ID = field(_CUSTOMIZATION["id"])
-    version: str | None = optional_field(_CUSTOMIZATION["version"])
-    artifact: CustomizationArtifactInput | None = optional_field(_CUSTOMIZATION["artifact"])
-
-
-@strawberry.input
-class ReleaseExtraFields:
-    """The fields of a release that S1's documents have no names for."""
-
-    revision: str | None = optional_field(_ABOUT["revision"])
-    branch: str | None = optional_field(_ABOUT["branch"])
-    packaging_type: PackagingType | None = optional_field(_ABOUT["packagingType"])
-    platforms: list[str] | None = optional_field(_ABOUT["platforms"])
-    private: bool | None = optional_field(_ABOUT["private"])
-    description: str | None = optional_field(_ABOUT["description"])
-    released_at: datetime.datetime | None = optional_field(_ABOUT["releasedAt"])
-    end_of_life_at: datetime.date | None = optional_field(_ABOUT["endOfLifeAt"])
-    registry_artifact: RegistryArtifactInput | None = optional_field(_ABOUT["registryArtifact"])
-    platform_release_metadata: list[PlatformReleaseMetadataInput] | None = optional_field(
-        _ABOUT["platformReleaseMetadata"]
-    )
-    customizations: list[CustomizationInput] | None = optional_field(_ABOUT["customizations"])
-    base_image_id: ID | None = optional_field(_ABOUT["baseImageId"])
-    registry_id: ID | None = optional_field(_ABOUT["registryId"])
-    pipeline_id: ID | None = optional_field(_ABOUT["pipelineId"])
-    delivery: DeliveryInput | None = optional_field(_ABOUT["delivery"])
-
-
-@strawberry.input
-class ReleaseFieldsInput(ReleaseExtraFields):
-    tag: str | None = optional_field(_ABOUT["tag"])
-    notes: str | None = optional_field(_ABOUT["notes"])
-    author: str | None = optional_field(_ABOUT["author"])
-    metadata: JSON | None = optional_field(_ABOUT["metadata"])
-    artifacts: list[ArtifactInput] | None = optional_field(_ABOUT["artifacts"])
-    docker_images: list[DockerImageInput] | None = optional_field(_ABOUT["dockerImages"])
-    dependencies: list[DependencyInput] | None = optional_field(_ABOUT["dependencies"])
+_ID_OF_RELEASE = "Id of the release."
 
 
 @strawberry.input(description="A release to create (S2).")
-class CreateReleaseInput(ReleaseFieldsInput, IdempotentInput):
-    product_id: ID = field("The product that it is a release of.")
+class CreateReleaseInput(ReleaseFieldsInput, DeliveryFieldInput, IdempotentInput):
+    product_id: ID = field("Id of the product. It must exist.")
     name: str = field(_ABOUT["name"])
     version: str = field(_ABOUT["version"])
     channel: str = strawberry.field(default="stable", description=_ABOUT["channel"])
     catalog_id: ID | None = optional_field(
-        "The catalog of its product, which is what it is where it is not given."
+        "Id of the product's catalog. Defaults to it; any other is a violation."
     )
     trial: bool | None = optional_field(_ABOUT["trial"])
     created_at: datetime.datetime | None = optional_field(
-        "Only for recording old releases; the future is refused."
+        "Time of the creation, for recording old releases. It must not be in the future. Defaults to now."
     )
 
 
 @strawberry.input(
-    description="What to add to a release and to change in it (S4 PATCH). Null and absent fields are left as they "
-    "are; lists are merged: files, images and projects by name, dependencies by name and version."
+    description="Fields to add to a release or to change (S4 PATCH). Null and absent fields stay as they are. "
+    "Lists are merged: files, images and projects by name, dependencies by name and version."
 )
-class PatchReleaseInput(ReleaseFieldsInput, ConditionalInput):
-    id: ID = field("The release.")
+class PatchReleaseInput(ReleaseFieldsInput, DeliveryFieldInput, ConditionalInput):
+    id: ID = field(_ID_OF_RELEASE)
     name: str = field(_ABOUT["name"])
 
 
 @strawberry.input(
-    description="All that is to hold of a release (S4 PUT). Null and absent fields are reset to their defaults."
+    description="All updatable fields of a release (S4 PUT). Null and absent fields are reset to their defaults."
 )
-class ReplaceReleaseInput(ReleaseFieldsInput, ConditionalInput):
-    id: ID = field("The release.")
+class ReplaceReleaseInput(ReleaseFieldsInput, DeliveryFieldInput, ConditionalInput):
+    id: ID = field(_ID_OF_RELEASE)
     name: str = field(_ABOUT["name"])
 
 
-_RESULT: PayloadFields = {
-    "release": (Release | None, CHANGED),
+@strawberry.input(description="A draft to publish.")
+class PublishReleaseInput(ConditionalInput):
+    id: ID = field(_ID_OF_RELEASE)
+
+
+@strawberry.input(description="A release to archive.")
+class ArchiveReleaseInput(ConditionalInput):
+    id: ID = field(_ID_OF_RELEASE)
+
+
+@strawberry.input(description="A published release to withdraw.")
+class WithdrawReleaseInput(ConditionalInput):
+    id: ID = field(_ID_OF_RELEASE)
+    reason: str = field("Reason, for those who depend on the release: 1 to 4096 characters.")
+    replacement_id: ID | None = optional_field("Id of the release to use instead.")
+
+
+_RELEASE: PayloadFields = {"release": (Release | None, CHANGED)}
+_RELEASE_AND_WARNINGS: PayloadFields = {
+    **_RELEASE,
     "warnings": (list[str], "Parts of the input that had no effect, each with the reason."),
 }
-_FREE = "Of a release that is published, only what says nothing about its contents may change."
+_WHEN_PUBLISHED = (
+    "Of a release that was published, only notes, description, metadata, branch, end of life, delivery and "
+    "visibility may change."
+)
 
 
 @strawberry.type
 class ReleaseMutations:
     create_release = mutation(
-        CreateReleaseInput, release_writes.create, _RESULT, "Creates a draft of a release (S2).", **WRITING
+        CreateReleaseInput,
+        release_writes.create,
+        _RELEASE_AND_WARNINGS,
+        "Creates a draft of a release (S2).",
+        **WRITING,
     )
     patch_release = mutation(
         PatchReleaseInput,
         release_writes.patch,
-        _RESULT,
-        f"Adds and updates, never removes (S4 PATCH). {_FREE}",
+        _RELEASE_AND_WARNINGS,
+        f"Adds to a release and updates it, without removing anything (S4 PATCH). {_WHEN_PUBLISHED}",
         **WRITING,
     )
     replace_release = mutation(
         ReplaceReleaseInput,
         release_writes.replace,
-        _RESULT,
-        f"Replaces all that was said of it (S4 PUT). {_FREE}",
+        _RELEASE_AND_WARNINGS,
+        f"Replaces all updatable fields of a release (S4 PUT). {_WHEN_PUBLISHED}",
+        **WRITING,
+    )
+    publish_release = mutation(
+        PublishReleaseInput,
+        release_lifecycle.publish,
+        _RELEASE,
+        "Publishes a draft. From then on, its files, images and dependencies never change. Refused while the "
+        "verification of a file is MISMATCH.",
+        **WRITING,
+    )
+    archive_release = mutation(
+        ArchiveReleaseInput,
+        release_lifecycle.archive,
+        _RELEASE,
+        "Archives a published or withdrawn release.",
+        **WRITING,
+    )
+    withdraw_release = mutation(
+        WithdrawReleaseInput,
+        release_lifecycle.withdraw,
+        {
+            **_RELEASE,
+            "affected_count": (
+                int | None,
+                "Number of published releases that depend on this one, directly or not.",
+            ),
+        },
+        "Withdraws a published release. Its dependants still find it, with the reason.",
         **WRITING,
     )

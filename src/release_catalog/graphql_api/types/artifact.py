@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 from release_catalog.domain import release_parts
 from release_catalog.domain.declarations import descriptions
 from release_catalog.graphql_api.enums import VerificationStatus
-from release_catalog.graphql_api.fields import computed_field, field, json_text
+from release_catalog.graphql_api.fields import computed_field, field, json_text, optional_field
 from release_catalog.graphql_api.scalars import Long
 from release_catalog.query_engine.projection import FieldPaths, prefixed, subpaths, union, without
 
@@ -129,6 +129,68 @@ class Customization:
     id: strawberry.ID = field(_CUSTOMIZATION["id"])
     version: str | None = field(_CUSTOMIZATION["version"])
     artifact: CustomizationArtifact | None = field(_CUSTOMIZATION["artifact"])
+
+
+@strawberry.input(description="A file of a release.")
+class ArtifactInput:
+    name: str = field(_FILE["name"])
+    size: Long = field(_FILE["size"])
+    sha256: str = field(_FILE["sha256"])
+    download_url: str = field(_FILE["downloadUrl"])
+    platform: str | None = optional_field(_FILE["platform"])
+    is_executable: bool | None = optional_field(_FILE["isExecutable"])
+    arguments: str | None = optional_field(_FILE["arguments"])
+    metadata: JSON | None = optional_field(_FILE["metadata"])
+    secured: bool | None = optional_field(_FILE["secured"])
+    repository_key: str | None = optional_field(_FILE["repositoryKey"])
+    path: str | None = optional_field(_FILE["path"])
+    package_type: str | None = optional_field(_FILE["packageType"])
+
+
+@strawberry.input(description="A package in its registry (S5).")
+class RegistryArtifactInput:
+    name: str = field(_PACKAGE["name"])
+    version: str = field(_PACKAGE["version"])
+    repository: str | None = optional_field(_PACKAGE["repository"])
+    url: str | None = optional_field(_PACKAGE["url"])
+    content_digest: str | None = optional_field(_PACKAGE["contentDigest"])
+    repo_digest: str | None = optional_field(_PACKAGE["repoDigest"])
+
+
+@strawberry.input(description="A container image.")
+class DockerImageInput:
+    name: str = field(_IMAGE["name"])
+    image_url: str = field(_IMAGE["imageUrl"])
+    platform: str | None = optional_field(_IMAGE["platform"])
+    metadata: JSON | None = optional_field(_IMAGE["metadata"])
+
+
+@strawberry.input(description="A file that tells something about a release (S5).")
+class ReleaseMetadataFileInput:
+    id: strawberry.ID = field(_METADATA_FILE["id"])
+    mime_type: str | None = optional_field(_METADATA_FILE["mimeType"])
+    url: str | None = optional_field(_METADATA_FILE["url"])
+    filename: str | None = optional_field(_METADATA_FILE["filename"])
+
+
+@strawberry.input(description="Metadata files of one platform, or of all where there is none (S5).")
+class PlatformReleaseMetadataInput:
+    release_metadata: list[ReleaseMetadataFileInput] = field(_PLATFORM_METADATA["releaseMetadata"])
+    platform: str | None = optional_field(_PLATFORM_METADATA["platform"])
+
+
+@strawberry.input(description="The file of a customization (S5).")
+class CustomizationArtifactInput:
+    id: strawberry.ID = field(_CUSTOMIZATION_FILE["id"])
+    url: str | None = optional_field(_CUSTOMIZATION_FILE["url"])
+    filename: str | None = optional_field(_CUSTOMIZATION_FILE["filename"])
+
+
+@strawberry.input(description="A change that an organisation made to a release (S5).")
+class CustomizationInput:
+    id: strawberry.ID = field(_CUSTOMIZATION["id"])
+    version: str | None = optional_field(_CUSTOMIZATION["version"])
+    artifact: CustomizationArtifactInput | None = optional_field(_CUSTOMIZATION["artifact"])
 
 
 def of(release: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from release_catalog.domain import references
 from release_catalog.errors import InvalidArgument
 from release_catalog.graphql_api.connection import PageInfo, page_info
 from release_catalog.graphql_api.enums import GraphDirection
-from release_catalog.graphql_api.fields import batched_field, computed_field, field
+from release_catalog.graphql_api.fields import batched_field, computed_field, field, optional_field
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import reads
 from release_catalog.query_engine.projection import FieldPaths, prefixed, subpaths, union
@@ -33,6 +33,18 @@ class DependencyReference:
     release_id: strawberry.ID | None = field("The release's id, where it was given.")
     name: str = field(f"The release's name.{_COMPLETED}")
     version: str = field(f"The release's version.{_COMPLETED}")
+
+
+@strawberry.input(
+    description="A release by id, or by name and version in the same catalog; where all are given they must agree."
+)
+class DependencyInput:
+    release_id: strawberry.ID | None = optional_field("Its id.")
+    name: str | None = optional_field(
+        "Its name; may be left out where there is a release with that id. Then it is shown only to callers who "
+        "may see that release."
+    )
+    version: str | None = optional_field("Its version; may be left out likewise.")
 
 
 async def _node(context: Context, edges: Sequence[Document], paths: FieldPaths) -> Any:

@@ -1,4 +1,4 @@
-"""The release, the main type of the catalog."""
+"""The release, the main type of the catalog, and its fields in inputs."""
 
 import datetime
 from collections.abc import Sequence
@@ -11,18 +11,35 @@ from release_catalog.domain.declarations import descriptions
 from release_catalog.domain.release import FIELDS
 from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PackagingType, ReleaseStatus
-from release_catalog.graphql_api.fields import batched_field, computed_field, field, json_text, reference
+from release_catalog.graphql_api.fields import (
+    batched_field,
+    computed_field,
+    field,
+    json_text,
+    optional_field,
+    reference,
+)
 from release_catalog.graphql_api.types import artifact, dependency
 from release_catalog.graphql_api.types.artifact import (
     Artifact,
+    ArtifactInput,
     Customization,
+    CustomizationInput,
     DockerImage,
+    DockerImageInput,
     Platform,
     PlatformReleaseMetadata,
+    PlatformReleaseMetadataInput,
     RegistryArtifact,
+    RegistryArtifactInput,
 )
 from release_catalog.graphql_api.types.catalog import Catalog, Product
-from release_catalog.graphql_api.types.dependency import DependencyConnection, DependencyGraph, DependencyPath
+from release_catalog.graphql_api.types.dependency import (
+    DependencyConnection,
+    DependencyGraph,
+    DependencyInput,
+    DependencyPath,
+)
 from release_catalog.graphql_api.types.links import ReleaseLinks
 from release_catalog.graphql_api.types.promotion import Promotion
 from release_catalog.graphql_api.types.registry import BaseImage, Registry
@@ -156,3 +173,36 @@ class Release:
         name="_links",
         keys=lambda asked: asked,
     )
+
+
+@strawberry.input
+class ReleaseExtraFields:
+    """The fields of a release that S1's documents have no names for."""
+
+    revision: str | None = optional_field(_ABOUT["revision"])
+    branch: str | None = optional_field(_ABOUT["branch"])
+    packaging_type: PackagingType | None = optional_field(_ABOUT["packagingType"])
+    platforms: list[str] | None = optional_field(_ABOUT["platforms"])
+    private: bool | None = optional_field(_ABOUT["private"])
+    description: str | None = optional_field(_ABOUT["description"])
+    released_at: datetime.datetime | None = optional_field(_ABOUT["releasedAt"])
+    end_of_life_at: datetime.date | None = optional_field(_ABOUT["endOfLifeAt"])
+    registry_artifact: RegistryArtifactInput | None = optional_field(_ABOUT["registryArtifact"])
+    platform_release_metadata: list[PlatformReleaseMetadataInput] | None = optional_field(
+        _ABOUT["platformReleaseMetadata"]
+    )
+    customizations: list[CustomizationInput] | None = optional_field(_ABOUT["customizations"])
+    base_image_id: strawberry.ID | None = optional_field(_ABOUT["baseImageId"])
+    registry_id: strawberry.ID | None = optional_field(_ABOUT["registryId"])
+    pipeline_id: strawberry.ID | None = optional_field(_ABOUT["pipelineId"])
+
+
+@strawberry.input
+class ReleaseFieldsInput(ReleaseExtraFields):
+    tag: str | None = optional_field(_ABOUT["tag"])
+    notes: str | None = optional_field(_ABOUT["notes"])
+    author: str | None = optional_field(_ABOUT["author"])
+    metadata: JSON | None = optional_field(_ABOUT["metadata"])
+    artifacts: list[ArtifactInput] | None = optional_field(_ABOUT["artifacts"])
+    docker_images: list[DockerImageInput] | None = optional_field(_ABOUT["dockerImages"])
+    dependencies: list[DependencyInput] | None = optional_field(_ABOUT["dependencies"])
