@@ -12,19 +12,19 @@ ID = strawberry.ID
 
 @strawberry.input(description="A draft to publish.")
 class PublishReleaseInput(ConditionalInput):
-    id: ID = field("The release.")
+    id: ID = field("Id of the release.")
 
 
 @strawberry.input(description="A release to archive.")
 class ArchiveReleaseInput(ConditionalInput):
-    id: ID = field("The release.")
+    id: ID = field("Id of the release.")
 
 
-@strawberry.input(description="A published release to take back.")
+@strawberry.input(description="A published release to withdraw.")
 class WithdrawReleaseInput(ConditionalInput):
-    id: ID = field("The release.")
-    reason: str = field("Why, for those who depend on it: 1 to 4096 characters.")
-    replacement_id: ID | None = optional_field("What to use instead.")
+    id: ID = field("Id of the release.")
+    reason: str = field("Reason, for those who depend on the release: 1 to 4096 characters.")
+    replacement_id: ID | None = optional_field("Id of the release to use instead. Defaults to null: none.")
 
 
 _RESULT: PayloadFields = {"release": (Release | None, CHANGED)}
@@ -36,8 +36,8 @@ class LifecycleMutations:
         PublishReleaseInput,
         release_lifecycle.publish,
         _RESULT,
-        "Publishes a draft: from then on its files, images and dependencies stay as they are. Refused while a "
-        "file is known to be another than declared.",
+        "Publishes a draft. Its files, images and dependencies no longer change afterwards. A "
+        "release with a file whose verification is MISMATCH is refused.",
         **WRITING,
     )
     archive_release = mutation(
@@ -57,6 +57,6 @@ class LifecycleMutations:
                 "Number of published releases that depend on this one, directly or not.",
             ),
         },
-        "Takes a published release back. What depends on it still finds it, with the reason.",
+        "Withdraws a published release. Releases that depend on it still find it, with the reason.",
         **WRITING,
     )

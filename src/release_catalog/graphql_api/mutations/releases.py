@@ -69,18 +69,19 @@ class DockerImageInput:
 
 
 @strawberry.input(
-    description="A release by id, or by name and version in the same catalog; where all are given they must agree."
+    description="A reference to a release, by id or by name and version in the same catalog. If all are "
+    "given, they must agree."
 )
 class DependencyInput:
-    release_id: ID | None = optional_field("Its id.")
+    release_id: ID | None = optional_field("Id of the release.")
     name: str | None = optional_field(
-        "Its name; may be left out where there is a release with that id. Then it is shown only to callers who "
-        "may see that release."
+        "Name of the release. Optional if a release with that id exists; it is then shown only to "
+        "callers who may see that release."
     )
-    version: str | None = optional_field("Its version; may be left out likewise.")
+    version: str | None = optional_field("Version of the release. Optional under the same rule as the name.")
 
 
-@strawberry.input(description="A file that tells something about a release (S5).")
+@strawberry.input(description="A file with information about a release, such as an SBOM or a scan (S5).")
 class ReleaseMetadataFileInput:
     id: ID = field(_METADATA_FILE["id"])
     mime_type: str | None = optional_field(_METADATA_FILE["mimeType"])
@@ -88,7 +89,7 @@ class ReleaseMetadataFileInput:
     filename: str | None = optional_field(_METADATA_FILE["filename"])
 
 
-@strawberry.input(description="Metadata files of one platform, or of all where there is none (S5).")
+@strawberry.input(description="Metadata files of a release for one platform, or for all platforms (S5).")
 class PlatformReleaseMetadataInput:
     release_metadata: list[ReleaseMetadataFileInput] = field(_PLATFORM_METADATA["releaseMetadata"])
     platform: str | None = optional_field(_PLATFORM_METADATA["platform"])
@@ -144,33 +145,33 @@ class ReleaseFieldsInput(ReleaseExtraFields):
 
 @strawberry.input(description="A release to create (S2).")
 class CreateReleaseInput(ReleaseFieldsInput, IdempotentInput):
-    product_id: ID = field("The product that it is a release of.")
+    product_id: ID = field("Id of the product.")
     name: str = field(_ABOUT["name"])
     version: str = field(_ABOUT["version"])
     channel: str = strawberry.field(default="stable", description=_ABOUT["channel"])
     catalog_id: ID | None = optional_field(
-        "The catalog of its product, which is what it is where it is not given."
+        "Id of the product's catalog, which is the default. Another catalog is a violation."
     )
     trial: bool | None = optional_field(_ABOUT["trial"])
     created_at: datetime.datetime | None = optional_field(
-        "Only for recording old releases; the future is refused."
+        "Time of the creation, for recording old releases. A time in the future is a violation. Defaults to now."
     )
 
 
 @strawberry.input(
-    description="What to add to a release and to change in it (S4 PATCH). Null and absent fields are left as they "
-    "are; lists are merged: files, images and projects by name, dependencies by name and version."
+    description="A patch of a release (S4 PATCH). Null and absent fields stay as they are. Lists are merged: "
+    "files and images by name, dependencies by name and version."
 )
 class PatchReleaseInput(ReleaseFieldsInput, ConditionalInput):
-    id: ID = field("The release.")
+    id: ID = field("Id of the release.")
     name: str = field(_ABOUT["name"])
 
 
 @strawberry.input(
-    description="All that is to hold of a release (S4 PUT). Null and absent fields are reset to their defaults."
+    description="The new contents of a release (S4 PUT). Null and absent fields are reset to their defaults."
 )
 class ReplaceReleaseInput(ReleaseFieldsInput, ConditionalInput):
-    id: ID = field("The release.")
+    id: ID = field("Id of the release.")
     name: str = field(_ABOUT["name"])
 
 
@@ -178,25 +179,26 @@ _RESULT: PayloadFields = {
     "release": (Release | None, CHANGED),
     "warnings": (list[str], "Parts of the input that had no effect, each with the reason."),
 }
-_FREE = "Of a release that is published, only what says nothing about its contents may change."
+_MUTABLE = ", ".join(name for name, declared in FIELDS.items() if declared.mutable)
+_FREE = f"After publication only these fields may change: {_MUTABLE}."
 
 
 @strawberry.type
 class ReleaseMutations:
     create_release = mutation(
-        CreateReleaseInput, release_writes.create, _RESULT, "Creates a draft of a release (S2).", **WRITING
+        CreateReleaseInput, release_writes.create, _RESULT, "Creates a release as a draft (S2).", **WRITING
     )
     patch_release = mutation(
         PatchReleaseInput,
         release_writes.patch,
         _RESULT,
-        f"Adds and updates, never removes (S4 PATCH). {_FREE}",
+        f"Adds to a release and updates it, but removes nothing (S4 PATCH). {_FREE}",
         **WRITING,
     )
     replace_release = mutation(
         ReplaceReleaseInput,
         release_writes.replace,
         _RESULT,
-        f"Replaces all that was said of it (S4 PUT). {_FREE}",
+        f"Replaces the contents of a release (S4 PUT). {_FREE}",
         **WRITING,
     )

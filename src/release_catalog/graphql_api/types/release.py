@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.scalars import JSON
@@ -11,7 +11,16 @@ from release_catalog.domain.declarations import descriptions
 from release_catalog.domain.release import FIELDS
 from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PackagingType, ReleaseStatus
-from release_catalog.graphql_api.fields import batched_field, computed_field, field, json_text, reference
+from release_catalog.graphql_api.fields import (
+    After,
+    First,
+    argument,
+    batched_field,
+    computed_field,
+    field,
+    json_text,
+    reference,
+)
 from release_catalog.graphql_api.types import artifact, dependency
 from release_catalog.graphql_api.types.artifact import (
     Artifact,
@@ -58,9 +67,9 @@ def _is(status: str, description: str) -> Any:
 def _promotions(
     root: strawberry.Parent[Document],
     info: Info,
-    environment: str | None = None,
-    first: int | None = 20,
-    after: str | None = None,
+    environment: Annotated[str | None, argument("Name of the environment. Null matches all.")] = None,
+    first: First = 20,
+    after: After = None,
 ) -> Any:
     window = pagination.window(first, after)
     return records.promotions(info.context.caller, window, releaseId=root["id"], environment=environment)
