@@ -50,29 +50,31 @@ def _page_field(part: Callable[[Page], Any], description: str, wants: Callable[[
     return batched_field(_pages, description, reads(), part=part, wants=wants)
 
 
-@strawberry.type(description="Where a page lies in its list.")
+@strawberry.type(description="Position of a page in its list.")
 class PageInfo:
-    has_next_page: bool = field("Whether more follow this page.")
-    has_previous_page: bool = field("Whether any come before this page.")
-    start_cursor: str | None = field("The first edge's cursor; null on an empty page.")
-    end_cursor: str | None = field("The last edge's cursor; null on an empty page.")
+    has_next_page: bool = field("Whether entries follow this page.")
+    has_previous_page: bool = field("Whether entries precede this page.")
+    start_cursor: str | None = field("Cursor of the first edge. Null if the page is empty.")
+    end_cursor: str | None = field("Cursor of the last edge. Null if the page is empty.")
 
 
-@strawberry.type(description="An entry of a page, with its place in the list.")
+@strawberry.type(description="An entry of a page with its cursor.")
 class Edge(Generic[Node]):
-    cursor: str = field("Opaque place of this entry, for `after` and `before`.")
-    node: Node = field("The entry itself.")
+    cursor: str = field("Opaque cursor of the entry, for `after` and `before`.")
+    node: Node = field("The entry.")
 
 
-@strawberry.type(name="Connection", description="A page of a list that is too long to be counted.")
+@strawberry.type(name="Connection", description="A page of a list without a total count.")
 class ConnectionWithoutCount(Generic[Node]):
-    edges: list[Edge[Node]] = _page_field(_edges, "The entries with their cursors.", _of_node)
-    nodes: list[Node] = _page_field(lambda page: page.rows, "The entries alone.", lambda asked: asked)
-    page_info: PageInfo = _page_field(_page_info, "Where this page lies in the list.", lambda _: NONE)
+    edges: list[Edge[Node]] = _page_field(_edges, "Entries of the page with their cursors.", _of_node)
+    nodes: list[Node] = _page_field(
+        lambda page: page.rows, "Entries of the page without cursors.", lambda asked: asked
+    )
+    page_info: PageInfo = _page_field(_page_info, "Position of the page in the list.", lambda _: NONE)
 
 
-@strawberry.type(description="A page of a list. Cursors stay good while entries come and go.")
+@strawberry.type(description="A page of a list. Cursors stay valid when entries are added or removed.")
 class Connection(ConnectionWithoutCount[Node]):
     total_count: int = batched_field(
-        _total_count, "How long the whole list is; counted only where it is asked for.", reads()
+        _total_count, "Number of entries in the whole list. It is counted only if requested.", reads()
     )

@@ -6,101 +6,106 @@ import strawberry
 from strawberry import enum_value as _value
 
 
-@strawberry.enum(description="Where a release is in its life: DRAFT, then PUBLISHED, then WITHDRAWN or ARCHIVED.")
+@strawberry.enum(
+    description="Lifecycle status of a release: DRAFT, then PUBLISHED, then WITHDRAWN or ARCHIVED. A "
+    "withdrawn release may be archived."
+)
 class ReleaseStatus(enum.Enum):
-    DRAFT = _value("DRAFT", description="Being prepared: everything may still change.")
-    PUBLISHED = _value("PUBLISHED", description="Out: its files, images and dependencies never change again.")
-    WITHDRAWN = _value("WITHDRAWN", description="Taken back for a reason; what depends on it still finds it.")
-    ARCHIVED = _value("ARCHIVED", description="Kept for the record.")
+    DRAFT = _value("DRAFT", description="In preparation. All fields may change.")
+    PUBLISHED = _value("PUBLISHED", description="Published. Files, images and dependencies no longer change.")
+    WITHDRAWN = _value(
+        "WITHDRAWN", description="Withdrawn with a reason. Releases that depend on it still find it."
+    )
+    ARCHIVED = _value("ARCHIVED", description="Kept for the record only.")
 
 
-@strawberry.enum(description="How a release is packaged (S5).")
+@strawberry.enum(description="Packaging format of a release (S5).")
 class PackagingType(enum.Enum):
-    HELM_CHART = _value("HELM_CHART", description="A chart for Kubernetes.")
-    OVA = _value("OVA", description="A virtual machine.")
-    CONTAINER_IMAGE = _value("CONTAINER_IMAGE", description="An OCI image.")
+    HELM_CHART = _value("HELM_CHART", description="Helm chart for Kubernetes.")
+    OVA = _value("OVA", description="Virtual machine image.")
+    CONTAINER_IMAGE = _value("CONTAINER_IMAGE", description="OCI container image.")
 
 
-@strawberry.enum(description="Which way to follow dependencies.")
+@strawberry.enum(description="Direction of a walk along dependencies.")
 class GraphDirection(enum.Enum):
-    DEPENDENCIES = _value("DEPENDENCIES", description="To what a release needs.")
-    DEPENDANTS = _value("DEPENDANTS", description="To what needs a release.")
+    DEPENDENCIES = _value("DEPENDENCIES", description="From a release to the releases that it needs.")
+    DEPENDANTS = _value("DEPENDANTS", description="From a release to the releases that need it.")
 
 
-@strawberry.enum(description="What is known of a file from looking at it.")
+@strawberry.enum(description="Result of fetching and hashing a file.")
 class VerificationStatus(enum.Enum):
     PENDING = _value("PENDING", description="Waiting to be fetched and hashed.")
-    VERIFIED = _value("VERIFIED", description="Its bytes have the digest and the size that were declared.")
-    MISMATCH = _value("MISMATCH", description="Its bytes differ from what was declared.")
-    UNREACHABLE = _value("UNREACHABLE", description="It could not be fetched.")
-    SKIPPED = _value("SKIPPED", description="Nobody asked to look at it.")
+    VERIFIED = _value("VERIFIED", description="Digest and size equal the declared values.")
+    MISMATCH = _value("MISMATCH", description="Digest or size differs from the declared value.")
+    UNREACHABLE = _value("UNREACHABLE", description="The file could not be fetched.")
+    SKIPPED = _value("SKIPPED", description="No verification was requested.")
 
 
-@strawberry.enum(description="What happened to an entry between two releases.")
+@strawberry.enum(description="Kind of difference between two releases.")
 class ChangeKind(enum.Enum):
-    ADDED = _value("ADDED", description="Only the later release has it.")
-    REMOVED = _value("REMOVED", description="Only the earlier release has it.")
-    CHANGED = _value("CHANGED", description="Both have it, and it differs.")
+    ADDED = _value("ADDED", description="Only the second release has the entry.")
+    REMOVED = _value("REMOVED", description="Only the first release has the entry.")
+    CHANGED = _value("CHANGED", description="Both releases have the entry, with different values.")
 
 
-@strawberry.enum(
-    description="DOTTED: two to four dot-separated numbers (S2). SEMVER: Semantic Versioning 2. "
-    "ANY: any text of 1 to 64 characters (S5)."
-)
+@strawberry.enum(description="Format and order of the versions of a product.")
 class VersionScheme(enum.Enum):
-    DOTTED = _value("DOTTED", description="Two to four numbers, compared one by one.")
-    SEMVER = _value("SEMVER", description="Semantic Versioning 2.0.0 with its own precedence.")
-    ANY = _value("ANY", description="Any text, in natural order: runs of digits count as numbers.")
-
-
-@strawberry.enum(description="How far the delivery of a release is (S4).")
-class DeliveryStatus(enum.Enum):
-    NOT_STARTED = _value("NOT_STARTED", description="Planned.")
-    STARTED = _value("STARTED", description="Under way.")
-    SUSPENDED = _value("SUSPENDED", description="Held.")
-    COMPLETED = _value("COMPLETED", description="Done.")
-
-
-@strawberry.enum(description="How a run of a pipeline stands.")
-class ExecutionStatus(enum.Enum):
-    RUNNING = _value("RUNNING", description="Not ended yet.")
-    SUCCEEDED = _value("SUCCEEDED", description="Ended well.")
-    FAILED = _value("FAILED", description="Ended badly.")
-
-
-@strawberry.enum(description="What a project's deployments replace (S4).")
-class DeploymentType(enum.Enum):
-    FULL = _value("FULL", description="Everything, each time.")
-    PARTIAL = _value("PARTIAL", description="A package of chosen files.")
-
-
-@strawberry.enum(description="How an attempt to promote ended (S3).")
-class PromotionStatus(enum.Enum):
-    COMPLETED = _value("COMPLETED", description="The environment holds what was promoted.")
-    FAILED = _value("FAILED", description="It broke off; the environment is as it was.")
-    REJECTED = _value("REJECTED", description="A rule refused it; the environment is as it was.")
-    ROLLED_BACK = _value("ROLLED_BACK", description="An earlier promotion was undone.")
-
-
-@strawberry.enum(description="What became of telling a webhook of an event.")
-class WebhookDeliveryStatus(enum.Enum):
-    PENDING = _value("PENDING", description="Not taken yet: it is tried again, once the webhook is active.")
-    DELIVERED = _value("DELIVERED", description="The receiver took it.")
-    FAILED = _value("FAILED", description="Given up after the last attempt; a replay tells it again.")
-
-
-@strawberry.enum(description="What releases are ordered by.")
-class ReleaseOrderField(enum.Enum):
-    CREATED_AT = _value("CREATED_AT", description="When it was created.")
-    UPDATED_AT = _value("UPDATED_AT", description="When it last changed.")
-    RELEASED_AT = _value(
-        "RELEASED_AT", description="When it was finished; releases without a time count as oldest."
+    DOTTED = _value("DOTTED", description="Two to four numbers separated by dots, compared one by one (S2).")
+    SEMVER = _value("SEMVER", description="Semantic Versioning 2.0.0, in its order of precedence.")
+    ANY = _value(
+        "ANY",
+        description="Any text of 1 to 64 characters, in natural order: runs of digits count as numbers (S5).",
     )
-    NAME = _value("NAME", description="Its name, character by character.")
-    VERSION = _value("VERSION", description="Its version, by the scheme of its product.")
 
 
-@strawberry.enum(description="Which end of an order comes first.")
+@strawberry.enum(description="Progress of the delivery of a release (S4).")
+class DeliveryStatus(enum.Enum):
+    NOT_STARTED = _value("NOT_STARTED", description="Planned, not started.")
+    STARTED = _value("STARTED", description="In progress.")
+    SUSPENDED = _value("SUSPENDED", description="Interrupted. It can be resumed.")
+    COMPLETED = _value("COMPLETED", description="Finished. No other status follows.")
+
+
+@strawberry.enum(description="Status of a pipeline run.")
+class ExecutionStatus(enum.Enum):
+    RUNNING = _value("RUNNING", description="The run has not ended.")
+    SUCCEEDED = _value("SUCCEEDED", description="The run ended without an error.")
+    FAILED = _value("FAILED", description="The run ended with an error.")
+
+
+@strawberry.enum(description="Scope of a project's deployments (S4).")
+class DeploymentType(enum.Enum):
+    FULL = _value("FULL", description="All files, each time.")
+    PARTIAL = _value("PARTIAL", description="A named package, or all files on request.")
+
+
+@strawberry.enum(description="Result of an attempt to promote a release (S3).")
+class PromotionStatus(enum.Enum):
+    COMPLETED = _value("COMPLETED", description="The environment holds the promoted files and images.")
+    FAILED = _value("FAILED", description="The attempt broke off. The environment is unchanged.")
+    REJECTED = _value("REJECTED", description="A rule refused the attempt. The environment is unchanged.")
+    ROLLED_BACK = _value("ROLLED_BACK", description="The record undoes an earlier promotion.")
+
+
+@strawberry.enum(description="Delivery of an event to a webhook.")
+class WebhookDeliveryStatus(enum.Enum):
+    PENDING = _value("PENDING", description="Not accepted yet. Retried while the webhook is active.")
+    DELIVERED = _value("DELIVERED", description="Accepted by the receiver.")
+    FAILED = _value("FAILED", description="Given up after the last attempt. A replay sends the event again.")
+
+
+@strawberry.enum(description="Sort key of releases.")
+class ReleaseOrderField(enum.Enum):
+    CREATED_AT = _value("CREATED_AT", description="Time of the creation.")
+    UPDATED_AT = _value("UPDATED_AT", description="Time of the last change.")
+    RELEASED_AT = _value(
+        "RELEASED_AT", description="Time when the release was finished. Releases without a time count as oldest."
+    )
+    NAME = _value("NAME", description="Name, compared character by character.")
+    VERSION = _value("VERSION", description="Version, in the order of the product's version scheme.")
+
+
+@strawberry.enum(description="Sort direction.")
 class OrderDirection(enum.Enum):
-    ASC = _value("ASC", description="The lowest or oldest first.")
-    DESC = _value("DESC", description="The highest or newest first.")
+    ASC = _value("ASC", description="Lowest or oldest first.")
+    DESC = _value("DESC", description="Highest or newest first.")

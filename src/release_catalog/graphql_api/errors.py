@@ -13,40 +13,47 @@ def _is(kind: type[errors.Problem]) -> Any:
     return classmethod(lambda _, refusal, __: type(refusal) is kind)
 
 
-@strawberry.interface(description="Why something was not done, in the form of RFC 9457.")
+@strawberry.interface(description="Reason why a mutation was refused, in the form of RFC 9457.")
 class Problem:
-    type: str = fields.field("A URI that names the kind of problem; about:blank where the status says it all.")
-    title: str = fields.field("A short summary that is the same for all problems of a kind.")
-    status: int = fields.field("The HTTP status that fits.")
-    detail: str = fields.field("What happened here, and what to do about it.")
-    instance: str | None = fields.field("A URI of this occurrence.")
+    type: str = fields.field(
+        "URI of the kind of problem. The value about:blank means that the status says it all."
+    )
+    title: str = fields.field("Short summary, the same for all problems of a kind.")
+    status: int = fields.field("HTTP status code of the problem.")
+    detail: str = fields.field("Explanation of this problem and what to do next.")
+    instance: str | None = fields.field("URI of this occurrence. Null if it has none.")
 
 
-@strawberry.type(description="One thing that is wrong with an input.")
+@strawberry.type(description="A rule that the input violates.")
 class Violation:
-    field: str = fields.field("The input path, such as input.artifacts[2].sha256.")
-    message: str = fields.field("What is wrong and what to give instead, for people.")
-    code: str = fields.field("The same for the same rule, for programs.")
+    field: str = fields.field("Path in the input, such as input.artifacts[2].sha256.")
+    message: str = fields.field("Error message for people: what is wrong and what to give instead.")
+    code: str = fields.field("Error code for programs, the same for each violation of a rule.")
 
 
-@strawberry.type(description="The input breaks rules; all of them are listed.")
+@strawberry.type(description="The input is invalid. All violations are listed.")
 class ValidationProblem(Problem):
     is_type_of = _is(errors.ValidationProblem)
-    violations: list[Violation] = fields.field("Everything that is wrong with it.")
+    violations: list[Violation] = fields.field("Violations of the input: all of them, up to 1000.")
 
 
-@strawberry.type(description="Something that the input names does not exist.")
+@strawberry.type(description="A document that the input names does not exist.")
 class NotFoundProblem(Problem):
     is_type_of = _is(errors.NotFound)
 
 
-@strawberry.type(description="Something is in the way: the same release, a running request, another file.")
+@strawberry.type(
+    description="Another document or request is in the way, such as a release of the same version or a "
+    "running request with the same idempotency key."
+)
 class ConflictProblem(Problem):
     is_type_of = _is(errors.Conflict)
-    conflicting_id: strawberry.ID | None = fields.field("What is in the way, where it has an id.")
+    conflicting_id: strawberry.ID | None = fields.field("Id of the document in the way. Null if it has none.")
 
 
-@strawberry.type(description="The document changed since it was read: read it again and repeat.")
+@strawberry.type(
+    description="The document has another etag than ifMatch. Read it again, then repeat the mutation."
+)
 class PreconditionProblem(Problem):
     is_type_of = _is(errors.PreconditionProblem)
 

@@ -4,7 +4,7 @@ A plain field reads the document's key of its own GraphQL name, so no object is 
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import strawberry
@@ -15,7 +15,25 @@ from release_catalog.query_engine.field_source import FieldSource, reads, source
 from release_catalog.query_engine.projection import ALL, FieldPaths
 from release_catalog.storage.database import Document
 
+# The arguments of lists and of single documents, with their descriptions.
+First = Annotated[
+    int | None, strawberry.argument(description="Page size, 1 to 100, from the beginning of the list.")
+]
+After = Annotated[str | None, strawberry.argument(description="Cursor of the entry before the page.")]
+Last = Annotated[
+    int | None, strawberry.argument(description="Page size, 1 to 100, from the end of the list. Excludes `first`.")
+]
+Before = Annotated[
+    str | None, strawberry.argument(description="Cursor of the entry that follows the page. Needs `last`.")
+]
+Id = Annotated[strawberry.ID, strawberry.argument(description="Id of the document.")]
+
 _keys: dict[str, str] = {}
+
+
+def argument(description: str) -> Any:
+    """Describe an argument, in the annotation of a resolver's parameter."""
+    return strawberry.argument(description=description)
 
 
 def field(description: str) -> Any:

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
@@ -15,6 +15,7 @@ from release_catalog.graphql_api.enums import (
     ReleaseStatus,
     VerificationStatus,
 )
+from release_catalog.graphql_api.fields import argument
 from release_catalog.query_engine.context import Info
 from release_catalog.storage import pagination, releases
 
@@ -23,44 +24,51 @@ def _condition(description: str) -> Any:
     return strawberry.field(default=None, description=description)
 
 
-@strawberry.input(description="Conditions are combined with and; a list matches any of its values.")
+@strawberry.input(
+    description="Conditions on releases. All conditions must hold; a list matches any of its values. Null "
+    "and absent conditions match everything."
+)
 class ReleaseFilter:
     ids: list[strawberry.ID] | None = _condition("Releases with one of these ids, at most 100.")
     catalog_id: strawberry.ID | None = _condition("Releases of this catalog.")
     product_id: strawberry.ID | None = _condition("Releases of this product.")
     product_key: str | None = _condition("Releases of the products with this key, in any catalog.")
     name: str | None = _condition("Releases with exactly this name.")
-    name_contains: str | None = _condition("Case-insensitive substring (S4).")
+    name_contains: str | None = _condition("Releases whose name contains this text, in any letter case (S4).")
     version: str | None = _condition("Releases with exactly this version.")
     revision: str | None = _condition("Releases with exactly this revision.")
     branch: str | None = _condition("Releases of this branch.")
     tag: str | None = _condition("Releases with this tag.")
     channel: list[str] | None = _condition("Releases in one of these channels.")
-    platform: str | None = _condition("Releases for this platform, by name or by operating system.")
-    packaging_type: list[PackagingType] | None = _condition("Releases packaged in one of these ways.")
-    status: list[ReleaseStatus] | None = _condition("Releases at one of these points of their life.")
-    delivery_status: list[DeliveryStatus] | None = _condition("Releases whose delivery stands at one of these.")
-    private: bool | None = _condition("Only private releases, or only others.")
-    trial: bool | None = _condition("Only trials, or only others.")
-    author: str | None = _condition("Releases of exactly this author.")
-    created_from: datetime.datetime | None = _condition("Releases created then or later.")
-    created_before: datetime.datetime | None = _condition("Releases created earlier.")
-    released_from: datetime.datetime | None = _condition("Releases finished then or later.")
-    released_before: datetime.datetime | None = _condition("Releases finished earlier.")
-    end_of_life_before: datetime.date | None = _condition("Releases whose end of life lies before this day.")
-    artifact_sha256: str | None = _condition("Releases that carry a file with this digest.")
+    platform: str | None = _condition(
+        "Releases for this platform: a name such as linux/amd64, or an operating system such as linux."
+    )
+    packaging_type: list[PackagingType] | None = _condition("Releases in one of these packaging formats.")
+    status: list[ReleaseStatus] | None = _condition("Releases with one of these lifecycle statuses.")
+    delivery_status: list[DeliveryStatus] | None = _condition("Releases whose delivery has one of these statuses.")
+    private: bool | None = _condition("True for private releases only, false for the others only.")
+    trial: bool | None = _condition("True for trials only, false for the others only.")
+    author: str | None = _condition("Releases with exactly this author.")
+    created_from: datetime.datetime | None = _condition("Releases created at this time or later.")
+    created_before: datetime.datetime | None = _condition("Releases created before this time.")
+    released_from: datetime.datetime | None = _condition("Releases finished at this time or later.")
+    released_before: datetime.datetime | None = _condition("Releases finished before this time.")
+    end_of_life_before: datetime.date | None = _condition("Releases whose end of life is before this day.")
+    artifact_sha256: str | None = _condition("Releases that have a file with this SHA-256 digest.")
     verification: list[VerificationStatus] | None = _condition(
-        "Releases with a file that has one of these outcomes."
+        "Releases that have a file with one of these verification results."
     )
     depends_on_id: strawberry.ID | None = _condition("Releases that depend directly on this one.")
 
 
-@strawberry.input(description="How releases follow one another.")
+@strawberry.input(description="Sort order of releases.")
 class ReleaseOrder:
-    field: ReleaseOrderField = strawberry.field(
-        default=ReleaseOrderField.CREATED_AT, description="What they are ordered by."
-    )
-    direction: OrderDirection = strawberry.field(default=OrderDirection.DESC, description="Which end comes first.")
+    field: ReleaseOrderField = strawberry.field(default=ReleaseOrderField.CREATED_AT, description="Sort key.")
+    direction: OrderDirection = strawberry.field(default=OrderDirection.DESC, description="Sort direction.")
+
+
+FilterArgument = Annotated[ReleaseFilter | None, argument("Conditions on the releases. Null matches all.")]
+OrderArgument = Annotated[ReleaseOrder | None, argument("Sort order. Defaults to newest first.")]
 
 
 async def search(

@@ -7,7 +7,7 @@ import enum
 import functools
 import typing
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 from graphql import (
@@ -25,7 +25,7 @@ from release_catalog.errors import Forbidden, PermissionProblem
 from release_catalog.errors import Problem as Refusal
 from release_catalog.graphql_api import permissions
 from release_catalog.graphql_api.errors import Problem
-from release_catalog.graphql_api.fields import field, optional_field
+from release_catalog.graphql_api.fields import argument, field, optional_field
 from release_catalog.query_engine.context import Context
 from release_catalog.storage.database import Failure, deadline
 from release_catalog.storage.outages import NothingWritten, left_no_trace
@@ -41,14 +41,19 @@ PayloadFields = Mapping[str, tuple[Any, str]]
 @strawberry.input
 class IdempotentInput:
     idempotency_key: str | None = optional_field(
-        "Within 24 hours, the same request with the same key, of at most 255 characters, gets the same answer."
+        "Key that makes a retry safe, at most 255 characters. The same input with the same key gets "
+        "the first answer again for 24 hours; another input with it is a ConflictProblem."
     )
-    dry_run: bool | None = optional_field("Tries everything and stores nothing.")
+    dry_run: bool | None = optional_field(
+        "Whether to check the input and return the outcome without storing anything. Defaults to false."
+    )
 
 
 @strawberry.input
 class ConditionalInput(IdempotentInput):
-    if_match: str | None = optional_field("The etag that the release must still have.")
+    if_match: str | None = optional_field(
+        "Etag that the release must still have. Another etag is a PreconditionProblem. Without it, any etag fits."
+    )
 
 
 def input_to_dict(value: Any) -> Any:
@@ -133,7 +138,10 @@ def mutation(
     async def resolve(input: Any) -> Any:  # noqa: A002, ARG001  it declares the argument, under the contract's name
         raise AssertionError("mutations are executed by what `connect` gives them")
 
-    resolve.__annotations__ |= {"input": input_type, "return": payload}
+    resolve.__annotations__ |= {
+        "input": Annotated[input_type, argument("Input of the mutation.")],
+        "return": payload,
+    }
     resolve.execute = execute  # type: ignore[attr-defined]
     return strawberry.mutation(resolver=resolve, description=description)
 

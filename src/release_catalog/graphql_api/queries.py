@@ -1,7 +1,7 @@
 """The queries of the catalog."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.scalars import JSON
@@ -12,8 +12,8 @@ from release_catalog.errors import InvalidArgument
 from release_catalog.graphql_api import filters, permissions
 from release_catalog.graphql_api.connection import Connection, ConnectionWithoutCount
 from release_catalog.graphql_api.enums import PromotionStatus
-from release_catalog.graphql_api.fields import field, projects
-from release_catalog.graphql_api.filters import ReleaseFilter, ReleaseOrder
+from release_catalog.graphql_api.fields import After, Before, First, Id, Last, argument, field, projects
+from release_catalog.graphql_api.filters import FilterArgument, OrderArgument
 from release_catalog.graphql_api.types import catalog, event
 from release_catalog.graphql_api.types import webhook as webhooks
 from release_catalog.graphql_api.types.access_token import AccessToken
@@ -33,11 +33,11 @@ from release_catalog.storage import webhooks as stored
 from release_catalog.storage.database import Database, Document
 
 
-@strawberry.type(description="Who is asking.")
+@strawberry.type(description="The caller.")
 class Viewer:
-    subject: str = field("The user or service account.")
-    tenant_id: strawberry.ID = field("The organisation it belongs to.")
-    scopes: list[str] = field("What it may do, such as release:read.")
+    subject: str = field("Subject: the user, service account or access token.")
+    tenant_id: strawberry.ID = field("Id of the caller's organisation.")
+    scopes: list[str] = field("Scopes, such as release:read.")
 
 
 def _viewer(info: Info) -> Any:
@@ -46,7 +46,7 @@ def _viewer(info: Info) -> Any:
 
 
 def _one(collection: str, description: str) -> Any:
-    async def resolve(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  the contract's name
+    async def resolve(info: Info, id: Id) -> Any:  # noqa: A002  the contract's name
         return await info.context.one(collection, id)
 
     return strawberry.field(resolver=resolve, description=description, metadata=projects(collection))
@@ -59,15 +59,15 @@ def _all(read: Callable[[Caller, Database], Awaitable[list[Document]]]) -> Any:
     return resolve
 
 
-def _catalogs(info: Info, first: int | None = 20, after: str | None = None) -> Any:
+def _catalogs(info: Info, first: First = 20, after: After = None) -> Any:
     return records.catalogs(info.context.caller, pagination.window(first, after))
 
 
 async def _product(
     info: Info,
-    id: strawberry.ID | None = None,  # noqa: A002  the contract's name
-    catalog_id: strawberry.ID | None = None,
-    key: str | None = None,
+    id: Annotated[strawberry.ID | None, argument("Id of the product.")] = None,  # noqa: A002  the contract's name
+    catalog_id: Annotated[strawberry.ID | None, argument("Id of the product's catalog. Defaults to any.")] = None,
+    key: Annotated[str | None, argument("Key of the product.")] = None,
 ) -> Any:
     if (id is None) == (key is None):
         raise InvalidArgument("id", "give either the id of a product or its key.")
@@ -80,18 +80,22 @@ async def _product(
 
 def _products(
     info: Info,
-    catalog_id: strawberry.ID | None = None,
-    name_contains: str | None = None,
-    first: int | None = 20,
-    after: str | None = None,
+    catalog_id: Annotated[strawberry.ID | None, argument("Id of the catalog. Null matches all.")] = None,
+    name_contains: Annotated[
+        str | None, argument("Text in the name, in any letter case. Null matches all.")
+    ] = None,
+    first: First = 20,
+    after: After = None,
 ) -> Any:
     return records.products(info.context.caller, pagination.window(first, after), catalog_id, name_contains)
 
 
 async def _release(
     info: Info,
-    id: strawberry.ID,  # noqa: A002  the contract's name
-    catalog_id: strawberry.ID | None = None,
+    id: Id,  # noqa: A002  the contract's name
+    catalog_id: Annotated[
+        strawberry.ID | None, argument("Id of the catalog that the release must be in. Null matches all.")
+    ] = None,
 ) -> Any:
     found = await info.context.one("releases", id)
     return found if found and catalog_id in {None, found["catalogId"]} else None
@@ -99,29 +103,33 @@ async def _release(
 
 async def _releases(
     info: Info,
-    filter: ReleaseFilter | None = None,  # noqa: A002  the contract's name
-    order_by: ReleaseOrder | None = None,
-    first: int | None = None,
-    after: str | None = None,
-    last: int | None = None,
-    before: str | None = None,
+    filter: FilterArgument = None,  # noqa: A002  the contract's name
+    order_by: OrderArgument = None,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
     return await filters.search(info, filter, order_by, pagination.window(first, after, last, before))
 
 
 async def _latest_release(
     info: Info,
-    product_id: strawberry.ID,
-    channel: str | None = "stable",
-    platform: str | None = None,
-    branch: str | None = None,
-    constraint: str | None = None,
+    product_id: Annotated[strawberry.ID, argument("Id of the product.")],
+    channel: catalog.Channel = "stable",
+    platform: catalog.OnPlatform = None,
+    branch: catalog.OnBranch = None,
+    constraint: catalog.Constraint = None,
 ) -> Any:
     product = await info.context.one("products", product_id)
     return await catalog.latest(product, info, channel, platform, branch, constraint) if product else None
 
 
-async def _compare_releases(info: Info, from_id: strawberry.ID, to_id: strawberry.ID) -> Any:
+async def _compare_releases(
+    info: Info,
+    from_id: Annotated[strawberry.ID, argument("Id of the first release.")],
+    to_id: Annotated[strawberry.ID, argument("Id of the second release.")],
+) -> Any:
     before, after = await info.context.one("releases", from_id), await info.context.one("releases", to_id)
     if not before or not after:
         return None
@@ -131,7 +139,7 @@ async def _compare_releases(info: Info, from_id: strawberry.ID, to_id: strawberr
     return info.context.comparisons.setdefault((from_id, to_id), pair)
 
 
-async def _export_release(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  the contract's name
+async def _export_release(info: Info, id: Id) -> Any:  # noqa: A002  the contract's name
     release = await info.context.one("releases", id)
     product = await info.context.one("products", release["productId"]) if release else None
     if not release or not product:
@@ -142,11 +150,16 @@ async def _export_release(info: Info, id: strawberry.ID) -> Any:  # noqa: A002  
     return await info.context.run_aside(lambda: json_fragment(release_document.written(disclosed, key)))
 
 
-async def _environment(info: Info, name: str) -> Any:
+async def _environment(info: Info, name: Annotated[str, argument("Name of the environment.")]) -> Any:
     return await records.named(info.context.caller, info.context.database, "environments", name)
 
 
-async def _promotion(info: Info, name: str, version: str, created: str) -> Any:
+async def _promotion(
+    info: Info,
+    name: Annotated[str, argument("Name of the release.")],
+    version: Annotated[str, argument("Version of the release.")],
+    created: Annotated[str, argument("Time of the request: an RFC 3339 timestamp, or milliseconds since 1970.")],
+) -> Any:
     try:
         instant = timestamps.parse_rfc3339_or_millis(created)
     except ValueError as error:
@@ -156,12 +169,12 @@ async def _promotion(info: Info, name: str, version: str, created: str) -> Any:
 
 def _promotions(
     info: Info,
-    environment: str | None = None,
-    name: str | None = None,
-    version: str | None = None,
-    status: PromotionStatus | None = None,
-    first: int | None = 20,
-    after: str | None = None,
+    environment: Annotated[str | None, argument("Name of the environment. Null matches all.")] = None,
+    name: Annotated[str | None, argument("Name of the release. Null matches all.")] = None,
+    version: Annotated[str | None, argument("Version of the release. Null matches all.")] = None,
+    status: Annotated[PromotionStatus | None, argument("Result of the attempt. Null matches all.")] = None,
+    first: First = 20,
+    after: After = None,
 ) -> Any:
     return records.promotions(
         info.context.caller,
@@ -175,8 +188,8 @@ def _promotions(
 
 async def _pipeline(
     info: Info,
-    id: strawberry.ID | None = None,  # noqa: A002  the contract's name
-    name: str | None = None,
+    id: Annotated[strawberry.ID | None, argument("Id of the pipeline.")] = None,  # noqa: A002  the contract's name
+    name: Annotated[str | None, argument("Name of the pipeline.")] = None,
 ) -> Any:
     if (id is None) == (name is None):
         raise InvalidArgument("id", "give either the id of a pipeline or its name.")
@@ -186,67 +199,73 @@ async def _pipeline(
 
 
 @permissions.needed(viewer=None, access_tokens=caller.ADMIN, webhook=caller.WEBHOOK, webhooks=caller.WEBHOOK)
-@strawberry.type(description="What can be asked of the catalog. What does not exist for the caller is null.")
+@strawberry.type(description="Queries. A document that does not exist, or that the caller may not see, is null.")
 class Query:
-    viewer: Viewer = strawberry.field(resolver=_viewer, description="Who is asking, and what they may do.")
-    catalog: Catalog | None = _one("catalogs", "A catalog by its id.")
-    catalogs: Connection[Catalog] = strawberry.field(resolver=_catalogs, description="All catalogs, by name.")
+    viewer: Viewer = strawberry.field(
+        resolver=_viewer, description="The caller and the caller's scopes. Needs no scope."
+    )
+    catalog: Catalog | None = _one("catalogs", "Catalog with this id.")
+    catalogs: Connection[Catalog] = strawberry.field(
+        resolver=_catalogs, description="All catalogs, ordered by name."
+    )
     product: Product | None = strawberry.field(
         resolver=_product,
         metadata=projects("products", "catalogId"),
-        description="A product by its id, or by its key in a catalog.",
+        description="Product with this id, or with this key in a catalog. Give either the id or the key.",
     )
-    products: Connection[Product] = strawberry.field(resolver=_products, description="Products, by key.")
+    products: Connection[Product] = strawberry.field(resolver=_products, description="Products, ordered by key.")
     release: Release | None = strawberry.field(
         resolver=_release,
         metadata=projects("releases", "catalogId"),
-        description="A release by its id; with a catalog, only if it stands in that one.",
+        description="Release with this id. With `catalogId`, null unless the release is in that catalog.",
     )
     releases: Connection[Release] = strawberry.field(
         resolver=_releases,
-        description="At most 100 a page; without first or last, 20. Newest first unless ordered otherwise.",
+        description="Releases, newest first by default. Without `first` or `last`, the page has 20.",
     )
     latest_release: Release | None = strawberry.field(
         resolver=_latest_release,
         metadata=projects("releases"),
-        description="A product's highest published version, then the highest revision, then the newest. "
-        "`constraint` is a range such as `>=1.2,<2`; a null channel means any.",
+        description="Latest published release of a product: the highest version, then the highest revision, then "
+        "the newest. Null if none matches.",
     )
     compare_releases: ReleaseComparison | None = strawberry.field(
-        resolver=_compare_releases, description="What changed from one release to another."
+        resolver=_compare_releases,
+        description="Differences between two releases. Null unless the caller sees both.",
     )
     export_release: JSON | None = strawberry.field(
         resolver=_export_release,
-        description="The release as an import document (S1): importing it again gives the same release.",
+        description="Release as an import document (S1). An import of it restores the release.",
     )
     environment: Environment | None = strawberry.field(
-        resolver=_environment, description="An environment by its name."
+        resolver=_environment, description="Environment with this name."
     )
     environments: list[Environment] = strawberry.field(
-        resolver=_all(records.environments), description="All environments by name, at most 1000."
+        resolver=_all(records.environments), description="All environments, ordered by name, at most 1000."
     )
     promotion: Promotion | None = strawberry.field(
         resolver=_promotion,
-        description="A promotion record; created takes an RFC 3339 instant or epoch milliseconds (S3).",
+        description="Promotion record of a release name and version, by the time of the request (S3).",
     )
     promotions: Connection[Promotion] = strawberry.field(
-        resolver=_promotions, description="The ledger of promotions, the newest first."
+        resolver=_promotions, description="Ledger of promotions, newest first."
     )
     pipeline: Pipeline | None = strawberry.field(
-        resolver=_pipeline, metadata=projects("pipelines"), description="A pipeline by its id or its name."
+        resolver=_pipeline,
+        metadata=projects("pipelines"),
+        description="Pipeline with this id or this name. Give either of them.",
     )
-    project: Project | None = _one("projects", "A project by its id.")
-    registry: Registry | None = _one("registries", "A registry by its id.")
-    base_image: BaseImage | None = _one("baseImages", "A base image by its id.")
+    project: Project | None = _one("projects", "Project with this id.")
+    registry: Registry | None = _one("registries", "Registry with this id.")
+    base_image: BaseImage | None = _one("baseImages", "Base image with this id.")
     events: ConnectionWithoutCount[Event] = strawberry.field(
         resolver=event.log,
-        description="The event log, oldest first, after a cursor; `types` takes release.* for all of a kind. An "
-        "error says so where events after the cursor are no longer kept.",
+        description="Event log, oldest first. An error tells if events after the cursor are no longer kept.",
     )
-    webhook: Webhook | None = strawberry.field(resolver=webhooks.one, description="A webhook by its id.")
+    webhook: Webhook | None = strawberry.field(resolver=webhooks.one, description="Webhook with this id.")
     webhooks: list[Webhook] = strawberry.field(
-        resolver=_all(stored.listed), description="All webhooks, the oldest first, at most 1000."
+        resolver=_all(stored.listed), description="All webhooks, oldest first, at most 1000."
     )
     access_tokens: list[AccessToken] = strawberry.field(
-        resolver=_all(tokens.everyone), description="The tenant's access tokens, the newest first, at most 1000."
+        resolver=_all(tokens.everyone), description="Access tokens of the tenant, newest first, at most 1000."
     )

@@ -17,8 +17,8 @@ from release_catalog.graphql_api.types.webhook import WebhookMutations
 
 
 @strawberry.type(
-    description="What can be changed. Refusals come back as a problem; an error with the code "
-    "FORBIDDEN tells that the caller may not do this."
+    description="Mutations. A refusal is in the field problem of the payload. Missing permission is an error "
+    "with the code FORBIDDEN."
 )
 class Mutation(
     ReleaseMutations,

@@ -21,48 +21,56 @@ ID = strawberry.ID
 _ABOUT = descriptions(FIELDS)
 
 
-@strawberry.enum(description="When the files of a release are fetched and hashed.")
+@strawberry.enum(description="Time at which the files of a release are fetched and hashed.")
 class VerificationMode(enum.Enum):
-    WAIT = _value("WAIT", description="Before the answer.")
-    BACKGROUND = _value("BACKGROUND", description="After the answer, in which they are PENDING.")
-    SKIP = _value("SKIP", description="Not at all.")
+    WAIT = _value("WAIT", description="Before the response. The mutation waits for all files.")
+    BACKGROUND = _value("BACKGROUND", description="After the response, which shows the files as PENDING.")
+    SKIP = _value("SKIP", description="Never. The response shows the files as SKIPPED.")
 
 
-@strawberry.enum(description="What an import does where there is a draft of the same identity.")
+@strawberry.enum(
+    description="Behaviour of an import if a draft with the same identity exists. A release that was ever "
+    "published is never replaced."
+)
 class ImportConflict(enum.Enum):
-    UPDATE = _value("UPDATE", description="Replace it; a release that was published is never overwritten.")
-    FAIL = _value("FAIL", description="Refuse.")
+    UPDATE = _value("UPDATE", description="Replace the draft.")
+    FAIL = _value("FAIL", description="Refuse the import with a ConflictProblem.")
 
 
 @strawberry.input(
-    description="A release depended on, in S1's form. Without an id, name and version are looked up."
+    description="A reference to a release that the imported one needs, in the format of S1. Without an id, "
+    "name and version identify the release."
 )
 class DocumentDependencyInput:
-    name: str = field("Its name.")
-    version: str = field("Its version.")
-    catalog_id: ID | None = optional_field("The id of that release, under S1's name for it.")
+    name: str = field("Name of the release.")
+    version: str = field("Version of the release.")
+    catalog_id: ID | None = optional_field("Id of the release. S1 calls it catalogId.")
 
 
-@strawberry.input(
-    description="The file that S1 imports. It may also hold what S1 has no names for, as exportRelease writes it."
-)
+@strawberry.input(description="An import document of S1, with all fields that exportRelease writes.")
 class ReleaseDocumentInput(ReleaseExtraFields, DeliveryFieldInput):
     name: str = field(_ABOUT["name"])
-    version: str = field("Its version: any text of 1 to 64 characters.")
-    created_at: datetime.datetime = field("When it was created.")
-    project: str = field("Id, key or name of the product that is imported into.")
+    version: str = field(
+        "Version in the format of the product's version scheme, 1 to 64 characters. A product that "
+        "the import creates takes any text."
+    )
+    created_at: datetime.datetime = field("Time of the creation.")
+    project: str = field("Id, key or name of the product. It must be the product of projectIdentifier.")
     artifacts: list[ArtifactInput] = field(_ABOUT["artifacts"])
     author: str | None = optional_field(
-        "Email address of its author. Required; null where it is known to have none."
+        "Email address of the author, at most 320 characters. Required, but null is allowed for a "
+        "release without an author."
     )
     tag: str | None = optional_field(_ABOUT["tag"])
-    project_identifier: JSON | None = optional_field("Accepted and ignored.")
-    status: str | None = optional_field("The status that it had; it is imported as a draft.")
-    release_notes: str | None = optional_field("Markdown, at most 4096 characters.")
+    project_identifier: JSON | None = optional_field("Ignored. S1 documents may contain it.")
+    status: str | None = optional_field(
+        "Status in the system of origin, kept as importedStatus. The release itself starts as DRAFT."
+    )
+    release_notes: str | None = optional_field("Release notes in Markdown, at most 4096 characters.")
     metadata: JSON | None = optional_field(_ABOUT["metadata"])
     docker_images: list[DockerImageInput] | None = optional_field(_ABOUT["dockerImages"])
     dependencies: list[DocumentDependencyInput] | None = optional_field(
-        "The releases that it needs, at most 1000."
+        "Releases that this one needs, at most 1000."
     )
     channel: str | None = optional_field(_ABOUT["channel"])
     trial: bool | None = optional_field(_ABOUT["trial"])
@@ -70,42 +78,45 @@ class ReleaseDocumentInput(ReleaseExtraFields, DeliveryFieldInput):
 
 @strawberry.input(description="A release to import (S1).")
 class ImportReleaseInput(IdempotentInput):
-    project_identifier: str = field("The product's id or key; it is made where there is none.")
-    release: ReleaseDocumentInput = field("The document.")
-    catalog_id: ID | None = optional_field(
-        "The catalog to import into; the default catalog where it is not given."
+    project_identifier: str = field(
+        "Id or key of the product. An unknown key creates a product with the version scheme ANY."
     )
+    release: ReleaseDocumentInput = field("Import document.")
+    catalog_id: ID | None = optional_field("Id of the catalog to import into. Defaults to the default catalog.")
     verification: VerificationMode = strawberry.field(
         default=VerificationMode.WAIT,
-        description="When they are; with WAIT, before the answer.",
+        description="Time at which the files are fetched and hashed.",
     )
     on_conflict: ImportConflict = strawberry.field(
-        default=ImportConflict.UPDATE, description="What to do where there is a draft of the same identity."
+        default=ImportConflict.UPDATE,
+        description="Behaviour if a draft with the same identity exists: the same catalog, product, version, "
+        "revision and channel.",
     )
 
 
 @strawberry.type(
-    name="ImportWarning", description="A file that is not what the document says, or that could not be had (S1)."
+    name="ImportWarning", description="A file that differs from its declaration or could not be fetched (S1)."
 )
 class FileWarning:
-    artifact_name: str = field("The file.")
-    message: str = field("What is wrong with it, and what to do.")
-    expected_sha256: str = field("The digest that was declared.")
-    actual_sha256: str | None = field("The digest of what came; null where nothing could be hashed.")
+    artifact_name: str = field("File name.")
+    message: str = field("Error message for people: what is wrong and what to do next.")
+    expected_sha256: str = field("Declared SHA-256 digest.")
+    actual_sha256: str | None = field("SHA-256 digest of the fetched bytes. Null if the file was not hashed.")
 
 
-@strawberry.input(description="A release whose files to look at again.")
+@strawberry.input(description="A release whose files to verify again.")
 class VerifyArtifactsInput:
-    release_id: ID = field("The release.")
+    release_id: ID = field("Id of the release.")
     verification: VerificationMode = strawberry.field(
         default=VerificationMode.WAIT,
-        description="When; SKIP takes back what still waits to be looked at.",
+        description="Time at which the files are fetched and hashed. SKIP cancels the verification of PENDING "
+        "files.",
     )
 
 
 _VERIFIED: PayloadFields = {
     "release": (Release | None, CHANGED),
-    "warnings": (list[FileWarning], "Files that differ from what was declared, or could not be fetched."),
+    "warnings": (list[FileWarning], "Files that differ from their declaration or could not be fetched."),
 }
 
 
@@ -122,8 +133,9 @@ class ImportMutations:
             "message": (str, "Outcome in one sentence, for people."),
             **_VERIFIED,
         },
-        "Imports a release as a draft, or replaces a draft of the same identity (S1). Its files are fetched and "
-        "hashed; one that differs is a warning, and the release is imported still.",
+        "Imports a release as a draft, or replaces a draft with the same identity (S1). Its files "
+        "are fetched and hashed. A file that differs or can't be fetched is a warning; the release "
+        "is imported anyway.",
         **WRITING,
         fetches=True,
         takes_long=True,

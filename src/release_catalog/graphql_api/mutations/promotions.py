@@ -11,25 +11,27 @@ from release_catalog.storage import promotions
 ID = strawberry.ID
 
 
-@strawberry.input(description="A release to bring to an environment.")
+@strawberry.input(description="A release to promote to an environment.")
 class PromoteReleaseInput(IdempotentInput):
-    release_id: ID = field("The release, which must be published.")
-    environment: str = field("Name of the environment to promote to.")
+    release_id: ID = field("Id of the release. It must be published.")
+    environment: str = field("Name of the environment.")
     included_repository_keys: list[str] | None = optional_field(
-        "Promote these repositories alone: where any is given, the excluded ones do not count. At most 1000."
+        "Keys of the repositories to promote, at most 1000. If any is given, excludedRepositoryKeys has no effect."
     )
     excluded_repository_keys: list[str] | None = optional_field(
-        "Promote all repositories but these. At most 1000."
+        "Keys of the repositories to leave out, at most 1000."
     )
     overwrite_existing_artifacts: bool = strawberry.field(
-        default=False, description="Whether other files that lie at the same paths are replaced."
+        default=False,
+        description="Whether to replace other files at the same paths. Otherwise such a file is a conflict, and "
+        "the attempt is rejected.",
     )
 
 
-@strawberry.input(description="A promotion to undo.")
+@strawberry.input(description="A promotion to roll back.")
 class RollbackPromotionInput(IdempotentInput):
-    promotion_id: ID = field("The promotion, which must be completed and not rolled back yet.")
-    reason: str = field("Why, for the ledger: 1 to 4096 characters.")
+    promotion_id: ID = field("Id of the promotion. It must be COMPLETED and not rolled back yet.")
+    reason: str = field("Reason, for the ledger: 1 to 4096 characters.")
 
 
 @strawberry.type
@@ -43,15 +45,16 @@ class PromotionMutations:
                 "Record of the attempt, REJECTED if a rule refused it. Null if there is nothing to record.",
             )
         },
-        "Brings the files and images of a release to an environment, all or none. The ledger keeps each attempt, "
-        "a refused one with every reason.",
+        "Promotes the files and images of a release to an environment, all or none (S3). The ledger "
+        "records each attempt, a rejected one with all reasons.",
         scope=caller.PROMOTE,
     )
     rollback_promotion = mutation(
         RollbackPromotionInput,
         promotions.roll_back,
         {"promotion": (Promotion | None, "Record of the rollback. Null if there is a problem.")},
-        "Undoes a promotion: each path that still holds what it brought holds again what was there before. What "
-        "later promotions brought stays, and what was rolled back itself does not come back.",
+        "Rolls back a promotion (S3). Each path that still holds a file of the promotion gets its "
+        "previous file again. Files of later promotions stay. A previous file whose own promotion "
+        "was rolled back does not return.",
         scope=caller.PROMOTE,
     )

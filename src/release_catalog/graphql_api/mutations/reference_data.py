@@ -21,107 +21,118 @@ from release_catalog.storage.idempotency import Answer
 
 ID = strawberry.ID
 
-_NEW = "Of the one to change; where it is new or absent, one is made."
-_KEPT = "Not given, it is left as it is; null empties it."
+_NEW = "Id. A new or absent id creates a document; a known id changes it."
+_KEPT = "If absent, it stays as it is. Null clears it."
 
 
-@strawberry.input(description="A catalog to make or to change.")
+@strawberry.input(description="A catalog to create or change.")
 class SaveCatalogInput:
-    name: str = field("Name for people, 1 to 256 characters.")
+    name: str = field("Display name, 1 to 256 characters.")
     id: ID | None = optional_field(_NEW)
-    description: str | None = optional_field(f"What it holds, at most 4096 characters. {_KEPT}")
-    public: bool | None = optional_field("Whether it is meant for everybody; false by default.")
+    description: str | None = optional_field(f"Description, at most 4096 characters. {_KEPT}")
+    public: bool | None = optional_field(
+        "Whether the catalog is meant for everybody (S5). It does not change who sees its releases. "
+        "Defaults to false."
+    )
 
 
-@strawberry.input(description="A product to make or to change.")
+@strawberry.input(description="A product to create or change.")
 class SaveProductInput:
-    key: str = field("Short name, unique in its catalog, 1 to 256 characters.")
-    name: str = field("Name for people, 1 to 256 characters.")
+    key: str = field("Short name, unique in the catalog, 1 to 256 characters.")
+    name: str = field("Display name, 1 to 256 characters.")
     id: ID | None = optional_field(_NEW)
     catalog_id: ID | None = optional_field(
-        "The catalog it belongs to, for good; the default catalog where it is absent."
+        "Id of the catalog, which can't change later. Defaults to the default catalog."
     )
-    description: str | None = optional_field(f"What it is, at most 4096 characters. {_KEPT}")
-    long_display_name: str | None = optional_field(f"Its name in full, at most 256 characters. {_KEPT}")
-    disclaimer: str | None = optional_field(
-        f"What its publisher wants to have said, at most 4096 characters. {_KEPT}"
+    description: str | None = optional_field(f"Description, at most 4096 characters. {_KEPT}")
+    long_display_name: str | None = optional_field(f"Full display name, at most 256 characters (S5). {_KEPT}")
+    disclaimer: str | None = optional_field(f"Disclaimer of the publisher, at most 4096 characters (S5). {_KEPT}")
+    category: str | None = optional_field(f"Software category, at most 256 characters (S5). {_KEPT}")
+    based_on_scratch: bool | None = optional_field(
+        f"Whether the product is built from an empty image (S5). {_KEPT}"
     )
-    category: str | None = optional_field(f"What kind of software it is, at most 256 characters. {_KEPT}")
-    based_on_scratch: bool | None = optional_field(f"Whether it is built upon an empty image. {_KEPT}")
-    latest_free: bool | None = optional_field(f"Whether its latest release is free. {_KEPT}")
+    latest_free: bool | None = optional_field(f"Whether the latest release is free of charge (S5). {_KEPT}")
     version_scheme: VersionScheme | None = optional_field(
-        "What its versions look like, DOTTED by default. A change orders all of its releases anew."
+        "Format and order of the versions. Defaults to DOTTED. A change orders all releases of the product anew."
     )
 
 
-@strawberry.input(description="A property that a pipeline or a project knows.")
+@strawberry.input(description="A property that a pipeline or a project defines (S4).")
 class PropertyDefinitionInput:
     name: str = field("Name of the property.")
-    required: bool | None = optional_field("Whether a delivery must give it a value; false by default.")
-    default_value: str | None = optional_field("The value where none is given.")
+    required: bool | None = optional_field("Whether a delivery must give a value. Defaults to false.")
+    default_value: str | None = optional_field("Value used if a delivery gives none, at most 4096 characters.")
 
 
-@strawberry.input(description="A pipeline to make or to change.")
+@strawberry.input(description="A pipeline to create or change.")
 class SavePipelineInput:
-    name: str = field("Its name, 1 to 256 characters.")
+    name: str = field("Name, 1 to 256 characters.")
     id: ID | None = optional_field(_NEW)
-    properties: list[PropertyDefinitionInput] | None = optional_field(f"Its properties, all of them. {_KEPT}")
+    properties: list[PropertyDefinitionInput] | None = optional_field(
+        f"All properties, at most 250: the list replaces the old one. {_KEPT}"
+    )
 
 
-@strawberry.input(description="Something with an identifier and a name.")
+@strawberry.input(description="A stream or a build environment of a project (S4).")
 class NamedReferenceInput:
     id: ID = field("Identifier, at most 255 characters.")
-    name: str = field("Name for people.")
+    name: str = field("Display name, 1 to 256 characters.")
 
 
-@strawberry.input(description="A project to make or to change (S4).")
+@strawberry.input(description="A project to create or change (S4).")
 class SaveProjectInput:
-    name: str = field("Its name, 1 to 256 characters.")
-    deployment_type: DeploymentType = field("What its deployments replace.")
+    name: str = field("Name, 1 to 256 characters.")
+    deployment_type: DeploymentType = field("Scope of the project's deployments.")
     id: ID | None = optional_field(_NEW)
-    application_path: str | None = optional_field(f"Where it stands among the applications. {_KEPT}")
+    application_path: str | None = optional_field(
+        f"Path in the tree of applications, at most 1024 characters. {_KEPT}"
+    )
     streams: list[NamedReferenceInput] | None = optional_field(
-        f"The streams it is built from, all of them. {_KEPT}"
+        f"All streams, at most 250: the list replaces the old one. {_KEPT}"
     )
     build_environments: list[NamedReferenceInput] | None = optional_field(
-        f"Where it can be built, all of them. {_KEPT}"
+        f"All build environments, at most 250: the list replaces the old one. {_KEPT}"
     )
-    properties: list[PropertyDefinitionInput] | None = optional_field(f"Its property set. {_KEPT}")
+    properties: list[PropertyDefinitionInput] | None = optional_field(
+        f"All properties, at most 250: the list replaces the old one. {_KEPT}"
+    )
 
 
-@strawberry.input(description="An environment to make or to change (S3).")
+@strawberry.input(description="An environment to create or change (S3).")
 class SaveEnvironmentInput:
-    name: str = field("Its name, unique in the tenant and kept for good.")
+    name: str = field("Name, unique in the tenant, 1 to 256 characters. It can't change later.")
     id: ID | None = optional_field(_NEW)
-    requires: list[str] | None = optional_field(f"Environments that a release must have reached before. {_KEPT}")
+    requires: list[str] | None = optional_field(
+        f"Names of the environments that a release must have reached before. {_KEPT}"
+    )
 
 
-@strawberry.input(description="A registry to make or to change (S5).")
+@strawberry.input(description="A registry to create or change (S5).")
 class SaveRegistryInput:
-    name: str = field("Name for people, 1 to 256 characters.")
-    url: str = field("Where it answers, beginning with http:// or https://.")
+    name: str = field("Display name, 1 to 256 characters.")
+    url: str = field("http or https URL of the registry, at most 2048 characters.")
     id: ID | None = optional_field(_NEW)
-    healthy: bool | None = optional_field(f"Whether it answered at the last check. {_KEPT}")
-    last_checked_at: datetime.datetime | None = optional_field(f"When that was. {_KEPT}")
+    healthy: bool | None = optional_field(f"Whether the registry answered at the last check. {_KEPT}")
+    last_checked_at: datetime.datetime | None = optional_field(f"Time of the last check. {_KEPT}")
 
 
 @strawberry.input(description="An operating system (S5).")
 class OperatingSystemInput:
     id: ID = field("Identifier, at most 255 characters.")
-    name: str = field("Name for people.")
-    distro: str | None = optional_field("Distribution, such as debian.")
-    version: str | None = optional_field("Version of the distribution.")
+    name: str = field("Display name, 1 to 256 characters.")
+    distro: str | None = optional_field("Short name of the distribution, such as debian, at most 64 characters.")
+    version: str | None = optional_field("Version of the distribution, at most 64 characters.")
 
 
-@strawberry.input(description="A base image to make or to change (S5).")
+@strawberry.input(description="A base image to create or change (S5).")
 class SaveBaseImageInput:
-    name: str = field("Name for people, 1 to 256 characters.")
+    name: str = field("Display name, 1 to 256 characters.")
     id: ID | None = optional_field(_NEW)
-    description: str | None = optional_field(f"What it is, at most 4096 characters. {_KEPT}")
-    container_image: str | None = optional_field(f"Where it can be pulled. {_KEPT}")
-    operating_system: OperatingSystemInput | None = optional_field(f"The system inside. {_KEPT}")
-    healthy: bool | None = optional_field(f"Whether it could be pulled at the last check. {_KEPT}")
-    last_checked_at: datetime.datetime | None = optional_field(f"When that was. {_KEPT}")
+    description: str | None = optional_field(f"Description, at most 4096 characters. {_KEPT}")
+    container_image: str | None = optional_field(f"Pull reference of the image, at most 2048 characters. {_KEPT}")
+    operating_system: OperatingSystemInput | None = optional_field(f"Operating system of the image. {_KEPT}")
+    healthy: bool | None = optional_field(f"Whether the image could be pulled at the last check. {_KEPT}")
+    last_checked_at: datetime.datetime | None = optional_field(f"Time of the last check. {_KEPT}")
 
 
 def _save(

@@ -13,78 +13,82 @@ from release_catalog.storage import release_delivery
 ID = strawberry.ID
 
 
-@strawberry.input(description="A project's part in a delivery.")
+@strawberry.input(description="A project in a delivery (S4).")
 class DeliveryProjectInput:
-    project_id: ID = field("The project.")
-    priority: int | None = optional_field("Its turn among the projects, from 1; 1 unless given.")
+    project_id: ID = field("Id of the project.")
+    priority: int | None = optional_field("Priority among the projects of the delivery, from 1. Defaults to 1.")
     package_name: str | None = optional_field(
-        "The package that is deployed, at most 256 characters: for PARTIAL projects that don't request all files."
+        "Package to deploy, at most 256 characters. Required for PARTIAL projects without "
+        "requestAllFiles, forbidden otherwise."
     )
-    request_all_files: bool | None = optional_field("Whether all files are deployed; for PARTIAL projects only.")
+    request_all_files: bool | None = optional_field(
+        "Whether to deploy all files. For PARTIAL projects only; defaults to false."
+    )
     build_environment_id: ID | None = optional_field(
-        "Where it is built; filled in where the project has exactly one."
+        "Id of the build environment. Defaults to the only one of the project, if it has exactly one."
     )
     project_stream_id: ID | None = optional_field(
-        "The stream that it is built from; needed unless the project has exactly one."
+        "Id of the stream to build from. Required unless the project has exactly one, the default."
     )
-    project_groups: str | None = optional_field(
-        "Groups of the pipeline that it belongs to, at most 1024 characters."
-    )
+    project_groups: str | None = optional_field("Project groups of the pipeline, at most 1024 characters.")
 
 
-@strawberry.input(description="The value of a property.")
+@strawberry.input(description="Value of a property (S4).")
 class PropertyValueInput:
     property_name: str = field("Name of the property, at most 256 characters.")
     property_value: JSON = field(
-        "A text of at most 4096 characters; numbers, true and false are kept as they are written."
+        "Value: a text of at most 4096 characters, a number or a boolean. Numbers and booleans are stored as text."
     )
 
 
-@strawberry.input(description="Whether deployments need a change ticket unless an environment says otherwise.")
+@strawberry.input(description="Default rule for change tickets (S4).")
 class CmsDefaultOverrideInput:
-    require_change_ticket_for_deployment: bool = field("Whether a ticket is needed.")
+    require_change_ticket_for_deployment: bool = field("Whether a deployment needs a change ticket.")
 
 
-@strawberry.input(description="Whether deployments to one environment need a change ticket.")
+@strawberry.input(description="Rule for change tickets in one environment (S4).")
 class CmsEnvironmentOverrideInput:
-    environment_id: ID = field("The environment, by its id in that system.")
-    require_change_ticket_for_deployment: bool = field("Whether a ticket is needed.")
+    environment_id: ID = field("Id of the environment in the change management system.")
+    require_change_ticket_for_deployment: bool = field("Whether a deployment needs a change ticket.")
 
 
-@strawberry.input(description="How a change management system follows a delivery.")
+@strawberry.input(description="Settings of the change management system for a delivery (S4).")
 class CmsDetailsInput:
-    cms_instance_id: ID | None = optional_field("The system's instance.")
+    cms_instance_id: ID | None = optional_field("Id of the instance of the change management system.")
     override_settings: bool | None = optional_field(
-        "Whether its settings are overridden here; false unless given."
+        "Whether this delivery overrides the settings of the system. Defaults to false."
     )
     overridden_default_configurations: CmsDefaultOverrideInput | None = optional_field(
-        "What holds where no environment says otherwise."
+        "Rule for environments without a rule of their own."
     )
     overridden_environment_configurations: list[CmsEnvironmentOverrideInput] | None = optional_field(
-        "What holds for single environments, each named once."
+        "Rules for single environments, each environment once."
     )
 
 
 @strawberry.input(
-    description="How a release is to be delivered (S4). A patch adds and updates: projects by projectId and "
-    "packageName, properties by propertyName, environments by environmentId."
+    description="Delivery of a release (S4). A patch merges lists: projects by projectId and packageName, "
+    "properties by propertyName, environments by environmentId."
 )
 class DeliveryInput:
     status: DeliveryStatus | None = optional_field(
-        "NOT_STARTED, unless given, or STARTED; setDeliveryStatus leads to the others. What was started stays so."
+        "NOT_STARTED, the default, or STARTED. For the other statuses use setDeliveryStatus. A "
+        "started delivery stays started."
     )
-    description: str | None = optional_field("What it is about, at most 4096 characters.")
+    description: str | None = optional_field("Description, at most 4096 characters.")
     schedule_build_expression: str | None = optional_field(
-        "When builds run: cron expressions of five fields, or of Quartz's six or seven, separated by semicolons; "
-        "at most 50 of them and 1024 characters."
+        "Build schedule: cron expressions of five fields, or of Quartz's six or seven, separated by "
+        "semicolons. At most 50 expressions and 1024 characters."
     )
-    pipeline_id: ID | None = optional_field("The pipeline that delivers the release.")
-    pipeline_name: str | None = optional_field("The same pipeline by its name, where only one is called so.")
-    projects: list[DeliveryProjectInput] | None = optional_field("The projects that are deployed, at most 250.")
+    pipeline_id: ID | None = optional_field("Id of the pipeline that delivers the release.")
+    pipeline_name: str | None = optional_field(
+        "Name of the pipeline, instead of its id. Only one pipeline may have this name."
+    )
+    projects: list[DeliveryProjectInput] | None = optional_field("Projects to deploy, at most 250.")
     properties: list[PropertyValueInput] | None = optional_field(
-        "Values of properties, at most 250; they need a pipeline."
+        "Values of properties, at most 250. Properties need a pipeline."
     )
-    cms_details: CmsDetailsInput | None = optional_field("How a change management system follows it.")
+    cms_details: CmsDetailsInput | None = optional_field("Settings of the change management system.")
 
 
 @strawberry.input
@@ -92,20 +96,21 @@ class DeliveryFieldInput:
     delivery: DeliveryInput | None = optional_field("Delivery of the release (S4).")
 
 
-@strawberry.input(description="A step in the delivery of a release.")
+@strawberry.input(description="A new status for the delivery of a release.")
 class SetDeliveryStatusInput(ConditionalInput):
-    release_id: ID = field("The release.")
+    release_id: ID = field("Id of the release.")
     status: DeliveryStatus = field(
-        "NOT_STARTED becomes STARTED, STARTED becomes SUSPENDED and back, both become COMPLETED."
+        "New status. NOT_STARTED becomes STARTED; STARTED becomes SUSPENDED or COMPLETED; SUSPENDED "
+        "becomes STARTED or COMPLETED."
     )
 
 
-@strawberry.input(description="A run of a pipeline for a release.")
+@strawberry.input(description="A pipeline run for a release.")
 class RecordPipelineExecutionInput:
-    id: ID | None = optional_field("The run that has ended; where it is new or left out, one begins.")
-    pipeline_id: ID = field("The pipeline that runs.")
-    release_id: ID = field("The release that it runs for.")
-    status: ExecutionStatus = field("How the run stands.")
+    id: ID | None = optional_field("Id of the run. A new or absent id starts a run.")
+    pipeline_id: ID = field("Id of the pipeline.")
+    release_id: ID = field("Id of the release.")
+    status: ExecutionStatus = field("Status of the run.")
 
 
 @strawberry.type
@@ -114,14 +119,14 @@ class DeliveryMutations:
         SetDeliveryStatusInput,
         release_delivery.set_delivery_status,
         {"release": (Release | None, CHANGED)},
-        "Starts, suspends, resumes or completes a delivery. Nothing starts without a project, and nothing is "
-        "completed while its pipeline runs for the release.",
+        "Starts, suspends, resumes or completes a delivery (S4). A delivery without a project can't "
+        "start. A delivery can't be completed while its pipeline runs for the release.",
         **WRITING,
     )
     record_pipeline_execution = mutation(
         RecordPipelineExecutionInput,
         release_delivery.record_pipeline_execution,
         {"execution": (PipelineExecution | None, "The run as it is now. Null if there is a problem.")},
-        "Records that a pipeline runs for a release, or how its run has ended, which then stays.",
+        "Records the start or the end of a pipeline run for a release. A run that has ended can't change.",
         **WRITING,
     )

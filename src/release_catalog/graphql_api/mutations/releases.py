@@ -70,7 +70,7 @@ class ArchiveReleaseInput(ConditionalInput):
 class WithdrawReleaseInput(ConditionalInput):
     id: ID = field(_ID_OF_RELEASE)
     reason: str = field("Reason, for those who depend on the release: 1 to 4096 characters.")
-    replacement_id: ID | None = optional_field("Id of the release to use instead.")
+    replacement_id: ID | None = optional_field("Id of the release to use instead. Defaults to null: none.")
 
 
 _RELEASE: PayloadFields = {"release": (Release | None, CHANGED)}
@@ -78,10 +78,8 @@ _RELEASE_AND_WARNINGS: PayloadFields = {
     **_RELEASE,
     "warnings": (list[str], "Parts of the input that had no effect, each with the reason."),
 }
-_WHEN_PUBLISHED = (
-    "Of a release that was published, only notes, description, metadata, branch, end of life, delivery and "
-    "visibility may change."
-)
+_MUTABLE = ", ".join(name for name, declared in FIELDS.items() if declared.mutable)
+_WHEN_PUBLISHED = f"After publication only these fields may change: {_MUTABLE}."
 
 
 @strawberry.type
@@ -90,14 +88,14 @@ class ReleaseMutations:
         CreateReleaseInput,
         release_writes.create,
         _RELEASE_AND_WARNINGS,
-        "Creates a draft of a release (S2).",
+        "Creates a release as a draft (S2).",
         **WRITING,
     )
     patch_release = mutation(
         PatchReleaseInput,
         release_writes.patch,
         _RELEASE_AND_WARNINGS,
-        f"Adds to a release and updates it, without removing anything (S4 PATCH). {_WHEN_PUBLISHED}",
+        f"Adds to a release and updates it, but removes nothing (S4 PATCH). {_WHEN_PUBLISHED}",
         **WRITING,
     )
     replace_release = mutation(

@@ -12,40 +12,44 @@ from release_catalog.storage import access_tokens
 ID = strawberry.ID
 
 
-@strawberry.type(description="A token that programs identify themselves by. Only its digest is kept.")
+@strawberry.type(description="An access token for programs. Only a digest of it is stored.")
 class AccessToken:
-    id: ID = field("Unique identifier; it is not the token.")
-    name: str = field("What it is for.")
-    scopes: list[str] = field("What it may do, such as release:read.")
+    id: ID = field("Unique identifier. It is not the token.")
+    name: str = field("Name that tells the purpose.")
+    scopes: list[str] = field("Scopes, such as release:read.")
     product_id: ID | None = field(
-        "The product that it is bound to (S1): it writes releases of that one alone, and sees drafts "
-        "and private releases of no other."
+        "Id of the product that the token is bound to (S1). It then writes releases of this product "
+        "only, and sees drafts and private releases of no other. Null if it is not bound."
     )
-    created_at: datetime.datetime = field("When it was made.")
-    created_by: str = field("Subject of the caller who made it; local is the command line.")
-    expires_at: datetime.datetime | None = field("From when on it is refused; null where it does not expire.")
-    last_used_at: datetime.datetime | None = field("When it was last used, to a minute.")
+    created_at: datetime.datetime = field("Time of the creation.")
+    created_by: str = field("Subject of the caller who created the token. The value local means the command line.")
+    expires_at: datetime.datetime | None = field("Time of expiry. Null if it does not expire.")
+    last_used_at: datetime.datetime | None = field(
+        "Time of the last use, to the minute. Null before the first use."
+    )
     revoked_at: datetime.datetime | None = field(
-        "When it was revoked; it is refused everywhere from 5 seconds later on."
+        "Time of the revocation. All servers refuse the token from 5 seconds later on. Null if it was not revoked."
     )
 
 
-@strawberry.input(description="An access token to make.")
+@strawberry.input(description="An access token to create.")
 class CreateAccessTokenInput:
-    name: str = field("What it is for, 1 to 256 characters.")
+    name: str = field("Name that tells the purpose, 1 to 256 characters.")
     scopes: list[str] = field(
-        "What it may do: release:read, release:write, release:promote, webhook:write or admin; only the first two "
-        "where it is bound to a product."
+        "Scopes: release:read, release:write, release:promote, webhook:write or admin. A token bound "
+        "to a product has only the first two."
     )
-    product_id: ID | None = optional_field("The product to bind it to (S1), which exists.")
+    product_id: ID | None = optional_field(
+        "Id of an existing product to bind the token to (S1). Defaults to null: not bound."
+    )
     expires_at: datetime.datetime | None = optional_field(
-        "From when on it is refused; without, it does not expire."
+        "Time of expiry, in the future. Defaults to null: it does not expire."
     )
 
 
-@strawberry.input(description="An access token to end.")
+@strawberry.input(description="An access token to revoke.")
 class RevokeAccessTokenInput:
-    id: ID = field("The token's id.")
+    id: ID = field("Id of the token.")
 
 
 @strawberry.type
@@ -57,13 +61,13 @@ class AccessTokenMutations:
             "access_token": (AccessToken | None, "The stored token. Null if there is a problem."),
             "token": (str | None, "The token itself, shown only once."),
         },
-        "Makes an access token. It may do whatever it is given here, also after its maker has gone.",
+        "Creates an access token. It keeps its scopes even if its creator loses them.",
         scope=caller.ADMIN,
     )
     revoke_access_token = mutation(
         RevokeAccessTokenInput,
         access_tokens.revoke,
         {"access_token": (AccessToken | None, "The token as it is now. Null if there is a problem.")},
-        "Ends an access token for good.",
+        "Revokes an access token for good.",
         scope=caller.ADMIN,
     )

@@ -27,22 +27,23 @@ _CUSTOMIZATION_FILE = descriptions(release_parts.CUSTOMIZATION_ARTIFACT_FIELDS)
 
 
 @strawberry.type(
-    description="Either a bare name such as windows or win64 (S1, S2), or an os/architecture pair (S5)."
+    description="Platform: a bare name such as win64 (S1, S2), or a pair of operating system and "
+    "architecture such as linux/amd64 (S5)."
 )
 class Platform:
-    name: str = field("The platform as it was given, such as win64 or linux/amd64.")
-    os_family: str | None = field("The operating system of a pair, such as linux.")
-    architecture: str | None = field("The architecture of a pair, such as amd64.")
+    name: str = field("Platform as it was given, such as win64 or linux/amd64.")
+    os_family: str | None = field("Operating system of a pair, such as linux. Null for a bare name.")
+    architecture: str | None = field("Architecture of a pair, such as amd64. Null for a bare name.")
 
 
-@strawberry.type(description="What was found when a file was fetched and hashed.")
+@strawberry.type(description="Result of fetching and hashing a file.")
 class ArtifactVerification:
-    status: VerificationStatus = field("The outcome.")
-    expected_sha256: str = field("The digest that was declared: 64 lowercase hexadecimal digits.")
-    actual_sha256: str | None = field("The digest of the bytes; null where the file could not be hashed.")
-    actual_size: Long | None = field("How many bytes came; null where none were hashed.")
-    message: str | None = field("What went wrong, for people.")
-    checked_at: datetime.datetime | None = field("When the file was last looked at.")
+    status: VerificationStatus = field("Status of the verification.")
+    expected_sha256: str = field("Declared SHA-256 digest: 64 lowercase hexadecimal digits.")
+    actual_sha256: str | None = field("SHA-256 digest of the fetched bytes. Null if the file was not hashed.")
+    actual_size: Long | None = field("Number of fetched bytes. Null if the file was not hashed.")
+    message: str | None = field("Error message for people. Null without an error.")
+    checked_at: datetime.datetime | None = field("Time of the last verification. Null before the first one.")
 
 
 @strawberry.type(description="A file of a release.")
@@ -58,14 +59,14 @@ class Artifact:
     metadata: JSON | None = json_text(_FILE["metadata"])
     extension: str | None = computed_field(
         lambda artifact: release_parts.extension(artifact["name"]),
-        "The end of the file name after its last dot, without the dot.",
+        "File extension: the part of the name after its last dot. Null if the name has none.",
         keys=["name"],
     )
     downloads: Long = field(_FILE["downloads"])
     secured: bool = field(_FILE["secured"])
     published: bool = computed_field(
         lambda artifact: artifact["release"]["status"] == "PUBLISHED",
-        "Whether the file's release is published.",
+        "Whether the release of the file is published.",
         keys=["release.status"],
     )
     repository_key: str | None = field(_FILE["repositoryKey"])
@@ -81,7 +82,7 @@ class Artifact:
         ),
     )
     release: Annotated["Release", strawberry.lazy("release_catalog.graphql_api.types.release")] = field(
-        "The release that the file belongs to."
+        "Release of the file."
     )
 
 
@@ -93,7 +94,7 @@ class DockerImage:
     metadata: JSON | None = json_text(_IMAGE["metadata"])
 
 
-@strawberry.type(description="The package in its registry (S5 artifact).")
+@strawberry.type(description="A package in its registry (S5 artifact).")
 class RegistryArtifact:
     name: str = field(_PACKAGE["name"])
     version: str = field(_PACKAGE["version"])
@@ -103,7 +104,7 @@ class RegistryArtifact:
     repo_digest: str | None = field(_PACKAGE["repoDigest"])
 
 
-@strawberry.type(description="A file that tells something about a release: an SBOM, a scan, a trigger (S5).")
+@strawberry.type(description="A file with information about a release, such as an SBOM or a scan (S5).")
 class ReleaseMetadataFile:
     id: strawberry.ID = field(_METADATA_FILE["id"])
     mime_type: str | None = field(_METADATA_FILE["mimeType"])
@@ -111,7 +112,7 @@ class ReleaseMetadataFile:
     filename: str | None = field(_METADATA_FILE["filename"])
 
 
-@strawberry.type(description="Metadata files of one platform, or of all where there is none (S5).")
+@strawberry.type(description="Metadata files of a release for one platform, or for all platforms (S5).")
 class PlatformReleaseMetadata:
     platform: Platform | None = field(_PLATFORM_METADATA["platform"])
     release_metadata: list[ReleaseMetadataFile] = field(_PLATFORM_METADATA["releaseMetadata"])
@@ -165,7 +166,7 @@ class DockerImageInput:
     metadata: JSON | None = optional_field(_IMAGE["metadata"])
 
 
-@strawberry.input(description="A file that tells something about a release (S5).")
+@strawberry.input(description="A file with information about a release, such as an SBOM or a scan (S5).")
 class ReleaseMetadataFileInput:
     id: strawberry.ID = field(_METADATA_FILE["id"])
     mime_type: str | None = optional_field(_METADATA_FILE["mimeType"])
@@ -173,7 +174,7 @@ class ReleaseMetadataFileInput:
     filename: str | None = optional_field(_METADATA_FILE["filename"])
 
 
-@strawberry.input(description="Metadata files of one platform, or of all where there is none (S5).")
+@strawberry.input(description="Metadata files of a release for one platform, or for all platforms (S5).")
 class PlatformReleaseMetadataInput:
     release_metadata: list[ReleaseMetadataFileInput] = field(_PLATFORM_METADATA["releaseMetadata"])
     platform: str | None = optional_field(_PLATFORM_METADATA["platform"])

@@ -9,7 +9,15 @@ from release_catalog.domain import references
 from release_catalog.errors import InvalidArgument
 from release_catalog.graphql_api.connection import PageInfo, page_info
 from release_catalog.graphql_api.enums import GraphDirection
-from release_catalog.graphql_api.fields import batched_field, computed_field, field, optional_field
+from release_catalog.graphql_api.fields import (
+    After,
+    First,
+    argument,
+    batched_field,
+    computed_field,
+    field,
+    optional_field,
+)
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import reads
 from release_catalog.query_engine.projection import FieldPaths, prefixed, subpaths, union
@@ -23,28 +31,29 @@ _Release = Annotated["Release", strawberry.lazy("release_catalog.graphql_api.typ
 
 
 _COMPLETED = (
-    " A reference by id alone is completed with it; then it is shown only to callers who may see that release, "
-    "and empty for all others."
+    "A reference that gives only an id takes it from the release; callers who may not see that "
+    "release get an empty text."
 )
 
 
-@strawberry.type(description="How a release names another one, as declared.")
+@strawberry.type(description="A declared reference to another release.")
 class DependencyReference:
-    release_id: strawberry.ID | None = field("The release's id, where it was given.")
-    name: str = field(f"The release's name.{_COMPLETED}")
-    version: str = field(f"The release's version.{_COMPLETED}")
+    release_id: strawberry.ID | None = field("Id of the release. Null if the reference gives none.")
+    name: str = field(f"Name of the release.{_COMPLETED}")
+    version: str = field(f"Version of the release.{_COMPLETED}")
 
 
 @strawberry.input(
-    description="A release by id, or by name and version in the same catalog; where all are given they must agree."
+    description="A reference to a release, by id or by name and version in the same catalog. If all are "
+    "given, they must agree."
 )
 class DependencyInput:
-    release_id: strawberry.ID | None = optional_field("Its id.")
+    release_id: strawberry.ID | None = optional_field("Id of the release.")
     name: str | None = optional_field(
-        "Its name; may be left out where there is a release with that id. Then it is shown only to callers who "
-        "may see that release."
+        "Name of the release. Optional if a release with that id exists; it is then shown only to "
+        "callers who may see that release."
     )
-    version: str | None = optional_field("Its version; may be left out likewise.")
+    version: str | None = optional_field("Version of the release. Optional under the same rule as the name.")
 
 
 async def _node(context: Context, edges: Sequence[Document], paths: FieldPaths) -> Any:
@@ -60,18 +69,19 @@ def _reference_keys(paths: FieldPaths) -> FieldPaths:
     return union(prefixed(paths, "reference"), frozenset({"reference.reference", "reference.completed"}))
 
 
-@strawberry.type(description="One reference to another release.")
+@strawberry.type(description="An edge from a release to a release that it needs.")
 class DependencyEdge:
     cursor: str = computed_field(
         lambda edge: pagination.reference_cursor(edge["reference"]),
-        "Opaque place of this edge, for `after`.",
+        "Opaque cursor of the edge, for `after`.",
         keys=["reference.reference"],
     )
-    reference: DependencyReference = batched_field(
-        _references, "The reference as it was declared.", _reference_keys
-    )
+    reference: DependencyReference = batched_field(_references, "Reference as it was declared.", _reference_keys)
     node: _Release | None = batched_field(
-        _node, "The release that it leads to; null as long as there is none.", reads("reference.reference")
+        _node,
+        "Release that the reference resolves to. Null if there is no such release, or if the caller "
+        "may not see it.",
+        reads("reference.reference"),
     )
 
 
@@ -113,19 +123,21 @@ def _shown(paths: FieldPaths) -> FieldPaths:
 
 
 # Its fields read the references of the release, so their keys are those of a reference.
-@strawberry.type(description="A page of references: one edge each, resolved or not.")
+@strawberry.type(description="A page of references to other releases: one edge a reference, resolved or not.")
 class DependencyConnection:
-    edges: list[DependencyEdge] = computed_field(_edges, "The references with their cursors.", keys=_shown)
+    edges: list[DependencyEdge] = computed_field(_edges, "References of the page with their cursors.", keys=_shown)
     nodes: list[_Release] = batched_field(
-        _nodes, "The releases that the page's references lead to.", reads("reference")
+        _nodes,
+        "Releases that the references of the page resolve to, without the unresolved ones.",
+        reads("reference"),
     )
-    page_info: PageInfo = computed_field(_page_info, "Where this page lies in the list.", keys=["reference"])
+    page_info: PageInfo = computed_field(_page_info, "Position of the page in the list.", keys=["reference"])
     total_count: int = computed_field(
-        lambda connection: len(connection.all), "How many references were declared.", keys=["reference"]
+        lambda connection: len(connection.all), "Number of declared references.", keys=["reference"]
     )
 
 
-def dependencies(root: strawberry.Parent[Document], first: int | None = 100, after: str | None = None) -> Any:
+def dependencies(root: strawberry.Parent[Document], first: First = 100, after: After = None) -> Any:
     """Return the references of the release `root`."""
     # The same window for every release of a level, as a rule.
     is_usual = first == _DEFAULT_WINDOW.size and after is None
@@ -133,7 +145,7 @@ def dependencies(root: strawberry.Parent[Document], first: int | None = 100, aft
 
 
 async def dependants(
-    root: strawberry.Parent[Document], info: Info, first: int | None = 100, after: str | None = None
+    root: strawberry.Parent[Document], info: Info, first: First = 100, after: After = None
 ) -> Any:
     """Return the query for the releases that depend on `root`."""
     return await info.context.dependants(root, pagination.window(first, after, default=100))
@@ -142,10 +154,10 @@ async def dependants(
 # ---------------------------------------------------------------- everything reachable
 
 
-@strawberry.type(description="That one release needs another.")
+@strawberry.type(description="An edge of a graph: one release needs another.")
 class DependencyGraphEdge:
-    from_id: strawberry.ID = field("The release that needs the other.")
-    to_id: strawberry.ID = field("The release that is needed.")
+    from_id: strawberry.ID = field("Id of the release that needs the other one.")
+    to_id: strawberry.ID = field("Id of the release that is needed.")
 
 
 async def _walked(context: Context, walks: Sequence[dependency_traversal.Walk], paths: FieldPaths) -> Any:
@@ -169,26 +181,30 @@ def _links(walk: dependency_traversal.Walk) -> Any:
     return [{"fromId": source, "toId": target} for source, targets in walk.edges.items() for target in targets]
 
 
-@strawberry.type(description="What a release reaches, breadth first.")
+@strawberry.type(description="Releases reachable from a release, breadth first.")
 class DependencyGraph:
     nodes: list[_Release] = batched_field(
-        _walked, "The releases that were reached, nearest first, without the starting one.", reads()
+        _walked, "Reached releases, nearest first, without the starting one.", reads()
     )
     edges: list[DependencyGraphEdge] = computed_field(
         _links,
-        "Who needs whom among these and the starting release, in whichever direction it was walked.",
+        "Edges between the reached releases and the starting one. Each leads from a release to one "
+        "that it needs, whatever the direction of the walk.",
     )
     unresolved: list[DependencyReference] = batched_field(
-        _unresolved, "References inside the graph that resolve to no release.", reads()
+        _unresolved, "References in the graph that resolve to no release.", reads()
     )
     cycles: list[list[strawberry.ID]] = batched_field(
-        _cycles, "Ids of releases that depend on each other, a list for each strongly connected group.", reads()
+        _cycles,
+        "Cycles: the ids of releases that depend on each other, one list for each strongly connected "
+        "group of two or more.",
+        reads(),
     )
-    depth: int = computed_field(lambda walk: walk.depth, "How many steps away the farthest release is.")
+    depth: int = computed_field(lambda walk: walk.depth, "Number of steps to the farthest reached release.")
     node_count: int = computed_field(
-        lambda walk: len(walk.nodes), "How many releases were reached, the starting one not counted."
+        lambda walk: len(walk.nodes), "Number of reached releases, without the starting one."
     )
-    truncated: bool = computed_field(lambda walk: walk.truncated, "True where a bound cut the traversal short.")
+    truncated: bool = computed_field(lambda walk: walk.truncated, "Whether a limit ended the walk early.")
 
 
 async def _along(context: Context, paths: Sequence[Document], field_paths: FieldPaths) -> Any:
@@ -202,10 +218,12 @@ async def _along(context: Context, paths: Sequence[Document], field_paths: Field
     ]
 
 
-@strawberry.type(description="A chain of releases, each of which needs the next.")
+@strawberry.type(description="A path along dependencies: each release needs the next one.")
 class DependencyPath:
-    length: int = computed_field(lambda path: len(path["ids"]) - 1, "How many steps it has.", keys=["ids"])
-    releases: list[_Release] = batched_field(_along, "The releases along it, both ends included.", reads())
+    length: int = computed_field(
+        lambda path: len(path["ids"]) - 1, "Number of steps: one less than the number of releases.", keys=["ids"]
+    )
+    releases: list[_Release] = batched_field(_along, "Releases on the path, with both ends.", reads())
 
 
 def bounded(argument: str, value: int | None, default: int, limit: int) -> int:
@@ -219,9 +237,9 @@ def bounded(argument: str, value: int | None, default: int, limit: int) -> int:
 async def dependency_graph(
     root: strawberry.Parent[Document],
     info: Info,
-    direction: GraphDirection = GraphDirection.DEPENDENCIES,
-    max_depth: int | None = 10,
-    max_nodes: int | None = 1000,
+    direction: Annotated[GraphDirection, argument("Direction of the walk.")] = GraphDirection.DEPENDENCIES,
+    max_depth: Annotated[int | None, argument("Maximum number of steps, 1 to 100.")] = 10,
+    max_nodes: Annotated[int | None, argument("Maximum number of releases, 1 to 5000.")] = 1000,
 ) -> Any:
     """Return everything that `root` reaches in one direction."""
     depth = bounded("maxDepth", max_depth, 10, dependency_traversal.MAX_DEPTH)
@@ -237,9 +255,9 @@ async def dependency_graph(
 async def dependency_paths(
     root: strawberry.Parent[Document],
     info: Info,
-    to_id: strawberry.ID,
-    max_length: int | None = 10,
-    first: int | None = 10,
+    to_id: Annotated[strawberry.ID, argument("Id of the release at the end of the paths.")],
+    max_length: Annotated[int | None, argument("Maximum number of steps, 1 to 100.")] = 10,
+    first: Annotated[int | None, argument("Maximum number of paths, 1 to 100.")] = 10,
 ) -> Any:
     """Return the shortest paths on which `root` depends on another release."""
     longest = bounded("maxLength", max_length, 10, dependency_traversal.MAX_DEPTH)

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.scalars import JSON
@@ -10,44 +10,52 @@ from strawberry.scalars import JSON
 from release_catalog.domain import caller as callers
 from release_catalog.domain import events as kinds
 from release_catalog.graphql_api import permissions
-from release_catalog.graphql_api.fields import computed_field, reference
+from release_catalog.graphql_api.fields import First, argument, computed_field, reference
 from release_catalog.graphql_api.types.release import Release
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import event_log, pagination
 from release_catalog.storage.database import Document
 
+_Types = Annotated[
+    list[str] | None,
+    argument("Event types. release.* matches all types of that kind, and * all types. Null matches all."),
+]
+_OfRelease = Annotated[strawberry.ID | None, argument("Id of the release. Null matches all.")]
+
 
 def _data(root: strawberry.Parent[Document], info: Info) -> Any:
     return kinds.visible_payload(root, all_=info.context.caller.sees_drafts is True)
 
 
-@strawberry.type(description="Something that happened to a release.")
+@strawberry.type(description="An event in the life of a release, such as its publication or a promotion of it.")
 class Event:
     id: strawberry.ID = computed_field(
         lambda event: kinds.id_of(event["sequence"]),
-        "Also the cursor to resume after. Later events have higher ids.",
+        "Unique identifier, and the cursor to resume after. Later events have higher ids.",
         keys=["sequence"],
     )
-    type: str = strawberry.field(description="What happened, such as release.published.")
-    triggered_at: datetime.datetime = strawberry.field(description="When it happened.")
-    release: Release | None = reference("releases", "releaseId", "The release as it is now.")
+    type: str = strawberry.field(description="Event type, such as release.published.")
+    triggered_at: datetime.datetime = strawberry.field(description="Time of the event.")
+    release: Release | None = reference(
+        "releases", "releaseId", "Release in its current state. Null if the caller may not see it."
+    )
     data: JSON = strawberry.field(
         resolver=_data,
         metadata=source_metadata(FieldSource(reads("data", "openWithdrawal"))),
-        description="The release as it was then, in the form that webhooks get (S2). A promotion's event also has "
-        "its record under promotion, and under ledger the sequence and hash of the ledger's last record, which is "
-        "this one: keep the hash elsewhere, and release-catalog ledger verify --head tells whether the ledger was "
-        "rewritten.",
+        description="Release at the time of the event, in the format that webhooks get (S2). An event of a "
+        "promotion also has its record under promotion, and the sequence and hash of that record "
+        "under ledger. Keep the hash elsewhere: release-catalog ledger verify --head checks that the "
+        "ledger was not rewritten.",
     )
 
 
 async def log(
     info: Info,
-    after: strawberry.ID | None = None,
-    types: list[str] | None = None,
-    release_id: strawberry.ID | None = None,
-    first: int | None = 100,
+    after: Annotated[strawberry.ID | None, argument("Id of the event before the first one to return.")] = None,
+    types: _Types = None,
+    release_id: _OfRelease = None,
+    first: First = 100,
 ) -> Any:
     """Return the query for the next events."""
     window = pagination.window(first, after, default=100)
@@ -56,10 +64,12 @@ async def log(
 
 async def _following(
     info: Info,
-    after: strawberry.ID | None = None,
-    types: list[str] | None = None,
-    release_id: strawberry.ID | None = None,
-    product_id: strawberry.ID | None = None,
+    after: Annotated[strawberry.ID | None, argument("Id of the event before the first one to return.")] = None,
+    types: _Types = None,
+    release_id: _OfRelease = None,
+    product_id: Annotated[
+        strawberry.ID | None, argument("Id of the product whose releases to follow. Null matches all.")
+    ] = None,
 ) -> Any:
     # Read before the first event is requested, so that "from now on" means since the operation was sent.
     permissions.check(info.context.caller, callers.READ)
@@ -67,11 +77,10 @@ async def _following(
     return await info.context.follow(info.context.caller, after, types, release_id, product_id)
 
 
-@strawberry.type(description="What can be followed, over WebSocket (graphql-transport-ws) or as event stream.")
+@strawberry.type(description="Subscriptions, over WebSocket (graphql-transport-ws) or server-sent events.")
 class Subscription:
     events: AsyncGenerator[Event, None] = strawberry.subscription(
         resolver=_following,
-        description="Events as they are written, from now on; with `after`, an event's id, those that were missed "
-        "come first. In order, each at least once. `types` takes release.* for all of a kind. An error says so "
-        "where events after the cursor are no longer kept.",
+        description="New events, in order, each at least once. With `after`, missed events come first. An error "
+        "tells if events after the cursor are no longer kept.",
     )

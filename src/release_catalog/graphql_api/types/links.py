@@ -8,7 +8,7 @@ import strawberry
 
 from release_catalog.domain import hal_urls
 from release_catalog.domain.release_links import LINKS, ReleaseLink
-from release_catalog.graphql_api.fields import batched_field, computed_field, field, projects
+from release_catalog.graphql_api.fields import First, batched_field, computed_field, field, projects
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import reads
 from release_catalog.query_engine.projection import FieldPaths
@@ -16,9 +16,9 @@ from release_catalog.storage import pagination
 from release_catalog.storage.database import Document
 
 
-@strawberry.type(description="A link of the Hypertext Application Language.")
+@strawberry.type(description="A link in HAL (Hypertext Application Language).")
 class Link:
-    href: str = field("A path on this server.")
+    href: str = field("Path on this server.")
 
 
 _OF_LINK = ("catalogId", "id")
@@ -67,17 +67,19 @@ async def _load(context: Context, name: str, releases: Sequence[Document]) -> Se
     return [loaded.get(release[key]) for release in releases]
 
 
-async def _dependencies(root: strawberry.Parent[Document], info: Info, first: int | None = 100) -> Any:
+async def _dependencies(root: strawberry.Parent[Document], info: Info, first: First = 100) -> Any:
     found = await info.context.needed(root, pagination.window(first, default=100).size)
     return [hal_urls.to_release(release) for release in found]
 
 
-async def _dependants(root: strawberry.Parent[Document], info: Info, first: int | None = 100) -> Any:
+async def _dependants(root: strawberry.Parent[Document], info: Info, first: First = 100) -> Any:
     question = await info.context.dependants(root, pagination.window(first, default=100))
     return [hal_urls.to_release(release) for release in (await info.context.page(question)).rows]
 
 
-@strawberry.type(description="Where a release and what it refers to are answered as HAL (S5).")
+@strawberry.type(
+    description="Links to a release and its related documents, answered as application/hal+json (S5)."
+)
 class ReleaseLinks:
     self: Link = _link("self")
     catalog: Link = _link("catalog")
@@ -90,10 +92,10 @@ class ReleaseLinks:
     dependencies: list[Link] = strawberry.field(
         resolver=_dependencies,
         metadata=projects("releases", *_OF_LINK, keys=reads("dependencies.reference")),
-        description="The releases that its first references lead to, at most 100.",
+        description="Links to the releases that the first references resolve to, at most 100.",
     )
     dependants: list[Link] = strawberry.field(
         resolver=_dependants,
         metadata=projects("releases", *_OF_LINK, keys=reads("id", "catalogId", "name", "version")),
-        description="The newest releases that need it, at most 100.",
+        description="Links to the newest releases that need this one, at most 100.",
     )

@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 from release_catalog.domain import timestamps
 from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PromotionStatus
-from release_catalog.graphql_api.fields import computed_field, field, reference
+from release_catalog.graphql_api.fields import After, First, argument, computed_field, field, reference
 from release_catalog.graphql_api.scalars import Long
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
@@ -22,82 +22,89 @@ if TYPE_CHECKING:
 _Release = Annotated["Release", strawberry.lazy("release_catalog.graphql_api.types.release")]
 
 
-@strawberry.type(description="A file or image as it was promoted (S3).")
+@strawberry.type(description="A promoted file or image (S3).")
 class PromotedArtifact:
-    path: str = field("Its path in the environment: repository key and path.")
-    checksum: str = field("Its SHA-256 digest, or an image's reference.")
-    package_type: str = field("The kind of its repository, such as maven or docker.")
-    repository_key: str = field("The repository that it comes from.")
+    path: str = field("Path in the environment: the repository key, a slash, and the path in the repository.")
+    checksum: str = field("SHA-256 digest of the file, or pull reference of the image.")
+    package_type: str = field("Package type of the repository, such as maven or docker.")
+    repository_key: str = field("Key of the repository that it comes from.")
 
 
 @strawberry.type(
-    description="One attempt to promote a release: written once, never changed or removed, failed ones included."
+    description="One attempt to promote a release (S3). Records of all attempts are kept, failed ones too, "
+    "and never change."
 )
 class Promotion:
     id: strawberry.ID = field("Unique identifier.")
-    schema_version: str = field("Version of this record's form: 1.0.0.")
-    service_id: str = field("Names this deployment, for as long as it lives.")
-    environment: str = field("The environment promoted to.")
-    release: _Release = reference("releases", "releaseId", "The release that was promoted.")
-    name: str = field("The release's name at that time.")
-    version: str = field("The release's version.")
-    created_by: str = field("Who asked for it.")
-    created: datetime.datetime = field("When it was asked for.")
+    schema_version: str = field("Version of the record's format: 1.0.0.")
+    service_id: str = field("Identifier of this deployment. It never changes.")
+    environment: str = field("Name of the environment promoted to.")
+    release: _Release = reference("releases", "releaseId", "Promoted release.")
+    name: str = field("Name of the release at that time.")
+    version: str = field("Version of the release.")
+    created_by: str = field("Subject of the caller who requested the promotion.")
+    created: datetime.datetime = field("Time of the request.")
     created_millis: Long = computed_field(
         lambda record: timestamps.milliseconds(record["created"]),
-        "The same instant in epoch milliseconds.",
+        "Time of the request in milliseconds since 1970.",
         keys=["created"],
     )
-    status: PromotionStatus = field("How it ended.")
-    messages: list[str] = field("Why it was refused or undone.")
-    artifacts: list[PromotedArtifact] = field("What was promoted.")
-    checked_webhooks: list[JSON] = field("Webhooks that were asked first.")
-    included_repository_keys: list[str] = field("Only these repositories, if any.")
-    excluded_repository_keys: list[str] = field("Not these, where none are included.")
-    overwrite_existing_artifacts: bool = field("Whether other files could be replaced.")
-    sequence: Long = field("Position in the tenant's ledger, from 1.")
-    previous_hash: str | None = field("The hash of the record before; null for the first.")
-    hash: str = field("SHA-256 over this record and the hash before it.")
+    status: PromotionStatus = field("Result of the attempt.")
+    messages: list[str] = field("Reasons of the refusal or of the rollback.")
+    artifacts: list[PromotedArtifact] = field("Promoted files and images.")
+    checked_webhooks: list[JSON] = field("Webhooks that were consulted before the promotion.")
+    included_repository_keys: list[str] = field(
+        "Keys of the repositories to promote. If empty, all but the excluded ones."
+    )
+    excluded_repository_keys: list[str] = field(
+        "Keys of the repositories to leave out. They do not count if any are included."
+    )
+    overwrite_existing_artifacts: bool = field(
+        "Whether the promotion was allowed to replace other files at the same paths."
+    )
+    sequence: Long = field("Position in the tenant's ledger, starting at 1.")
+    previous_hash: str | None = field("Hash of the previous record. Null for the first record.")
+    hash: str = field("SHA-256 digest of this record and the previous hash.")
 
 
-@strawberry.type(description="A path that an environment holds.")
+@strawberry.type(description="A path in an environment, with its content.")
 class EnvironmentContent:
-    path: str = field("Repository key and path.")
-    checksum: str = field("What lies there: a SHA-256 digest or an image's reference.")
-    package_type: str = field("The kind of its repository.")
-    release: _Release = reference("releases", "releaseId", "The release that it belongs to.")
-    promotion: Promotion = reference("promotions", "promotionId", "The promotion that brought it.")
+    path: str = field("Repository key, a slash, and the path in the repository.")
+    checksum: str = field("SHA-256 digest of the file, or pull reference of the image.")
+    package_type: str = field("Package type of the repository, such as maven or docker.")
+    release: _Release = reference("releases", "releaseId", "Release of the file or image.")
+    promotion: Promotion = reference("promotions", "promotionId", "Promotion that put it there.")
 
 
 def _contents(
     root: strawberry.Parent[Document],
     info: Info,
-    path_prefix: str | None = None,
-    first: int | None = 100,
-    after: str | None = None,
+    path_prefix: Annotated[
+        str | None, argument("Beginning of the paths, at most 2048 characters. Null matches all.")
+    ] = None,
+    first: First = 100,
+    after: After = None,
 ) -> Any:
     window = pagination.window(first, after, default=100)
     return records.contents(info.context.caller, root["name"], path_prefix, window)
 
 
-def _promotions(
-    root: strawberry.Parent[Document], info: Info, first: int | None = 20, after: str | None = None
-) -> Any:
+def _promotions(root: strawberry.Parent[Document], info: Info, first: First = 20, after: After = None) -> Any:
     return records.promotions(info.context.caller, pagination.window(first, after), environment=root["name"])
 
 
-@strawberry.type(description="A place that releases are promoted to, such as QA or production.")
+@strawberry.type(description="An environment that releases are promoted to, such as QA or production (S3).")
 class Environment:
     id: strawberry.ID = field("Unique identifier.")
-    name: str = field("Its name, unique in the tenant.")
+    name: str = field("Name, unique in the tenant.")
     requires: list[str] = field("Environments that a release must have reached before it may be promoted here.")
     contents: Connection[EnvironmentContent] = strawberry.field(
         resolver=_contents,
         metadata=source_metadata(FieldSource(reads("name"))),
-        description="What the environment holds now, by path.",
+        description="Current contents, ordered by path.",
     )
     promotions: Connection[Promotion] = strawberry.field(
         resolver=_promotions,
         metadata=source_metadata(FieldSource(reads("name"))),
-        description="Attempts to promote here, the newest first.",
+        description="Attempts to promote to this environment, newest first.",
     )

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.scalars import JSON
@@ -12,6 +12,9 @@ from release_catalog.domain.release import FIELDS
 from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PackagingType, ReleaseStatus
 from release_catalog.graphql_api.fields import (
+    After,
+    First,
+    argument,
     batched_field,
     computed_field,
     field,
@@ -75,9 +78,9 @@ def _is(status: str, description: str) -> Any:
 def _promotions(
     root: strawberry.Parent[Document],
     info: Info,
-    environment: str | None = None,
-    first: int | None = 20,
-    after: str | None = None,
+    environment: Annotated[str | None, argument("Name of the environment. Null matches all.")] = None,
+    first: First = 20,
+    after: After = None,
 ) -> Any:
     window = pagination.window(first, after)
     return records.promotions(info.context.caller, window, releaseId=root["id"], environment=environment)

@@ -2,12 +2,12 @@
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
 from release_catalog.graphql_api.enums import DeliveryStatus, DeploymentType, ExecutionStatus
-from release_catalog.graphql_api.fields import batched_field, field, reference
+from release_catalog.graphql_api.fields import argument, batched_field, field, reference
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.query_engine.projection import FieldPaths
@@ -15,54 +15,60 @@ from release_catalog.storage import records
 from release_catalog.storage.database import Document
 
 
-@strawberry.type(description="Something with an identifier and a name: a stream or a build environment (S4).")
+@strawberry.type(description="A stream or a build environment of a project (S4).")
 class NamedReference:
     id: strawberry.ID = field("Identifier.")
-    name: str = field("Name for people.")
+    name: str = field("Display name.")
 
 
-@strawberry.type(description="A property that a pipeline or a project knows (S4).")
+@strawberry.type(description="A property that a pipeline or a project defines (S4).")
 class PropertyDefinition:
     name: str = field("Name of the property.")
-    required: bool = field("Whether a delivery must give it a value.")
-    default_value: str | None = field("The value where none is given.")
+    required: bool = field("Whether a delivery must give a value.")
+    default_value: str | None = field("Value used if a delivery gives none.")
 
 
-@strawberry.type(description="A run of a pipeline for a release.")
+@strawberry.type(description="A pipeline run for a release.")
 class PipelineExecution:
     id: strawberry.ID = field("Unique identifier.")
-    release_id: strawberry.ID = field("The release that it ran for.")
-    status: ExecutionStatus = field("How it stands.")
-    started_at: datetime.datetime = field("When it began.")
-    ended_at: datetime.datetime | None = field("When it ended; null while it runs.")
+    release_id: strawberry.ID = field("Id of the release.")
+    status: ExecutionStatus = field("Status.")
+    started_at: datetime.datetime = field("Start time.")
+    ended_at: datetime.datetime | None = field("End time. Null while the run lasts.")
 
 
-async def _executions(root: strawberry.Parent[Document], info: Info, running: bool | None = None) -> Any:
+async def _executions(
+    root: strawberry.Parent[Document],
+    info: Info,
+    running: Annotated[
+        bool | None, argument("True for running pipeline runs only, false for ended ones only. Null matches all.")
+    ] = None,
+) -> Any:
     context = info.context
     return await records.executions(context.caller, context.database, root["id"], running=running)
 
 
-@strawberry.type(description="A sequence of steps that makes or delivers releases.")
+@strawberry.type(description="A pipeline that makes or delivers releases.")
 class Pipeline:
     id: strawberry.ID = field("Unique identifier.")
-    name: str = field("Its name, which deliveries may refer to it by.")
-    properties: list[PropertyDefinition] = field("Properties that a delivery can set.")
+    name: str = field("Name. Deliveries may refer to the pipeline by it.")
+    properties: list[PropertyDefinition] = field("Properties that deliveries can set.")
     executions: list[PipelineExecution] = strawberry.field(
         resolver=_executions,
         metadata=source_metadata(FieldSource(reads("id"))),
-        description="Its 100 newest runs, the newest first; only those that are running, or have ended, if asked.",
+        description="The 100 newest runs, newest first.",
     )
 
 
-@strawberry.type(description="A project whose deployments a delivery orders (S4).")
+@strawberry.type(description="A project that deliveries deploy (S4).")
 class Project:
     id: strawberry.ID = field("Unique identifier.")
-    name: str = field("Its name.")
-    application_path: str | None = field("Where it stands among the applications.")
-    deployment_type: DeploymentType = field("What its deployments replace.")
-    streams: list[NamedReference] = field("The streams that it is built from.")
-    build_environments: list[NamedReference] = field("Where it can be built.")
-    properties: list[PropertyDefinition] = field("Its property set.")
+    name: str = field("Name.")
+    application_path: str | None = field("Path in the tree of applications.")
+    deployment_type: DeploymentType = field("Scope of the project's deployments.")
+    streams: list[NamedReference] = field("Streams that the project can be built from.")
+    build_environments: list[NamedReference] = field("Build environments of the project.")
+    properties: list[PropertyDefinition] = field("Properties that deliveries can set.")
 
 
 def _named(entries: str, key: str, description: str) -> Any:
@@ -81,58 +87,64 @@ def _named(entries: str, key: str, description: str) -> Any:
     return batched_field(many, description, reads("projectId", key))
 
 
-@strawberry.type(description="A project's part in a delivery (S4).")
+@strawberry.type(description="A project in a delivery (S4).")
 class DeliveryProject:
-    project: Project = reference("projects", "projectId", "The project.")
-    stream: NamedReference = _named("streams", "projectStreamId", "The stream that it is built from.")
+    project: Project = reference("projects", "projectId", "Deployed project.")
+    stream: NamedReference = _named("streams", "projectStreamId", "Stream that the project is built from.")
     build_environment: NamedReference | None = _named(
-        "buildEnvironments", "buildEnvironmentId", "Where it is built."
+        "buildEnvironments", "buildEnvironmentId", "Build environment. Null if none is set."
     )
-    priority: int = field("Its turn among the projects; 1 unless set otherwise.")
-    package_name: str | None = field("The package that a PARTIAL deployment takes.")
+    priority: int = field("Priority among the projects of the delivery, from 1. Defaults to 1.")
+    package_name: str | None = field(
+        "Package of a PARTIAL deployment. Null if it takes all files, and for FULL deployments."
+    )
     request_all_files: bool = field("Whether a PARTIAL deployment takes all files.")
-    project_groups: str | None = field("Groups of the pipeline that it belongs to.")
+    project_groups: str | None = field("Project groups of the pipeline.")
 
 
-@strawberry.type(description="The value of a property (S4).")
+@strawberry.type(description="Value of a property (S4).")
 class PropertyValue:
     property_name: str = field("Name of the property.")
-    property_value: str = field("Its value as text; numbers come as their digits.")
+    property_value: str = field("Value as text. A number is written with the digits that it was given with.")
 
 
-@strawberry.type(description="Whether deployments need a change ticket unless an environment says otherwise.")
+@strawberry.type(description="Default rule for change tickets (S4).")
 class CmsDefaultOverride:
-    require_change_ticket_for_deployment: bool = field("Whether a ticket is needed.")
+    require_change_ticket_for_deployment: bool = field("Whether a deployment needs a change ticket.")
 
 
-@strawberry.type(description="Whether deployments to one environment need a change ticket.")
+@strawberry.type(description="Rule for change tickets in one environment (S4).")
 class CmsEnvironmentOverride:
-    environment_id: strawberry.ID = field("The environment, by its id in that system.")
-    require_change_ticket_for_deployment: bool = field("Whether a ticket is needed.")
+    environment_id: strawberry.ID = field("Id of the environment in the change management system.")
+    require_change_ticket_for_deployment: bool = field("Whether a deployment needs a change ticket.")
 
 
-@strawberry.type(description="How a change management system follows a delivery (S4).")
+@strawberry.type(description="Settings of the change management system for a delivery (S4).")
 class CmsDetails:
-    cms_instance_id: strawberry.ID | None = field("The system's instance.")
-    override_settings: bool = field("Whether its settings are overridden here.")
+    cms_instance_id: strawberry.ID | None = field("Id of the instance of the change management system.")
+    override_settings: bool = field("Whether this delivery overrides the settings of the system.")
     overridden_default_configurations: CmsDefaultOverride | None = field(
-        "What holds where no environment says otherwise."
+        "Rule for environments without a rule of their own."
     )
     overridden_environment_configurations: list[CmsEnvironmentOverride] | None = field(
-        "What holds for single environments."
+        "Rules for single environments."
     )
 
 
-@strawberry.type(description="How a release is delivered (S4).")
+@strawberry.type(description="Delivery of a release (S4).")
 class Delivery:
-    status: DeliveryStatus = field("How far it is.")
-    description: str | None = field("What it is about.")
-    start_date: datetime.date | None = field("The day it started.")
-    end_date: datetime.date | None = field("The day it was completed.")
+    status: DeliveryStatus = field("Progress of the delivery.")
+    description: str | None = field("Description.")
+    start_date: datetime.date | None = field("Day of the start (UTC). Null before it.")
+    end_date: datetime.date | None = field("Day of the completion (UTC). Null before it.")
     schedule_build_expression: str | None = field(
-        "When builds run: cron expressions of five, six or seven fields, separated by semicolons."
+        "Build schedule: cron expressions of five, six or seven fields, separated by semicolons."
     )
-    pipeline: Pipeline | None = reference("pipelines", "pipelineId", "The pipeline that delivers the release.")
-    projects: list[DeliveryProject] = field("The projects that are deployed.")
+    pipeline: Pipeline | None = reference(
+        "pipelines", "pipelineId", "Pipeline that delivers the release. Null if it has none."
+    )
+    projects: list[DeliveryProject] = field("Deployed projects.")
     properties: list[PropertyValue] = field("Values of the pipeline's properties.")
-    cms_details: CmsDetails | None = field("How a change management system follows it.")
+    cms_details: CmsDetails | None = field(
+        "Settings of the change management system. Null if the delivery has none."
+    )

@@ -18,19 +18,19 @@ from release_catalog.query_engine.leaf_values import json_fragment
 from release_catalog.query_engine.projection import FieldPaths
 
 
-@strawberry.type(description="A field that differs.")
+@strawberry.type(description="A field that differs between two releases.")
 class FieldChange:
-    path: str = field("Name of the field, such as version or baseImageId.")
-    before: JSON | None = field("What the first release has.")
-    after: JSON | None = field("What the second release has.")
+    path: str = field("Field name, such as version or baseImageId.")
+    before: JSON | None = field("Value in the first release.")
+    after: JSON | None = field("Value in the second release.")
 
 
-@strawberry.type(description="A file, image or dependency that came, went or changed.")
+@strawberry.type(description="A file, image or dependency that differs between two releases.")
 class ItemChange:
-    kind: ChangeKind = field("What happened to it.")
-    key: str = field("Its name, by which the two releases are matched.")
-    before: JSON | None = field("What it is in the first release.")
-    after: JSON | None = field("What it is in the second release.")
+    kind: ChangeKind = field("Kind of difference.")
+    key: str = field("Name by which entries of both releases are matched.")
+    before: JSON | None = field("Entry in the first release. Null if it was added.")
+    after: JSON | None = field("Entry in the second release. Null if it was removed.")
 
 
 def _written(of: Callable[[Any, Any], Any], before: Any, after: Any) -> list[dict[str, Any]]:
@@ -54,11 +54,13 @@ def _changes(of: Callable[[Any, Any], Any], description: str) -> Any:
     return batched_field(many, description, reads())
 
 
-@strawberry.type(description="What changed from one release to another.")
+@strawberry.type(description="Differences between two releases.")
 class ReleaseComparison:
-    from_: Release = computed_field(lambda pair: pair["from"], "The first release.", name="from")
-    to: Release = field("The second release.")
-    fields: list[FieldChange] = _changes(release_diff.fields, "Fields that differ.")
-    artifacts: list[ItemChange] = _changes(release_diff.artifacts, "Files that came, went or changed.")
-    docker_images: list[ItemChange] = _changes(release_diff.images, "Images that came, went or changed.")
-    dependencies: list[ItemChange] = _changes(release_diff.dependencies, "References that came, went or changed.")
+    from_: Release = computed_field(lambda pair: pair["from"], "First release of the comparison.", name="from")
+    to: Release = field("Second release of the comparison.")
+    fields: list[FieldChange] = _changes(release_diff.fields, "Fields with different values.")
+    artifacts: list[ItemChange] = _changes(release_diff.artifacts, "Files that were added, removed or changed.")
+    docker_images: list[ItemChange] = _changes(release_diff.images, "Images that were added, removed or changed.")
+    dependencies: list[ItemChange] = _changes(
+        release_diff.dependencies, "References that were added, removed or changed."
+    )

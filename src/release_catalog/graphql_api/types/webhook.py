@@ -12,7 +12,7 @@ from release_catalog.files import address_guard
 from release_catalog.files.verifier import Fetcher
 from release_catalog.graphql_api.connection import ConnectionWithoutCount
 from release_catalog.graphql_api.enums import WebhookDeliveryStatus
-from release_catalog.graphql_api.fields import computed_field, field, optional_field
+from release_catalog.graphql_api.fields import After, First, Id, computed_field, field, optional_field
 from release_catalog.graphql_api.mutation import mutation
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
@@ -23,7 +23,7 @@ from release_catalog.webhooks import sender
 ID = strawberry.ID
 
 
-@strawberry.type(description="What became of telling a webhook of an event.")
+@strawberry.type(description="Delivery of an event to a webhook.")
 class WebhookDelivery:
     id: ID = computed_field(
         lambda it: f"{it['webhookId']}-{events.id_of(it['sequence'])}",
@@ -31,87 +31,98 @@ class WebhookDelivery:
         keys=["webhookId", "sequence"],
     )
     event_id: ID = computed_field(
-        lambda it: events.id_of(it["sequence"]), "The event, as in the header webhook-id.", keys=["sequence"]
+        lambda it: events.id_of(it["sequence"]), "Id of the event, as in the header webhook-id.", keys=["sequence"]
     )
-    status: WebhookDeliveryStatus = field("How it stands.")
-    attempts: int = field("How often it was tried, over all replays.")
-    response_status: int | None = field("The status of the last answer, if there was one.")
-    error: str | None = field("What was wrong with the last attempt.")
-    next_attempt_at: datetime.datetime | None = field("When it is tried again.")
-    delivered_at: datetime.datetime | None = field("When the receiver took it.")
+    status: WebhookDeliveryStatus = field("Status.")
+    attempts: int = field("Number of attempts, over all replays.")
+    response_status: int | None = field("HTTP status of the last response. Null without a response.")
+    error: str | None = field("Error of the last attempt. Null if it succeeded.")
+    next_attempt_at: datetime.datetime | None = field("Time of the next attempt. Null if none follows.")
+    delivered_at: datetime.datetime | None = field("Time when the receiver accepted the event. Null before it.")
 
 
-def _deliveries(
-    root: strawberry.Parent[Document], info: Info, first: int | None = 20, after: str | None = None
-) -> Any:
+def _deliveries(root: strawberry.Parent[Document], info: Info, first: First = 20, after: After = None) -> Any:
     return webhooks.deliveries(info.context.caller, root, pagination.window(first, after))
 
 
 @strawberry.type(
-    description="Somebody who is told of events, in order, each at least once. It is told what its maker could "
-    "see: createdBy, scopes and updatedBy show who let that data leave the catalog."
+    description="A webhook: a URL that gets events by POST, in order, each at least once. It gets the events "
+    "of releases that its creator could see; createdBy, scopes and updatedBy show who let that "
+    "data leave the catalog."
 )
 class Webhook:
     id: ID = field("Unique identifier.")
-    url: str = field("Where events are sent to by POST.")
-    events: list[str] = field("Event types, where release.* matches all of a kind, and * everything.")
+    url: str = field("URL that events are sent to by POST.")
+    events: list[str] = field("Event types to send. release.* matches all types of that kind, and * all types.")
     active: bool = field(
-        "Whether events are sent; what happens meanwhile is sent later, as far as it is still kept."
+        "Whether events are sent. Events of an inactive webhook wait in the event log, and are sent "
+        "later if the log still keeps them."
     )
-    created_at: datetime.datetime = field("When it was made; it is told what came later.")
+    created_at: datetime.datetime = field("Time of the creation. Only later events are sent.")
     created_by: str = field(
-        "Subject of the caller who made it: token:<id of an access token>, account:<name>, or the sub of a JWT."
+        "Subject of the caller who created the webhook: token:<id of an access token>, "
+        "account:<name>, or the sub of a JWT."
     )
     scopes: list[str] = field(
-        "Scopes of its maker when they made it: it is told of the releases that these may see, also after the "
-        "maker's credentials have ended."
+        "Scopes of the creator at the time of creation. They decide which releases the webhook sees, "
+        "even after the creator's credentials have expired."
     )
     updated_at: datetime.datetime | None = computed_field(
         lambda it: it.get("updatedAt"),
-        "When it was last changed, its URL for example; null where it never was.",
+        "Time of the last change, of the URL for example. Null if it never changed.",
         keys=["updatedAt"],
     )
     updated_by: str | None = computed_field(
-        lambda it: it.get("updatedBy"), "Subject of the caller who changed it last.", keys=["updatedBy"]
+        lambda it: it.get("updatedBy"),
+        "Subject of the caller who made the last change. Null if there was none.",
+        keys=["updatedBy"],
     )
     deliveries: ConnectionWithoutCount[WebhookDelivery] = strawberry.field(
         resolver=_deliveries,
         metadata=source_metadata(FieldSource(reads("id"))),
-        description="What became of each event that it was sent, the newest event first.",
+        description="Deliveries of events to the webhook, newest event first.",
     )
 
 
-async def one(info: Info, id: ID) -> Any:  # noqa: A002  the contract's name
+async def one(info: Info, id: Id) -> Any:  # noqa: A002  the contract's name
     """Return a webhook by its id."""
     return await webhooks.one(info.context.caller, info.context.database, id)
 
 
-@strawberry.input(description="Somebody to tell of events.")
+@strawberry.input(description="A webhook to create.")
 class CreateWebhookInput:
-    url: str = field("Where to send events by POST: https, at a public address unless an operator allows another.")
-    events: list[str] = field("1 to 100 event types, where release.* matches all of a kind, and * everything.")
+    url: str = field(
+        "URL that events are sent to by POST. It must be https with a public address, unless an "
+        "operator allows others."
+    )
+    events: list[str] = field(
+        "Event types to send, 1 to 100. release.* matches all types of that kind, and * all types."
+    )
 
 
-@strawberry.input(description="What to change of a webhook. Whatever is given, what waits is tried at once.")
+@strawberry.input(
+    description="A change of a webhook. Absent and null fields stay as they are. Waiting events are sent at "
+    "once, whatever the change."
+)
 class UpdateWebhookInput:
-    id: ID = field("The webhook.")
-    url: str | None = optional_field("Where to send events from now on.")
-    events: list[str] | None = optional_field("1 to 100 event types.")
-    active: bool | None = optional_field("Whether to send events.")
+    id: ID = field("Id of the webhook.")
+    url: str | None = optional_field("New URL, under the rules of createWebhook.")
+    events: list[str] | None = optional_field("New list of event types, 1 to 100.")
+    active: bool | None = optional_field("Whether events are sent.")
     rotate_secret: bool | None = optional_field(
-        "Make a new secret. For 24 hours the one before it signs too, unless it is rotated again."
+        "Whether to create a new secret. The previous one also signs for 24 hours, unless it is rotated again."
     )
 
 
 @strawberry.input(description="A webhook to delete.")
 class DeleteWebhookInput:
-    id: ID = field("The webhook.")
+    id: ID = field("Id of the webhook.")
 
 
-@strawberry.input(description="From where to tell a webhook everything again.")
+@strawberry.input(description="A webhook, and the point in the event log to replay events from.")
 class ReplayWebhookInput:
-    id: ID = field("The webhook.")
-    after: ID = field("The id of the event before the first one to send; 0 lies before them all.")
+    id: ID = field("Id of the webhook.")
+    after: ID = field("Id of the event before the first one to send. Use 0 for all events.")
 
 
 _WEBHOOK = (Webhook | None, "The webhook as it is now. Null if there is a problem.")
@@ -136,7 +147,8 @@ class WebhookMutations:
         CreateWebhookInput,
         _judged(webhooks.create),
         {"webhook": _WEBHOOK, "secret": (str | None, _SECRET)},
-        "Has events sent to a URL from now on. The webhook sees what its maker may see, and names its maker.",
+        "Creates a webhook, which sends events to a URL from now on. It sees the releases that its "
+        "creator may see.",
         scope=WEBHOOK,
         fetches=True,
     )
@@ -144,7 +156,7 @@ class WebhookMutations:
         UpdateWebhookInput,
         _judged(webhooks.update),
         {"webhook": _WEBHOOK, "secret": (str | None, f"{_SECRET} Null unless it was rotated.")},
-        "Changes a webhook, switches it off or on, or gives it a new secret.",
+        "Changes a webhook, pauses or resumes it, or creates a new secret.",
         scope=WEBHOOK,
         fetches=True,
     )
@@ -152,13 +164,13 @@ class WebhookMutations:
         DeleteWebhookInput,
         webhooks.delete,
         {"deleted_id": (ID | None, "Id of the deleted webhook. Null if there is a problem.")},
-        "Deletes a webhook: nothing more is sent.",
+        "Deletes a webhook. No more events are sent.",
         scope=WEBHOOK,
     )
     replay_webhook = mutation(
         ReplayWebhookInput,
         webhooks.replay,
         {"queued": (int, "Number of events that are sent again or for the first time, counted up to 10,000.")},
-        "Replays every event after a cursor to one webhook.",
+        "Sends a webhook again all of its events after an event id.",
         scope=WEBHOOK,
     )
