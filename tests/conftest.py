@@ -25,6 +25,11 @@ from support.catalog import Catalog, Commands
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+# Each kind of read, write, transaction, error and time-out.
+OVER_BOTH_DRIVERS = {
+    "test_seeds", "test_release_mutations", "test_lifecycle", "test_pagination", "test_queries", "test_import", "test_events",
+    "test_graphs", "test_export", "test_indexes", "test_transactions", "test_outages", "test_write_concern",
+}  # fmt: skip
 SHARED = Path(__file__).parents[2] / "shared"
 LOCAL = caller.local("local")
 
@@ -59,10 +64,14 @@ async def connected(
             await closing
 
 
-@pytest.fixture(params=[AsyncMongoClient, AsyncIOMotorClient], ids=["pymongo", "motor"])
-def driver(request: pytest.FixtureRequest) -> Any:
-    """Both drivers in turn: what holds for the catalog holds over either."""
-    return request.param
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of some modules over Motor, too: together they send every kind of command."""
+    own = [mark for mark in metafunc.definition.iter_markers("parametrize") if mark.args[0] == "driver"]
+    if "driver" in metafunc.fixturenames and not own:
+        drivers: dict[str, Any] = {"pymongo": AsyncMongoClient}
+        if metafunc.module.__name__ in OVER_BOTH_DRIVERS:
+            drivers["motor"] = AsyncIOMotorClient
+        metafunc.parametrize("driver", drivers.values(), ids=drivers.keys())
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ from release_catalog.webhooks import dispatcher, sender
 from support import file_server as serving
 from support.catalog import Catalog, source
 from support.subscribers import happen
-from support.webhook_receivers import Receiver, eventually, receiving
+from support.waiting import eventually
+from support.webhook_receivers import Receiver, receiving
 
 ALLOWED = address_guard.parse("127.0.0.1")
 HOUR, DAY = datetime.timedelta(hours=1), datetime.timedelta(days=1)
