@@ -11,8 +11,10 @@ from typing import Any
 import anyio
 import hypothesis
 import pytest
+import structlog
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
+from structlog.dev import ConsoleRenderer, plain_traceback
 
 from release_catalog import sample
 from release_catalog.domain import caller
@@ -30,6 +32,11 @@ OVER_BOTH_DRIVERS = {
     "test_seeds", "test_release_mutations", "test_lifecycle", "test_pagination", "test_queries", "test_import", "test_events",
     "test_graphs", "test_export", "test_indexes", "test_transactions", "test_outages", "test_write_concern",
 }  # fmt: skip
+# Painting a traceback takes seconds.
+structlog.configure(
+    [*structlog.get_config()["processors"][:-1], ConsoleRenderer(exception_formatter=plain_traceback)]
+)
+
 SHARED = Path(__file__).parents[2] / "shared"
 LOCAL = caller.local("local")
 
