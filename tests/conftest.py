@@ -1,17 +1,20 @@
 """A real MongoDB for the whole run, databases in it, and ways to ask the catalog."""
 
 import contextlib
+import itertools
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import hypothesis
 import pytest
+import structlog
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
+from structlog.dev import ConsoleRenderer, plain_traceback
 
 from release_catalog import sample
 from release_catalog.domain import caller
@@ -23,6 +26,16 @@ from support.catalog import Catalog, Commands
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# Each kind of read, write, transaction, error and time-out.
+OVER_BOTH_DRIVERS = {
+    "test_seeds", "test_release_mutations", "test_lifecycle", "test_pagination", "test_queries", "test_import", "test_events",
+    "test_graphs", "test_export", "test_indexes", "test_transactions", "test_outages", "test_write_concern",
+}  # fmt: skip
+# Painting a traceback takes seconds.
+structlog.configure(
+    [*structlog.get_config()["processors"][:-1], ConsoleRenderer(exception_formatter=plain_traceback)]
+)
 
 SHARED = Path(__file__).parents[2] / "shared"
 LOCAL = caller.local("local")
@@ -58,10 +71,14 @@ async def connected(
             await closing
 
 
-@pytest.fixture(params=[AsyncMongoClient, AsyncIOMotorClient], ids=["pymongo", "motor"])
-def driver(request: pytest.FixtureRequest) -> Any:
-    """Both drivers in turn: what holds for the catalog holds over either."""
-    return request.param
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of some modules over Motor, too: together they send every kind of command."""
+    own = [mark for mark in metafunc.definition.iter_markers("parametrize") if mark.args[0] == "driver"]
+    if "driver" in metafunc.fixturenames and not own:
+        drivers: dict[str, Any] = {"pymongo": AsyncMongoClient}
+        if metafunc.module.__name__ in OVER_BOTH_DRIVERS:
+            drivers["motor"] = AsyncIOMotorClient
+        metafunc.parametrize("driver", drivers.values(), ids=drivers.keys())
 
 
 @pytest.fixture(scope="session")
@@ -85,14 +102,52 @@ async def stocked(mongodb_url: str, sample_name: str, driver: Any) -> AsyncItera
         yield Catalog(database, LOCAL, commands)
 
 
+@pytest.fixture(scope="session")
+def lend(mongodb_url: str) -> Iterator[Callable[[], str]]:
+    """Gives the name of a database with indexes and without documents; tests must not change its indexes.
+
+    Creating a database takes fifty times as long as emptying one. There are several in turn, so that a command that
+    a test leaves behind does not reach the next test.
+    """
+    names = [f"test_{uuid.uuid4().hex}" for _ in range(3)]
+
+    async def create() -> None:
+        for name in names:
+            async with connected(mongodb_url, name) as database:
+                await indexes.ensure(database)
+
+    anyio.run(create)
+    turns = itertools.cycle(names)
+    yield lambda: emptied(mongodb_url, next(turns))
+    with MongoClient[db.Document](mongodb_url) as client:
+        for name in names:
+            client.drop_database(name)
+
+
+def emptied(url: str, name: str) -> str:
+    """Delete all documents of a database; its name."""
+    with MongoClient[db.Document](url) as client:
+        database = client[name]
+        for collection in database.list_collection_names():
+            if collection in indexes.INDEXES:
+                database[collection].delete_many({})
+            else:
+                database.drop_collection(collection)
+    return name
+
+
 @pytest.fixture
-async def empty(mongodb_url: str, driver: Any) -> AsyncIterator[Catalog]:
-    """The catalog over a new database of its own."""
+def empty_name(lend: Callable[[], str]) -> str:
+    """Name of a database with indexes and without documents."""
+    return lend()
+
+
+@pytest.fixture
+async def empty(mongodb_url: str, empty_name: str, driver: Any) -> AsyncIterator[Catalog]:
+    """The catalog over a database without documents."""
     commands = Commands()
-    async with connected(mongodb_url, f"test_{uuid.uuid4().hex}", commands, driver=driver) as database:
-        await indexes.ensure(database)
+    async with connected(mongodb_url, empty_name, commands, driver=driver) as database:
         yield Catalog(database, LOCAL, commands)
-        await database.client.drop_database(database.name)
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from support import subscribers as following
 from support.catalog import Catalog
 from support.processes import Server, serving
 from support.subscribers import happen, subscribe, told
-from support.webhook_receivers import eventually, receiving
+from support.waiting import eventually
+from support.webhook_receivers import receiving
 
 # More than waits for a subscriber, and than is read at a time.
 MISSED = 130

@@ -20,7 +20,8 @@ from support import subscribers as following
 from support.catalog import Catalog, source
 from support.processes import Server, serving
 from support.subscribers import FOLLOW, happen, send, subscribe, told
-from support.webhook_receivers import OK, eventually, receiving
+from support.waiting import eventually
+from support.webhook_receivers import OK, receiving
 
 IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input) { problem { detail }
   release { artifacts { verification { status } } } } }"""

@@ -9,7 +9,6 @@ import httpx2
 import orjson
 import pytest
 from graphql import ExecutionResult, parse
-from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandListener
 
 from conftest import LOCAL, connected
@@ -28,7 +27,6 @@ from support.catalog import Catalog
 KILOBYTE, MEGABYTE = 1 << 10, 1 << 20
 TOO_LARGE = {"code": "LIMIT_EXCEEDED", "limit": "bytes"}
 WHERE = pytest.mark.parametrize("planned", [True, False], ids=["planned", "executed"])
-pytestmark = pytest.mark.parametrize("driver", [AsyncMongoClient])
 
 
 def text(size: int) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,13 +11,14 @@ from conftest import LOCAL, connected
 from release_catalog.auth import access_tokens
 from release_catalog.domain import timestamps
 from release_catalog.files import address_guard, verification, verifier
-from release_catalog.storage import idempotency, indexes, release_import, webhook_queue
+from release_catalog.storage import idempotency, release_import, webhook_queue
 from release_catalog.storage import verification_jobs as jobs
 from release_catalog.webhooks import dispatcher, sender
 from support import file_server as serving
 from support.catalog import Catalog, source
 from support.subscribers import happen
-from support.webhook_receivers import Receiver, eventually, receiving
+from support.waiting import eventually
+from support.webhook_receivers import Receiver, receiving
 
 ALLOWED = address_guard.parse("127.0.0.1")
 HOUR, DAY = datetime.timedelta(hours=1), datetime.timedelta(days=1)
@@ -44,11 +44,9 @@ def wrong(request: pytest.FixtureRequest) -> datetime.timedelta:
 
 
 @pytest.fixture
-async def catalog(mongodb_url: str) -> AsyncIterator[Catalog]:
-    async with connected(mongodb_url, f"test_{uuid.uuid4().hex}") as database:
-        await indexes.ensure(database)
+async def catalog(mongodb_url: str, empty_name: str) -> AsyncIterator[Catalog]:
+    async with connected(mongodb_url, empty_name) as database:
         yield Catalog(database, LOCAL)
-        await database.client.drop_database(database.name)
 
 
 CREATE = """mutation($key: String) { createRelease(input: {productId: "p", name: "n", version: "1", idempotencyKey: $key}) {

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from graphql import parse
 from graphql.execution import execute_subscription_event
-from pymongo import AsyncMongoClient
 
 from release_catalog.domain.caller import Caller, local
 from release_catalog.events import broker, change_stream
@@ -24,15 +23,10 @@ from release_catalog.storage.database import Document
 from release_catalog.storage.event_log import EventFilter
 from support.catalog import Catalog
 from support.subscribers import happen
-from support.webhook_receivers import eventually
+from support.waiting import eventually
 
 HOG, OTHER = local("hog"), local("other")
 FOLLOW = "subscription { events(after: %s) { id %s } }"
-
-
-@pytest.fixture
-def driver() -> Any:
-    return AsyncMongoClient
 
 
 @contextlib.asynccontextmanager

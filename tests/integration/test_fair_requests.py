@@ -12,7 +12,6 @@ import httpx2
 import pytest
 import websockets
 from argon2 import PasswordHasher
-from pymongo import AsyncMongoClient
 from starlette.applications import Starlette
 
 from release_catalog.auth import access_tokens, passwords, service_accounts
@@ -28,17 +27,13 @@ from release_catalog.storage import access_tokens as stored_tokens
 from release_catalog.storage import database as db
 from support.catalog import Catalog
 from support.subscribers import PROTOCOL, ask, connected, received, send, served, subscribe
+from support.waiting import eventually
 
 VIEWER = {"query": "{ viewer { subject } }"}
 EVENTS = {"query": "subscription { events { id } }"}
 STREAM = {"accept": "text/event-stream"}
 HERE, THERE = "127.0.0.1", "127.0.0.2"
 IDLE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-@pytest.fixture
-def driver() -> Any:
-    return AsyncMongoClient
 
 
 async def token(catalog: Catalog, tenant: str = "acme") -> dict[str, str]:
@@ -51,12 +46,6 @@ async def token(catalog: Catalog, tenant: str = "acme") -> dict[str, str]:
 
 def app_of(catalog: Catalog, **settings: Any) -> Starlette:
     return create_app(Settings(**{"authentication": "required", **settings}), database=catalog.database)
-
-
-async def settled(condition: Any) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110  servers know no events
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -123,7 +112,7 @@ async def test_livez_answers_while_every_connection_answers_somebody(
         contextlib.AsyncExitStack() as stack,
     ):
         busy = [asyncio.create_task(http.post(f"http://{host}/graphql", json=VIEWER)) for _ in range(20)]
-        await settled(lambda: under_way == 20)
+        await eventually(lambda: under_way == 20)
         for _ in range(100):
             assert await livez(*await stack.enter_async_context(opened(host))) == b"200"
         go_on.set()
@@ -163,7 +152,7 @@ async def test_sockets_of_unknown_clients_take_no_seat_and_the_oldest_makes_room
             assert await received(waiting) == {"type": "connection_ack"}
             assert app.state.subscriber_limit.used == 2
             assert app.state.subscriber_limit.unknown.count <= 5
-        await settled(lambda: app.state.subscriber_limit.used == 1)
+        await eventually(lambda: app.state.subscriber_limit.used == 1)
 
 
 async def test_sockets_that_are_not_known_make_room_for_connections(empty: Catalog) -> None:
@@ -268,14 +257,14 @@ async def test_large_documents_of_one_tenant_delay_another_by_a_turn(
                 await send(client, type="subscribe", id=str(number), payload=body)
             else:
                 flood.append(asyncio.create_task(http.post(url, json=body, headers={**many, **kind})))
-        await settled(lambda: read)
+        await eventually(lambda: read)
         late = asyncio.create_task(http.post(url, json={"query": large("Mine")}, headers=mine))
         await asyncio.sleep(0.2)
         held.set()
         assert (await late).status_code == 200
         for one in flood:
             assert (await one).status_code == 200
-        await settled(lambda: len(read) == 21)
+        await eventually(lambda: len(read) == 21)
     assert read.index("Mine") <= 2
 
 
@@ -343,7 +332,7 @@ async def test_unknown_tokens_delay_no_token_that_was_good(
     checked = AccessTokenAuthenticator()
     assert await checked.caller(empty.database, good, THERE)
     flood = [asyncio.create_task(checked.caller(empty.database, texts.new(), THERE)) for _ in range(300)]
-    await settled(lambda: any(task.done() for task in flood))
+    await eventually(lambda: any(task.done() for task in flood))
     refused = [task.exception() for task in flood if task.done()]
     assert {error.status for error in refused if isinstance(error, AuthenticationError)} == {429}
     assert len(looked_up) <= 1 + access_tokens._UNKNOWN // 2, "the database has other things to do"
@@ -403,7 +392,7 @@ async def test_wrong_passwords_lock_nobody_out(
             assert await viewer("ci") == 200
             flood = [asyncio.create_task(viewer("ci", f"guess {n}")) for n in range(30)]
             flood += [asyncio.create_task(viewer(f"nobody {n}", "guess")) for n in range(30)]
-            await settled(lambda: any(task.done() for task in flood))
+            await eventually(lambda: any(task.done() for task in flood))
             # Who was known is let in at once, even when other accounts have changed; and who is new, too.
             assert await viewer("ci") == 200
             file.write_text("\n".join(lines[:2]))

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from conftest import connected
@@ -23,17 +22,12 @@ from release_catalog.storage import webhooks as stored_webhooks
 from release_catalog.webhooks import delivery_slots, dispatcher
 from support import file_server as serving
 from support.catalog import Catalog, source
-from support.webhook_receivers import Receiver, eventually, receiving
+from support.waiting import eventually
+from support.webhook_receivers import Receiver, receiving
 
 ALLOWED = address_guard.parse("127.0.0.0/8")
 HOG, OTHER = local("hog"), local("other")
 CONTENT = b"content"
-
-
-# What is shared is no matter of the driver.
-@pytest.fixture
-def driver() -> Any:
-    return AsyncMongoClient
 
 
 # ---------------------------------------------------------------- webhooks

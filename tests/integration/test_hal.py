@@ -38,8 +38,8 @@ Json = dict[str, Any]
 class Web:
     """A catalog over HTTP, mounted as the application mounts it."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        hal = Hal(lambda _: Context(catalog.caller, catalog.database))
+    def __init__(self, catalog: Catalog, seconds: float = 10) -> None:
+        hal = Hal(lambda _: Context(catalog.caller, catalog.database), seconds)
         self.app = Starlette(routes=[Mount("/v1", hal), Mount("/lifecycle", hal)])
         transport = httpx2.ASGITransport(app=self.app)
         self.client = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
@@ -581,7 +581,7 @@ async def test_without_a_database_the_service_is_unavailable() -> None:
     # Not a closed port: the driver leaks the socket of an attempt that its end interrupts.
     url = "mongodb://%2Fnowhere%2Fmongodb.sock"
     async with AsyncMongoClient[Document](url, serverSelectionTimeoutMS=50) as client:
-        web = Web(Catalog(db.configure(client["none"]), local("local")))
+        web = Web(Catalog(db.configure(client["none"]), local("local")), seconds=0.2)
         with structlog.testing.capture_logs() as logs:
             problems = [await web.problem(503, href) for href in (ARGO, "/v1/registries/x", f"{CATALINA}/0")]
     assert [entry["error_id"] for entry in logs] == [problem["error_id"] for problem in problems]

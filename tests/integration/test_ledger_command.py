@@ -1,6 +1,5 @@
 """S3: release-catalog ledger verify, as users run it, on ledgers that somebody has tampered with."""
 
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from conftest import LOCAL, connected
 from release_catalog.domain import ledger
 from release_catalog.domain.caller import local
-from release_catalog.storage import indexes
 from release_catalog.storage import ledger as stored
 from support.catalog import Catalog
 from support.processes import run
@@ -19,10 +17,9 @@ from support.promotions import environment, file, promote, published, roll_back
 
 
 @pytest.fixture
-async def catalog(mongodb_url: str) -> AsyncIterator[Catalog]:
+async def catalog(mongodb_url: str, empty_name: str) -> AsyncIterator[Catalog]:
     """A ledger of six: two promotions, each rolled back, one that was refused, and another one."""
-    async with connected(mongodb_url, f"test_{uuid.uuid4().hex}") as database:
-        await indexes.ensure(database)
+    async with connected(mongodb_url, empty_name) as database:
         catalog = Catalog(database, LOCAL)
         await environment(catalog, "QA")
         id_ = await published(catalog, file("a"))
@@ -32,7 +29,6 @@ async def catalog(mongodb_url: str) -> AsyncIterator[Catalog]:
         await promote(catalog, id_, includedRepositoryKeys=["x"])
         await promote(catalog, id_)
         yield catalog
-        await database.client.drop_database(database.name)
 
 
 # What is said of each run besides its result.

@@ -21,13 +21,13 @@ from release_catalog.storage.outages import RETRY_SECONDS
 from support import subscribers as following
 from support import tenant_walls as walls
 from support.catalog import Catalog
-from support.outages import Mongod, heartbeat, running
+from support.outages import HELD, Mongod, heartbeat, running
+from support.waiting import eventually
 
 JSON, RESPONSE, STREAM = "application/json", "application/graphql-response+json", "text/event-stream"
 SECONDS = 2.0
-# On a busy machine an answer may come so much later.
-LATE = 6.0
-HELD = 1.0
+# On a busy machine an answer may come so much later. Without a deadline, drivers wait for a minute.
+LATE = 25.0
 QUERY = "{ releases { totalCount } }"
 FIND = '{ release(id: "areal-release") { id } }'
 CREATE = """mutation($input: CreateReleaseInput!) { createRelease(input: $input) { release { id version } problem { detail } } }"""
@@ -112,7 +112,7 @@ async def test_subscribers_who_come_while_the_database_is_frozen(mongod: Mongod,
         await following.send(client, type="subscribe", id="1", payload=query)
         told = await following.received(client)
         assert (told["type"], "UNAVAILABLE" in str(told)) == ("next", True)
-        assert time.monotonic() - began < 2 * (SECONDS + LATE)
+        assert time.monotonic() - began < 2 * SECONDS + LATE
         mongod.thaw()
 
 
@@ -122,7 +122,7 @@ async def test_every_mutation_while_the_database_is_frozen(mongod: Mongod, drive
         began = time.monotonic()
         texts = dict(walls.mutations(walls.world()))
         answers = await asyncio.gather(*(post(http, text) for text in texts.values()))
-        assert time.monotonic() - began < SECONDS + 3 * LATE
+        assert time.monotonic() - began < SECONDS + LATE
         met = {name: answer for name, answer in zip(texts, answers, strict=True) if "errors" in answer.json()}
         # The others are refused before anything is read.
         assert texts.keys() - met.keys() <= {
@@ -166,7 +166,7 @@ PROBLEMS = {
 async def test_whoever_repeats_with_the_key_learns_what_became_of_it(mongod: Mongod, driver: Any) -> None:
     given = {"productId": "areal-product", "name": "n", "version": "7", "idempotencyKey": "k"}
     async with application(mongod, driver) as app, client_of(app) as http:
-        with mongod.failing("commitTransaction", mode={"times": 1}, blockConnection=True, blockTimeMS=5_000):
+        with mongod.failing("commitTransaction", mode={"times": 1}, blockConnection=True, blockTimeMS=3_500):
             check(await post(http, CREATE, input=given), "UNKNOWN")
         deadline = time.monotonic() + 60
         while "errors" in (await post(http, CREATE, input=given)).json():  # the commit is still under way
@@ -236,10 +236,11 @@ async def test_only_what_the_database_was_too_slow_for_is_to_be_less(mongod: Mon
 
 async def test_writes_that_wait_leave_room_for_reads(mongod: Mongod, driver: Any) -> None:
     async with application(mongod, driver, max_concurrency=10, query_seconds=10) as app, client_of(app) as http:
-        with mongod.failing("insert", blockConnection=True, blockTimeMS=600):
+        # The first write holds up the others.
+        with mongod.failing("insert", mode={"times": 1}, blockConnection=True, blockTimeMS=2_000):
             given = [{"productId": "areal-product", "name": "n", "version": f"9.{n}"} for n in range(10)]
             writes = [asyncio.create_task(post(http, CREATE, input=each)) for each in given]
-            await asyncio.sleep(0.5)
+            await eventually(lambda: sum(write.done() for write in writes) == 2)
             reads = await asyncio.gather(*(post(http, QUERY) for _ in range(2)))
             assert not [read for read in reads if "errors" in read.json()]
             answers = [await write for write in writes]

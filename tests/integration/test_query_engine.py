@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import re
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +11,6 @@ import orjson
 import pytest
 from graphql import parse, validate
 from hypothesis import strategies as st
-from pymongo import AsyncMongoClient
 from pymongo.errors import WriteError
 
 from release_catalog import usage
@@ -24,6 +22,7 @@ from release_catalog.query_engine.context import Context
 from release_catalog.storage.database import ReadOnlyDatabase
 from release_catalog.usage import Usage
 from support.catalog import Catalog, source
+from support.effort import bounded
 from support.queries import queries
 
 # The executor leaves coroutines behind where a field fails beside others that it has not awaited yet.
@@ -53,7 +52,6 @@ async def both(catalog: Catalog, query: str, **variables: Any) -> bytes:
 
 
 # Motor draws random numbers in threads, where hypothesis takes them for its own.
-@pytest.mark.parametrize("driver", [AsyncMongoClient])
 @hypothesis.settings(max_examples=200, suppress_health_check=ANY_EXAMPLE)
 @hypothesis.given(query=queries(), yes=st.sampled_from([True, False, None]))
 async def test_any_query_is_answered_as_the_executor_answers_it(
@@ -83,7 +81,6 @@ LISTS = {"dependencies", "platforms", "artifacts", "platformReleaseMetadata", "d
 JUNK: list[Any] = [None, 7, 1.5, True, "x", "", [], [None], [[]], ["x"], {}, {"name": None}, 2**40, b"x"]
 
 
-@pytest.mark.parametrize("driver", [AsyncMongoClient])
 async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,13 +133,12 @@ def nested(depth: int) -> str:
     return f'{{ release(id: "x") {{ ...F0 }} }} {" ".join(parts)} fragment F{depth} on Release {{ id name }}'
 
 
-async def test_a_hostile_document_compiles_in_the_time_of_its_length(stocked: Catalog) -> None:
+async def test_a_hostile_document_compiles_in_linear_time(stocked: Catalog) -> None:
     document = executor.Document(schema._schema, parse(nested(60)))
     operation = document.operation(None)
     assert operation
-    began = time.process_time()
-    plan = document.plan(operation, {})
-    assert time.process_time() - began < 1
+    with bounded():
+        plan = document.plan(operation, {})
     assert plan.fields["release"]
 
 
@@ -153,9 +149,8 @@ async def test_more_fields_than_a_plan_may_have_are_left_to_the_executor() -> No
     document = executor.Document(schema._schema, parse(f'{{ release(id: "x") {{ {wide} }} }} {fragments}'))
     operation = document.operation(None)
     assert operation
-    began = time.process_time()
-    assert document.plan(operation, {}).fields == {"release": None}
-    assert time.process_time() - began < 2
+    with bounded():
+        assert document.plan(operation, {}).fields == {"release": None}
 
 
 @pytest.mark.parametrize(
@@ -247,7 +242,6 @@ LARGE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("driver", [AsyncMongoClient])
 @pytest.mark.parametrize("query", LARGE.values(), ids=LARGE.keys())
 async def test_a_large_answer_is_made_in_steps_between_which_others_have_their_turn(
     large: Catalog, monkeypatch: pytest.MonkeyPatch, query: str
@@ -264,7 +258,6 @@ async def test_a_large_answer_is_made_in_steps_between_which_others_have_their_t
     assert 0 < max(turns.made) <= STEP + 100
 
 
-@pytest.mark.parametrize("driver", [AsyncMongoClient])
 async def test_a_large_answer_is_counted_while_it_is_made(large: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage, "STEP_VALUES", STEP)
     monkeypatch.setattr(Usage, "take_documents", lambda *_: None)
@@ -275,7 +268,6 @@ async def test_a_large_answer_is_counted_while_it_is_made(large: Catalog, monkey
     assert 0 < sum(turns.made) < 1_000
 
 
-@pytest.mark.parametrize("driver", [AsyncMongoClient])
 async def test_a_small_answer_is_made_at_once(large: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(monkeypatch)
     await turns.run(large, LARGE["documents"])

@@ -42,11 +42,6 @@ EVENTS = {"Accept": "text/event-stream"}
 
 
 @pytest.fixture
-def driver() -> Any:
-    return AsyncMongoClient
-
-
-@pytest.fixture
 async def host(empty: Catalog) -> AsyncIterator[str]:
     async with served(create_app(Settings(), database=empty.database)) as host:
         yield host

@@ -3,15 +3,13 @@
 The questions are made from the schema (see walls.py): what is added to it is asked here too.
 """
 
-import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from conftest import LOCAL, connected
 from release_catalog.domain.caller import READ, WRITE, Caller, local
-from release_catalog.storage import indexes
 from support import tenant_walls as walls
 from support.catalog import Catalog
 from support.promotions import everything
@@ -21,15 +19,10 @@ BOUND = Caller("local", "bound", frozenset({READ, WRITE}), "areal-other")
 
 
 @pytest.fixture
-async def databases(mongodb_url: str) -> AsyncIterator[list[Catalog]]:
-    """Two new databases."""
-    names = [f"test_{uuid.uuid4().hex}" for _ in range(2)]
-    async with connected(mongodb_url, names[0]) as one, connected(mongodb_url, names[1]) as other:
-        for database in (one, other):
-            await indexes.ensure(database)
+async def databases(mongodb_url: str, lend: Callable[[], str]) -> AsyncIterator[list[Catalog]]:
+    """Two databases without documents."""
+    async with connected(mongodb_url, lend()) as one, connected(mongodb_url, lend()) as other:
         yield [Catalog(one, LOCAL), Catalog(other, LOCAL)]
-        for database in (one, other):
-            await database.client.drop_database(database.name)
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from release_catalog.storage import database as db
 from release_catalog.storage import transactions
 from release_catalog.storage.database import Database
 from release_catalog.storage.outages import OutcomeUnknown
-from support.outages import Mongod, heartbeat, running
+from support.outages import HELD, Mongod, heartbeat, running
 
 UNKNOWN, TRANSIENT = "UnknownTransactionCommitResult", "TransientTransactionError"
 # The event loop may be held for so long on a busy machine; each fault below would hold it for the whole deadline.
-HELD = 1.0
+# Without a deadline, drivers wait for a minute or two.
+SOON = 30
 
 
 class Sent(CommandListener):
@@ -92,7 +93,7 @@ async def test_a_frozen_database_does_not_hold_the_event_loop(
         with db.deadline(2), pytest.raises(PyMongoError) as error:
             await transactions.run(database, work)
     assert isinstance(error.value, OutcomeUnknown) == (moment == "commit")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SOON
     assert beat.longest < HELD
     mongod.thaw()
     expected = {1, 2} if moment == "commit" else {1}
@@ -107,11 +108,11 @@ async def test_a_commit_that_fails_for_long_ends_at_the_deadline(
             began = time.monotonic()
             with db.deadline(3), pytest.raises(OutcomeUnknown):
                 await transactions.run(database, lambda session: count(database, session))
-    assert 1 < time.monotonic() - began < 10
+    assert 1 < time.monotonic() - began < SOON
     assert beat.longest < HELD
     times = sent.times("commitTransaction")
     # It waits longer each time, up to half a second.
-    assert 4 <= len(times) <= 40
+    assert 2 <= len(times) <= 40
     assert max(after - before for before, after in itertools.pairwise(times)) > 0.2
 
 
@@ -128,7 +129,7 @@ async def test_without_a_deadline_there_is_one(
     began = time.monotonic()
     with pytest.raises(OutcomeUnknown):
         await transactions.run(database, work)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SOON
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ async def test_a_database_that_fails_in_the_middle_holds_no_loop(database: Datab
                 began = time.monotonic()
                 with db.deadline(1.5), pytest.raises(PyMongoError):
                     await transactions.run(database, lambda session: count(database, session))
-                assert time.monotonic() - began < 10
+                assert time.monotonic() - began < SOON
     assert beat.longest < HELD
 
 

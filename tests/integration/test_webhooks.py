@@ -19,7 +19,8 @@ from release_catalog.files import address_guard, verifier
 from release_catalog.storage import webhook_queue
 from release_catalog.webhooks import dispatcher, sender
 from support.catalog import Catalog
-from support.webhook_receivers import Receiver, eventually, receiving, status
+from support.waiting import eventually
+from support.webhook_receivers import Receiver, receiving, status
 
 READER = Caller("local", "reader", frozenset({"release:read", "webhook:write"}))
 CREATE = """mutation($input: CreateWebhookInput!) { createWebhook(input: $input) { secret webhook { id url events active

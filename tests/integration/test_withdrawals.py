@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from pymongo import AsyncMongoClient
 
 from release_catalog.domain.caller import READ, WRITE, Caller
 from release_catalog.storage import dependency_traversal, release_lifecycle
@@ -19,8 +18,6 @@ WITHDRAW = """mutation($input: WithdrawReleaseInput!) { withdrawRelease(input: $
 CREATE = """mutation($input: CreateReleaseInput!) { createRelease(input: $input) {
   release { id } problem { detail ... on ValidationProblem { violations { message } } } } }"""
 PUBLISH = "mutation($id: ID!) { publishRelease(input: {id: $id}) { problem { detail } } }"
-
-pytestmark = pytest.mark.parametrize("driver", [AsyncMongoClient])
 
 
 class Gate:

@@ -1,6 +1,7 @@
 """The catalog as tests use it: through its real schema, with every database command counted."""
 
 import collections
+import functools
 from typing import Any
 
 import orjson
@@ -23,6 +24,14 @@ _READS = {"find", "aggregate", "count"}
 
 def _body(result: ExecutionResult) -> bytes:
     return orjson.dumps(format_result(result), option=leaf_values.JSON_OPTIONS)
+
+
+@functools.lru_cache(1_000)
+def _prepared(query: str) -> executor.Document | ExecutionResult:
+    """The document, or the result of one that is invalid; the application keeps documents, too."""
+    document = parse(query)
+    errors = validate(schema._schema, document)
+    return ExecutionResult(None, errors) if errors else executor.Document(schema._schema, document)
 
 
 class Commands(CommandListener):
@@ -65,11 +74,10 @@ class Catalog:
 
     async def body(self, query: str, variables: dict[str, Any], *, planned: bool = True) -> bytes:
         """The response's body, byte for byte."""
-        document = parse(query)
-        if errors := validate(schema._schema, document):
-            return _body(ExecutionResult(None, errors))
+        prepared = _prepared(query)
+        if isinstance(prepared, ExecutionResult):
+            return _body(prepared)
         self.commands.clear()
-        prepared = executor.Document(schema._schema, document)
         # As the application has it, but for mongomock-motor, whose databases take no options.
         is_mock = isinstance(self.database.client, AsyncMongoMockClient)
         reading = None if is_mock else ReadOnlyDatabase(self.database)

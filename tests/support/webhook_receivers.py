@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from standardwebhooks import Webhook
@@ -88,10 +88,3 @@ def status(line: str, *headers: str, body: bytes = b"") -> bytes:
     """An answer with this status line."""
     head = [f"HTTP/1.1 {line}", *headers, f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(head).encode() + body
-
-
-async def eventually(condition: Callable[[], Any], seconds: float = 60) -> None:
-    """Return when `condition` is true."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  receivers and databases know no events
-            await asyncio.sleep(0.01)

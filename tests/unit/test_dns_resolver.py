@@ -12,7 +12,7 @@ from release_catalog.domain.caller import Owner
 from release_catalog.files import address_guard, dns_resolver
 from release_catalog.files.address_guard import Allowed, Unreachable
 from release_catalog.files.dns_resolver import Resolver
-from support.webhook_receivers import eventually
+from support.waiting import eventually
 
 A, B = Owner("a"), Owner("b")
 FOUND = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.215.14", 443))]

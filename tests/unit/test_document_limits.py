@@ -143,7 +143,7 @@ def sizes(text: str) -> list[tuple[int, int, int]]:
 
 
 @given(texts())
-@settings(max_examples=500)
+@settings(max_examples=150)
 def test_tokens_tell_what_the_tree_tells(text: str) -> None:
     tree = Tree(parse(text))
     circular = tree.circular()

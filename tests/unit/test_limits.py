@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +31,7 @@ from release_catalog.graphql_http import documents
 from release_catalog.graphql_http.documents import DocumentStore, InvalidDocument
 from release_catalog.server import rate_limit as callers_
 from release_catalog.server.rate_limit import HOUR, RateLimiter
+from support.effort import bounded
 
 MEGABYTE = 1 << 20
 WHO, OTHER = Caller("acme", "ci", SCOPES), Caller("other", "ci", SCOPES)
@@ -97,13 +97,11 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_every_bomb_is_judged_soon(name: str) -> None:
+def test_every_bomb_is_judged_without_much_work(name: str) -> None:
     text, verdict = BOMBS[name]
-    began = time.process_time()
-    found = judged(text[:MEGABYTE])
-    # It takes a tenth of this; without the checks, some take minutes.
-    assert time.process_time() - began < 1
-    assert verdict in found
+    # Without the checks, some take minutes.
+    with bounded():
+        assert verdict in judged(text[:MEGABYTE])
 
 
 @pytest.mark.parametrize(
@@ -178,21 +176,17 @@ def test_tokens_are_counted_as_the_lexer_finds_them(text: str) -> None:
 
 @pytest.mark.parametrize("piece", [*PIECES, "a ", '"\\"', '"\n', "\\u0041", "#\n", '"""\\"""', "-.", "1."])
 @pytest.mark.parametrize("before", ["", '"', '"""', "#"])
-def test_tokens_are_counted_in_no_time(before: str, piece: str) -> None:
-    text = before + piece * (100_000 // len(piece))
-    began = time.process_time()
-    with contextlib.suppress(RequestError):
+def test_tokens_are_counted_in_linear_time(before: str, piece: str) -> None:
+    text = before + piece * (MEGABYTE // len(piece))
+    with bounded(), contextlib.suppress(RequestError):
         json_size.tokenize(text, 2_000)
-    assert time.process_time() - began < 0.05
 
 
 @pytest.mark.parametrize("value", ["[]", "[1]", "{}", '{"a":{}}', '""', "0", "[[[[[]]]]]"])
-def test_values_are_counted_in_no_time(value: str) -> None:
+def test_values_are_counted_in_linear_time(value: str) -> None:
     body = f"[{','.join([value] * (MEGABYTE // (len(value) + 1)))}]".encode()
-    began = time.process_time()
-    with pytest.raises(RequestError, match="65536") as refusal:
+    with bounded(), pytest.raises(RequestError, match="65536") as refusal:
         json_size.check_json_size(body, MEGABYTE)
-    assert time.process_time() - began < 0.02
     assert (refusal.value.status, (refusal.value.extensions or {})["limit"]) == (400, "values")
     json_size.check_json_size(body[: MEGABYTE // 16], MEGABYTE)
 
@@ -298,9 +292,8 @@ def test_fragments_are_priced_once_however_often_they_are_spread() -> None:
         f"latestRelease {{ ...F{n + 1} }} }} "
         for n in range(60)
     )
-    began = time.process_time()
-    assert cost("{ release(id: 1) { ...F0 } }" + spreads + "fragment F60 on Release { id }").points > 2**60
-    assert time.process_time() - began < 1
+    with bounded():
+        assert cost("{ release(id: 1) { ...F0 } }" + spreads + "fragment F60 on Release { id }").points > 2**60
 
 
 # ---------------------------------------------------------------- input

@@ -1,7 +1,6 @@
 """Guesses at passwords delay nobody who knows one."""
 
 import asyncio
-import collections
 import threading
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from release_catalog.auth import failed_attempts, passwords
 from release_catalog.auth.errors import AuthenticationError
 from release_catalog.auth.passwords import Passwords
+from support.waiting import eventually
 
 HERE, THERE = "192.0.2.1", "198.51.100.1"
 
@@ -55,12 +55,6 @@ async def guess(
     return await held.verify(name, network, name, password, exists=exists)
 
 
-async def until(condition: "collections.abc.Callable[[], object]") -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110  threads know no events of a loop
-            await asyncio.sleep(0.001)
-
-
 async def test_a_name_that_is_guessed_at_delays_no_other_name(verifier: Verifier) -> None:
     held = Passwords()
     for _ in range(5):
@@ -69,7 +63,7 @@ async def test_a_name_that_is_guessed_at_delays_no_other_name(verifier: Verifier
     flood = [asyncio.create_task(guess(held, name)) for name in ("a", "b", "c", "d", "e") for _ in range(4)]
     await asyncio.sleep(0.01)
     late = asyncio.create_task(guess(held, "deploy", THERE, "good"))
-    await until(lambda: verifier.at_once == 2)
+    await eventually(lambda: verifier.at_once == 2)
     verifier.held.set()
     assert await late
     await asyncio.gather(*flood)
@@ -100,7 +94,7 @@ async def test_guesses_at_one_name_wait_within_a_bound(verifier: Verifier) -> No
     held = Passwords()
     verifier.held.clear()
     flood = [asyncio.create_task(guess(held, "ci")) for _ in range(50)]
-    await until(lambda: sum(task.done() for task in flood) == 50 - 1 - passwords.MAX_WAITING)
+    await eventually(lambda: sum(task.done() for task in flood) == 50 - 1 - passwords.MAX_WAITING)
     refused = [task.exception() for task in flood if task.done()]
     assert {(type(error), error.status) for error in refused if isinstance(error, AuthenticationError)} == {
         (AuthenticationError, 429)
@@ -119,7 +113,7 @@ async def test_names_that_do_not_exist_take_no_slot_and_as_long_as_others(verifi
     assert not await guess(held, "nobody", password="good", exists=False)
     verifier.held.clear()
     real = [asyncio.create_task(guess(held, f"name {n}")) for n in range(2)]
-    await until(lambda: verifier.at_once == 2)
+    await eventually(lambda: verifier.at_once == 2)
     unknown = [asyncio.create_task(guess(held, f"nobody {n}", exists=False)) for n in range(500)]
     assert not any(await asyncio.gather(*unknown))
     assert not any(task.done() for task in real)

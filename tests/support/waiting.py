@@ -1,0 +1,12 @@
+"""Waiting for conditions instead of for some time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 60) -> None:
+    """Return when `condition` is true."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  threads, sockets and databases know no events
+            await asyncio.sleep(0.01)
