@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Literal, Self
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from release_catalog import usage
 from release_catalog.files import address_guard
 
 _PREFIX = "RELEASE_CATALOG_"
 # The names of this machine: no page on another site can make a browser send one of them as its own.
 _HOME_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 _MIN_SECRET = 32
+# The points of a caller who logs in, unless the settings give another number.
+_POINTS_PER_HOUR = 1_000_000
 # A public key must never be taken for a secret, so each kind of algorithm excludes the other.
 _SHARED, _PUBLISHED = ("HS256",), ("RS256", "ES256", "EdDSA")
 
@@ -30,7 +33,53 @@ def unknown() -> list[str]:
     return sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
 
 
-class Settings(BaseSettings):
+class Limits(BaseModel):
+    """The limits on requests to a process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_body_bytes: int = Field(default=1 << 20, ge=1, description="Larger request bodies are refused.")
+    max_tokens: int = Field(default=2_000, ge=1, description="Tokens of a GraphQL document.")
+    max_depth: int = Field(default=12, ge=1, le=100, description="Levels of fields in a GraphQL document.")
+    max_aliases: int = Field(default=50, ge=0, description="Aliases in a GraphQL document.")
+    max_directives: int = Field(default=50, ge=0, description="Directives in a GraphQL document.")
+    max_cost: int = Field(default=5_000, ge=1, description="Points that an operation may cost.")
+    max_nodes: int = Field(default=usage.MAX_NODES, ge=1, description="Objects that an operation may answer with.")
+    max_response_bytes: int = Field(
+        default=usage.MAX_BYTES,
+        ge=1 << 10,
+        description="Bytes that a request may read from the database, or be answered with.",
+    )
+    max_list: int = Field(default=250, ge=1, description="Entries of a list in a GraphQL operation's input.")
+    max_concurrency: int = Field(default=100, ge=1, description="Requests of one caller at a time, for a process.")
+    max_concurrency_per_tenant: int | None = Field(
+        default=None,
+        ge=1,
+        description="Requests of one tenant at a time. If not said, as many as it leaves free for others.",
+    )
+    max_concurrency_total: int = Field(default=500, ge=1, description="Requests at a time, for a process.")
+    cost_per_hour: int | None = Field(
+        default=None,
+        ge=0,
+        description="Points that a caller may use in an hour, for a process; 0 sets no limit. If not said, a "
+        "million where callers log in and no limit elsewhere.",
+    )
+    query_seconds: float = Field(
+        default=15, gt=0, le=120, description="Seconds that a request's database commands may take."
+    )
+
+    @property
+    def tenants_share(self) -> bool:
+        """Return whether tenants leave room for one another."""
+        return False
+
+    @property
+    def points_per_hour(self) -> int:
+        """Return the points that a caller may use in an hour; 0 sets no limit."""
+        return self.cost_per_hour or 0
+
+
+class Settings(Limits, BaseSettings):
     """Settings of a process; each is the environment variable `RELEASE_CATALOG_<NAME>`."""
 
     # An invalid value may be a secret with a typing error, so errors do not repeat it.
@@ -63,35 +112,6 @@ class Settings(BaseSettings):
     )
     plans: Literal["on", "off"] = Field(
         default="on", description="off answers queries without compiling them: slower, and the same."
-    )
-    max_body_bytes: int = Field(default=1 << 20, ge=1, description="Larger request bodies are refused.")
-    max_tokens: int = Field(default=2_000, ge=1, description="Tokens of a GraphQL document.")
-    max_depth: int = Field(default=12, ge=1, le=100, description="Levels of fields in a GraphQL document.")
-    max_aliases: int = Field(default=50, ge=0, description="Aliases in a GraphQL document.")
-    max_directives: int = Field(default=50, ge=0, description="Directives in a GraphQL document.")
-    max_cost: int = Field(default=5_000, ge=1, description="Points that an operation may cost.")
-    max_nodes: int = Field(default=50_000, ge=1, description="Objects that an operation may answer with.")
-    max_response_bytes: int = Field(
-        default=16 << 20,
-        ge=1 << 10,
-        description="Bytes that a request may read from the database, or be answered with.",
-    )
-    max_list: int = Field(default=250, ge=1, description="Entries of a list in a GraphQL operation's input.")
-    max_concurrency: int = Field(default=100, ge=1, description="Requests of one caller at a time, for a process.")
-    max_concurrency_per_tenant: int | None = Field(
-        default=None,
-        ge=1,
-        description="Requests of one tenant at a time. If not said, as many as it leaves free for others.",
-    )
-    max_concurrency_total: int = Field(default=500, ge=1, description="Requests at a time, for a process.")
-    cost_per_hour: int | None = Field(
-        default=None,
-        ge=0,
-        description="Points that a caller may use in an hour, for a process; 0 sets no limit. If not said, a "
-        "million where callers log in and no limit elsewhere.",
-    )
-    query_seconds: float = Field(
-        default=15, gt=0, le=120, description="Seconds that a request's database commands may take."
     )
     max_connections: int = Field(
         default=1_000, ge=10, description="Connections to a process, but for subscribers'."
@@ -231,6 +251,13 @@ class Settings(BaseSettings):
     def tenants_share(self) -> bool:
         """Return whether tenants leave room for one another, as they do if callers log in."""
         return self.authenticated
+
+    @property
+    def points_per_hour(self) -> int:
+        """Return the points that a caller may use in an hour; without the setting, it depends on who may call."""
+        if self.cost_per_hour is None:
+            return _POINTS_PER_HOUR if self.authenticated else 0
+        return self.cost_per_hour
 
     @property
     def caller_subscribers(self) -> int:

@@ -23,12 +23,11 @@ from starlette.types import Message
 
 from conftest import LOCAL, connected
 from release_catalog import logging_config
-from release_catalog.graphql_api.limits.input_limits import Limits
 from release_catalog.graphql_http import documents
 from release_catalog.graphql_http import endpoint as view
 from release_catalog.query_engine.context import Context
 from release_catalog.server.app import create_app
-from release_catalog.settings import Settings
+from release_catalog.settings import Limits, Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import records
 from support.catalog import Catalog
@@ -181,7 +180,7 @@ async def test_a_body_is_refused_as_soon_as_it_is_too_large(http: httpx2.AsyncCl
     assert response.status_code == 413
     assert "1048576 bytes" in error_of(response)
     assert response.headers["connection"] == "close"
-    assert sent <= Limits.max_body_bytes + (2 << 16)
+    assert sent <= Limits().max_body_bytes + (2 << 16)
 
 
 @pytest.mark.parametrize(

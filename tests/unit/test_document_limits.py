@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from release_catalog.graphql_api.limits import document_limits, json_size
-from release_catalog.graphql_api.limits.input_limits import Limits
+from release_catalog.settings import Limits
 
 NAMES = ["a", "b", "on", "fragment", "query", "__type", "__schema", "true", "F1"]
 GAPS = [" ", "\n", ", ", " #{(@...\r", '\ufeff\t# """\n']
-BOUNDLESS = Limits(max_depth=10**9, max_aliases=10**9, max_directives=10**9)
+BOUNDLESS = Limits.model_construct(max_depth=10**9, max_aliases=10**9, max_directives=10**9)
 ARGUMENTS = [
     "",
     "",

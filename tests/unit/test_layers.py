@@ -24,14 +24,14 @@ ALLOWED = {
     "query_engine": {"usage", "fair_share", "files", "storage", "domain", "errors"},
     "events": {"fair_share", "storage", "domain"},
     "webhooks": {"fair_share", "events", "files", "storage", "domain"},
-    "graphql_api": {"query_engine", "webhooks", "files", "storage", "domain", "errors"},
+    "graphql_api": {"query_engine", "webhooks", "files", "storage", "domain", "errors", "settings"},
     "graphql_http": {
         "usage", "fair_share", "server.connection_limit", "server.rate_limit", "graphql_api", "query_engine", "storage",
-        "domain", "errors",
+        "domain", "errors", "settings",
     },
     "hal": {"usage", "query_engine", "storage", "domain", "errors"},
     "auth": {"fair_share", "storage", "domain", "settings"},
-    "settings": {"files"},
+    "settings": {"usage", "files"},
     "console": set(),
     "logging_config": {"console", "domain"},
     "sample": {"storage", "domain"},
@@ -40,7 +40,7 @@ ALLOWED = {
     # What requests pass before they are read, whatever they ask for.
     "server.connection_limit": {"server.paced_input", "fair_share"},
     "server.paced_input": set(),
-    "server.rate_limit": {"graphql_api", "fair_share", "domain"},
+    "server.rate_limit": {"graphql_api", "fair_share", "domain", "settings"},
     "server": {
         "fair_share",
         "server.connection_limit", "server.paced_input", "server.rate_limit", "runtime", "auth", "graphql_http",

@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 
 from release_catalog.domain.caller import SCOPES, Caller, Owner
 from release_catalog.graphql_api.limits import input_limits, json_size
-from release_catalog.graphql_api.limits.input_limits import Limits
 from release_catalog.graphql_api.limits.query_cost import Cost, QueryCost
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
@@ -31,6 +30,7 @@ from release_catalog.graphql_http import documents
 from release_catalog.graphql_http.documents import DocumentStore, InvalidDocument
 from release_catalog.server import rate_limit as callers_
 from release_catalog.server.rate_limit import HOUR, RateLimiter
+from release_catalog.settings import Limits
 from support.effort import bounded
 
 MEGABYTE = 1 << 20

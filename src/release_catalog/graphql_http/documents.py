@@ -26,10 +26,10 @@ from release_catalog.domain.caller import Owner
 from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.graphql_api.limits import document_limits, json_size
 from release_catalog.graphql_api.limits import input_limits as checks
-from release_catalog.graphql_api.limits.input_limits import Limits
 from release_catalog.graphql_api.limits.query_cost import QueryCost
 from release_catalog.graphql_api.request_errors import capacity_exceeded, limit_exceeded
 from release_catalog.query_engine import executor
+from release_catalog.settings import Limits
 from release_catalog.storage.database import shielded
 
 MAX_VALIDATION_ERRORS = 10

@@ -19,7 +19,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import TooLarge
-from release_catalog.graphql_api.limits.input_limits import Limits
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
 from release_catalog.graphql_http import content_negotiation, csrf, response, sse
 from release_catalog.graphql_http import request as parameters
@@ -30,6 +29,7 @@ from release_catalog.graphql_http.subscriber_limit import Authenticate, Subscrib
 from release_catalog.query_engine import executor, subscriptions
 from release_catalog.query_engine.context import Context
 from release_catalog.server.rate_limit import RateLimiter
+from release_catalog.settings import Limits
 from release_catalog.storage.database import LOOK_SECONDS, deadline, shielded
 from release_catalog.usage import Usage
 

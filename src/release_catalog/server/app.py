@@ -22,7 +22,6 @@ from release_catalog.domain import caller
 from release_catalog.events import broker, change_stream
 from release_catalog.fair_share import Aside
 from release_catalog.files import verification
-from release_catalog.graphql_api.limits.input_limits import Limits
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http import csrf as cross_site
@@ -41,8 +40,6 @@ from release_catalog.storage import database as db
 from release_catalog.storage import outages
 from release_catalog.webhooks import dispatcher
 
-# The limit of each caller that logs in, unless the settings say otherwise.
-COST_PER_HOUR = 1_000_000
 # The price of a HAL document, of these points: as much as a release with its artifacts, or with some releases
 # embedded. A point for each object that was read, and other work, is charged afterwards if it comes to more.
 HAL_POINTS = 10
@@ -110,7 +107,7 @@ def create_app(
         state = request.app.state
         of_process = state.database, shared, state.files, state.follow, state.reading, answering, aside
         made = Context(request.state.caller, *of_process)
-        made.limit(limits.max_nodes, limits.max_response_bytes, limits.query_seconds)
+        made.limit(settings.max_nodes, settings.max_response_bytes, settings.query_seconds)
         return made
 
     async def authenticate(connection: HTTPConnection) -> Context:
@@ -128,13 +125,13 @@ def create_app(
         per_caller=settings.caller_subscribers,
         leave_free=settings.tenants_share and not settings.subscribers_per_tenant,
     )
-    limits, planned = _limits(settings), settings.plans == "on"
+    planned = settings.plans == "on"
     graphql = GraphQLHTTPEndpoint(
         schema._schema,
         authenticate,
         planned=planned,
         trusted=documents.load_trusted_documents(settings.documents) if settings.documents else None,
-        limits=limits,
+        limits=settings,
         public=public,
         subscriber_limit=subscriber_limit,
     )
@@ -242,13 +239,6 @@ class RateLimitedApp:
                 await self.callers.refusals.wait(request.state.caller.owner)
             response = responses.unknown(request, refused.status, str(refused), refused.headers)
             await response(scope, receive, send)
-
-
-def _limits(settings: Settings) -> Limits:
-    limits = {name: getattr(settings, name) for name in Limits.__dataclass_fields__}
-    if limits["cost_per_hour"] is None:
-        limits["cost_per_hour"] = COST_PER_HOUR if settings.authenticated else 0
-    return Limits(**limits)
 
 
 def _cors(settings: Settings) -> list[Middleware]:

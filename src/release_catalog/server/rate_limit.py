@@ -10,8 +10,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 from release_catalog.domain.caller import Caller, Owner
 from release_catalog.fair_share import Busy, FairSlots, RefusalPace
-from release_catalog.graphql_api.limits.input_limits import Limits
 from release_catalog.graphql_api.request_errors import RequestError, capacity_exceeded
+from release_catalog.settings import Limits
 
 HOUR = 3_600
 # Of a tenant that crowds others, this many small and large requests are executed at a time. One that takes longer
@@ -48,7 +48,7 @@ class RateLimiter:
         # Writes of a tenant wait for one another. They leave room for reads.
         self._writes_at_once = max(1, limits.max_concurrency * 4 // 5)
         self._writes = FairSlots(sys.maxsize, per_caller=self._writes_at_once)
-        self._an_hour = limits.cost_per_hour
+        self._an_hour = limits.points_per_hour
         self._clock = clock
         # The end of a caller's hour, and the points used of it.
         self._used: dict[Owner, tuple[float, int]] = {}

@@ -8,8 +8,8 @@ invalid document mean nothing: the parser refuses it.
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from release_catalog.graphql_api.limits.input_limits import Limits
 from release_catalog.graphql_api.request_errors import limit_exceeded
+from release_catalog.settings import Limits
 
 # GraphiQL queries types wrapped nine times, as every tool does: 15 levels.
 INTROSPECTION_LEVELS = 8

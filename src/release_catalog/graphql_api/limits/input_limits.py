@@ -1,7 +1,6 @@
 """The limits on a request, and the checks of its input; see document_limits.py for those of its document."""
 
 import collections
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -32,6 +31,7 @@ from graphql import (
 )
 
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
+from release_catalog.settings import Limits
 from release_catalog.storage.pagination import MAX_CURSOR
 
 # The lexer takes up to 0.2 microseconds a character, whether or not it finds a token.
@@ -49,27 +49,6 @@ MAX_ID = MAX_ARGUMENT = 1_024
 _LONG_ARGUMENTS = {"after": MAX_CURSOR, "before": MAX_CURSOR, "pathPrefix": 2_048}
 _LONG_LISTS = frozenset({"platforms", "includedRepositoryKeys", "excludedRepositoryKeys"})
 _FREE = frozenset({"metadata", "propertyValue", "projectIdentifier"})
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """The limits in force; the settings describe them."""
-
-    max_body_bytes: int = 1 << 20
-    max_tokens: int = 2_000
-    max_depth: int = 12
-    max_aliases: int = 50
-    max_directives: int = 50
-    max_cost: int = 5_000
-    max_nodes: int = 50_000
-    max_response_bytes: int = 16 << 20
-    max_list: int = 250
-    max_concurrency: int = 100
-    max_concurrency_per_tenant: int | None = None
-    max_concurrency_total: int = 500
-    tenants_share: bool = False
-    cost_per_hour: int = 0
-    query_seconds: float = 15
 
 
 def max_argument(name: str) -> int:

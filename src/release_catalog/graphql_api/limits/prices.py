@@ -13,11 +13,13 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-MAX_PAGE, MAX_GRAPH = 100, 5_000
+from release_catalog.storage.dependency_traversal import MAX_NODES
+from release_catalog.storage.pagination import MAX_PAGE
+
 # A walk reads little of each release: this many of them cost a point.
 WALKED_A_POINT = 50
 # The arguments that give the number of entries, and the maximum that each allows.
-SIZE_ARGUMENTS: Mapping[str, int] = MappingProxyType({"first": MAX_PAGE, "last": MAX_PAGE, "maxNodes": MAX_GRAPH})
+SIZE_ARGUMENTS: Mapping[str, int] = MappingProxyType({"first": MAX_PAGE, "last": MAX_PAGE, "maxNodes": MAX_NODES})
 # A page without a size, and entries of lists that stand in their documents.
 PAGE, FEW = 20, 5
 # The price of introspection, whose responses are walked field by field.
@@ -114,7 +116,7 @@ PRICES: Mapping[str, Price] = {
     # Walks.
     "Release.dependencyGraph": Price(walk=True),
     **dict(_each("DependencyGraph", "nodes edges unresolved cycles", _FREE)),
-    "Release.dependencyPaths": Price(points=MAX_GRAPH // WALKED_A_POINT),
+    "Release.dependencyPaths": Price(points=MAX_NODES // WALKED_A_POINT),
     "DependencyPath.releases": Price(entries=11),
     # Two whole releases side by side, and one as a document.
     "Query.compareReleases": Price(points=10),

@@ -27,7 +27,8 @@ from graphql import (
 )
 
 from release_catalog.graphql_api.limits import prices
-from release_catalog.graphql_api.limits.prices import FEW, INTROSPECTION, MAX_GRAPH, PAGE, SIZE_ARGUMENTS, Price
+from release_catalog.graphql_api.limits.prices import FEW, INTROSPECTION, PAGE, SIZE_ARGUMENTS, Price
+from release_catalog.storage.dependency_traversal import MAX_NODES
 
 # The fields of input objects that have prices.
 _PRICED = frozenset(
@@ -86,7 +87,7 @@ def _deciding(value: Any) -> Any:
 
 def _int(value: Any) -> int | None:
     # Only as far as it tells sizes apart. GraphQL takes 5.0 for 5.
-    return int(min(max(value, 0), MAX_GRAPH + 1)) if type(value) in {int, float} else None
+    return int(min(max(value, 0), MAX_NODES + 1)) if type(value) in {int, float} else None
 
 
 def _set_names(value: Mapping[str, Any]) -> list[str]:
@@ -214,7 +215,7 @@ class _CostVisitor:
             node = self._defaults.get(name)
         if isinstance(node, IntValueNode):
             # Longer ones are refused later, and not all of them can be read.
-            return _int(int(node.value)) if len(node.value) < len(str(MAX_GRAPH)) + 2 else MAX_GRAPH
+            return _int(int(node.value)) if len(node.value) < len(str(MAX_NODES)) + 2 else MAX_NODES
         return None
 
 
