@@ -33,6 +33,8 @@ def document(
         "status": "DRAFT",
         "importedStatus": None,
         "publishedAt": None,
+        "createdBy": None,
+        "publishedBy": None,
         "archivedAt": None,
         "withdrawal": None,
         "createdAt": now,

@@ -32,6 +32,9 @@ class Event:
     type: str = strawberry.field(description="What happened, such as release.published.")
     triggered_at: datetime.datetime = strawberry.field(description="When it happened.")
     release: Release | None = reference("releases", "releaseId", "The release as it is now.")
+    actor: str | None = strawberry.field(
+        description="Subject of the caller who made the change; null if it is unknown."
+    )
     data: JSON = strawberry.field(
         resolver=_data,
         metadata=source_metadata(FieldSource(reads("data", "openWithdrawal"))),

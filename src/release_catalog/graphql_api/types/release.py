@@ -96,6 +96,12 @@ class Release:
     imported_at: datetime.datetime | None = field("When it was imported (S1).")
     end_of_life_at: datetime.date | None = field("The day its support ends (S5).")
     etag: str = field("Opaque version of this document, for ifMatch.")
+    created_by: str | None = field(
+        "Subject of the caller who created it; null if it was loaded in bulk, or unknown."
+    )
+    published_by: str | None = field(
+        "Subject of the caller who published it; null if it was loaded in bulk, or unknown."
+    )
 
     artifacts: list[Artifact] = computed_field(artifact.of, "Its files.", keys=artifact.keys)
     artifact_count: int = computed_field(
