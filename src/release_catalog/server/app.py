@@ -38,7 +38,7 @@ from release_catalog.server import middleware as headers
 from release_catalog.server import rate_limit as limited
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
-from release_catalog.storage import outages
+from release_catalog.storage import migrations, outages
 from release_catalog.webhooks import dispatcher
 
 # The limit of each caller that logs in, unless the settings say otherwise.
@@ -83,6 +83,7 @@ def create_app(
                 dispatcher.run_dispatcher(used, files.allowed, subscriber_limit.closing) as look,
                 broker.run_broker(used) as feeds,
                 change_stream.watch_changes(used, feeds.ring, look),
+                migrations.run_in_background(used, subscriber_limit.closing),
             ):
                 app.state.follow = feeds.follow
                 yield
