@@ -15,7 +15,9 @@ from release_catalog.embedded_mongodb import supervisor
 from support.catalog import source
 from support.processes import Done, mongods, run, serving
 
-READING = [("verify",), ("export",), ("export", "out.ndjson"), ("ledger", "verify")]
+READING = [
+    ("verify",), ("export",), ("export", "out.ndjson"), ("ledger", "verify"), ("migrate",), ("migrate", "--check"),
+]  # fmt: skip
 TOKEN = ("token", "first", "--scope", "admin")
 Command = Callable[..., Done]
 

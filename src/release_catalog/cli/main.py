@@ -1,5 +1,6 @@
 """The command line: release-catalog serve | load | import | export | verify | ledger | token | account | ..."""
 
+import asyncio
 import contextlib
 import functools
 import gc
@@ -28,7 +29,7 @@ from release_catalog.domain import caller
 from release_catalog.domain import ledger as chains
 from release_catalog.embedded_mongodb import binary
 from release_catalog.settings import Settings, unknown
-from release_catalog.storage import bulk_load, ledger
+from release_catalog.storage import bulk_load, ledger, migrations
 from release_catalog.storage import database as db
 
 # Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
@@ -268,6 +269,31 @@ def _with_files(
                 return await work(caller.local(tenant or settings.tenant), database, files, bar)
 
     sys.exit(0 if runtime.run_with_database(settings, run, existing=existing) else 1)
+
+
+@cli.command()
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing, and list what is pending.")] = False,
+) -> None:
+    """Bring all stored documents to the form that this version writes.
+
+    Servers do the same in the background. Older servers may go on serving, and the command can be interrupted and
+    repeated at any time. With --check, the exit code is 0 if nothing is pending and 1 if something is.
+    """
+
+    def report(step: str, migration: migrations.Migration, documents: int) -> None:
+        typer.echo(f"{migration.name} {step}: {documents} documents")
+
+    async def run(database: db.Database) -> dict[str, int]:
+        if check:
+            return await migrations.pending(database)
+        await migrations.run(database, asyncio.Event(), report)
+        return {}
+
+    found = runtime.run_with_database(Settings(), run, existing=True)
+    for name, count in found.items():
+        typer.echo(f"{name} is pending: {count} documents")
+    sys.exit(1 if found else 0)
 
 
 @ledgers.command("verify")

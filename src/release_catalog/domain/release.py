@@ -268,6 +268,22 @@ class ReleaseDocument(TypedDict):
     updatedAt: Annotated[
         datetime.datetime, Field("Time of the last change here.", set_by=SetBy.SERVER, compared=False)
     ]
+    createdBy: Annotated[
+        str | None,
+        Field(
+            "Subject of the caller who created the release. Null if it was loaded in bulk, or if it is unknown.",
+            set_by=SetBy.SERVER,
+            compared=False,
+        ),
+    ]
+    publishedBy: Annotated[
+        str | None,
+        Field(
+            "Subject of the caller who published the release. Null if it was loaded in bulk, or if it is unknown.",
+            set_by=SetBy.SERVER,
+            compared=False,
+        ),
+    ]
     importedAt: Annotated[
         datetime.datetime | None,
         Field(

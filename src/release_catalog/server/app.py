@@ -37,7 +37,7 @@ from release_catalog.server import middleware as headers
 from release_catalog.server import rate_limit as limited
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
-from release_catalog.storage import outages
+from release_catalog.storage import migrations, outages
 from release_catalog.webhooks import dispatcher
 
 # The price of a HAL document, of these points: as much as a release with its artifacts, or with some releases
@@ -80,6 +80,7 @@ def create_app(
                 dispatcher.run_dispatcher(used, files.allowed, subscriber_limit.closing) as look,
                 broker.run_broker(used) as feeds,
                 change_stream.watch_changes(used, feeds.ring, look),
+                migrations.run_in_background(used, subscriber_limit.closing),
             ):
                 app.state.follow = feeds.follow
                 yield

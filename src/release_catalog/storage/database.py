@@ -11,7 +11,7 @@ import time
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import pymongo
 import structlog
@@ -22,8 +22,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
-from release_catalog.storage import cursors
+from release_catalog.storage import cursors, forms
 from release_catalog.storage.cursors import FieldPaths
+from release_catalog.storage.forms import StoredDatabase
 
 Document = dict[str, Any]
 # A Motor database has the same interface, except for differences that this module evens out.
@@ -84,15 +85,16 @@ async def is_standalone(client: AsyncMongoClient[Document]) -> bool:
 def configure(database: Any) -> Database:
     """Return `database` with the options of the catalog, regardless of its URL and the cluster's defaults.
 
-    Writes wait for a majority, and reads return majority data: a failover undoes neither. Timestamps are UTC.
+    Writes wait for a majority, and reads return majority data: a failover undoes neither. Timestamps are UTC, and
+    documents come out in today's form (see `storage.forms`).
     """
-    options: Database = database.with_options(
+    options = database.with_options(
         codec_options=CodecOptions(tz_aware=True),
         read_preference=ReadPreference.PRIMARY,
         write_concern=MAJORITY,
         read_concern=ReadConcern("majority"),
     )
-    return options
+    return cast("Database", StoredDatabase(options))
 
 
 class Collections(Protocol):
@@ -101,22 +103,14 @@ class Collections(Protocol):
     def __getitem__(self, name: str) -> Any: ...
 
 
-class ReadOnlyDatabase:
+class ReadOnlyDatabase(StoredDatabase):
     """The collections of a database for data that is only read and shown: timestamps are naive UTC.
 
-    Adding the time zone takes more than a third of the time to decode a page of documents, and a new collection
-    object for each command a twentieth of the time of a small one.
+    Adding the time zone takes more than a third of the time to decode a page of documents.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database: Any = database.with_options(codec_options=CodecOptions(tz_aware=False))
-        self._collections: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        """Return a collection."""
-        if name not in self._collections:
-            self._collections[name] = self._database[name]
-        return self._collections[name]
+        super().__init__(database.with_options(codec_options=CodecOptions(tz_aware=False)))
 
 
 @functools.lru_cache(1_000)
@@ -138,9 +132,11 @@ async def awaited(value: Any) -> Any:
 async def aggregate(
     collection: Any, pipeline: Sequence[Mapping[str, Any]], keys: FieldPaths = None, **options: Any
 ) -> list[Document]:
-    """Return all documents of an aggregation of a collection; `keys` are their fields, None for any."""
+    """Return all documents of an aggregation of a collection, in today's form; `keys` are read, None for all."""
     cursor = await awaited(collection.aggregate(pipeline, **options))
-    return await cursors.documents(cursor, None, keys)
+    found = await cursors.documents(cursor, None, keys)
+    forms.complete(found, forms.added(collection.name, keys))
+    return found
 
 
 class deadline:  # noqa: N801  used like a function: a generator would take three times as long for each request

@@ -18,7 +18,7 @@ from release_catalog.domain import ids
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import Problem, Violation
 from release_catalog.storage import database as db
-from release_catalog.storage import leases
+from release_catalog.storage import forms, leases
 from release_catalog.storage.database import Database, Document
 
 MutationInput = Mapping[str, Any]
@@ -30,6 +30,7 @@ MAX_KEY = 255
 LOCK_TTL = datetime.timedelta(seconds=15)
 _BUSY: Document = {"busyUntil": leases.after(LOCK_TTL), "expiresAt": leases.after(RECORD_TTL)}
 _RELEASE_SECONDS = 5.0
+_FORM: Document = {forms.FORM: forms.current("requests")}
 
 _RUNNING = errors.Conflict(detail="The first request with this idempotency key is still running: repeat it later.")
 
@@ -84,7 +85,7 @@ async def _claim(caller: Caller, database: Database, fingerprint: str, held: Doc
             },
         ]
     }
-    fields = {"tenantId": caller.tenant, "fingerprint": fingerprint, "claim": held["claim"]}
+    fields = {"tenantId": caller.tenant, "fingerprint": fingerprint, "claim": held["claim"], **_FORM}
     claimed = {**{name: {"$literal": value} for name, value in fields.items()}, **_BUSY}
     change = [{"$replaceWith": {"$cond": [is_free, claimed, "$$ROOT"]}}]
     found: Any = await database.requests.find_one_and_update(
@@ -142,7 +143,7 @@ async def find_record(caller: Caller, database: Database, key: str, session: Any
 
 async def remember(caller: Caller, database: Database, key: str, memory: Document, session: Any) -> None:
     """Store the record of a request with this key."""
-    fields = {"tenantId": caller.tenant, **memory}
+    fields = {"tenantId": caller.tenant, **memory, **_FORM}
     # A literal, because names and texts in the answer may begin with a dollar sign.
     change = [{"$replaceWith": {"$literal": fields}}, {"$set": {"expiresAt": leases.after(RECORD_TTL)}}]
     await database.requests.update_one({"_id": caller.key(key)}, change, upsert=True, session=session)

@@ -21,6 +21,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import OperationFailure
 
 from release_catalog.storage import database as db
+from release_catalog.storage import forms
 from release_catalog.storage.database import Database
 
 
@@ -98,6 +99,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "verifications": [_index("turn", leaseUntil=UP)],
     "counters": _MADE,
     "meta": _MADE,
+    "migrations": _MADE,
     "promotions": [
         _index("sequence", unique=True, sequence=DOWN),
         _index("environment", environment=UP, sequence=DOWN),
@@ -113,6 +115,12 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
 }  # fmt: skip
 
+
+# Migrations find older documents by this index; collections that do not grow with the releases need none.
+for _name in (
+    "releases products executions contents events webhookDeliveries requests counters promotions"
+).split():
+    INDEXES[_name] = [*INDEXES[_name], IndexModel([(forms.FORM, UP)], name=forms.FORM)]
 
 # MongoDB deletes these documents some days after the time in this field.
 _KEPT = {"events": "writtenAt", "webhookDeliveries": "createdAt"}

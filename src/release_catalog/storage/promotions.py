@@ -13,7 +13,7 @@ from release_catalog.domain import ids, promotion
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
 from release_catalog.errors import Problem
-from release_catalog.storage import cursors, ledger, unit_of_work
+from release_catalog.storage import cursors, forms, ledger, unit_of_work
 from release_catalog.storage.database import Document
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
@@ -157,7 +157,8 @@ async def _write_contents(turn: UnitOfWork, environment: str, contents: Iterable
     for content in contents:
         at = {"tenantId": turn.caller.tenant, "environment": environment, "path": content["path"]}
         fields = {name: content[name] for name in _KEPT}
-        new = {"$set": fields, "$setOnInsert": {"_id": turn.caller.key(ids.new())}}
+        key = {"_id": turn.caller.key(ids.new()), forms.FORM: forms.current("contents")}
+        new = {"$set": fields, "$setOnInsert": key}
         changes.append(UpdateOne(at, new, upsert=True))
     usage.walk(len(changes))
     if changes:

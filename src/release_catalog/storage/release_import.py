@@ -107,7 +107,8 @@ def _in_the_way(before: ReleaseDocument) -> Problem:
 def _made(caller: Caller, product: Document, fields: Document, before: ReleaseDocument | None) -> ReleaseDocument:
     attributes = {name: value for name, value in fields.items() if name != "project"}
     if before is None:
-        return release.document(caller.tenant, product, now=fields["importedAt"], **attributes)
+        now = fields["importedAt"]
+        return release.document(caller.tenant, product, now=now, createdBy=caller.subject, **attributes)
     files = drafts.artifacts(before["artifacts"], fields["artifacts"], fields["importedAt"])
     made: Document = {**before, "trial": False, **release.default_fields(), **attributes, "artifacts": files}
     return cast("ReleaseDocument", made | release.derived_fields(made))

@@ -20,7 +20,8 @@ from release_catalog.storage.unit_of_work import UnitOfWork, command
 @command("publishRelease")
 async def publish(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Publish a draft, unless one of its files has a MISMATCH."""
-    return await _step(turn, values, "PUBLISHED", _at("publishedAt"))
+    who = {"publishedBy": turn.caller.subject}
+    return await _step(turn, values, "PUBLISHED", _at("publishedAt") | who)
 
 
 @command("archiveRelease")

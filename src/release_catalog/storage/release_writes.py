@@ -30,7 +30,7 @@ async def create(turn: UnitOfWork, values: MutationInput) -> Answer:
     release_update.unique(checks, fields)
     if checks.found or product is None:
         return errors.ValidationProblem(violations=checks.found)
-    made = release.document(turn.caller.tenant, product, now=now, **fields)
+    made = release.document(turn.caller.tenant, product, now=now, createdBy=turn.caller.subject, **fields)
     await add(turn, made, "release.created")
     return {"release": made, "warnings": warnings}
 

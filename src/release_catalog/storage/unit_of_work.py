@@ -23,7 +23,7 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.errors import Problem, Violation
 from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.storage import database as db
-from release_catalog.storage import idempotency, releases, search_terms, transactions
+from release_catalog.storage import forms, idempotency, releases, search_terms, transactions
 from release_catalog.storage.database import Database, Document
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.outages import NothingWritten, TurnNotReached
@@ -215,9 +215,10 @@ async def append_event(
     `open_withdrawal` is the withdrawal for callers with only `release:read`, if they see less of it.
     """
     number = {"$add": [{"$ifNull": ["$value", 0]}, 1]}
+    form = {"$ifNull": [f"${forms.FORM}", forms.current("counters")]}
     counter: Any = await database.counters.find_one_and_update(
         {"_id": caller.key("events")},
-        [{"$set": {"value": number, "at": {"$max": ["$at", "$$NOW"]}}}],
+        [{"$set": {"value": number, "at": {"$max": ["$at", "$$NOW"]}, forms.FORM: form}}],
         upsert=True,
         return_document=db.AFTER,
         session=session,
@@ -233,6 +234,7 @@ async def append_event(
         "writtenAt": counter["at"],
         "releaseId": release["id"],
         "productId": release["productId"],
+        "actor": caller.subject or None,
         "open": events.is_public(release),
         "data": orjson.dumps(events.release_payload(release) | more).decode(),
     }

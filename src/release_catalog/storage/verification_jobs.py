@@ -4,6 +4,7 @@ Such a release has a job, written in the transaction that made it. A worker leas
 works, and ends the job in the transaction that stores the results: a job is done once, whichever process dies.
 """
 
+import dataclasses
 import datetime
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import ArtifactDocument, VerificationDocument
 from release_catalog.errors import Problem
 from release_catalog.storage import database as db
-from release_catalog.storage import leases, releases, unit_of_work
+from release_catalog.storage import forms, leases, releases, unit_of_work
 from release_catalog.storage.database import Database, Document
 from release_catalog.storage.unit_of_work import UnitOfWork
 
@@ -64,7 +65,8 @@ async def schedule(turn: UnitOfWork, made: ReleaseDocument) -> None:
     """Create a job for the pending files of a release, or delete its job if there are none."""
     key, jobs = {"_id": turn.caller.key(made["id"])}, turn.database.verifications
     if pending(made):
-        job = {"tenantId": turn.caller.tenant, "releaseId": made["id"], "owner": None}
+        job: Document = {"tenantId": turn.caller.tenant, "releaseId": made["id"], "owner": None}
+        job |= {"actor": turn.caller.subject, forms.FORM: forms.current("verifications")}
         change: list[Document] = [{"$replaceWith": {"$literal": job}}, {"$set": {"leaseUntil": "$$NOW"}}]
         await jobs.update_one(key, change, upsert=True, session=turn.session)
     else:
@@ -172,8 +174,8 @@ async def release_job(database: Database, job: Document) -> None:
 
 
 def owner(job: Document) -> Caller:
-    """Return the caller on whose behalf a job runs."""
-    return callers.local(job["tenantId"])
+    """Return the caller on whose behalf a job runs; its subject is empty if nobody knows who asked for the job."""
+    return dataclasses.replace(callers.local(job["tenantId"]), subject=job["actor"] or "")
 
 
 def _held(job: Document) -> Document:

@@ -40,6 +40,9 @@ class Event:
     release: Release | None = reference(
         "releases", "releaseId", "Release in its current state. Null if the caller may not see it."
     )
+    actor: str | None = strawberry.field(
+        description="Subject of the caller who made the change. Null if it is unknown."
+    )
     data: JSON = strawberry.field(
         resolver=_data,
         metadata=source_metadata(FieldSource(reads("data", "openWithdrawal"))),

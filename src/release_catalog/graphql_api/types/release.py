@@ -121,6 +121,8 @@ class Release:
     imported_at: datetime.datetime | None = field(_ABOUT["importedAt"])
     end_of_life_at: datetime.date | None = field(_ABOUT["endOfLifeAt"])
     etag: str = field(_ABOUT["etag"])
+    created_by: str | None = field(_ABOUT["createdBy"])
+    published_by: str | None = field(_ABOUT["publishedBy"])
 
     artifacts: list[Artifact] = computed_field(artifact.of, _ABOUT["artifacts"], keys=artifact.keys)
     artifact_count: int = computed_field(

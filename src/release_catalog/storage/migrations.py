@@ -1,0 +1,287 @@
+"""Migrations: stored documents get today's form, in bounded batches, while older and newer processes serve.
+
+A migration takes documents from one form to the next (see `storage.forms`). Only the documents tell what is left
+to do: each write is conditional on the form, so a migration continues after any interruption in any process, and a
+repeated batch changes nothing. A process holds a lease while it migrates. The lease only saves work: two processes
+at once would store the same. Older processes may write documents of an older form at any time, so servers look for
+such documents again from time to time.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import bson
+import orjson
+import structlog
+from pymongo import UpdateMany, UpdateOne
+
+from release_catalog.domain import events, ids
+from release_catalog.storage import database as db
+from release_catalog.storage import forms, leases
+from release_catalog.storage.database import Database, Document
+
+# The maximum size of a batch: of its documents, and of what is read of them.
+BATCH, MAX_BATCH_BYTES = 500, 4 << 20
+# Much longer than a batch takes.
+LEASE = datetime.timedelta(seconds=30)
+# The interval at which servers look for documents of an older form.
+LOOK_SECONDS = 600.0
+# The pause between two batches is at least this long, and as long as the batch took.
+_PAUSE_SECONDS = 0.02
+_RETRY_SECONDS = 1.0
+_DOCUMENTS_A_REPORT = 10_000
+
+_log = structlog.get_logger()
+
+# Takes documents, and returns the known values of added fields by `_id`.
+Fill = Callable[[Database, Sequence[Document]], Awaitable[Mapping[Any, Document]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Migration:
+    """A step of a collection's documents from the form before `form` to `form`.
+
+    Added fields get the values of `fill`, otherwise their defaults; a field that a document has keeps its value.
+    `fill` gets the projection `reads` of fields that never change: an older process may change others at any time.
+    """
+
+    collection: str
+    form: int
+    fill: Fill | None = None
+    reads: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Return the name, which identifies the migration in the database and in the log."""
+        return f"{self.collection}-{self.form}"
+
+
+# Gets "began", "goes on" or "ended", the migration, and the number of documents that it migrated.
+Report = Callable[[str, Migration, int], object]
+
+
+async def pending(database: Database) -> dict[str, int]:
+    """Return the number of documents that each unfinished migration has left, by its name, in their order."""
+    found = {
+        migration.name: await database[migration.collection].count_documents(forms.older(migration.form))
+        for migration in MIGRATIONS
+    }
+    return {name: count for name, count in found.items() if count}
+
+
+async def run(database: Database, over: asyncio.Event, report: Report) -> None:
+    """Run all migrations once, in order; return early if another process has done so, or when `over` is set.
+
+    Documents that older processes write meanwhile may be left.
+    """
+    while not over.is_set() and await _any_pending(database):
+        owner = await _take_lease(database)
+        if owner is None:
+            await _rest(over, _RETRY_SECONDS)
+            continue
+        try:
+            for migration in MIGRATIONS:
+                if not await _run(database, migration, owner, over, report):
+                    break
+            else:
+                return
+        finally:
+            with contextlib.suppress(db.Failure):  # then the lease ends by itself
+                await _release_lease(database, owner)
+
+
+@contextlib.asynccontextmanager
+async def run_in_background(database: Database, ending: asyncio.Event | None = None) -> AsyncIterator[None]:
+    """Keep all documents in today's form while the context lasts, or until it is `ending`."""
+    over = asyncio.Event()
+    worker = asyncio.create_task(_keep_current(database, over))
+    try:
+        with db.when(ending, over.set):
+            yield
+    finally:
+        over.set()
+        await db.end(worker)
+
+
+async def _keep_current(database: Database, over: asyncio.Event) -> None:
+    while not over.is_set():
+        seconds = LOOK_SECONDS
+        try:
+            await run(database, over, _log_step)
+        except db.Failure as error:
+            _log.warning("can't migrate documents", reason=str(error)[:200])
+            seconds = _RETRY_SECONDS
+        except Exception:  # noqa: BLE001  the server serves without it, and the next attempt may succeed
+            _log.exception("can't migrate documents")
+        await _rest(over, seconds)
+
+
+def _log_step(step: str, migration: Migration, documents: int) -> None:
+    _log.info(f"a migration {step}", migration=migration.name, documents=documents)
+
+
+async def _rest(over: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(over.wait(), seconds)
+
+
+@db.bounded
+async def _any_pending(database: Database) -> bool:
+    """Return whether any document has an older form, which costs one command."""
+    looks: dict[str, list[Document]] = {
+        name: [{"$match": forms.older(forms.current(name))}, {"$limit": 1}, {"$project": {"_id": 1}}]
+        for name in forms.FORMS
+    }
+    unions: list[Document] = [{"$unionWith": {"coll": name, "pipeline": look}} for name, look in looks.items()]
+    # Unions follow a collection of which nothing is taken.
+    stages = [{"$match": {"_id": None}}, *unions, {"$limit": 1}]
+    return bool(await db.aggregate(database["migrations"], stages, frozenset()))
+
+
+async def _run(database: Database, migration: Migration, owner: str, over: asyncio.Event, report: Report) -> bool:
+    """Migrate until no document is left; return False if the lease is lost, or `over` is set."""
+    clock, migrated, reported = asyncio.get_running_loop().time, 0, 0
+    began, more = False, True
+    while more:
+        at = clock()
+        if over.is_set() or not await _renew_lease(database, owner):
+            return False
+        batch = await _migrate_batch(database, migration)
+        if not began:
+            if not batch.found:
+                return True
+            began = True
+            report("began", migration, 0)
+        migrated, more = migrated + batch.changed, batch.is_full
+        await _save_progress(database, migration, batch.changed, ended=not more)
+        if migrated >= reported + _DOCUMENTS_A_REPORT:
+            reported = migrated
+            report("goes on", migration, migrated)
+        if more:
+            await _rest(over, max(_PAUSE_SECONDS, clock() - at))
+    report("ended", migration, migrated)
+    return True
+
+
+class _Batch(NamedTuple):
+    """The number of documents that a batch found and changed; if it is full, there may be more."""
+
+    found: int
+    changed: int
+    is_full: bool
+
+
+@db.bounded
+async def _migrate_batch(database: Database, migration: Migration) -> _Batch:
+    """Give the next documents the form of a migration."""
+    collection, before = database[migration.collection], {forms.FORM: migration.form - 1 or None}
+    found: list[Document] = []
+    size = 0
+    cursor = collection.find(before, {"_id": 1, **migration.reads}).limit(BATCH).batch_size(BATCH)
+    try:
+        async for document in cursor:
+            found.append(document)
+            size += len(bson.encode(document))
+            if size > MAX_BATCH_BYTES:
+                break
+    finally:
+        await cursor.close()
+    if not found:
+        return _Batch(0, 0, is_full=False)
+    known = await migration.fill(database, found) if migration.fill else {}
+    fields = forms.added_by(migration.collection, migration.form)
+    ids_ = [document["_id"] for document in found if document["_id"] not in known]
+    changes: list[Any] = [UpdateMany({"_id": {"$in": ids_}, **before}, _change(migration, fields))] if ids_ else []
+    for id_, values in known.items():
+        filled = [(path, values.get(path[0], default)) for path, default in fields]
+        changes.append(UpdateOne({"_id": id_, **before}, _change(migration, filled)))
+    done = await collection.bulk_write(changes, ordered=False)
+    return _Batch(len(found), done.modified_count, len(found) == BATCH or size > MAX_BATCH_BYTES)
+
+
+def _change(migration: Migration, fields: Iterable[forms.Added]) -> list[Document]:
+    return [{"$set": {**forms.completion(fields), forms.FORM: migration.form}}]
+
+
+@db.bounded
+async def _save_progress(database: Database, migration: Migration, documents: int, *, ended: bool) -> None:
+    progress = {
+        "startedAt": {"$ifNull": ["$startedAt", "$$NOW"]},
+        "endedAt": "$$NOW" if ended else None,
+        "documents": {"$add": [{"$ifNull": ["$documents", 0]}, documents]},
+        forms.FORM: forms.current("migrations"),
+    }
+    await database.migrations.update_one({"_id": migration.name}, [{"$set": progress}], upsert=True)
+
+
+@db.bounded
+async def _take_lease(database: Database) -> str | None:
+    """Return the new owner of the lease, or None if another process has it."""
+    owner, is_over = ids.new(), {"$lte": ["$leaseUntil", "$$NOW"]}
+    lease = {"owner": owner, "leaseUntil": leases.after(LEASE), forms.FORM: forms.current("migrations")}
+    change = [{"$set": {name: {"$cond": [is_over, value, f"${name}"]} for name, value in lease.items()}}]
+    held: Any = await database.migrations.find_one_and_update(
+        {"_id": "lease"}, change, upsert=True, return_document=db.AFTER
+    )
+    return owner if held["owner"] == owner else None
+
+
+@db.bounded
+async def _renew_lease(database: Database, owner: str) -> bool:
+    until = [{"$set": {"leaseUntil": leases.after(LEASE)}}]
+    return bool((await database.migrations.update_one({"_id": "lease", "owner": owner}, until)).matched_count)
+
+
+@db.bounded
+async def _release_lease(database: Database, owner: str) -> None:
+    over = [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}]
+    await database.migrations.update_one({"_id": "lease", "owner": owner}, over)
+
+
+# The events whose data names the caller, with the place in the data.
+_ACTORS = {
+    "release.withdrawn": ("withdrawal", "withdrawnBy"),
+    **{kind: ("promotion", "createdBy") for kind in events.TYPES if kind.startswith("promotion.")},
+}
+
+
+async def _actors(_: Database, found: Sequence[Document]) -> dict[Any, Document]:
+    """Return the actors of withdrawals and promotions, which their events have always had in their data."""
+    known = {}
+    for event in found:
+        if event["type"] in _ACTORS:
+            part, name = _ACTORS[event["type"]]
+            # An event that somebody else wrote must not hold up the others.
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                known[event["_id"]] = {"actor": orjson.loads(event["data"])[part][name]}
+    return known
+
+
+async def _authors(database: Database, found: Sequence[Document]) -> dict[Any, Document]:
+    """Return the callers who created and published releases, as far as the log has events with an actor.
+
+    The event of an import does not tell whether the import created the release or replaced a draft.
+    """
+    fields = {"release.created": "createdBy", "release.published": "publishedBy"}
+    known: dict[Any, Document] = {}
+    for tenant in {release["tenantId"] for release in found}:
+        keys = {release["id"]: release["_id"] for release in found if release["tenantId"] == tenant}
+        match = {"tenantId": tenant, "releaseId": {"$in": list(keys)}, "type": {"$in": list(fields)}}
+        shown = {"releaseId": 1, "type": 1, "actor": 1}
+        async for event in database.events.find(match, shown).hint("release"):
+            if event["actor"] is not None:
+                known.setdefault(keys[event["releaseId"]], {})[fields[event["type"]]] = event["actor"]
+    return known
+
+
+_OF_ACTORS = {"type": 1, "data": {"$cond": [{"$in": ["$type", list(_ACTORS)]}, "$data", None]}}
+# In the order in which they run: the actors of events come before those of releases, which are found there.
+MIGRATIONS: Sequence[Migration] = (
+    *(Migration(name, 1) for name in forms.FORMS if name not in {"events", "releases"}),
+    Migration("events", 1, _actors, _OF_ACTORS),
+    Migration("releases", 1, _authors, {"id": 1, "tenantId": 1}),
+)

@@ -1,0 +1,113 @@
+"""`release-catalog migrate` and the migrations of a server, as operators have them."""
+
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pymongo
+import pytest
+from pymongo.database import Database
+
+from release_catalog.storage.database import Document
+from support.catalog import source
+from support.processes import eventually, run, serving
+
+COUNT = 20_000
+
+
+@pytest.fixture
+def settings(mongodb_url: str) -> Iterator[dict[str, Any]]:
+    """The settings of a catalog with one release."""
+    found: dict[str, Any] = {"mongodb_url": mongodb_url, "database": f"test_{uuid.uuid4().hex}"}
+    assert run("load", "-", source=orjson.dumps(source("tool")), **found).returncode == 0
+    yield found
+    with pymongo.MongoClient[Document](mongodb_url) as client:
+        client.drop_database(found["database"])
+
+
+@pytest.fixture
+def database(settings: dict[str, Any]) -> Iterator[Database[Document]]:
+    """The same catalog with many documents of before."""
+    with pymongo.MongoClient[Document](settings["mongodb_url"]) as client:
+        database = client[settings["database"]]
+        database.releases.update_many({}, {"$unset": {"form": 1, "createdBy": 1}})
+        database.counters.insert_many({"_id": f"local/executions/{n}", "value": 1} for n in range(COUNT))
+        yield database
+
+
+def left(database: Database[Document]) -> int:
+    return sum(database[name].count_documents({"form": None}) for name in database.list_collection_names())
+
+
+def lapse(database: Database[Document]) -> None:
+    """End the lease of a process that was killed."""
+    database.migrations.update_one({"_id": "lease"}, [{"$set": {"leaseUntil": "$$NOW"}}])
+
+
+def test_the_command_lists_what_is_pending_and_migrates_it(
+    settings: dict[str, Any], database: Database[Document]
+) -> None:
+    checked = run("migrate", "--check", **settings)
+    assert (checked.returncode, checked.stderr) == (1, "")
+    assert checked.stdout == f"counters-1 is pending: {COUNT} documents\nreleases-1 is pending: 1 documents\n"
+    assert left(database) == COUNT + 1, "a check changes nothing"
+    done = run("migrate", **settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "counters-1 began: 0 documents",
+        "counters-1 goes on: 10000 documents",
+        "counters-1 goes on: 20000 documents",
+        "counters-1 ended: 20000 documents",
+        "releases-1 began: 0 documents",
+        "releases-1 ended: 1 documents",
+    ]
+    assert left(database) == 0
+    for arguments in (("migrate", "--check"), ("migrate",)):
+        again = run(*arguments, **settings)
+        assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_the_help_tells_the_exit_codes() -> None:
+    told = " ".join(run("migrate", "--help").stdout.replace("│", " ").split())
+    assert "With --check, the exit code is 0 if nothing is pending and 1 if something is." in told
+
+
+def test_a_server_migrates_once_it_is_ready(
+    settings: dict[str, Any], database: Database[Document], tmp_path: Path
+) -> None:
+    hour = {"$dateAdd": {"startDate": "$$NOW", "unit": "hour", "amount": 1}}
+    lease = {"owner": "another", "leaseUntil": hour, "form": 1}
+    database.migrations.update_one({"_id": "lease"}, [{"$set": lease}], upsert=True)
+    with serving(tmp_path, **settings) as server:
+        text = "{ releases { nodes { name createdBy } } }"
+        assert server.ask(text) == {"releases": {"nodes": [{"name": "tool", "createdBy": None}]}}
+        assert left(database) == COUNT + 1, "another process has the lease"
+        lapse(database)
+        ended = eventually(lambda: len(server.entries("a migration ended")) == 2 and left(database) == 0, 60)
+        assert ended
+        found = [(entry["migration"], entry["documents"]) for entry in server.entries("a migration ended")]
+        assert found == [("counters-1", COUNT), ("releases-1", 1)]
+        assert len(server.entries("a migration began")) == 2
+        assert server.ask(text) == {"releases": {"nodes": [{"name": "tool", "createdBy": None}]}}
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_a_server_leaves_is_migrated_by_another(
+    settings: dict[str, Any], database: Database[Document], tmp_path: Path, number: signal.Signals
+) -> None:
+    with serving(tmp_path / "one", **settings) as server:
+        assert eventually(lambda: database.counters.find_one({"form": 1, "value": 1}))
+        assert server.stop(number) == (0 if number == signal.SIGTERM else -number)
+    held = database.migrations.find_one({"_id": "lease", "$expr": {"$gt": ["$leaseUntil", "$$NOW"]}})
+    if number == signal.SIGTERM:
+        assert held is None, "it has given back the lease"
+    lapse(database)
+    with serving(tmp_path / "other", **settings) as server:
+        assert eventually(lambda: left(database) == 0, 60)
+    progress = database.migrations.find_one({"_id": "counters-1"})
+    assert progress
+    assert COUNT - 500 <= progress["documents"] <= COUNT, "the last batch of a killed process may be uncounted"

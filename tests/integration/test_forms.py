@@ -1,0 +1,309 @@
+"""Forms of stored documents: each carries its version, and all reads of older ones give today's form."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pymongo
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import LOCAL
+from release_catalog.domain import caller, timestamps
+from release_catalog.domain.caller import Caller
+from release_catalog.events import broker
+from release_catalog.storage import bulk_load, forms, indexes, migrations, webhook_queue
+from release_catalog.storage.database import Document
+from support import old_forms
+from support.catalog import Catalog, source
+
+ANN, BOB = (Caller("local", name, frozenset({"admin"})) for name in ("ann", "bob"))
+READER = Caller("local", "reader", frozenset({caller.READ}))
+
+CREATE = """mutation($input: CreateReleaseInput!) { createRelease(input: $input) {
+  release { id createdBy publishedBy } problem { detail ... on ValidationProblem { violations { field message } } } } }"""
+PATCH = """mutation($input: PatchReleaseInput!) { patchRelease(input: $input) {
+  release { id notes createdBy publishedBy } problem { detail ... on ValidationProblem { violations { field message } } } } }"""
+REPLACE = """mutation($input: ReplaceReleaseInput!) { replaceRelease(input: $input) {
+  release { id notes createdBy publishedBy } problem { detail ... on ValidationProblem { violations { field message } } } } }"""
+IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input) {
+  release { id notes createdBy publishedBy } problem { detail ... on ValidationProblem { violations { field message } } } } }"""
+EVENTS = "{ events { nodes { type actor } } }"
+
+
+async def do(catalog: Catalog, text: str, **given: Any) -> Any:
+    """The release of a mutation that has to succeed."""
+    [answer] = (await catalog.ask(text, input=given)).values()
+    assert answer["problem"] is None, answer
+    return answer["release"]
+
+
+async def step(catalog: Catalog, verb: str, id_: str, **given: Any) -> Any:
+    kind = verb.capitalize()
+    text = f"""mutation($input: {kind}ReleaseInput!) {{ {verb}Release(input: $input) {{
+      release {{ id createdBy publishedBy }} problem {{ detail }} }} }}"""
+    return await do(catalog, text, id=id_, **given)
+
+
+async def import_(catalog: Catalog, document: Document, **given: Any) -> Any:
+    project = {"projectIdentifier": document["project"], "verification": "SKIP"}
+    return await do(catalog, IMPORT, release=document, **project, **given)
+
+
+async def actors(catalog: Catalog) -> list[tuple[str, str | None]]:
+    return [(event["type"], event["actor"]) for event in (await catalog.ask(EVENTS))["events"]["nodes"]]
+
+
+async def who(catalog: Catalog, id_: str) -> tuple[str | None, str | None]:
+    found = (await catalog.ask("query($id: ID!) { release(id: $id) { createdBy publishedBy } }", id=id_))[
+        "release"
+    ]
+    return found["createdBy"], found["publishedBy"]
+
+
+async def test_releases_and_events_name_their_callers(empty: Catalog) -> None:
+    product = await empty.product("tool")
+    made = await do(empty.seen_by(ANN), CREATE, productId=product["id"], name="Tool", version="1")
+    assert (made["createdBy"], made["publishedBy"]) == ("ann", None)
+    await do(empty.seen_by(BOB), PATCH, id=made["id"], name="Tool", notes="It works.")
+    published = await step(empty.seen_by(BOB), "publish", made["id"])
+    assert (published["createdBy"], published["publishedBy"]) == ("ann", "bob")
+    await step(empty, "withdraw", made["id"], reason="It leaks.")
+    archived = await step(empty.seen_by(ANN), "archive", made["id"])
+    assert (archived["createdBy"], archived["publishedBy"]) == ("ann", "bob")
+    assert await actors(empty) == [
+        ("release.created", "ann"), ("release.updated", "bob"), ("release.published", "bob"),
+        ("release.withdrawn", "local"), ("release.archived", "ann"),
+    ]  # fmt: skip
+    assert await who(empty.seen_by(READER), made["id"]) == ("ann", "bob")
+    assert ("release.published", "bob") in await actors(empty.seen_by(READER))
+
+
+async def test_an_import_over_a_draft_leaves_its_creator(empty: Catalog) -> None:
+    document = source("tool")
+    made = await import_(empty.seen_by(ANN), document)
+    assert made["createdBy"] == "ann"
+    again = await import_(empty.seen_by(BOB), {**document, "releaseNotes": "It works."})
+    assert (again["id"], again["notes"], again["createdBy"]) == (made["id"], "It works.", "ann")
+    assert await actors(empty) == [("release.imported", "ann"), ("release.imported", "bob")]
+
+
+async def test_what_was_loaded_in_bulk_names_nobody(empty: Catalog) -> None:
+    await empty.load(source("draft"))
+    await empty.load(source("tool"), publish=True)
+    found = (await empty.ask("{ releases { nodes { status createdBy publishedBy } } }"))["releases"]["nodes"]
+    assert sorted(found, key=lambda each: each["status"]) == [
+        {"status": status, "createdBy": None, "publishedBy": None} for status in ("DRAFT", "PUBLISHED")
+    ]
+
+
+async def test_a_dry_run_names_its_caller(empty: Catalog) -> None:
+    product = await empty.product("tool")
+    given = {"productId": product["id"], "name": "Tool", "version": "1", "dryRun": True}
+    assert (await do(empty.seen_by(ANN), CREATE, **given))["createdBy"] == "ann"
+    assert await actors(empty) == []
+
+
+async def every_kind(catalog: Catalog) -> None:
+    """Store at least one document of each collection."""
+    ann = catalog.seen_by(ANN)
+    more = {"Registry": {"url": "https://registry.example"}, "Project": {"deploymentType": "FULL"}}
+    save = "mutation($input: %s!) { %s(input: $input) { problem { detail } } }"
+    for kind in ("Catalog", "Pipeline", "Project", "Registry", "BaseImage", "Environment"):
+        given = {"id": kind, "name": kind, **more.get(kind, {})}
+        answer = await ann.ask(save % (f"Save{kind}Input", f"save{kind}"), input=given)
+        assert answer[f"save{kind}"]["problem"] is None
+    product = {"id": "tool", "key": "tool", "name": "Tool", "catalogId": "Catalog"}
+    assert not (await ann.ask(save % ("SaveProductInput", "saveProduct"), input=product))["saveProduct"]["problem"]
+    files = [{"name": "tool.zip", "size": 1, "sha256": "0" * 64, "downloadUrl": "https://downloads.example/tool"}]
+    fields: Document = {"productId": "tool", "name": "Tool", "version": "1.0", "artifacts": files}
+    made = await do(ann, CREATE, **fields, idempotencyKey="a")
+    verify = "mutation($input: VerifyArtifactsInput!) { verifyArtifacts(input: $input) { problem { detail } } }"
+    await ann.ask(verify, input={"releaseId": made["id"], "verification": "BACKGROUND"})
+    await step(ann, "publish", made["id"])
+    promote = "mutation($input: PromoteReleaseInput!) { promoteRelease(input: $input) { problem { detail } } }"
+    answer = await ann.ask(promote, input={"releaseId": made["id"], "environment": "Environment"})
+    assert answer["promoteRelease"]["problem"] is None
+    record = """mutation($input: RecordPipelineExecutionInput!) { recordPipelineExecution(input: $input) {
+      problem { detail } } }"""
+    given = {"releaseId": made["id"], "pipelineId": "Pipeline", "status": "RUNNING"}
+    assert (await ann.ask(record, input=given))["recordPipelineExecution"]["problem"] is None
+    token = "mutation($input: CreateAccessTokenInput!) { createAccessToken(input: $input) { problem { detail } } }"
+    assert not (await ann.ask(token, input={"name": "x", "scopes": ["admin"]}))["createAccessToken"]["problem"]
+    webhook = {"_id": "local/hook", "id": "hook", "tenantId": "local"}
+    await catalog.database.webhooks.insert_one(webhook)
+    await webhook_queue.log_attempt(catalog.database, webhook, 1, "DELIVERED", timestamps.now())
+    await migrations._take_lease(catalog.database)
+
+
+async def test_every_stored_document_carries_the_version_of_its_form(empty: Catalog) -> None:
+    await every_kind(empty)
+    for name in indexes.INDEXES:
+        found = [document async for document in old_forms.raw(empty.database)[name].find()]
+        assert found, name
+        assert {document.get("form") for document in found} == {forms.current(name)}, name
+        fields = [path[0] for path, _ in forms.added(name, None)]
+        assert all(field in document for document in found for field in fields if field != "answer"), name
+    assert await migrations.pending(empty.database) == {}
+
+
+async def test_documents_of_before_are_migrated_and_the_log_tells_what_it_knows(empty: Catalog) -> None:
+    await every_kind(empty)
+    [made] = (await empty.ask("{ releases { nodes { id } } }"))["releases"]["nodes"]
+    await step(empty.seen_by(BOB), "withdraw", made["id"], reason="It leaks.")
+    old = old_forms.raw(empty.database)
+    for name in indexes.INDEXES:
+        await old[name].update_many({}, {"$unset": {"form": 1}})
+    await old_forms.forget(empty.database)
+    assert await actors(empty) == [
+        (kind, None)
+        for kind in (
+            "release.created",
+            "release.updated",
+            "release.published",
+            "promotion.completed",
+            "release.withdrawn",
+        )
+    ]
+    assert (await migrations.pending(empty.database)).keys() == {each.name for each in migrations.MIGRATIONS}
+    await migrations.run(empty.database, asyncio.Event(), lambda *_: None)
+    assert await migrations.pending(empty.database) == {}
+    assert await actors(empty) == [
+        ("release.created", None), ("release.updated", None), ("release.published", None),
+        ("promotion.completed", "ann"), ("release.withdrawn", "bob"),
+    ]  # fmt: skip
+    assert await who(empty, made["id"]) == (None, None)
+    stored = await old.releases.find_one()
+    assert {name: stored[name] for name in ("form", "createdBy", "publishedBy")} == {
+        "form": 1, "createdBy": None, "publishedBy": None
+    }  # fmt: skip
+
+
+async def test_releases_get_the_callers_that_their_events_name(empty: Catalog) -> None:
+    product = await empty.product("tool")
+    ids = [
+        (await do(empty.seen_by(who_), CREATE, productId=product["id"], name="Tool", version=version))["id"]
+        for who_, version in ((ANN, "1"), (BOB, "2"), (ANN, "3"))
+    ]
+    await step(empty.seen_by(BOB), "publish", ids[0])
+    stranger = empty.seen_by(Caller("other", "eve", frozenset({"admin"})))
+    theirs = await import_(stranger, source("tool"))
+    old = old_forms.raw(empty.database)
+    await old.releases.update_many({}, {"$unset": {"form": 1, "createdBy": 1, "publishedBy": 1}})
+    # Published by a newer process before its migration, while its creation had no actor yet.
+    await old.events.update_one(
+        {"releaseId": ids[2], "type": "release.created"}, {"$unset": {"actor": 1, "form": 1}}
+    )
+    await step(empty.seen_by(ANN), "publish", ids[2])
+    assert await who(empty, ids[2]) == (None, "ann")
+    await migrations.run(empty.database, asyncio.Event(), lambda *_: None)
+    assert [await who(empty, id_) for id_ in ids] == [("ann", "bob"), ("bob", None), (None, "ann")]
+    assert await who(stranger, theirs["id"]) == (None, None), "an import may have replaced a draft"
+
+
+async def test_an_event_with_unreadable_data_does_not_hold_up_the_others(empty: Catalog) -> None:
+    await every_kind(empty)
+    old = old_forms.raw(empty.database)
+    await old_forms.forget(empty.database)
+    for number, data in enumerate(('{"withdrawal": null}', "{", "{}", None), start=90):
+        event = {"_id": f"local/{number}", "tenantId": "local", "sequence": number, "type": "release.withdrawn"}
+        await old.events.insert_one({**event, "data": data})
+    await migrations.run(empty.database, asyncio.Event(), lambda *_: None)
+    assert await migrations.pending(empty.database) == {}
+
+
+@pytest.mark.parametrize("planned", [True, False])
+async def test_reads_of_older_documents_give_todays_form(empty: Catalog, planned: bool) -> None:
+    product = await empty.product("tool")
+    needed = [{"name": "Tool", "version": "1"}]
+    given = {"productId": product["id"], "name": "Tool"}
+    first = await do(empty, CREATE, version="1", **given)
+    second = await do(empty, CREATE, version="2", dependencies=needed, **given)
+    for made in (first, second):
+        await step(empty, "publish", made["id"])
+    await old_forms.forget(empty.database)
+    names = "createdBy publishedBy"
+    text = """{ a: releases { nodes { NAMES } } b: releases(orderBy: {field: NAME}) { nodes { id NAMES } }
+      c: releases(filter: {name: "Tool", version: "2"}) { nodes { dependencies { nodes { NAMES } } } }
+      d: releases(filter: {version: "1"}) { nodes { NAMES dependants { nodes { NAMES } } dependencyGraph { nodes { NAMES } } } }
+      e: product(key: "tool") { latestRelease { NAMES } releases { nodes { NAMES } } }
+      f: release(id: "FIRST") { NAMES latestRelease { NAMES } }
+      g: compareReleases(fromId: "FIRST", toId: "SECOND") { from { NAMES } to { NAMES } }
+      events { nodes { actor release { NAMES } } } }"""
+    text = text.replace("NAMES", names).replace("FIRST", first["id"]).replace("SECOND", second["id"])
+    answer = orjson.loads(await empty.body(text, {}, planned=planned))
+    assert "errors" not in answer, answer
+    seen = orjson.dumps(answer["data"]).decode()
+    assert seen.count('"createdBy":null') == seen.count('"publishedBy":null') == seen.count('"createdBy"') > 12
+    assert seen.count('"actor":null') == seen.count('"actor"') == 4
+
+
+async def test_changes_of_older_documents_work(empty: Catalog) -> None:
+    product = await empty.product("tool")
+    made = await do(empty, CREATE, productId=product["id"], name="Tool", version="1")
+    imported = await import_(empty, source("other"))
+    changed = [
+        (PATCH, {"name": "Tool", "notes": "It works."}),
+        (REPLACE, {"name": "Tool", "notes": "It works well."}),
+    ]
+    for text, fields in changed:
+        await old_forms.forget(empty.database)
+        after = await do(empty.seen_by(BOB), text, id=made["id"], **fields)
+        assert after == {"id": made["id"], "notes": fields["notes"], "createdBy": None, "publishedBy": None}
+    await old_forms.forget(empty.database)
+    again = await import_(empty.seen_by(BOB), {**source("other"), "releaseNotes": "It works."})
+    assert again == {"id": imported["id"], "notes": "It works.", "createdBy": None, "publishedBy": None}
+    for verb, fields in (("publish", {}), ("withdraw", {"reason": "It leaks."}), ("archive", {})):
+        assert (await step(empty.seen_by(BOB), verb, made["id"], **fields))["publishedBy"] == "bob"
+        await old_forms.raw(empty.database).releases.update_many({}, {"$unset": {"form": 1, "createdBy": 1}})
+    assert await who(empty, made["id"]) == (None, "bob")
+
+
+async def test_the_answer_that_an_older_process_stored_is_replayed_in_todays_form(empty: Catalog) -> None:
+    product = await empty.product("tool")
+    given = {"productId": product["id"], "name": "Tool", "version": "1", "idempotencyKey": "k"}
+    made = await do(empty.seen_by(ANN), CREATE, **given)
+    fields = {f"answer.release.{name}": 1 for name in ("createdBy", "publishedBy", "form")}
+    await old_forms.raw(empty.database).requests.update_many({}, {"$unset": {**fields, "form": 1}})
+    assert await do(empty.seen_by(ANN), CREATE, **given) == {**made, "createdBy": None}
+
+
+async def test_an_export_of_older_documents_is_that_of_new_ones(empty: Catalog) -> None:
+    await empty.load(source("tool"), source("other", needs=["tool"]))
+    before = [document async for document in bulk_load.export(LOCAL, empty.database)]
+    await old_forms.forget(empty.database)
+    assert [document async for document in bulk_load.export(LOCAL, empty.database)] == before
+    assert not any("createdBy" in document for document in before), "an import document has no such field"
+
+
+async def test_subscribers_get_older_events_in_todays_form(empty: Catalog) -> None:
+    product = await empty.product("tool")
+    for version in "12":
+        await do(empty, CREATE, productId=product["id"], name="Tool", version=version)
+    await old_forms.forget(empty.database)
+    async with broker.run_broker(empty.database) as feeds:
+        following = await feeds.follow(LOCAL, "0")
+        assert [(await anext(following))["actor"] for _ in range(2)] == [None, None]
+
+
+values = st.recursive(
+    st.none() | st.integers(0, 3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=12,
+)
+paths = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(".".join)
+defaults = st.none() | st.integers(7, 9) | st.lists(st.just(7), max_size=1)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), values, max_size=3), st.dictionaries(paths, defaults, max_size=4))
+@settings(max_examples=300)
+def test_the_database_stores_what_a_read_completes(
+    mongodb_url: str, document: Document, fields: dict[str, Any]
+) -> None:
+    added = forms._paths(dict(sorted(fields.items())))
+    completion: list[Document] = [{"$set": forms.completion(added)}] if added else []
+    with pymongo.MongoClient[Document](mongodb_url) as client:
+        [stored] = client["admin"].aggregate([{"$documents": [{"_id": 1, **document}]}, *completion])
+    forms.complete([document], added)
+    assert stored == {"_id": 1, **document}
