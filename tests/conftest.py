@@ -1,5 +1,6 @@
 """A real MongoDB for the whole run, databases in it, and ways to ask the catalog."""
 
+import collections
 import contextlib
 import itertools
 import os
@@ -19,6 +20,7 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from release_catalog import sample
 from release_catalog.domain import caller
 from release_catalog.embedded_mongodb import supervisor
+from release_catalog.query_engine import fallbacks
 from release_catalog.storage import database as db
 from release_catalog.storage import indexes
 from support.catalog import Catalog, Commands
@@ -148,6 +150,14 @@ async def empty(mongodb_url: str, empty_name: str, driver: Any) -> AsyncIterator
     commands = Commands()
     async with connected(mongodb_url, empty_name, commands, driver=driver) as database:
         yield Catalog(database, LOCAL, commands)
+
+
+@pytest.fixture(autouse=True)
+def no_unsupported_query() -> Iterator[None]:
+    """Let no query of any test fall back from its compiled form; only errors may."""
+    before = collections.Counter(fallbacks.counts)
+    yield
+    assert not [reason for reason in fallbacks.counts - before if reason.startswith(fallbacks.UNSUPPORTED)]
 
 
 @pytest.fixture

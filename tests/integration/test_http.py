@@ -1,5 +1,6 @@
 """GraphQL over HTTP: what a request may look like, and what nobody should ever see in an answer."""
 
+import collections
 import contextlib
 import hashlib
 import io
@@ -25,6 +26,7 @@ from conftest import LOCAL, connected
 from release_catalog import logging_config
 from release_catalog.graphql_http import documents
 from release_catalog.graphql_http import endpoint as view
+from release_catalog.query_engine import fallbacks
 from release_catalog.query_engine.context import Context
 from release_catalog.server.app import create_app
 from release_catalog.settings import Limits, Settings
@@ -356,7 +358,13 @@ def arriving(database: Any) -> Callable[[HTTPConnection], Coroutine[Any, Any, Co
     return arrive
 
 
-async def test_only_queries_may_come_by_get() -> None:
+@pytest.fixture
+def foreign_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count the fallbacks of a schema that no plan can answer apart from the others."""
+    monkeypatch.setattr(fallbacks, "counts", collections.Counter[str]())
+
+
+async def test_only_queries_may_come_by_get(foreign_schema: None) -> None:
     schema = build_schema("type Query { read: Int } type Mutation { write: Int }")
     unused: Any = None
     endpoint = view.GraphQLHTTPEndpoint(schema, arriving(unused))
@@ -478,7 +486,7 @@ async def test_without_a_database_the_server_is_alive_but_not_ready(logged: Entr
     assert entries == {response.json()["errors"][0]["extensions"]["errorId"] for response in responses}
 
 
-async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlette) -> None:
+async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlette, foreign_schema: None) -> None:
     schema = build_schema("type Query { read: Int }")
     endpoint = view.GraphQLHTTPEndpoint(schema, arriving(app.state.database))
     async with client_of(Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["POST"])])) as http:

@@ -90,7 +90,7 @@ class Server:
         self.log = log
         found = eventually(lambda: SERVING.search(log.read_text()) or process.poll() is not None)
         assert isinstance(found, re.Match), log.read_text()
-        self.url = found[1]
+        self.url: str = found[1]
         assert httpx2.get(f"{self.url}/readyz").status_code == 200
 
     def entries(self, event: str) -> list[dict[str, Any]]:

@@ -166,7 +166,7 @@ async def answer(
         elif plan is None:
             plan = document.plan(operation, values.coerced)
         for name, reason in plan.reasons.items():
-            fallbacks.note(name, reason)
+            fallbacks.note(name, f"{fallbacks.UNSUPPORTED}{reason}")
         if plan.planned:
             with measuring(context.usage):
                 answered = await _answers(plan, ExecutionContext(context, values))

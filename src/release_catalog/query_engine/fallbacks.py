@@ -4,7 +4,9 @@ import collections
 
 import structlog
 
-# Fallbacks of this process by their reasons, which are texts of this package or names of exceptions.
+# Begins the reason of a field that no plan answers. All other reasons are names of exceptions.
+UNSUPPORTED = "unsupported: "
+# Fallbacks of this process by their reasons.
 counts: collections.Counter[str] = collections.Counter()
 
 _log = structlog.get_logger()
