@@ -307,3 +307,57 @@ def test_the_database_stores_what_a_read_completes(
         [stored] = client["admin"].aggregate([{"$documents": [{"_id": 1, **document}]}, *completion])
     forms.complete([document], added)
     assert stored == {"_id": 1, **document}
+
+
+# Everything of a release that a client can read without arguments.
+WHOLE = """{ release(id: "ID") { name version revision branch tag channel packagingType platforms { name } trial status
+  importedStatus published publishedAt private archived archivedAt withdrawal { reason } author notes description metadata
+  releasedAt importedAt endOfLifeAt createdBy publishedBy artifactCount registryArtifact { name } baseImage { id }
+  registry { id } pipeline { id } customizations { id } platformReleaseMetadata { platform { name } }
+  delivery { status description startDate endDate scheduleBuildExpression projects { priority } properties { propertyName }
+    cmsDetails { cmsInstanceId } }
+  artifacts { name platform { name } isExecutable arguments metadata extension downloads secured repositoryKey path
+    packageType verification { status actualSha256 checkedAt } }
+  dockerImages { name platform { name } metadata } dependencies { totalCount } _links { self { href } product { href } } } }"""
+EXPORT = '{ exportRelease(id: "ID") }'
+
+
+async def test_a_missing_field_has_its_default_in_whatever_form_the_document_is(empty: Catalog) -> None:
+    """Remove each field that has a default, one after the other and all at once."""
+    product = await empty.product("tool")
+    files = [{"name": "tool.zip", "size": 1, "sha256": "0" * 64, "downloadUrl": "https://downloads.example/tool"}]
+    images = [{"name": "tool", "imageUrl": "registry.example/tool:1"}]
+    old = old_forms.raw(empty.database)
+    given = {
+        "productId": product["id"],
+        "name": "Tool",
+        "artifacts": files,
+        "dockerImages": images,
+        "delivery": {},
+    }
+    made = await do(empty, CREATE, version="1.0", **given)
+    expected = await empty.ask(WHOLE.replace("ID", made["id"]))
+    exported = await empty.ask(EXPORT.replace("ID", made["id"]))
+    stored = await old.releases.find_one({})
+    names = [name for name in forms.DEFAULTS["releases"] if name not in {"artifacts", "dockerImages", "delivery"}]
+    holders = {"artifacts": "artifacts.0.", "dockerImages": "dockerImages.0."}
+    # A creator is no default: it can only become unknown.
+    names.remove("createdBy")
+    for name in [*names, *[None]]:
+        paths = names if name is None else [name]
+        gone = {
+            holders[head] + rest if (head := path.partition(".")[0]) in holders else path: 1
+            for path in paths
+            for rest in [path.partition(".")[2]]
+        }
+        await old.releases.replace_one({}, stored)
+        await old.releases.update_one({}, {"$unset": gone})
+        assert await empty.ask(WHOLE.replace("ID", made["id"])) == expected, name
+        assert await empty.ask(EXPORT.replace("ID", made["id"])) == exported, name
+    patched = await do(empty, PATCH, id=made["id"], name="Tool", notes="It works.")
+    assert patched["notes"] == "It works."
+    await old.releases.update_one({}, {"$unset": gone})
+    await step(empty, "publish", made["id"])
+    await old.releases.update_one({}, {"$unset": {name: 1 for name in gone if name != "status"}})
+    await do(empty, PATCH, id=made["id"], name="Tool", notes="It works well.")
+    await step(empty, "withdraw", made["id"], reason="It leaks.")

@@ -407,7 +407,7 @@ async def test_a_comparison_overlooks_nothing_that_was_said(empty: Catalog) -> N
         "metadata": ('{"n":1}', '{"n":true}'),
         "customizations": ([], [{"id": "c", "version": "v4", "artifact": None}]),
         "platformReleaseMetadata": ([], [{"platform": None, "releaseMetadata": [told]}]),
-        "delivery": (None, {**release_delivery._NEW, "status": "STARTED", "startDate": "2026-03-01"}),
+        "delivery": (None, {**release_delivery.NEW, "status": "STARTED", "startDate": "2026-03-01"}),
     }
     before, after = [
         await empty.put(product, "1", revision=str(side), **{name: pair[side] for name, pair in said.items()})

@@ -41,7 +41,7 @@ async def delivered(catalog: Catalog, status: str = "NOT_STARTED", **fields: Any
     """A release with a delivery through a pipeline that exists."""
     number = await catalog.database.products.count_documents({})
     product = await catalog.product(f"tool {number}")
-    stored = release_delivery._NEW | {"status": status, "pipelineId": "line", "projects": [PROJECT], **fields}
+    stored = release_delivery.NEW | {"status": status, "pipelineId": "line", "projects": [PROJECT], **fields}
     if not number:
         for id_ in ("line", "other"):
             await catalog.ask(

@@ -4,6 +4,7 @@ The type of a document is a TypedDict whose keys are annotated with a `Field`. T
 the rules for updates, the comparison, the search term, the HAL name and the description all follow from it.
 """
 
+import copy
 import dataclasses
 import enum
 import typing
@@ -75,9 +76,9 @@ def descriptions(fields: Mapping[str, Field]) -> Mapping[str, str]:
 
 
 def defaults(fields: Mapping[str, Field], *set_by: SetBy) -> dict[str, Any]:
-    """Return the defaults of the fields set by `set_by`, each list a new one."""
+    """Return the defaults of the fields set by `set_by`, each a new object."""
     return {
-        name: [*field.default] if isinstance(field.default, list) else field.default
+        name: copy.deepcopy(field.default) if isinstance(field.default, list | dict) else field.default
         for name, field in fields.items()
         if field.set_by in set_by and field.default is not REQUIRED
     }

@@ -85,6 +85,14 @@ def defaults(collection: str) -> Fields:
     return Validator({}, "").whole(_READERS[collection])
 
 
+def optional_defaults(collection: str) -> Fields:
+    """Return the defaults of the optional fields of a document of this collection."""
+    checks = Validator({}, "")
+    values = checks.whole(_READERS[collection])
+    required = {violation.field for violation in checks.found}
+    return {name: value for name, value in values.items() if name not in required}
+
+
 def environment(checks: Validator, others: Mapping[str, list[str]]) -> Fields:
     """Return the fields of an environment; `others` maps the tenant's environments to those that each requires."""
     fields = read(checks, "environments")

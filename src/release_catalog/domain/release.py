@@ -42,12 +42,14 @@ class ReleaseDocument(TypedDict):
         Field(
             "Unique identifier, at most 255 characters. S1 calls it catalogId, S4 releaseId.",
             set_by=SetBy.SERVER,
+            default=REQUIRED,
             hal="id",
             compared=False,
         ),
     ]
     tenantId: Annotated[
-        str, Field("Organisation that the release belongs to.", set_by=SetBy.SERVER, compared=False)
+        str,
+        Field("Organisation that the release belongs to.", set_by=SetBy.SERVER, default=REQUIRED, compared=False),
     ]
     name: Annotated[
         str,
@@ -228,11 +230,16 @@ class ReleaseDocument(TypedDict):
     productId: Annotated[
         str,
         Field(
-            "Product that the release is a version of.", set_by=SetBy.SERVER, term="product", hal="application_id"
+            "Product that the release is a version of.",
+            set_by=SetBy.SERVER,
+            default=REQUIRED,
+            term="product",
+            hal="application_id",
         ),
     ]
     catalogId: Annotated[
-        str, Field("Catalog of the release.", set_by=SetBy.SERVER, term="catalog", hal="catalog_id")
+        str,
+        Field("Catalog of the release.", set_by=SetBy.SERVER, default=REQUIRED, term="catalog", hal="catalog_id"),
     ]
     artifacts: Annotated[
         list[ArtifactDocument],
@@ -263,10 +270,16 @@ class ReleaseDocument(TypedDict):
     ]
     createdAt: Annotated[
         datetime.datetime,
-        Field("Time of the creation, here or in the system of origin.", set_by=SetBy.CREATION, compared=False),
+        Field(
+            "Time of the creation, here or in the system of origin.",
+            set_by=SetBy.CREATION,
+            default=REQUIRED,
+            compared=False,
+        ),
     ]
     updatedAt: Annotated[
-        datetime.datetime, Field("Time of the last change here.", set_by=SetBy.SERVER, compared=False)
+        datetime.datetime,
+        Field("Time of the last change here.", set_by=SetBy.SERVER, default=REQUIRED, compared=False),
     ]
     createdBy: Annotated[
         str | None,
@@ -291,7 +304,10 @@ class ReleaseDocument(TypedDict):
         ),
     ]
     etag: Annotated[
-        str, Field("Opaque version of this document, for ifMatch.", set_by=SetBy.SERVER, compared=False)
+        str,
+        Field(
+            "Opaque version of this document, for ifMatch.", set_by=SetBy.SERVER, default=REQUIRED, compared=False
+        ),
     ]
     # Order of versions and of revisions.
     versionKey: str

@@ -37,7 +37,7 @@ class DeliveryDocument(TypedDict):
     cmsDetails: CmsDetailsDocument | None
 
 
-_NEW: DeliveryDocument = {
+NEW: DeliveryDocument = {
     "status": "NOT_STARTED",
     "description": None,
     "startDate": None,
@@ -137,9 +137,9 @@ def apply(
     Without `replace`, `values` are added to `before` or update it, and nothing is removed. With it, everything but
     the status and its dates takes the given value or its default.
     """
-    base = _NEW if replace or before is None else before
+    base = NEW if replace or before is None else before
     present = {field: value for field, value in values.items() if value is not None}
-    kept = before or _NEW
+    kept = before or NEW
     after: DeliveryDocument = {
         "status": kept["status"],
         "description": present.get("description", base["description"]),

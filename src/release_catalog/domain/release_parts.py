@@ -56,10 +56,15 @@ class VerificationDocument(TypedDict):
     checkedAt: datetime.datetime | None
 
 
+def not_verified(status: str = "SKIPPED") -> VerificationDocument:
+    """Return the verification of a file that was not checked yet, or is PENDING."""
+    return {"status": status, "actualSha256": None, "actualSize": None, "message": None, "checkedAt": None}
+
+
 class ArtifactDocument(TypedDict):
     """A file of a release."""
 
-    id: Annotated[str, Field("Unique identifier.", set_by=SetBy.SERVER, compared=False)]
+    id: Annotated[str, Field("Unique identifier.", set_by=SetBy.SERVER, default=REQUIRED, compared=False)]
     name: Annotated[
         str,
         Field(
@@ -116,15 +121,20 @@ class ArtifactDocument(TypedDict):
         Field("Number of recorded downloads.", set_by=SetBy.SERVER, default=0, compared=False),
     ]
     createdAt: Annotated[
-        datetime.datetime, Field("Time when the file was added.", set_by=SetBy.SERVER, compared=False)
+        datetime.datetime,
+        Field("Time when the file was added.", set_by=SetBy.SERVER, default=REQUIRED, compared=False),
     ]
     updatedAt: Annotated[
         datetime.datetime,
-        Field("Time of the last change of the file's fields.", set_by=SetBy.SERVER, compared=False),
+        Field(
+            "Time of the last change of the file's fields.", set_by=SetBy.SERVER, default=REQUIRED, compared=False
+        ),
     ]
     verification: Annotated[
         VerificationDocument,
-        Field("Result of fetching and hashing the file.", set_by=SetBy.SERVER, compared=False),
+        Field(
+            "Result of fetching and hashing the file.", set_by=SetBy.SERVER, default=not_verified(), compared=False
+        ),
     ]
 
 
@@ -242,11 +252,6 @@ def artifact(now: datetime.datetime, **fields: Any) -> ArtifactDocument:
         **fields,
     }
     return cast("ArtifactDocument", made)
-
-
-def not_verified(status: str = "SKIPPED") -> VerificationDocument:
-    """Return the verification of a file that was not checked yet, or is PENDING."""
-    return {"status": status, "actualSha256": None, "actualSize": None, "message": None, "checkedAt": None}
 
 
 def dependency(entry: Validator, id_field: str, *, whole: bool) -> dict[str, Any]:

@@ -12,6 +12,9 @@ import functools
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from release_catalog.domain import reference_data, release, release_delivery, release_parts
+from release_catalog.domain.declarations import SetBy, defaults
+
 # The field that holds the version.
 FORM = "form"
 
@@ -28,6 +31,34 @@ FORMS: dict[str, Sequence[Mapping[str, Any]]] = {
     "releases": [{"createdBy": None, "publishedBy": None}],
     "events": [{"actor": None}],
     "verifications": [{"actor": None}],
+}
+# The defaults of all declared fields, by dotted path: a document that lacks one of them is read with it, whatever
+# its form.
+DEFAULTS: dict[str, Mapping[str, Any]] = {
+    **{
+        collection: reference_data.optional_defaults(collection)
+        for collection in (
+            "catalogs",
+            "products",
+            "projects",
+            "registries",
+            "baseImages",
+            "pipelines",
+            "environments",
+        )
+    },
+    "releases": {
+        **defaults(release.FIELDS, *SetBy),
+        **{
+            f"{place}.{name}": default
+            for place, inner in (
+                ("artifacts", defaults(release_parts.ARTIFACT_FIELDS, *SetBy)),
+                ("dockerImages", defaults(release_parts.IMAGE_FIELDS, *SetBy)),
+                ("delivery", release_delivery.NEW),
+            )
+            for name, default in inner.items()
+        },
+    },
 }
 # The answers of requests hold documents of other collections, which change with their forms.
 _EMBEDDED = {
@@ -50,15 +81,20 @@ def older(form: int) -> dict[str, Any]:
 
 @functools.lru_cache(1_000)
 def added(collection: str, keys: frozenset[str] | None) -> Sequence[Added]:
-    """Return the added fields of a collection of which `keys` are read, by dotted path; None for all."""
-    fields = {path: value for form in FORMS.get(collection, ()) for path, value in form.items()}
+    """Return the fields with defaults of a collection of which `keys` are read, by dotted path; None for all."""
+    fields = _read_defaults(collection)
     for place, other in _EMBEDDED.get(collection, {}).items():
-        fields |= {f"{place}.{path}": value for form in FORMS[other] for path, value in form.items()}
+        fields |= {f"{place}.{path}": value for path, value in _read_defaults(other).items()}
     return [
         (path, value)
         for path, value in _paths(fields)
         if keys is None or any(_overlap(".".join(path), key) for key in keys)
     ]
+
+
+def _read_defaults(collection: str) -> dict[str, Any]:
+    of_forms = {path: value for form in FORMS.get(collection, ()) for path, value in form.items()}
+    return {**DEFAULTS.get(collection, {}), **of_forms}
 
 
 def added_by(collection: str, form: int) -> Sequence[Added]:
@@ -74,10 +110,11 @@ def _overlap(path: str, key: str) -> bool:
     return path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.")
 
 
-def complete(documents: Iterable[dict[str, Any]], fields: Sequence[Added]) -> None:
-    """Give each document the defaults of the added fields that it lacks."""
+def complete(documents: Sequence[dict[str, Any]], fields: Sequence[Added], whole: int | None = None) -> None:
+    """Give each document the defaults of the fields that it lacks; one with `whole` keys lacks none of its own."""
+    lacking = documents if whole is None else [document for document in documents if len(document) < whole]
     for (*place, name), value in fields:
-        for document in documents if not place else _parents(documents, place):
+        for document in _parents(documents, place) if place else lacking:
             if name not in document:
                 document[name] = copy.deepcopy(value)
 
@@ -123,12 +160,21 @@ def _completed(value: str, fields: Sequence[Added], depth: int = 0) -> Any:
     return {"$let": {"vars": {part: result}, "in": either}}
 
 
+def _keys_of(projection: Mapping[str, Any] | None) -> int | None:
+    """Return the number of keys of a document that has all of a projection; None if it names what is left out."""
+    if projection is None or not any(projection.values()):
+        return None
+    names = {path.partition(".")[0] for path, shown in projection.items() if shown}
+    return len(names) if projection.get("_id") == 0 else len(names | {"_id"})
+
+
 class _Cursor:
     """A cursor whose documents come out in today's form."""
 
-    def __init__(self, cursor: Any, fields: Sequence[Added]) -> None:
+    def __init__(self, cursor: Any, fields: Sequence[Added], whole: int | None) -> None:
         self._cursor = cursor
         self._fields = fields
+        self._whole = whole
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
@@ -151,12 +197,12 @@ class _Cursor:
 
     async def to_list(self, length: int | None = None) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self._cursor.to_list(length)
-        complete(found, self._fields)
+        complete(found, self._fields, self._whole)
         return found
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         async for document in self._cursor:
-            complete([document], self._fields)
+            complete([document], self._fields, self._whole)
             yield document
 
 
@@ -177,7 +223,7 @@ class StoredCollection:
         """Return a cursor of the documents that match."""
         cursor = self._collection.find(match, projection, **options)
         fields = self._added(projection)
-        return _Cursor(cursor, fields) if fields else cursor
+        return _Cursor(cursor, fields, _keys_of(projection)) if fields else cursor
 
     async def find_one(self, match: Any = None, projection: Any = None, **options: Any) -> Any:
         """Return a document that matches, or None."""
@@ -209,12 +255,12 @@ class StoredCollection:
 
     def _whole(self, document: dict[str, Any] | None, projection: Any) -> dict[str, Any] | None:
         if document is not None and (fields := self._added(projection)):
-            complete([document], fields)
+            complete([document], fields, _keys_of(projection))
         return document
 
     def _new(self, document: dict[str, Any]) -> dict[str, Any]:
         made = {**document, FORM: document.get(FORM, current(self._name))}
-        complete([made], added(self._name, None))
+        complete([made], _paths({path: value for form in FORMS[self._name] for path, value in form.items()}))
         return made
 
     def _stamped(self, change: Any, *, upsert: bool) -> Any:
