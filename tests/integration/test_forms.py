@@ -13,7 +13,7 @@ from conftest import LOCAL
 from release_catalog.domain import caller, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.events import broker
-from release_catalog.storage import bulk_load, forms, indexes, migrations, webhook_queue
+from release_catalog.storage import bulk_load, forms, indexes, migrations, verification_jobs, webhook_queue
 from release_catalog.storage.database import Document
 from support import old_forms
 from support.catalog import Catalog, source
@@ -87,6 +87,28 @@ async def test_an_import_over_a_draft_leaves_its_creator(empty: Catalog) -> None
     again = await import_(empty.seen_by(BOB), {**document, "releaseNotes": "It works."})
     assert (again["id"], again["notes"], again["createdBy"]) == (made["id"], "It works.", "ann")
     assert await actors(empty) == [("release.imported", "ann"), ("release.imported", "bob")]
+
+
+@pytest.mark.parametrize(("job_of_before", "actor"), [(False, "ann"), (True, None)])
+async def test_a_verification_in_the_background_names_the_caller_who_asked_for_it(
+    empty: Catalog, job_of_before: bool, actor: str | None
+) -> None:
+    product = await empty.product("tool")
+    file = {"name": "tool.zip", "size": 1, "sha256": "0" * 64, "downloadUrl": "https://downloads.example/tool"}
+    made = await do(empty, CREATE, productId=product["id"], name="Tool", version="1", artifacts=[file])
+    verify = "mutation($input: VerifyArtifactsInput!) { verifyArtifacts(input: $input) { problem { detail } } }"
+    await empty.seen_by(ANN).ask(verify, input={"releaseId": made["id"], "verification": "BACKGROUND"})
+    if job_of_before:
+        await old_forms.raw(empty.database).verifications.update_many({}, {"$unset": {"actor": 1, "form": 1}})
+    job = await verification_jobs.claim_job(empty.database)
+    assert job
+    release = await empty.database.releases.find_one({"id": made["id"]})
+    assert release
+    files = release["artifacts"]
+    verified: Any = {**files[0]["verification"], "status": "VERIFIED"}
+    owner = verification_jobs.owner(job)
+    await verification_jobs.save_results(owner, empty.database, made["id"], files, [verified], job)
+    assert (await actors(empty))[-1] == ("artifact.verified", actor)
 
 
 async def test_what_was_loaded_in_bulk_names_nobody(empty: Catalog) -> None:

@@ -179,9 +179,10 @@ async def test_a_process_waits_for_the_one_that_migrates(empty: Catalog, mongodb
     await fill(empty.database, *range(COUNT))
     with process(empty.database, mongodb_url, "wait") as running:
         await asyncio.to_thread(batches, running, "products-1", 2)
-        waiting = asyncio.create_task(run(empty.database))
-        _, pending = await asyncio.wait([waiting], timeout=0.5)
-        assert pending
+        with structlog.testing.capture_logs() as logs:
+            waiting = asyncio.create_task(run(empty.database))
+            await until(lambda: [e for e in logs if e["event"].startswith("another process migrates documents")])
+        assert not waiting.done()
         assert (await migrations.pending(empty.database))["products-1"] == COUNT - 10
         assert running.stdin
         running.stdin.close()

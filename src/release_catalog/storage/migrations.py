@@ -78,9 +78,13 @@ async def run(database: Database, over: asyncio.Event, report: Report) -> None:
 
     Documents that older processes write meanwhile may be left.
     """
+    is_waiting = False
     while not over.is_set() and await _any_pending(database):
         owner = await _take_lease(database)
         if owner is None:
+            if not is_waiting:
+                _log.warning("another process migrates documents: waiting for it")
+            is_waiting = True
             await _rest(over, _RETRY_SECONDS)
             continue
         try:
@@ -108,13 +112,16 @@ async def run_in_background(database: Database, ending: asyncio.Event | None = N
 
 
 async def _keep_current(database: Database, over: asyncio.Event) -> None:
+    retry = _RETRY_SECONDS
     while not over.is_set():
         seconds = LOOK_SECONDS
         try:
             await run(database, over, _log_step)
+            retry = _RETRY_SECONDS
         except db.Failure as error:
             _log.warning("can't migrate documents", reason=str(error)[:200])
-            seconds = _RETRY_SECONDS
+            # It may also lack a right, which no retry gives it.
+            seconds, retry = retry, min(2 * retry, LOOK_SECONDS)
         except Exception:  # noqa: BLE001  the server serves without it, and the next attempt may succeed
             _log.exception("can't migrate documents")
         await _rest(over, seconds)
@@ -195,10 +202,13 @@ async def _migrate_batch(database: Database, migration: Migration) -> _Batch:
     known = await migration.fill(database, found) if migration.fill else {}
     fields = forms.added_by(migration.collection, migration.form)
     ids_ = [document["_id"] for document in found if document["_id"] not in known]
-    changes: list[Any] = [UpdateMany({"_id": {"$in": ids_}, **before}, _change(migration, fields))] if ids_ else []
+    # The other index would lead through all older documents.
+    index = {"_id": 1}
+    rest = UpdateMany({"_id": {"$in": ids_}, **before}, _change(migration, fields), hint=index)
+    changes: list[Any] = [rest] if ids_ else []
     for id_, values in known.items():
         filled = [(path, values.get(path[0], default)) for path, default in fields]
-        changes.append(UpdateOne({"_id": id_, **before}, _change(migration, filled)))
+        changes.append(UpdateOne({"_id": id_, **before}, _change(migration, filled), hint=index))
     done = await collection.bulk_write(changes, ordered=False)
     return _Batch(len(found), done.modified_count, len(found) == BATCH or size > MAX_BATCH_BYTES)
 
