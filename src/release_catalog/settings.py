@@ -38,34 +38,45 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    max_body_bytes: int = Field(default=1 << 20, ge=1, description="Larger request bodies are refused.")
-    max_tokens: int = Field(default=2_000, ge=1, description="Tokens of a GraphQL document.")
-    max_depth: int = Field(default=12, ge=1, le=100, description="Levels of fields in a GraphQL document.")
-    max_aliases: int = Field(default=50, ge=0, description="Aliases in a GraphQL document.")
-    max_directives: int = Field(default=50, ge=0, description="Directives in a GraphQL document.")
-    max_cost: int = Field(default=5_000, ge=1, description="Points that an operation may cost.")
-    max_nodes: int = Field(default=usage.MAX_NODES, ge=1, description="Objects that an operation may answer with.")
+    max_body_bytes: int = Field(default=1 << 20, ge=1, description="Maximum size of a request body, in bytes.")
+    max_tokens: int = Field(default=2_000, ge=1, description="Maximum number of tokens in a GraphQL document.")
+    max_depth: int = Field(
+        default=12, ge=1, le=100, description="Maximum number of nested fields in a GraphQL document."
+    )
+    max_aliases: int = Field(default=50, ge=0, description="Maximum number of aliases in a GraphQL document.")
+    max_directives: int = Field(
+        default=50, ge=0, description="Maximum number of directives in a GraphQL document."
+    )
+    max_cost: int = Field(default=5_000, ge=1, description="Maximum cost of an operation, in points.")
+    max_nodes: int = Field(default=usage.MAX_NODES, ge=1, description="Maximum number of objects in a response.")
     max_response_bytes: int = Field(
         default=usage.MAX_BYTES,
         ge=1 << 10,
-        description="Bytes that a request may read from the database, or be answered with.",
+        description="Maximum number of bytes that a request reads from the database, and of its response.",
     )
-    max_list: int = Field(default=250, ge=1, description="Entries of a list in a GraphQL operation's input.")
-    max_concurrency: int = Field(default=100, ge=1, description="Requests of one caller at a time, for a process.")
+    max_list: int = Field(
+        default=250, ge=1, description="Maximum number of entries of a list in the input of an operation."
+    )
+    max_concurrency: int = Field(
+        default=100, ge=1, description="Maximum number of concurrent requests of one caller, per process."
+    )
     max_concurrency_per_tenant: int | None = Field(
         default=None,
         ge=1,
-        description="Requests of one tenant at a time. If not said, as many as it leaves free for others.",
+        description="Maximum number of concurrent requests of one tenant, per process. By default, a tenant may "
+        "use as many as it leaves free for others.",
     )
-    max_concurrency_total: int = Field(default=500, ge=1, description="Requests at a time, for a process.")
+    max_concurrency_total: int = Field(
+        default=500, ge=1, description="Maximum number of concurrent requests, per process."
+    )
     cost_per_hour: int | None = Field(
         default=None,
         ge=0,
-        description="Points that a caller may use in an hour, for a process; 0 sets no limit. If not said, a "
-        "million where callers log in and no limit elsewhere.",
+        description="Maximum number of points of a caller in an hour, per process. 0 means no limit. Defaults to "
+        "a million with authentication, to no limit without.",
     )
     query_seconds: float = Field(
-        default=15, gt=0, le=120, description="Seconds that a request's database commands may take."
+        default=15, gt=0, le=120, description="Time limit of a request's database commands, in seconds."
     )
 
     @property
