@@ -31,7 +31,7 @@ class ValidationProblem(Problem):
     """An invalid input, with all its violations."""
 
     violations: list[Violation]
-    detail: str = "The input breaks rules: see violations for each of them."
+    detail: str = "The input is invalid: correct each of the violations."
     title: str = "Invalid input"
     status: int = 400
 
@@ -98,11 +98,15 @@ class TooLarge(GraphQLError):  # noqa: N818  likewise
         )
 
 
-_MAY_BE_WRITTEN = " What this request has changed stays changed: read it before you send it again."
+_MAY_BE_WRITTEN = " Changes made by this request remain: read the documents before you repeat it."
 _TOO_LARGE = {
-    "nodes": "This answer would hold more objects than the {} that the limit nodes allows: ask for less.",
-    "bytes": "This answer, or what is read for it, takes more than the {} bytes that the limit bytes allows: "
-    "ask for smaller pages or for fewer fields.",
+    "nodes": (
+        "The response would have more objects than the limit nodes allows ({}): request fewer or smaller pages."
+    ),
+    "bytes": (
+        "The response, or the data read for it, has more bytes than the limit bytes allows ({}): "
+        "request smaller pages or fewer fields."
+    ),
 }
 
 

@@ -128,7 +128,7 @@ class FairSlots:
         """Take a slot without waiting for one; raise Busy if there is none for this owner."""
         if not self.fits(owner):
             own = self.used < self.capacity
-            raise Busy("Your share of this is in use." if own else "All of this is in use.", own=own)
+            raise Busy("Your share is in use." if own else "All slots are in use.", own=own)
         self._take(owner)
 
     @contextlib.asynccontextmanager
@@ -196,7 +196,7 @@ class FairSlots:
     async def _wait(self, owner: Owner, max_seconds: float | None) -> None:
         queue = self._queues.get(owner.tenant, {}).get(owner, ())
         if self.waiting >= self._max_waiting or len(queue) >= self._max_waiting_per_caller:
-            raise Busy("Too many requests wait for this already.", own=len(queue) >= self._max_waiting_per_caller)
+            raise Busy("Too many requests are waiting.", own=len(queue) >= self._max_waiting_per_caller)
         turn = asyncio.get_running_loop().create_future()
         self._queues.setdefault(owner.tenant, {}).setdefault(owner, collections.deque()).append(turn)
         self.waiting += 1

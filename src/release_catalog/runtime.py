@@ -28,8 +28,8 @@ _log = structlog.get_logger()
 # The time of one attempt to reach the database, if there are several and if there is one; and the pause between.
 _LOOK_SECONDS, _ONLY_LOOK_SECONDS, _PAUSE_SECONDS = 2.0, 10.0, 1.0
 _SINGLE = (
-    "The MongoDB of RELEASE_CATALOG_MONGODB_URL is a single server, which has no transactions: start it with "
-    "--replSet rs0, and run rs.initiate() in mongosh once."
+    "The MongoDB in RELEASE_CATALOG_MONGODB_URL is a single server without transactions: start "
+    "it with --replSet rs0, and run rs.initiate() in mongosh once."
 )
 
 
@@ -81,9 +81,9 @@ def place(settings: Settings) -> str:
 def no_catalog(settings: Settings, but: str = "") -> str:
     """Say that there is no catalog, but what there is, and what to do."""
     return (
-        f"There is no catalog in the database {place(settings)}{but}: set RELEASE_CATALOG_DATA_DIR to the data "
-        "folder of your server (make run uses .data), or RELEASE_CATALOG_MONGODB_URL and RELEASE_CATALOG_DATABASE "
-        "to its MongoDB."
+        f"The database {place(settings)} has no catalog{but}: set RELEASE_CATALOG_DATA_DIR to the "
+        "data folder of your server (make run uses .data), or RELEASE_CATALOG_MONGODB_URL and "
+        "RELEASE_CATALOG_DATABASE to its MongoDB."
     )
 
 

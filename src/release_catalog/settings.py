@@ -38,34 +38,45 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    max_body_bytes: int = Field(default=1 << 20, ge=1, description="Larger request bodies are refused.")
-    max_tokens: int = Field(default=2_000, ge=1, description="Tokens of a GraphQL document.")
-    max_depth: int = Field(default=12, ge=1, le=100, description="Levels of fields in a GraphQL document.")
-    max_aliases: int = Field(default=50, ge=0, description="Aliases in a GraphQL document.")
-    max_directives: int = Field(default=50, ge=0, description="Directives in a GraphQL document.")
-    max_cost: int = Field(default=5_000, ge=1, description="Points that an operation may cost.")
-    max_nodes: int = Field(default=usage.MAX_NODES, ge=1, description="Objects that an operation may answer with.")
+    max_body_bytes: int = Field(default=1 << 20, ge=1, description="Maximum size of a request body, in bytes.")
+    max_tokens: int = Field(default=2_000, ge=1, description="Maximum number of tokens in a GraphQL document.")
+    max_depth: int = Field(
+        default=12, ge=1, le=100, description="Maximum number of nested fields in a GraphQL document."
+    )
+    max_aliases: int = Field(default=50, ge=0, description="Maximum number of aliases in a GraphQL document.")
+    max_directives: int = Field(
+        default=50, ge=0, description="Maximum number of directives in a GraphQL document."
+    )
+    max_cost: int = Field(default=5_000, ge=1, description="Maximum cost of an operation, in points.")
+    max_nodes: int = Field(default=usage.MAX_NODES, ge=1, description="Maximum number of objects in a response.")
     max_response_bytes: int = Field(
         default=usage.MAX_BYTES,
         ge=1 << 10,
-        description="Bytes that a request may read from the database, or be answered with.",
+        description="Maximum number of bytes that a request reads from the database, and of its response.",
     )
-    max_list: int = Field(default=250, ge=1, description="Entries of a list in a GraphQL operation's input.")
-    max_concurrency: int = Field(default=100, ge=1, description="Requests of one caller at a time, for a process.")
+    max_list: int = Field(
+        default=250, ge=1, description="Maximum number of entries of a list in the input of an operation."
+    )
+    max_concurrency: int = Field(
+        default=100, ge=1, description="Maximum number of concurrent requests of one caller, per process."
+    )
     max_concurrency_per_tenant: int | None = Field(
         default=None,
         ge=1,
-        description="Requests of one tenant at a time. If not said, as many as it leaves free for others.",
+        description="Maximum number of concurrent requests of one tenant, per process. By default, a tenant may "
+        "use as many as it leaves free for others.",
     )
-    max_concurrency_total: int = Field(default=500, ge=1, description="Requests at a time, for a process.")
+    max_concurrency_total: int = Field(
+        default=500, ge=1, description="Maximum number of concurrent requests, per process."
+    )
     cost_per_hour: int | None = Field(
         default=None,
         ge=0,
-        description="Points that a caller may use in an hour, for a process; 0 sets no limit. If not said, a "
-        "million where callers log in and no limit elsewhere.",
+        description="Maximum number of points of a caller in an hour, per process. 0 means no limit. Defaults to "
+        "a million with authentication, to no limit without.",
     )
     query_seconds: float = Field(
-        default=15, gt=0, le=120, description="Seconds that a request's database commands may take."
+        default=15, gt=0, le=120, description="Time limit of a request's database commands, in seconds."
     )
 
     @property
@@ -90,113 +101,120 @@ class Settings(Limits, BaseSettings):
     mongodb_url: str | None = Field(
         default=None,
         repr=False,  # it may hold a password
-        description="MongoDB to use: a replica set or a sharded cluster. Without it, one of its own.",
+        description="URL of a MongoDB replica set or sharded cluster. Defaults to an embedded MongoDB.",
     )
     database: str = Field(default="release_catalog", description="Name of the database.")
     database_wait_seconds: float = Field(
         default=0,
         ge=0,
         le=3_600,
-        description="Seconds to wait at the start for a MongoDB that is not there yet; 0 fails at once.",
+        description="Maximum wait for MongoDB at the start, in seconds. With 0, the start fails at once.",
     )
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("release-catalog", appauthor=False)),
-        description="Where the MongoDB of its own keeps its data.",
+        description="Data folder of the embedded MongoDB.",
     )
-    host: str = Field(default="127.0.0.1", description="Address to serve at.")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to serve at; 0 takes any free one.")
+    host: str = Field(default="127.0.0.1", description="Address to listen at.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen at. Use 0 for any free port.")
     tenant: str = Field(default="local", min_length=1, description="Tenant of callers without credentials.")
     documents: Path | None = Field(
         default=None,
-        description="JSON file of trusted documents by their ids; with it, no others are answered.",
+        description="JSON file of trusted documents by their ids. With it, other documents are refused.",
     )
     plans: Literal["on", "off"] = Field(
-        default="on", description="off answers queries without compiling them: slower, and the same."
+        default="on", description="off executes queries without compiling them: slower, with the same responses."
     )
     max_connections: int = Field(
-        default=1_000, ge=10, description="Connections to a process, but for subscribers'."
+        default=1_000,
+        ge=10,
+        description="Maximum number of connections to a process, without those of subscribers.",
     )
     receive_seconds: float = Field(
-        default=10, gt=0, le=600, description="Seconds in which the head of a request has to arrive."
+        default=10, gt=0, le=600, description="Time limit for the head of a request to arrive, in seconds."
     )
     cors_origins: str = Field(
         default="",
-        description="Origins of pages that may read answers, such as https://portal.example, separated by commas.",
+        description="Origins of pages that may read responses, such as https://portal.example, separated by "
+        "commas.",
     )
     public_schema: bool | None = Field(
         default=None,
-        description="Whether introspection, suggestions and GraphiQL are on; if not said, where nobody logs in.",
+        description="Whether introspection, suggestions and GraphiQL are on. By default, they are on without "
+        "authentication only.",
     )
     authentication: Literal["auto", "required"] = Field(
         default="auto",
-        description="required: nobody is served without credentials, even where access tokens are the only ones; "
-        "auto: only where accounts or an issuer of JWTs are set.",
+        description="required: all callers need credentials. auto: they need them if service accounts or an "
+        "issuer of JWTs are set.",
     )
     accounts: Path | None = Field(default=None, description="File of service accounts, for HTTP Basic.")
-    jwt_issuer: str | None = Field(default=None, description="What the claim iss of a JWT must be.")
-    jwt_audience: str | None = Field(default=None, description="What the claim aud of a JWT must be, or hold.")
+    jwt_issuer: str | None = Field(default=None, description="Required claim iss of JWTs.")
+    jwt_audience: str | None = Field(default=None, description="Required claim aud of JWTs.")
     jwt_secret: SecretStr | None = Field(
-        default=None, description="Secret of at least 32 bytes that JWTs are signed with (HS256)."
+        default=None, description="Secret that signs JWTs (HS256), at least 32 bytes."
     )
     jwt_jwks_url: str | None = Field(
-        default=None, description="Where the issuer publishes its keys: https, or http on this machine."
+        default=None, description="URL of the issuer's signing keys: https, or http on this machine."
     )
     jwt_algorithms: str = Field(
         default="",
-        description="What JWTs may be signed with, separated by commas: HS256 with a secret; with published keys "
-        "RS256, ES256 and EdDSA, all three unless said otherwise.",
+        description="Allowed signature algorithms of JWTs, separated by commas: HS256 with a secret; RS256, "
+        "ES256 and EdDSA with published keys. Defaults to all of these.",
     )
-    jwt_tenant_claim: str = Field(default="tenant", description="The claim of a JWT that names the tenant.")
+    jwt_tenant_claim: str = Field(default="tenant", description="Claim of JWTs that contains the tenant.")
     log_format: Literal["auto", "json", "text"] = Field(
-        default="auto", description="json, text, or auto: text on a terminal and json elsewhere."
+        default="auto",
+        description="Format of the log: json, text, or auto, which is text on a terminal and json elsewhere.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least serious messages that are logged."
+        default="info", description="Minimum level of logged messages."
     )
     files_allow: str = Field(
         default="",
-        description="Where files may be fetched from and events sent to besides public addresses: addresses, "
-        "networks, and hosts or addresses with a port, separated by commas.",
+        description="Allowed destinations for files and webhooks besides public addresses: addresses, networks, "
+        "and hosts or addresses with a port, separated by commas.",
     )
     files_max_bytes: int = Field(
-        default=10 * 1024**3, ge=0, le=2**63 - 1, description="Files that declare more bytes are not fetched."
+        default=10 * 1024**3, ge=0, le=2**63 - 1, description="Maximum declared size of a file to fetch, in bytes."
     )
     files_deadline: float = Field(
-        default=300, gt=0, le=86_400, description="Seconds in which all files of a release are fetched."
+        default=300, gt=0, le=86_400, description="Time limit for fetching all files of a release, in seconds."
     )
     files_at_once: int = Field(
         default=4,
         ge=1,
         le=64,
-        description="Files of one release fetched at a time; over all releases, 8 times that, and half of those "
-        "for one tenant.",
+        description="Maximum number of concurrent downloads for a release. All releases together have 8 times as "
+        "many, one tenant half of those.",
     )
     files_min_rate: int = Field(
         default=1_024,
         ge=0,
         le=2**30,
-        description="Bytes a second that a server has to send of a file, on average after 10 seconds; 0 sets no "
+        description="Minimum transfer rate of a file, in bytes a second, on average after 10 seconds. 0 means no "
         "limit.",
     )
 
     events_days: int = Field(
-        default=90, ge=1, le=3650, description="Days for which events and the log of deliveries are kept."
+        default=90, ge=1, le=3650, description="Retention of events and of the log of webhook deliveries, in days."
     )
     subscribers: int = Field(
         default=10_000,
         ge=0,
         le=1_000_000,
-        description="WebSockets and event streams that a process serves.",
+        description="Maximum number of WebSockets and event streams, per process.",
     )
     subscribers_per_tenant: int | None = Field(
         default=None,
         ge=1,
-        description="Those of one tenant. If not said, as many as it leaves free for others.",
+        description="Maximum number of WebSockets and event streams of one tenant, per process. By default, a "
+        "tenant may use as many as it leaves free for others.",
     )
     subscribers_per_caller: int | None = Field(
         default=None,
         ge=1,
-        description="Those of one caller. If not said, a tenth of all where callers log in.",
+        description="Maximum number of WebSockets and event streams of one caller, per process. Defaults to a "
+        "tenth of all with authentication, to all without.",
     )
 
     @field_validator("cors_origins")
@@ -205,7 +223,9 @@ class Settings(Limits, BaseSettings):
         for origin in origins(value):
             parts = urllib.parse.urlsplit(origin)
             if parts.scheme not in {"http", "https"} or origin != f"{parts.scheme}://{parts.netloc}":
-                raise ValueError(f"{origin!r} is no origin: give a scheme, a host and maybe a port, and no path")
+                raise ValueError(
+                    f"{origin!r} is not an origin: give a scheme, a host and an optional port, without a path"
+                )
         return value
 
     @field_validator("files_allow")
@@ -218,7 +238,10 @@ class Settings(Limits, BaseSettings):
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value and len(value.get_secret_value().encode()) < _MIN_SECRET:
-            raise ValueError(f"at least {_MIN_SECRET} bytes are needed, such as openssl rand -hex 32 gives")
+            raise ValueError(
+                f"the secret is too short: give at least {_MIN_SECRET} bytes, such as those of openssl rand "
+                "-hex 32"
+            )
         return value
 
     @field_validator("jwt_jwks_url")
@@ -227,19 +250,26 @@ class Settings(Limits, BaseSettings):
         parts = urllib.parse.urlsplit(value or "https://none")
         at_home = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
         if not parts.hostname or "@" in parts.netloc or not (parts.scheme == "https" or at_home):
-            raise ValueError("an https URL without a password is needed; http is only for this machine")
+            raise ValueError(
+                "the URL is unsafe: give an https URL without a password, or an http URL of this machine"
+            )
         return value
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         parts = (self.jwt_issuer, self.jwt_audience, self.jwt_secret or self.jwt_jwks_url)
         if any(parts) and not all(parts):
-            raise ValueError("JWTs need RELEASE_CATALOG_JWT_ISSUER, _AUDIENCE, and _SECRET or _JWKS_URL")
+            raise ValueError(
+                "JWTs need RELEASE_CATALOG_JWT_ISSUER, _AUDIENCE, and _SECRET or _JWKS_URL: set all three"
+            )
         if self.jwt_secret and self.jwt_jwks_url:
             raise ValueError("RELEASE_CATALOG_JWT_SECRET and _JWT_JWKS_URL exclude each other: set one of them")
         known = _SHARED if self.jwt_secret else _PUBLISHED
         if any(parts) and not set(self.algorithms) <= set(known):
-            raise ValueError(f"RELEASE_CATALOG_JWT_ALGORITHMS: only {', '.join(known)} can be used here")
+            raise ValueError(
+                "RELEASE_CATALOG_JWT_ALGORITHMS has an algorithm that is not allowed: set any of "
+                f"{', '.join(known)}"
+            )
         return self
 
     @property

@@ -36,7 +36,7 @@ def test_without_authentication_no_other_address_is_served(host: str, tmp_path: 
     done = run("serve", "--host", host, "--port", 0, **settings(tmp_path, mongodb_url))
     assert done.returncode == 1
     assert done.stderr == (
-        f"{host} can be reached by others, and there is no authentication: make a token (release-catalog token) and set "
+        f"Other machines can reach {host}, and authentication is off: create a token (release-catalog token) and set "
         "RELEASE_CATALOG_AUTHENTICATION=required, or serve at 127.0.0.1.\n"
     )
 
@@ -45,21 +45,22 @@ def test_what_is_wrong_with_settings_is_said_without_them(tmp_path: Path) -> Non
     done = run("serve", jwt_secret=SECRET, data_dir=tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        "The settings can't be used: JWTs need RELEASE_CATALOG_JWT_ISSUER, _AUDIENCE, and _SECRET or _JWKS_URL.\n"
+        "The settings can't be used: JWTs need RELEASE_CATALOG_JWT_ISSUER, _AUDIENCE, and _SECRET or _JWKS_URL: "
+        "set all three.\n"
     )
     short = run("serve", jwt_secret="5ecret", data_dir=tmp_path)
     assert short.stderr.startswith(
-        "The settings can't be used: RELEASE_CATALOG_JWT_SECRET: at least 32 bytes are needed"
+        "The settings can't be used: RELEASE_CATALOG_JWT_SECRET: the secret is too short: give at least 32 bytes"
     )
     (tmp_path / "accounts").write_text("ci acme 5ecret\n")
     file = run("serve", accounts=tmp_path / "accounts", data_dir=tmp_path)
     assert file.stderr == (
-        "The accounts can't be used: line 1 is not one that release-catalog account makes. "
+        "The accounts can't be used: line 1 was not printed by release-catalog account. "
         "Check RELEASE_CATALOG_ACCOUNTS.\n"
     )
     (tmp_path / "accounts").write_bytes(b"\xff")
     binary = run("serve", accounts=tmp_path / "accounts", data_dir=tmp_path)
-    assert binary.stderr == "The accounts can't be used: they are not UTF-8. Check RELEASE_CATALOG_ACCOUNTS.\n"
+    assert binary.stderr == "The accounts can't be used: the file is not UTF-8. Check RELEASE_CATALOG_ACCOUNTS.\n"
     missing = run("serve", accounts=tmp_path / "none", data_dir=tmp_path)
     assert missing.stderr == f"{tmp_path / 'none'} can't be read or written: No such file or directory.\n"
     assert "5ecret" not in done.stderr + short.stderr + file.stderr + missing.stderr
@@ -71,7 +72,7 @@ def test_trusted_documents_that_can_not_be_used_are_named(text: str, tmp_path: P
     done = run("serve", documents=tmp_path / "documents.json", data_dir=tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        "The trusted documents can't be used: give a JSON object of GraphQL texts by their ids. "
+        "The trusted documents can't be used: give a JSON object with documents by their ids. "
         "Check RELEASE_CATALOG_DOCUMENTS.\n"
     )
 
@@ -81,8 +82,8 @@ def test_credentials_are_made_at_the_command_line(tmp_path: Path, mongodb_url: s
     wrong = run("token", "nightly", "--scope", "root", "--product", "none", **mine)
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr.splitlines() == [
-        "Give some of release:read, release:write.",
-        "There is no product 'none': save it first.",
+        "This scope does not exist: give any of release:read, release:write.",
+        "The product 'none' does not exist: save it first.",
     ]
     for arguments, source, reason in (
         (("ci:1", "--scope", "admin"), PASSWORD, "without colons"),
@@ -121,7 +122,7 @@ def test_no_secret_is_printed_or_stored(tmp_path: Path, mongodb_url: str) -> Non
     guess = base64.b64encode(b"ci:5ecret guess").decode()
     create = """mutation { createAccessToken(input: {name: "n", scopes: ["release:write"]}) { token } }"""
     with serving(tmp_path, **mine) as server, httpx2.Client(base_url=server.url) as http:
-        assert [entry["event"] for entry in server.entries("serving callers with credentials")]
+        assert [entry["event"] for entry in server.entries("serving with authentication")]
         answer = http.post("/graphql", json={"query": create}, headers={"authorization": f"Bearer {token}"}).json()
         second = answer["data"]["createAccessToken"]["token"]
         for value, subject in (

@@ -87,5 +87,5 @@ def test_the_reference_clients_follow_events(node: str, protocol: str, tmp_path:
             {"id": f"{number:016d}", "type": "release.updated", "release": {"name": release["name"]}}
             for number, release in enumerate(found, 1)
         ]
-        assert "this is no event's id" in json.dumps(wrong)
+        assert "this is not the id of an event" in json.dumps(wrong)
         assert server.stop() == 0

@@ -22,7 +22,7 @@ from support.webhook_receivers import receiving
 
 # More than waits for a subscriber, and than is read at a time.
 MISSED = 130
-LOST = "no change stream: looking for events every second"
+LOST = "change stream unavailable; polling for events"
 HOOK = 'mutation { createWebhook(input: {url: %s, events: ["*"]}) { secret problem { detail } } }'
 
 

@@ -148,7 +148,7 @@ async def test_what_waits_for_files_is_answered_and_what_is_done_later_is_handed
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
             told = {name: error["extensions"][name] for name in ("code", "outcome", "retryAfter")}
             assert told == {"code": "UNAVAILABLE", "outcome": "UNCHANGED", "retryAfter": 2}
-            assert "The server stops" in error["message"]
+            assert "The server stopped" in error["message"]
             assert await asyncio.to_thread(server.process.wait, 30) == 0
         assert await database.releases.count_documents({"name": "now"}) == 0
         files.free.set()

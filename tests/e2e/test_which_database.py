@@ -54,14 +54,14 @@ def test_what_only_reads_begins_no_catalog(
     for settings, folder in (({}, usual), ({"data_dir": nowhere}, nowhere), ({"data_dir": tried}, tried)):
         done = home(*command, **settings)
         assert (done.returncode, done.stdout, done.database) == (1, "", None)
-        place = f"There is no catalog in the database release_catalog in the data folder {folder}: set "
+        place = f"The database release_catalog in the data folder {folder} has no catalog: set "
         assert done.stderr.startswith(f"{place}RELEASE_CATALOG_DATA_DIR")
     assert not usual.exists()
     assert not nowhere.exists()
     assert [path.name for path in tried.rglob("*")] == ["db"]
     done = home(*command, mongodb_url=mongodb_url, database="absent")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("There is no catalog in the database absent of MongoDB at 127.0.0.1:")
+    assert done.stderr.startswith("The database absent of MongoDB at 127.0.0.1:")
     with MongoClient[Any](mongodb_url) as client:
         assert "absent" not in client.list_database_names()
     assert list((tmp_path / "work").iterdir()) == []
@@ -71,7 +71,7 @@ def test_a_data_folder_without_that_database_is_refused(tmp_path: Path, home: Co
     stocked(tmp_path / "data")
     done = home("export", data_dir=tmp_path / "data", database="other")
     assert (done.returncode, done.stdout) == (1, "")
-    place = f"There is no catalog in the database other in the data folder {tmp_path / 'data'}: set "
+    place = f"The database other in the data folder {tmp_path / 'data'} has no catalog: set "
     assert done.stderr.startswith(place)
     with supervisor.start(tmp_path / "data") as mongodb, MongoClient[Any](mongodb.url) as client:
         assert "other" not in client.list_database_names()
@@ -91,7 +91,7 @@ def test_each_command_names_its_database_without_credentials(
         assert done.database == f"{settings['database']} of MongoDB at {hosts}"
         assert not credentials or credentials not in done.stdout + done.stderr + done.database
     with serving(tmp_path / "server", **settings) as server:
-        [entry] = server.entries("serving everybody on this machine, as no authentication is configured")
+        [entry] = server.entries("serving this machine without authentication")
         assert entry["database"] == f"{settings['database']} of MongoDB at {hosts}"
         assert not credentials or credentials not in server.log.read_text()
 
@@ -108,7 +108,7 @@ def test_a_token_before_the_first_serve_opens_what_is_served_then(tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
     assert done.database == f"release_catalog in the data folder {usual}"
     with serving(tmp_path / "server", data_dir=usual, authentication="required") as server:
-        [entry] = server.entries("serving callers with credentials")
+        [entry] = server.entries("serving with authentication")
         assert entry["database"] == done.database
         asked = {"query": "{ viewer { scopes } }"}
         headers = {"authorization": f"Bearer {done.stdout.strip()}"}
@@ -125,12 +125,12 @@ def test_a_token_is_not_made_beside_other_data(tmp_path: Path, home: Command) ->
         port = served.getsockname()[1]
         done = home(*TOKEN, port=port)
         assert (done.returncode, done.stdout) == (1, "")
-        assert f", but something serves 127.0.0.1:{port} with other data: set " in done.stderr
+        assert f", but a server with other data runs at 127.0.0.1:{port}: set " in done.stderr
         stocked(tmp_path / "work" / ".data")
         done = home(*TOKEN, port=port)
         assert (done.returncode, done.stdout) == (1, "")
-        assert f", but one in {tmp_path / 'work' / '.data'}: set " in done.stderr
-        assert done.stderr.endswith(f"To begin a new catalog, set RELEASE_CATALOG_DATA_DIR={usual}.\n")
+        assert f", but there is one in {tmp_path / 'work' / '.data'}: set " in done.stderr
+        assert done.stderr.endswith(f"For a new catalog, set RELEASE_CATALOG_DATA_DIR={usual}.\n")
         assert not usual.exists()
         # Who says where it is to be knows what they do.
         assert home(*TOKEN, port=port, data_dir=usual).returncode == 0

@@ -357,7 +357,7 @@ def test_files_are_for_their_owner_alone(folder: pathlib.Path, mode: int) -> Non
 def test_a_folder_that_everybody_may_write_to_is_refused(folder: pathlib.Path) -> None:
     folder.mkdir()
     folder.chmod(0o1777)
-    with pytest.raises(binary.Unavailable, match=f"Others may write to the data folder {folder}: choose"):
+    with pytest.raises(binary.Unavailable, match=f"Other users can write to the data folder {folder}: choose"):
         supervisor.start(folder)
     assert list(folder.iterdir()) == []
 
@@ -407,7 +407,7 @@ def test_a_mongod_that_ends_is_started_again_for_all_its_users(folder: pathlib.P
                 assert len(mongods(folder)) == 1
         second.communicate("\n")
     assert mongods(folder) == []
-    assert "the embedded MongoDB has ended" in {entry["event"] for entry in entries}
+    assert "embedded MongoDB stopped" in {entry["event"] for entry in entries}
 
 
 @pytest.mark.parametrize("after", [0.0, 1.1, 1.5])
@@ -422,7 +422,7 @@ def test_a_mongod_is_started_again_at_the_port_that_its_clients_know(folder: pat
     with structlog.testing.capture_logs() as entries, supervisor.start(folder) as mongodb:
         keep(mongodb.url)
         port = port_of(mongodb.url)
-        told = f"Another program has port {port}, at which the MongoDB in {folder} was: end it."
+        told = f"Another program uses port {port} of the MongoDB in {folder}: stop that program."
         with squatted_after(mongodb.url, lambda: os.kill(mongods(folder)[0], signal.SIGKILL)):
             assert eventually(lambda: told in [entry.get("reason") for entry in entries], 60)
         assert came_back(mongodb.url)
@@ -457,10 +457,10 @@ def test_a_full_disk_is_named_and_mongod_comes_back_once_there_is_room(tmp_path:
         with supervisor.start(disk / "data") as mongodb:
             keep(mongodb.url)
             ballast = fill(disk)
-            full = "Its disk has only 0 MB left: make room."
-            assert eventually(lambda: is_told("the embedded MongoDB has little space left", full), 60)
+            full = "The disk has only 0 MB left: free some space."
+            assert eventually(lambda: is_told("embedded MongoDB low on disk space", full), 60)
             os.kill(mongods(disk)[0], signal.SIGKILL)
-            assert eventually(lambda: is_told("the embedded MongoDB has ended", full), 60)
+            assert eventually(lambda: is_told("embedded MongoDB stopped", full), 60)
             ballast.unlink()
             assert came_back(mongodb.url)
         assert mongods(disk) == []

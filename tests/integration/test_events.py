@@ -71,10 +71,10 @@ async def test_what_happened_is_read_in_pages_from_any_event_on(empty: Catalog) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"after": "x"}, "after: this is no event's id"),
-        ({"after": "-1"}, "after: this is no event's id"),
-        ({"after": "9"}, "after: there is no such event yet, the last one is 0000000000000003"),
-        ({"types": ["release.created", "release"]}, "types: there is no event 'release'"),
+        ({"after": "x"}, "after: this is not the id of an event"),
+        ({"after": "-1"}, "after: this is not the id of an event"),
+        ({"after": "9"}, "after: the event does not exist yet: the last one is 0000000000000003"),
+        ({"types": ["release.created", "release"]}, "types: the event type 'release' does not exist"),
         ({"first": 101}, "first: 101 is not a page size"),
         ({"after": "1"}, "after: events from 0000000000000002 to 0000000000000002 are no longer kept"),
         ({"after": "0"}, "RELEASE_CATALOG_EVENTS_DAYS"),

@@ -223,8 +223,8 @@ async def test_another_hash(server: Server, fetcher: verifier.Fetcher) -> None:
         (answer(b"", status="302 Found"), "status 302"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "does not answer in HTTP"),
         (b"\x00\xff" * 100_000, "does not answer in HTTP"),
-        (answer(b"", "X: " + "x" * 1_000_000), "headers too large"),
-        (answer(b"", *["X: x"] * 1000), "headers too large"),
+        (answer(b"", "X: " + "x" * 1_000_000), "too large headers"),
+        (answer(b"", *["X: x"] * 1000), "too large headers"),
     ],
 )  # fmt: skip
 async def test_what_is_no_file(server: Server, fetcher: verifier.Fetcher, reply: bytes, said: str) -> None:
@@ -340,7 +340,7 @@ async def test_no_spelling_reaches_a_forbidden_address(
     server: Server, fetcher: verifier.Fetcher, forbidden: Server, spelling: str, dialled: list[tuple[str, int]]
 ) -> None:
     url = f"http://{spelling}:{forbidden.port}/latest/meta-data/"
-    said = "has no address, or one that may not be fetched from"
+    said = "has no address, or a forbidden one"
     # The same message, whether something listens there or not.
     assert said in str((await fetcher.check(url, 1, SHA256, 5))["message"])
     assert said in str((await fetcher.check(f"http://{spelling}:9/", 1, SHA256, 5))["message"])
@@ -369,7 +369,7 @@ async def test_a_name_with_a_private_address(
 ) -> None:
     resolving(monkeypatch, answers)
     message = str((await fetcher.check("http://files.example/a", 1, SHA256, 5))["message"])
-    assert "files.example has no address, or one that may not be fetched from" in message
+    assert "files.example has no address, or a forbidden one" in message
     assert "10.0.0.1" not in message
     assert dialled == []
 
@@ -403,12 +403,10 @@ async def test_nobody_is_told_which_internal_names_exist(
     assert told["real"] == told["none"]
     assert all("NAME.corp.example" in str(text) and "10.0.0.1" not in str(text) for text in told["real"])
     reasons = [
-        (entry["host"], entry["port"], entry["reason"])
-        for entry in entries
-        if entry["event"] == "a host was refused"
+        (entry["host"], entry["port"], entry["reason"]) for entry in entries if entry["event"] == "host refused"
     ]
     assert reasons == [
-        *[("real.corp.example", 8443, "address not permitted: 10.0.0.1")] * 3,
+        *[("real.corp.example", 8443, "forbidden address: 10.0.0.1")] * 3,
         *[("none.corp.example", 8443, "no address: [Errno -2] Name or service not known")] * 3,
     ]
     # Of a name that an operator allowed, the truth helps.
@@ -417,7 +415,9 @@ async def test_nobody_is_told_which_internal_names_exist(
     ) as allowed:
         message = str((await allowed.check("https://none.corp.example:8443/a", 1, SHA256, 5))["message"])
         assert message.startswith("none.corp.example has no address: correct the name")
-        assert "or one that" in str((await allowed.check("https://none.corp.example/a", 1, SHA256, 5))["message"])
+        assert "or a forbidden one" in str(
+            (await allowed.check("https://none.corp.example/a", 1, SHA256, 5))["message"]
+        )
 
 
 async def test_a_name_that_changes_its_answer(
@@ -434,9 +434,9 @@ async def test_a_name_that_changes_its_answer(
     loopback = (*PUBLIC[:4], ("127.0.0.1", 80))
     asked = resolving(monkeypatch, [PUBLIC], [loopback])
     url = f"http://files.example:{forbidden.port}/"
-    assert "takes no connection" in str((await fetcher.check(url, 1, SHA256, 5))["message"])
+    assert "refused the connection" in str((await fetcher.check(url, 1, SHA256, 5))["message"])
     assert asked == ["files.example"]
-    assert "may not be fetched from" in str((await fetcher.check(url, 1, SHA256, 5))["message"])
+    assert "or a forbidden one" in str((await fetcher.check(url, 1, SHA256, 5))["message"])
     assert dialled == [("93.184.215.14", forbidden.port)]
 
 
@@ -458,7 +458,7 @@ async def test_names_without_address_and_ports_without_server(fetcher: verifier.
         port = gone.port
     async with verifier.Fetcher(address_guard.parse("127.0.0.1"), max_bytes=1 << 20, at_once=1) as anywhere:
         result = await anywhere.check(f"http://127.0.0.1:{port}/", 1, SHA256, 5)
-    assert f"127.0.0.1 takes no connection at port {port}" in str(result["message"])
+    assert f"127.0.0.1 refused the connection at port {port}" in str(result["message"])
     for host in ("nowhere.invalid", "a" * 64 + ".example", "files%00.example", "[fe80::1%25nowhere]"):
         result = await fetcher.check(f"http://{host}/", 1, SHA256, 5)
         assert result["status"] == "UNREACHABLE"
@@ -474,15 +474,15 @@ async def test_redirects_are_followed_and_counted(server: Server, fetcher: verif
     assert server.requests[-1].startswith(b"GET /next?5 ")
     server.behaviour = redirect("/file")
     result = await fetcher.check(server.url, len(FILE), SHA256, 5)
-    assert "redirected more than 5 times" in str(result["message"])
+    assert "redirects more than 5 times" in str(result["message"])
     assert server.connections == 12
 
 
 @pytest.mark.parametrize(
     ("location", "said"),
     [
-        ("file:///etc/passwd", "Only http and https"),
-        ("gopher://127.0.0.1:70/", "Only http and https"),
+        ("file:///etc/passwd", "another scheme than http or https"),
+        ("gopher://127.0.0.1:70/", "another scheme than http or https"),
         ("http://user:secret@127.0.0.1/", "user name or password"),
         ("http://[::1/", "can't be read"),
     ],
@@ -493,7 +493,7 @@ async def test_redirects_to_what_is_not_fetched(
     server.behaviour = redirect(location)
     result = await fetcher.check(server.url, len(FILE), SHA256, 5)
     assert said in str(result["message"])
-    assert "127.0.0.1 redirects to where nothing can be fetched" in str(result["message"])
+    assert "127.0.0.1 redirects to an unusable URL" in str(result["message"])
     assert "secret" not in str(result["message"])
 
 
@@ -536,9 +536,7 @@ async def test_tls_is_verified_against_the_name(
             assert "took longer" in str((await fetcher.check(url, len(FILE), SHA256, 0.5))["message"])
             server.until = b"\x03"  # the version in a TLS greeting
             plain = server.url.replace("http", "https")
-            assert "can't be talked to over TLS" in str(
-                (await fetcher.check(plain, len(FILE), SHA256, 5))["message"]
-            )
+            assert "The TLS connection to" in str((await fetcher.check(plain, len(FILE), SHA256, 5))["message"])
 
 
 # ---------------------------------------------------------------- memory and rate
@@ -553,7 +551,7 @@ async def test_memory_stays_flat_whatever_comes(server: Server, fetcher: verifie
         server.behaviour = sending(answer(b"", f"Content-Length: {len(bomb)}", "Content-Encoding: gzip"), bomb)
         result = await fetcher.check(server.url, len(bomb), sha256, 20)
         assert outcome(result) == ("VERIFIED", sha256, len(bomb))
-        assert "sent it encoded (gzip)" in str(result["message"])
+        assert "sent the file encoded (gzip)" in str(result["message"])
         piece = b"100000\r\n" + zeros + b"\r\n"
         server.behaviour = repeating(piece, answer(b"", "Transfer-Encoding: chunked"))
         result = await fetcher.check(server.url, 1 << 30, sha256, 50)

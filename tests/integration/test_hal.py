@@ -364,7 +364,7 @@ async def test_a_long_distribution_is_refused_and_looked_up_only_for_a_product_t
     web = Web(empty)
     problem = await web.problem(400, f"/v1/applications/product/tool/branch/1.x?distro={'-' * 20_000}")
     assert problem["violations"] == [
-        {"field": "distro", "message": "at most 129 characters fit here; this has 20000."}
+        {"field": "distro", "message": "the text has 20000 characters: give at most 129."}
     ]
     await web.problem(404, f"/v1/applications/product/tool/branch/1.x?distro={'-' * 129}")
     empty.commands.reads.clear()

@@ -46,13 +46,13 @@ def test_import_and_verify(mongodb_url: str, folder: tuple[Path, str]) -> None:
     assert done.stderr.splitlines() == ["Created the draft a.bin 1.0.", "Created the draft b.bin 1.0."]
     done = processes.run("verify", **settings)
     assert done.returncode == 0
-    assert done.stderr.count("1 of 1 files are as declared.") == 2
+    assert done.stderr.count("1 of 1 files match their declaration.") == 2
     (folder[0] / "b.bin").write_bytes(b"c")
     done = processes.run("verify", **settings)
     assert done.returncode == 1
-    assert f"  b.bin: The SHA-256 of the file is {hashlib.sha256(b'c').hexdigest()}" in done.stderr
+    assert f"  b.bin: The SHA-256 digest of the file is {hashlib.sha256(b'c').hexdigest()}" in done.stderr
     done = processes.run("verify", "nobody", **settings)
-    assert (done.returncode, done.stderr) == (1, "nobody: There is no release 'nobody'.\n")
+    assert (done.returncode, done.stderr) == (1, "nobody: The release 'nobody' does not exist: check its id.\n")
 
 
 def test_what_a_document_holds_does_not_steer_the_terminal(mongodb_url: str) -> None:
@@ -83,15 +83,18 @@ def test_what_is_refused_is_told_and_the_rest_imported(mongodb_url: str, folder:
     lines = b'5\n{"name": "x", "artifacts": 7}\n' + orjson.dumps(source("good"))
     done = processes.run("import", "-", "--verification", "skip", source=lines, **settings)
     assert done.returncode == 1
-    assert "document 1: refused\n  input.release: Give an object: an import document.\n" in done.stderr
-    assert "  input.release.createdAt: Give an instant, such as 2026-03-01T09:30:00Z." in done.stderr
+    assert "document 1: refused\n  input.release: This is not an import document: give an object.\n" in done.stderr
+    assert (
+        "  input.release.createdAt: The timestamp is missing: give one such as 2026-03-01T09:30:00Z."
+        in done.stderr
+    )
     assert "  input.release.artifacts: Give a list, which may be empty." in done.stderr
     assert done.stderr.endswith("Created the draft good 1.0.\n")
     again = processes.run("import", "-", "--on-conflict", "fail", source=orjson.dumps(source("good")), **settings)
     assert again.returncode == 1
-    assert "There is already a release 1.0" in again.stderr
+    assert "The version 1.0 of this product exists" in again.stderr
     done = processes.run("import", "-", source=b"x", **settings)
-    assert (done.returncode, "neither one JSON document nor one a line" in done.stderr) == (1, True)
+    assert (done.returncode, "neither one JSON document nor one per line" in done.stderr) == (1, True)
 
 
 def test_a_dry_run_says_that_nothing_was_stored(mongodb_url: str) -> None:
@@ -99,7 +102,7 @@ def test_a_dry_run_says_that_nothing_was_stored(mongodb_url: str) -> None:
     for _ in range(2):
         done = processes.run("import", "-", "--dry-run", source=orjson.dumps(source("tried")), **settings)
         assert done.returncode == 0
-        assert done.stderr == "Created the draft tried 1.0.\nThis was a dry run: nothing was stored.\n"
+        assert done.stderr == "Created the draft tried 1.0.\nDry run: nothing was stored.\n"
 
 
 def test_settings_for_files_are_checked(tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ async def test_what_is_not_proven_is_said(catalog: Catalog, mongodb_url: str) ->
     noted = await catalog.database.promotions.find_one({"sequence": 3})
     assert noted
     await verify(catalog, mongodb_url)
-    assert "Without --head, this can't find a ledger that was rewritten as a whole" in said[-1]
+    assert "Without --head, this command can't detect a ledger that was rewritten as a whole" in said[-1]
     await verify(catalog, mongodb_url, "--head", noted["hash"])
-    assert "Records 1 to 3 are those that led to the head given." in said[-1]
+    assert "Records 1 to 3 are unchanged since the given head." in said[-1]
     # What is wrong is on standard output alone.
     await verify(catalog, mongodb_url, "--head", "0" * 64)
     assert "head given" not in said[-1]
@@ -96,14 +96,14 @@ async def test_every_promotion_event_carries_a_head_that_proves_a_rewrite(
 async def test_a_changed_record(catalog: Catalog, mongodb_url: str) -> None:
     await catalog.database.promotions.update_one({"sequence": 4}, {"$set": {"messages.0": "All went well."}})
     code, [told] = await verify(catalog, mongodb_url)
-    assert (code, told) == (1, "4: was changed; it is not what its hash was taken of.")
+    assert (code, told) == (1, "4: was changed; its hash does not match its content.")
     await catalog.database.promotions.update_one({"sequence": 2}, {"$set": {"createdBy": "mallory"}})
     code, told_all = await verify(catalog, mongodb_url)
     assert (code, [each[:2] for each in told_all]) == (1, ["2:", "4:"])
 
 
 async def test_a_changed_record_with_a_hash_made_anew(catalog: Catalog, mongodb_url: str) -> None:
-    for sequence, said in ((3, "4: does not continue"), (6, "6: was changed")):
+    for sequence, said in ((3, "4: does not match"), (6, "6: was changed")):
         record = await catalog.database.promotions.find_one({"sequence": sequence})
         assert record
         changed = {**record, "createdBy": "mallory"}
@@ -149,7 +149,10 @@ async def test_what_was_put_into_the_ledger_does_not_steer_the_terminal(
 ) -> None:
     await catalog.database.promotions.update_one({"sequence": 6}, {"$set": {"sequence": "\x9b2J\u202e"}})
     code, told = await verify(catalog, mongodb_url)
-    assert (code, told[-1]) == (1, "\\x9b2J\\u202e: was not written by the catalog, which knows of none so late.")
+    assert (code, told[-1]) == (
+        1,
+        "\\x9b2J\\u202e: was not written by the catalog, whose own note ends with an earlier record.",
+    )
     assert all(each.isprintable() for each in told)
 
 
@@ -189,4 +192,4 @@ async def test_a_ledger_that_grows_meanwhile_is_whole(catalog: Catalog) -> None:
     async for wrong in stored.verify(LOCAL, catalog.database, ledger.HashChain()):
         found.append(wrong)
         assert (await promote(catalog, id_))[1] is None
-    assert found == ["1: was changed; it is not what its hash was taken of."]
+    assert found == ["1: was changed; its hash does not match its content."]

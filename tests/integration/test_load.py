@@ -24,7 +24,7 @@ import pytest
 from conftest import LOCAL, connected
 from release_catalog.cli import load as bulk
 from release_catalog.cli import main
-from release_catalog.storage import bulk_load, unit_of_work
+from release_catalog.storage import bulk_load
 from release_catalog.storage import database as db
 from support import import_documents as documented
 from support.catalog import source
@@ -96,12 +96,12 @@ def test_loading_again_changes_nothing_and_an_export_gives_all_of_it_back(
 
     first = run("load", file, "--publish", **settings)
     assert (first.returncode, first.stdout) == (0, "")
-    assert first.stderr == "2057 added, 0 already there, 0 refused\n"
+    assert first.stderr == "2057 added, 0 existing, 0 refused\n"
     before = documents(settings)
     assert {release["status"] for release in before["releases"]} == {"PUBLISHED"}
 
     again = run("load", file, "--publish", **settings)
-    assert (again.returncode, again.stderr) == (0, "0 added, 2057 already there, 0 refused\n")
+    assert (again.returncode, again.stderr) == (0, "0 added, 2057 existing, 0 refused\n")
     assert documents(settings) == before
 
     copy.write_text("what was there before\n")
@@ -133,18 +133,18 @@ async def test_an_export_loads_into_a_new_database_once_what_it_refers_to_is_the
     async with connected(settings["mongodb_url"], elsewhere["database"]) as empty:
         try:
             refused = run("load", "-", "--on-error", "skip", source=lines.encode(), **elsewhere)
-            assert refused.stderr.splitlines()[-1] == "2 added, 0 already there, 1 refused"
+            assert refused.stderr.splitlines()[-1] == "2 added, 0 existing, 1 refused"
             [told] = [line for line in refused.stderr.splitlines() if line.startswith("line ")]
             for part in (
-                "baseImageId: There is nothing with the id 'image': save it first.",
-                "delivery.pipelineId: There is no pipeline 'pipe': save it first.",
-                "delivery.projects[0].projectId: There is no project 'partial': save it first.",
+                "baseImageId: No document has the id 'image': save it first.",
+                "delivery.pipelineId: The pipeline 'pipe' does not exist: save it first.",
+                "delivery.projects[0].projectId: The project 'partial' does not exist: save it first.",
             ):
                 assert part in told
             for collection, entries in refers_to.items():
                 await bulk_load.put(LOCAL, empty, collection, entries)
             loaded = run("load", "-", source=lines.encode(), **elsewhere)
-            assert loaded.stderr == "1 added, 2 already there, 0 refused\n"
+            assert loaded.stderr == "1 added, 2 existing, 0 refused\n"
             assert run("export", **elsewhere).stdout == lines
             before = {release["name"]: _lasting(release) async for release in database.releases.find()}
             after = {release["name"]: _lasting(release) async for release in empty.releases.find()}
@@ -200,8 +200,8 @@ async def test_a_file_does_not_steer_the_terminal(
     steering: dict[str, Any] = {"\x1b[2J\nline 9: \x9b": 1}
     await load(database, ndjson(source("bad", **steering)))
     told, summary = capsys.readouterr().err.splitlines()
-    assert told.startswith("line 1: \\x1b[2J\\nline 9: \\x9b: There is no field ")
-    assert summary == "0 added, 0 already there, 1 refused"
+    assert told.startswith("line 1: \\x1b[2J\\nline 9: \\x9b: The field ")
+    assert summary == "0 added, 0 existing, 1 refused"
 
 
 def test_a_release_that_grows_too_large_for_a_document_is_refused(settings: Settings) -> None:
@@ -213,23 +213,23 @@ def test_a_release_that_grows_too_large_for_a_document_is_refused(settings: Sett
     assert len(large) < bulk.MAX_LINE_BYTES / 2
     lines = ndjson(source("before")) + large + ndjson(source("behind"))
     told = run("load", "-", "--on-error", "skip", source=lines, **settings).stderr
-    assert told.startswith(f"line 2: A release takes at most {unit_of_work.MAX_BYTES} bytes ")
-    assert told.endswith("\n2 added, 0 already there, 1 refused\n")
+    assert told.startswith("line 2: The release would take ")
+    assert told.endswith("\n2 added, 0 existing, 1 refused\n")
 
 
 BAD_LINES = [
     (b"{", "This is not JSON: "),
     (b'{"name": "\xff"}', "This is not JSON: "),
-    (b"[]", "Give an object: an import document."),
+    (b"[]", "This is not an import document: give an object."),
     (
         ndjson({"name": "bad", "color": "red"}),
-        "color: There is no field 'color' here: correct its name or remove it. version: Give a text",
+        "color: The field 'color' does not exist here: correct its name, or remove it. version: The text is missing",
     ),
     (
         ndjson(source("bad", dependencies=[{"name": "bad", "version": "1.0"}])),
-        "dependencies[0]: A release may not depend on itself: remove this dependency.",
+        "dependencies[0]: A release can't depend on itself: remove this dependency.",
     ),
-    (b'{"name": "' + b"x" * bulk.MAX_LINE_BYTES * 2 + b'"}', "A line has at most 12582912 bytes."),
+    (b'{"name": "' + b"x" * bulk.MAX_LINE_BYTES * 2 + b'"}', "The line is too long: give at most 12582912 bytes."),
 ]
 
 
@@ -245,12 +245,12 @@ async def test_a_bad_line_is_told_by_its_number_and_ends_the_load_or_is_skipped(
     assert told[0].startswith("line 3: ")
     for part in reason.split(". "):
         assert part in told[0]
-    assert told[1:] == ["2 added, 0 already there, 1 refused"]
+    assert told[1:] == ["2 added, 0 existing, 1 refused"]
 
     skipped = await load(database, b"".join(lines), stop=False)
     assert not skipped.stopped
     assert await names(database) == ["before", "behind", "beside"]
-    assert capsys.readouterr().err.splitlines()[1:] == ["1 added, 2 already there, 1 refused"]
+    assert capsys.readouterr().err.splitlines()[1:] == ["1 added, 2 existing, 1 refused"]
 
 
 async def test_a_reference_that_contradicts_a_release_ends_the_load_just_as_well(
@@ -271,14 +271,14 @@ async def test_a_reference_that_contradicts_a_release_ends_the_load_just_as_well
     assert (await load(database, lines)).stopped
     assert await names(database) == ["before", "there"]
     assert capsys.readouterr().err.splitlines() == [
-        f"line 2: dependencies[0]: {there['id']} is there 2.0: correct the id or these.",
-        "1 added, 0 already there, 1 refused",
+        f"line 2: dependencies[0]: The release {there['id']} is there 2.0: correct the id, or the name and version.",
+        "1 added, 0 existing, 1 refused",
     ]
     assert not (await load(database, lines, stop=False)).stopped
     assert await database.releases.count_documents({}) == 3_002
     *told, summary = capsys.readouterr().err.splitlines()
     assert {line.partition(":")[0] for line in told} == {"line 2", "line 3003"}
-    assert summary == "3000 added, 1 already there, 2 refused"
+    assert summary == "3000 added, 1 existing, 2 refused"
 
 
 def test_the_exit_code_tells_whether_all_was_read(settings: Settings) -> None:
@@ -292,7 +292,7 @@ def test_the_exit_code_tells_whether_all_was_read(settings: Settings) -> None:
 
 @pytest.mark.parametrize("lines", [b"", b"\n", b"\r\n  \n\t\n"])
 async def test_nothing_is_loaded_from_nothing(database: db.Database, lines: bytes) -> None:
-    assert str((await load(database, lines)).report) == "0 added, 0 already there, 0 refused"
+    assert str((await load(database, lines)).report) == "0 added, 0 existing, 0 refused"
 
 
 async def test_any_line_ends_will_do(database: db.Database) -> None:
@@ -332,7 +332,7 @@ def test_a_killed_load_can_be_repeated(settings: Settings, tmp_path: Path) -> No
         running.kill()
     assert 0 < len(documents(settings)["releases"]) < len(lines)
     again = run("load", "-", source=b"".join(lines), **settings)
-    assert re.fullmatch(r"\d+ added, [1-9]\d* already there, 0 refused\n", again.stderr)
+    assert re.fullmatch(r"\d+ added, [1-9]\d* existing, 0 refused\n", again.stderr)
     assert exported(settings) == [orjson.loads(line) for line in lines]
     kept = documents(settings)
     projects = {orjson.loads(line)["project"] for line in lines}
@@ -379,9 +379,9 @@ def test_memory_is_bounded_and_progress_is_told_in_plain_lines(settings: Setting
     named, *told = (tmp_path / "log").read_text().splitlines()
     assert re.fullmatch(NAMED, f"{named}\n")
     assert told == [
-        "10000 added, 0 already there, 0 refused",
-        "20000 added, 0 already there, 0 refused",
-        "20000 added, 0 already there, 0 refused",
+        "10000 added, 0 existing, 0 refused",
+        "20000 added, 0 existing, 0 refused",
+        "20000 added, 0 existing, 0 refused",
     ]
 
     out, into = os.pipe()
@@ -411,7 +411,7 @@ def test_a_terminal_shows_a_bar(settings: Settings, tmp_path: Path) -> None:
     assert running.returncode == 0
     assert "━".encode() in shown
     assert b"\x1b[" in shown
-    assert b"1500 added, 0 already there, 0 refused\r\n" in shown
+    assert b"1500 added, 0 existing, 0 refused\r\n" in shown
 
 
 def _read(terminal: int) -> bytes:
@@ -462,4 +462,4 @@ async def test_batches_that_fail_together_fail_as_one(
     lines = ndjson(*(source(f"release-{number}") for number in range(2_500)))
     with pytest.raises(db.Unavailable, match="gone"):
         await load(database, lines)
-    assert capsys.readouterr().err == "0 added, 0 already there, 0 refused\n"
+    assert capsys.readouterr().err == "0 added, 0 existing, 0 refused\n"

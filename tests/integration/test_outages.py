@@ -68,7 +68,7 @@ def check(response: httpx2.Response, outcome: str | None = None, code: str = "UN
     assert (extensions["code"], extensions.get("outcome")) == (code, outcome), told
     if code == "UNAVAILABLE":
         assert extensions["retryAfter"] == RETRY_SECONDS
-        assert "ask for less" not in told["errors"][0]["message"]
+        assert "request less at once" not in told["errors"][0]["message"]
     return extensions
 
 
@@ -223,7 +223,7 @@ async def test_only_what_the_database_was_too_slow_for_is_to_be_less(mongod: Mon
             with mongod.failing("find", "aggregate", **slow):
                 answer = await post(http, query)
                 check(answer, code="TIMEOUT")
-                assert "ask for less" in answer.json()["errors"][0]["message"]
+                assert "request less at once" in answer.json()["errors"][0]["message"]
                 hal = await http.get(path)
                 assert (hal.status_code, "took longer" in hal.json()["detail"]) == (503, True)
             # The database gives up first.
@@ -268,7 +268,7 @@ async def test_a_write_whose_turn_does_not_come_is_refused(mongod: Mongod, drive
         answer = await post(http, CREATE, input=given)
         assert time.monotonic() - began < 3 + LATE
         check(answer, "UNCHANGED")
-        assert "Other writes were before this one" in answer.json()["errors"][0]["message"]
+        assert "Other writes went first" in answer.json()["errors"][0]["message"]
         free.set()
         await holding
         assert (await post(http, CREATE, input=given)).json()["data"]["createRelease"]["release"]

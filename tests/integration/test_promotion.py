@@ -157,7 +157,9 @@ async def refused(catalog: Catalog, id_: str, to: str = "QA", **fields: Any) -> 
 async def test_s3_only_what_is_published_is_promoted(qa: Catalog, status: str) -> None:
     record, problem = await refused(qa, await published(qa, file("a"), status=status))
     assert codes(problem) == [("releaseId", "WRONG_STATUS")]
-    assert record["messages"] == [f"It is {status}: only what is PUBLISHED is promoted."]
+    assert record["messages"] == [
+        f"The release is {status}: publish it before its promotion, or promote a PUBLISHED one."
+    ]
     assert [artifact["path"] for artifact in record["artifacts"]] == ["tool/1/a"]
 
 
@@ -165,7 +167,7 @@ async def test_s3_what_an_environment_requires_must_have_been_reached(qa: Catalo
     id_, other = await published(qa, file("a")), await published(qa, file("b", 2), version="2")
     record, problem = await refused(qa, id_, "PROD")
     assert codes(problem) == [("environment", "NOT_REACHED")]
-    assert record["messages"] == ["PROD requires QA, which tool 1 has not reached: promote it there first."]
+    assert record["messages"] == ["PROD requires QA, which tool 1 has not reached: promote it to QA first."]
     await promote(qa, other)
     await refused(qa, id_, "PROD")
     await promote(qa, id_, includedRepositoryKeys=["none"])

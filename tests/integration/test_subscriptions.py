@@ -220,9 +220,9 @@ async def _take(follow: Any, count: int) -> list[int]:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"after": "x"}, "after: this is no event's id"),
-        ({"after": "9"}, "after: there is no such event yet"),
-        ({"types": ["x"]}, "types: there is no event 'x'"),
+        ({"after": "x"}, "after: this is not the id of an event"),
+        ({"after": "9"}, "after: the event does not exist yet"),
+        ({"types": ["x"]}, "types: the event type 'x' does not exist"),
     ],
 )
 async def test_what_can_not_be_followed_is_an_error(host: str, variables: Any, said: str) -> None:
@@ -264,12 +264,12 @@ SUBSCRIBE = {"type": "subscribe", "id": "1", "payload": {"query": "subscription 
 @pytest.mark.parametrize(
     ("messages", "code", "said"),
     [
-        ([{"type": "x"}], 4400, "no message of"),
-        ([[]], 4400, "no message of"),
+        ([{"type": "x"}], 4400, "not a message of"),
+        ([[]], 4400, "not a message of"),
         (["{"], 4400, "not JSON"),
         ([b"{}"], 4400, "text"),
-        ([INIT, {**SUBSCRIBE, "id": ""}], 4400, "no message of"),
-        ([INIT, {**SUBSCRIBE, "payload": {}}], 4400, "under the name query"),
+        ([INIT, {**SUBSCRIBE, "id": ""}], 4400, "not a message of"),
+        ([INIT, {**SUBSCRIBE, "payload": {}}], 4400, "give it as text in query"),
         ([{**INIT, "payload": 1}], 4400, "must be an object"),
         ([SUBSCRIBE], 4401, "Unauthorized"),
         ([INIT, SUBSCRIBE, SUBSCRIBE], 4409, "Subscriber for 1 already exists"),

@@ -296,7 +296,7 @@ async def test_only_pages_of_named_origins_may_read(
         assert "access-control-allow-origin" not in other.headers
         answer = await http.post("/graphql", json={"query": TYPENAME}, headers={"origin": "http://localhost:3000"})
         assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
-    with pytest.raises(ValueError, match="is no origin"):
+    with pytest.raises(ValueError, match="is not an origin"):
         Settings(cors_origins="portal.example")
 
 
@@ -369,7 +369,7 @@ async def test_hal_has_its_share_of_the_rate_and_of_what_is_under_way(mongodb_ur
         found = [await http.get("/v1/catalogs/nothing") for _ in range(3)]
         assert [response.status_code for response in found] == [404, 404, 429]
         assert found[2].headers["content-type"] == "application/problem+json"
-        assert "5 are left of the 25 that the limit rate allows" in found[2].json()["detail"]
+        assert "only 5 of the 25 points an hour are left" in found[2].json()["detail"]
         assert int(found[2].headers["retry-after"]) > 3_000
         assert (await post(http, TYPENAME)).headers["x-ratelimit-remaining"] == "4"
     async with served(mongodb_url, sample_name, max_concurrency=1) as http:

@@ -133,7 +133,7 @@ def test_s4_patch_example() -> None:
             "projects": [partial(projectStreamId="3502")]}  # fmt: skip
     after, warnings, found = judged(said, STARTED_DELIVERY)
     assert not found
-    assert warnings == ["The delivery stays STARTED: what was started can't become NOT_STARTED again."]
+    assert warnings == ["The delivery stays STARTED: a started delivery can't become NOT_STARTED."]
     assert after == {**STARTED_DELIVERY, "cmsDetails": {**STARTED_DELIVERY["cmsDetails"], "cmsInstanceId": "2"}}
 
 
@@ -184,8 +184,8 @@ class TestRule2RequiredProperties:
         said = {"pipelineId": "plain", "projects": [{"projectId": "needy"}]}
         _, _, found = judged(said)
         assert [violation.message for violation in found] == [
-            "The project Project needy needs a value of the property 'URL'.",
-            "The project Project needy needs a value of the property 'EMPTY'.",
+            "The project Project needy requires the property 'URL': give it a value.",
+            "The project Project needy requires the property 'EMPTY': give it a value.",
         ]
         accepted({**said, "properties": [value("URL"), value("EMPTY")]})
 

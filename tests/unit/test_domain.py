@@ -53,7 +53,7 @@ def test_input_takes_any_offset_and_keeps_milliseconds(text: str, same: str) -> 
      "0001-01-01T00:00:00+23:00"],
 )  # fmt: skip
 def test_what_is_no_instant(text: str) -> None:
-    with pytest.raises(ValueError, match=r"RFC 3339|years 1 to 9999"):
+    with pytest.raises(ValueError, match=r"RFC 3339|year from 1 to 9999"):
         timestamps.parse(text)
 
 

@@ -84,8 +84,8 @@ def test_records_that_were_swapped_are_found(data: st.DataObject, length: int) -
     # As the database would give them, their numbers swapped too.
     numbered = [{**record, "sequence": number + 1} for number, record in enumerate(moved)]
     found = wrong(numbered, records[-1])
-    assert [each for each in found if "was changed; it is not" in each] == [
-        f"{at + 1}: was changed; it is not what its hash was taken of." for at in (a, b)
+    assert [each for each in found if "was changed; its hash" in each] == [
+        f"{at + 1}: was changed; its hash does not match its content." for at in (a, b)
     ]
 
 

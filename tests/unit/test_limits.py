@@ -636,7 +636,7 @@ def test_a_caller_has_so_many_points_an_hour() -> None:
     assert callers.headers(WHO) == {
         "x-ratelimit-limit": "100", "x-ratelimit-remaining": "40", "x-ratelimit-reset": "3000",
     }  # fmt: skip
-    with pytest.raises(RequestError, match="40 are left of the 100") as refusal:
+    with pytest.raises(RequestError, match="only 40 of the 100 points an hour are left") as refusal:
         callers.consume(WHO, 41)
     assert refusal.value.headers == {"Retry-After": "3000"}
     callers.consume(OTHER, 100)
@@ -655,7 +655,7 @@ def test_what_is_done_is_paid_even_where_it_is_more_than_is_left() -> None:
     callers.settle(WHO, 250)
     callers.settle(WHO, -5)
     assert callers.headers(WHO)["x-ratelimit-remaining"] == "0"
-    with pytest.raises(RequestError, match="0 are left of the 100"):
+    with pytest.raises(RequestError, match="only 0 of the 100 points an hour are left"):
         callers.consume(WHO, 1)
     now += HOUR
     callers.consume(WHO, 100)
@@ -671,7 +671,7 @@ def test_writes_leave_a_fifth_of_a_caller_s_requests_to_reads() -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(8):
             stack.enter_context(callers.write_slot(WHO))
-        with pytest.raises(RequestError, match="limit writes allows no more") as refusal:
+        with pytest.raises(RequestError, match="the maximum that the limit writes allows") as refusal:
             callers.write_slot(WHO)
         assert (refusal.value.status, refusal.value.headers) == (429, {"Retry-After": "1"})
         with callers.write_slot(OTHER):

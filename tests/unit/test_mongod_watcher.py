@@ -16,7 +16,7 @@ from release_catalog.embedded_mongodb.binary import Unavailable
 from release_catalog.embedded_mongodb.watcher import Watcher
 from support.processes import eventually
 
-ENDED = "the embedded MongoDB has ended"
+ENDED = "embedded MongoDB stopped"
 Entries = list[Any]
 
 
@@ -126,4 +126,4 @@ def test_a_full_disk_is_told_once_while_it_is_full(
         left[0] = megabytes
         assert eventually(functools.partial(is_looked_at, len(looks) + 3))
     watcher.close(60)
-    assert [entry["reason"] for entry in entries] == ["Its disk has only 7 MB left: make room."] * 2
+    assert [entry["reason"] for entry in entries] == ["The disk has only 7 MB left: free some space."] * 2

@@ -141,7 +141,7 @@ def test_what_is_no_constraint(text: str) -> None:
 @pytest.mark.parametrize(("scheme", "version"), [("DOTTED", "v2"), ("DOTTED", "1.2-rc1"), ("SEMVER", "1.x")])
 def test_nothing_is_above_or_below_what_is_no_version(scheme: versions.Scheme, version: str) -> None:
     for operator in (">=", ">", "<=", "<"):
-        with pytest.raises(ValueError, match=f"is no {scheme} version"):
+        with pytest.raises(ValueError, match=f"is not a {scheme} version"):
             versions.constraint(scheme, f"!=1.0,{operator}{version}")
     assert versions.constraint(scheme, f"!={version}, ={version}")
     assert versions.constraint("ANY", f">={version}")
@@ -149,7 +149,7 @@ def test_nothing_is_above_or_below_what_is_no_version(scheme: versions.Scheme, v
 
 @pytest.mark.parametrize("text", [" " * 20_000, ">" * 20_000, "1," * 10_000, " >= " * 5_000, "1" * 20_000])
 def test_a_long_constraint_is_refused_before_anything_reads_it(text: str) -> None:
-    with pytest.raises(ValueError, match="at most 256 characters; this one has 20000"):
+    with pytest.raises(ValueError, match="has 20000 characters: give at most 256"):
         versions.constraint("ANY", text)
 
 

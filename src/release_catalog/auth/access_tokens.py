@@ -22,7 +22,7 @@ _MAX_KNOWN = 10_000
 # networks that sent invalid ones lately have few slots of their own. One network may use half of the first.
 _UNKNOWN, _SUSPECT = 16, 4
 _WAIT_SECONDS = 5.0
-_BUSY = "Too many unknown tokens are being looked up: try again soon."
+_BUSY = "Too many unknown tokens are waiting for a check: try again soon."
 
 _log = structlog.get_logger()
 
@@ -44,12 +44,12 @@ class AccessTokenAuthenticator:
         """Return the caller of a token from a client's network; None if the token is invalid or has ended."""
         document = await self._looked_up(database, text, network) if access_tokens.well_formed(text) else None
         if document is None:
-            _log.info("a token was refused", reason="unknown")
+            _log.info("token refused", reason="unknown")
             return None
         if reason := _wrong(document):
             self._known.pop(document["_id"], None)
             self._failures.add(network)
-            _log.info("a token was refused", reason=reason, token_id=document["id"])
+            _log.info("token refused", reason=reason, token_id=document["id"])
             return None
         subject, scopes = token_subject(document["id"]), frozenset(document["scopes"])
         return Caller(document["tenantId"], subject, scopes, document["productId"], document["expiresAt"])
@@ -107,4 +107,4 @@ async def _noted(database: Database, document: Document) -> None:
     try:
         await store.used(database, document)
     except db.Failure as error:
-        _log.warning("can't note that a token was used", token_id=document["id"], reason=str(error))
+        _log.warning("last use of a token not recorded", token_id=document["id"], reason=str(error))

@@ -18,7 +18,10 @@ from release_catalog.storage.database import Database
 MAX_CREDENTIALS = 8 * 1024
 # The first is that of the header X-Project-Token.
 _SCHEMES = ("", "bearer", "basic")
-_ALONE = "This server serves its own machine alone: set RELEASE_CATALOG_AUTHENTICATION to open it to others."
+_ALONE = (
+    "This server answers only requests from its own machine: set RELEASE_CATALOG_AUTHENTICATION "
+    "to open it to others."
+)
 
 
 class Authenticator:

@@ -22,7 +22,7 @@ class AuthenticationError(Exception):
 
 
 def missing_credentials(
-    reason: str = "Send credentials, such as a token as Authorization: Bearer.",
+    reason: str = "Credentials are missing: send a token in the header Authorization: Bearer, for example.",
 ) -> AuthenticationError:
     """Return the refusal of a request without credentials."""
     return AuthenticationError(401, reason, WWW_Authenticate=f"Bearer {_REALM}")
@@ -33,13 +33,15 @@ def invalid_credentials(scheme: str = "Bearer") -> AuthenticationError:
     # A browser asks its user for a password if Basic is offered: so only clients that used Basic get it offered.
     more = 'charset="UTF-8"' if scheme == "Basic" else 'error="invalid_token"'
     challenge = f"{scheme} {_REALM}, {more}"
-    return AuthenticationError(401, "The credentials are not valid: get new ones.", WWW_Authenticate=challenge)
+    return AuthenticationError(401, "The credentials are invalid: get new ones.", WWW_Authenticate=challenge)
 
 
 def ambiguous_credentials() -> AuthenticationError:
     """Return the refusal of credentials of more than one kind: the intended ones are unknown."""
     challenge = f'Bearer {_REALM}, error="invalid_request"'
-    return AuthenticationError(400, "Send credentials once, in one header.", WWW_Authenticate=challenge)
+    return AuthenticationError(
+        400, "The request has credentials more than once: send them in one header.", WWW_Authenticate=challenge
+    )
 
 
 def temporarily_unavailable(reason: str) -> AuthenticationError:

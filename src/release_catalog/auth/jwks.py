@@ -24,7 +24,7 @@ FIRST_PAUSE_SECONDS = 5.0
 TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 256 * 1024
 MIN_RSA_BITS = 2048
-_BUSY = "Too many clients wait for the keys that tokens are signed with: try again soon."
+_BUSY = "Too many clients wait for the signing keys of tokens: try again soon."
 _ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}
 
 Key = tuple[str, Any]
@@ -54,9 +54,7 @@ class Keys:
         elif time.monotonic() - self._came > FRESH_SECONDS:
             self._renew()
         if self._keys is None:
-            raise errors.temporarily_unavailable(
-                "The keys that tokens are signed with can't be had; try again soon."
-            )
+            raise errors.temporarily_unavailable("The signing keys of tokens can't be fetched: try again soon.")
         known, key = self._keys.get(id_, ("", None))
         return key if known == algorithm else None
 
@@ -85,7 +83,7 @@ class Keys:
             )
             self._came = time.monotonic()
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
-            _log.warning("can't get the keys that tokens are signed with", url=self._url, reason=repr(error))
+            _log.warning("fetch of the signing keys failed", url=self._url, reason=repr(error))
         finally:
             self._fetching = None
 
@@ -111,7 +109,7 @@ def parse_jwks(document: Any) -> dict[str | None, Key]:
     """Return the keys of a set that can verify signatures, by id; a key that is the only one is also at None."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
-        raise ValueError("this is no set of keys")  # noqa: TRY004  it is about what came
+        raise ValueError("not a set of keys")  # noqa: TRY004  it is about what came
     keys: dict[str | None, Key] = {}
     for jwk in listed:
         if isinstance(jwk, dict) and (key := _usable(jwk)):

@@ -52,7 +52,7 @@ class JwtAuthenticator:
             # Other errors may quote the token.
             is_reason_public = isinstance(error, _Invalid | jwt.MissingRequiredClaimError)
             reason = str(error) if is_reason_public else type(error).__name__
-            _log.info("a token was refused", reason=reason)
+            _log.info("token refused", reason=reason)
             return None
 
     async def close(self) -> None:
@@ -64,9 +64,9 @@ class JwtAuthenticator:
         header = jwt.get_unverified_header(token)
         algorithm, kind = header.get("alg"), header.get("typ")
         if algorithm not in self._algorithms:
-            raise _Invalid("another algorithm")
+            raise _Invalid("unsupported algorithm")
         if (kind.lower() if isinstance(kind, str) else kind) not in _TYPES or "crit" in header:
-            raise _Invalid("another type of token")
+            raise _Invalid("unsupported token type")
         if self._keys is None:
             return self._secret
         key = await self._keys.key(algorithm, header.get("kid"), network)
@@ -89,9 +89,9 @@ class JwtAuthenticator:
         tenant, subject = claims[self._tenant], claims["sub"]
         for text in (tenant, subject):
             if not isinstance(text, str) or not 0 < len(text) <= _MAX_TEXT or not text.isprintable():
-                raise _Invalid("no usable tenant or subject")
+                raise _Invalid("missing or invalid tenant or subject")
         if callers.is_reserved(subject):
-            raise _Invalid("the subject is reserved for the catalog's own callers: give the user another sub")
+            raise _Invalid("the sub is reserved for the catalog's own callers: give the user another one")
         for name in _INSTANTS:
             _check_seconds(name, claims.get(name, 0))
         end = datetime.datetime.fromtimestamp(claims["exp"], datetime.UTC)

@@ -18,7 +18,7 @@ AT_ONCE = 2
 MAX_WAITING = 4
 WAIT_SECONDS = 10.0
 _MAX_ATTEMPTS = 100_000
-_BUSY = "Too many passwords are being verified: try again soon."
+_BUSY = "Too many passwords are waiting for verification: try again soon."
 
 
 class Passwords:

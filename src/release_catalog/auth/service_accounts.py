@@ -31,11 +31,11 @@ def line(name: str, tenant: str, scopes: list[str], password: str) -> str:
     from argon2 import PasswordHasher  # noqa: PLC0415
 
     if not name.isprintable() or ":" in name or " " in name or not name:
-        raise ValueError("A name is printable, without colons and spaces.")
+        raise ValueError("The name is invalid: use printable characters without colons and spaces.")
     if not scopes or set(scopes) - SCOPES:
-        raise ValueError(f"Give scopes among {', '.join(sorted(SCOPES))}.")
+        raise ValueError(f"A scope does not exist: give any of {', '.join(sorted(SCOPES))}.")
     if len(password) < MIN_PASSWORD:
-        raise ValueError(f"A password has at least {MIN_PASSWORD} characters.")
+        raise ValueError(f"The password is too short: give at least {MIN_PASSWORD} characters.")
     fields = (name, urllib.parse.quote(tenant, safe=""), ",".join(scopes), PasswordHasher().hash(password))
     return " ".join(fields)
 
@@ -48,10 +48,10 @@ def read(text: str) -> dict[str, Account]:
             continue
         fields = entry.split()
         if len(fields) != _FIELDS or not fields[3].startswith("$argon2id$") or set(fields[2].split(",")) - SCOPES:
-            raise Unreadable(f"line {number} is not one that release-catalog account makes")
+            raise Unreadable(f"line {number} was not printed by release-catalog account")
         name, tenant, scopes, known = fields
         if name in found:
-            raise Unreadable(f"line {number} has a name that another line has")
+            raise Unreadable(f"line {number} repeats the name of another line")
         tenant = urllib.parse.unquote(tenant)
         found[name] = Caller(tenant, account_subject(name), frozenset(scopes.split(","))), known
     return found
@@ -61,7 +61,7 @@ def _of(path: Path) -> dict[str, Account]:
     try:
         return read(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise Unreadable("they are not UTF-8") from error
+        raise Unreadable("the file is not UTF-8") from error
 
 
 class ServiceAccounts:
@@ -101,7 +101,7 @@ class ServiceAccounts:
             return caller
         # A name that does not exist is not logged: it may be a password in the wrong place.
         known_name, reason = (name, "wrong password") if exists else (None, "unknown")
-        _log.info("an account was refused", reason=reason, account=known_name)
+        _log.info("service account refused", reason=reason, account=known_name)
         return None
 
     def _refresh(self) -> None:
@@ -120,7 +120,7 @@ class ServiceAccounts:
                 }
                 self._accounts = accounts
             except Unreadable as error:
-                _log.warning("the accounts stay as they were", reason=str(error))
+                _log.warning("service accounts not reloaded", reason=str(error))
 
     def _stamped(self) -> tuple[int, int]:
         status = self._path.stat()

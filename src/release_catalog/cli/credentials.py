@@ -18,17 +18,18 @@ from release_catalog.settings import Settings
 from release_catalog.storage import access_tokens
 from release_catalog.storage.database import Database
 
-_Scopes = Annotated[
-    list[str], typer.Option(help=f"What it may do; give it several times: {', '.join(sorted(caller.SCOPES))}.")
-]
-_Tenant = Annotated[str | None, typer.Option(help="The tenant that it is of; else the tenant of the settings.")]
+_Scopes = Annotated[list[str], typer.Option(help=f"Scope, may be repeated: {', '.join(sorted(caller.SCOPES))}.")]
+_Tenant = Annotated[str | None, typer.Option(help="Tenant. Defaults to the tenant in the settings.")]
 
 
 def token(
-    name: Annotated[str, typer.Argument(help="What the token is for.")],
+    name: Annotated[str, typer.Argument(help="Name that tells the purpose of the token.")],
     scope: _Scopes,
-    product: Annotated[str | None, typer.Option(help="Id of the product to bind it to.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Days after which it expires; else it does not.")] = None,
+    product: Annotated[str | None, typer.Option(help="Id of a product to bind the token to.")] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, help="Days until the token expires. Without it, the token does not expire."),
+    ] = None,
     tenant: _Tenant = None,
 ) -> None:
     """Make an access token and print it, this once: only its digest is kept."""
@@ -63,16 +64,16 @@ def _check_place(settings: Settings) -> None:
     # UnicodeError: no host has such a name.
     with contextlib.suppress(OSError, UnicodeError):
         socket.create_connection((settings.host, settings.port), timeout=1).close()
-        but = f", but something serves {settings.host}:{settings.port} with other data"
+        but = f", but a server with other data runs at {settings.host}:{settings.port}"
     if data_folder.holds_data(beside := Path.cwd() / ".data"):
-        but = f", but one in {beside}"
+        but = f", but there is one in {beside}"
     if but:
-        new = f"To begin a new catalog, set RELEASE_CATALOG_DATA_DIR={usual}."
+        new = f"For a new catalog, set RELEASE_CATALOG_DATA_DIR={usual}."
         raise binary.Unavailable(f"{runtime.no_catalog(settings, but)} {new}")
 
 
 def account(
-    name: Annotated[str, typer.Argument(help="Its name, by which it signs in with HTTP Basic.")],
+    name: Annotated[str, typer.Argument(help="Account name, the user name in HTTP Basic.")],
     scope: _Scopes,
     tenant: _Tenant = None,
 ) -> None:

@@ -59,7 +59,9 @@ class Bar:
         else:
             wrong = answer["warnings"]
             count = len(answer["release"]["artifacts"])
-            lines = [answer.get("message") or f"{name}: {count - len(wrong)} of {count} files are as declared."]
+            lines = [
+                answer.get("message") or f"{name}: {count - len(wrong)} of {count} files match their declaration."
+            ]
             lines += [f"  {warning['artifactName']}: {warning['message']}" for warning in wrong]
         self.console.print("\n".join(map(printable, lines)), soft_wrap=True)
 
@@ -88,7 +90,7 @@ async def import_all(
         good = good and not isinstance(answer, Problem)
         bar.tell(name, answer)
     if options["dryRun"]:
-        bar.console.print("This was a dry run: nothing was stored.")
+        bar.console.print("Dry run: nothing was stored.")
     return good
 
 

@@ -47,7 +47,7 @@ class Report:
         self.say(str(self))
 
     def __str__(self) -> str:
-        return f"{self.added} added, {self.present} already there, {self.refused} refused"
+        return f"{self.added} added, {self.present} existing, {self.refused} refused"
 
     def say(self, text: str) -> None:
         """Write a line of its own, whatever else is on the screen."""
@@ -148,11 +148,11 @@ class Loader:
 
     def _read(self, line: bytes) -> tuple[dict[str, Any], list[Violation]]:
         if len(line) > MAX_LINE_BYTES:
-            return {}, [Violation("", f"A line has at most {MAX_LINE_BYTES} bytes.", "TOO_LONG")]
+            return {}, [Violation("", f"The line is too long: give at most {MAX_LINE_BYTES} bytes.", "TOO_LONG")]
         try:
             source = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            return {}, [Violation("", f"This is not JSON: {error}.", "NOT_JSON")]
+            return {}, [Violation("", f"This is not JSON: correct it ({error}).", "NOT_JSON")]
         fields, violations = release_document.read(source, "", timestamps.now())
         if len(line) > MAX_UNWEIGHED_BYTES and not violations:
             violations = unit_of_work.too_large(fields, "")

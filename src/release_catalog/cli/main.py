@@ -36,13 +36,15 @@ from release_catalog.storage import database as db
 MAX_GRACE_SECONDS = 15
 
 _log = structlog.get_logger()
-cli = typer.Typer(add_completion=False, no_args_is_help=True, help="The release catalog.")
-ledgers = typer.Typer(no_args_is_help=True, help="The ledger of promotions.")
+cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve and manage a release catalog.")
+ledgers = typer.Typer(no_args_is_help=True, help="Manage the ledger of promotions.")
 cli.add_typer(ledgers, name="ledger")
 cli.command("token")(credentials.token)
 cli.command("account")(credentials.account)
-_Tenant = Annotated[str | None, typer.Option(help="Whose releases; else those of the settings' tenant.")]
-_Source = Annotated[str, typer.Argument(help="File of import documents, one a line; - is standard input.")]
+_Tenant = Annotated[
+    str | None, typer.Option(help="Tenant of the releases. Defaults to the tenant in the settings.")
+]
+_Source = Annotated[str, typer.Argument(help="File of import documents, one per line. Use - for standard input.")]
 
 
 def main() -> None:
@@ -86,9 +88,9 @@ def _exit_on_signal(number: int, _: object) -> NoReturn:
 
 @cli.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to serve at.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to serve at; 0 takes any free one.")] = None,
-    sample: Annotated[bool, typer.Option(help="Load the sample into an empty catalog first.")] = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen at.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen at. Use 0 for any free port.")] = None,
+    sample: Annotated[bool, typer.Option(help="Load the sample data first if the catalog is empty.")] = False,
 ) -> None:
     """Serve the catalog until SIGTERM or Ctrl-C; requests under way are answered first."""
     # These take a second to import, and only the server needs them: the other commands start that much faster.
@@ -100,7 +102,7 @@ def serve(
     settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
     logging_config.configure(settings.log_level, settings.log_format)
     if names := unknown():
-        _log.warning("these are no settings: are they misspelt?", names=names)
+        _log.warning("unknown settings", names=names)
     try:
         app = application.create_app(settings, with_sample=sample)
     except documents.Unreadable as error:
@@ -141,13 +143,14 @@ def _listening(settings: Settings) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         if not settings.authenticated and not authenticator.is_loopback(str(address[0])):
             sys.exit(
-                f"{host} can be reached by others, and there is no authentication: make a token "
-                "(release-catalog token) and set RELEASE_CATALOG_AUTHENTICATION=required, or serve at 127.0.0.1."
+                f"Other machines can reach {host}, and authentication is off: create a token "
+                "(release-catalog token) and set RELEASE_CATALOG_AUTHENTICATION=required, or serve at "
+                "127.0.0.1."
             )
         listener = socket.create_server((str(address[0]), port), family=family, backlog=2048)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]
-        sys.exit(f"{host}, port {port}, can't be served: {reason}. Choose another --host or --port.")
+        sys.exit(f"The server can't listen at {host}, port {port}: {reason}. Choose another --host or --port.")
     # Its connections inherit it. Without uvloop, responses would wait 40 milliseconds for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
@@ -158,9 +161,9 @@ def _announce(settings: Settings, listener: socket.socket) -> None:
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql"
     database = runtime.place(settings)
     if settings.authenticated:
-        _log.info("serving callers with credentials", url=url, database=database)
+        _log.info("serving with authentication", url=url, database=database)
     else:
-        event = "serving everybody on this machine, as no authentication is configured"
+        event = "serving this machine without authentication"
         _log.info(event, url=url, database=database)
 
 
@@ -175,16 +178,14 @@ def schema() -> None:
 @cli.command()
 def load(
     file: _Source,
-    catalog: Annotated[str, typer.Option(help="Id of the catalog to load into.")] = bulk_load.DEFAULT_CATALOG,
-    publish: Annotated[
-        bool, typer.Option(help="Publish what is loaded; otherwise it comes in as drafts.")
-    ] = False,
-    on_error: Annotated[str, typer.Option(help="At a bad line: stop, or skip it.")] = "stop",
+    catalog: Annotated[str, typer.Option(help="Id of the catalog.")] = bulk_load.DEFAULT_CATALOG,
+    publish: Annotated[bool, typer.Option(help="Publish the releases. Otherwise they are drafts.")] = False,
+    on_error: Annotated[str, typer.Option(help="Reaction to an invalid line: stop or skip.")] = "stop",
     tenant: _Tenant = None,
 ) -> None:
     """Load releases from import documents; releases that exist already stay as they are."""
     if on_error not in {"stop", "skip"}:
-        raise typer.BadParameter("give stop or skip", param_hint="--on-error")
+        raise typer.BadParameter("this reaction does not exist: give stop or skip", param_hint="--on-error")
     settings = Settings()
     with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
         report = bulk.Report(0 if file == "-" else Path(file).stat().st_size)
@@ -199,7 +200,7 @@ def load(
 
 @cli.command()
 def export(
-    file: Annotated[str, typer.Argument(help="File to write; - is standard output.")] = "-",
+    file: Annotated[str, typer.Argument(help="File to write. Use - for standard output.")] = "-",
     tenant: _Tenant = None,
 ) -> None:
     """Write all releases as import documents, one a line, the oldest first."""
@@ -215,18 +216,22 @@ def export(
 
 @cli.command("import")
 def import_(
-    file: Annotated[str, typer.Argument(help="An import document, or several, one a line; - is standard input.")],
+    file: Annotated[
+        str, typer.Argument(help="File with one import document, or with one per line. Use - for standard input.")
+    ],
     project: Annotated[
-        str | None, typer.Option(help="Id or key of the product; what a document names itself otherwise.")
+        str | None, typer.Option(help="Id or key of the product. Defaults to the project in the document.")
     ] = None,
-    catalog: Annotated[str | None, typer.Option(help="Id of the catalog to import into.")] = None,
+    catalog: Annotated[
+        str | None, typer.Option(help="Id of the catalog. Defaults to the default catalog.")
+    ] = None,
     verification: Annotated[
-        Literal["wait", "background", "skip"], typer.Option(help="When files are fetched and hashed.")
+        Literal["wait", "background", "skip"], typer.Option(help="Time at which files are fetched and hashed.")
     ] = "wait",
     on_conflict: Annotated[
-        Literal["update", "fail"], typer.Option(help="What to do with a draft of the same identity.")
+        Literal["update", "fail"], typer.Option(help="Reaction to a draft with the same identity.")
     ] = "update",
-    dry_run: Annotated[bool, typer.Option(help="Try everything and store nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Check the documents and store nothing.")] = False,
     tenant: _Tenant = None,
 ) -> None:
     """Import releases as drafts, verifying their files; exit code 1 if one was refused."""
@@ -244,14 +249,12 @@ def _documents(text: bytes) -> list[Any]:
         try:
             return [orjson.loads(line) for line in text.splitlines() if not line.isspace()]
         except orjson.JSONDecodeError as error:
-            sys.exit(f"This is neither one JSON document nor one a line: {error}.")
+            sys.exit(f"The input is neither one JSON document nor one per line: {error}.")
 
 
 @cli.command()
 def verify(
-    ids: Annotated[
-        list[str] | None, typer.Argument(help="Ids of releases; without any, all are verified.")
-    ] = None,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of releases. Defaults to all releases.")] = None,
     tenant: _Tenant = None,
 ) -> None:
     """Fetch and hash the files of releases again; exit code 1 if one is not as declared."""
@@ -298,12 +301,14 @@ def migrate(
 
 @ledgers.command("verify")
 def verify_ledger(
-    tenant: Annotated[str | None, typer.Option(help="Whose ledger; else the tenant of the settings.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Tenant of the ledger. Defaults to the tenant in the settings.")
+    ] = None,
     head: Annotated[
         str | None,
         typer.Option(
-            help="A hash that was noted outside of the database, from this command or a promotion event; the "
-            "ledger must still have it."
+            help="Hash of a record, kept outside of the database: from this command or a promotion event. The "
+            "ledger must still contain it."
         ),
     ] = None,
 ) -> None:
@@ -327,13 +332,13 @@ def _proven(chain: chains.HashChain) -> str:
     """Say what a ledger without faults proves, and what not."""
     if chain.witnessed is None:
         return (
-            "Without --head, this can't find a ledger that was rewritten as a whole, or put back to an earlier "
-            "state. Keep the head outside of this database and give it next time; promotion events and webhooks "
-            "carry it too (data.ledger.hash)."
+            "Without --head, this command can't detect a ledger that was rewritten as a whole or "
+            "restored to an earlier state. Keep the head outside of this database and give it next time; "
+            "promotion events and webhooks contain it too (data.ledger.hash)."
         )
     return (
-        f"Records 1 to {chain.witnessed} are those that led to the head given. What came after it may have been "
-        "rewritten as a whole: keep the head printed here for the next time."
+        f"Records 1 to {chain.witnessed} are unchanged since the given head. Later records may have "
+        "been rewritten as a whole: keep the head printed here for the next verification."
     )
 
 

@@ -49,11 +49,18 @@ def scopes(checks: Validator) -> list[str]:
     names = checks.fields["scopes"]
     allowed = _BOUND if checks.fields.get("productId") is not None else caller.SCOPES
     if not names:
-        checks.refuse("scopes", "REQUIRED", f"Give at least one of {', '.join(sorted(allowed))}.")
+        checks.refuse(
+            "scopes", "REQUIRED", f"The list is empty: give at least one of {', '.join(sorted(allowed))}."
+        )
     for at, scope in enumerate(names):
         if scope not in caller.SCOPES:
-            checks.refuse(f"scopes[{at}]", "UNKNOWN", f"Give some of {', '.join(sorted(allowed))}.")
+            checks.refuse(
+                f"scopes[{at}]", "UNKNOWN", f"This scope does not exist: give any of {', '.join(sorted(allowed))}."
+            )
         elif scope not in allowed:
-            message = f"It reaches beyond one product: give {' or '.join(sorted(_BOUND))}, or no product."
+            message = (
+                f"A token bound to a product can't have this scope: give {' or '.join(sorted(_BOUND))}, or "
+                "no product."
+            )
             checks.refuse(f"scopes[{at}]", "BEYOND_PRODUCT", message)
     return sorted(set(names))

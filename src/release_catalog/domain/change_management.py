@@ -40,7 +40,7 @@ _NEW: CmsDetailsDocument = {
 
 def _needed(entry: Validator, field: str) -> bool:
     if entry.fields.get(field) is None:
-        entry.refuse(field, "REQUIRED", "Say true or false.")
+        entry.refuse(field, "REQUIRED", "The value is missing: give true or false.")
     return entry.flag(field)
 
 

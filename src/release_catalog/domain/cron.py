@@ -35,7 +35,7 @@ def check(expression: str) -> None:
     elif len(fields) in {_YEAR, _YEAR + 1}:
         _check_quartz(fields)
     else:
-        raise ValueError(f"it has {len(fields)} fields; a cron expression has five, or Quartz's six or seven.")
+        raise ValueError(f"it has {len(fields)} fields; give five, or Quartz's six or seven.")
 
 
 def _check_unix(expression: str) -> None:
@@ -51,10 +51,10 @@ def _check_quartz(fields: list[str]) -> None:
             continue
         entries = field.split(",")
         if not all(_fits(entry, number) for entry in entries) or (number == _DAY_OF_WEEK and _mixed(entries)):
-            raise ValueError(f"{field!r} is no {_QUARTZ[number][0]} that Quartz takes.")
+            raise ValueError(f"{field!r} is not a valid {_QUARTZ[number][0]} in Quartz.")
     # Quartz can't combine the two fields: one of them must be '?'.
     if (fields[_DAY_OF_MONTH] == "?") == (fields[_DAY_OF_WEEK] == "?"):
-        raise ValueError("with six or seven fields, exactly one of day of month and day of week is '?'.")
+        raise ValueError("with six or seven fields, exactly one of day of month and day of week must be '?'.")
 
 
 def _fits(entry: str, number: int) -> bool:

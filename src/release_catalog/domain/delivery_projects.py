@@ -41,7 +41,7 @@ def key(checks: Validator, field: str, *, required: bool = False) -> str | None:
     before = len(checks.found)
     value = checks.text(field, 255, required=required)
     if value == "":
-        checks.refuse(field, "NOT_AN_ID", "An id has 1 to 255 characters.")
+        checks.refuse(field, "NOT_AN_ID", "The id is empty: give one of 1 to 255 characters.")
     return value if len(checks.found) == before else None
 
 
@@ -49,7 +49,7 @@ def _priority(entry: Validator, field: str) -> int | None:
     value = entry.fields.get(field)
     if value is None or (isinstance(value, int) and value is not True and 1 <= value <= MAX_PRIORITY):
         return value
-    entry.refuse(field, "NOT_A_PRIORITY", f"Give a whole number from 1 to {MAX_PRIORITY}.")
+    entry.refuse(field, "NOT_A_PRIORITY", f"This is not a priority: give a whole number from 1 to {MAX_PRIORITY}.")
     return None
 
 
@@ -79,11 +79,19 @@ def merged(
     for index, (entry, target) in enumerate(zip(values, _targets(before, values), strict=True)):
         rules = Validator(entry, f"{checks.path}.projects[{index}]", checks.found)
         if target == _SEVERAL:
-            rules.refuse("packageName", "AMBIGUOUS", "The project is here with several packages: say which one.")
+            rules.refuse(
+                "packageName",
+                "AMBIGUOUS",
+                "The delivery has this project with several packages: give the package to update.",
+            )
             continue
         meant = _key(entry) if target is None else target
         if meant in touched:
-            checks.refuse(f"projects[{index}]", "REPEATED", "An earlier entry means the same project and package.")
+            checks.refuse(
+                f"projects[{index}]",
+                "REPEATED",
+                "An earlier entry has the same project and package: give each once.",
+            )
             continue
         if "projectId" in entry:
             touched.add(meant)
@@ -93,7 +101,9 @@ def merged(
             _complete(target_, project)
             _check(rules, target_, project)
         elif "projectId" in entry:
-            rules.refuse("projectId", "UNKNOWN", f"There is no project {entry['projectId']!r}: save it first.")
+            rules.refuse(
+                "projectId", "UNKNOWN", f"The project {entry['projectId']!r} does not exist: save it first."
+            )
         if target is None:
             after.append(target_)
         else:
@@ -142,21 +152,31 @@ def _check(checks: Validator, entry: Mapping[str, Any], project: Mapping[str, An
     """Check a whole entry, but its stream and build environment only if this input gives them."""
     name = project["name"]
     if entry["projectStreamId"] is None:
-        checks.refuse("projectStreamId", "REQUIRED", f"{name} has {len(project['streams'])} streams: give one.")
+        checks.refuse(
+            "projectStreamId",
+            "REQUIRED",
+            f"The stream is missing: {name} has {len(project['streams'])}, so give one of them.",
+        )
     # S4 rules 6 and 8
     for field, choices in (("projectStreamId", "streams"), ("buildEnvironmentId", "buildEnvironments")):
         value = checks.fields.get(field)
         if value is not None and value not in {choice["id"] for choice in project[choices]}:
-            checks.refuse(field, "UNKNOWN", f"{value!r} is none of the {choices} of {name}.")
+            checks.refuse(field, "UNKNOWN", f"{value!r} is not among the {choices} of {name}: give one of these.")
     package, all_files = entry["packageName"], entry["requestAllFiles"]
     if project["deploymentType"] == "FULL":
         # S4 rule 9. S4's own answers contain requestAllFiles=false for FULL projects, so an input may repeat it.
         for field in ("packageName", "requestAllFiles"):
             if entry[field]:
-                checks.refuse(field, "FORBIDDEN", f"{name} is deployed as a whole: leave this out.")
+                checks.refuse(field, "FORBIDDEN", f"{name} has the deployment type FULL: leave this field out.")
     elif package and all_files:  # S4 rule 10
         checks.refuse(
-            "packageName", "FORBIDDEN", "All files are requested: give no package, or do not request all."
+            "packageName",
+            "FORBIDDEN",
+            "A package and all files exclude each other: leave out packageName, or set requestAllFiles to false.",
         )
     elif not package and not all_files:
-        checks.refuse("packageName", "REQUIRED", f"Give a package of {name}, or request all its files.")
+        checks.refuse(
+            "packageName",
+            "REQUIRED",
+            f"The package is missing: give one of {name}, or set requestAllFiles to true.",
+        )

@@ -32,7 +32,7 @@ def _value(entry: Validator, field: str) -> str | None:
     elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         value = str(value)
     if not isinstance(value, str):
-        entry.refuse(field, "NOT_A_VALUE", "Give a text, a number, true or false.")
+        entry.refuse(field, "NOT_A_VALUE", "This is not a property value: give a text, a number, true or false.")
         return None
     return Validator({field: value}, entry.path, entry.found).text(field, MAX_LONG_TEXT)
 
@@ -48,7 +48,7 @@ def unique(entries: Iterable[Validator], key: str) -> None:
         if not isinstance(value, str):
             continue
         if value in seen:
-            entry.refuse(key, "REPEATED", f"{value!r} was given before: give it once.")
+            entry.refuse(key, "REPEATED", f"{value!r} is repeated: give it once.")
         seen.add(value)
 
 

@@ -56,12 +56,12 @@ class HashChain:
         wrong = []
         counted = isinstance(number, int) and not isinstance(number, bool)
         if not counted or number != self.sequence + 1:
-            wrong.append(f"{self.sequence + 1}: is missing or moved; {number} comes in its place.")
+            wrong.append(f"{self.sequence + 1}: is missing or moved; {number} is in its place.")
         elif record.get("previousHash") != self.hash:
-            wrong.append(f"{number}: does not continue the record before it; one of the two was changed.")
+            wrong.append(f"{number}: does not match the previous record; one of the two was changed.")
         self.sequence = number if counted else self.sequence + 1
         if not _holds(record):
-            wrong.append(f"{self.sequence}: was changed; it is not what its hash was taken of.")
+            wrong.append(f"{self.sequence}: was changed; its hash does not match its content.")
         self.hash = record.get("hash")
         if self.witness is not None and self.hash == self.witness:
             self.witnessed = self.sequence
@@ -70,12 +70,12 @@ class HashChain:
     def end(self, head: Mapping[str, Any] | None) -> list[str]:
         """Return the faults of the last followed record, compared with the last one that the catalog wrote."""
         if head is None:
-            lost = f"{self.sequence}: may not be the last one; what the catalog kept of that was removed."
+            lost = f"{self.sequence}: may not be the last record; the catalog's note of the last one is missing."
             return [lost] if self.sequence else []
         if self.sequence != head["sequence"]:
-            return [f"{self.sequence + 1}: is missing, as all up to {head['sequence']}, the last one written."]
+            return [f"{self.sequence + 1}: is missing, and so are all up to {head['sequence']}, the last one."]
         if self.hash != head["hash"]:
-            return [f"{self.sequence}: was changed; the catalog wrote another one last."]
+            return [f"{self.sequence}: was changed; the last record that the catalog wrote has another hash."]
         return []
 
 

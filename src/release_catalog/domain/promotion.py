@@ -24,7 +24,7 @@ def keys(checks: Validator, field: str) -> list[str]:
     """Return a list of repository keys, each of 1 to 256 characters."""
     names: list[str] = checks.fields.get(field) or []
     if len(names) > MAX_KEYS:
-        checks.refuse(field, "TOO_MANY", f"At most {MAX_KEYS} keys fit here; this has {len(names)}.")
+        checks.refuse(field, "TOO_MANY", f"The list has {len(names)} keys: give at most {MAX_KEYS}.")
         return []
     for index, key in enumerate(names):
         Validator({f"{field}[{index}]": key}, checks.path, checks.found).text(
@@ -52,7 +52,10 @@ def chosen(
             continue
         found.setdefault((entry["path"], entry["checksum"]), entry)
         if source and source["verification"]["status"] == "MISMATCH":
-            message = f"{source['name']} has another digest or size than declared."
+            message = (
+                f"{source['name']} has another digest or size than declared: replace the file, then verify "
+                "it again."
+            )
             wrong.append(Violation("input.releaseId", message, "MISMATCH"))
     if not found:
         wrong.append(_nothing(release, included, excluded))
@@ -86,16 +89,25 @@ def _entry(key: str, path: str, checksum: str, kind: str) -> Document:
 def _nothing(release: MutationInput, included: Collection[str], excluded: Collection[str]) -> Violation:
     name = f"{release['name']} {release['version']}"
     if included:
-        field, reason = "includedRepositoryKeys", f"{name} has nothing in the included repositories"
+        field, reason = (
+            "includedRepositoryKeys",
+            f"{name} has nothing in the included repositories: include others",
+        )
     elif excluded:
-        field, reason = "excludedRepositoryKeys", f"{name} has nothing outside the excluded repositories"
+        field, reason = (
+            "excludedRepositoryKeys",
+            f"{name} has nothing outside the excluded repositories: exclude fewer",
+        )
     else:
-        field, reason = "releaseId", f"{name} has neither files nor images"
-    return Violation(f"input.{field}", f"{reason}: nothing would be promoted.", "NOTHING_CHOSEN")
+        field, reason = "releaseId", f"{name} has neither files nor images: promote another release"
+    return Violation(f"input.{field}", f"{reason}.", "NOTHING_CHOSEN")
 
 
 def _twice(paths: Iterable[str]) -> list[Violation]:
-    message = "{} different files of the release would lie at {}: exclude one, or name its repository and path."
+    message = (
+        "{} different files of the release have the path {}: exclude all but one, or give each a "
+        "repository and a path."
+    )
     return [
         Violation("input.releaseId", message.format(count, path), "SAME_PATH")
         for path, count in collections.Counter(paths).items()
@@ -107,13 +119,16 @@ def unready(release: MutationInput, environment: MutationInput, reached: Collect
     """Return the violations that prevent any promotion of `release`, which has `reached` these environments."""
     found = []
     if release["status"] != "PUBLISHED":
-        message = f"It is {release['status']}: only what is PUBLISHED is promoted."
+        message = (
+            f"The release is {release['status']}: publish it before its promotion, or promote a PUBLISHED one."
+        )
         found.append(Violation("input.releaseId", message, "WRONG_STATUS"))
     name = f"{release['name']} {release['version']}"
     return found + [
         Violation(
             "input.environment",
-            f"{environment['name']} requires {required}, which {name} has not reached: promote it there first.",
+            f"{environment['name']} requires {required}, which {name} has not reached: promote it to "
+            f"{required} first.",
             "NOT_REACHED",
         )
         for required in environment["requires"]
@@ -124,7 +139,7 @@ def unready(release: MutationInput, environment: MutationInput, reached: Collect
 def conflicts(artifacts: Iterable[MutationInput], held: Mapping[str, MutationInput]) -> list[Violation]:
     """Return a violation for each path at which the environment holds another file; `held` is by path."""
     paths = {a["path"]: None for a in artifacts if a["checksum"] != held.get(a["path"], a)["checksum"]}
-    message = "The environment holds another file at {}: overwriteExistingArtifacts replaces it."
+    message = "The environment holds another file at {}: set overwriteExistingArtifacts to replace it."
     return [Violation("input.overwriteExistingArtifacts", message.format(path), TAKEN) for path in paths]
 
 
@@ -159,5 +174,7 @@ def refusal(reasons: list[Violation]) -> Problem | None:
         return errors.ValidationProblem(violations=reasons)
     if not reasons:
         return None
-    more = f" {len(reasons) - 1} more paths are taken likewise: see the messages." if reasons[1:] else ""
+    more = (
+        f" {len(reasons) - 1} more paths hold other files: see the messages of the record." if reasons[1:] else ""
+    )
     return errors.Conflict(detail=reasons[0].message + more)

@@ -99,8 +99,14 @@ def environment(checks: Validator, others: Mapping[str, list[str]]) -> Fields:
     requires = fields.get("requires", [])
     for index, name in enumerate(requires):
         if name not in others and name != fields["name"]:
-            checks.refuse(f"requires[{index}]", "UNKNOWN", f"There is no environment {name!r}: save it first.")
+            checks.refuse(
+                f"requires[{index}]", "UNKNOWN", f"The environment {name!r} does not exist: save it first."
+            )
     leading_here = dependency_graph.distances({**others, fields["name"]: requires}, fields["name"])
     if any(name in leading_here for name in requires):
-        checks.refuse("requires", "REQUIRES_ITSELF", "Nothing could ever reach it: what it requires requires it.")
+        checks.refuse(
+            "requires",
+            "REQUIRES_ITSELF",
+            "The required environments require this one in turn: remove one of the requirements.",
+        )
     return fields

@@ -100,14 +100,14 @@ def _schedule(checks: Validator, field: str) -> str | None:
     pieces = schedule.split(";")
     if len(pieces) > MAX_EXPRESSIONS:
         checks.refuse(
-            field, "TOO_MANY", f"At most {MAX_EXPRESSIONS} expressions fit here; this has {len(pieces)}."
+            field, "TOO_MANY", f"The schedule has {len(pieces)} expressions: give at most {MAX_EXPRESSIONS}."
         )
         return schedule
     for piece in pieces if len(schedule) <= MAX_SCHEDULE else ():
         try:
             cron.check(piece)
         except ValueError as error:
-            checks.refuse(field, "NOT_CRON", f"{piece.strip()!r} is no cron expression: {error}")
+            checks.refuse(field, "NOT_CRON", f"{piece.strip()!r} is not a cron expression: {error}")
     return schedule
 
 
@@ -159,7 +159,7 @@ def apply(
         present.get("status") == "STARTED" or (replace and after["status"] in UNDER_WAY)
     ):
         field = "status" if present.get("status") == "STARTED" else "projects"
-        checks.refuse(field, "NO_PROJECT", "Nothing is started without at least one project: give one.")
+        checks.refuse(field, "NO_PROJECT", "The delivery has no project: give at least one to start it.")
     _check_sizes(after, checks)
     if replace or present.keys() & _BEARING_ON_PROPERTIES:
         _check_properties(after, present, known, checks)
@@ -175,7 +175,7 @@ def _check_sizes(after: DeliveryDocument, checks: Validator) -> None:
     }
     for field, entries in lists.items():
         if len(entries) > MAX_ENTRIES:
-            message = f"At most {MAX_ENTRIES} entries fit; this would make {len(entries)}."
+            message = f"The list would have {len(entries)} entries: give at most {MAX_ENTRIES} in all."
             checks.refuse(field, "TOO_MANY", message)
 
 
@@ -185,19 +185,22 @@ def _pipeline(before: str | None, values: Mapping[str, Any], known: Known, check
     if id_ is not None:
         pipeline = known.pipelines.get(id_)
         if pipeline is None:
-            checks.refuse("pipelineId", "UNKNOWN", f"There is no pipeline {id_!r}: save it first.")
+            checks.refuse("pipelineId", "UNKNOWN", f"The pipeline {id_!r} does not exist: save it first.")
         elif name is not None and pipeline["name"] != name:
-            message = f"The pipeline {id_!r} is called {pipeline['name']!r}: give one of the two, or both of one."
+            message = (
+                f"The pipeline {id_!r} has the name {pipeline['name']!r}: correct the id or the name, or "
+                "give only one of them."
+            )
             checks.refuse("pipelineName", "ANOTHER_PIPELINE", message)
         return str(id_)
     if name is None:
         return before
     found = [pipeline["id"] for pipeline in known.pipelines.values() if pipeline["name"] == name]
     if not found:
-        checks.refuse("pipelineName", "UNKNOWN", f"There is no pipeline called {name!r}: save it first.")
+        checks.refuse("pipelineName", "UNKNOWN", f"The pipeline named {name!r} does not exist: save it first.")
     elif len(found) > 1:
         checks.refuse(
-            "pipelineName", "AMBIGUOUS", f"{len(found)} pipelines are called {name!r}: give its pipelineId."
+            "pipelineName", "AMBIGUOUS", f"{len(found)} pipelines have the name {name!r}: give the pipelineId."
         )
     return found[0] if found else before
 
@@ -206,7 +209,7 @@ def _check_properties(after: DeliveryDocument, values: Mapping[str, Any], known:
     pipeline = known.pipelines.get(after["pipelineId"] or "")
     # S4 rule 5
     if after["properties"] and not after["pipelineId"] and not values.keys() & {"pipelineId", "pipelineName"}:
-        checks.refuse("properties", "NO_PIPELINE", "Properties are a pipeline's: give pipelineId or pipelineName.")
+        checks.refuse("properties", "NO_PIPELINE", "Properties need a pipeline: give pipelineId or pipelineName.")
     # S4 rule 2: without a project no property is required yet
     used = {entry.get("projectId"): None for entry in after["projects"]}
     owners = [("project", project) for id_ in used if (project := known.projects.get(id_ or ""))]
@@ -214,7 +217,7 @@ def _check_properties(after: DeliveryDocument, values: Mapping[str, Any], known:
         owners.append(("pipeline", pipeline))
     for kind, owner in owners:
         for name in delivery_properties.missing(after["properties"], owner["properties"]):
-            message = f"The {kind} {owner['name']} needs a value of the property {name!r}."
+            message = f"The {kind} {owner['name']} requires the property {name!r}: give it a value."
             checks.refuse("properties", "PROPERTY_REQUIRED", message)
 
 
@@ -226,12 +229,12 @@ def _steer(
     if new_status in {"SUSPENDED", "COMPLETED"} or (
         new_status == "STARTED" and status in {"SUSPENDED", "COMPLETED"}
     ):
-        message = f"From {status} it becomes {new_status} through setDeliveryStatus alone."
+        message = f"An update can't change {status} to {new_status}: use setDeliveryStatus."
         checks.refuse("status", "WRONG_STATUS", message)
     elif new_status == "STARTED" and status == "NOT_STARTED":
         _enter(delivery, new_status, now)
     elif new_status == "NOT_STARTED" and status != "NOT_STARTED":
-        return [f"The delivery stays {status}: what was started can't become NOT_STARTED again."]
+        return [f"The delivery stays {status}: a started delivery can't become NOT_STARTED."]
     return []
 
 
@@ -251,17 +254,17 @@ def step(
     `running`: whether a run of its pipeline for this release is in progress.
     """
     if delivery is None:
-        message = "The release is not delivered: give it a delivery first."
+        message = "The release has no delivery: add one first."
         return None, [Violation("input.releaseId", message, "NO_DELIVERY")]
     found = []
     if to not in STEPS[delivery["status"]]:
-        message = f"It is {delivery['status']}, from where it can't become {to}."
+        message = f"A delivery that is {delivery['status']} can't become {to}: give a status that follows."
         found.append(Violation("input.status", message, "WRONG_STATUS"))
     if to == "STARTED" and not delivery["projects"]:  # S4 rule 1
-        message = "Nothing is started without at least one project: give the delivery one first."
+        message = "The delivery has no project: add one before the start."
         found.append(Violation("input.status", message, "NO_PROJECT"))
     if to == "COMPLETED" and running:  # S4 rule 3
-        message = "Runs of its pipeline for this release go on: wait until they have ended."
+        message = "The pipeline still runs for this release: wait until its runs have ended."
         found.append(Violation("input.status", message, "RUNNING"))
     after = delivery.copy()
     if not found:

@@ -34,7 +34,7 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
     `path` precedes field names in violations; the fields are usable only if there are no violations.
     """
     if not isinstance(source, dict):
-        return {}, [Violation(path, "Give an object: an import document.", "NOT_AN_OBJECT")]
+        return {}, [Violation(path, "This is not an import document: give an object.", "NOT_AN_OBJECT")]
     doc = Validator(source, path)
     doc.known(_ALL)
     fields: dict[str, Any] = {

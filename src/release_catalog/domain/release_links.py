@@ -55,7 +55,7 @@ def _latest(_: Mapping[str, Any], related: Related) -> str | None:
 
 # By their name in HAL documents.
 LINKS: Mapping[str, ReleaseLink] = {
-    "self": _in_catalog(hal_urls.release, "id", "This release."),
+    "self": _in_catalog(hal_urls.release, "id", "The release."),
     "catalog": _by_id(hal_urls.catalog, "catalogId", "Catalog of the release."),
     "application": _in_catalog(hal_urls.application, "productId", "Product of the release in its catalog."),
     "product": ReleaseLink(

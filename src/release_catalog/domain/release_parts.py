@@ -24,7 +24,9 @@ def platform(entry: Validator, field: str, *, required: bool = False) -> Platfor
     name = entry.text(field, 2 * MAX_PLATFORM + 1, required=required)
     if name and any(len(side) > MAX_PLATFORM for side in name.split("/", 1)):
         entry.refuse(
-            field, "TOO_LONG", f"At most {MAX_PLATFORM} characters fit on each side of a platform's slash."
+            field,
+            "TOO_LONG",
+            f"The platform is too long: give at most {MAX_PLATFORM} characters on each side of the slash.",
         )
     return platforms.parsed(name)
 
@@ -279,18 +281,20 @@ def extension(name: str) -> str | None:
 def json_text(doc: Validator, value: Any) -> str | None:
     """Return `value` as JSON text if it is valid as the field `metadata` of `doc`."""
     if _is_deep(value):
-        doc.refuse("metadata", "TOO_DEEP", f"At most {MAX_METADATA_LEVELS} levels fit here.")
+        doc.refuse(
+            "metadata", "TOO_DEEP", f"The JSON is nested too deeply: give at most {MAX_METADATA_LEVELS} levels."
+        )
         return None
     try:
         written = orjson.dumps(value)
     except TypeError as error:
-        doc.refuse("metadata", "NOT_JSON", f"This can't be kept as JSON: {error}.")
+        doc.refuse("metadata", "NOT_JSON", f"This is not valid JSON: correct it ({error}).")
         return None
     if b"null" in written and _is_infinite(value):
         doc.refuse("metadata", "NOT_JSON", "This can't be kept as JSON: a number is too large.")
         return None
     if len(written) > MAX_METADATA_BYTES:
-        doc.refuse("metadata", "TOO_LONG", f"At most {MAX_METADATA_BYTES} bytes of JSON fit here.")
+        doc.refuse("metadata", "TOO_LONG", f"The JSON is too large: give at most {MAX_METADATA_BYTES} bytes.")
         return None
     return written.decode()
 

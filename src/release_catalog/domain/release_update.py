@@ -74,7 +74,7 @@ def check_references(
     """
     for field, collection in RELATED.items():
         if values.get(field) and values[field] not in known[collection]:
-            checks.refuse(field, "UNKNOWN", f"There is nothing with the id {values[field]!r}: save it first.")
+            checks.refuse(field, "UNKNOWN", f"No document has the id {values[field]!r}: save it first.")
     for at, needed in enumerate(values.get("dependencies", ())):
         if needed["releaseId"]:
             _complete(checks, f"dependencies[{at}]", needed, known["releases"].get(needed["releaseId"]))
@@ -82,7 +82,7 @@ def check_references(
         else:
             itself = needed["version"] == own["version"] and needed["name"] == own["name"]
         if itself:
-            message = "A release may not depend on itself: remove this dependency."
+            message = "A release can't depend on itself: remove this dependency."
             checks.refuse(f"dependencies[{at}]", "DEPENDS_ON_ITSELF", message)
 
 
@@ -91,12 +91,15 @@ def _complete(checks: Validator, path: str, needed: Values, target: Part | None)
     needed["completed"] = [name for name in references.COMPLETED if needed[name] is None]
     for name in references.COMPLETED:
         if needed[name] is None and target is None:
-            message = f"There is no release {needed['releaseId']!r} yet: say its {name} too."
+            message = f"The release {needed['releaseId']!r} does not exist yet: give its {name} too."
             checks.refuse(f"{path}.{name}", "REQUIRED", message)
         elif needed[name] is None and target:
             needed[name] = target[name]
     if target and (target["name"], target["version"]) != (needed["name"], needed["version"]):
-        message = f"{target['id']} is {target['name']} {target['version']}: correct the id or these."
+        message = (
+            f"The release {target['id']} is {target['name']} {target['version']}: correct the id, or "
+            "the name and version."
+        )
         checks.refuse(path, "CONTRADICTORY_REFERENCE", message)
 
 
@@ -118,7 +121,11 @@ def apply_update(
         after = cast("ReleaseDocument", {**before, **_merge_fields(before, values, checks, now)})
         own = {"releaseId": None, "name": after["name"], "version": after["version"]}
         if any(own.items() <= needed.items() for needed in before["dependencies"]):
-            checks.refuse("name", "DEPENDS_ON_ITSELF", "So it would depend on itself: give it another name.")
+            checks.refuse(
+                "name",
+                "DEPENDS_ON_ITSELF",
+                "With this name the release would depend on itself: give another name.",
+            )
     if not checks.found:
         return cast("ReleaseDocument", {**after, **release.derived_fields(after)})
     return after
@@ -156,7 +163,10 @@ def _merge_list(
     after = merged(before, entries, raw, MERGE_KEYS.get(field, _by_id), now)
     if len(after) > release_parts.MAX_ENTRIES:
         checks.refuse(
-            field, "TOO_MANY", f"With those that are there, at most {release_parts.MAX_ENTRIES} fit here."
+            field,
+            "TOO_MANY",
+            f"The list is too long: give at most {release_parts.MAX_ENTRIES} entries, with those that "
+            "it has already.",
         )
     return after
 
@@ -172,7 +182,8 @@ def check_immutable(checks: Validator, before: ReleaseDocument, after: ReleaseDo
             new[field] = old[field]
         elif new[field] != old[field]:
             message = (
-                f"It is {before['status']}: this stays as it is for good. Leave it so, or make another release."
+                f"The release is {before['status']}, so this field can't change: leave it out, or create "
+                "another release."
             )
             checks.refuse(field, "FIXED", message)
 

@@ -28,11 +28,11 @@ def parse(text: str) -> datetime.datetime:
     except ValueError:
         instant = None
     if instant is None:
-        raise ValueError(f"{text!r} is not an RFC 3339 instant: write it like 2026-03-01T09:30:00Z.")
+        raise ValueError(f"{text!r} is not an RFC 3339 timestamp: give one such as 2026-03-01T09:30:00Z.")
     try:
         return truncate_to_millis(instant)
     except OverflowError as error:
-        raise ValueError(f"{text!r} lies outside the years 1 to 9999.") from error
+        raise ValueError(f"{text!r} is out of range: give a year from 1 to 9999.") from error
 
 
 def parse_date(text: str) -> datetime.date:
@@ -40,7 +40,7 @@ def parse_date(text: str) -> datetime.date:
     try:
         return datetime.date.fromisoformat(text) if _DATE.fullmatch(text) else parse(text).date()
     except ValueError:
-        raise ValueError(f"{text!r} is not a date: write it like 2026-03-01.") from None
+        raise ValueError(f"{text!r} is not a date: give one such as 2026-03-01.") from None
 
 
 def format_rfc3339(instant: datetime.datetime) -> str:
@@ -67,4 +67,6 @@ def parse_rfc3339_or_millis(text: str) -> datetime.datetime:
     try:
         return from_milliseconds(int(text))
     except (OverflowError, ValueError) as error:
-        raise ValueError(f"{text[:40]} milliseconds lie outside the years 1 to 9999.") from error
+        raise ValueError(
+            f"{text[:40]} milliseconds are out of range: give a time in the years 1 to 9999."
+        ) from error

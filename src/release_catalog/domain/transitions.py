@@ -17,11 +17,16 @@ def step(release: Mapping[str, Any], to: str) -> list[Violation]:
     found = []
     if release["status"] not in STEPS[to]:
         before = " or ".join(sorted(STEPS[to]))
-        message = f"It is {release['status']}: only what is {before} becomes {to}."
+        message = f"The release is {release['status']}: only a release that is {before} can become {to}."
         found.append(Violation("input.id", message, "WRONG_STATUS"))
     if to == "PUBLISHED":
         found += [
-            Violation("input.id", f"{file['name']} has another digest or size than declared.", "MISMATCH")
+            Violation(
+                "input.id",
+                f"{file['name']} has another digest or size than declared: replace the file, then verify it "
+                "again.",
+                "MISMATCH",
+            )
             for file in release["artifacts"]
             if file["verification"]["status"] == "MISMATCH"
         ]

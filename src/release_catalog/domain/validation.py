@@ -42,7 +42,7 @@ class Validator:
         if len(self.found) < MAX_VIOLATIONS:
             self.found.append(Violation(self._at(field), message, code))
         elif len(self.found) == MAX_VIOLATIONS:
-            message = f"There are more than {MAX_VIOLATIONS} violations: correct these first."
+            message = f"The input has more than {MAX_VIOLATIONS} violations: correct these first."
             self.found.append(Violation(self.path or field, message, "TOO_MANY_VIOLATIONS"))
 
     def known(self, names: AbstractSet[str]) -> None:
@@ -50,7 +50,9 @@ class Validator:
         if self.fields.keys() <= names:
             return
         for name in self.fields.keys() - names:
-            self.refuse(name, "UNKNOWN_FIELD", f"There is no field {name!r} here: correct its name or remove it.")
+            self.refuse(
+                name, "UNKNOWN_FIELD", f"The field {name!r} does not exist here: correct its name, or remove it."
+            )
 
     def whole(self, readers: "FieldParsers") -> dict[str, Any]:
         """Parse all fields of `readers`, and refuse any others."""
@@ -66,7 +68,7 @@ class Validator:
         seen = set()
         for at, key in enumerate(keys):
             if key in seen:
-                self.refuse(f"{field}[{at}]", "REPEATED", f"{_named(key)} was given before: give it once.")
+                self.refuse(f"{field}[{at}]", "REPEATED", f"{_named(key)} is repeated: give it once.")
             seen.add(key)
 
     def text(self, field: str, limit: int, *, required: bool = False) -> str | None:
@@ -79,16 +81,16 @@ class Validator:
             return value
         if value is None or (required and value == ""):
             if required:
-                self.refuse(field, "REQUIRED", f"Give a text of 1 to {limit} characters.")
+                self.refuse(field, "REQUIRED", f"The text is missing: give one of 1 to {limit} characters.")
             return None
         if not isinstance(value, str):
-            self.refuse(field, "NOT_TEXT", f"Give a text, not {_kind(value)}.")
+            self.refuse(field, "NOT_TEXT", f"This is {_kind(value)}: give a text.")
             return None
         if len(value) > limit:
-            self.refuse(field, "TOO_LONG", f"At most {limit} characters fit here; this has {len(value)}.")
+            self.refuse(field, "TOO_LONG", f"The text has {len(value)} characters: give at most {limit}.")
             return value[:limit]
         if "\x00" in value or (limit < MAX_LONG_TEXT and _CONTROL.search(value)):
-            self.refuse(field, "CONTROL_CHARACTER", "Remove the control characters.")
+            self.refuse(field, "CONTROL_CHARACTER", "The text has control characters: remove them.")
         return value
 
     def _matching(self, field: str, limit: int, pattern: re.Pattern[str], code: str, message: str) -> str:
@@ -103,24 +105,24 @@ class Validator:
         """Return an id of at most 255 characters that can stand in a URL."""
         value = self.text(field, 255)
         if value in {"", ".", ".."}:
-            self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of an address: give another id.")
+            self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of a URL: give another id.")
         return value
 
     def choice(self, field: str, *names: str) -> str | None:
         """Return one of `names`; without any, the name of an enum value, which the schema has checked."""
         value: str | None = self.fields.get(field)
         if names and value is not None and value not in names:
-            self.refuse(field, "UNKNOWN", f"Give one of {', '.join(names)}.")
+            self.refuse(field, "UNKNOWN", f"This value does not exist: give one of {', '.join(names)}.")
             return None
         return value
 
     def _entries(self, field: str, limit: int) -> list[Any]:
         value = self.fields.get(field)
         if not isinstance(value, list):
-            self.refuse(field, "NOT_A_LIST", "Give a list, which may be empty.")
+            self.refuse(field, "NOT_A_LIST", "This is not a list: give a list, which may be empty.")
             return []
         if len(value) > limit:
-            self.refuse(field, "TOO_MANY", f"At most {limit} entries fit here; this has {len(value)}.")
+            self.refuse(field, "TOO_MANY", f"The list has {len(value)} entries: give at most {limit}.")
             return []
         return value
 
@@ -133,7 +135,11 @@ class Validator:
         """Refuse `field` if it is given and differs from `before`."""
         value = self.fields.get(field)
         if value is not None and value != before:
-            self.refuse(field, "FIXED", f"This stays {before!r} for good: leave it out, or make another one.")
+            self.refuse(
+                field,
+                "FIXED",
+                f"This field can't change from {before!r}: leave it out, or create another document.",
+            )
 
     def flag(self, field: str) -> bool:
         """Return true or false; absent is false."""
@@ -144,7 +150,7 @@ class Validator:
         value = self.fields.get(field)
         if value is None or isinstance(value, bool):
             return value
-        self.refuse(field, "NOT_BOOLEAN", f"Give true or false, not {_kind(value)}.")
+        self.refuse(field, "NOT_BOOLEAN", f"This is {_kind(value)}: give true or false.")
         return None
 
     def size(self, field: str) -> int:
@@ -152,7 +158,7 @@ class Validator:
         value = self.fields.get(field)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LONG:
             return value
-        self.refuse(field, "NOT_A_SIZE", f"Give a whole number of bytes from 0 to {MAX_LONG}.")
+        self.refuse(field, "NOT_A_SIZE", f"This is not a size: give a whole number of bytes from 0 to {MAX_LONG}.")
         return 0
 
     def sha256(self, field: str) -> str:
@@ -163,22 +169,24 @@ class Validator:
             match = _SHA256.fullmatch(value.lower())
         if match:
             return match[1]
-        self.refuse(field, "NOT_A_SHA256", "Give a SHA-256 digest: 64 hexadecimal digits.")
+        self.refuse(field, "NOT_A_SHA256", "This is not a SHA-256 digest: give 64 hexadecimal digits.")
         return ""
 
     def url(self, field: str) -> str:
         """Return an http or https URL of at most 2048 characters."""
-        message = "Give a whole URL that begins with http:// or https://."
+        message = "This is not a complete URL: give one that begins with http:// or https://."
         return self._matching(field, 2048, _URL, "NOT_A_URL", message)
 
     def email(self, field: str) -> str:
         """Return an email address of at most 320 characters."""
-        return self._matching(field, 320, _EMAIL, "NOT_AN_EMAIL", "{!r} is not an email address.")
+        return self._matching(
+            field, 320, _EMAIL, "NOT_AN_EMAIL", "{!r} is not an email address: give one such as name@example.com."
+        )
 
     def instant(self, field: str) -> datetime.datetime | None:
         """Return a required RFC 3339 timestamp."""
         if self.fields.get(field) is None:
-            self.refuse(field, "REQUIRED", "Give an instant, such as 2026-03-01T09:30:00Z.")
+            self.refuse(field, "REQUIRED", "The timestamp is missing: give one such as 2026-03-01T09:30:00Z.")
             return None
         return self._time(field, datetime.datetime, timestamps.parse)
 
@@ -208,7 +216,7 @@ class Validator:
             return None
         if isinstance(value, dict):
             return Validator(value, self._at(field), self.found)
-        self.refuse(field, "NOT_AN_OBJECT", f"Give an object, not {_kind(value)}.")
+        self.refuse(field, "NOT_AN_OBJECT", f"This is {_kind(value)}: give an object.")
         return None
 
     def items(self, field: str, limit: int, *, required: bool = False) -> list["Validator"]:
@@ -221,7 +229,7 @@ class Validator:
             if isinstance(entry, dict):
                 inner.append(Validator(entry, self._at(at), self.found))
             else:
-                self.refuse(at, "NOT_AN_OBJECT", f"Give an object, not {_kind(entry)}.")
+                self.refuse(at, "NOT_AN_OBJECT", f"This is {_kind(entry)}: give an object.")
         return inner
 
 
@@ -257,5 +265,5 @@ def _named(key: Any) -> str:
 
 
 def _kind(value: object) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list"}
     return names.get(type(value), "an object") if value is not None else "null"

@@ -40,7 +40,7 @@ _PRE_RANKS = {"~": "0", "alpha": "1", "beta": "2", "pre": "3", "rc": "4"}
 def problem(scheme: Scheme, version: str) -> str | None:
     """Return the reason why `version` is invalid in `scheme`, or None."""
     if not 1 <= len(version) <= MAX_LENGTH:
-        return f"A version has 1 to {MAX_LENGTH} characters; this one has {len(version)}."
+        return f"The version has {len(version)} characters: give 1 to {MAX_LENGTH}."
     if scheme == "DOTTED" and ("." not in version or not _DOTTED.fullmatch(version)):
         return f"{version!r} is not a dotted version: give two to four numbers, such as 1.4 or 1.4.0.2."
     if scheme == "SEMVER" and not _SEMVER.fullmatch(version):
@@ -126,9 +126,7 @@ def constraint(scheme: Scheme, text: str) -> list[Bound]:
     (`<2.0.0-rc.1`). Numbers that a constraint leaves out are 0. Raise ValueError with the reason if it is invalid.
     """
     if len(text) > MAX_CONSTRAINT:
-        raise ValueError(
-            f"a version constraint has at most {MAX_CONSTRAINT} characters; this one has {len(text)}."
-        )
+        raise ValueError(f"the version constraint has {len(text)} characters: give at most {MAX_CONSTRAINT}.")
     bounds = []
     for clause in text.split(","):
         match = _CLAUSE.fullmatch(clause.strip())
@@ -139,9 +137,7 @@ def constraint(scheme: Scheme, text: str) -> list[Bound]:
             )
         operator, key = _OPERATORS[match[1] or "="], sort_key(scheme, _completed(scheme, match[2]))
         if key.startswith(_ODD) and operator not in {"$eq", "$ne"}:
-            raise ValueError(
-                f"{match[2]!r} is no {scheme} version: say above or below which one, such as '>=1.2'."
-            )
+            raise ValueError(f"{match[2]!r} is not a {scheme} version: give a bound such as '>=1.2'.")
         if operator == "$lt" and not _is_pre_release(scheme, match[2]):
             key = key.removesuffix(_END) + _PRE
         bounds.append(Bound(operator, key))

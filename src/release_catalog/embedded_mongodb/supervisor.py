@@ -102,8 +102,8 @@ class Embedded(contextlib.AbstractContextManager["Embedded", None]):
             return False
         if not self._is_lost and _port(self._folder) != self._port:
             self._is_lost = True
-            reason = f"Another program had port {self._port}: start this process again, too."
-            _log.error("the embedded MongoDB is at another port now", folder=str(self._folder), reason=reason)
+            reason = f"Another program took port {self._port}: restart this process, too."
+            _log.error("port of the embedded MongoDB changed", folder=str(self._folder), reason=reason)
         return True
 
     def _restart(self, is_over: Callable[[], bool]) -> None:
@@ -126,7 +126,7 @@ def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
     `data_dir` is made with mode 0700 if it does not exist. Raises Unavailable, also after `timeout_seconds`.
     """
     if sys.platform == "win32":
-        raise Unavailable(f"The embedded MongoDB needs Linux or macOS. On Windows, {ELSEWHERE}.")
+        raise Unavailable(f"The embedded MongoDB runs on Linux and macOS only: {ELSEWHERE}.")
     is_late = _after(timeout_seconds)
     try:
         folder = data_folder.prepare(data_dir)
@@ -140,8 +140,8 @@ def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
                 return Embedded(folder, share)
     except OSError as error:
         raise Unavailable(
-            f"The data folder {data_dir} can't be used: {error}. Make it a folder that you may write to, "
-            f"with space on its disk, choose another one, or {ELSEWHERE}."
+            f"The data folder {data_dir} can't be used: {error}. Make the folder writable, free space "
+            f"on its disk, choose another folder, or {ELSEWHERE}."
         ) from error
 
 
@@ -152,8 +152,8 @@ def _startup_lock(folder: pathlib.Path, is_late: Callable[[], bool]) -> Iterator
         while not _lock(file):
             if is_late():
                 raise Unavailable(
-                    f"Another process is still starting or stopping the MongoDB in {folder}. "
-                    f"Try again when it is done, or {ELSEWHERE}."
+                    f"Another process is starting or stopping the MongoDB in {folder}: try again later, or "
+                    f"{ELSEWHERE}."
                 )
             time.sleep(_PAUSE_SECONDS)
         yield
@@ -190,7 +190,7 @@ def _join_or_launch(
         elif launched is not None and launched.wait() != _EXIT_PORT_TAKEN:
             raise Unavailable(_error_report(folder, f"stopped with exit code {launched.returncode}"))
         elif launched is not None and port is not None:
-            raise Unavailable(f"Another program has port {port}, at which the MongoDB in {folder} was: end it.")
+            raise Unavailable(f"Another program uses port {port} of the MongoDB in {folder}: stop that program.")
         elif _is_locked(folder / "db" / "mongod.lock"):
             raise Unavailable(
                 f"The data folder {folder} is in use by a mongod that release-catalog did not start. "
@@ -288,7 +288,7 @@ def _client(folder: pathlib.Path) -> Iterator[pymongo.MongoClient[dict[str, Any]
     ) as client:
         options = client.admin.command("getCmdLineOpts")["parsed"]
         if options.get("storage", {}).get("dbPath") != str(folder / "db"):
-            raise pymongo.errors.ConnectionFailure("another mongod has the port")
+            raise pymongo.errors.ConnectionFailure("another mongod uses the port")
         yield client
 
 
@@ -335,7 +335,7 @@ def _error_report(folder: pathlib.Path, event: str) -> str:
 
 def _log_excerpt(folder: pathlib.Path) -> str:
     """Return mongod's first error, as later ones follow from it, or else its last line; 400 characters."""
-    reason, log = "it said nothing", ""
+    reason, log = "without output", ""
     with contextlib.suppress(FileNotFoundError):  # another process starts it, and begins its log, at this moment
         log = (folder / "mongod.log").read_text(errors="replace")
     for line in log.splitlines():

@@ -56,15 +56,15 @@ class Watcher:
             return
         reason = " ".join(filter(None, (f"{self._last_words()}.", data_folder.little_space(self._folder))))
         pause, self._pause = self._pause, min(max(self._pause * 2, _FIRST_PAUSE_SECONDS), _MAX_PAUSE_SECONDS)
-        _log.error("the embedded MongoDB has ended", folder=str(self._folder), reason=reason, restart_in=pause)
+        _log.error("embedded MongoDB stopped", folder=str(self._folder), reason=reason, restart_in=pause)
         if self._closed.wait(pause):
             return
         try:
             self._restart(self._closed.is_set)
-            _log.warning("the embedded MongoDB was started again", folder=str(self._folder))
+            _log.warning("embedded MongoDB restarted", folder=str(self._folder))
         except (Unavailable, OSError) as error:
             if not self._closed.is_set():
-                _log.error("the embedded MongoDB can't be started again", reason=str(error))
+                _log.error("restart of the embedded MongoDB failed", reason=str(error))
         self._started = time.monotonic()
 
     def _tell_of_space(self) -> None:
@@ -74,4 +74,4 @@ class Watcher:
             self._reminded = float("-inf")
         elif time.monotonic() - self._reminded > _REMINDER_SECONDS:
             self._reminded = time.monotonic()
-            _log.warning("the embedded MongoDB has little space left", folder=str(self._folder), reason=warning)
+            _log.warning("embedded MongoDB low on disk space", folder=str(self._folder), reason=warning)

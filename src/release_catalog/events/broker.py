@@ -181,9 +181,9 @@ class EventBroker:
                     with db.deadline(_READ_SECONDS):
                         await feed.read(self._database)
             except db.Failure as error:
-                _log.warning("can't read events", reason=str(error))
+                _log.warning("read of events failed", reason=str(error))
             except Exception:  # noqa: BLE001  the subscribers would wait for ever
-                _log.exception("can't read events")
+                _log.exception("read of events failed")
         del self._feeds[key]
 
     def ring(self, tenant: str | None) -> None:
@@ -205,7 +205,7 @@ async def _retry_until_available(read: Callable[[], Awaitable[Result]]) -> Resul
         try:
             return await read()
         except db.Failure as error:
-            _log.warning("can't read events for a subscriber", reason=str(error))
+            _log.warning("read of events for a subscriber failed", reason=str(error))
             await asyncio.sleep(_PAUSE_SECONDS)
 
 

@@ -63,7 +63,7 @@ async def _watch(database: Database, ring: Notify, over: asyncio.Event) -> None:
                     change = await stream.try_next()
         except Exception as error:  # noqa: BLE001  readers must be woken whatever the error
             if not is_logged:
-                _log.warning("no change stream: looking for events every second", reason=str(error)[:200])
+                _log.warning("change stream unavailable; polling for events", reason=str(error)[:200])
             is_logged = True
         ring(None)
         with contextlib.suppress(TimeoutError):

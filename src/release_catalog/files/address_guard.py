@@ -103,7 +103,7 @@ def _end(entry: str) -> tuple[str, int]:
         known = bare == host.removesuffix(".") and bool(_NAME.fullmatch(bare))
     if not known or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:  # noqa: PLR2004
         raise ValueError(
-            f"{entry!r} can't be read: give an address (10.1.2.3), a network without bits of a host "
+            f"{entry!r} is invalid: give an address (10.1.2.3), a network without host bits "
             "(10.1.0.0/16), or a name or an address with a port (files.example:8080, [fd00::1]:8080)."
         )
     return bare, int(port)
@@ -125,28 +125,30 @@ async def connect(allowed: Allowed, resolver: Resolver, owner: Owner, host: str,
     try:
         answers = await resolver.addresses(owner, host, port)
     except (TimeoutError, Busy) as error:
-        raise Unreachable(f"The lookup of {host} took too long: see to its DNS servers.") from error
+        raise Unreachable(f"The DNS lookup of {host} timed out: check its DNS servers.") from error
     except (OSError, ValueError) as error:
         if allowed.names(host, port):
-            raise Unreachable(f"{host} has no address: correct the name, or see to its DNS records.") from error
+            raise Unreachable(f"{host} has no address: correct the name, or check its DNS records.") from error
         await _refuse(host, port, began, f"no address: {error}")
     addresses = [ipaddress.ip_address(answer[4][0]) for answer in answers]
     if not all(allowed.permits(host, address, port) for address in addresses):
-        await _refuse(host, port, began, f"address not permitted: {', '.join(map(str, addresses[:_TRIES]))}")
+        await _refuse(host, port, began, f"forbidden address: {', '.join(map(str, addresses[:_TRIES]))}")
     for answer in answers[:_TRIES]:
         with contextlib.suppress(OSError):
             return await _dial(answer, CONNECT_SECONDS / min(len(answers), _TRIES))
-    raise Unreachable(f"{host} takes no connection at port {port}: see that the server runs and can be reached.")
+    raise Unreachable(
+        f"{host} refused the connection at port {port}: check that the server runs and can be reached."
+    )
 
 
 async def _refuse(host: str, port: int, began: float, reason: str) -> NoReturn:
     """Refuse a missing address and a forbidden one with the same message at the same pace."""
-    _log.info("a host was refused", host=host, port=port, reason=reason)
+    _log.info("host refused", host=host, port=port, reason=reason)
     elapsed = asyncio.get_running_loop().time() - began
     await asyncio.sleep(REFUSAL_SECONDS - elapsed % REFUSAL_SECONDS)
     raise Unreachable(
-        f"{host} has no address, or one that may not be fetched from or sent to: correct the name, use a public "
-        f"address, or have an operator add {host}:{port} to RELEASE_CATALOG_FILES_ALLOW."
+        f"{host} has no address, or a forbidden one: correct the name, use a public address, or ask "
+        f"an operator to add {host}:{port} to RELEASE_CATALOG_FILES_ALLOW."
     )
 
 

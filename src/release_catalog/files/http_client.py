@@ -74,13 +74,13 @@ def target(url: str) -> Target:
         path = parts.path or "/"
         path = urllib.parse.quote(f"{path}?{parts.query}" if parts.query else path, safe=_PRINTABLE)
     except ValueError as error:
-        raise Unreachable("The URL can't be read: correct it.") from error
+        raise Unreachable("The URL is invalid: correct it.") from error
     if parts.scheme not in _PORTS:
-        raise Unreachable("Only http and https can be fetched: give a URL with one of them.")
+        raise Unreachable("The URL has another scheme than http or https: give one of these.")
     if "@" in parts.netloc:
-        raise Unreachable("The URL carries a user name or password: give one that works without.")
+        raise Unreachable("The URL has a user name or password: give one without.")
     if not host:
-        raise Unreachable("The URL names no host: give a whole one.")
+        raise Unreachable("The URL has no host: give a complete URL.")
     return Target(parts.scheme, host, _PORTS[parts.scheme] if port is None else port, path)
 
 
@@ -138,19 +138,21 @@ def exchange(
             sock = tls.wrap_socket(sock, server_hostname=host)
         return _exchange(sock, goal, size, progress, pace)
     except TimeoutError as error:
-        raise Unreachable(f"{host} sent nothing for {READ_SECONDS:g} seconds: see what holds it up.") from error
+        raise Unreachable(f"{host} sent nothing for {READ_SECONDS:g} seconds: check the server.") from error
     except ssl.SSLCertVerificationError as error:
         raise Unreachable(
-            f"The certificate of {host} is not trusted ({error.verify_message}): have it present one that is."
+            f"The certificate of {host} is not trusted ({error.verify_message}): install a trusted one."
         ) from error
     except (http.client.IncompleteRead, http.client.RemoteDisconnected) as error:
         raise Unreachable(_broken(host)) from error
     except http.client.HTTPException as error:
         raise Unreachable(
-            f"{host} does not answer in HTTP/1.1, or with headers too large to read: correct the server."
+            f"{host} does not answer in HTTP/1.1, or with too large headers: correct the server."
         ) from error
     except ssl.SSLError as error:
-        raise Unreachable(f"{host} can't be talked to over TLS: see that it serves https at this port.") from error
+        raise Unreachable(
+            f"The TLS connection to {host} failed: check that it serves https at this port."
+        ) from error
     except OSError as error:
         raise Unreachable(_broken(host)) from error
     finally:
@@ -169,11 +171,13 @@ def _exchange(sock: socket.socket, goal: Target, size: int, progress: Progress, 
             return location
         if response.status != http.client.OK:
             raise Unreachable(
-                f"{goal.host} answered with status {response.status} instead of the file: correct the URL, or "
-                "see that the file can be had without signing in."
+                f"{goal.host} answered with status {response.status} instead of the file: correct the URL, "
+                "or allow the download without credentials."
             )
         if response.getheader("Transfer-Encoding", "chunked").lower() != "chunked":
-            raise Unreachable(f"{goal.host} transfers the file in an unknown encoding: have it send it plainly.")
+            raise Unreachable(
+                f"{goal.host} transfers the file in an unknown encoding: configure it to send plain bytes."
+            )
         encoding = response.getheader("Content-Encoding", "identity").lower()
         return _hashed(response, size, goal.host, None if encoding == "identity" else encoding[:40], progress)
 
@@ -198,4 +202,4 @@ def _hashed(
 
 
 def _broken(host: str) -> str:
-    return f"The connection to {host} broke off before the whole file had come: see to the server and try again."
+    return f"The connection to {host} broke off before the end of the file: check the server and try again."

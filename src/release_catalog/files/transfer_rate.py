@@ -46,13 +46,13 @@ class Pace:
         now = time.monotonic()
         if not self._answered and now - self._connected > ANSWER_SECONDS:
             raise Unreachable(
-                f"{self._host} took longer than {ANSWER_SECONDS:g} seconds to answer: see what holds it up."
+                f"{self._host} took longer than {ANSWER_SECONDS:g} seconds to answer: check the server."
             )
         seconds = now - (now if self._first is None else self._first)
         if seconds >= GRACE_SECONDS and self._received < seconds * self._min_rate:
             raise Unreachable(
-                f"{self._host} sends less than {self._min_rate} bytes a second: see that it is fast "
-                "enough and try again, or have an operator lower RELEASE_CATALOG_FILES_MIN_RATE."
+                f"{self._host} sends less than {self._min_rate} bytes a second: use a faster server, or ask "
+                "an operator to lower RELEASE_CATALOG_FILES_MIN_RATE."
             )
 
     @contextlib.asynccontextmanager

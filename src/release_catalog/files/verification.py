@@ -87,12 +87,12 @@ async def _looked(
     try:
         await asyncio.wait([fetch, stop], return_when=asyncio.FIRST_COMPLETED)
         if not fetch.done():
-            raise Stopping("The server stops before the files have come.")
+            raise Stopping("The server stopped before all files were fetched.")
         return await fetch
     except Busy as busy:
         message = (
-            f"So many files are fetched already that the turn of these did not come within {MAX_WAIT_SECONDS:g} "
-            "seconds: repeat the request later, or give verification BACKGROUND."
+            f"Too many files are being fetched: these had to wait for more than {MAX_WAIT_SECONDS:g} "
+            "seconds. Repeat the request later, or give verification BACKGROUND."
         )
         raise TooBusy("files", files.of_caller, message) from busy
     finally:
@@ -173,9 +173,9 @@ async def _dispatch(database: Database, files: Fetcher, shift: WorkerShutdown) -
         try:
             taken = await shift.take(database)
         except db.Failure as error:
-            _log.warning("can't look for files to verify", reason=str(error))
+            _log.warning("search for files to verify failed", reason=str(error))
         except Exception:  # noqa: BLE001  whatever it is, the next look may succeed
-            _log.exception("can't look for files to verify")
+            _log.exception("search for files to verify failed")
         if taken is None:
             await shift.rest()
             continue
@@ -194,9 +194,9 @@ async def _work(
         if not shift.over.is_set():
             raise
     except db.Failure as error:
-        _log.warning("could not verify the files of a release", reason=str(error))
+        _log.warning("verification of a release's files failed", reason=str(error))
     except Exception:  # noqa: BLE001  one failing job must not prevent the others
-        _log.exception("could not verify the files of a release")
+        _log.exception("verification of a release's files failed")
     if shift.over.is_set():
         # Another process continues the job at once. A finished job is already deleted.
         with contextlib.suppress(db.Failure):

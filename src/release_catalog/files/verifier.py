@@ -116,8 +116,8 @@ class Fetcher:
     async def _verified(self, owner: Owner, url: str, size: int, sha256: str) -> VerificationDocument:
         if size > self._max_bytes:
             raise address_guard.Unreachable(
-                f"It declares {size} bytes, and files above {self._max_bytes} bytes are not fetched: verify it "
-                "elsewhere, or have an operator raise RELEASE_CATALOG_FILES_MAX_BYTES."
+                f"The declared size of {size} bytes exceeds the limit of {self._max_bytes} bytes: verify "
+                "the file elsewhere, or ask an operator to raise RELEASE_CATALOG_FILES_MAX_BYTES."
             )
         goal = http_client.target(url)
         for _ in range(MAX_REDIRECTS + 1):
@@ -129,9 +129,7 @@ class Fetcher:
             if isinstance(answer, http_client.Body):
                 return _judged(answer, size, sha256, goal.host)
             goal, url = _redirected(goal, url, answer)
-        raise address_guard.Unreachable(
-            f"It is redirected more than {MAX_REDIRECTS} times: give the URL where the file lies in the end."
-        )
+        raise address_guard.Unreachable(f"The URL redirects more than {MAX_REDIRECTS} times: give the final URL.")
 
 
 def _redirected(goal: http_client.Target, url: str, location: str) -> tuple[http_client.Target, str]:
@@ -140,11 +138,11 @@ def _redirected(goal: http_client.Target, url: str, location: str) -> tuple[http
         url = urllib.parse.urljoin(url, location)
         after = http_client.target(url)
     except (ValueError, address_guard.Unreachable) as error:
-        why = error if isinstance(error, address_guard.Unreachable) else "Its URL can't be read."
-        raise address_guard.Unreachable(f"{goal.host} redirects to where nothing can be fetched. {why}") from error
+        why = error if isinstance(error, address_guard.Unreachable) else "The URL of the redirect is invalid."
+        raise address_guard.Unreachable(f"{goal.host} redirects to an unusable URL. {why}") from error
     if (goal.scheme, after.scheme) == ("https", "http"):
         raise address_guard.Unreachable(
-            f"{goal.host} redirects from https to http, which could be tampered with: have it stay with https."
+            f"{goal.host} redirects from https to http: give a URL that stays with https."
         )
     return after, url
 
@@ -153,23 +151,23 @@ def _judged(body: http_client.Body, size: int, sha256: str, host: str) -> Verifi
     if body.size is None:
         message = f"The file is longer than the declared {size} bytes"
     elif body.size != size:
-        message = f"The file has {body.size} bytes where {size} are declared"
+        message = f"The file has {body.size} bytes, but {size} are declared"
     elif body.sha256 != sha256:
-        message = f"The SHA-256 of the file is {body.sha256} where {sha256} is declared"
+        message = f"The SHA-256 digest of the file is {body.sha256}, but {sha256} is declared"
     else:
         message = ""
     status = "MISMATCH" if message else "VERIFIED"
-    message = message and f"{message}: correct what is declared, or the file."
+    message = message and f"{message}: correct the declaration, or the file."
     if body.encoding:
-        note = f"{host} sent it encoded ({body.encoding}), and what it sent is what was compared."
+        note = f"{host} sent the file encoded ({body.encoding}), and the encoded bytes were compared."
         message = f"{message} {note}".lstrip()
     return _result(status, message or None, body)
 
 
 def _late(seconds: float) -> str:
     return (
-        f"It took longer than {seconds:g} seconds, which is the limit for all files of a release: see that its "
-        "server answers and is fast enough, or have an operator raise RELEASE_CATALOG_FILES_DEADLINE."
+        f"The files of the release took longer than {seconds:g} seconds: use a faster server, or "
+        "ask an operator to raise RELEASE_CATALOG_FILES_DEADLINE."
     )
 
 

@@ -136,7 +136,7 @@ def mutation(
         return {**empty, **answer}
 
     async def resolve(input: Any) -> Any:  # noqa: A002, ARG001  it declares the argument, under the contract's name
-        raise AssertionError("mutations are executed by what `connect` gives them")
+        raise AssertionError("`connect` replaces this resolver")
 
     resolve.__annotations__ |= {
         "input": Annotated[input_type, argument("Input of the mutation.")],

@@ -18,10 +18,13 @@ def check(asking: Caller, scope: str, *, of_product: bool = True) -> None:
     """Raise PermissionProblem if the caller lacks `scope`, or is bound to a product unless `of_product`."""
     if not asking.may(scope):
         raise PermissionProblem(
-            Forbidden(detail=f"This needs the scope {scope}, which your credentials do not have.")
+            Forbidden(detail=f"Your credentials lack the scope {scope}: use others that have it.")
         )
     if asking.product is not None and not of_product:
-        detail = f"This needs the scope {scope} for all products; your token is bound to one."
+        detail = (
+            f"This field needs the scope {scope} for all products, but your token is bound to one: use "
+            "another token."
+        )
         raise PermissionProblem(Forbidden(detail=detail))
 
 
@@ -33,7 +36,7 @@ def needed(**others: str | None) -> Callable[[Kind], Kind]:
             if scope := others.pop(field.python_name, caller.READ):
                 field.base_resolver = StrawberryResolver(_guarded(field.base_resolver.wrapped_func, scope))
         if others:
-            raise TypeError(f"There is no field {', '.join(others)}.")
+            raise TypeError(f"the type has no field {', '.join(others)}")
         return kind
 
     return guard

@@ -70,7 +70,7 @@ async def _product(
     key: Annotated[str | None, argument("Key of the product.")] = None,
 ) -> Any:
     if (id is None) == (key is None):
-        raise InvalidArgument("id", "give either the id of a product or its key.")
+        raise InvalidArgument("id", "id and key exclude each other: give one of them.")
     context = info.context
     if key is not None:
         return await records.product_by_key(context.caller, context.database, key, catalog_id)
@@ -192,7 +192,7 @@ async def _pipeline(
     name: Annotated[str | None, argument("Name of the pipeline.")] = None,
 ) -> Any:
     if (id is None) == (name is None):
-        raise InvalidArgument("id", "give either the id of a pipeline or its name.")
+        raise InvalidArgument("id", "id and name exclude each other: give one of them.")
     if name is not None:
         return await records.named(info.context.caller, info.context.database, "pipelines", name)
     return await info.context.one("pipelines", id)

@@ -28,8 +28,10 @@ def capacity_exceeded(*, own: bool, what: str, limit: str, allowed: int, retry_s
     """
     again = str(retry_seconds)
     if own:
-        reason = f"You or your tenant have as many {what} as the limit {limit} allows at a time: try again soon."
+        reason = (
+            f"You or your tenant have the maximum number of {what} that the limit {limit} allows: try again soon."
+        )
         extensions = {"code": "RATE_LIMITED", "limit": limit, "allowed": allowed}
         return RequestError(429, reason, extensions, Retry_After=again)
-    reason = f"There are as many {what} as this server takes: try again soon."
+    reason = f"The server has no free slot for {what}: try again soon."
     return RequestError(503, reason, {"code": "UNAVAILABLE"}, Retry_After=again)

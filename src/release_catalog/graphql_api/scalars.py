@@ -26,13 +26,15 @@ def _long(value: Any) -> int:
 def _read(name: str, parse: Callable[[str], Any], example: str) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         if not isinstance(value, str):
-            raise GraphQLError(f"{name} cannot represent {inspect(value)}: write it like {example!r}.")
+            raise GraphQLError(f"{name} cannot represent {inspect(value)}: give a text such as {example!r}.")
         if len(value) > MAX_TIME:
-            raise GraphQLError(f"{name} cannot represent {len(value)} characters: write it like {example!r}.")
+            raise GraphQLError(
+                f"{name} cannot represent {len(value)} characters: give a text such as {example!r}."
+            )
         try:
             return parse(value)
         except ValueError as error:
-            raise GraphQLError(f"{name} cannot represent it: {error}") from error
+            raise GraphQLError(f"{name} cannot represent this text: {error}") from error
 
     return read
 

@@ -34,7 +34,7 @@ def check_csrf(headers: Headers, *, strict: bool) -> None:
         "sec-fetch-site" not in headers and (not strict or _NAMED.search(headers.get("accept", "")))
     ):
         return
-    reason = f"Send a query by GET with the header {_PREFLIGHT[0]}: true, or by POST."
+    reason = f"A query by GET needs the header {_PREFLIGHT[0]}: true. Send it, or use POST."
     raise RequestError(403, reason, {"code": "CSRF"})
 
 
@@ -47,8 +47,8 @@ def check_hal_csrf(headers: Headers, origins: Collection[str]) -> None:
     if "sec-fetch-site" not in headers or _is_safe(headers) or headers.get("origin") in origins:
         return
     reason = (
-        f"A page of another site sent this: name its origin in RELEASE_CATALOG_CORS_ORIGINS, or have it send the "
-        f"header {_PREFLIGHT[0]}: true."
+        "The request comes from a page of another site: add its origin to "
+        f"RELEASE_CATALOG_CORS_ORIGINS, or send the header {_PREFLIGHT[0]}: true."
     )
     raise RequestError(403, reason, {"code": "CSRF"})
 

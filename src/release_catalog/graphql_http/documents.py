@@ -147,9 +147,16 @@ class DocumentStore:
         if text is None:
             text = self._known(id_, digest)
         elif self._trusted is not None and text not in self._texts:
-            raise InvalidDocument(_refused("Only trusted documents are answered here.", "DOCUMENT_NOT_TRUSTED"))
+            raise InvalidDocument(
+                _refused(
+                    "This server answers only trusted documents: give the documentId of one.",
+                    "DOCUMENT_NOT_TRUSTED",
+                )
+            )
         elif isinstance(digest, str) and digest != _hash(text):
-            raise InvalidDocument(_refused("sha256Hash is not the hash of the query.", "BAD_USER_INPUT"))
+            raise InvalidDocument(
+                _refused("The sha256Hash does not match the query: correct it.", "BAD_USER_INPUT")
+            )
         document = self.kept.get(text) or await self._read(text, owner, charge)
         if isinstance(digest, str) and self._trusted is None and self._hashed.get(digest) is None:
             self._hashed.add(digest, text, len(text))
@@ -164,7 +171,9 @@ class DocumentStore:
         if name is digest:
             # Apollo's clients expect this: they repeat the request with the query.
             raise InvalidDocument(_refused("PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND"))
-        raise InvalidDocument(_refused("There is no document with this documentId.", "DOCUMENT_NOT_FOUND"))
+        raise InvalidDocument(
+            _refused("The documentId is unknown: give the id of a trusted document.", "DOCUMENT_NOT_FOUND")
+        )
 
     async def plan(
         self,
@@ -260,7 +269,7 @@ def load_trusted_documents(path: Path) -> dict[str, str]:
     except orjson.JSONDecodeError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise Unreadable("give a JSON object of GraphQL texts by their ids")
+        raise Unreadable("give a JSON object with documents by their ids")
     return found
 
 

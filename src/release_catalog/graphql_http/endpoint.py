@@ -37,8 +37,7 @@ from release_catalog.usage import Usage
 VALUES_A_POINT = 100
 _JSON, _RESPONSE_JSON, _ = content_negotiation.MEDIA_TYPES
 _STREAMED = (
-    "A subscription is not answered in one response: send it here over WebSocket (graphql-transport-ws), "
-    f"or accept {sse.MEDIA_TYPE}."
+    f"A subscription needs a stream: send it over WebSocket (graphql-transport-ws), or accept {sse.MEDIA_TYPE}."
 )
 
 
@@ -216,10 +215,10 @@ class GraphQLHTTPEndpoint:
         points = cost.points + values // VALUES_A_POINT
         for limit, most, came, what in (
             ("cost", self.limits.max_cost, points, "cost {} points"),
-            ("nodes", self.limits.max_nodes, cost.nodes, "answer with up to {} objects"),
+            ("nodes", self.limits.max_nodes, cost.nodes, "return up to {} objects"),
         ):
             if came > most:
-                raise limit_exceeded(limit, most, f"This operation may {what.format(came)}: ask for smaller pages")
+                raise limit_exceeded(limit, most, f"This operation may {what.format(came)}: request smaller pages")
         return points
 
     async def _stream(
@@ -337,14 +336,14 @@ def _check_method(
         return
     may = {None, OperationType.QUERY} | ({OperationType.SUBSCRIPTION} if media_type == sse.MEDIA_TYPE else set())
     if _kind(document, graphql_request) not in may:
-        raise RequestError(405, "GET is only for queries: send this operation by POST.", Allow="POST")
+        raise RequestError(405, "GET is for queries only: send this operation by POST.", Allow="POST")
 
 
 def _acceptable(accept: bytes) -> str:
     best = content_negotiation.negotiate_media_type(accept.decode("latin-1"))
     if best is None:
         either = ", ".join(content_negotiation.MEDIA_TYPES)
-        raise RequestError(406, f"This endpoint answers in one of {either}: accept one of them.")
+        raise RequestError(406, f"This endpoint does not offer an accepted media type: accept one of {either}.")
     return best
 
 

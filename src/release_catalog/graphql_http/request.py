@@ -31,16 +31,18 @@ async def read_request(request: Request, max_bytes: int) -> GraphQLRequest:
     if request.method == "GET":
         return validate({name: _from_url(name, value) for name, value in request.query_params.items()})
     if request.method != "POST":
-        raise RequestError(405, "Send GraphQL requests by POST, or queries by GET.", Allow="GET, POST")
+        raise RequestError(
+            405, "This method is not allowed: send requests by POST, or queries by GET.", Allow="GET, POST"
+        )
     _check_media_type(request.headers.get("content-type", ""))
     body = await _body(request, max_bytes)
     json_size.check_json_size(body, max_bytes)
     try:
         parameters = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise RequestError(400, f"The body is not JSON: {error}.") from error
+        raise RequestError(400, f"The body is not JSON: correct it ({error}).") from error
     if not isinstance(parameters, dict):
-        raise RequestError(400, "The body must be a JSON object with the query under the name query.")
+        raise RequestError(400, "The body must be a JSON object with the document in query: correct it.")
     return validate(parameters)
 
 
@@ -48,10 +50,10 @@ async def read_request(request: Request, max_bytes: int) -> GraphQLRequest:
 def _check_media_type(header: str) -> None:
     media_type, *about = [part.strip() for part in header.lower().split(";")]
     if media_type != _JSON:
-        raise RequestError(415, f"Send the request as {_JSON}.", Accept_Post=_JSON)
+        raise RequestError(415, f"The media type of the body is not supported: send {_JSON}.", Accept_Post=_JSON)
     charsets = {part.removeprefix("charset=").strip('"') for part in about if part.startswith("charset=")}
     if charsets - {"utf-8", "utf8"}:
-        raise RequestError(415, "Send the request in UTF-8.", Accept_Post=_JSON)
+        raise RequestError(415, "The body is not UTF-8: send it in UTF-8.", Accept_Post=_JSON)
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
@@ -64,7 +66,7 @@ async def _body(request: Request, max_bytes: int) -> bytes:
         body += message.get("body", b"")
         if len(body) > max_bytes:
             extensions = {"code": "LIMIT_EXCEEDED", "limit": "body", "allowed": max_bytes}
-            reason = f"The body is larger than the {max_bytes} bytes that the limit body allows."
+            reason = f"The body exceeds the limit body: send at most {max_bytes} bytes."
             raise RequestError(413, reason, extensions, Connection="close")
         if not message.get("more_body"):
             return bytes(body)
@@ -76,7 +78,7 @@ def _from_url(name: str, value: str) -> Any:
     try:
         return orjson.loads(value) if value else None
     except orjson.JSONDecodeError as error:
-        raise RequestError(400, f"{name} is not JSON: {error}.") from error
+        raise RequestError(400, f"{name} is not JSON: correct it ({error}).") from error
 
 
 def validate(parameters: dict[str, Any]) -> GraphQLRequest:
@@ -84,10 +86,10 @@ def validate(parameters: dict[str, Any]) -> GraphQLRequest:
     _check_document(parameters)
     for name in ("variables", "extensions"):
         if not isinstance(parameters.get(name), dict | None):
-            raise RequestError(400, f"{name} must be a JSON object.")
+            raise RequestError(400, f"{name} must be a JSON object: correct it.")
     operation_name = parameters.get("operationName")
     if not isinstance(operation_name, str | None):
-        raise RequestError(400, "operationName must be a text.")
+        raise RequestError(400, "operationName must be a text: correct it.")
     _check_name("operationName", operation_name)
     return GraphQLRequest(parameters, parameters.get("variables"), operation_name or None)
 
@@ -106,6 +108,6 @@ def _check_document(parameters: dict[str, Any]) -> None:
     if query is None and (isinstance(id_, str) or isinstance(digest, str)):
         return
     if not isinstance(query, str) or not query:
-        raise RequestError(400, "Give the GraphQL document as text under the name query.")
+        raise RequestError(400, "The GraphQL document is missing: give it as text in query.")
     if id_ is not None:
-        raise RequestError(400, "Give either query or documentId, not both.")
+        raise RequestError(400, "query and documentId exclude each other: give one of them.")

@@ -85,7 +85,7 @@ def mask_error(error: GraphQLError, error_ids: dict[int, str], met: ErrorContext
         if met.changed:
             extensions["changed"] = sorted(map(str, met.changed))
     else:
-        message = f"Unexpected error {id_}: its cause stands in the server's log."
+        message = f"Unexpected error {id_}: report this id. The cause is in the server's log."
         extensions = {"code": "INTERNAL_SERVER_ERROR"}
     return {**error.formatted, "message": message, "extensions": {**extensions, "errorId": id_}}
 

@@ -49,10 +49,10 @@ PATIENCE_SECONDS = 30.0
 # The time that a socket stays open if there is no slot for it.
 REFUSED_SECONDS = 1.0
 _MAX_REASON_BYTES = 123
-_ENDED = 4403, "Credentials have ended"
+_ENDED = 4403, "Credentials expired"
 # A header value as HTTP allows it.
 _FIELD_VALUE = re.compile(r"[!-~]+(?:[ \t]+[!-~]+)*")
-_TOO_SLOW = "Too slow: subscribe again with after: the id of the last event that you have."
+_TOO_SLOW = "Too slow: subscribe again with after, the id of your last event"
 
 Answer = Callable[[dict[str, Any], Context], Awaitable[Results]]
 
@@ -211,21 +211,21 @@ class Socket:
             case {"type": "pong"}:
                 pass
             case {"type": "subscribe", "id": str(id_)} if len(id_) > MAX_ID:
-                raise Closed(4400, f"The id of an operation has at most {MAX_ID} characters.")
+                raise Closed(4400, f"The id of the operation is too long: give at most {MAX_ID} characters.")
             case {"type": "subscribe", "id": str(id_), "payload": dict(payload)} if id_:
                 await self._subscribe(id_, payload, tasks)
             case {"type": "complete", "id": str(id_)}:
                 if operation := self._operations.pop(id_, None):
                     operation.cancel()
             case _:
-                raise Closed(4400, "This is no message of graphql-transport-ws.")
+                raise Closed(4400, "This is not a message of graphql-transport-ws: correct it.")
 
     async def _initialise(self, payload: Any, tasks: asyncio.TaskGroup) -> None:
         if self._initialised:
             raise Closed(4429, "Too many initialisation requests")
         self._initialised = True
         if not isinstance(payload, dict | None):
-            raise Closed(4400, "The payload of connection_init must be an object.")
+            raise Closed(4400, "The payload of connection_init must be an object: correct it.")
         if value := _authorization(payload or {}):
             kept = [pair for pair in self._websocket.scope["headers"] if pair[0] != b"authorization"]
             self._websocket.scope["headers"] = [*kept, (b"authorization", value)]
@@ -267,7 +267,7 @@ class Socket:
         if id_ in self._operations:
             raise Closed(4409, f"Subscriber for {id_} already exists")
         if len(self._operations) >= MAX_OPERATIONS:
-            reason = f"There are {MAX_OPERATIONS} operations on this socket already: complete one first."
+            reason = f"The socket has {MAX_OPERATIONS} operations, the maximum: complete one first."
             await self._send({"id": id_, "type": "error", "payload": [{"message": reason}]})
             return
         self._operations[id_] = tasks.create_task(self._operate(id_, payload, self._context))
@@ -307,7 +307,7 @@ class Socket:
 
 async def _make_room(crowded: asyncio.Event) -> None:
     await crowded.wait()
-    raise Closed(1013, "Too many sockets wait for connection_init: send it at once.")
+    raise Closed(1013, "Too many sockets wait for connection_init: send it sooner.")
 
 
 def _authorization(payload: dict[str, Any]) -> bytes | None:
@@ -320,10 +320,12 @@ def _authorization(payload: dict[str, Any]) -> bytes | None:
     if not values:
         return None
     if len(values) > 1:
-        raise Closed(4400, "Send credentials once: the payload of connection_init has several Authorization.")
+        raise Closed(4400, "The payload of connection_init has several Authorization: send one.")
     [value] = values
     if not isinstance(value, str) or len(value) > MAX_AUTHORIZATION or not _FIELD_VALUE.fullmatch(value):
-        reason = f"Authorization in the payload must be text as in an HTTP header, of at most {MAX_AUTHORIZATION}."
+        reason = (
+            f"Authorization in the payload must be a valid header value of at most {MAX_AUTHORIZATION} characters."
+        )
         raise Closed(4400, reason)
     return value.encode("ascii")
 
@@ -337,15 +339,15 @@ def _read(received: Any, max_bytes: int) -> dict[str, Any]:
         raise WebSocketDisconnect(received.get("code", 1006))
     text = received.get("text")
     if text is None:
-        raise Closed(4400, "Messages are text.")
+        raise Closed(4400, "The message is binary: send text.")
     if len(text) > max_bytes:
         when = "" if max_bytes == MAX_MESSAGE_BYTES else " before connection_init is acknowledged"
-        raise Closed(1009, f"Messages have at most {max_bytes} bytes{when}.")
+        raise Closed(1009, f"The message is too large: send at most {max_bytes} bytes{when}.")
     try:
         json_size.check_json_size(text.encode(), max_bytes)
         message = orjson.loads(text)
     except RequestError as refusal:
         raise Closed(1009, str(refusal)) from refusal
     except orjson.JSONDecodeError as error:
-        raise Closed(4400, f"This is not JSON: {error}.") from error
+        raise Closed(4400, f"This is not JSON: correct it ({error}).") from error
     return message if isinstance(message, dict) else {}

@@ -55,7 +55,7 @@ class HalRequest:
         """Return a parameter that is true or false; false if it is absent."""
         text = self.query.get(name, "false")
         if text not in {"true", "false"}:
-            raise InvalidArgument(name, f"{text!r} is neither true nor false.")
+            raise InvalidArgument(name, f"{text!r} is not a boolean: give true or false.")
         return text == "true"
 
     @property
@@ -75,7 +75,7 @@ class HalRequest:
 
 def _limited(name: str, text: str, limit: int) -> str:
     if len(text) > limit:
-        raise InvalidArgument(name, f"at most {limit} characters fit here; this has {len(text)}.")
+        raise InvalidArgument(name, f"the text has {len(text)} characters: give at most {limit}.")
     return text
 
 

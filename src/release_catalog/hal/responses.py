@@ -30,7 +30,7 @@ def found(request: Request, body: bytes, media_type: str) -> Response:
 
 def missing(request: Request) -> Response:
     """Return 404: the document does not exist for this caller."""
-    return problem(request, 404, "There is nothing at this address.")
+    return problem(request, 404, "Nothing exists at this address: check it.")
 
 
 def unknown(request: Request, status: int, reason: str, headers: Mapping[str, str]) -> Response:
@@ -49,14 +49,14 @@ def failed(request: Request, error: Exception, *, reachable: bool = False) -> Re
 
     See storage.outages.outage for `reachable`.
     """
-    status, detail, headers = 500, "An unexpected error occurred.", {}
+    status, detail, headers = 500, "An unexpected error occurred: report it.", {}
     id_, path = ids.new(), request.scope["path"]
     if found := outage(error, reachable=reachable):
         status, detail, headers = 503, found.message, {"retry-after": str(RETRY_SECONDS)}
         _log.error(found.code.lower(), error_id=id_, path=path, reason=str(error)[:MAX_REASON])
     else:
         _log.error("unexpected error", error_id=id_, path=path, exc_info=error)
-    return problem(request, status, f"{detail} Its id in the server's log is {id_}.", headers, error_id=id_)
+    return problem(request, status, f"{detail} The id in the server's log is {id_}.", headers, error_id=id_)
 
 
 def problem(

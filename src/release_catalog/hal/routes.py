@@ -71,11 +71,13 @@ class _Endpoint:
     async def _response(self, request: Request) -> Response:
         if request.method not in _METHODS:
             allowed = ", ".join(_METHODS)
-            return responses.problem(request, 405, f"This address answers {allowed}.", {"allow": allowed})
+            return responses.problem(
+                request, 405, f"This method is not allowed: use one of {allowed}.", {"allow": allowed}
+            )
         try:
             context = self.context(request)
             if not context.caller.may(caller.READ):
-                detail = "This needs the scope release:read, which your credentials do not have."
+                detail = "Your credentials lack the scope release:read: use others that have it."
                 return responses.problem(request, 403, detail)
             # For the code that charges for it: see server.app.
             request.state.usage = context.usage

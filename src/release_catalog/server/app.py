@@ -73,7 +73,7 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with runtime.open_database(settings, database) as used, runtime.fetcher(settings) as files:
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
-                _log.info("loaded the sample", releases=count)
+                _log.info("sample loaded", releases=count)
             app.state.database, app.state.reading, app.state.files = used, db.ReadOnlyDatabase(used), files
             async with (
                 verification.run_workers(used, files, subscriber_limit.closing),
@@ -96,7 +96,7 @@ def create_app(
                 with db.deadline(min(IDENTIFICATION_SECONDS, settings.query_seconds)):
                     caller = await callers.authenticate(request.headers, client, request.app.state.database)
             except db.Failure as error:
-                _log.warning("a caller could not be identified", reason=str(error))
+                _log.warning("authentication unavailable", reason=str(error))
                 raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
         request.state.caller = caller
         if request.scope["type"] == "http":  # a WebSocket needs a slot first
@@ -285,7 +285,9 @@ class _Readiness:
             self._look.add_done_callback(self._end)
         if await asyncio.shield(self._look):
             return JSONResponse({"ready": True})
-        return JSONResponse({"ready": False, "reason": "The database's primary does not answer."}, 503)
+        return JSONResponse(
+            {"ready": False, "reason": "The primary of the database does not answer: try again soon."}, 503
+        )
 
     def _end(self, _: asyncio.Task[bool]) -> None:
         self._look = None

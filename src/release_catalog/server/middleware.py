@@ -29,7 +29,7 @@ MAX_HEADERS = MAX_PARAMETERS = 100
 # Measured by their readers: credentials that are too long are wrong ones, and cookies are ignored.
 _MEASURED_ELSEWHERE = {b"authorization", b"x-project-token", b"cookie"}
 
-_NO_HOST = 400, "Bad Request", "Send one Host header with the name of a host."
+_NO_HOST = 400, "Bad Request", "The Host header is missing, repeated or invalid: send one with a host name."
 
 
 class Head:
@@ -43,7 +43,7 @@ class Head:
         """Serve only `hosts`: names, `*.example.com` for all names below one, or `*` for all."""
         for host in hosts:
             if "*" in host.removeprefix("*.") and host != "*":
-                raise ValueError(f"{host} is no pattern for hosts: give *.example.com, or * for all.")
+                raise ValueError(f"{host} is not a pattern for hosts: give *.example.com, or * for all.")
         self.app = app
         self._hosts = [host.lower() for host in hosts]
         self._serves_all = "*" in self._hosts
@@ -71,12 +71,12 @@ class Head:
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         if len(scope.get("raw_path") or scope["path"]) > MAX_PATH:
-            return 414, "URI Too Long", f"The path of a request has at most {MAX_PATH} bytes."
+            return 414, "URI Too Long", f"The path is too long: send at most {MAX_PATH} bytes."
         query, headers = scope.get("query_string", b""), scope["headers"]
         if len(query) > MAX_HEADERS_BYTES:
-            return 414, "URI Too Long", f"The parameters of a request have at most {MAX_HEADERS_BYTES} bytes."
+            return 414, "URI Too Long", f"The query string is too long: send at most {MAX_HEADERS_BYTES} bytes."
         if query.count(b"&") >= MAX_PARAMETERS:
-            return 400, "Bad Request", f"A request has at most {MAX_PARAMETERS} parameters in its address."
+            return 400, "Bad Request", f"The query string has too many parameters: send at most {MAX_PARAMETERS}."
         hosts, size = [], 0
         for name, value in headers:
             size += len(name) + len(value)
@@ -84,7 +84,7 @@ class Head:
                 hosts.append(value)
         if len(headers) > MAX_HEADERS or (size > MAX_HEADER and _are_too_large(headers)):
             sizes = f"{MAX_HEADERS} headers, of {MAX_HEADER} bytes each and {MAX_HEADERS_BYTES} bytes in all"
-            return 431, "Request Header Fields Too Large", f"A request has at most {sizes}."
+            return 431, "Request Header Fields Too Large", f"The headers are too large: send at most {sizes}."
         if len(hosts) != 1 and (hosts or scope.get("http_version") != "1.0"):
             return _NO_HOST
         return self._host_refusal(hosts[0][: _MAX_HOST + 1] if hosts else None)
@@ -102,7 +102,7 @@ class Head:
         return (
             400,
             "Bad Request",
-            "This server does not serve that host: use one that it serves, such as localhost.",
+            "This server does not serve that host: use another one, such as localhost.",
         )
 
 

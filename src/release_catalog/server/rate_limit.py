@@ -63,7 +63,7 @@ class RateLimiter:
         if not self._requests.fits(who):
             own = self._requests.free > 0
             raise capacity_exceeded(
-                own=own, what="requests under way", limit="concurrency", allowed=self._per_caller
+                own=own, what="requests in progress", limit="concurrency", allowed=self._per_caller
             )
         return self._requests.slot_now(who)
 
@@ -103,7 +103,7 @@ class RateLimiter:
             except Busy as busy:
                 limit, allowed = "concurrency", self._per_caller
                 raise capacity_exceeded(
-                    own=busy.own, what="requests under way", limit=limit, allowed=allowed
+                    own=busy.own, what="requests in progress", limit=limit, allowed=allowed
                 ) from busy
             yield
 
@@ -115,8 +115,8 @@ class RateLimiter:
         who = caller.owner
         if not self._writes.fits(who):
             reason = (
-                f"{self._writes_at_once} of your mutations are under way; the limit writes allows no more: repeat "
-                "this one when another has ended."
+                f"You have {self._writes_at_once} mutations in progress, the maximum that the limit writes "
+                "allows: repeat this one when another has ended."
             )
             raise RequestError(429, reason, self._code("writes", self._writes_at_once), Retry_After="1")
         return self._writes.slot_now(who)
@@ -130,8 +130,8 @@ class RateLimiter:
         if used + points > self._an_hour:
             seconds = math.ceil(end - self._clock())
             reason = (
-                f"This request costs {points} points and {max(0, self._an_hour - used)} are left of the "
-                f"{self._an_hour} that the limit rate allows an hour: repeat it in {seconds} seconds."
+                f"This request costs {points} points, but only {max(0, self._an_hour - used)} of the "
+                f"{self._an_hour} points an hour are left: repeat it in {seconds} seconds."
             )
             raise RequestError(429, reason, self._code("rate", self._an_hour), Retry_After=str(seconds))
         self._used[who] = end, used + points

@@ -27,11 +27,15 @@ async def create(caller: Caller, database: Database, values: MutationInput) -> A
     name, scopes = checks.text("name", 256, required=True), access_tokens.scopes(checks)
     expires, product_id = values.get("expiresAt"), values.get("productId")
     if expires is not None and expires <= now:
-        checks.refuse("expiresAt", "IN_PAST", "Give an instant to come, or none for a token that does not expire.")
+        checks.refuse(
+            "expiresAt",
+            "IN_PAST",
+            "The time of expiry has passed: give a time in the future, or null for a token that does not expire.",
+        )
     if product_id is not None and not await database.products.find_one(
         {"_id": caller.key(product_id)}, {"_id": 1}
     ):
-        checks.refuse("productId", "UNKNOWN", f"There is no product {product_id!r}: save it first.")
+        checks.refuse("productId", "UNKNOWN", f"The product {product_id!r} does not exist: save it first.")
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
     token = access_tokens.new()
@@ -55,7 +59,7 @@ async def create(caller: Caller, database: Database, values: MutationInput) -> A
 
     answer = await transactions.run(database, work)
     about = {"token_id": made["id"], "tenant": caller.tenant, "by": caller.subject}
-    _log.info("an access token was created", **about, scopes=scopes, product=product_id, expires=expires)
+    _log.info("access token created", **about, scopes=scopes, product=product_id, expires=expires)
     return answer
 
 
@@ -70,8 +74,8 @@ async def revoke(caller: Caller, database: Database, values: MutationInput) -> A
 
     found = await transactions.run(database, work)
     if found is None:
-        return errors.NotFound(detail=f"There is no token {values['id']!r}.")
-    _log.info("an access token was revoked", token_id=found["id"], tenant=caller.tenant, by=caller.subject)
+        return errors.NotFound(detail=f"The access token {values['id']!r} does not exist: check its id.")
+    _log.info("access token revoked", token_id=found["id"], tenant=caller.tenant, by=caller.subject)
     return {"accessToken": found}
 
 

@@ -273,7 +273,7 @@ async def background_ended(seconds: float = _END_SECONDS) -> None:
 def _ended(task: "asyncio.Future[Any]") -> None:
     _unwatched.discard(task)
     if not task.cancelled() and (error := task.exception()):
-        _log.warning("work in the background failed", reason=str(error)[:200])
+        _log.warning("background task failed", reason=str(error)[:200])
 
 
 async def ping(database: Database, seconds: float) -> None:

@@ -28,7 +28,7 @@ class _Log(Order):
     def place(self, argument: str, cursor: str) -> list[Any]:
         number = events.sequence(cursor)
         if number is None:
-            raise InvalidArgument(argument, "this is no event's id. Give one that this list returned.")
+            raise InvalidArgument(argument, "this is not the id of an event: give one that this list returned.")
         return [number]
 
 
@@ -72,27 +72,27 @@ def _seen(caller: Caller) -> Document:
 def _types(patterns: Sequence[str]) -> frozenset[str]:
     for pattern in patterns:
         if not events.matching([pattern]):
-            raise InvalidArgument("types", f"there is no event {pattern[:64]!r}. Give {known()}.")
+            raise InvalidArgument("types", f"the event type {pattern[:64]!r} does not exist: give {known()}.")
     return events.matching(patterns)
 
 
 def known() -> str:
     """Return the text that lists the valid event types, for error messages."""
-    return f"one of {', '.join(events.TYPES)}, all of a kind such as release.*, or *"
+    return f"one of {', '.join(events.TYPES)}, a kind such as release.*, or * for all"
 
 
 async def unkept(caller: Caller, database: Database, after: int) -> str | None:
     """Return the reason why the log can't be read after this number, or None."""
     last = await head(caller, database)
     if after > last:
-        return f"there is no such event yet, the last one is {events.id_of(last)}. Give an id that was returned."
+        return f"the event does not exist yet: the last one is {events.id_of(last)}. Give the id of an event."
     first = await database.events.find_one({"tenantId": caller.tenant}, _HEADER, sort=[("sequence", 1)])
     oldest = first["sequence"] if first else last + 1
     if after + 1 < oldest:
         return (
             f"events from {events.id_of(after + 1)} to {events.id_of(oldest - 1)} are no longer kept "
-            "(RELEASE_CATALOG_EVENTS_DAYS). Read again what you follow, then go on from the oldest that is kept: "
-            f"after {events.id_of(oldest - 1)}."
+            "(RELEASE_CATALOG_EVENTS_DAYS). Read the current releases, then continue with the oldest "
+            f"kept event: after {events.id_of(oldest - 1)}."
         )
     return None
 

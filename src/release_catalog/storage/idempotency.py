@@ -108,7 +108,7 @@ def refused(key: str | None) -> Problem | None:
     """Return the problem of an invalid key, or None."""
     if key is None or 1 <= len(key) <= MAX_KEY:
         return None
-    message = f"A key has 1 to {MAX_KEY} characters; this one has {len(key)}."
+    message = f"The key has {len(key)} characters: give 1 to {MAX_KEY}."
     return errors.ValidationProblem(violations=[Violation("input.idempotencyKey", message, "WRONG_LENGTH")])
 
 
@@ -152,7 +152,7 @@ async def remember(caller: Caller, database: Database, key: str, memory: Documen
 def replay(known: Document, fingerprint: str, claim: str | None) -> Answer | None:
     """Return the answer to a request whose key has a record; None for the holder of the lock."""
     if known["fingerprint"] != fingerprint:
-        detail = "This idempotency key came with another input before: give each request a key of its own."
+        detail = "Another input had this idempotency key: give each request its own key."
         return errors.Conflict(detail=detail)
     if "answer" not in known:
         return None if known["claim"] == claim else _RUNNING

@@ -82,9 +82,9 @@ async def verify(caller: Caller, database: Database, chain: ledger.HashChain) ->
         yield wrong
     last = kept and await _last(UnitOfWork(caller, database))
     if last and last["sequence"] not in range(((await _head(caller, database)) or last)["sequence"] + 1):
-        yield f"{last['sequence']}: was not written by the catalog, which knows of none so late."
+        yield f"{last['sequence']}: was not written by the catalog, whose own note ends with an earlier record."
     if chain.witness is not None and chain.witnessed is None:
-        yield f"No record has the hash {chain.witness}: this is not the ledger that had it."
+        yield f"No record has the hash {chain.witness}: the ledger was rewritten, or the hash is of another one."
 
 
 async def _head(caller: Caller, database: Database) -> Document | None:

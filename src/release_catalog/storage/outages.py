@@ -74,17 +74,17 @@ class Outage:
 
 
 UNAVAILABLE = Outage("UNAVAILABLE", f"The database does not answer: try again in {RETRY_SECONDS} seconds.")
-TIMEOUT = Outage("TIMEOUT", "The database took longer than it may: ask for less.")
+TIMEOUT = Outage("TIMEOUT", "The database exceeded its time limit: request less at once.")
 UNKNOWN = Outage(
     "UNAVAILABLE",
-    "The database did not confirm this change in time: it may have taken effect, or still do so. Repeat the "
-    "request with the same idempotencyKey: it takes effect once, and the answer shows the outcome. Without a key, "
-    "read what it was to change before you repeat it.",
+    "The database did not confirm this change in time: it may take effect or not. Repeat the "
+    "request with the same idempotencyKey: it takes effect once, and the response shows the "
+    "outcome. Without a key, read the document before you repeat the request.",
     "UNKNOWN",
 )
 CHANGED = Outage(
     "UNAVAILABLE",
-    f"The change took effect, but the database does not answer: read what it changed in {RETRY_SECONDS} seconds.",
+    f"The change took effect, but the database does not answer: read the document in {RETRY_SECONDS} seconds.",
     "CHANGED",
 )
 UNCHANGED = Outage(
@@ -94,19 +94,20 @@ UNCHANGED = Outage(
 )
 LATE = Outage(
     "UNAVAILABLE",
-    "Other writes were before this one for as long as it could wait. Nothing was changed: repeat the request in "
-    f"{RETRY_SECONDS} seconds.",
+    "Other writes went first until the time limit of this one. Nothing was changed: repeat the "
+    f"request in {RETRY_SECONDS} seconds.",
     "UNCHANGED",
 )
 STOPPING = Outage(
     "UNAVAILABLE",
-    "The server stops before the files of this release have come. Nothing was changed: repeat the request in "
-    f"{RETRY_SECONDS} seconds.",
+    "The server stopped before all files of this release were fetched. Nothing was changed: "
+    f"repeat the request in {RETRY_SECONDS} seconds.",
     "UNCHANGED",
 )
 SLOW_CHANGE = Outage(
     "TIMEOUT",
-    "This change took longer than a request may. Nothing was changed: repeat the request, or change less at once.",
+    "The change exceeded the time limit of a request. Nothing was changed: repeat the request, "
+    "or change less at once.",
     "UNCHANGED",
 )
 

@@ -53,20 +53,18 @@ class Order:
             name, *values = orjson.loads(raw)
             if isinstance(name, str) and name != self.name:
                 reason = (
-                    f"this cursor belongs to a list in the order {name[:20]}. Start this one without a cursor."
+                    f"the cursor belongs to a list in the order {name[:20]}: start this list without a cursor."
                 )
                 raise InvalidArgument(argument, reason)
             return [_typed(kind, value) for kind, value in zip(self.fields.values(), values, strict=True)]
         except (ValueError, TypeError, OverflowError):
-            raise InvalidArgument(argument, "this is no cursor. Give one that this list returned.") from None
+            raise InvalidArgument(argument, "this is not a cursor: give one that this list returned.") from None
 
 
 def check_cursor(argument: str, cursor: str) -> None:
     """Raise InvalidArgument if a cursor is longer than any that a list returns."""
     if len(cursor) > MAX_CURSOR:
-        raise InvalidArgument(
-            argument, f"a cursor has at most {MAX_CURSOR} characters; this one has {len(cursor)}."
-        )
+        raise InvalidArgument(argument, f"the cursor has {len(cursor)} characters: give at most {MAX_CURSOR}.")
 
 
 def _plain(value: Any) -> Any:
@@ -104,11 +102,11 @@ def window(
 ) -> PageArgs:
     """Return the page for Relay's four arguments; raise InvalidArgument for the one that does not fit."""
     if first is not None and last is not None:
-        raise InvalidArgument("last", "give either first or last, not both.")
+        raise InvalidArgument("last", "first and last exclude each other: give one of them.")
     if after is not None and (last is not None or before is not None):
-        raise InvalidArgument("after", "a cursor given as after goes with first; use before with last.")
+        raise InvalidArgument("after", "after goes with first: give before together with last.")
     if before is not None and last is None:
-        raise InvalidArgument("before", "a cursor given as before goes with last.")
+        raise InvalidArgument("before", "before goes with last: give last, or use after.")
     for name, value in (("first", first), ("last", last)):
         if value is not None and not 1 <= value <= MAX_PAGE:
             raise InvalidArgument(name, f"{value} is not a page size: give 1 to {MAX_PAGE}.")
@@ -133,7 +131,7 @@ def offset(references: Sequence[Mapping[str, Any]], argument: str, cursor: str |
     for index, reference in enumerate(references):
         if reference_cursor(reference) == cursor:
             return index + 1
-    raise InvalidArgument(argument, "this is no cursor. Give one that this list returned.")
+    raise InvalidArgument(argument, "this is not a cursor: give one that this list returned.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

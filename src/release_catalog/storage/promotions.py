@@ -62,7 +62,7 @@ async def _load_subjects(
     match = {"tenantId": turn.caller.tenant, "name": values["environment"]}
     environment = await turn.database.environments.find_one(match, session=turn.session)
     if environment is None:
-        return errors.NotFound(detail=f"There is no environment {values['environment']!r}: save it first.")
+        return errors.NotFound(detail=f"The environment {values['environment']!r} does not exist: save it first.")
     return release, await turn.one("products", release["productId"]) or {}, environment
 
 
@@ -75,14 +75,16 @@ async def roll_back(turn: UnitOfWork, values: MutationInput) -> Answer:
     undone = await turn.one("promotions", values["promotionId"])
     release = undone and await unit_of_work.load_for_update(turn, undone["releaseId"], values)
     if not undone or not release or isinstance(release, Problem):
-        return errors.NotFound(detail=f"There is no promotion {values['promotionId']!r}.")
+        return errors.NotFound(detail=f"The promotion {values['promotionId']!r} does not exist: check its id.")
     if undone["status"] != "COMPLETED":
-        message = f"It is {undone['status']}: only what is COMPLETED is rolled back."
+        message = f"The promotion is {undone['status']}: only a COMPLETED one can be rolled back."
         checks.refuse("promotionId", "WRONG_STATUS", message)
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
     if by := (await _rolled_back(turn, [undone["id"]])).get(undone["id"]):
-        return errors.Conflict(detail="It is rolled back already.", conflicting_id=by)
+        return errors.Conflict(
+            detail="The promotion is rolled back already: its contents are restored.", conflicting_id=by
+        )
     record = {name: undone[name] for name in _COPIED}
     record |= {"status": "ROLLED_BACK", "messages": [reason], "undoes": undone["id"]}
     record["artifacts"] = await _restore(turn, undone)

@@ -66,7 +66,9 @@ async def product_by_key(caller: Caller, database: Database, key: str, catalog_i
     if catalog_id is not None:
         found = [product for product in found if product["catalogId"] == catalog_id]
     if len(found) > 1:
-        raise InvalidArgument("catalogId", f"several catalogs have a product {key!r}: say which one is meant.")
+        raise InvalidArgument(
+            "catalogId", f"several catalogs have a product with the key {key!r}: give the catalog."
+        )
     return found[0] if found else None
 
 
@@ -76,7 +78,7 @@ async def images_of(caller: Caller, database: Database, distro: str) -> list[str
     Name and version have at most 64 characters each, so `distro` has at most 129. Raise InvalidArgument beyond.
     """
     if len(distro) > MAX_DISTRO:
-        raise InvalidArgument("distro", f"give at most {MAX_DISTRO} characters; this has {len(distro)}.")
+        raise InvalidArgument("distro", f"the text has {len(distro)} characters: give at most {MAX_DISTRO}.")
     # Either side may contain dashes itself.
     dashes = [at for at, character in enumerate(distro) if character == "-"]
     splits = [(distro[:at], distro[at + 1 :] or None) for at in dashes] + [(distro, None)]

@@ -63,7 +63,7 @@ async def product(caller: Caller, database: Database, values: MutationInput) -> 
         if before:
             checks.fixed("catalogId", before["catalogId"])
         elif catalog_id and not await turn.one("catalogs", catalog_id):
-            checks.refuse("catalogId", "UNKNOWN", f"There is no catalog {catalog_id!r}: save it first.")
+            checks.refuse("catalogId", "UNKNOWN", f"The catalog {catalog_id!r} does not exist: save it first.")
         elif not catalog_id:
             await bulk_load.catalog(caller, database, bulk_load.DEFAULT_CATALOG, session)
         new = {"catalogId": catalog_id or bulk_load.DEFAULT_CATALOG}
@@ -97,7 +97,9 @@ async def _conflict(caller: Caller, database: Database, collection: str, error: 
     taken = (error.details or {}).get("keyValue", {})
     other = await database[collection].find_one({**taken, "tenantId": caller.tenant}, {"id": 1})
     name = taken.get("key") or taken.get("name")
-    detail = f"{name!r} is taken: give another one, or the id of what has it to change that."
+    detail = (
+        f"Another document has the value {name!r}: give another value, or the id of that document to change it."
+    )
     return errors.Conflict(detail=detail, conflicting_id=other["id"] if other else None)
 
 

@@ -58,18 +58,22 @@ async def record_pipeline_execution(turn: UnitOfWork, values: MutationInput) -> 
     if isinstance(release, Problem):
         return release
     if not await turn.one("pipelines", values["pipelineId"]):
-        checks.refuse("pipelineId", "UNKNOWN", f"There is no pipeline {values['pipelineId']!r}: save it first.")
+        checks.refuse(
+            "pipelineId", "UNKNOWN", f"The pipeline {values['pipelineId']!r} does not exist: save it first."
+        )
     before = await turn.one("executions", id_)
     if before and turn.caller.product and before["releaseId"] != release["id"]:
         # The run may belong to a release hidden from this caller, so the answer says nothing about it.
-        return errors.Conflict(detail=f"The id {id_!r} is taken: give another one.", conflicting_id=id_)
+        return errors.Conflict(detail=f"Another run has the id {id_!r}: give another id.", conflicting_id=id_)
     if before:
         checks.fixed("pipelineId", before["pipelineId"])
         checks.fixed("releaseId", before["releaseId"])
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
     if not before and values["status"] == RUNNING and await _is_over(turn, values, release):
-        return errors.Conflict(detail="The delivery is completed: its pipeline runs for it no more.")
+        return errors.Conflict(
+            detail="The delivery is COMPLETED, so its pipeline can't run again: use another release."
+        )
     return await _record(turn, id_, before, values)
 
 
@@ -106,7 +110,7 @@ async def _record(turn: UnitOfWork, id_: str, before: Document | None, values: M
         # A retry: the client may not know that the first request arrived.
         return {"execution": before}
     if before and before["status"] != RUNNING:
-        detail = f"The run {id_!r} has ended ({before['status']}): that stays."
+        detail = f"The run {id_!r} has ended ({before['status']}) and can't change: record a new run."
         return errors.Conflict(detail=detail, conflicting_id=id_)
     new = {field: values[field] for field in ("pipelineId", "releaseId")}
     change = {

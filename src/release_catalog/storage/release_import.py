@@ -68,7 +68,7 @@ async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> 
         checks.text("projectIdentifier", 256, required=True) or "",
     )
     if catalog and not await turn.one("catalogs", catalog):
-        checks.refuse("catalogId", "UNKNOWN", f"There is no catalog {catalog!r}: save it first.")
+        checks.refuse("catalogId", "UNKNOWN", f"The catalog {catalog!r} does not exist: save it first.")
     catalog_id = catalog or bulk_load.DEFAULT_CATALOG
     by_id: Document = {"_id": turn.caller.key(identifier), **({"catalogId": catalog} if catalog else {})}
     by_key = {"tenantId": turn.caller.tenant, "key": identifier, "catalogId": catalog_id}
@@ -79,7 +79,8 @@ async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> 
     )
     if project is not None and project not in {product["id"], product["key"], product["name"]}:
         message = (
-            f"It names {project!r}, and the request {identifier!r}: import it into the product that it is of."
+            f"The document is of the product {project!r}, but the request names {identifier!r}: give "
+            "the same product in both."
         )
         checks.found.append(Violation("input.release.project", message, "ANOTHER_PROJECT"))
     return product
@@ -99,8 +100,8 @@ async def _before(turn: UnitOfWork, product: Document, fields: Document) -> Rele
 
 
 def _in_the_way(before: ReleaseDocument) -> Problem:
-    detail = f"There is already a release {before['version']} of this product; it is {before['status']}. "
-    detail += "A draft is replaced with onConflict UPDATE; a release that was published never is."
+    detail = f"The version {before['version']} of this product exists and is {before['status']}. "
+    detail += "Import another version; only a draft can be replaced, with onConflict UPDATE."
     return errors.Conflict(detail=detail, conflicting_id=before["id"])
 
 

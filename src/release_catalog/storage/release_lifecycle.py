@@ -130,7 +130,7 @@ async def _check_replacement(caller: Caller, database: Database, checks: Validat
     if other is not None and (
         other == checks.fields["id"] or not await releases.by_ids(caller, database, [other], keys)
     ):
-        checks.refuse("replacementId", "UNKNOWN", "Give the id of another release that there is.")
+        checks.refuse("replacementId", "UNKNOWN", "The replacement must be another existing release: give its id.")
 
 
 async def _withdrawn(

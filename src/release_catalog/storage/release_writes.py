@@ -39,9 +39,9 @@ async def _product(turn: UnitOfWork, checks: Validator) -> Document | None:
     id_, catalog_id = checks.fields["productId"], checks.fields.get("catalogId")
     product = await turn.one("products", id_)
     if product is None:
-        checks.refuse("productId", "UNKNOWN", f"There is no product {id_!r}: save it first.")
+        checks.refuse("productId", "UNKNOWN", f"The product {id_!r} does not exist: save it first.")
     elif catalog_id not in {None, product["catalogId"]}:
-        message = f"Its product stands in the catalog {product['catalogId']!r}: give that one, or none."
+        message = f"The product is in the catalog {product['catalogId']!r}: give this catalog, or none."
         checks.refuse("catalogId", "CONTRADICTORY_REFERENCE", message)
     return product
 
@@ -56,7 +56,9 @@ def _version(checks: Validator, product: Document | None) -> str:
 def _created(checks: Validator, now: Any) -> Any:
     created = checks.fields.get("createdAt") or now
     if created > now:
-        checks.refuse("createdAt", "IN_FUTURE", "Give an instant of the past, and only for a release that is old.")
+        checks.refuse(
+            "createdAt", "IN_FUTURE", "The time is in the future: give one in the past, or none for a new release."
+        )
     return created
 
 
@@ -136,7 +138,7 @@ async def apply_delivery(
     inner, then = checks.inner("delivery"), before["delivery"] if before else None
     if inner is None:
         if whole and then and then["status"] in release_delivery.UNDER_WAY:
-            message = f"It is {then['status']}: say again how it goes on, or complete it."
+            message = f"The delivery is {then['status']}: give the new status again, or complete the delivery."
             checks.refuse("delivery", "UNDER_WAY", message)
         return []
     values_ = release_delivery.read(inner)

@@ -219,11 +219,9 @@ async def search(
 def _contradictions(values: Mapping[str, Any]) -> None:
     for start, end in (("createdFrom", "createdBefore"), ("releasedFrom", "releasedBefore")):
         if start in values and end in values and values[start] >= values[end]:
-            raise InvalidArgument(
-                f"filter.{start}", f"nothing lies between it and {end}: give an earlier instant."
-            )
+            raise InvalidArgument(f"filter.{start}", f"the range ends before it begins: give a time before {end}.")
     if len(values.get("ids", ())) > MAX_IDS:
-        raise InvalidArgument("filter.ids", f"give at most {MAX_IDS} ids at once.")
+        raise InvalidArgument("filter.ids", f"the list has too many ids: give at most {MAX_IDS}.")
     for name in ("channel", "packagingType", "status", "deliveryStatus", "verification"):
         if values.get(name) == []:
             raise InvalidArgument(f"filter.{name}", "an empty list matches nothing: leave it out to match all.")
@@ -260,7 +258,9 @@ def _plain_conditions(values: Mapping[str, Any]) -> dict[str, Any]:
 def containing(argument: str, text: str) -> dict[str, Any]:
     """Return a condition on texts that contain `text` in any case; raise InvalidArgument if no name could."""
     if len(text) > MAX_SUBSTRING or "\x00" in text:
-        raise InvalidArgument(argument, f"give a text of at most {MAX_SUBSTRING} characters, without NUL.")
+        raise InvalidArgument(
+            argument, f"this text can't be searched: give at most {MAX_SUBSTRING} characters, without NUL."
+        )
     return {"$regex": re.escape(text), "$options": "i"}
 
 

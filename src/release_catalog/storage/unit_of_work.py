@@ -117,7 +117,7 @@ async def execute(
             if again and (problem := await _taken(database, error)):
                 return problem
             if pause > _LONGEST_PAUSE:
-                raise NothingWritten("A majority does not confirm what is in the way.") from error
+                raise NothingWritten("The conflicting document is not confirmed by a majority.") from error
         # A majority may not have the first one yet, and a failover may undo it.
         await asyncio.sleep(pause)
         pause, again = 2 * pause + 0.01 * again, True
@@ -152,8 +152,10 @@ async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None
     other: Any = await database.releases.find_one(identity, {"id": 1, "status": 1})
     if other is None:
         return None
-    detail = f"There is already a release {identity['version']} of this product, revision {identity['revision']}, "
-    detail += f"in channel {identity['channel']!r}; it is {other['status']}. Versions are never used again."
+    detail = f"The version {identity['version']} of this product exists: revision {identity['revision']}, "
+    detail += (
+        f"channel {identity['channel']!r}, status {other['status']}. Versions are never reused: give another one."
+    )
     return errors.Conflict(detail=detail, conflicting_id=other["id"])
 
 
@@ -162,11 +164,13 @@ async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> 
     match = {"_id": turn.caller.key(id_), **releases.visible(turn.caller)}
     release = await turn.database.releases.find_one(match, {"terms": 0}, session=turn.session)
     if release is None:
-        return errors.NotFound(detail=f"There is no release {id_!r}.")
+        return errors.NotFound(detail=f"The release {id_!r} does not exist: check its id.")
     if refused := check_product_scope(turn.caller, release["productId"]):
         return refused
     if values.get("ifMatch") not in {None, release["etag"]}:
-        return errors.PreconditionProblem(detail="The release is not as you read it: read it again, then repeat.")
+        return errors.PreconditionProblem(
+            detail="The release has changed since you read it: read it again, then repeat the request."
+        )
     return cast("ReleaseDocument", release)
 
 
@@ -174,7 +178,10 @@ def check_product_scope(caller: Caller, product_id: str) -> Problem | None:
     """Return the problem of a caller that is bound to another product, or None."""
     if caller.product in {None, product_id}:
         return None
-    detail = f"Your token is bound to the product {caller.product!r}: only releases of that one can be written."
+    detail = (
+        f"Your token is bound to the product {caller.product!r}: write releases of this product, or "
+        "use another token."
+    )
     return errors.Forbidden(detail=detail)
 
 
@@ -184,7 +191,7 @@ def too_large(release: Mapping[str, Any], path: str) -> list[Violation]:
     usage.write(size)
     if size <= MAX_BYTES:
         return []
-    message = f"A release takes at most {MAX_BYTES} bytes with all that it holds; this would take {size}."
+    message = f"The release would take {size} bytes: store at most {MAX_BYTES}, with all of its parts."
     return [Violation(path, message, "TOO_LARGE")]
 
 

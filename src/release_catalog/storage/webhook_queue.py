@@ -140,7 +140,10 @@ async def log_attempt(
 async def fail_pending(database: Database, webhook: Document, sequence: int) -> None:
     """Fail the pending log entries up to a number, for which no further attempt is made."""
     match = {"tenantId": webhook["tenantId"], "webhookId": webhook["id"], "status": "PENDING"}
-    error = "It was not tried again: it is no longer kept, asked for or to be seen."
+    error = (
+        "The event was not sent again: it is no longer kept, its type is no longer selected, or the "
+        "webhook can't see it any more."
+    )
     gone = {"status": "FAILED", "nextAttemptAt": None, "error": error}
     match["sequence"] = {"$lte": sequence}
     await database.webhookDeliveries.update_many(match, {"$set": gone}, hint="pending")

@@ -94,7 +94,7 @@ async def create(caller: Caller, database: Database, values: MutationInput, unus
     async def work(session: Any) -> Answer:
         mine = {"tenantId": caller.tenant}
         if await database.webhooks.count_documents(mine, limit=MAX_LISTED, session=session) == MAX_LISTED:
-            return errors.Conflict(detail=f"There are {MAX_LISTED} webhooks: delete one that is not needed.")
+            return errors.Conflict(detail=f"The maximum of {MAX_LISTED} webhooks is reached: delete one.")
         webhook["cursor"] = await event_log.head(caller, database)
         await database.webhooks.insert_one(webhook, session=session)
         return {"webhook": webhook, "secret": webhook["secret"]}
@@ -155,7 +155,7 @@ async def replay(caller: Caller, database: Database, values: MutationInput) -> A
     checks = Validator(values, "input")
     after = kinds.sequence(values["after"])
     if after is None:
-        checks.refuse("after", "NOT_AN_EVENT", "Give the id of an event, or 0 for the first one.")
+        checks.refuse("after", "NOT_AN_EVENT", "This is not the id of an event: give one, or 0 for all events.")
     elif reason := await event_log.unkept(caller, database, after):
         checks.refuse("after", "NOT_KEPT", reason[0].upper() + reason[1:])
     if checks.found:
@@ -184,7 +184,7 @@ async def _change(
 
 def _log_change(change: str, caller: Caller, id_: str, **details: Any) -> None:
     """Log a change of a webhook and its author."""
-    _log.info(f"a webhook was {change}", webhook=id_, tenant=caller.tenant, by=caller.subject, **details)
+    _log.info(f"webhook {change}", webhook=id_, tenant=caller.tenant, by=caller.subject, **details)
 
 
 def _host(url: str) -> str | None:
@@ -193,7 +193,7 @@ def _host(url: str) -> str | None:
 
 
 def _missing(values: MutationInput) -> Problem:
-    return errors.NotFound(detail=f"There is no webhook {values['id']!r}.")
+    return errors.NotFound(detail=f"The webhook {values['id']!r} does not exist: check its id.")
 
 
 def _url(checks: Validator, unusable: str | None) -> str:
@@ -206,10 +206,14 @@ def _url(checks: Validator, unusable: str | None) -> str:
 def _patterns(checks: Validator) -> list[str]:
     patterns: list[str] = list(dict.fromkeys(checks.fields["events"]))
     if not 1 <= len(patterns) <= MAX_PATTERNS:
-        checks.refuse("events", "WRONG_LENGTH", f"Give 1 to {MAX_PATTERNS} types of events; * is all of them.")
+        checks.refuse(
+            "events",
+            "WRONG_LENGTH",
+            f"The list is empty or too long: give 1 to {MAX_PATTERNS} event types, or * for all.",
+        )
         return patterns
     for at, pattern in enumerate(checks.fields["events"]):
         if not kinds.matching([pattern]):
-            message = f"There is no event {pattern[:64]!r}: give {event_log.known()}."
+            message = f"The event type {pattern[:64]!r} does not exist: give {event_log.known()}."
             checks.refuse(f"events[{at}]", "UNKNOWN", message)
     return patterns

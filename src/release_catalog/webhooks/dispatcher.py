@@ -75,10 +75,10 @@ async def _dispatch(database: Database, poster: WebhookSender, over: asyncio.Eve
         try:
             taken, again = await _take(database, places)
         except db.Failure as error:
-            _log.warning("can't look for webhooks to tell", reason=str(error))
+            _log.warning("search for due webhooks failed", reason=str(error))
             taken, again = [], _RETRY_SECONDS
         except Exception:  # noqa: BLE001  whatever it is, the next look may succeed
-            _log.exception("can't look for webhooks to tell")
+            _log.exception("search for due webhooks failed")
             taken, again = [], _RETRY_SECONDS
         for webhook in taken:
             lease = Lease(database, webhook)
@@ -121,9 +121,9 @@ async def _take(database: Database, places: Places) -> tuple[list[Document], flo
 def _log_failure(one: "asyncio.Task[None]") -> None:
     # Its lease ends by itself: until then nobody repeats the failed work.
     if isinstance(error := one.exception(), db.Failure):
-        _log.warning("can't tell a webhook", reason=str(error))
+        _log.warning("webhook delivery interrupted", reason=str(error))
     elif error:
-        _log.error("can't tell a webhook", exc_info=error)
+        _log.error("webhook delivery interrupted", exc_info=error)
 
 
 class Lease:
@@ -240,7 +240,7 @@ async def _failed(
 ) -> Document | None:
     attempts = webhook["attempts"] + 1
     outcome: dict[str, Any] = {"responseStatus": reply.status, "error": reply.error}
-    _log.info("a webhook did not take an event", webhook=webhook["id"], attempts=attempts, status=reply.status)
+    _log.info("webhook delivery failed", webhook=webhook["id"], attempts=attempts, status=reply.status)
     if reply.status == _GONE:
         await webhook_queue.log_attempt(database, webhook, sequence, "PENDING", now, **outcome)
         await webhook_queue.switch_off(database, webhook)
@@ -258,6 +258,6 @@ async def _failed(
 async def _record_expired(database: Database, webhook: Document, last: int, now: datetime.datetime) -> None:
     """Log that events expired before their delivery to a webhook."""
     first = webhook["cursor"] + 1
-    error = f"Events up to {kinds.id_of(last)} were no longer kept when this webhook could be told."
-    _log.warning("events were forgotten before a webhook took them", webhook=webhook["id"], count=last - first + 1)
+    error = f"Events up to {kinds.id_of(last)} were no longer kept when the webhook was due."
+    _log.warning("events expired before their webhook delivery", webhook=webhook["id"], count=last - first + 1)
     await webhook_queue.log_attempt(database, webhook, first, "FAILED", now, attempts=0, error=error)

@@ -33,8 +33,8 @@ def target(url: str, allowed: address_guard.Allowed) -> http_client.Target:
     goal = http_client.target(url)
     if goal.scheme == "http" and not allowed.names(goal.host, goal.port):
         raise address_guard.Unreachable(
-            "Events are sent by https, so that nobody reads or changes them on their way: give such a URL, or "
-            f"have an operator add {goal.host}:{goal.port} to RELEASE_CATALOG_FILES_ALLOW."
+            "Events are sent by https only: give an https URL, or ask an operator to add "
+            f"{goal.host}:{goal.port} to RELEASE_CATALOG_FILES_ALLOW."
         )
     return goal
 
@@ -70,7 +70,9 @@ class WebhookSender:
             async with asyncio.timeout(SECONDS):
                 return await self._post(owner, target(url, self._allowed), headers, body)
         except TimeoutError:
-            return DeliveryResult(None, f"It took longer than {SECONDS:g} seconds to answer.")
+            return DeliveryResult(
+                None, f"The receiver took longer than {SECONDS:g} seconds to answer: check the server."
+            )
         except address_guard.Unreachable as error:
             return DeliveryResult(None, str(error))
 
@@ -95,14 +97,16 @@ def _exchange(
             return _reply(response)
     except ssl.SSLCertVerificationError as error:
         raise address_guard.Unreachable(
-            f"The certificate of {goal.host} is not trusted ({error.verify_message})."
+            f"The certificate of {goal.host} is not trusted ({error.verify_message}): install a trusted one."
         ) from error
     except http.client.HTTPException as error:
         raise address_guard.Unreachable(
-            f"{goal.host} closed the connection or does not answer in HTTP/1.1."
+            f"{goal.host} closed the connection or does not answer in HTTP/1.1: check the server."
         ) from error
     except OSError as error:
-        raise address_guard.Unreachable(f"The connection to {goal.host} broke off before it answered.") from error
+        raise address_guard.Unreachable(
+            f"The connection to {goal.host} broke off before the response: check the server."
+        ) from error
     finally:
         sock.close()
 
@@ -113,12 +117,12 @@ def _reply(response: http.client.HTTPResponse) -> DeliveryResult:
         return DeliveryResult(status, None)
     if status < http.client.BAD_REQUEST:
         return DeliveryResult(
-            status, f"It answered with status {status}: redirects are not followed, so correct the URL."
+            status, f"The receiver answered with status {status}, and redirects are not followed: correct the URL."
         )
     try:
         text = response.read(READ_BYTES).decode(errors="replace")
     except (OSError, http.client.HTTPException):
         text = ""
     printable = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:KEPT_CHARACTERS]
-    error = f"It answered with status {status}" + (f": {printable}" if printable else ".")
+    error = f"The receiver answered with status {status}: {printable or 'check the server.'}"
     return DeliveryResult(status, error, response.getheader("Retry-After"))

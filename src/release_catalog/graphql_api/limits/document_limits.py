@@ -150,7 +150,7 @@ def check(tokens: Sequence[str], limits: Limits) -> bool:
             ("depth", size.depth, limits.max_depth, "levels of fields"),
             ("aliases", size.aliases, limits.max_aliases, "aliases"),
             ("directives", size.directives, limits.max_directives, "directives"),
-            ("repeats", size.repeats, MAX_REPEATS, "fields that it asks for already"),
+            ("repeats", size.repeats, MAX_REPEATS, "repeated fields"),
         ):
             if came > most:
                 raise limit_exceeded(
