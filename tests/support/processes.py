@@ -2,17 +2,21 @@
 
 import contextlib
 import json
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
+
+from release_catalog.cli.main import main
 
 SCRIPT = str(Path(sys.executable).parent / "release-catalog")
 SERVING = re.compile(r'"url":"(http://[^"]+)/graphql"')
@@ -35,12 +39,49 @@ class Done(subprocess.CompletedProcess[str]):
 def run(*arguments: object, source: bytes | None = None, folder: Path | None = None, **settings: object) -> Done:
     """Run a command to its end, in a folder; `source` is its standard input."""
     command, env = [SCRIPT, *map(str, arguments)], environment(**settings)
-    done = subprocess.run(command, input=source, env=env, capture_output=True, timeout=90, check=False, cwd=folder)
-    told = done.stderr.decode()
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(tempfile.NamedTemporaryFile()) for _ in range(3)]
+        files[0].write(source or b"")
+        files[0].flush()
+        process = _FORKS.Process(
+            target=_execute, args=(command, env, folder or Path.cwd(), [file.name for file in files])
+        )
+        process.start()
+        process.join(90)
+        if process.is_alive():
+            process.kill()
+        process.join()
+        out, told = (Path(file.name).read_text() for file in files[1:])
+    assert process.exitcode is not None
     named = re.match(r"Using the database (.*)\.\n", told)
-    ended = Done(command, done.returncode, done.stdout.decode(), told[named.end() :] if named else told)
+    ended = Done(command, process.exitcode, out, told[named.end() :] if named else told)
     ended.database = named[1] if named else None
     return ended
+
+
+# A process that has imported the command line, of which commands are forked: importing it takes a second.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["__main__", "release_catalog.cli.main", "release_catalog.server.app"])
+
+
+def _execute(command: list[str], env: dict[str, str], folder: Path, files: list[str]) -> None:
+    """Be a command that reads the first file and writes to the others."""
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(folder)
+    sys.argv = command
+    for number, (file, mode) in enumerate(zip(files, "rww", strict=True)):
+        os.dup2(os.open(file, os.O_RDONLY if mode == "r" else os.O_WRONLY), number)
+    sys.stdin, sys.stdout, sys.stderr = (open(number, mode) for number, mode in enumerate("rww"))  # noqa: PTH123, SIM115
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)  # noqa: T201
+        for stream in (sys.stdout, sys.stderr):
+            if not stream.closed:
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
