@@ -59,7 +59,7 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
     fields["platforms"] = platforms.united(fields["artifacts"], fields["dockerImages"])
     if source.keys() <= _FIELDS:
         return fields, doc.found
-    more = Validator({name: source[name] for name in _MORE & source.keys()}, path, doc.found)
+    more = Validator({name: value for name, value in source.items() if name in _MORE}, path, doc.found)
     fields |= release_update.read(more, now)
     if source.get("delivery") is not None:
         # Kept as given: it can be checked only after its references are loaded.

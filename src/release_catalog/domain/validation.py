@@ -49,7 +49,7 @@ class Validator:
         """Refuse fields outside `names`: accepted input is never dropped silently."""
         if self.fields.keys() <= names:
             return
-        for name in self.fields.keys() - names:
+        for name in [name for name in self.fields if name not in names]:
             self.refuse(
                 name, "UNKNOWN_FIELD", f"The field {name!r} does not exist here: correct its name, or remove it."
             )
