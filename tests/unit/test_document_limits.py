@@ -17,7 +17,7 @@ from graphql import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from release_catalog.graphql_api.limits import document_limits, json_size
+from release_catalog.graphql_api.limits import document_limits
 from release_catalog.settings import Limits
 
 NAMES = ["a", "b", "on", "fragment", "query", "__type", "__schema", "true", "F1"]
@@ -138,7 +138,7 @@ class Tree:
 
 
 def sizes(text: str) -> list[tuple[int, int, int]]:
-    measure = document_limits._DocumentStats(json_size.tokenize(text, 10**6))
+    measure = document_limits._DocumentStats(document_limits.tokenize(text, 10**6))
     return [(size.depth, size.aliases, size.directives) for size in measure.sizes]
 
 
@@ -147,14 +147,14 @@ def sizes(text: str) -> list[tuple[int, int, int]]:
 def test_tokens_tell_what_the_tree_tells(text: str) -> None:
     tree = Tree(parse(text))
     circular = tree.circular()
-    assert document_limits._DocumentStats(json_size.tokenize(text, 10**6)).circular == circular
+    assert document_limits._DocumentStats(document_limits.tokenize(text, 10**6)).circular == circular
     if not circular:
         assert sizes(text) == [tree.size(definition) for definition in tree.definitions]
 
 
 @given(texts(), st.data())
 def test_what_can_not_be_parsed_is_measured_without_an_error(text: str, data: st.DataObject) -> None:
-    tokens = json_size.tokenize(text, 10**6)
+    tokens = document_limits.tokenize(text, 10**6)
     at = data.draw(st.integers(0, len(tokens)))
     more = data.draw(
         st.lists(
@@ -177,4 +177,4 @@ def test_what_can_not_be_parsed_is_measured_without_an_error(text: str, data: st
     ],
 )
 def test_what_is_asked_for_again_is_counted_with_all_under_it(text: str, repeats: int) -> None:
-    assert document_limits._DocumentStats(json_size.tokenize(text, 100)).sizes[0].repeats == repeats
+    assert document_limits._DocumentStats(document_limits.tokenize(text, 100)).sizes[0].repeats == repeats

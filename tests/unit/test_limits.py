@@ -22,11 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release_catalog.domain.caller import SCOPES, Caller, Owner
-from release_catalog.graphql_api.limits import input_limits, json_size
+from release_catalog.graphql_api.limits import document_limits, input_limits
 from release_catalog.graphql_api.limits.query_cost import Cost, QueryCost
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
-from release_catalog.graphql_http import documents
+from release_catalog.graphql_http import documents, request
 from release_catalog.graphql_http.documents import DocumentStore, InvalidDocument
 from release_catalog.server import rate_limit as callers_
 from release_catalog.server.rate_limit import HOUR, RateLimiter
@@ -169,9 +169,9 @@ PIECES = (
 def test_tokens_are_counted_as_the_lexer_finds_them(text: str) -> None:
     count, whole = lexed(text)
     if whole:
-        assert len(json_size.tokenize(text, 1_000)) == count
+        assert len(document_limits.tokenize(text, 1_000)) == count
     # What can't be read is refused either way: but not before as much of it is counted as is read.
-    assert len(json_size.tokenize(text, 1_000)) >= count
+    assert len(document_limits.tokenize(text, 1_000)) >= count
 
 
 @pytest.mark.parametrize("piece", [*PIECES, "a ", '"\\"', '"\n', "\\u0041", "#\n", '"""\\"""', "-.", "1."])
@@ -179,16 +179,16 @@ def test_tokens_are_counted_as_the_lexer_finds_them(text: str) -> None:
 def test_tokens_are_counted_in_linear_time(before: str, piece: str) -> None:
     text = before + piece * (MEGABYTE // len(piece))
     with bounded(), contextlib.suppress(RequestError):
-        json_size.tokenize(text, 2_000)
+        document_limits.tokenize(text, 2_000)
 
 
 @pytest.mark.parametrize("value", ["[]", "[1]", "{}", '{"a":{}}', '""', "0", "[[[[[]]]]]"])
 def test_values_are_counted_in_linear_time(value: str) -> None:
     body = f"[{','.join([value] * (MEGABYTE // (len(value) + 1)))}]".encode()
     with bounded(), pytest.raises(RequestError, match="65536") as refusal:
-        json_size.check_json_size(body, MEGABYTE)
+        request.check_json_size(body, MEGABYTE)
     assert (refusal.value.status, (refusal.value.extensions or {})["limit"]) == (400, "values")
-    json_size.check_json_size(body[: MEGABYTE // 16], MEGABYTE)
+    request.check_json_size(body[: MEGABYTE // 16], MEGABYTE)
 
 
 # ---------------------------------------------------------------- cost
@@ -596,7 +596,7 @@ async def test_reading_is_charged_by_size_before_it_begins(monkeypatch: pytest.M
     charged: list[int] = []
     for text in ("{ __typename }", large(1), large(1), large(2, 100)):
         await known.meant({"query": text}, Owner("acme", "ci"), charged.append)
-    assert charged == [len(json_size.tokenize(text, 2_000)) - 100 for text in (large(1), large(2, 100))]
+    assert charged == [len(document_limits.tokenize(text, 2_000)) - 100 for text in (large(1), large(2, 100))]
     with contextlib.suppress(InvalidDocument):
         await known.meant({"query": "{ a }" + "#" * 90_000}, Owner("acme", "ci"), charged.append)
     assert charged[-1] > 2_000

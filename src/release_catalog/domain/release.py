@@ -1,4 +1,4 @@
-"""The release document: the declaration of its fields, and the defaults of a new release."""
+"""The release document: the declaration of its fields, the defaults of a new release, and its lifecycle."""
 
 import datetime
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from release_catalog.domain.release_parts import (
     RegistryArtifactDocument,
 )
 from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, list_of, text
+from release_catalog.errors import Violation
 
 PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
 
@@ -323,6 +324,13 @@ IMMUTABLE_WHEN_PUBLISHED = tuple(
     name for name, field in FIELDS.items() if field.set_by is SetBy.UPDATE and not field.mutable
 )
 
+# The statuses from which a release reaches each other status; ARCHIVED is the last.
+_STEPS_TO = {
+    "PUBLISHED": frozenset({"DRAFT"}),
+    "WITHDRAWN": frozenset({"PUBLISHED"}),
+    "ARCHIVED": frozenset({"PUBLISHED", "WITHDRAWN"}),
+}
+
 
 def document(
     tenant: str,
@@ -366,3 +374,24 @@ def derived_fields(release: Mapping[str, Any]) -> dict[str, Any]:
             for d in release["dependencies"]
         ],
     }
+
+
+def check_transition(release: Mapping[str, Any], to: str) -> list[Violation]:
+    """Return the violations that prevent the step to `to`; a file with a MISMATCH prevents publication."""
+    found = []
+    if release["status"] not in _STEPS_TO[to]:
+        before = " or ".join(sorted(_STEPS_TO[to]))
+        message = f"The release is {release['status']}: only a release that is {before} can become {to}."
+        found.append(Violation("input.id", message, "WRONG_STATUS"))
+    if to == "PUBLISHED":
+        found += [
+            Violation(
+                "input.id",
+                f"{file['name']} has another digest or size than declared: replace the file, then verify it "
+                "again.",
+                "MISMATCH",
+            )
+            for file in release["artifacts"]
+            if file["verification"]["status"] == "MISMATCH"
+        ]
+    return found

@@ -24,7 +24,7 @@ from graphql import (
 
 from release_catalog.domain.caller import Owner
 from release_catalog.fair_share import Busy, FairSlots
-from release_catalog.graphql_api.limits import document_limits, json_size
+from release_catalog.graphql_api.limits import document_limits
 from release_catalog.graphql_api.limits import input_limits as checks
 from release_catalog.graphql_api.limits.query_cost import QueryCost
 from release_catalog.graphql_api.request_errors import capacity_exceeded, limit_exceeded
@@ -199,7 +199,7 @@ class DocumentStore:
     async def _read(self, text: str, owner: Owner, charge: Charge) -> ValidatedDocument:
         if len(text) > checks.MAX_CHARACTERS:
             raise limit_exceeded("characters", checks.MAX_CHARACTERS, f"The document has {len(text)} characters")
-        tokens = json_size.tokenize(text, self._limits.max_tokens)
+        tokens = document_limits.tokenize(text, self._limits.max_tokens)
         points = _points(text, tokens)
         if not points:
             return self._keep(text, tokens, self._judged(text, tokens))

@@ -19,9 +19,9 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from release_catalog.domain.caller import Caller
-from release_catalog.graphql_api.limits import json_size
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_http import response, sse
+from release_catalog.graphql_http.request import check_json_size
 from release_catalog.graphql_http.response import Results
 from release_catalog.graphql_http.subscriber_limit import (
     Authenticate,
@@ -344,7 +344,7 @@ def _read(received: Any, max_bytes: int) -> dict[str, Any]:
         when = "" if max_bytes == MAX_MESSAGE_BYTES else " before connection_init is acknowledged"
         raise Closed(1009, f"The message is too large: send at most {max_bytes} bytes{when}.")
     try:
-        json_size.check_json_size(text.encode(), max_bytes)
+        check_json_size(text.encode(), max_bytes)
         message = orjson.loads(text)
     except RequestError as refusal:
         raise Closed(1009, str(refusal)) from refusal

@@ -5,9 +5,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from release_catalog import errors
-from release_catalog.domain import events, timestamps, transitions
+from release_catalog.domain import events, timestamps
 from release_catalog.domain.caller import READ, Caller
-from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release import ReleaseDocument, check_transition
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
 from release_catalog.errors import Problem, Violation
 from release_catalog.storage import cursors, dependency_traversal, idempotency, releases, unit_of_work
@@ -94,7 +94,7 @@ async def _look(caller: Caller, database: Database, values: MutationInput) -> _N
         return None
     head = await events_log.head(caller, database)
     release = await unit_of_work.load_for_update(UnitOfWork(caller, database), values["id"], values)
-    if isinstance(release, Problem) or transitions.step(release, "WITHDRAWN"):
+    if isinstance(release, Problem) or check_transition(release, "WITHDRAWN"):
         return None
     return await _notice(caller, database, release, head, values)
 
@@ -149,10 +149,10 @@ async def _withdrawn(
         found = await unit_of_work.load_for_update(turn, values["id"], values)
         if isinstance(found, Problem):
             return found
-        violations = [*transitions.step(found, "WITHDRAWN"), *checks.found]
+        violations = [*check_transition(found, "WITHDRAWN"), *checks.found]
         if notice is None:
             await _check_replacement(turn.caller, turn.database, checks)
-            violations = [*transitions.step(found, "WITHDRAWN"), *checks.found]
+            violations = [*check_transition(found, "WITHDRAWN"), *checks.found]
         else:
             violations += notice.violations
         if violations:
@@ -205,7 +205,7 @@ async def _step(turn: UnitOfWork, values: MutationInput, to: str, fields: Docume
     found = await unit_of_work.load_for_update(turn, values["id"], values)
     if isinstance(found, Problem):
         return found
-    if violations := transitions.step(found, to):
+    if violations := check_transition(found, to):
         return errors.ValidationProblem(violations=violations)
     after = await unit_of_work.update_release(turn, found, {"status": to, **fields})
     await unit_of_work.append_event(turn.caller, turn.database, f"release.{to.lower()}", after, turn.session)

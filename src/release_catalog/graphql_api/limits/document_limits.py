@@ -6,6 +6,8 @@ invalid document mean nothing: the parser refuses it.
 """
 
 import dataclasses
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 
 from release_catalog.graphql_api.request_errors import limit_exceeded
@@ -16,6 +18,27 @@ INTROSPECTION_LEVELS = 8
 # Fields that are requested again under the same name, with all that is under them: validation compares each with
 # each. Fragments of components name some fields again and again, so it is more than any client needs.
 MAX_REPEATS = 100
+
+# Exact for valid documents. A token that is not closed goes on to the end: otherwise the search would never end.
+_TOKEN = re.compile(
+    r'''
+    [!$&():=@\[\]{|}] | \.\.\.
+    | [A-Za-z_][0-9A-Za-z_]*+
+    | -?[0-9]++ (?:\.[0-9]++)?+ (?:[eE][+-]?[0-9]++)?+
+    | """ (?:[^"\\]++ | \\""" | \\ | "(?!""))*+ (?:""")?+
+    | " (?:[^"\\\n\r]++ | \\.)*+ "?+
+    | \#[^\n\r]*+
+    ''',
+    re.VERBOSE,
+)
+
+
+def tokenize(text: str, max_tokens: int) -> list[str]:
+    """Return the tokens of a document, comments among them; refuse more than `max_tokens`."""
+    found = [match[0] for match in itertools.islice(_TOKEN.finditer(text), max_tokens + 1)]
+    if len(found) > max_tokens:
+        raise limit_exceeded("tokens", max_tokens, f"Document contains more than {max_tokens} tokens")
+    return found
 
 
 @dataclasses.dataclass(slots=True)
