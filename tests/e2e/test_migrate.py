@@ -57,12 +57,12 @@ def test_the_command_lists_what_is_pending_and_migrates_it(
     done = run("migrate", **settings)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "counters-1 began: 0 documents",
-        "counters-1 goes on: 10000 documents",
-        "counters-1 goes on: 20000 documents",
-        "counters-1 ended: 20000 documents",
-        "releases-1 began: 0 documents",
-        "releases-1 ended: 1 documents",
+        "counters-1 started: 0 documents",
+        "counters-1 in progress: 10000 documents",
+        "counters-1 in progress: 20000 documents",
+        "counters-1 finished: 20000 documents",
+        "releases-1 started: 0 documents",
+        "releases-1 finished: 1 documents",
     ]
     assert left(database) == 0
     for arguments in (("migrate", "--check"), ("migrate",)):
@@ -72,7 +72,7 @@ def test_the_command_lists_what_is_pending_and_migrates_it(
 
 def test_the_help_tells_the_exit_codes() -> None:
     told = " ".join(run("migrate", "--help").stdout.replace("│", " ").split())
-    assert "With --check, the exit code is 0 if nothing is pending and 1 if something is." in told
+    assert "With --check, the exit code is 0 if nothing is pending, and 1 otherwise." in told
 
 
 def test_a_server_migrates_once_it_is_ready(
@@ -86,11 +86,11 @@ def test_a_server_migrates_once_it_is_ready(
         assert server.ask(text) == {"releases": {"nodes": [{"name": "tool", "createdBy": None}]}}
         assert left(database) == COUNT + 1, "another process has the lease"
         lapse(database)
-        ended = eventually(lambda: len(server.entries("a migration ended")) == 2 and left(database) == 0, 60)
+        ended = eventually(lambda: len(server.entries("migration finished")) == 2 and left(database) == 0, 60)
         assert ended
-        found = [(entry["migration"], entry["documents"]) for entry in server.entries("a migration ended")]
+        found = [(entry["migration"], entry["documents"]) for entry in server.entries("migration finished")]
         assert found == [("counters-1", COUNT), ("releases-1", 1)]
-        assert len(server.entries("a migration began")) == 2
+        assert len(server.entries("migration started")) == 2
         assert server.ask(text) == {"releases": {"nodes": [{"name": "tool", "createdBy": None}]}}
         assert server.stop() == 0
 

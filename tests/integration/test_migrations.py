@@ -77,7 +77,9 @@ async def test_each_form_has_a_migration_and_they_run_in_order(empty: Catalog) -
     names = ["products-1", "products-2", "products-3"]
     assert await migrations.pending(empty.database) == dict.fromkeys(names, COUNT)
     steps = await run(empty.database)
-    assert steps == [(name, step, count) for name in names for step, count in (("began", 0), ("ended", COUNT))]
+    assert steps == [
+        (name, step, count) for name in names for step, count in (("started", 0), ("finished", COUNT))
+    ]
     assert await stored(empty.database) == expected(*range(COUNT))
     assert await migrations.pending(empty.database) == {}
     found = [each async for each in empty.database.migrations.find({"_id": {"$ne": "lease"}}).sort("_id")]
@@ -167,8 +169,8 @@ async def test_another_process_resumes_after_a_kill_between_batches(
     assert left == COUNT - 10 * (batch - 1)
     await lapse(empty.database)
     steps = await run(empty.database)
-    assert steps[0] == (name, "began", 0)
-    assert steps[1] == (name, "ended", left)
+    assert steps[0] == (name, "started", 0)
+    assert steps[1] == (name, "finished", left)
     assert await stored(empty.database) == expected(*range(COUNT))
     progress = await empty.database.migrations.find_one({"_id": name})
     assert progress
@@ -198,7 +200,7 @@ async def test_two_processes_without_a_lease_store_the_same(empty: Catalog, mong
         await asyncio.to_thread(batches, frozen, "products-2", 3)
         await lapse(empty.database)
         steps = await run(empty.database)
-        assert ("products-2", "ended", COUNT - 20) in steps
+        assert ("products-2", "finished", COUNT - 20) in steps
         assert frozen.stdin
         frozen.stdin.close()
         assert await asyncio.to_thread(frozen.wait) == 0
@@ -233,7 +235,7 @@ async def test_an_older_process_writes_older_documents_meanwhile(empty: Catalog)
     steps = await run(empty.database)
     over.set()
     await writer
-    assert [name for name, step, _ in steps if step == "ended"] == ["products-1", "products-2", "products-3"]
+    assert [name for name, step, _ in steps if step == "finished"] == ["products-1", "products-2", "products-3"]
     while await migrations.pending(empty.database):
         await run(empty.database)
     assert await stored(empty.database) == expected(*numbers)
@@ -249,7 +251,7 @@ async def test_a_run_ends_between_batches_when_it_is_told_to(empty: Catalog) -> 
             over.set()
 
     await migrations.run(empty.database, over, report)
-    assert seen[-1] == ("products-2", "began")
+    assert seen[-1] == ("products-2", "started")
     assert (await migrations.pending(empty.database))["products-2"] == COUNT - 10
     lease = await empty.database.migrations.find_one({"_id": "lease", **leases.is_over("leaseUntil")})
     assert lease, "the next process need not wait"
@@ -264,7 +266,7 @@ async def test_an_outage_in_the_middle(tmp_path: Path, driver: Any, monkeypatch:
             with structlog.testing.capture_logs() as logs:
                 with mongod.failing("update", mode={"skip": 7}, errorCode=91):
                     async with migrations.run_in_background(database):
-                        await until(lambda: [e for e in logs if e["event"] == "can't migrate documents"])
+                        await until(lambda: [e for e in logs if e["event"] == "migration failed"])
                 async with migrations.run_in_background(database):
                     await until_current(database)
                     await fill(database, COUNT)

@@ -276,12 +276,14 @@ def _with_files(
 
 @cli.command()
 def migrate(
-    check: Annotated[bool, typer.Option("--check", help="Change nothing, and list what is pending.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="List the pending migrations and change nothing.")
+    ] = False,
 ) -> None:
-    """Bring all stored documents to the form that this version writes.
+    """Migrate all stored documents to the form that this version writes.
 
-    Servers do the same in the background. Older servers may go on serving, and the command can be interrupted and
-    repeated at any time. With --check, the exit code is 0 if nothing is pending and 1 if something is.
+    Servers do the same in the background. Older servers may keep running. The command may be interrupted and
+    repeated at any time. With --check, the exit code is 0 if nothing is pending, and 1 otherwise.
     """
 
     def report(step: str, migration: migrations.Migration, documents: int) -> None:

@@ -60,7 +60,7 @@ class Migration:
         return f"{self.collection}-{self.form}"
 
 
-# Gets "began", "goes on" or "ended", the migration, and the number of documents that it migrated.
+# Gets "started", "in progress" or "finished", the migration, and the number of documents that it migrated.
 Report = Callable[[str, Migration, int], object]
 
 
@@ -119,16 +119,16 @@ async def _keep_current(database: Database, over: asyncio.Event) -> None:
             await run(database, over, _log_step)
             retry = _RETRY_SECONDS
         except db.Failure as error:
-            _log.warning("can't migrate documents", reason=str(error)[:200])
+            _log.warning("migration failed", reason=str(error)[:200])
             # It may also lack a right, which no retry gives it.
             seconds, retry = retry, min(2 * retry, LOOK_SECONDS)
         except Exception:  # noqa: BLE001  the server serves without it, and the next attempt may succeed
-            _log.exception("can't migrate documents")
+            _log.exception("migration failed")
         await _rest(over, seconds)
 
 
 def _log_step(step: str, migration: Migration, documents: int) -> None:
-    _log.info(f"a migration {step}", migration=migration.name, documents=documents)
+    _log.info(f"migration {step}", migration=migration.name, documents=documents)
 
 
 async def _rest(over: asyncio.Event, seconds: float) -> None:
@@ -162,15 +162,15 @@ async def _run(database: Database, migration: Migration, owner: str, over: async
             if not batch.found:
                 return True
             began = True
-            report("began", migration, 0)
+            report("started", migration, 0)
         migrated, more = migrated + batch.changed, batch.is_full
         await _save_progress(database, migration, batch.changed, ended=not more)
         if migrated >= reported + _DOCUMENTS_A_REPORT:
             reported = migrated
-            report("goes on", migration, migrated)
+            report("in progress", migration, migrated)
         if more:
             await _rest(over, max(_PAUSE_SECONDS, clock() - at))
-    report("ended", migration, migrated)
+    report("finished", migration, migrated)
     return True
 
 
@@ -289,9 +289,17 @@ async def _authors(database: Database, found: Sequence[Document]) -> dict[Any, D
 
 
 _OF_ACTORS = {"type": 1, "data": {"$cond": [{"$in": ["$type", list(_ACTORS)]}, "$data", None]}}
-# In the order in which they run: the actors of events come before those of releases, which are found there.
-MIGRATIONS: Sequence[Migration] = (
-    *(Migration(name, 1) for name in forms.FORMS if name not in {"events", "releases"}),
+# Migrations that fill fields with known values; those of all other forms store defaults.
+_FILLING = (
     Migration("events", 1, _actors, _OF_ACTORS),
     Migration("releases", 1, _authors, {"id": 1, "tenantId": 1}),
 )
+_KEYS = {(migration.collection, migration.form) for migration in _FILLING}
+_PLAIN = [
+    Migration(name, form)
+    for name in forms.FORMS
+    for form in range(1, forms.current(name) + 1)
+    if (name, form) not in _KEYS
+]
+# In the order in which they run: by form, and the actors of events before those of releases, which need them.
+MIGRATIONS: Sequence[Migration] = sorted((*_PLAIN, *_FILLING), key=lambda migration: migration.form)
