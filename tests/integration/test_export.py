@@ -132,10 +132,10 @@ async def test_s1_where_a_release_is_in_its_life_stays_behind(empty: Catalog, ve
         assert (await here.ask(text, id=id_))[f"{step}Release"]["problem"] is None
     exported = (await here.ask(EXPORT, id=id_))["exportRelease"]
     copy = await done(there, IMPORT, {"projectIdentifier": "tool", "release": exported, "verification": "SKIP"})
-    life = ("status", "publishedAt", "archivedAt", "withdrawal")
+    life = ("status", "publishedAt", "publishedBy", "archivedAt", "withdrawal")
     then, now = await lasting(here, id_), await lasting(there, copy)
     assert without(now, *life) == without(then, *life)
-    assert [now[field] for field in life] == ["DRAFT", None, None, None]
+    assert [now[field] for field in life] == ["DRAFT", None, None, None, None]
     assert timestamps.now() >= now["createdAt"]
 
 
