@@ -123,6 +123,7 @@ SCENARIOS = [
     Scenario("large documents: another's large one", floods.large_documents, Client.large_document),
     Scenario("large documents: another's small one", floods.large_documents, Client.query),
     Scenario("the same over sockets", floods.large_documents_over_sockets, Client.large_document),
+    Scenario("bombs: another's small query", floods.bombs_back_to_back, Client.query),
     Scenario("subscribers", floods.subscribers, Client.subscriber),
     Scenario("sockets of nobody", floods.unknown_sockets, Client.subscriber),
     Scenario("idle connections", floods.idle_connections, Client.new_connection),

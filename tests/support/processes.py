@@ -47,7 +47,7 @@ def run(*arguments: object, source: bytes | None = None, folder: Path | None = N
             target=_execute, args=(command, env, folder or Path.cwd(), [file.name for file in files])
         )
         process.start()
-        process.join(90)
+        process.join(180)
         if process.is_alive():
             process.kill()
         process.join()
@@ -84,7 +84,7 @@ def _execute(command: list[str], env: dict[str, str], folder: Path, files: list[
         os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """What `condition` gives as soon as that is true, or in the end."""
     deadline = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < deadline:
@@ -148,7 +148,7 @@ class Server:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal; the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 @contextlib.contextmanager
@@ -165,6 +165,6 @@ def serving(folder: Path, *arguments: object, **settings: object) -> Iterator[Se
     finally:
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(60)
         finally:
             process.kill()
