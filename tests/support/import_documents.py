@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from release_catalog.domain import timestamps
-from release_catalog.domain.validation import MAX_LONG
+from release_catalog.domain.validation import MAX_LONG, is_relative
 
 Json = dict[str, Any]
 
@@ -122,6 +122,11 @@ def whole() -> Json:
 # ------------------------------------------------------------------ made by hypothesis
 
 text = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+_BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+name = st.text(
+    st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters=_BIDIRECTIONAL), min_size=1, max_size=40
+).filter(lambda value: value == value.strip())
+path = name.filter(is_relative)
 platform = text.map(lambda value: value[:64].replace("/", "-")) | st.sampled_from(["linux/amd64", "win64"])
 version = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=64)
 leaves = (
@@ -148,16 +153,16 @@ def fields(required: dict[str, Any], **optional: Any) -> Any:
 
 artifact = fields(
     {
-        "name": text,
+        "name": path,
         "size": st.integers(0, MAX_LONG),
         "sha256": st.text("0123456789abcdef", min_size=64, max_size=64),
         "downloadUrl": st.just("http://h/x"),
         "isExecutable": st.booleans(),
     },
-    platform=platform, arguments=_lines, metadata=metadata, repositoryKey=text, path=text, packageType=text,
+    platform=platform, arguments=_lines, metadata=metadata, repositoryKey=path, path=path, packageType=text,
     secured=st.just(True),
 )  # fmt: skip
-image = fields({"name": text, "imageUrl": text}, platform=platform, metadata=metadata)
+image = fields({"name": path, "imageUrl": text}, platform=platform, metadata=metadata)
 dependency = fields({"name": text, "version": version}, catalogId=_id)
 _file = fields({"id": _id}, mimeType=text, url=text, filename=text)
 _project = st.one_of(
@@ -197,7 +202,7 @@ delivery = fields(
     }
 )  # fmt: skip
 _seed = {
-    "name": text,
+    "name": name,
     "version": version,
     "createdAt": _instant,
     "project": text,

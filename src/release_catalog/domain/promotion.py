@@ -7,7 +7,7 @@ from typing import Any
 
 from release_catalog import errors
 from release_catalog.domain import ids
-from release_catalog.domain.validation import Validator
+from release_catalog.domain.validation import Validator, is_relative
 from release_catalog.errors import Problem, Violation
 
 MAX_KEYS = 1_000
@@ -59,6 +59,7 @@ def chosen(
             wrong.append(Violation("input.releaseId", message, "MISMATCH"))
     if not found:
         wrong.append(_nothing(release, included, excluded))
+    wrong += [_unsafe(path) for path, _ in found if not is_relative(path)]
     return list(found.values()), wrong + _twice(path for path, _ in found)
 
 
@@ -101,6 +102,11 @@ def _nothing(release: MutationInput, included: Collection[str], excluded: Collec
     else:
         field, reason = "releaseId", f"{name} has neither files nor images: promote another release"
     return Violation(f"input.{field}", f"{reason}.", "NOTHING_CHOSEN")
+
+
+def _unsafe(path: str) -> Violation:
+    message = f"The promoted path {path} leads out of its repository: give the file another name, or a path."
+    return Violation("input.releaseId", message, "NOT_A_PATH")
 
 
 def _twice(paths: Iterable[str]) -> list[Violation]:

@@ -14,7 +14,7 @@ MAX_ENTRIES = 250
 
 
 def _name(checks: Validator, field: str) -> str:
-    return checks.text(field, 256, required=True) or ""
+    return checks.name(field) or ""
 
 
 def _as_it_is(checks: Validator, field: str) -> Any:

@@ -16,7 +16,7 @@ from release_catalog.domain.release_parts import (
     PlatformReleaseMetadataDocument,
     RegistryArtifactDocument,
 )
-from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, list_of, text
+from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, list_of, name, text
 from release_catalog.errors import Violation
 
 PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
@@ -56,7 +56,7 @@ class ReleaseDocument(TypedDict):
         str,
         Field(
             "Display name, 1 to 256 characters. An update may rename a draft.",
-            text(256, required=True),
+            name(),
             default=REQUIRED,
             term="name",
         ),

@@ -39,7 +39,7 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
     doc.known(_ALL)
     fields: dict[str, Any] = {
         "project": doc.text("project", 256, required=True),
-        "name": doc.text("name", 256, required=True),
+        "name": doc.name("name"),
         "version": doc.text("version", versions.MAX_LENGTH, required=True) or "",
         "tag": doc.text("tag", 256),
         "createdAt": doc.instant("createdAt"),

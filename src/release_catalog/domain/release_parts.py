@@ -10,7 +10,16 @@ import orjson
 from release_catalog.domain import ids, platforms, references, versions
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
-from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, list_of, object_of, text
+from release_catalog.domain.validation import (
+    MAX_LONG_TEXT,
+    FieldParsers,
+    Validator,
+    list_of,
+    name,
+    object_of,
+    relative_path,
+    text,
+)
 
 MAX_ENTRIES = 1000
 MAX_METADATA_BYTES = 1 << 20
@@ -44,7 +53,8 @@ def metadata(doc: Validator, field: str = "metadata") -> str | None:
     return None if value is None else json_text(doc, value)
 
 
-_ID, _NAME, _SHORT, _URL = text(255, required=True), text(256, required=True), text(256), text(2048)
+_ID, _NAME, _SHORT, _URL = text(255, required=True), name(), text(256), text(2048)
+_FILE_NAME = relative_path(256, required=True)
 _FREE_JSON = "Free JSON of at most 1 MiB and 100 levels, returned as it was given."
 
 
@@ -71,7 +81,7 @@ class ArtifactDocument(TypedDict):
         str,
         Field(
             "File name, 1 to 256 characters. A patch finds the file by it.",
-            _NAME,
+            _FILE_NAME,
             default=REQUIRED,
             compared=False,
         ),
@@ -109,10 +119,10 @@ class ArtifactDocument(TypedDict):
         Field("Whether a download needs credentials (S2). Defaults to false.", Validator.flag, default=False),
     ]
     repositoryKey: Annotated[
-        str | None, Field("Key of the repository that the file is promoted from (S3).", _SHORT)
+        str | None, Field("Key of the repository that the file is promoted from (S3).", relative_path(256))
     ]
     path: Annotated[
-        str | None, Field("Path of the file in its repository, at most 1024 characters (S3).", text(1024))
+        str | None, Field("Path of the file in its repository, at most 1024 characters (S3).", relative_path(1024))
     ]
     packageType: Annotated[
         str | None,
@@ -147,7 +157,7 @@ class ImageDocument(TypedDict):
         str,
         Field(
             "Image name, 1 to 256 characters. A patch finds the image by it.",
-            _NAME,
+            _FILE_NAME,
             default=REQUIRED,
             compared=False,
         ),

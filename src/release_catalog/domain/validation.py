@@ -25,6 +25,10 @@ _URL = re.compile(r"https?://[^/\s?#]++\S*+", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
+# Embeddings, overrides and isolates, which let a name look like another one.
+_BIDIRECTIONAL = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
 class Validator:
     """A reader of the fields of a JSON object that keeps a violation for each invalid one."""
 
@@ -91,6 +95,35 @@ class Validator:
             return value[:limit]
         if "\x00" in value or (limit < MAX_LONG_TEXT and _CONTROL.search(value)):
             self.refuse(field, "CONTROL_CHARACTER", "The text has control characters: remove them.")
+        return value
+
+    def name(self, field: str, limit: int = 256, *, required: bool = True) -> str | None:
+        """Return a name or key: a text without white space at its ends and without bidirectional overrides."""
+        before = len(self.found)
+        value = self.text(field, limit, required=required)
+        if not value or len(self.found) > before or (value.isprintable() and value == value.strip()):
+            return value
+        if bidirectional := _BIDIRECTIONAL.search(value):
+            character = _character(bidirectional[0])
+            message = f"The text has the bidirectional control character {character}: remove it."
+            self.refuse(field, "CONTROL_CHARACTER", message)
+        elif value != value.strip():
+            character = _character(value[0] if value[0].isspace() else value[-1])
+            message = f"The text begins or ends with the white space {character}: remove it."
+            self.refuse(field, "WHITE_SPACE", message)
+        return value
+
+    def relative_path(self, field: str, limit: int, *, required: bool = False) -> str | None:
+        """Return a relative path, or a part of one: a name without `.` and `..` segments and backslashes."""
+        before = len(self.found)
+        value = self.name(field, limit, required=required)
+        if not value or len(self.found) > before:
+            return value
+        if not is_relative(value):
+            message = (
+                "This is no relative path: remove slashes at its beginning, backslashes, and segments of dots."
+            )
+            self.refuse(field, "NOT_A_PATH", message)
         return value
 
     def _matching(self, field: str, limit: int, pattern: re.Pattern[str], code: str, message: str) -> str:
@@ -242,6 +275,21 @@ def text(limit: int, *, required: bool = False) -> FieldParser:
     return lambda given, field: given.text(field, limit, required=required)
 
 
+def is_relative(path: str) -> bool:
+    """Return whether a path stays where it begins: no leading slash, no backslash, no segment `.` or `..`."""
+    return not path.startswith("/") and "\\" not in path and {".", ".."}.isdisjoint(path.split("/"))
+
+
+def name(limit: int = 256, *, required: bool = True) -> FieldParser:
+    """Return a parser of a name or key of at most `limit` characters."""
+    return lambda checks, field: checks.name(field, limit, required=required)
+
+
+def relative_path(limit: int, *, required: bool = False) -> FieldParser:
+    """Return a parser of a relative path of at most `limit` characters."""
+    return lambda checks, field: checks.relative_path(field, limit, required=required)
+
+
 def object_of(readers: FieldParsers) -> FieldParser:
     """Return a parser of an object with the fields of `readers`; it returns None without one."""
 
@@ -262,6 +310,10 @@ def _named(key: Any) -> str:
         return repr(key)
     # A field that is missing from both entries is refused elsewhere.
     return " ".join(part for part in key if part is not None) or "This"
+
+
+def _character(character: str) -> str:
+    return f"U+{ord(character):04X}"
 
 
 def _kind(value: object) -> str:
