@@ -383,3 +383,25 @@ async def test_a_missing_field_has_its_default_in_whatever_form_the_document_is(
     await old.releases.update_one({}, {"$unset": {name: 1 for name in gone if name != "status"}})
     await do(empty, PATCH, id=made["id"], name="Tool", notes="It works well.")
     await step(empty, "withdraw", made["id"], reason="It leaks.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{ releases(filter: {name: "Tool"}, orderBy: {field: NAME}) { nodes { createdBy } } }',
+        "{ a: releases(first: 1) { nodes { createdBy } } b: releases(first: 2) { nodes { createdBy } } }",
+        "{ products { nodes { releases(first: 1) { nodes { createdBy notes } } } } }",
+    ],
+)
+async def test_pages_that_are_aggregated_give_todays_form(empty: Catalog, text: str) -> None:
+    """Their documents also have the fields of the order, and the number of the page."""
+    for key in ("a", "b"):
+        product = await empty.product(key)
+        await do(empty, CREATE, productId=product["id"], name="Tool", version="1")
+    expected = await empty.ask(text)
+    reads = empty.commands.reads.copy()
+    await old_forms.forget(empty.database)
+    await old_forms.raw(empty.database).releases.update_many({}, {"$unset": {"notes": 1}})
+    unknown = orjson.dumps(expected).replace(b'"local"', b"null")
+    assert orjson.dumps(await empty.ask(text)) == unknown != orjson.dumps(expected)
+    assert empty.commands.reads == reads, "the compiled query answers it: nothing is read a second time"

@@ -112,7 +112,11 @@ def _overlap(path: str, key: str) -> bool:
 
 def complete(documents: Sequence[dict[str, Any]], fields: Sequence[Added], whole: int | None = None) -> None:
     """Give each document the defaults of the fields that it lacks; one with `whole` keys lacks none of its own."""
-    lacking = documents if whole is None else [document for document in documents if len(document) < whole]
+    if whole is None:
+        names = {path[0] for path, _ in fields if len(path) == 1}
+        lacking = [document for document in documents if not document.keys() >= names]
+    else:
+        lacking = [document for document in documents if len(document) < whole]
     for (*place, name), value in fields:
         for document in _parents(documents, place) if place else lacking:
             if name not in document:
