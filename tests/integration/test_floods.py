@@ -3,16 +3,14 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
 
 from release_catalog.server.app import create_app
 from release_catalog.server.http_protocol import MAX_EARLY_CONTROL_FRAMES
-from release_catalog.server.paced_input import PacedInput
 from release_catalog.settings import Settings
 from support.catalog import Catalog
+from support.loop_turns import bytes_by_turn
 from support.subscribers import PROTOCOL, connected, served
 
 HANDSHAKE = (
@@ -22,33 +20,6 @@ HANDSHAKE = (
 # Masked frames of no bytes: a ping, a pong, the first piece of a text, and a further piece of it.
 PING, PONG, TEXT, PIECE = (bytes([head, 0x80, 0, 0, 0, 0]) for head in (0x89, 0x8A, 0x01, 0x00))
 GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-@contextlib.asynccontextmanager
-async def bytes_by_turn(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[int]]:
-    """The numbers of bytes that the protocols handle between two turns of the loop for others."""
-    turns = [0]
-    init = PacedInput.__init__
-
-    def counted(self: PacedInput, receive: Callable[[bytes], None], *arguments: Any, **named: Any) -> None:
-        def receive_counted(data: bytes) -> None:
-            turns[-1] += len(data)
-            receive(data)
-
-        init(self, receive_counted, *arguments, **named)
-
-    async def begin_turns() -> None:
-        while True:
-            await asyncio.sleep(0)
-            if turns[-1]:
-                turns.append(0)
-
-    monkeypatch.setattr(PacedInput, "__init__", counted)
-    beginning = asyncio.create_task(begin_turns())
-    try:
-        yield turns
-    finally:
-        beginning.cancel()
 
 
 async def send_all(host: str, data: bytes, *, upgrade: bool) -> bytes:

@@ -305,7 +305,7 @@ async def test_a_job_that_can_not_be_done_leaves_the_workers_to_the_others(
     await take(empty, source("tool", artifacts=[file(files, "a")]), verification="BACKGROUND")
     assert empty.files
     with structlog.testing.capture_logs() as logged:
-        async with verifying.run_workers(empty.database, empty.files), asyncio.timeout(20):
+        async with verifying.run_workers(empty.database, empty.files), asyncio.timeout(60):
             while await statuses(empty) != ["VERIFIED"]:  # noqa: ASYNC110  it waits for the database
                 await asyncio.sleep(0.01)
     assert len(logged) == 2 * verifying.JOBS_AT_ONCE
@@ -391,5 +391,5 @@ async def test_files_are_looked_at_again(empty: Catalog, files: serving.Files) -
 async def test_workers_stop_at_once(empty: Catalog, files: serving.Files) -> None:
     assert empty.files
     for turn in range(100):
-        async with asyncio.timeout(20), verifying.run_workers(empty.database, empty.files):
+        async with asyncio.timeout(60), verifying.run_workers(empty.database, empty.files):
             await asyncio.sleep(turn / 20_000)

@@ -9,8 +9,8 @@ MAX_CPU_SECONDS = 30.0
 
 
 @contextlib.contextmanager
-def bounded() -> Iterator[None]:
+def bounded(name: str = "") -> Iterator[None]:
     """Fail if the context takes CPU time out of all proportion."""
     began = time.process_time()
     yield
-    assert time.process_time() - began < MAX_CPU_SECONDS
+    assert time.process_time() - began < MAX_CPU_SECONDS, name

@@ -105,7 +105,7 @@ async def test_a_waiter_over_its_share_does_not_block_those_behind_it() -> None:
 
         own = asyncio.create_task(wait(A))
         await settle()
-        await asyncio.wait_for(wait(B), 5)
+        await asyncio.wait_for(wait(B), 60)
         assert not own.done()
     await own
 
@@ -121,7 +121,7 @@ async def test_a_crowd_over_its_share_keeps_nobody_out() -> None:
         crowd = [asyncio.create_task(wait(A)) for _ in range(3)]
         await settle()
         assert slots.waiting == 3
-        await asyncio.wait_for(wait(B), 5)
+        await asyncio.wait_for(wait(B), 60)
     await asyncio.gather(*crowd)
     assert slots.used == slots.waiting == 0
 
@@ -156,7 +156,7 @@ async def test_a_share_that_grows_lets_waiters_in() -> None:
         await settle()
         assert not served.is_set()
         held.close()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
     assert slots.used == 0
 
 
@@ -180,7 +180,7 @@ async def test_work_that_cant_be_stopped_keeps_its_slot_when_its_caller_goes() -
     await settle()
     never.cancel()
     go.set()
-    assert await asyncio.wait_for(late, 5) == 1
+    assert await asyncio.wait_for(late, 60) == 1
     with pytest.raises(ValueError, match="no"):
         await slots.run_to_end(A, fail)
     assert slots.used == slots.waiting == 0
@@ -220,7 +220,7 @@ async def test_a_turn_that_comes_when_its_waiter_has_just_been_cancelled_goes_to
         gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
-    await asyncio.wait_for(late, 5)
+    await asyncio.wait_for(late, 60)
     assert slots.used == slots.waiting == 0
     assert slots._queues == {}
 

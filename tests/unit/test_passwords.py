@@ -8,7 +8,7 @@ import pytest
 from release_catalog.auth import failed_attempts, passwords
 from release_catalog.auth.errors import AuthenticationError
 from release_catalog.auth.passwords import Passwords
-from support.waiting import eventually
+from support.waiting import eventually, loop_turns
 
 HERE, THERE = "192.0.2.1", "198.51.100.1"
 
@@ -61,7 +61,7 @@ async def test_a_name_that_is_guessed_at_delays_no_other_name(verifier: Verifier
         await guess(held, "ci")
     verifier.held.clear()
     flood = [asyncio.create_task(guess(held, name)) for name in ("a", "b", "c", "d", "e") for _ in range(4)]
-    await asyncio.sleep(0.01)
+    await loop_turns()
     late = asyncio.create_task(guess(held, "deploy", THERE, "good"))
     await eventually(lambda: verifier.at_once == 2)
     verifier.held.set()
@@ -80,9 +80,9 @@ async def test_names_of_one_network_take_turns(verifier: Verifier) -> None:
             await guess(held, name)
     verifier.held.clear()
     flood = [asyncio.create_task(guess(held, f"name {n}")) for n in range(3) for _ in range(5)]
-    await asyncio.sleep(0.01)
+    await loop_turns()
     late = asyncio.create_task(guess(held, "other", HERE, "good"))
-    await asyncio.sleep(0.01)
+    await loop_turns()
     verifier.held.set()
     assert await late
     await asyncio.gather(*flood)

@@ -1,0 +1,117 @@
+"""The price of a query."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from graphql import (
+    FragmentDefinitionNode,
+    get_operation_ast,
+    parse,
+)
+
+from release_catalog.graphql_api.limits.query_cost import Cost, QueryCost
+from release_catalog.graphql_api.schema import schema
+from support.effort import bounded
+
+
+def cost(text: str, **variables: Any) -> Cost:
+    return priced(text, variables)
+
+
+def priced(text: str, variables: Mapping[str, Any]) -> Cost:
+    document = parse(text)
+    fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
+    operation = get_operation_ast(document)
+    assert operation is not None
+    return QueryCost(schema._schema, fragments).of(operation, variables)
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("{ __typename }", 1),
+        ("{ viewer { subject } }", 1),
+        ("{ releases { totalCount } }", 6),
+        ("{ releases { nodes { id } pageInfo { hasNextPage } } }", 22),
+        ("{ releases(first: 3) { edges { node { id } } } }", 7),
+        ("{ releases(last: 3) { nodes { product { id } } } }", 7),
+        ("{ releases(first: 101) { nodes { id } } }", 101),
+        ("{ releases(first: -1) { nodes { id } } }", 2),
+        ("{ release(id: 1) { dependencies { nodes { id } } } }", 12),
+        ("{ release(id: 1) { dependencies(first: 100) { nodes { id } } } }", 102),
+        ("{ release(id: 1) { artifacts { release { id } } } }", 11),
+        ("{ release(id: 1) { artifacts { release { artifacts { id } } } } }", 25_011),
+        # A walk costs by how far it may go, whatever is asked of it.
+        ("{ release(id: 1) { dependencyGraph { nodeCount } } }", 22),
+        ("{ release(id: 1) { dependencyGraph(maxNodes: 5000) { nodeCount } } }", 102),
+        ("{ release(id: 1) { dependencyGraph { nodes { id } } } }", 42),
+        ("{ release(id: 1) { dependencyGraph(maxNodes: 5000) { nodes { id } } } }", 202),
+        (
+            "{ ...F } fragment F on Query { releases { ...P } } fragment P on ReleaseConnection { nodes { id } }",
+            21,
+        ),
+        ("{ releases(first: 5) { ... on ReleaseConnection { nodes { ... { id } } } } }", 6),
+        ("mutation { publishRelease(input: {id: 1}) { release { id } } }", 12),
+    ],
+)
+def test_each_object_costs_a_point_times_the_pages_around_it(text: str, points: int) -> None:
+    assert cost(text).points == points
+
+
+@pytest.mark.parametrize(
+    ("filter_", "points"),
+    [({}, 6), ({"name": "x"}, 6), ({"nameContains": "x"}, 206), ({"nameContains": None}, 6),
+     ({"channel": ["x"], "status": ["DRAFT"], "dependsOnId": "1", "author": "x"}, 36)],
+)  # fmt: skip
+def test_a_filter_costs_by_what_it_looks_through(filter_: dict[str, Any], points: int) -> None:
+    """Once for the page, and again for a count of all that match."""
+    declared = "query ($f: ReleaseFilter = {}) { releases(filter: $f) { totalCount } }"
+    assert cost(declared, f=filter_).points == points
+    written = ", ".join(f"{name}: {_literal(value)}" for name, value in filter_.items())
+    assert cost("{ releases(filter: {%s}) { totalCount } }" % written).points == points
+    assert cost(declared.replace("{}", "{%s}" % written)).points == points
+    fields = ", ".join(f"{name}: $v" for name, value in filter_.items() if value)
+    if fields:
+        assert cost("query ($v: Any) { releases(filter: {%s}) { totalCount } }" % fields, v=1).points == points
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return "null" if value is None else '"x"'
+
+
+def test_page_sizes_come_from_variables_and_their_defaults() -> None:
+    query = "query ($n: Int = 7) { releases(first: $n) { nodes { id } } }"
+    assert (cost(query).points, cost(query, n=3).points, cost(query, n=10**30).points) == (8, 4, 101)
+    assert (cost(query, n=None).points, cost(query, n="x").points, cost(query, n=True).points) == (21, 21, 21)
+    # GraphQL takes them for whole numbers, and so does what reads the page.
+    assert (cost(query, n=100.0).points, cost(query, n=1e300).points, cost(query, n=-1e3).points) == (101, 101, 2)
+
+
+def test_only_the_variables_of_an_operation_are_looked_at() -> None:
+    class Many(dict[str, Any]):
+        def items(self) -> Any:
+            raise AssertionError
+
+    assert priced("query ($n: Int) { releases(first: $n) { nodes { id } } }", Many(n=3, other=4)).points == 4
+
+
+def test_deep_pages_cost_more_than_anybody_has() -> None:
+    deep = "dependencies(first: 100) { nodes { "
+    assert cost("{ releases(first: 100) { nodes { " + deep * 2 + "id" + " } }" * 3 + "}").points > 1_000_000
+    assert (
+        cost("{ release(id: 1) { dependencyGraph(maxNodes: 5000) { nodes { artifacts { id } } } } }").nodes
+        > 25_000
+    )
+
+
+def test_fragments_are_priced_once_however_often_they_are_spread() -> None:
+    spreads = "".join(
+        f"fragment F{n} on Release {{ a: product {{ x: latestRelease {{ ...F{n + 1} }} }} "
+        f"latestRelease {{ ...F{n + 1} }} }} "
+        for n in range(60)
+    )
+    with bounded():
+        assert cost("{ release(id: 1) { ...F0 } }" + spreads + "fragment F60 on Release { id }").points > 2**60
