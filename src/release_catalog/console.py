@@ -1,10 +1,10 @@
-"""What is written to a terminal. Names and messages come from files, callers and other servers."""
+"""Safe output for terminals: names and messages come from files, callers and other servers."""
 
 import rich.console
 
 
 def printable(text: str) -> str:
-    """Return `text` with escapes in place of what could steer a terminal, such as colours and bidi marks."""
+    """Return `text` with escapes in place of control sequences for terminals, such as colours and bidi marks."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

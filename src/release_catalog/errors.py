@@ -17,7 +17,7 @@ class Violation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Problem:
-    """The reason why something was not done, in the form of RFC 9457; returned, never raised."""
+    """The reason of a refusal, in the form of RFC 9457; returned, never raised."""
 
     detail: str
     title: str
@@ -111,7 +111,7 @@ _TOO_LARGE = {
 
 
 class TooBusy(GraphQLError):  # noqa: N818  likewise
-    """Work that did not get its turn in time, because others or the caller's own requests fill the capacity."""
+    """Work that did not get a slot in time, because requests of others or of the caller fill the capacity."""
 
     def __init__(self, limit: str, allowed: int, message: str) -> None:
         """Make the error for a full capacity, named by `limit`; `allowed` is the share of a caller."""

@@ -120,12 +120,12 @@ class FairSlots:
     def slot_now(self, owner: Owner) -> "SlotNow":
         """Hold a slot without waiting for one, for as long as the context lasts.
 
-        Entering the context raises Busy if there is none for this owner.
+        Entering the context raises Busy if no slot is free for this owner.
         """
         return SlotNow(self, owner)
 
     def take_now(self, owner: Owner) -> None:
-        """Take a slot without waiting for one; raise Busy if there is none for this owner."""
+        """Take a slot without waiting; raise Busy if no slot is free for this owner."""
         if not self.fits(owner):
             own = self.used < self.capacity
             raise Busy("Your share is in use." if own else "All slots are in use.", own=own)

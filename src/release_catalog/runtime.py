@@ -48,10 +48,10 @@ def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -
 def run_with_database(
     settings: Settings, does: Callable[[db.Database], Coroutine[Any, Any, Result]], *, existing: bool = False
 ) -> Result:
-    """Run a command on the database, in a loop of its own, with warnings in the log.
+    """Run a command on the database, in its own event loop, with warnings in the log.
 
-    It names the database on standard error: a shell that lacks the server's settings leads to another one. A
-    command that needs an `existing` catalog makes none: raise binary.Unavailable if there is none.
+    Name the database on standard error, because a shell without the server's settings uses another one. A command
+    that needs an `existing` catalog creates none: raise binary.Unavailable if it is missing.
     """
     logging_config.configure("warning", settings.log_format)
     if existing and not settings.mongodb_url and not data_folder.holds_data(settings.data_dir):
@@ -79,7 +79,7 @@ def place(settings: Settings) -> str:
 
 
 def no_catalog(settings: Settings, but: str = "") -> str:
-    """Say that there is no catalog, but what there is, and what to do."""
+    """Return the message that a catalog is missing; `but` adds what exists instead."""
     return (
         f"The database {place(settings)} has no catalog{but}: set RELEASE_CATALOG_DATA_DIR to the "
         "data folder of your server (make run uses .data), or RELEASE_CATALOG_MONGODB_URL and "

@@ -185,8 +185,8 @@ async def test_the_environment_and_netrc_are_not_asked(
     [
         (answer(FILE + b"!"), None, len(FILE) + 1, f"has {len(FILE) + 1} bytes where {len(FILE)} are declared"),
         (answer(FILE[:-1]), None, len(FILE) - 1, f"has {len(FILE) - 1} bytes where {len(FILE)} are declared"),
-        (chunked(FILE + b"!"), None, None, f"longer than the declared {len(FILE)} bytes"),
-        (answer(FILE + b"!", "Connection: close"), None, None, f"longer than the declared {len(FILE)} bytes"),
+        (chunked(FILE + b"!"), None, None, f"exceeds its declared size, {len(FILE)} bytes"),
+        (answer(FILE + b"!", "Connection: close"), None, None, f"exceeds its declared size, {len(FILE)} bytes"),
         (chunked(b"some"), hashlib.sha256(b"some").hexdigest(), 4, f"has 4 bytes where {len(FILE)} are declared"),
         (chunked(b""), hashlib.sha256().hexdigest(), 0, "has 0 bytes"),
     ],

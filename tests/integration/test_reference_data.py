@@ -158,7 +158,7 @@ async def test_a_release_that_is_made_while_the_scheme_changes_is_ordered_by_the
 ) -> None:
     product = await empty.product("tool", "ANY")
     looked, ordered = asyncio.Event(), asyncio.Event()
-    order_anew, product_of = reference_data._order_anew, release_writes._product
+    order_anew, product_of = reference_data._reorder, release_writes._product
 
     async def order(*arguments: Any) -> None:
         await order_anew(*arguments)
@@ -171,7 +171,7 @@ async def test_a_release_that_is_made_while_the_scheme_changes_is_ordered_by_the
         await asyncio.wait_for(ordered.wait(), 20)
         return found
 
-    monkeypatch.setattr(reference_data, "_order_anew", order)
+    monkeypatch.setattr(reference_data, "_reorder", order)
     monkeypatch.setattr(release_writes, "_product", look)
     text = """mutation($id: ID!) { createRelease(input: {productId: $id, name: "tool", version: "1.0.0-beta"}) {
       problem { detail } } }"""

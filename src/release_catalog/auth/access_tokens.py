@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 
 
 class AccessTokenAuthenticator:
-    """The tokens that were used a moment ago, with notes of their use."""
+    """Authenticates by access tokens, and records their use."""
 
     def __init__(self) -> None:
         # By digest, the time until which a token is accepted without a lookup, and its document. A token that was
@@ -41,7 +41,7 @@ class AccessTokenAuthenticator:
         self._suspect = FairSlots(_SUSPECT)
 
     async def caller(self, database: Database, text: str, network: str) -> Caller | None:
-        """Return the caller of a token from a client's network; None if the token is invalid or has ended."""
+        """Return the caller of a token from a client's network; None if the token is invalid or has expired."""
         document = await self._looked_up(database, text, network) if access_tokens.well_formed(text) else None
         if document is None:
             _log.info("token refused", reason="unknown")
@@ -55,7 +55,7 @@ class AccessTokenAuthenticator:
         return Caller(document["tenantId"], subject, scopes, document["productId"], document["expiresAt"])
 
     async def close(self) -> None:
-        """Wait for the notes that are still to be written."""
+        """Wait until the recorded uses are stored."""
         await asyncio.gather(*self._notes)
 
     async def _looked_up(self, database: Database, text: str, network: str) -> Document | None:
@@ -88,7 +88,7 @@ class AccessTokenAuthenticator:
         return await asyncio.shield(reading)
 
     def _note(self, database: Database, document: Document) -> None:
-        """Note in the background that a token is used, without keeping the request waiting."""
+        """Record the use of a token in the background, without delaying the request."""
         last = document["lastUsedAt"]
         if last is None or last <= timestamps.now() - store.USED:
             note = asyncio.create_task(_noted(database, document))

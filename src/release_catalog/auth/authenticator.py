@@ -25,7 +25,7 @@ _ALONE = (
 
 
 class Authenticator:
-    """Identifies callers. Without any authentication configured, everybody on this machine is its operator."""
+    """Identifies callers. Without configured authentication, each user of this machine is its operator."""
 
     def __init__(self, settings: Settings) -> None:
         """Raise OSError or service_accounts.Unreadable if the file of accounts can't be used."""

@@ -10,9 +10,9 @@ _REALM = 'realm="release-catalog"'
 
 
 class AuthenticationError(Exception):
-    """A request whose caller is unknown: to be answered with this status, reason and these headers.
+    """A request from an unknown caller, to be answered with this status, reason and headers.
 
-    The reason tells no more than RFC 6750 does: the log holds the fault in the credentials.
+    The reason tells no more than RFC 6750 allows: the log has the fault in the credentials.
     """
 
     def __init__(self, status: int, reason: str, **headers: str) -> None:
@@ -29,7 +29,7 @@ def missing_credentials(
 
 
 def invalid_credentials(scheme: str = "Bearer") -> AuthenticationError:
-    """Return the refusal of invalid credentials, whatever their fault."""
+    """Return the refusal of invalid credentials, the same for every fault."""
     # A browser asks its user for a password if Basic is offered: so only clients that used Basic get it offered.
     more = 'charset="UTF-8"' if scheme == "Basic" else 'error="invalid_token"'
     challenge = f"{scheme} {_REALM}, {more}"

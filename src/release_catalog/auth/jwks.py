@@ -1,4 +1,4 @@
-"""The keys that an identity provider signs with (RFC 7517), as it publishes them."""
+"""The signing keys that an identity provider publishes (RFC 7517)."""
 
 import asyncio
 import concurrent.futures
@@ -59,7 +59,7 @@ class Keys:
         return key if known == algorithm else None
 
     async def close(self) -> None:
-        """Wait for the fetch that is under way."""
+        """Wait for the current fetch."""
         if self._fetching:
             await asyncio.wait([self._fetching])
 

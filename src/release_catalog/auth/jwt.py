@@ -56,7 +56,7 @@ class JwtAuthenticator:
             return None
 
     async def close(self) -> None:
-        """Wait for the fetch of keys that is under way."""
+        """Wait for the current fetch of keys."""
         if self._keys:
             await self._keys.close()
 

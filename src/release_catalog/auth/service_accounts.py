@@ -80,7 +80,7 @@ class ServiceAccounts:
     async def caller(self, credentials: str, network: str) -> Caller | None:
         """Return the caller of Basic credentials (RFC 7617) from a client's network; None if they are wrong.
 
-        A guess takes as long if there is no account with that name.
+        A guess takes as long for a name without an account.
         """
         self._refresh()
         try:

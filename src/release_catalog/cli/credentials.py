@@ -1,4 +1,4 @@
-"""The commands that make credentials: the first access token of an installation, and service accounts."""
+"""The commands that create credentials: the first access token of an installation, and service accounts."""
 
 import contextlib
 import datetime
@@ -32,7 +32,7 @@ def token(
     ] = None,
     tenant: _Tenant = None,
 ) -> None:
-    """Make an access token and print it, this once: only its digest is kept."""
+    """Create an access token and print it once: only its digest is stored."""
     settings = Settings()
     expires = timestamps.now() + datetime.timedelta(days=days) if days else None
     input_ = {"name": name, "scopes": scope, "productId": product, "expiresAt": expires}
@@ -55,7 +55,7 @@ def token(
 def _check_place(settings: Settings) -> None:
     """Refuse to begin a catalog in the user's data folder where the server's seems to be elsewhere.
 
-    A token of a catalog that no server uses opens nothing. Where there is no other, a token may be the first step.
+    A token of a catalog that no server uses opens nothing. Without another catalog, a token may be the first step.
     """
     usual = settings.data_dir
     if settings.mongodb_url or "data_dir" in settings.model_fields_set or data_folder.holds_data(usual):

@@ -18,7 +18,7 @@ from release_catalog.storage.idempotency import MutationInput
 
 
 class Bar:
-    """The progress of fetching, in bytes; drawn on a terminal alone."""
+    """A progress bar of fetched bytes, drawn on terminals only."""
 
     def __init__(self) -> None:
         self.console = errors()
@@ -47,7 +47,7 @@ class Bar:
         self._bar.update(self._task, total=self._total, description=printable(name))
 
     def came(self, count: int) -> None:
-        """Count the bytes that have come; called from the threads that fetch."""
+        """Count fetched bytes; called from the fetching threads."""
         self._bar.advance(self._task, count)
 
     def tell(self, name: str, answer: Document | Problem) -> None:
@@ -95,7 +95,7 @@ async def import_all(
 
 
 async def verify_all(ids: Sequence[str], caller: Caller, database: Database, files: Fetcher, bar: Bar) -> bool:
-    """Verify the files of these releases again, or of all that have any; return whether each is as declared."""
+    """Verify the files of these or of all releases again; return whether all match their declaration."""
     good = True
     for id_ in ids or await jobs.with_files(caller, database):
         release = (await releases.by_ids(caller, database, [id_])).get(id_, {})

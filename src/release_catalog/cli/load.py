@@ -50,7 +50,7 @@ class Report:
         return f"{self.added} added, {self.present} existing, {self.refused} refused"
 
     def say(self, text: str) -> None:
-        """Write a line of its own, whatever else is on the screen."""
+        """Write a line above the progress bar."""
         self.console.print(printable(text), soft_wrap=True)
 
     def batch(self, size: int, outcome: bulk_load.Loaded) -> None:

@@ -92,7 +92,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen at. Use 0 for any free port.")] = None,
     sample: Annotated[bool, typer.Option(help="Load the sample data first if the catalog is empty.")] = False,
 ) -> None:
-    """Serve the catalog until SIGTERM or Ctrl-C; requests under way are answered first."""
+    """Serve the catalog until SIGTERM or Ctrl-C; current requests are answered first."""
     # These take a second to import, and only the server needs them: the other commands start that much faster.
     from release_catalog.graphql_http import documents  # noqa: PLC0415
     from release_catalog.server import app as application  # noqa: PLC0415
@@ -111,7 +111,7 @@ def serve(
 
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
-            # While the embedded MongoDB starts, nothing else can run; it is there soon.
+            # While the embedded MongoDB starts, nothing else can run; that takes seconds.
             waits = settings.mongodb_url and settings.database_wait_seconds
             async with uvicorn_server.alive(listener) if waits else contextlib.nullcontext():
                 # Not by the server, which would report a missing database with a traceback.
@@ -183,7 +183,7 @@ def load(
     on_error: Annotated[str, typer.Option(help="Reaction to an invalid line: stop or skip.")] = "stop",
     tenant: _Tenant = None,
 ) -> None:
-    """Load releases from import documents; releases that exist already stay as they are."""
+    """Load releases from import documents; existing releases do not change."""
     if on_error not in {"stop", "skip"}:
         raise typer.BadParameter("this reaction does not exist: give stop or skip", param_hint="--on-error")
     settings = Settings()
@@ -203,7 +203,7 @@ def export(
     file: Annotated[str, typer.Argument(help="File to write. Use - for standard output.")] = "-",
     tenant: _Tenant = None,
 ) -> None:
-    """Write all releases as import documents, one a line, the oldest first."""
+    """Write all releases as import documents, one per line, oldest first."""
     settings = Settings()
 
     async def run(database: db.Database) -> None:
@@ -257,7 +257,7 @@ def verify(
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of releases. Defaults to all releases.")] = None,
     tenant: _Tenant = None,
 ) -> None:
-    """Fetch and hash the files of releases again; exit code 1 if one is not as declared."""
+    """Fetch and hash the files of releases again; exit code 1 if one differs from its declaration."""
     _with_files(tenant, functools.partial(terminal.verify_all, ids or []), existing=True)
 
 
@@ -346,7 +346,7 @@ def _proven(chain: chains.HashChain) -> str:
 
 @contextlib.contextmanager
 def _whole(file: str) -> Iterator[BinaryIO]:
-    """Open the file to write to; it gets its name only once it is complete."""
+    """Open a file for writing; it gets its name only when it is complete."""
     path = Path(file).resolve()
     if file == "-" or (path.exists() and not path.is_file()):
         with sys.stdout.buffer if file == "-" else _opened(file, "wb") as target:

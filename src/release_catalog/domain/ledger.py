@@ -70,7 +70,7 @@ class HashChain:
     def end(self, head: Mapping[str, Any] | None) -> list[str]:
         """Return the faults of the last followed record, compared with the last one that the catalog wrote."""
         if head is None:
-            lost = f"{self.sequence}: may not be the last record; the catalog's note of the last one is missing."
+            lost = f"{self.sequence}: is not proven to be the last record; the note of the last one is missing."
             return [lost] if self.sequence else []
         if self.sequence != head["sequence"]:
             return [f"{self.sequence + 1}: is missing, and so are all up to {head['sequence']}, the last one."]

@@ -283,7 +283,7 @@ def dependencies(checks: Validator, field: str) -> list[dict[str, Any]]:
 
 
 def extension(name: str) -> str | None:
-    """Return the part after the last dot of a file name; None if there is none, as in .profile or README."""
+    """Return the part after the last dot of a file name; None without one, as in .profile or README."""
     stem, dot, end = name.rpartition(".")
     return end if stem and dot and end else None
 

@@ -135,7 +135,7 @@ class Validator:
         return value
 
     def id(self, field: str) -> str | None:
-        """Return an id of at most 255 characters that can stand in a URL."""
+        """Return an id of at most 255 characters that fits into a URL."""
         value = self.text(field, 255)
         if value in {"", ".", ".."}:
             self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of a URL: give another id.")

@@ -1,4 +1,4 @@
-"""The search for a mongod that runs on this machine, and advice if there is none."""
+"""The search for a mongod that runs on this machine, and advice if it is missing."""
 
 import importlib.util
 import pathlib

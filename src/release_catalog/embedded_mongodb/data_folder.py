@@ -1,4 +1,4 @@
-"""The data folder of the embedded MongoDB, for its owner alone: who knows the key in it can read the data."""
+"""The data folder of the embedded MongoDB. Only its owner has access, because its key gives access to the data."""
 
 import base64
 import contextlib
@@ -18,9 +18,9 @@ _LITTLE_SPACE_MB = 200
 
 
 def prepare(data_dir: pathlib.Path) -> pathlib.Path:
-    """Make the folder where there is none, and shut others out of it; return its real path.
+    """Create the folder if it is missing, and deny other users access to it; return its real path.
 
-    Raises Unavailable where others may have put their own key there, or may yet, and OSError.
+    Raise OSError, or Unavailable if other users can write to the folder or have written to it.
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = data_dir.resolve()
@@ -44,7 +44,7 @@ def _shut_others_out(folder: pathlib.Path) -> None:
     if not mode & _WRITABLE_BY_OTHERS:
         return
     with contextlib.suppress(PermissionError):
-        # What is sticky, such as /tmp, is meant for everybody.
+        # A sticky folder, such as /tmp, is shared on purpose.
         if not mode & stat.S_ISVTX:
             folder.chmod(mode & ~_WRITABLE_BY_OTHERS)
             return
@@ -54,7 +54,7 @@ def _shut_others_out(folder: pathlib.Path) -> None:
 
 
 def private(path: pathlib.Path) -> pathlib.Path:
-    """Make a file where there is none that only its owner can open: who can read it can also lock it."""
+    """Create a missing file that only its owner can open: users who can read it can also lock it."""
     path.touch(mode=_OWNER_ONLY)
     return path
 
@@ -70,7 +70,7 @@ def holds_data(data_dir: pathlib.Path) -> bool:
 
 
 def make_key(folder: pathlib.Path) -> None:
-    """Make the key unless there is one, whole or not at all; for who holds the folder's turn."""
+    """Create a missing key atomically; only the holder of the folder's lock calls this."""
     path, partial = folder / "mongod.key", folder / "mongod.key.partial"
     if path.exists():
         return
@@ -91,7 +91,7 @@ def _megabytes_left(folder: pathlib.Path) -> int:
 
 
 def little_space(folder: pathlib.Path) -> str:
-    """Return a sentence where the folder's disk is nearly full; otherwise nothing."""
+    """Return a warning if the folder's disk is nearly full, otherwise ""."""
     with contextlib.suppress(OSError):
         if (left := _megabytes_left(folder)) < _LITTLE_SPACE_MB:
             return f"The disk has only {left} MB left: free some space."

@@ -1,14 +1,14 @@
 """The embedded MongoDB, used if no other is configured.
 
 One mongod a data folder, shared by every process that uses the folder; the last to leave stops it. It listens on
-loopback only, and takes only clients that know the key in the folder: whoever can read the key can read the data,
-and no other user of this machine can. A mongod that ends while it is in use is started again, at the same port.
+loopback only, and accepts only clients that know the key in the folder: users who can read the key can read the
+data, other users of this machine can't. A mongod that stops while it is in use is restarted at the same port.
 
-In the data folder, for its owner alone: `db/` (MongoDB's files), `mongod.key` (what clients and mongod prove that
-they know), `mongod.log` and `mongod.log.1` (this run and the one before).
-Who is there is told by locks, because the kernel drops them however their holders end: `turn.lock` is held
-while starting or stopping, `users.lock` is shared by the users, and `mongod.port` (the port to find it at) is
-held by our mongod itself, which inherits that lock and so outlives its starter with it.
+The data folder, accessible to its owner only, has `db/` (MongoDB's files), `mongod.key` (what clients and mongod
+prove that they know), `mongod.log` and `mongod.log.1` (this run and the one before). Locks tell which processes
+use the folder, because the kernel releases them however a process ends: `turn.lock` is held while starting or
+stopping, `users.lock` is shared by the users, and `mongod.port` (the port to find it at) is held by our mongod
+itself, which inherits that lock and so outlives its starter with it.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ _OPTIONS = (
     # A killed process's uncommitted changes stay locked until its transaction is too old: 60 s by default.
     *("--setParameter", "transactionLifetimeLimitSeconds=10"),
     *("--setParameter", "diagnosticDataCollectionEnabled=false"),  # 200 MB that only MongoDB's support reads
-    # There is no user to make: clients are members of the set, by its key.
+    # Clients are members of the replica set, by its key, so no user is needed.
     *("--setParameter", "enableLocalhostAuthBypass=false"),
 )
 # MongoDB's own name for a client that knows the key.
@@ -115,7 +115,7 @@ class Embedded(contextlib.AbstractContextManager["Embedded", None]):
 
 
 def _after(seconds: float, is_over: Callable[[], bool] = lambda: False) -> Callable[[], bool]:
-    """Return what tells whether it is time to give up: after so many seconds, or when it is over."""
+    """Return a function that tells whether to give up: after `seconds`, or when `is_over()`."""
     end = time.monotonic() + seconds
     return lambda: time.monotonic() > end or is_over()
 
@@ -147,7 +147,7 @@ def start(data_dir: pathlib.Path, *, timeout_seconds: float = 60) -> Embedded:
 
 @contextlib.contextmanager
 def _startup_lock(folder: pathlib.Path, is_late: Callable[[], bool]) -> Iterator[None]:
-    """Be the only one who starts or stops. Polls, because a blocking flock has no timeout."""
+    """Hold the lock for starting and stopping. Poll, because a blocking flock has no timeout."""
     with private(folder / "turn.lock").open("ab") as file:
         while not _lock(file):
             if is_late():
@@ -178,9 +178,9 @@ def _is_locked(path: pathlib.Path) -> bool:
 def _join_or_launch(
     folder: pathlib.Path, is_late: Callable[[], bool], on_failure: contextlib.ExitStack, port: int | None = None
 ) -> None:
-    """Return when our mongod is a writable primary. Looks afresh each round: a crash leaves anything.
+    """Return when our mongod is a writable primary.
 
-    Launches it at `port` alone, if one is given.
+    Inspect everything in each round, because a crash may leave any state. Launch mongod only at `port`, if given.
     """
     launched: subprocess.Popen[bytes] | None = None
     while True:
@@ -224,7 +224,7 @@ def _signals_later() -> Iterator[None]:
 
 
 def _launch(folder: pathlib.Path, port: int) -> subprocess.Popen[bytes]:
-    """Start mongod; its log is its standard output, and so holds also what is said before there is a log."""
+    """Start mongod; its log is its standard output, and so also has the output from before the log begins."""
     program, log_path = binary.program(), folder / "mongod.log"
     with contextlib.suppress(FileNotFoundError):
         log_path.replace(folder / "mongod.log.1")

@@ -1,4 +1,4 @@
-"""Has the embedded mongod started again when it ends in use, and tells when its disk is nearly full."""
+"""Restart the embedded mongod when it stops in use, and warn when its disk is nearly full."""
 
 import contextlib
 import pathlib
@@ -21,7 +21,7 @@ _log = structlog.get_logger()
 
 
 class Watcher:
-    """Looks from a thread whether mongod runs, until it is closed."""
+    """Checks from a thread whether mongod runs, until it is closed."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Watcher:
         restart: Callable[[Callable[[], bool]], None],
         last_words: Callable[[], str],
     ) -> None:
-        """`restart` is given what tells that it has to give up; `last_words` returns why mongod ended."""
+        """Watch: `restart` gets a function that tells when to give up, `last_words` returns why mongod stopped."""
         self._folder = folder
         self._is_running, self._restart, self._last_words = is_running, restart, last_words
         self._closed = threading.Event()
@@ -39,13 +39,13 @@ class Watcher:
         self._thread.start()
 
     def close(self, seconds: float) -> None:
-        """Start mongod no more; wait at most so long for a start that is under way to be given up."""
+        """Stop restarting mongod; wait for a limited time until a current start has given up."""
         self._closed.set()
         self._thread.join(seconds)
 
     def _watch(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS):
-            with contextlib.suppress(OSError):  # such as that no descriptor is left: the next look tells
+            with contextlib.suppress(OSError):  # such as a lack of file descriptors: the next check tells
                 self._look()
 
     def _look(self) -> None:

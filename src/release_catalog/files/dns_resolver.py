@@ -30,7 +30,7 @@ class Resolver:
     async def addresses(self, owner: Owner, host: str, port: int) -> Addresses:
         """Return the answers of `getaddrinfo` for a TCP connection.
 
-        Raise OSError or ValueError if there are none, TimeoutError if they take more than `SECONDS`, and Busy if
+        Raise OSError or ValueError if the name has no address, TimeoutError after `SECONDS`, and Busy if
         too many lookups wait.
         """
         with contextlib.suppress(socket.gaierror):

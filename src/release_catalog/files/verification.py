@@ -204,7 +204,7 @@ async def _work(
 
 
 async def process_next_job(database: Database, files: Fetcher, shift: WorkerShutdown) -> bool:
-    """Run the next job; return False if there is none."""
+    """Run the next job; return False without one."""
     if (taken := await shift.take(database)) is None:
         return False
     await _verify(database, files, shift, *taken)

@@ -149,7 +149,7 @@ def _redirected(goal: http_client.Target, url: str, location: str) -> tuple[http
 
 def _judged(body: http_client.Body, size: int, sha256: str, host: str) -> VerificationDocument:
     if body.size is None:
-        message = f"The file is longer than the declared {size} bytes"
+        message = f"The file exceeds its declared size, {size} bytes"
     elif body.size != size:
         message = f"The file has {body.size} bytes, but {size} are declared"
     elif body.sha256 != sha256:

@@ -115,7 +115,7 @@ def batched_field(
 
 
 def reference(collection: str, key: str, description: str, *, lasting: bool = False) -> Any:
-    """Declare a relation to the document of `collection` whose id stands under `key`.
+    """Declare a relation to the document of `collection` whose id is in the field `key`.
 
     If it is `lasting`, that document is known to exist and to be visible, so that it is not read for its id.
     """

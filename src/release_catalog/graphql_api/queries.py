@@ -199,7 +199,7 @@ async def _pipeline(
 
 
 @permissions.needed(viewer=None, access_tokens=caller.ADMIN, webhook=caller.WEBHOOK, webhooks=caller.WEBHOOK)
-@strawberry.type(description="Queries. A document that does not exist, or that the caller may not see, is null.")
+@strawberry.type(description="Queries. A document that does not exist, or is hidden from the caller, is null.")
 class Query:
     viewer: Viewer = strawberry.field(
         resolver=_viewer, description="The caller and the caller's scopes. Needs no scope."

@@ -58,7 +58,7 @@ Answer = Callable[[dict[str, Any], Context], Awaitable[Results]]
 
 
 class Closed(Exception):  # noqa: N818  it is not an error of this program
-    """The reason for which a socket is closed, with its code."""
+    """The end of a socket, with its code and reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)

@@ -1,7 +1,7 @@
 """Generation of the Python function that makes the answers of one selection.
 
 Names come from the schema and from the document, where the grammar allows only letters, digits and underscores;
-they stand in the source as literals, and everything else is a numbered variable.
+they become literals in the source, and everything else is a numbered variable.
 """
 
 from collections.abc import Callable, Sequence

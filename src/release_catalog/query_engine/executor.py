@@ -152,7 +152,7 @@ async def answer(
     Slow work that waits for nothing goes to `run_aside`: introspection, and many values of variables.
 
     A value that a plan does not expect (an error, an invalid null or type) goes to the ordinary executor, which
-    answers that root field anew and so alone decides what the error is. A response that has grown too large would
+    answers that root field again and so alone decides what the error is. A response that has grown too large would
     only become larger, so it is refused at once. Without `suggesting`, no error suggests names.
     """
     operation = document.operation(operation_name) if planned else None
@@ -197,7 +197,7 @@ async def answer(
 
 
 def _is_large(variables: Mapping[str, Any] | None) -> bool:
-    """Return whether variables have so many values that reading them takes long."""
+    """Return whether reading the values of variables takes long, because of their number."""
     count, waiting = 0, [variables or {}]
     while waiting and count <= QUICK_VALUES:
         value: Any = waiting.pop()

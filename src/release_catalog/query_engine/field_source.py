@@ -39,6 +39,6 @@ def source_metadata(how: FieldSource) -> dict[str, FieldSource]:
 
 
 def reads(*paths: str) -> Callable[[FieldPaths], FieldPaths]:
-    """Return the same paths for any request; whole documents if there are none."""
+    """Return the same paths for any request; without any, whole documents."""
     keys: FieldPaths = frozenset(paths) if paths else ALL
     return lambda _: keys

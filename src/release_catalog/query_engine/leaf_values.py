@@ -62,7 +62,7 @@ def coerced(leaf: GraphQLLeafType) -> Callable[[Any], Any]:
 
 
 def json_fragment(value: Any) -> orjson.Fragment | None:
-    """Return a value as JSON text for an answer; None where there is none."""
+    """Return a value as JSON text for an answer; None stays None."""
     return None if value is None else orjson.Fragment(orjson.dumps(value, option=JSON_OPTIONS))
 
 

@@ -25,5 +25,5 @@ def prefixed(keys: FieldPaths, key: str) -> FieldPaths:
 
 
 def without(keys: FieldPaths, key: str) -> FieldPaths:
-    """Return the part of `keys` that does not lie under `key`."""
+    """Return the part of `keys` that is not below `key`."""
     return None if keys is None else frozenset(path for path in keys if path.partition(".")[0] != key)

@@ -45,11 +45,11 @@ class Connection:
         self.since = 0.0
 
     def idle(self) -> None:
-        """Note that no request is under way."""
+        """Note that no request is in progress."""
         self._limit.move(self, _IDLE_KNOWN if self.known else _IDLE_UNKNOWN)
 
     def busy(self) -> None:
-        """Note that a request is under way."""
+        """Note that a request is in progress."""
         self._limit.move(self, _BUSY_KNOWN if self.known else _BUSY_UNKNOWN)
 
     def identified(self) -> None:

@@ -46,7 +46,7 @@ class _RequestPhase(enum.Enum):
 class TimeoutHttpProtocol(HttpToolsProtocol):
     """A connection that is closed when its client does not go on.
 
-    Its one timer is set anew only when it fires, so that a request in time costs a few assignments.
+    Its one timer is reset only when it fires, so that a request in time costs a few assignments.
     """
 
     # The seconds that a head may take, and the limit on the connections of a process.

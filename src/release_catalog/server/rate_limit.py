@@ -25,7 +25,7 @@ _AT_ONCE = contextlib.nullcontext()
 
 
 class RateLimiter:
-    """Counts the requests under way of each caller, and the points that it has used of its hour.
+    """Counts the current requests of each caller, and the points that it has used in its hour.
 
     Each process counts for itself: of several behind one address, each gives every caller the full limit.
     """
@@ -55,7 +55,7 @@ class RateLimiter:
         self._last_cleanup = clock()
 
     def concurrency_slot(self, caller: Caller) -> AbstractContextManager[None]:
-        """Count a request as under way in the shares of its caller and its tenant; refuse it if they are full.
+        """Count a current request in the shares of its caller and its tenant; refuse it if they are full.
 
         Enter the context at once.
         """
@@ -82,7 +82,7 @@ class RateLimiter:
         return self._in_turn(slots, who) if self._crowds(who, at_once) else _AT_ONCE
 
     def _crowds(self, who: Owner, at_once: int) -> bool:
-        """Return whether a caller or its tenant has over `at_once` under way, and twice as much as another."""
+        """Return whether a caller or its tenant has over `at_once` requests, and twice as many as another."""
         tenant = self._requests.held_by_tenant(who.tenant)
         if tenant <= at_once or len(self._seen) == 1:
             return False
@@ -108,7 +108,7 @@ class RateLimiter:
             yield
 
     def write_slot(self, caller: Caller) -> AbstractContextManager[None]:
-        """Count a request that writes as under way; refuse it beyond four fifths of the caller's requests.
+        """Count a current request that writes; refuse it beyond four fifths of the caller's requests.
 
         Enter the context at once.
         """

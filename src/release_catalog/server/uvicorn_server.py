@@ -28,7 +28,7 @@ SWITCH_SECONDS = 0.0001
 
 
 def server(app: Starlette, grace_seconds: int, seconds: float, connections: int) -> uvicorn.Server:
-    """Return a server of the application that ends within `grace_seconds`, with the requests under way answered.
+    """Return a server of the application that stops within `grace_seconds`, after answering current requests.
 
     See http_protocol.TimeoutHttpProtocol for `seconds`, which bound slow clients. It accepts `connections`
     connections, and those of subscribers on top.
@@ -98,7 +98,7 @@ async def _not_ready(scope: Scope, receive: Receive, send: Send) -> None:
 class _Early(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the command line, which ends the work under way."""
+        """Leave signals to the command line, which ends current work."""
         yield
 
 

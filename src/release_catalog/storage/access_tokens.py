@@ -64,7 +64,7 @@ async def create(caller: Caller, database: Database, values: MutationInput) -> A
 
 
 async def revoke(caller: Caller, database: Database, values: MutationInput) -> Answer:
-    """Revoke a token for good; an already revoked token stays as it is."""
+    """Revoke a token for good; an already revoked token does not change."""
     match = {"tenantId": caller.tenant, "id": values["id"]}
 
     async def work(session: Any) -> Document | None:

@@ -69,7 +69,7 @@ async def product(caller: Caller, database: Database, values: MutationInput) -> 
         new = {"catalogId": catalog_id or bulk_load.DEFAULT_CATALOG}
         saved = await _put(turn, "products", checks, fields, new)
         if isinstance(saved, dict) and before and saved["versionScheme"] != before["versionScheme"]:
-            await _order_anew(turn, saved)
+            await _reorder(turn, saved)
         return saved
 
     try:
@@ -103,7 +103,7 @@ async def _conflict(caller: Caller, database: Database, collection: str, error: 
     return errors.Conflict(detail=detail, conflicting_id=other["id"] if other else None)
 
 
-async def _order_anew(turn: UnitOfWork, product_: Document) -> None:
+async def _reorder(turn: UnitOfWork, product_: Document) -> None:
     """Give all releases of a product the sort keys of its scheme."""
     # Creating a release writes this counter too, so that a transaction that has read the old scheme is repeated.
     held = {"$inc": {"held": 1, "value": 0}}

@@ -100,8 +100,10 @@ async def _before(turn: UnitOfWork, product: Document, fields: Document) -> Rele
 
 
 def _in_the_way(before: ReleaseDocument) -> Problem:
-    detail = f"The version {before['version']} of this product exists and is {before['status']}. "
-    detail += "Import another version; only a draft can be replaced, with onConflict UPDATE."
+    detail = (
+        f"The version {before['version']} of this product exists and is {before['status']}. Import another "
+        "version, or replace a draft with onConflict UPDATE."
+    )
     return errors.Conflict(detail=detail, conflicting_id=before["id"])
 
 

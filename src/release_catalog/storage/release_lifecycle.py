@@ -172,7 +172,7 @@ async def _withdrawn(
 async def _still(
     turn: UnitOfWork, release: ReleaseDocument, notice: _Notice | None, values: MutationInput, *, last: bool
 ) -> _Notice:
-    """Return the notice if it still holds; raise _Outdated if it may not."""
+    """Return the notice if it is certain to hold; otherwise raise _Outdated."""
     if notice is not None and (last or not await _outdated(turn, release, notice)):
         return notice
     if not last:

@@ -62,7 +62,7 @@ async def with_files(caller: Caller, database: Database) -> list[str]:
 
 
 async def schedule(turn: UnitOfWork, made: ReleaseDocument) -> None:
-    """Create a job for the pending files of a release, or delete its job if there are none."""
+    """Create a job for the pending files of a release, or delete its job without any."""
     key, jobs = {"_id": turn.caller.key(made["id"])}, turn.database.verifications
     if pending(made):
         job: Document = {"tenantId": turn.caller.tenant, "releaseId": made["id"], "owner": None}
@@ -143,7 +143,7 @@ async def append_events(turn: UnitOfWork, made: ReleaseDocument, looked: Sequenc
 
 @db.bounded
 async def claim_job(database: Database, after: str = "", without: Collection[str] = ()) -> Document | None:
-    """Lease the oldest job of the next tenant that has one; return None if there is none.
+    """Lease the oldest job of the next tenant that has one; return None without one.
 
     Tenants take turns by name, beginning after `after` and skipping those of `without`. It costs a seek in the
     index for each skipped tenant, however many jobs that tenant has.

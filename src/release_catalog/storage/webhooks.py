@@ -58,7 +58,7 @@ def deliveries(caller: Caller, webhook: MutationInput, window: PageArgs) -> Page
 
 
 def owner(webhook: MutationInput) -> Caller:
-    """Return the caller as whom a webhook sees events."""
+    """Return the caller with whose permissions a webhook sees events."""
     return Caller(webhook["tenantId"], webhook["createdBy"], frozenset(webhook["scopes"]))
 
 

@@ -125,7 +125,7 @@ class _Walk:
         self.values = 0
 
     def check(self, path: str, value: Any, type_: GraphQLInputType, argument: str | None, *, roomy: bool) -> None:
-        """Check a value; `argument` is the name under which it stands in a query, None in a mutation's input."""
+        """Check a value; `argument` is its name in a query, None in a mutation's input."""
         self.values += 1
         if self.values > MAX_VALUES:
             raise limit_exceeded("values", MAX_VALUES, f"The variables have more than {MAX_VALUES} values")

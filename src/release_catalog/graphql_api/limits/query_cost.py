@@ -1,6 +1,6 @@
 """The maximum cost of an operation, from its document and its arguments, before anything is read.
 
-The prices of fields stand in `prices`; here they are multiplied and added up.
+The prices of fields are in `prices`; here they are multiplied and added up.
 """
 
 import dataclasses
@@ -182,7 +182,7 @@ class _CostVisitor:
         return sum(price.arguments.get(name, 0) for name in names)
 
     def _inside(self, value: Any) -> list[str]:
-        """Return the priced fields of an input object, whether it stands in the document or in a variable."""
+        """Return the priced fields of an input object, in the document or in a variable."""
         if isinstance(value, VariableNode):
             known = self._given.get(value.name.value)
             if isinstance(known, dict):

@@ -53,7 +53,7 @@ class SaveProductInput:
     )
     latest_free: bool | None = optional_field(f"Whether the latest release is free of charge (S5). {_KEPT}")
     version_scheme: VersionScheme | None = optional_field(
-        "Format and order of the versions. Defaults to DOTTED. A change orders all releases of the product anew."
+        "Format and order of the versions. Defaults to DOTTED. A change sorts all releases of the product again."
     )
 
 

@@ -31,8 +31,8 @@ _Release = Annotated["Release", strawberry.lazy("release_catalog.graphql_api.typ
 
 
 _COMPLETED = (
-    "A reference that gives only an id takes it from the release; callers who may not see that "
-    "release get an empty text."
+    " A reference that gives only an id takes it from the release; callers from whom that release is hidden get "
+    "an empty text."
 )
 
 
@@ -79,8 +79,7 @@ class DependencyEdge:
     reference: DependencyReference = batched_field(_references, "Reference as it was declared.", _reference_keys)
     node: _Release | None = batched_field(
         _node,
-        "Release that the reference resolves to. Null if there is no such release, or if the caller "
-        "may not see it.",
+        "Release that the reference resolves to. Null if it does not exist or is hidden from the caller.",
         reads("reference.reference"),
     )
 
@@ -89,7 +88,7 @@ _DEFAULT_WINDOW = pagination.window(100)
 
 
 class DependencyPage:
-    """A page of the references that stand in a release's own document: nothing is read for it."""
+    """A page of the references in a release's own document: nothing is read for it."""
 
     def __init__(self, release: Mapping[str, Any], window: pagination.PageArgs) -> None:
         """Raise InvalidArgument if the window's cursor is not one of this release's references."""

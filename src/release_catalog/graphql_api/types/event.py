@@ -38,7 +38,7 @@ class Event:
     type: str = strawberry.field(description="Event type, such as release.published.")
     triggered_at: datetime.datetime = strawberry.field(description="Time of the event.")
     release: Release | None = reference(
-        "releases", "releaseId", "Release in its current state. Null if the caller may not see it."
+        "releases", "releaseId", "Release in its current state. Null if it is hidden from the caller."
     )
     actor: str | None = strawberry.field(
         description="Subject of the caller who made the change. Null if it is unknown."
