@@ -32,7 +32,7 @@ def settings(folder: Path, mongodb_url: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_without_authentication_no_other_address_is_served(host: str, tmp_path: Path, mongodb_url: str) -> None:
+def test_only_loopback_is_served_without_authentication(host: str, tmp_path: Path, mongodb_url: str) -> None:
     done = run("serve", "--host", host, "--port", 0, **settings(tmp_path, mongodb_url))
     assert done.returncode == 1
     assert done.stderr == (
@@ -41,7 +41,7 @@ def test_without_authentication_no_other_address_is_served(host: str, tmp_path: 
     )
 
 
-def test_what_is_wrong_with_settings_is_said_without_them(tmp_path: Path) -> None:
+def test_invalid_settings_are_named_without_their_values(tmp_path: Path) -> None:
     done = run("serve", jwt_secret=SECRET, data_dir=tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
@@ -67,7 +67,7 @@ def test_what_is_wrong_with_settings_is_said_without_them(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"a": 1}'])
-def test_trusted_documents_that_can_not_be_used_are_named(text: str, tmp_path: Path) -> None:
+def test_unusable_trusted_documents_are_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "documents.json").write_text(text)
     done = run("serve", documents=tmp_path / "documents.json", data_dir=tmp_path)
     assert done.returncode == 1
@@ -182,7 +182,7 @@ async def stored(url: str, name: str) -> str:
         return json.dumps(rows, default=repr)
 
 
-def test_scopes_are_told_where_tokens_are_made() -> None:
+def test_the_help_of_token_lists_the_scopes() -> None:
     told = subprocess.run(
         [SCRIPT, "token", "--help"], env=environment(columns=200), capture_output=True, text=True, check=True
     )

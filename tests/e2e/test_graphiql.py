@@ -149,7 +149,7 @@ def test_the_formatter_works(browser: webdriver.Chrome) -> None:
     see(browser, ".graphiql-query-editor", "{\n  __typename\n}")
 
 
-def test_everything_comes_from_this_server_and_nothing_is_complained_of(
+def test_the_page_loads_only_from_this_server_without_complaints(
     browser: webdriver.Chrome, server_url: str
 ) -> None:
     write(browser, QUERY)

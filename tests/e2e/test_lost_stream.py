@@ -35,7 +35,7 @@ def forgetful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield mongod.url
 
 
-async def test_who_follows_misses_nothing_while_the_oplog_forgets_it(forgetful: str, tmp_path: Path) -> None:
+async def test_subscribers_miss_no_event_while_the_oplog_rolls_over(forgetful: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"mongodb_url": forgetful, "database": "lost", "files_allow": "127.0.0.1"}
     async with connected(forgetful, "lost") as database, receiving() as receiver:
         with serving(tmp_path, **settings) as server:

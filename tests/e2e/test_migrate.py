@@ -96,7 +96,7 @@ def test_a_server_migrates_once_it_is_ready(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_what_a_server_leaves_is_migrated_by_another(
+def test_documents_left_by_one_server_are_migrated_by_another(
     settings: dict[str, Any], database: Database[Document], tmp_path: Path, number: signal.Signals
 ) -> None:
     with serving(tmp_path / "one", **settings) as server:

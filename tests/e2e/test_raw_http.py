@@ -130,7 +130,7 @@ def test_ambiguous_headers_are_refused(guarded: tuple[Server, bytes], lines: byt
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", [b"/graphql", b"/livez", b"/", b"/graphql/"])
-def test_no_request_is_answered_for_what_is_no_host(
+def test_requests_with_an_invalid_host_are_refused(
     guarded: tuple[Server, bytes], host: bytes, path: bytes
 ) -> None:
     server, _ = guarded
@@ -158,7 +158,7 @@ def test_hosts_are_taken(guarded: tuple[Server, bytes], host: bytes) -> None:
     assert statuses(server, b"GET /livez HTTP/1.0\r\n\r\n") == [200]
 
 
-def test_an_origin_that_is_none_is_refused(guarded: tuple[Server, bytes]) -> None:
+def test_an_invalid_origin_is_refused(guarded: tuple[Server, bytes]) -> None:
     server, _ = guarded
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     upgrade += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n"
@@ -167,14 +167,14 @@ def test_an_origin_that_is_none_is_refused(guarded: tuple[Server, bytes]) -> Non
         assert statuses(server, head(upgrade, line, target=b"GET /graphql"), most=1) == [403]
 
 
-def test_targets_that_are_none_are_refused(guarded: tuple[Server, bytes]) -> None:
+def test_invalid_request_targets_are_refused(guarded: tuple[Server, bytes]) -> None:
     server, _ = guarded
     for target in (b"OPTIONS *", b"CONNECT a:1", b"GET http://[::1/", b"GET /\xff", b"GET a", b"GET //", b"GET ?"):
         [status] = statuses(server, head(b"Connection: close\r\n", target=target))
         assert 400 <= status < 500, target
 
 
-def test_nothing_of_this_is_an_error_of_the_server(guarded: tuple[Server, bytes], tmp_path: Path) -> None:
+def test_hostile_requests_log_no_server_error(guarded: tuple[Server, bytes], tmp_path: Path) -> None:
     server, _ = guarded
     assert "Traceback" not in server.log.read_text()
     entries = [json.loads(line) for line in server.log.read_text().splitlines()]

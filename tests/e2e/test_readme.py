@@ -27,6 +27,6 @@ def test_every_console_block_is_checked() -> None:
     assert len(SHOWN) == README.count("```console") >= 4
 
 
-def test_every_setting_is_told() -> None:
+def test_every_setting_is_in_the_readme() -> None:
     told = set(re.findall(r"`RELEASE_CATALOG_([A-Z_]+)`", README))
     assert {name.upper() for name in Settings.model_fields} <= told

@@ -50,7 +50,7 @@ def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
         process.wait()
 
 
-def test_it_takes_what_is_signed_and_nothing_else(receiver: tuple[str, str]) -> None:
+def test_the_receiver_accepts_signed_messages_only(receiver: tuple[str, str]) -> None:
     url, secret = receiver
     now = timestamps.now()
     good = webhooks.headers("0000000000000001", now, BODY, [secret])

@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str) -> Iterat
         assert server.stop() == 0
 
 
-def test_no_request_fails_unforeseen(server: Server) -> None:
+def test_no_generated_request_fails_unexpectedly(server: Server) -> None:
     # Not by its pytest plugin, which does not know this pytest.
     made_up: Any = schemathesis.graphql.from_url(f"{server.url}/graphql")
     given: Any = hypothesis.given

@@ -89,7 +89,7 @@ def test_commands_work_beside_a_server_and_the_data_outlives_its_death(folder: P
         assert server.stop() == 0
 
 
-def test_a_taken_port_is_told_before_anything_is_started(folder: Path) -> None:
+def test_a_used_port_is_reported_before_anything_starts(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         done = run("serve", "--port", port, data_dir=folder / "data")
@@ -108,7 +108,9 @@ def test_a_taken_port_is_told_before_anything_is_started(folder: Path) -> None:
         ("log_format", "xml", "Input should be 'auto', 'json' or 'text'"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_it_may_be(name: str, value: str, reason: str, folder: Path) -> None:
+def test_an_invalid_setting_is_named_with_its_valid_values(
+    name: str, value: str, reason: str, folder: Path
+) -> None:
     settings: dict[str, Any] = {"data_dir": folder / "data", name: value}
     done = run("serve", **settings)
     assert done.returncode == 1
@@ -138,7 +140,9 @@ def test_a_mongodb_without_transactions_is_refused_with_what_to_do(folder: Path)
     )
 
 
-def test_without_a_mongodb_the_ways_out_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_mongodb_is_reported_with_the_alternatives(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "fiftyone").mkdir()
     (folder / "fiftyone" / "__init__.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(folder))  # hides the packaged one
@@ -178,14 +182,14 @@ def test_a_server_takes_the_file_descriptors_that_it_may_have(folder: Path, mong
         resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
 
 
-def test_a_misspelt_setting_is_told(folder: Path, mongodb_url: str) -> None:
+def test_a_misspelt_setting_is_logged(folder: Path, mongodb_url: str) -> None:
     with serving(folder, mongodb_url=mongodb_url, database="misspelt", loglevel="debug") as server:
         assert server.stop() == 0
         [told] = server.entries("unknown settings")
     assert (told["level"], told["names"]) == ("warning", ["RELEASE_CATALOG_LOGLEVEL"])
 
 
-def test_at_home_only_this_machine_is_a_host(server_url: str) -> None:
+def test_without_authentication_only_names_of_this_machine_are_hosts(server_url: str) -> None:
     """A page elsewhere may lead a name of its own here (DNS rebinding); its requests still carry that name."""
     port = server_url.rsplit(":", 1)[1]
     for host, status in (

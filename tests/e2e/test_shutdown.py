@@ -66,7 +66,7 @@ async def test_streams_and_deliveries_end_soon_and_go_on_at_the_next_start(
         await database.client.drop_database(name)
 
 
-async def test_who_takes_nothing_does_not_keep_the_server_from_ending(mongodb_url: str, tmp_path: Path) -> None:
+async def test_a_client_that_reads_nothing_does_not_delay_the_shutdown(mongodb_url: str, tmp_path: Path) -> None:
     name = f"shutdown_{uuid.uuid4().hex}"
     async with connected(mongodb_url, name) as database:
         with serving(tmp_path, mongodb_url=mongodb_url, database=name) as server:
@@ -103,7 +103,7 @@ async def streamed(http: httpx2.AsyncClient, server: Server, after: str) -> Asyn
         )
 
 
-async def test_what_waits_for_files_is_answered_and_what_is_done_later_is_handed_over(
+async def test_a_shutdown_answers_waiting_imports_and_hands_over_background_jobs(
     mongodb_url: str, tmp_path: Path
 ) -> None:
     name, key = f"shutdown_{uuid.uuid4().hex}", {"idempotencyKey": "k"}

@@ -60,7 +60,7 @@ def answered(server: Server, while_true: Callable[[], bool]) -> int:
     return count
 
 
-def test_a_head_that_does_not_come_is_not_waited_for(server: Server) -> None:
+def test_a_missing_head_times_out(server: Server) -> None:
     for sent in (b"", HEAD, b"\r\n", QUERY[:1]):
         with connected(server) as client:
             client.sendall(sent)
@@ -68,7 +68,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(server: Server) -> None:
             assert answer.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 400 "))
 
 
-def test_bytes_now_and_then_do_not_help(server: Server) -> None:
+def test_a_dripping_head_times_out(server: Server) -> None:
     with connected(server) as client:
         client.sendall(HEAD)
         with pytest.raises(OSError, match=r"Broken pipe|reset"):
@@ -82,20 +82,20 @@ def _drip(client: socket.socket) -> None:
         client.sendall(b"X-a: b\r\n")
 
 
-def test_a_second_request_has_to_come_as_soon(server: Server) -> None:
+def test_a_second_head_has_the_same_timeout(server: Server) -> None:
     with connected(server) as client:
         client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(QUERY) + QUERY + HEAD)
         assert ended(client).count(b"HTTP/1.1 ") == 2
 
 
-def test_a_body_that_stalls_is_not_waited_for(server: Server) -> None:
+def test_a_stalled_body_times_out(server: Server) -> None:
     with connected(server) as client:
         client.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + QUERY)
         assert ended(client) == b""
     assert eventually(lambda: 499 in {entry["status"] for entry in server.entries("request")})
 
 
-def test_a_body_that_goes_on_may_take_longer(server: Server) -> None:
+def test_a_steady_body_may_take_longer(server: Server) -> None:
     body = QUERY + b" " * 200_000
     with connected(server) as client:
         client.sendall(HEAD + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body))
@@ -141,14 +141,14 @@ def test_500_slow_connections_disturb_nobody(server: Server) -> None:
     assert memory(server) - before < 32
 
 
-def test_where_there_is_no_room_the_one_that_waits_longest_goes(server: Server) -> None:
+def test_a_full_server_closes_the_connection_that_waits_longest(server: Server) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(700):
             stack.enter_context(connected(server)).sendall(HEAD)
         assert server.ask("{ viewer { subject } }")
 
 
-def test_subscribers_take_nobody_else_s_room(tmp_path: Path, mongodb_url: str) -> None:
+def test_subscribers_use_no_slots_of_other_requests(tmp_path: Path, mongodb_url: str) -> None:
     with (
         serving(tmp_path, mongodb_url=mongodb_url, database="hurried", max_connections=10) as server,
         contextlib.ExitStack() as stack,

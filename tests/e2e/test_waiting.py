@@ -35,7 +35,7 @@ def started(folder: Path, url: str, seconds: int, port: int) -> Iterator[tuple[s
         process.wait()
 
 
-def test_it_serves_as_soon_as_the_database_is_there(tmp_path: Path) -> None:
+def test_the_server_serves_as_soon_as_the_database_answers(tmp_path: Path) -> None:
     (tmp_path / "mongod").mkdir()
     mongod, port = Mongod(tmp_path / "mongod"), free_port()
     base = f"http://127.0.0.1:{port}"
@@ -64,14 +64,14 @@ def test_it_serves_as_soon_as_the_database_is_there(tmp_path: Path) -> None:
             mongod.kill()
 
 
-def test_it_does_not_wait_for_ever(tmp_path: Path) -> None:
+def test_the_wait_for_the_database_has_a_limit(tmp_path: Path) -> None:
     with started(tmp_path, f"mongodb://127.0.0.1:{free_port()}", 4, free_port()) as (process, log):
         assert process.wait(60) == 1
         assert "The database can't be used" in log.read_text()
         assert re.search(r"seconds_left.*waiting for the database", log.read_text())
 
 
-def test_it_ends_at_once_while_it_waits(tmp_path: Path) -> None:
+def test_a_waiting_server_stops_at_once(tmp_path: Path) -> None:
     port = free_port()
     with started(tmp_path, f"mongodb://127.0.0.1:{free_port()}", 600, port) as (process, log):
         assert eventually(lambda: "waiting for the database" in log.read_text(), 60)

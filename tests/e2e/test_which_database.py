@@ -45,7 +45,7 @@ def stocked(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("command", READING)
-def test_what_only_reads_begins_no_catalog(
+def test_commands_that_only_read_create_no_catalog(
     tmp_path: Path, mongodb_url: str, home: Command, command: tuple[str, ...]
 ) -> None:
     usual, nowhere, tried = tmp_path / "home" / "release-catalog", tmp_path / "nowhere", tmp_path / "tried"
@@ -96,7 +96,7 @@ def test_each_command_names_its_database_without_credentials(
         assert not credentials or credentials not in server.log.read_text()
 
 
-def test_what_a_name_holds_does_not_steer_the_terminal(tmp_path: Path, home: Command) -> None:
+def test_a_database_name_sends_no_control_sequences_to_the_terminal(tmp_path: Path, home: Command) -> None:
     stocked(tmp_path / "data\x1b[2J")
     done = home("export", data_dir=tmp_path / "data\x1b[2J")
     assert done.database == f"release_catalog in the data folder {tmp_path}/data\\x1b[2J"

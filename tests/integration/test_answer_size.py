@@ -140,9 +140,7 @@ LATEST = "{ releases(first: 50) { nodes { latestRelease { metadata } } } }"
         "query($id: ID!) { %s }" % " ".join(f"a{n}: exportRelease(id: $id)" for n in range(30)),
     ],
 )  # fmt: skip
-async def test_what_is_answered_again_and_again_counts_each_time(
-    empty: Catalog, planned: bool, query: str
-) -> None:
+async def test_repeated_values_count_each_time(empty: Catalog, planned: bool, query: str) -> None:
     now = timestamps.now()
     files = [
         release_parts.artifact(
@@ -240,7 +238,7 @@ async def test_bytes_are_charged_once_the_answer_is_there(empty: Catalog) -> Non
         assert int(gone.headers["x-ratelimit-remaining"]) < 990
 
 
-async def test_a_mutation_says_that_it_may_be_done(empty: Catalog) -> None:
+async def test_a_too_large_response_tells_that_the_mutation_may_have_taken_effect(empty: Catalog) -> None:
     product = await empty.product("tool")
     create = """mutation($input: CreateReleaseInput!) { %s: createRelease(input: $input) { release { metadata } }
         second: createRelease(input: {productId: "%s", name: "b", version: "1"}) { release { id } } }"""
@@ -302,7 +300,7 @@ async def test_hal_documents_are_bounded(empty: Catalog) -> None:
         }  # fmt: skip
 
 
-async def test_what_hal_embeds_is_charged(empty: Catalog) -> None:
+async def test_embedded_hal_documents_are_charged(empty: Catalog) -> None:
     product = await empty.product("app")
     hub = await empty.put(await empty.product("hub"), "1", status="PUBLISHED")
     needs = [{"name": "hub", "version": "1"}]

@@ -142,7 +142,7 @@ async def test_without_credentials_there_is_a_challenge(empty: Catalog) -> None:
             )  # fmt: skip
 
 
-async def test_a_jwt_says_who_is_asking(empty: Catalog) -> None:
+async def test_a_jwt_identifies_the_caller(empty: Catalog) -> None:
     async with served(empty, **JWT, jwt_secret=SECRET) as http:
         mine = {"subject": "ann", "tenantId": "local", "scopes": ["release:read"]}
         assert await viewer(http, **bearer(signed())) == mine
@@ -335,7 +335,7 @@ async def test_keys_are_rotated_and_outlive_their_issuer(
         assert await viewer(http, **bearer(token))
 
 
-async def test_before_any_keys_came_nobody_can_tell(empty: Catalog) -> None:
+async def test_without_fetched_keys_authentication_is_unavailable(empty: Catalog) -> None:
     async with served(empty, **JWT, jwt_jwks_url="http://127.0.0.1:1/keys") as http:
         message, challenge = await refused(http, 503, **bearer(signed(KEYS["RS256"], "RS256")))
         assert challenge == ""
@@ -604,7 +604,7 @@ async def test_the_last_use_is_noted_once_a_minute(empty: Catalog, monkeypatch: 
     assert (await empty.database.tokens.find_one({}))["lastUsedAt"] > old  # type: ignore[index]
 
 
-async def test_what_a_token_may_not_be(empty: Catalog) -> None:
+async def test_invalid_inputs_of_an_access_token_are_refused(empty: Catalog) -> None:
     product = await empty.product("tool")
     for asked, wrong in (
         ({"scopes": []}, [("input.scopes", "REQUIRED")]),
@@ -619,7 +619,7 @@ async def test_what_a_token_may_not_be(empty: Catalog) -> None:
     assert await empty.database.tokens.count_documents({}) == 0
 
 
-async def test_at_home_everybody_is_the_operator_and_nobody_else_is_served(empty: Catalog) -> None:
+async def test_without_authentication_only_this_machine_is_served_as_operator(empty: Catalog) -> None:
     app = create_app(Settings(), database=empty.database)
     async with app.router.lifespan_context(app):
         for client, status in (
@@ -692,7 +692,7 @@ async def test_hal_needs_the_scope_to_read(empty: Catalog) -> None:
         assert (await http.get(HAL, headers=bearer(signed()))).status_code == 404
 
 
-def test_who_may_what() -> None:
+def test_each_scope_allows_its_operations() -> None:
     every = [caller.READ, caller.WRITE, caller.PROMOTE, caller.WEBHOOK, caller.ADMIN]
     table = {
         caller.READ: [caller.READ],

@@ -154,7 +154,7 @@ async def test_webhooks_are_held_and_due(catalog: Catalog, clock: Shift, wrong: 
     assert stored["leaseUntil"] <= timestamps.now() + datetime.timedelta(seconds=1)
 
 
-async def test_receivers_are_told_the_right_time(
+async def test_webhook_timestamps_follow_the_clock_of_the_database(
     catalog: Catalog, clock: Shift, wrong: datetime.timedelta
 ) -> None:
     """They refuse messages that seem old."""

@@ -50,7 +50,7 @@ async def find(catalog: Catalog, name: str) -> Any:
     return (await catalog.ask(query, name=name))["releases"]["nodes"][0]
 
 
-async def test_everything_is_there(debian: Catalog, loaded: int) -> None:
+async def test_all_packages_are_loaded(debian: Catalog, loaded: int) -> None:
     assert (await debian.ask("{ releases { totalCount } }"))["releases"]["totalCount"] == loaded > 60_000
 
 

@@ -411,7 +411,7 @@ def test_a_mongod_that_ends_is_started_again_for_all_its_users(folder: pathlib.P
 
 
 @pytest.mark.parametrize("after", [0.0, 1.1, 1.5])
-def test_who_leaves_while_mongod_is_started_again_leaves_none(folder: pathlib.Path, after: float) -> None:
+def test_a_user_that_leaves_during_a_restart_leaves_no_mongod(folder: pathlib.Path, after: float) -> None:
     with supervisor.start(folder):
         os.kill(mongods(folder)[0], signal.SIGKILL)
         time.sleep(after)

@@ -42,7 +42,7 @@ async def log(catalog: Catalog, **arguments: Any) -> Any:
     return (await catalog.ask(LOG, **arguments))["events"]
 
 
-async def test_what_happened_is_read_in_pages_from_any_event_on(empty: Catalog) -> None:
+async def test_events_are_read_in_pages_from_any_event(empty: Catalog) -> None:
     first, second = await released(empty, "a"), await released(empty, "b")
     await do(empty, "archive", first)
     page = await log(empty, first=2)
@@ -80,7 +80,9 @@ async def test_what_happened_is_read_in_pages_from_any_event_on(empty: Catalog) 
         ({"after": "0"}, "RELEASE_CATALOG_EVENTS_DAYS"),
     ],
 )
-async def test_what_can_not_be_answered_says_why(empty: Catalog, arguments: dict[str, Any], said: str) -> None:
+async def test_invalid_arguments_of_events_are_errors(
+    empty: Catalog, arguments: dict[str, Any], said: str
+) -> None:
     for name in "abc":
         await released(empty, name)
     await empty.database.events.delete_many({"sequence": {"$lte": 2}})
@@ -94,7 +96,7 @@ async def test_what_can_not_be_answered_says_why(empty: Catalog, arguments: dict
     assert "no longer kept" in (await empty.error(LOG, after="2"))["message"]
 
 
-async def test_who_may_only_read_sees_what_was_open_then_and_still_is(empty: Catalog) -> None:
+async def test_a_reader_sees_events_of_releases_that_were_and_are_visible(empty: Catalog) -> None:
     open_ = await released(empty, "open")
     await released(empty, "closed", private=True)
     turned = await released(empty, "turned")
@@ -111,7 +113,7 @@ async def test_who_may_only_read_sees_what_was_open_then_and_still_is(empty: Cat
     assert [node["id"][-1] for node in (await log(reader, types=["release.archived"], first=1))["nodes"]] == ["5"]
 
 
-async def test_s4_a_withdrawal_tells_whom_it_concerns_and_nobody_of_what_they_may_not_see(empty: Catalog) -> None:
+async def test_a_withdrawal_event_names_affected_releases_within_visibility(empty: Catalog) -> None:
     base, spare = await released(empty, "base"), await released(empty, "spare", private=True)
     direct = await released(empty, "direct", "base")
     await released(empty, "closed", "direct", private=True)
@@ -135,7 +137,7 @@ async def test_s4_a_withdrawal_tells_whom_it_concerns_and_nobody_of_what_they_ma
     assert draft["id"] not in json.dumps([event, told])
 
 
-async def test_a_withdrawal_by_who_is_bound_to_the_product_tells_others_of_what_that_one_does_not_see(
+async def test_a_withdrawal_by_a_bound_caller_names_releases_that_this_caller_does_not_see(
     empty: Catalog,
 ) -> None:
     base = await released(empty, "base")
@@ -226,7 +228,7 @@ async def test_readers_beside_many_writers_never_miss_one(empty: Catalog, mongod
     assert written == sorted(written)
 
 
-async def test_what_is_told_is_what_a_majority_has(empty: Catalog) -> None:
+async def test_events_are_read_from_a_majority(empty: Catalog) -> None:
     await released(empty, "a")
     commands = empty.commands
     await log(empty)

@@ -123,7 +123,7 @@ async def test_s1_a_draft_becomes_the_release_that_is_imported_over_it(empty: Ca
 
 
 @pytest.mark.parametrize("verb", ["publish", "withdraw", "archive"])
-async def test_s1_where_a_release_is_in_its_life_stays_behind(empty: Catalog, verb: str) -> None:
+async def test_s1_an_export_has_no_lifecycle_status(empty: Catalog, verb: str) -> None:
     here, there = await stocked(empty), await stocked(empty)
     id_ = await create(here, documents.whole())
     for step in ("publish", *({verb} - {"publish"})):

@@ -169,7 +169,7 @@ async def test_an_empty_file(server: Server, fetcher: verifier.Fetcher) -> None:
     assert "status 204" in str((await fetcher.check(server.url, 0, empty, 5))["message"])
 
 
-async def test_the_environment_and_netrc_are_not_asked(
+async def test_the_environment_and_netrc_are_ignored(
     server: Server, fetcher: verifier.Fetcher, forbidden: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
@@ -227,7 +227,9 @@ async def test_another_hash(server: Server, fetcher: verifier.Fetcher) -> None:
         (answer(b"", *["X: x"] * 1000), "too large headers"),
     ],
 )  # fmt: skip
-async def test_what_is_no_file(server: Server, fetcher: verifier.Fetcher, reply: bytes, said: str) -> None:
+async def test_responses_without_a_file_are_unreachable(
+    server: Server, fetcher: verifier.Fetcher, reply: bytes, said: str
+) -> None:
     server.behaviour = sending(reply)
     result = await fetcher.check(server.url, len(FILE), SHA256, 5)
     assert outcome(result) == ("UNREACHABLE", None, None)
@@ -273,7 +275,7 @@ async def test_a_gap_ends_it_before_the_deadline(
     )
 
 
-async def test_a_cancelled_caller_hears_of_it(server: Server, fetcher: verifier.Fetcher) -> None:
+async def test_a_cancelled_fetch_raises(server: Server, fetcher: verifier.Fetcher) -> None:
     asked = asyncio.Event()
 
     async def stall(writer: asyncio.StreamWriter) -> None:
@@ -315,7 +317,7 @@ async def test_files_of_a_release_share_a_deadline_and_keep_their_order(server: 
     assert most == 2
 
 
-async def test_what_declares_too_much_is_not_asked_for(server: Server) -> None:
+async def test_files_above_the_limit_are_not_requested(server: Server) -> None:
     async with verifier.Fetcher(address_guard.parse("127.0.0.0/8"), max_bytes=100, at_once=1) as fetcher:
         result = await fetcher.check(server.url, 101, SHA256, 5)
     assert outcome(result) == ("UNREACHABLE", None, None)
@@ -372,7 +374,7 @@ async def test_a_name_with_a_private_address(
     assert dialled == []
 
 
-async def test_nobody_is_told_which_internal_names_exist(
+async def test_internal_names_get_the_same_message_whether_they_exist_or_not(
     fetcher: verifier.Fetcher, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One message, in whole steps of time, in verifications, redirects and webhooks; the log has the difference."""
@@ -485,7 +487,7 @@ async def test_redirects_are_followed_and_counted(server: Server, fetcher: verif
         ("http://[::1/", "can't be read"),
     ],
 )
-async def test_redirects_to_what_is_not_fetched(
+async def test_redirects_to_forbidden_urls_are_refused(
     server: Server, fetcher: verifier.Fetcher, location: str, said: str
 ) -> None:
     server.behaviour = redirect(location)

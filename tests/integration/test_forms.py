@@ -111,7 +111,7 @@ async def test_a_verification_in_the_background_names_the_caller_who_asked_for_i
     assert (await actors(empty))[-1] == ("artifact.verified", actor)
 
 
-async def test_what_was_loaded_in_bulk_names_nobody(empty: Catalog) -> None:
+async def test_bulk_loaded_releases_name_no_caller(empty: Catalog) -> None:
     await empty.load(source("draft"))
     await empty.load(source("tool"), publish=True)
     found = (await empty.ask("{ releases { nodes { status createdBy publishedBy } } }"))["releases"]["nodes"]

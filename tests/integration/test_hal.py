@@ -381,7 +381,7 @@ async def test_a_long_distribution_is_refused_and_looked_up_only_for_a_product_t
         f"/v1/catalogs/a?after={'A' * 20_000}",
     ],
 )
-async def test_what_is_longer_than_anything_there_is_is_refused(stocked: Catalog, href: str) -> None:
+async def test_names_above_every_limit_are_refused(stocked: Catalog, href: str) -> None:
     stocked.commands.reads.clear()
     assert (await Web(stocked).problem(400, href))["violations"][0]["message"].startswith("at most ")
     assert not stocked.commands.reads.total()
@@ -513,7 +513,7 @@ async def test_documents_are_only_read(stocked: Catalog, method: str) -> None:
         f"{CATALINA}/0", f"{CATALINA}/2023-05-19T06:22:09.587Z", "/v1/base-images/x?expand_relationships=maybe",
     ],
 )  # fmt: skip
-async def test_what_is_not_there_is_a_problem(stocked: Catalog, href: str) -> None:
+async def test_a_missing_document_is_a_404_problem(stocked: Catalog, href: str) -> None:
     assert "violations" not in await Web(stocked).problem(404, href)
 
 
@@ -542,7 +542,7 @@ async def test_another_tenant_finds_nothing(stocked: Catalog) -> None:
         (f"{CATALINA}/-", "created"),
     ],
 )
-async def test_what_has_no_meaning_is_named(stocked: Catalog, href: str, field: str) -> None:
+async def test_an_invalid_parameter_is_named(stocked: Catalog, href: str, field: str) -> None:
     problem = await Web(stocked).problem(400, href)
     [violation] = problem["violations"]
     assert violation["field"] == field
@@ -619,7 +619,7 @@ async def test_a_server_that_does_not_tell_the_raw_path_will_do(stocked: Catalog
 # Visibility.
 
 
-async def test_what_a_reader_may_not_see_does_not_exist(empty: Catalog) -> None:
+async def test_hidden_documents_are_404_for_a_reader(empty: Catalog) -> None:
     product = await empty.product("tool", "DOTTED")
     needs = {"dependencies": [{"name": name, "version": "1"} for name in ("draft", "private", "live")]}
     base = await empty.put(await empty.product("base"), "1", "base", status="PUBLISHED", **needs)

@@ -347,7 +347,7 @@ async def test_lists_of_objects_with_all_fields(server: Server) -> None:
     server.check()
 
 
-async def test_as_many_variables_as_a_body_holds(server: Server) -> None:
+async def test_a_body_full_of_variables(server: Server) -> None:
     for place in PLACES if WIDE else _of_each_kind(PLACES):
         if place.is_list and place.operation == "mutation":
             one = hostile.entry(place, WORLD)

@@ -140,7 +140,9 @@ async def test_the_client_chooses_the_media_type(http: httpx2.AsyncClient, accep
 @pytest.mark.parametrize(
     "accept", ["text/html", "application/json;q=0", "*/*;q=0.0", f"{RESPONSE};q=0, {JSON};q=0"]
 )
-async def test_a_client_that_takes_neither_is_told_what_there_is(http: httpx2.AsyncClient, accept: str) -> None:
+async def test_an_unaccepted_media_type_is_refused_with_the_offered_ones(
+    http: httpx2.AsyncClient, accept: str
+) -> None:
     response = await post(http, VIEWER, accept)
     assert response.status_code == 406
     assert JSON in error_of(response)
@@ -214,7 +216,7 @@ async def test_a_long_name_is_refused(http: httpx2.AsyncClient, parameters: dict
     assert len(response.content) < 300
 
 
-async def test_what_is_refused_is_answered_after_a_pause(http: httpx2.AsyncClient) -> None:
+async def test_refusals_are_delayed(http: httpx2.AsyncClient) -> None:
     for status, body in (
         (400, b'{"query": "{' + b" a: __typename" * 51 + b'}"}'),
         (413, b" " * (2 << 20)),
@@ -253,7 +255,7 @@ async def test_what_is_refused_is_answered_after_a_pause(http: httpx2.AsyncClien
         (b'{"query": "{ viewer { subject } }", "operationName": {}}', "operationName must be"),
     ],
 )
-async def test_what_is_no_request_is_refused_with_a_reason(
+async def test_invalid_requests_are_refused_with_a_reason(
     http: httpx2.AsyncClient, body: bytes, reason: str
 ) -> None:
     response = await http.post("/graphql", content=body, headers={"content-type": JSON})
@@ -386,7 +388,7 @@ async def test_other_methods_are_refused(http: httpx2.AsyncClient, method: str) 
     assert response.headers["allow"] == "GET, POST"
 
 
-async def test_what_nobody_foresaw_is_told_to_the_log_alone(
+async def test_unexpected_errors_are_shown_in_the_log_only(
     http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, logged: Entries
 ) -> None:
     async def fail(*_: object) -> None:
@@ -521,7 +523,7 @@ async def test_a_document_is_known_by_its_hash_once_it_was_sent(http: httpx2.Asy
     assert (await post(http, query, documentId="x")).status_code == 400
 
 
-async def test_where_documents_are_trusted_there_are_no_others(stocked: Catalog, tmp_path: Path) -> None:
+async def test_untrusted_documents_are_refused(stocked: Catalog, tmp_path: Path) -> None:
     file = tmp_path / "documents.json"
     file.write_text(json.dumps({"who": "{ viewer { subject } }"}))
     app = create_app(Settings(documents=file), database=stocked.database)

@@ -133,7 +133,7 @@ async def test_s1_a_draft_is_replaced_and_stays_the_same_release(empty: Catalog,
 
 
 @pytest.mark.parametrize("status", ["PUBLISHED", "WITHDRAWN", "ARCHIVED"])
-async def test_s1_what_was_published_is_never_overwritten(
+async def test_s1_a_published_release_is_never_overwritten(
     empty: Catalog, files: serving.Files, status: str
 ) -> None:
     made = await take(empty, source("tool", artifacts=[file(files, "a")]))
@@ -212,7 +212,9 @@ async def test_the_same_key_while_the_first_still_runs(empty: Catalog, files: se
     assert await events(empty) == ["release.imported", "artifact.verified"]
 
 
-async def test_what_is_ignored_makes_no_other_request(empty: Catalog, files: serving.Files) -> None:
+async def test_ignored_fields_do_not_change_the_idempotency_fingerprint(
+    empty: Catalog, files: serving.Files
+) -> None:
     deep: Any = 0
     for _ in range(300):
         deep = [deep]
@@ -311,7 +313,7 @@ async def test_a_job_that_can_not_be_done_leaves_the_workers_to_the_others(
     assert len(logged) == 2 * verifying.JOBS_AT_ONCE
 
 
-async def test_what_was_found_is_not_said_of_other_bytes(empty: Catalog, files: serving.Files) -> None:
+async def test_a_verification_result_does_not_apply_to_other_bytes(empty: Catalog, files: serving.Files) -> None:
     first = file(files, "a")
     answer = await take(empty, source("tool", artifacts=[first, file(files, "b")]), verification="BACKGROUND")
     assert empty.files
@@ -328,7 +330,7 @@ async def test_what_was_found_is_not_said_of_other_bytes(empty: Catalog, files: 
 
 
 @pytest.mark.parametrize("mode", ["WAIT", "BACKGROUND"])
-async def test_nothing_is_told_of_files_that_are_others_by_now(
+async def test_no_event_tells_of_files_that_were_replaced_meanwhile(
     empty: Catalog, files: serving.Files, mode: str
 ) -> None:
     first = file(files, "a")

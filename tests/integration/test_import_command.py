@@ -55,7 +55,7 @@ def test_import_and_verify(mongodb_url: str, folder: tuple[Path, str]) -> None:
     assert (done.returncode, done.stderr) == (1, "nobody: The release 'nobody' does not exist: check its id.\n")
 
 
-def test_what_a_document_holds_does_not_steer_the_terminal(mongodb_url: str) -> None:
+def test_a_document_sends_no_control_sequences_to_the_terminal(mongodb_url: str) -> None:
     settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal4"}
     evil = "\x1b]0;owned\x07\x1b[31m\u202e[link=https://evil] :skull:"
     lines = orjson.dumps(source(evil)) + b"\n" + orjson.dumps({**source("a"), evil: 1})
@@ -78,7 +78,9 @@ def test_the_bar_takes_no_name_for_markup(
     assert "\x1b]" not in shown
 
 
-def test_what_is_refused_is_told_and_the_rest_imported(mongodb_url: str, folder: tuple[Path, str]) -> None:
+def test_refused_documents_are_reported_and_the_others_imported(
+    mongodb_url: str, folder: tuple[Path, str]
+) -> None:
     settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal2"}
     lines = b'5\n{"name": "x", "artifacts": 7}\n' + orjson.dumps(source("good"))
     done = processes.run("import", "-", "--verification", "skip", source=lines, **settings)

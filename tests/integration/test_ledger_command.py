@@ -63,7 +63,7 @@ async def test_a_whole_ledger(catalog: Catalog, mongodb_url: str) -> None:
     assert (code, told[:24]) == (1, "No record has the hash 0")
 
 
-async def test_what_is_not_proven_is_said(catalog: Catalog, mongodb_url: str) -> None:
+async def test_the_verification_tells_what_it_does_not_prove(catalog: Catalog, mongodb_url: str) -> None:
     noted = await catalog.database.promotions.find_one({"sequence": 3})
     assert noted
     await verify(catalog, mongodb_url)
@@ -144,7 +144,7 @@ async def test_removed_records(catalog: Catalog, mongodb_url: str, first: int, l
     assert (await verify(catalog, mongodb_url))[0] == 1
 
 
-async def test_what_was_put_into_the_ledger_does_not_steer_the_terminal(
+async def test_a_ledger_record_sends_no_control_sequences_to_the_terminal(
     catalog: Catalog, mongodb_url: str
 ) -> None:
     await catalog.database.promotions.update_one({"sequence": 6}, {"$set": {"sequence": "\x9b2J\u202e"}})

@@ -65,7 +65,7 @@ operations = st.fixed_dictionaries(
 
 @given(st.lists(operations, min_size=4, max_size=12))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_whatever_is_done_in_whatever_order(empty: Catalog, done: list[Json]) -> None:
+async def test_any_sequence_of_mutations_follows_the_lifecycle_model(empty: Catalog, done: list[Json]) -> None:
     catalog, model = empty.seen_by(local(uuid.uuid4().hex)), Model()
     product = await catalog.product("app", "DOTTED")
     for operation in done:

@@ -291,7 +291,7 @@ def test_the_exit_code_tells_whether_all_was_read(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("lines", [b"", b"\n", b"\r\n  \n\t\n"])
-async def test_nothing_is_loaded_from_nothing(database: db.Database, lines: bytes) -> None:
+async def test_an_empty_file_loads_nothing(database: db.Database, lines: bytes) -> None:
     assert str((await load(database, lines)).report) == "0 added, 0 existing, 0 refused"
 
 

@@ -163,7 +163,7 @@ PROBLEMS = {
 }  # fmt: skip
 
 
-async def test_whoever_repeats_with_the_key_learns_what_became_of_it(mongod: Mongod, driver: Any) -> None:
+async def test_a_repeat_with_the_same_key_returns_the_outcome(mongod: Mongod, driver: Any) -> None:
     given = {"productId": "areal-product", "name": "n", "version": "7", "idempotencyKey": "k"}
     async with application(mongod, driver) as app, client_of(app) as http:
         with mongod.failing("commitTransaction", mode={"times": 1}, blockConnection=True, blockTimeMS=3_500):

@@ -154,7 +154,7 @@ async def refused(catalog: Catalog, id_: str, to: str = "QA", **fields: Any) -> 
 
 
 @pytest.mark.parametrize("status", ["DRAFT", "WITHDRAWN", "ARCHIVED"])
-async def test_s3_only_what_is_published_is_promoted(qa: Catalog, status: str) -> None:
+async def test_s3_only_published_releases_are_promoted(qa: Catalog, status: str) -> None:
     record, problem = await refused(qa, await published(qa, file("a"), status=status))
     assert codes(problem) == [("releaseId", "WRONG_STATUS")]
     assert record["messages"] == [
@@ -163,7 +163,7 @@ async def test_s3_only_what_is_published_is_promoted(qa: Catalog, status: str) -
     assert [artifact["path"] for artifact in record["artifacts"]] == ["tool/1/a"]
 
 
-async def test_s3_what_an_environment_requires_must_have_been_reached(qa: Catalog) -> None:
+async def test_s3_required_environments_must_be_reached_first(qa: Catalog) -> None:
     id_, other = await published(qa, file("a")), await published(qa, file("b", 2), version="2")
     record, problem = await refused(qa, id_, "PROD")
     assert codes(problem) == [("environment", "NOT_REACHED")]
@@ -187,7 +187,7 @@ async def test_s3_a_mismatch_is_not_promoted_unless_it_is_not_chosen(qa: Catalog
     assert (await promote(qa, id_, excludedRepositoryKeys=["tool"]))[1] is None
 
 
-async def test_s3_nothing_chosen_is_no_promotion(qa: Catalog) -> None:
+async def test_s3_a_promotion_without_files_is_refused(qa: Catalog) -> None:
     empty, id_ = await published(qa), await published(qa, file("a"), version="2")
     for some, fields, field in (
         (empty, NO_KEYS, "releaseId"),
@@ -252,7 +252,7 @@ async def test_s3_all_reasons_come_together(qa: Catalog) -> None:
     assert await verified(qa) == []
 
 
-async def test_s3_what_names_nothing_leaves_no_record(qa: Catalog) -> None:
+async def test_s3_unknown_ids_leave_no_record(qa: Catalog) -> None:
     id_ = await published(qa, file("a"))
     before = await everything(qa)
     for release, to in (("x", "QA"), (id_, "x")):
@@ -376,7 +376,7 @@ async def test_s3_only_what_is_completed_is_rolled_back_and_only_once(qa: Catalo
     assert await everything(qa) == before
 
 
-async def test_s3_what_a_later_promotion_brought_stays(qa: Catalog) -> None:
+async def test_s3_a_rollback_keeps_files_of_later_promotions(qa: Catalog) -> None:
     at = {"path": "a", **MAVEN}
     made = [await published(qa, file("a", n, **at), file("b", n), version=str(n)) for n in (1, 2, 3)]
     done = [(await promote(qa, id_, overwriteExistingArtifacts=True))[0] for id_ in made]

@@ -119,7 +119,7 @@ async def test_s3_the_ledger_and_what_an_environment_holds(stocked: Catalog) -> 
     assert [node["status"] for node in data["named"]["nodes"]] == ["COMPLETED", "REJECTED"]
 
 
-async def test_what_does_not_exist_is_null(stocked: Catalog) -> None:
+async def test_missing_documents_are_null(stocked: Catalog) -> None:
     data = await stocked.ask("""{ catalog(id: "x") { id } product(id: "x") { id } byKey: product(key: "x") { id }
       release(id: "x") { id } latestRelease(productId: "x") { id } exportRelease(id: "x") environment(name: "x") { id }
       compareReleases(fromId: "x", toId: "64455e6bd3c480fd58546c75") { from { id } } pipeline(id: "x") { id }

@@ -81,7 +81,7 @@ LISTS = {"dependencies", "platforms", "artifacts", "platformReleaseMetadata", "d
 JUNK: list[Any] = [None, 7, 1.5, True, "x", "", [], [None], [[]], ["x"], {}, {"name": None}, 2**40, b"x"]
 
 
-async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
+async def test_any_document_gets_the_response_of_the_executor(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Thousands of tracebacks.
@@ -106,7 +106,7 @@ async def test_whatever_documents_hold_is_answered_as_the_executor_answers_it(
     gc.collect()
 
 
-async def test_what_is_asked_rightly_needs_no_executor(stocked: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_valid_queries_need_no_fallback(stocked: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "CountingExecutor", SimpleNamespace(build=None))
     for id_ in ("64455e6bd3c480fd58546c75", "13607"):
         assert (await stocked.ask(EVERYTHING, id=id_))["release"]["id"] == id_
@@ -122,7 +122,7 @@ async def test_what_is_asked_rightly_needs_no_executor(stocked: Catalog, monkeyp
         '{ release(id: "13607") { latestRelease { dependants(after: "?") { totalCount } } name } catalogs { totalCount } }',
     ],
 )
-async def test_what_goes_wrong_is_told_as_the_executor_tells_it(stocked: Catalog, query: str) -> None:
+async def test_errors_equal_those_of_the_executor(stocked: Catalog, query: str) -> None:
     await both(stocked, query)
 
 

@@ -55,7 +55,7 @@ def shown(saved: Any, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_is_saved_comes_back_and_what_is_not_given_stays(empty: Catalog, kind: str) -> None:
+async def test_saved_fields_are_returned_and_absent_fields_kept(empty: Catalog, kind: str) -> None:
     fields = EXAMPLES[kind]
     if kind == "BaseImage":
         fields = {**fields, "operatingSystem": {**fields["operatingSystem"], "name": "Debian 12"}}

@@ -70,7 +70,7 @@ def referred(found: dict[str, Any]) -> list[tuple[str, str]]:
     return [(edge["reference"]["name"], edge["reference"]["version"]) for edge in edges]
 
 
-async def test_what_was_left_out_shows_only_to_who_may_see_the_release(catalog: Catalog) -> None:
+async def test_completed_fields_are_shown_only_to_callers_who_see_the_release(catalog: Catalog) -> None:
     hidden = await created(catalog, VERSION, name=HIDDEN)
     other = await created(catalog, "0")
     id_ = await created(catalog, "1", {"releaseId": hidden})
@@ -110,7 +110,7 @@ async def test_what_was_left_out_shows_only_to_who_may_see_the_release(catalog: 
     assert referred(await seen(catalog, id_, other, local("local"))) == [(HIDDEN, VERSION)]
 
 
-async def test_what_was_declared_shows_to_all(catalog: Catalog) -> None:
+async def test_declared_fields_are_shown_to_all_callers(catalog: Catalog) -> None:
     hidden = await created(catalog, VERSION, name=HIDDEN)
     whole = {"releaseId": hidden, "name": HIDDEN, "version": VERSION}
     for number, (needed, shown) in enumerate(
@@ -191,7 +191,7 @@ async def test_documents_from_before_that_was_noted_show_no_more_than_they_may(c
     assert referred(await seen(catalog, id_, id_)) == [(HIDDEN, VERSION), ("nothing", "1")]
 
 
-async def test_nothing_more_is_read_where_nothing_was_completed(catalog: Catalog) -> None:
+async def test_references_without_completed_fields_need_no_read(catalog: Catalog) -> None:
     base = await created(catalog, "5", name="base")
     other = [await created(catalog, f"1.{n}", {"name": "base", "version": "5"}) for n in range(3)]
     for id_ in (base, *other, await created(catalog, "2", {"releaseId": base})):

@@ -110,7 +110,7 @@ async def test_refusals(empty: Catalog) -> None:
     assert await events(empty) == []
 
 
-async def test_nothing_is_completed_while_its_pipeline_runs_for_it(empty: Catalog) -> None:
+async def test_a_delivery_is_not_completed_while_its_pipeline_runs(empty: Catalog) -> None:
     id_, another = await delivered(empty, "STARTED"), await delivered(empty, "STARTED")
     await record(empty, another, "RUNNING")
     await record(empty, id_, "RUNNING", pipelineId="other")
@@ -172,7 +172,7 @@ async def test_runs_begin_and_end(empty: Catalog) -> None:
     }  # fmt: skip
 
 
-async def test_what_has_ended_stays(empty: Catalog) -> None:
+async def test_an_ended_run_does_not_change(empty: Catalog) -> None:
     id_ = await delivered(empty, "STARTED")
     ended, _ = await record(empty, id_, "FAILED", id="mine")
     for status in ("RUNNING", "SUCCEEDED"):
@@ -270,7 +270,7 @@ async def test_of_two_ends_of_a_run_one_stays(empty: Catalog) -> None:
     assert len([answer for answer, _ in outcomes if answer]) == 5
 
 
-async def test_what_rules_look_at_comes_from_the_callers_tenant(empty: Catalog) -> None:
+async def test_rules_read_documents_of_the_callers_tenant_only(empty: Catalog) -> None:
     await delivered(empty)
     for id_ in ("p", "q"):
         said = {"id": id_, "name": id_, "deploymentType": "FULL"}

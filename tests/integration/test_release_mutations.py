@@ -451,9 +451,7 @@ async def test_other_bytes_are_another_file_to_be_verified(empty: Catalog, produ
     assert after["artifacts"][0]["id"] == made["artifacts"][0]["id"]
 
 
-async def test_what_is_published_keeps_its_files_images_and_dependencies(
-    empty: Catalog, product: Document
-) -> None:
+async def test_published_files_images_and_dependencies_do_not_change(empty: Catalog, product: Document) -> None:
     made = await rich(empty, product)
     await publish(empty, made["id"])
     changes: dict[str, Any] = {
@@ -473,7 +471,7 @@ async def test_what_is_published_keeps_its_files_images_and_dependencies(
     }  # fmt: skip
 
 
-async def test_what_is_published_may_be_said_again_in_another_order(empty: Catalog, product: Document) -> None:
+async def test_published_lists_may_be_repeated_in_another_order(empty: Catalog, product: Document) -> None:
     lists: dict[str, Any] = {
         "platforms": ["win64", "linux"],
         "artifacts": [FILE, {**FILE, "name": "b.zip"}],

@@ -718,7 +718,9 @@ async def s5(empty: Catalog) -> Mapping[str, str]:
     return {"own": own, "needed": needed, "needing": needing}
 
 
-async def test_s5_what_mutations_made_is_served_as_the_sample(empty: Catalog, s5: Mapping[str, str]) -> None:
+async def test_s5_a_release_made_by_mutations_is_served_as_the_sample(
+    empty: Catalog, s5: Mapping[str, str]
+) -> None:
     answer = await read(empty, hal_urls.release(CATALOG, s5["own"]))
     found = answer.pop("_links")
     brief = {"id": s5["own"], **{name: S5[name] for name in ("revision", "released_at", "version")}}

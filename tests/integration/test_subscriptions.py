@@ -66,7 +66,7 @@ def ids(count: int, first: int = 1) -> Ids:
 
 
 @pytest.mark.parametrize("driver", [AsyncMongoClient, AsyncIOMotorClient])
-async def test_what_happens_is_told_from_now_on_and_what_was_missed_before_that(empty: Catalog, host: str) -> None:
+async def test_a_subscription_sends_missed_events_then_new_ones(empty: Catalog, host: str) -> None:
     release = await made(empty)
     await happen(empty, release, times=2)
     async with connected(host) as client:
@@ -108,7 +108,7 @@ async def test_a_subscriber_gets_what_it_asks_for_alone(empty: Catalog, host: st
             assert [int((await told(client))["id"]) for _ in numbers] == numbers
 
 
-async def test_what_is_asked_of_an_event_has_its_time(empty: Catalog, host: str) -> None:
+async def test_the_response_to_an_event_has_a_time_limit(empty: Catalog, host: str) -> None:
     release = await made(empty)
     async with connected(host) as client:
         await subscribe(client)
@@ -119,7 +119,7 @@ async def test_what_is_asked_of_an_event_has_its_time(empty: Catalog, host: str)
     assert 0 < asked["maxTimeMS"] <= 15_000
 
 
-async def test_who_may_only_read_is_told_of_what_is_open(empty: Catalog) -> None:
+async def test_a_reader_gets_events_of_visible_releases(empty: Catalog) -> None:
     open_, private = await made(empty, "a"), await made(empty, "b", private=True)
     reader = Caller("local", "reader", frozenset({"release:read"}))
     async with feeding(empty) as feeds:
@@ -149,7 +149,7 @@ async def test_a_subscriber_that_drops_and_resumes_a_hundred_times_has_seen_each
     assert seen == ids(300)
 
 
-async def test_nothing_is_missed_while_the_change_stream_is_lost_beyond_the_oplog(
+async def test_no_event_is_missed_while_the_change_stream_is_lost(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = await made(empty)
@@ -183,9 +183,7 @@ async def test_nothing_is_missed_while_the_change_stream_is_lost_beyond_the_oplo
         assert len(opened) > 1
 
 
-async def test_where_there_are_no_change_streams_the_log_is_looked_at(
-    empty: Catalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_change_streams_the_log_is_polled(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     release = await made(empty)
 
     def refused(*_: Any) -> Any:
@@ -200,7 +198,9 @@ async def test_where_there_are_no_change_streams_the_log_is_looked_at(
         assert (await asyncio.wait_for(coming, 60))["sequence"] == 1
 
 
-async def test_who_falls_behind_reads_on_from_where_it_is(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_subscriber_continues_from_its_last_event(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(broker, "QUEUED", 5)
     release = await made(empty)
     async with feeding(empty) as feeds:
@@ -225,7 +225,7 @@ async def _take(follow: Any, count: int) -> list[int]:
         ({"types": ["x"]}, "types: the event type 'x' does not exist"),
     ],
 )
-async def test_what_can_not_be_followed_is_an_error(host: str, variables: Any, said: str) -> None:
+async def test_invalid_subscriptions_are_errors(host: str, variables: Any, said: str) -> None:
     async with connected(host) as client:
         await send(client, type="subscribe", id="1", payload={"query": FOLLOW, "variables": variables})
         answer = await received(client)
@@ -280,7 +280,7 @@ SUBSCRIBE = {"type": "subscribe", "id": "1", "payload": {"query": "subscription 
         ([INIT, "[]," * 300_000], 1009, "values"),
     ],
 )
-async def test_who_does_not_keep_to_the_protocol_is_told_by_a_code(
+async def test_protocol_violations_close_the_socket_with_a_code(
     host: str, messages: list[Any], code: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not messages:
@@ -392,7 +392,7 @@ def arriving(empty: Catalog) -> Callable[..., Starlette]:
     return app
 
 
-async def test_who_is_not_known_is_refused_and_who_was_known_is_when_that_ends(
+async def test_a_socket_is_closed_without_credentials_and_when_they_expire(
     arriving: Callable[..., Starlette],
 ) -> None:
     async with served(arriving()) as host:
@@ -470,7 +470,7 @@ async def test_a_token_that_anybody_revokes_is_followed_with_no_longer(
         assert (await told(kept))["id"] == ids(1, 2)[0]
 
 
-async def test_whose_rights_have_changed_follows_no_longer(
+async def test_a_subscription_ends_when_permissions_change(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(subscriber_limit, "LOOK_SECONDS", 0.1)
@@ -551,7 +551,7 @@ async def test_streams_that_begin_at_once_take_no_more_seats(arriving: Callable[
         assert sorted(answer.status_code for answer in answers) == [200, 503, 503]
 
 
-async def test_who_takes_nothing_is_cut_with_a_code(
+async def test_a_client_that_reads_nothing_is_closed_with_a_code(
     empty: Catalog, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket, "PATIENCE_SECONDS", 3)

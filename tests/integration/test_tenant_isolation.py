@@ -78,7 +78,7 @@ async def test_another_tenant_finds_nothing_and_changes_nothing(databases: list[
 
 @pytest.mark.parametrize("caller", [READER, BOUND], ids=["reader", "bound"])
 @pytest.mark.parametrize("hidden", ["-draft", "-private"])
-async def test_what_is_hidden_makes_no_difference(databases: list[Catalog], caller: Caller, hidden: str) -> None:
+async def test_hidden_releases_change_no_response(databases: list[Catalog], caller: Caller, hidden: str) -> None:
     catalog, without = databases
     await walls.stock(catalog)
     await walls.stock(without, hidden=False)
@@ -99,7 +99,7 @@ async def test_what_is_hidden_makes_no_difference(databases: list[Catalog], call
         assert [d for d in after[collection] if d in before[collection]] == before[collection]
 
 
-async def test_who_is_bound_to_a_product_writes_its_releases_alone(databases: list[Catalog]) -> None:
+async def test_a_bound_token_writes_releases_of_its_product_only(databases: list[Catalog]) -> None:
     catalog, _ = databases
     await walls.stock(catalog)
     bound = catalog.seen_by(BOUND)

@@ -178,7 +178,7 @@ async def test_a_transaction_that_left_no_trace_is_repeated_as_a_whole(
     assert all(after - before > 0.004 for before, after in itertools.pairwise(times))
 
 
-async def test_what_can_never_succeed_is_not_repeated(database: Database, sent: Sent) -> None:
+async def test_permanent_errors_are_not_retried(database: Database, sent: Sent) -> None:
     async def work(session: Any) -> None:
         await count(database, session)
         await database.things.insert_one({"_id": "counter"}, session=session)

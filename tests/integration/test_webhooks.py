@@ -314,7 +314,9 @@ async def test_410_switches_off_and_what_waits_is_sent_once_it_is_on_again(
         (b"HTTP/1.1 200 OK\r\n" + b"A: " + b"b" * 70_000, "does not answer in HTTP/1.1"),
     ],
 )
-async def test_what_is_no_success(catalog: Catalog, receiver: Receiver, answer: bytes, said: str) -> None:
+async def test_responses_other_than_2xx_are_failures(
+    catalog: Catalog, receiver: Receiver, answer: bytes, said: str
+) -> None:
     receiver.answer = answer
     async with sender.WebhookSender(ALLOWED, 1) as poster:
         reply = await poster.post(OWNER, receiver.url, {}, b"{}")
@@ -347,7 +349,7 @@ async def test_a_receiver_that_hangs_or_drips_is_left_in_time(
     await asyncio.sleep(0.2)
 
 
-async def test_nothing_is_sent_to_where_it_may_not_be(
+async def test_forbidden_addresses_get_no_messages(
     catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What may be sent to is judged at each attempt, not only when a webhook is made."""
@@ -376,7 +378,7 @@ async def test_nothing_is_sent_to_where_it_may_not_be(
     assert ssl.create_default_context().verify_mode == ssl.CERT_REQUIRED
 
 
-async def test_what_can_be_wrong_with_a_webhook(catalog: Catalog) -> None:
+async def test_invalid_webhooks_are_refused(catalog: Catalog) -> None:
     for url, code in (
         ("ftp://h/", "NOT_A_URL"),
         ("http://hooks.example/x", "UNUSABLE"),
@@ -429,7 +431,7 @@ async def test_a_secret_is_shown_once_and_rotates_with_an_overlap(catalog: Catal
     assert "whsec" not in str(shown)
 
 
-async def test_what_its_maker_may_not_see_is_not_told(catalog: Catalog, receiver: Receiver) -> None:
+async def test_a_webhook_gets_no_events_hidden_from_its_creator(catalog: Catalog, receiver: Receiver) -> None:
     await make(catalog, receiver, as_=READER)
     async with receiving() as other:
         await make(catalog, other)
@@ -446,7 +448,7 @@ async def test_what_its_maker_may_not_see_is_not_told(catalog: Catalog, receiver
     ]
 
 
-async def test_who_may_not_read_releases_is_not_told_of_them(catalog: Catalog, receiver: Receiver) -> None:
+async def test_a_webhook_without_release_read_gets_no_events(catalog: Catalog, receiver: Receiver) -> None:
     blind = catalog.seen_by(Caller("local", "hooks", frozenset({"webhook:write"})))
     blind.files = catalog.files
     await happen(catalog)
@@ -463,9 +465,7 @@ async def test_who_may_not_read_releases_is_not_told_of_them(catalog: Catalog, r
     assert not receiver.got
 
 
-async def test_nobody_reaches_a_webhook_that_is_told_more_than_they_may_see(
-    catalog: Catalog, receiver: Receiver
-) -> None:
+async def test_webhooks_with_wider_visibility_are_hidden(catalog: Catalog, receiver: Receiver) -> None:
     mine = await make(catalog, receiver, as_=READER)
     ours = await make(catalog, receiver)
     reader, stranger = catalog.seen_by(READER), catalog.seen_by(caller.local("another"))
@@ -504,7 +504,7 @@ async def test_a_replay_goes_back_and_never_ahead(catalog: Catalog, receiver: Re
     assert (await catalog.ask(REPLAY, id=id_, after="2"))["replayWebhook"]["queued"] == 3
 
 
-async def test_what_was_forgotten_before_it_was_told_is_said_in_the_log(
+async def test_expired_events_are_logged_as_failed_deliveries(
     catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     id_ = await make(catalog, receiver, "release.withdrawn", "release.published")
@@ -534,7 +534,7 @@ async def test_what_was_forgotten_before_it_was_told_is_said_in_the_log(
     assert (await webhook_queue.take(catalog.database, 9))[0] == []
 
 
-async def test_what_is_no_longer_asked_for_does_not_wait_in_the_log(catalog: Catalog, receiver: Receiver) -> None:
+async def test_deselected_events_do_not_stay_pending_in_the_log(catalog: Catalog, receiver: Receiver) -> None:
     id_ = await make(catalog, receiver)
     receiver.answer = status("500 Broken")
     await happen(catalog)
@@ -617,7 +617,7 @@ async def test_to_see_who_is_due_no_webhook_is_read(catalog: Catalog, receiver: 
     assert answer["executionStats"]["totalKeysExamined"] == 1
 
 
-async def test_what_happens_is_told_at_once_and_nobody_looks_where_nothing_does(
+async def test_events_are_delivered_at_once_without_polling_idle_webhooks(
     catalog: Catalog, receiver: Receiver
 ) -> None:
     await make(catalog, receiver)
@@ -634,7 +634,7 @@ async def test_what_happens_is_told_at_once_and_nobody_looks_where_nothing_does(
                     break
 
 
-async def test_what_another_process_left_is_told_when_its_lease_ends(
+async def test_deliveries_of_a_dead_process_continue_after_its_lease(
     catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_queue, "LEASE", datetime.timedelta(seconds=2))

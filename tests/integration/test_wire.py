@@ -316,7 +316,7 @@ async def test_every_answer_tells_browsers_what_not_to_do(home: httpx2.AsyncClie
 # ---------------------------------------------------------------- limits
 
 
-async def test_what_costs_too_much_is_refused_before_it_is_read(mongodb_url: str, sample_name: str) -> None:
+async def test_an_expensive_operation_is_refused_before_any_read(mongodb_url: str, sample_name: str) -> None:
     commands = Commands()
     async with served(mongodb_url, sample_name, commands) as http:
         commands.clear()
@@ -349,7 +349,7 @@ async def test_lists_that_turn_out_longer_end_the_request(stocked: Catalog, plan
     assert error.extensions == {"code": "LIMIT_EXCEEDED", "limit": "nodes", "allowed": 100}
 
 
-async def test_the_rate_is_told_and_held(mongodb_url: str, sample_name: str) -> None:
+async def test_the_rate_limit_is_shown_and_enforced(mongodb_url: str, sample_name: str) -> None:
     query = "{ releases(first: 20) { nodes { id } } }"
     async with served(mongodb_url, sample_name, cost_per_hour=50) as http:
         first = await post(http, query)
@@ -364,7 +364,7 @@ async def test_the_rate_is_told_and_held(mongodb_url: str, sample_name: str) -> 
         assert (await post(http, TYPENAME)).status_code == 200
 
 
-async def test_hal_has_its_share_of_the_rate_and_of_what_is_under_way(mongodb_url: str, sample_name: str) -> None:
+async def test_hal_shares_the_rate_limit_and_the_concurrency(mongodb_url: str, sample_name: str) -> None:
     async with served(mongodb_url, sample_name, cost_per_hour=25) as http:
         found = [await http.get("/v1/catalogs/nothing") for _ in range(3)]
         assert [response.status_code for response in found] == [404, 404, 429]
@@ -397,7 +397,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     return held
 
 
-async def test_a_caller_with_too_much_under_way_waits(mongodb_url: str, sample_name: str, held: Held) -> None:
+async def test_a_caller_above_its_concurrency_is_refused(mongodb_url: str, sample_name: str, held: Held) -> None:
     async with served(mongodb_url, sample_name, max_concurrency=3) as http:
         waiting = [asyncio.create_task(post(http, '{ product(key: "x") { id } }')) for _ in range(3)]
         await eventually(lambda: held.count == 3)
@@ -408,7 +408,7 @@ async def test_a_caller_with_too_much_under_way_waits(mongodb_url: str, sample_n
         assert (await post(http, TYPENAME)).status_code == 200
 
 
-async def test_what_is_streamed_is_under_way_as_well(mongodb_url: str, sample_name: str, held: Held) -> None:
+async def test_streams_count_as_concurrent_requests(mongodb_url: str, sample_name: str, held: Held) -> None:
     async with served(mongodb_url, sample_name, max_concurrency=1) as http:
         query = {"query": '{ product(key: "x") { id } }'}
         asked = [http.post("/graphql", json=query, headers={"accept": "text/event-stream"}) for _ in range(3)]

@@ -90,7 +90,7 @@ async def test_other_writers_go_on_while_a_withdrawal_walks(empty: Catalog, gate
     assert gate.walks == 1
 
 
-async def test_what_changes_meanwhile_is_noticed(empty: Catalog, gate: Gate) -> None:
+async def test_changes_during_the_walk_are_noticed(empty: Catalog, gate: Gate) -> None:
     id_, product = await hub(empty)
     other = Catalog(empty.database, empty.caller)
     new = await create(other, product, "9", needs="base")
@@ -137,7 +137,7 @@ async def test_a_release_that_changes_meanwhile_is_looked_at_again(empty: Catalo
     assert await notices(empty) == []
 
 
-async def test_what_is_refused_or_repeated_walks_nowhere(empty: Catalog, gate: Gate) -> None:
+async def test_refused_and_repeated_withdrawals_do_not_walk(empty: Catalog, gate: Gate) -> None:
     gate.opened.set()
     id_, product = await hub(empty)
     draft = await create(empty, product, "draft")

@@ -91,7 +91,7 @@ def check(listener: Sent, *needed: str) -> None:
     assert {name for name, _ in listener.commands} >= set(needed)
 
 
-async def test_whatever_a_client_asks_for(sent: tuple[Sent, Any]) -> None:
+async def test_requests_send_majority_commands_only(sent: tuple[Sent, Any]) -> None:
     listener, database = sent
     app = create_app(Settings(), database=database)
     transport = httpx2.ASGITransport(app)
@@ -111,7 +111,7 @@ async def test_whatever_a_client_asks_for(sent: tuple[Sent, Any]) -> None:
     check(listener, "createIndexes", "commitTransaction", "abortTransaction", "find", "aggregate", "insert")
 
 
-async def test_whatever_a_command_does(sent: tuple[Sent, Any]) -> None:
+async def test_storage_functions_send_majority_commands_only(sent: tuple[Sent, Any]) -> None:
     listener, database = sent
     catalog = Catalog(db.configure(database), LOCAL)
     await indexes.ensure(catalog.database)

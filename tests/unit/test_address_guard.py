@@ -59,7 +59,7 @@ PORTS = st.integers(1, 65535)
 
 
 @given(st.lists(st.tuples(ADDRESSES, st.none() | PORTS), min_size=1, max_size=5))
-def test_what_is_listed_is_permitted(entries: list[tuple[address_guard.Address, int | None]]) -> None:
+def test_listed_destinations_are_permitted(entries: list[tuple[address_guard.Address, int | None]]) -> None:
     def written(address: address_guard.Address, port: int | None) -> str:
         host = f"[{address}]" if address.version == 6 and port else str(address)
         return f"{host}:{port}" if port else host
@@ -86,7 +86,7 @@ def test_a_name_with_a_port_permits_that_name_alone(address: address_guard.Addre
     assert not allowed.permits("other.example", address, 8080)
 
 
-def test_networks_permit_what_lies_in_them() -> None:
+def test_a_network_permits_its_addresses() -> None:
     allowed = address_guard.parse("10.1.0.0/16, fd00::/8")
     for text, permitted in {
         "10.1.255.1": True,
@@ -102,7 +102,7 @@ def test_networks_permit_what_lies_in_them() -> None:
     ["files.example", "10.0.0.1/8", "10.0.0.0/33", "files.example:0", "files.example:65536", "files.example:http",
      "[files.example]:80", ":80", "a b:80", "http://files.example:80", "fd00::1:80000", "[fd00::1", "*.example:80"],
 )  # fmt: skip
-def test_an_entry_that_cant_be_read_is_named(entry: str) -> None:
+def test_an_invalid_entry_is_named(entry: str) -> None:
     with pytest.raises(ValueError, match="is invalid: give an address") as caught:
         address_guard.parse(f"10.0.0.0/8, {entry}")
     assert repr(entry) in str(caught.value)

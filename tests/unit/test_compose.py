@@ -71,7 +71,7 @@ def test_healthcheck_is_of_the_specification(name: str) -> None:
 
 
 @each_service
-def test_what_stays_up_restarts_and_has_time_to_stop(name: str) -> None:
+def test_services_restart_and_have_time_to_stop(name: str) -> None:
     waited_for = [service.get("depends_on", {}).get(name, {}) for service in SERVICES.values()]
     if {"condition": "service_completed_successfully"} in waited_for:
         assert SERVICES[name]["restart"] == "no"
@@ -108,7 +108,7 @@ def test_each_volume_is_declared_and_has_one_owner() -> None:
     assert sorted(used) == sorted(COMPOSE["volumes"])
 
 
-def test_nothing_is_published_beyond_loopback_and_mongodb_not_at_all() -> None:
+def test_only_the_api_is_published_and_on_loopback() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {"api": ["127.0.0.1:8000:8000"], "api-cluster": ["127.0.0.1:8001:8000"]}
 

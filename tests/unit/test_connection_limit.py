@@ -68,7 +68,7 @@ def test_idle_connections_of_known_clients_go_after_those_that_were_silent_for_a
     assert door.closed[7:] == ["seventh"]
 
 
-def test_where_all_answer_known_clients_a_few_more_are_let_in() -> None:
+def test_spare_connections_are_accepted_while_all_serve_known_clients() -> None:
     door = Door(3, spare=2)
     for number in range(3):
         door.opened(f"busy {number}", known=True, busy=True)
@@ -137,7 +137,7 @@ async def test_connections_of_a_network_share_turns_that_outlive_them_while_it_r
     assert seen() is None
 
 
-def test_who_is_told_of_a_client_that_is_known() -> None:
+def test_identified_marks_the_client_of_a_connection_as_known() -> None:
     door = Door(4)
     connection = door.opened("one", busy=True)
     identified({"type": "http"})

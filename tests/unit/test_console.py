@@ -26,7 +26,7 @@ SHOWN = "\\x1b[2J\\x9b31m\\u202ename"
         ("\udc9b", "\\udc9b"),
     ],
 )
-def test_what_could_steer_a_terminal_is_escaped(text: str, shown: str) -> None:
+def test_control_sequences_of_terminals_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 

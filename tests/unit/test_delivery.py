@@ -137,7 +137,7 @@ def test_s4_patch_example() -> None:
     assert after == {**STARTED_DELIVERY, "cmsDetails": {**STARTED_DELIVERY["cmsDetails"], "cmsInstanceId": "2"}}
 
 
-def test_nothing_said_is_every_default() -> None:
+def test_absent_fields_get_their_defaults() -> None:
     after = accepted({})
     assert after["status"] == "NOT_STARTED"
     assert after["projects"] == after["properties"] == []
@@ -196,7 +196,7 @@ class TestRule2RequiredProperties:
         before = accepted({"projects": [{"projectId": "6789"}]})
         assert refused({"pipelineId": "12345"}, before) == {("properties", "PROPERTY_REQUIRED")}
 
-    def test_a_patch_of_something_else_does_not_hear_of_it(self) -> None:
+    def test_an_unrelated_patch_is_not_checked(self) -> None:
         before = {**accepted({"projects": [{"projectId": "6789"}]}), "pipelineId": "12345"}
         accepted({"description": "d"}, before)
         assert refused({"status": "STARTED"}, before) == {("properties", "PROPERTY_REQUIRED")}
@@ -255,7 +255,7 @@ class TestRule6Streams:
             ("projects[0].projectStreamId", "NOT_AN_ID")
         }
 
-    def test_what_the_project_has_dropped_since_still_stands(self) -> None:
+    def test_values_that_the_project_dropped_later_are_kept(self) -> None:
         before = copy.deepcopy(STARTED_DELIVERY)
         before["projects"][0]["projectStreamId"] = "dropped"
         assert accepted({"projects": [partial(priority=2)]}, before)["projects"][0]["projectStreamId"] == "dropped"
@@ -285,7 +285,7 @@ class TestRule9Full:
     @pytest.mark.parametrize(
         "fields", [{"requestAllFiles": False}, {"requestAllFiles": None, "packageName": None}, {"packageName": ""}]
     )
-    def test_saying_the_default_is_saying_nothing(self, fields: Document) -> None:
+    def test_an_explicit_default_equals_an_absent_field(self, fields: Document) -> None:
         entry = accepted({"projects": [{"projectId": "6789", **fields}]})["projects"][0]
         assert (entry["packageName"], entry["requestAllFiles"]) == (None, False)
 
@@ -328,7 +328,7 @@ class TestRule11Schedule:
 class TestRule12Status:
     @pytest.mark.parametrize("status", ["SUSPENDED", "COMPLETED"])
     @pytest.mark.parametrize("replace", [False, True])
-    def test_only_two_may_be_asked_for(self, status: str, replace: bool) -> None:
+    def test_only_not_started_and_started_may_be_requested(self, status: str, replace: bool) -> None:
         then = {**STARTED_DELIVERY, "status": status}
         said = {name: value for name, value in then.items() if name not in DATES}
         for before in (None, STARTED_DELIVERY, then):
@@ -342,7 +342,7 @@ class TestRule12Status:
 
     @pytest.mark.parametrize("status", ["STARTED", "SUSPENDED", "COMPLETED"])
     @pytest.mark.parametrize("replace", [False, True])
-    def test_not_started_leaves_it_and_says_so(self, status: str, replace: bool) -> None:
+    def test_not_started_leaves_a_started_delivery_with_a_warning(self, status: str, replace: bool) -> None:
         before = {**STARTED_DELIVERY, "status": status, "endDate": "2020-01-01"}
         entries = {"projects": STARTED_DELIVERY["projects"], **PROPERTIES}
         after, warnings, found = judged({"status": "NOT_STARTED", **entries}, before, replace=replace)
@@ -480,7 +480,7 @@ def test_all_violations_come_together() -> None:
     }  # fmt: skip
 
 
-def test_what_has_to_be_looked_up() -> None:
+def test_references_to_look_up() -> None:
     said = {"pipelineName": "Plain", "projects": [{"projectId": "6789"}, {"projectId": ""}], "properties": None}
     read = release_delivery.read(Validator(said, "input.delivery", []))
     assert release_delivery.references(None, read) == release_delivery.References(
@@ -599,6 +599,6 @@ def test_resuming_keeps_the_day_of_the_start() -> None:
     assert after["startDate"] == "2019-02-13"
 
 
-def test_what_is_not_delivered_takes_no_step() -> None:
+def test_a_release_without_delivery_takes_no_step() -> None:
     _, [violation] = release_delivery.step(None, "STARTED", running=False, now=NOW)
     assert (violation.field, violation.code) == ("input.releaseId", "NO_DELIVERY")

@@ -128,7 +128,7 @@ def test_any_order_of_steps_keeps_the_shares_and_loses_no_place(steps: list[Any]
     assert free._hosts.used == free._slow.used == 0
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: Any) -> None:
+def test_remembered_receivers_are_bounded(monkeypatch: Any) -> None:
     monkeypatch.setattr(delivery_slots, "MAX_KNOWN", 10)
     free = Places()
     for number in range(50):

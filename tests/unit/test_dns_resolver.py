@@ -72,7 +72,7 @@ async def test_slow_names_of_one_tenant_leave_threads_to_another_and_to_the_loop
     assert lookups._slots.waiting == 0
 
 
-async def test_what_is_wrong_with_a_name_is_said(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_lookup_has_a_message(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     lookups = Resolver()
     with pytest.raises(Unreachable, match=r"absent\.example has no address"):
         await address_guard.connect(Allowed(), lookups, A, "absent.example", 443)

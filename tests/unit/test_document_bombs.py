@@ -77,7 +77,7 @@ def test_every_bomb_is_judged_without_much_work(name: str) -> None:
         "{ release(id: 1) { ...A ...B } } fragment A on Release { id name } fragment B on Release { id version }",
     ],
 )
-def test_what_people_and_tools_ask_is_fine(text: str) -> None:
+def test_documents_of_people_and_tools_are_within_the_limits(text: str) -> None:
     assert judged(text) == "fine"
 
 

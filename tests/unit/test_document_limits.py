@@ -153,7 +153,7 @@ def test_tokens_tell_what_the_tree_tells(text: str) -> None:
 
 
 @given(texts(), st.data())
-def test_what_can_not_be_parsed_is_measured_without_an_error(text: str, data: st.DataObject) -> None:
+def test_unparsable_documents_are_measured_without_an_error(text: str, data: st.DataObject) -> None:
     tokens = document_limits.tokenize(text, 10**6)
     at = data.draw(st.integers(0, len(tokens)))
     more = data.draw(
@@ -176,5 +176,5 @@ def test_what_can_not_be_parsed_is_measured_without_an_error(text: str, data: st
         ("{ ... { a } ... on T { a } }", 1),
     ],
 )
-def test_what_is_asked_for_again_is_counted_with_all_under_it(text: str, repeats: int) -> None:
+def test_repeated_fields_count_with_all_fields_below_them(text: str, repeats: int) -> None:
     assert document_limits._DocumentStats(document_limits.tokenize(text, 100)).sizes[0].repeats == repeats

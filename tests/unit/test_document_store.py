@@ -74,7 +74,7 @@ async def test_large_documents_of_one_caller_delay_another_by_one_turn(monkeypat
     assert reader.read.index(large(98)) <= 8
 
 
-async def test_a_caller_has_so_many_documents_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_documents_of_a_caller_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, known = Reader(monkeypatch), DocumentStore(schema._schema)
     monkeypatch.setattr(documents, "WAIT_SECONDS", 0.05)
     owner = Owner("acme", "ci")
@@ -93,7 +93,7 @@ async def test_a_caller_has_so_many_documents_that_wait(monkeypatch: pytest.Monk
     assert len(reader.read) == 2
 
 
-async def test_who_goes_away_leaves_the_turn_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_caller_leaves_its_turn_running(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, known = Reader(monkeypatch), DocumentStore(schema._schema)
     for number in range(20):
         gone = asyncio.create_task(known.meant({"query": large(number)}, Owner("acme", "ci")))

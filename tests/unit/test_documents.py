@@ -14,7 +14,7 @@ TEXT = """query ($id: ID!, $all: Boolean! = true) { release(id: $id) {
   dependants { nodes { id catalog { name } } pageInfo { endCursor } } } }"""
 
 
-async def test_what_is_not_kept_is_gone_at_once() -> None:
+async def test_dropped_documents_are_freed_at_once() -> None:
     def tokens() -> int:
         return sum(type(each) is Token for each in gc.get_objects())
 

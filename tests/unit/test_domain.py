@@ -52,7 +52,7 @@ def test_input_takes_any_offset_and_keeps_milliseconds(text: str, same: str) -> 
     ["", "now", "2023-05-19", "2023-05-19T06:22:09", "2023-05-19 06:22:09Z", "2023-13-01T00:00:00Z", "2023-W20-5T06:22:09Z",
      "0001-01-01T00:00:00+23:00"],
 )  # fmt: skip
-def test_what_is_no_instant(text: str) -> None:
+def test_invalid_timestamps_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"RFC 3339|year from 1 to 9999"):
         timestamps.parse(text)
 
@@ -299,7 +299,7 @@ def test_a_text_over_its_limit_is_one_violation_and_is_read_no_further(reader: A
     assert value is None or len(value) <= limit
 
 
-def test_so_many_violations_are_listed_and_a_last_one_says_that_there_are_more() -> None:
+def test_at_most_1000_violations_are_listed_and_a_last_one_tells_of_more() -> None:
     checks = Validator({"entries": [{"size": -1}] * 1_000 + [{"size": -1}] * 500}, "input")
     for entry in checks.items("entries", 2_000):
         entry.size("size")

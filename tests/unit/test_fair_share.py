@@ -294,7 +294,7 @@ def test_an_address_stands_for_its_network(address: str | None, network: str) ->
     assert client_network(address) == network
 
 
-async def test_what_holds_a_turn_for_long_makes_room_for_the_next() -> None:
+async def test_a_long_turn_makes_room_for_the_next_owner() -> None:
     slots = FairSlots(1)
     async with slots.turn(A, 0.01):
         assert slots.used == 1

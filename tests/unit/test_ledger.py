@@ -57,7 +57,7 @@ def test_any_change_is_found_where_it_is(data: st.DataObject, length: int) -> No
 
 
 @given(st.data(), st.integers(1, 9))
-def test_a_record_that_is_made_up_anew_is_found(data: st.DataObject, length: int) -> None:
+def test_a_rewritten_record_is_found(data: st.DataObject, length: int) -> None:
     records = chain(length)
     at = data.draw(st.integers(0, length - 1))
     changed = ledger.append_hash({**records[at], "status": "y"}, records[at - 1] if at else None)

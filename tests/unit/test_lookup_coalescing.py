@@ -26,7 +26,7 @@ class Store:
         return {key: key for key in keys}
 
 
-async def test_what_is_asked_for_while_the_process_is_busy_goes_in_one_read() -> None:
+async def test_lookups_of_a_busy_process_share_one_read() -> None:
     store, shared = Store(), LookupCoalescer()
 
     async def look_up(number: int) -> Mapping[str, Any]:
@@ -61,7 +61,7 @@ async def test_kinds_never_go_together_and_large_look_ups_go_alone() -> None:
     assert sorted(map(len, store.reads)) == [1, 1, 1, MAX_KEYS + 1]
 
 
-async def test_nobody_fails_for_what_another_asked() -> None:
+async def test_a_failing_lookup_fails_no_other() -> None:
     store, shared = Store("bad"), LookupCoalescer()
     asked = [shared.look_up("kind", [key], store.read) for key in ("first", "good", "bad", "fine")]
     first, good, bad, fine = await asyncio.gather(*asked, return_exceptions=True)
@@ -71,7 +71,7 @@ async def test_nobody_fails_for_what_another_asked() -> None:
     assert not isinstance(fine, BaseException)
 
 
-async def test_nobody_has_the_time_of_another_alone() -> None:
+async def test_lookups_keep_their_own_deadlines() -> None:
     left, shared = contextvars.ContextVar("left", default=0), LookupCoalescer()
 
     async def read(keys: Collection[str]) -> Mapping[str, Any]:
@@ -92,7 +92,7 @@ async def test_nobody_has_the_time_of_another_alone() -> None:
 
 @pytest.mark.parametrize("turns", [1, 5], ids=["before the read", "during the read"])
 @pytest.mark.parametrize("gone", [0, 1, 2])
-async def test_who_gives_up_takes_nothing_from_the_others(gone: int, turns: int) -> None:
+async def test_a_cancelled_lookup_takes_nothing_from_the_others(gone: int, turns: int) -> None:
     store, shared = Store(), LookupCoalescer()
     tasks = [asyncio.ensure_future(shared.look_up("kind", [str(n)], store.read)) for n in range(3)]
     for _ in range(turns):
@@ -104,7 +104,7 @@ async def test_who_gives_up_takes_nothing_from_the_others(gone: int, turns: int)
     assert [isinstance(one, Mapping) for n, one in enumerate(found) if n != gone] == [True, True]
 
 
-async def test_nobody_waits_long_for_a_read_that_hangs() -> None:
+async def test_lookups_do_not_wait_for_a_hanging_read() -> None:
     shared, began, hangs = LookupCoalescer(), asyncio.Event(), asyncio.Event()
 
     async def hang(_: Collection[str]) -> Mapping[str, Any]:

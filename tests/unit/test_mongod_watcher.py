@@ -67,7 +67,7 @@ def test_pauses_grow_while_mongod_does_not_stay(
     assert {entry["reason"] for entry in entries if entry["event"] == ENDED} == {"It said why."}
 
 
-def test_pauses_begin_anew_after_it_has_run_for_long(
+def test_pauses_restart_after_a_long_run(
     tmp_path: Path, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mongod_watcher, "_LONG_SECONDS", 0.0)
@@ -87,7 +87,7 @@ def test_pauses_begin_anew_after_it_has_run_for_long(
     assert pauses(entries)[:3] == [0, 1, 0]
 
 
-def test_nothing_is_started_once_it_is_closed(tmp_path: Path) -> None:
+def test_a_closed_watcher_starts_nothing(tmp_path: Path) -> None:
     process = Process()
     process.runs = True
     watcher = Watcher(tmp_path, process.is_running, process.restart, lambda: "")
@@ -108,9 +108,7 @@ def test_a_look_that_fails_is_followed_by_others(tmp_path: Path) -> None:
     watcher.close(60)
 
 
-def test_a_full_disk_is_told_once_while_it_is_full(
-    tmp_path: Path, entries: Entries, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_logged_once(tmp_path: Path, entries: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
     left, looks = [7], list[bool]()
 
     def is_running() -> bool:

@@ -37,7 +37,7 @@ def test_a_pattern_takes_linear_time(use: Use) -> None:
         (r'"""(?:[^"\\]+|\\"""|\\|"(?!""))*"""', "findall"),
     ],
 )
-def test_slow_patterns_are_told(pattern: str, method: str) -> None:
+def test_slow_patterns_are_detected(pattern: str, method: str) -> None:
     assert patterns.growth(re.compile(pattern), method)
 
 
@@ -45,5 +45,5 @@ def test_slow_patterns_are_told(pattern: str, method: str) -> None:
     ("pattern", "method"),
     [(r"a+b", "fullmatch"), (r"a++b", "match"), (r"[0-9]+(?:\.[0-9]+)*", "fullmatch"), (r"a|b", "search")],
 )
-def test_good_patterns_are_not(pattern: str, method: str) -> None:
+def test_good_patterns_are_not_reported(pattern: str, method: str) -> None:
     assert patterns.growth(re.compile(pattern), method) is None

@@ -14,7 +14,7 @@ from release_catalog.settings import Limits
 WHO, OTHER = Caller("acme", "ci", SCOPES), Caller("other", "ci", SCOPES)
 
 
-def test_a_caller_has_so_many_requests_under_way() -> None:
+def test_rate_limit_bounds_the_concurrent_requests_of_a_caller() -> None:
     callers = RateLimiter(Limits(max_concurrency=2))
     with callers.concurrency_slot(WHO), callers.concurrency_slot(WHO):
         with pytest.raises(RequestError, match="limit concurrency") as refusal, callers.concurrency_slot(WHO):
@@ -76,7 +76,7 @@ class Requests:
 
 
 @pytest.mark.parametrize(("points", "at_once"), [(100, callers_.LARGE_AT_ONCE), (1, callers_.SMALL_AT_ONCE)])
-async def test_who_crowds_others_waits_for_turns(
+async def test_a_crowding_caller_waits_for_turns(
     points: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callers_, "TURN_SECONDS", 1_000)
@@ -111,7 +111,7 @@ async def test_tenants_crowd_each_other_by_all_their_callers(monkeypatch: pytest
     await requests.end()
 
 
-async def test_what_takes_long_keeps_nobody_from_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_requests_do_not_delay_the_start_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callers_, "TURN_SECONDS", 0.001)
     requests = Requests(RateLimiter(Limits()))
     await requests.begin(OTHER, 1)
@@ -122,7 +122,7 @@ async def test_what_takes_long_keeps_nobody_from_beginning(monkeypatch: pytest.M
     await requests.end()
 
 
-def test_a_caller_has_so_many_points_an_hour() -> None:
+def test_rate_limit_bounds_the_points_of_a_caller_in_an_hour() -> None:
     now = 1_000.0
     callers = RateLimiter(Limits(cost_per_hour=100), lambda: now)
     callers.consume(WHO, 60)
@@ -142,7 +142,7 @@ def test_a_caller_has_so_many_points_an_hour() -> None:
     assert len(callers._used) == 1
 
 
-def test_what_is_done_is_paid_even_where_it_is_more_than_is_left() -> None:
+def test_done_work_is_charged_beyond_the_remaining_points() -> None:
     now = 1_000.0
     callers = RateLimiter(Limits(cost_per_hour=100), lambda: now)
     callers.consume(WHO, 1)
@@ -160,7 +160,7 @@ def test_what_is_done_is_paid_even_where_it_is_more_than_is_left() -> None:
     assert RateLimiter(Limits()).headers(WHO) == {}
 
 
-def test_writes_leave_a_fifth_of_a_caller_s_requests_to_reads() -> None:
+def test_rate_limit_leaves_a_fifth_of_a_callers_requests_to_reads() -> None:
     callers = RateLimiter(Limits(max_concurrency=10))
     with contextlib.ExitStack() as stack:
         for _ in range(8):

@@ -70,7 +70,7 @@ def test_s1_export_gives_back_what_was_imported(given_: dict[str, Any]) -> None:
 
 
 @given(documents.document)
-def test_s1_what_is_exported_imports_to_the_same_release_whatever_it_has(given_: dict[str, Any]) -> None:
+def test_s1_an_import_of_an_export_restores_any_release(given_: dict[str, Any]) -> None:
     made = imported(given_)
     written = json.loads(json.dumps(release_document.written(made, "p")))
     assert lasting(imported(written)) == lasting(made)
@@ -78,7 +78,7 @@ def test_s1_what_is_exported_imports_to_the_same_release_whatever_it_has(given_:
 
 
 @given(documents.document)
-def test_what_is_exported_is_an_input_of_import_release(given_: dict[str, Any]) -> None:
+def test_an_export_is_a_valid_input_of_import_release(given_: dict[str, Any]) -> None:
     kind = schema._schema.type_map["ReleaseDocumentInput"]
     assert isinstance(kind, GraphQLInputObjectType)
     wrong: list[Any] = []
@@ -264,5 +264,5 @@ def test_s1_the_project_identifier_of_the_api_layer_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, [], "text"])
-def test_s1_what_is_no_document(value: object) -> None:
+def test_s1_invalid_documents_are_refused(value: object) -> None:
     assert [v.code for v in release_document.read(value, "", NOW)[1]] == ["NOT_AN_OBJECT"]

@@ -83,7 +83,7 @@ def test_every_artifact_can_be_verified(documents: list[Document]) -> None:
         assert artifact["downloadUrl"].startswith(HOST + "pool/main/")
 
 
-def test_it_names_no_person_and_no_host_of_the_distribution(text: str, documents: list[Document]) -> None:
+def test_the_sample_names_no_person_and_no_host(text: str, documents: list[Document]) -> None:
     assert {document["author"] for document in documents} == {AUTHOR}
     assert text.count("@") == len(documents)
     assert "debian.org" not in text.lower()
@@ -99,12 +99,12 @@ def test_every_dependency_is_in_the_file(documents: list[Document]) -> None:
         assert all(set(need) == {"name", "version"} for need in document["dependencies"])
 
 
-def test_it_has_a_cycle(needs: dict[str, set[str]]) -> None:
+def test_the_sample_has_a_cycle(needs: dict[str, set[str]]) -> None:
     assert "libgcc-s1" in needs["libc6"]
     assert "libc6" in needs["libgcc-s1"]
 
 
-def test_it_is_a_mix(needs: dict[str, set[str]]) -> None:
+def test_the_sample_has_releases_of_every_kind(needs: dict[str, set[str]]) -> None:
     assert {"python3", "git", "gcc", "nginx", "postgresql", "firefox-esr", "libreoffice", "gnome"} <= set(needs)
 
 

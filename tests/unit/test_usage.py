@@ -46,7 +46,7 @@ def reading() -> set[tuple[str, str]]:
     }
 
 
-def test_what_requests_read_goes_through_what_counts_it() -> None:
+def test_every_read_of_a_request_is_counted() -> None:
     assert reading() == UNCOUNTED
 
 
@@ -82,7 +82,7 @@ def test_limits_end_a_request_and_say_which_it_was() -> None:
         request.send_json("x" * 100)
 
 
-def test_what_can_not_be_large_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_values_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(_: Any) -> int:
         raise AssertionError
 

@@ -133,13 +133,13 @@ def test_below_a_version_leaves_out_its_pre_releases() -> None:
 
 
 @pytest.mark.parametrize("text", ["", ">=", "~>1", ">=1 <2", ">=1,,<2", ">=" + "1" * 65])
-def test_what_is_no_constraint(text: str) -> None:
+def test_invalid_constraints_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a version constraint"):
         versions.constraint("ANY", text)
 
 
 @pytest.mark.parametrize(("scheme", "version"), [("DOTTED", "v2"), ("DOTTED", "1.2-rc1"), ("SEMVER", "1.x")])
-def test_nothing_is_above_or_below_what_is_no_version(scheme: versions.Scheme, version: str) -> None:
+def test_a_bound_needs_a_valid_version(scheme: versions.Scheme, version: str) -> None:
     for operator in (">=", ">", "<=", "<"):
         with pytest.raises(ValueError, match=f"is not a {scheme} version"):
             versions.constraint(scheme, f"!=1.0,{operator}{version}")

@@ -42,7 +42,7 @@ def test_the_schemes_own_example() -> None:
 
 
 @given(st.integers(1, 20), st.none() | st.floats(0, 1e9))
-def test_a_delay_is_the_schedules_or_what_was_asked_for(attempts: int, asked: float | None) -> None:
+def test_a_delay_is_that_of_the_schedule_or_of_retry_after(attempts: int, asked: float | None) -> None:
     delay = webhooks.delay(attempts, asked)
     if attempts >= 10:
         assert delay is None
@@ -68,7 +68,7 @@ def test_a_delay_is_the_schedules_or_what_was_asked_for(attempts: int, asked: fl
         ("Sun, 99 Mar 2026 00:01:00 GMT", None),
     ],
 )
-def test_what_a_receiver_asks_for(header: str | None, seconds: float | None) -> None:
+def test_retry_after_is_parsed(header: str | None, seconds: float | None) -> None:
     assert webhooks.retry_after(header, NOW) == seconds
 
 
@@ -107,5 +107,5 @@ def test_ids_are_cursors_in_the_order_of_their_numbers(number: int) -> None:
         ("https:///x", "", False),
     ],
 )
-def test_events_go_by_https_or_to_where_the_operator_said(url: str, allow: str, usable: bool) -> None:
+def test_webhook_urls_are_https_or_allowed_by_the_operator(url: str, allow: str, usable: bool) -> None:
     assert (sender.url_rejection_reason(url, address_guard.parse(allow)) is None) == usable

@@ -70,7 +70,7 @@ async def test_an_export_is_what_was_loaded(catalog: Catalog) -> None:
     assert source("lib", needs=["base"]) in found
 
 
-async def test_who_sees_what() -> None:
+async def test_visibility_follows_the_scopes() -> None:
     client: Any = AsyncMongoMockClient()
     kinds = [
         (status, private)
