@@ -65,7 +65,7 @@ def browser(chromium: webdriver.Chrome, server_url: str) -> webdriver.Chrome:
 
 
 def logged(browser: webdriver.Chrome, log: str) -> list[dict[str, Any]]:
-    """What a log has got since the last call."""
+    """Return the new entries of a log since the last call."""
     entries: list[dict[str, Any]] = browser.get_log(log)  # type: ignore[no-untyped-call]  # selenium's omission
     return entries
 

@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""The commands and examples of the README."""
 
 import re
 import subprocess

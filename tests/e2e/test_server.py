@@ -207,7 +207,7 @@ def test_behind_a_proxy_on_this_machine_callers_with_credentials_use_any_name(
 
 
 def status_for(url: str, host: str) -> bytes:
-    """How a request for `host` is answered."""
+    """Return the response to a request for `host`."""
     with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=10) as client:
         client.sendall(f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         return client.recv(100).split(b" ")[1]

@@ -85,7 +85,7 @@ async def test_a_client_that_reads_nothing_does_not_delay_the_shutdown(mongodb_u
 
 
 def host(server: Server) -> str:
-    """Where a server is, without the scheme."""
+    """Return the address of a server, without the scheme."""
     return str(httpx2.URL(server.url).netloc, "ascii")
 
 

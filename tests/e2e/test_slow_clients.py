@@ -35,7 +35,7 @@ def connected(server: Server) -> socket.socket:
 
 
 def ended(client: socket.socket) -> bytes:
-    """What the server sends until it closes the connection."""
+    """Return the bytes that the server sends until it closes the connection."""
     with contextlib.suppress(ConnectionResetError):
         return client.makefile("rb").read()
     return b""

@@ -1,4 +1,4 @@
-"""What the load and the prober have written down."""
+"""The records of the load and of the prober."""
 
 import collections
 import itertools

@@ -1,4 +1,4 @@
-"""What several API processes share by leases: claims on idempotency keys, files to verify and webhooks.
+"""Work that several API processes share by leases: claims on idempotency keys, files to verify and webhooks.
 
 All of this happens in a tenant of its own, beside the load.
 """

@@ -10,7 +10,7 @@ from faults.journal import Journal, Json, longest_gap
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How soon writes have to succeed where the cause of an outage is over, and how long /livez may take."""
+    """The time limits for writes after the cause of an outage has ended, and for /livez."""
 
     recovery_seconds: float = 20.0
     live_seconds: float = 2.0
@@ -29,7 +29,7 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """What a scenario measured."""
+    """The measurements of a scenario."""
 
     scenario: str
     faults: int

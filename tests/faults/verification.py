@@ -33,7 +33,7 @@ class Tenant:
 
 
 class Expected:
-    """What a tenant's acknowledged operations leave behind."""
+    """The expected state after a tenant's acknowledged operations."""
 
     def __init__(self, operations: Iterable[Json]) -> None:
         self.releases: dict[str, Json] = {}

@@ -46,7 +46,7 @@ _DETAIL = 600
 
 
 class Journal:
-    """What happened, a line of JSON each."""
+    """The results of operations, one line of JSON each."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file

@@ -51,7 +51,7 @@ async def run(
 
 
 async def refused(catalog: Catalog, query: str, limit: int, *, planned: bool, **variables: Any) -> Usage:
-    """What was used by a query that has to go past the limit."""
+    """Return the usage of a query that must exceed the limit."""
     result, usage = await run(catalog, query, planned=planned, limit=limit, **variables)
     assert result.data is None, query
     [error] = result.errors or []

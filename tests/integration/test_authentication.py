@@ -1,4 +1,4 @@
-"""Who is let in: JWTs and attacks on them, service accounts, access tokens; and what callers may do then."""
+"""Authentication by JWTs, service accounts and access tokens, attacks on it, and the permissions of callers."""
 
 import asyncio
 import base64
@@ -94,7 +94,7 @@ async def viewer(http: httpx2.AsyncClient, **headers: str) -> dict[str, Any]:
 
 
 async def refused(http: httpx2.AsyncClient, status: int = 401, /, **headers: str) -> tuple[str, str]:
-    """What whoever sends these headers is told, at both kinds of addresses alike."""
+    """Return the response to these headers, which must be the same for GraphQL and HAL."""
     raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     with bounded():
         hal = await http.get(HAL, headers=raw)

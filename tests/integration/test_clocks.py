@@ -93,7 +93,7 @@ async def test_a_claim_is_held(catalog: Catalog, clock: Shift, wrong: datetime.t
 
 
 async def test_a_process_that_died_is_followed_by_another_in_time(catalog: Catalog, clock: Shift) -> None:
-    """Whatever the clocks of both say."""
+    """The clocks of both processes make no difference."""
     given = {"projectIdentifier": "p", "release": source("p"), "verification": "WAIT", "idempotencyKey": "k"}
     clock(3 * DAY)
     async with idempotency.idempotency_lock(LOCAL, catalog.database, "importRelease", given, 10) as (claim, _):

@@ -1,4 +1,4 @@
-"""Whoever fills what a process has little of, others are still served: connections, sockets, documents, credentials."""
+"""Fair shares of connections, sockets, documents and checks of credentials."""
 
 import asyncio
 import base64

@@ -123,7 +123,7 @@ async def test_a_webhook_with_much_to_be_told_gives_its_place_back_between_times
 
 
 async def test_to_find_those_who_are_due_stays_one_covered_walk(empty: Catalog) -> None:
-    """Whatever the shares are, nothing is read for a webhook that is not leased."""
+    """Nothing is read for a webhook that is not leased, for any shares."""
     async with receiving() as receiver:
         for _ in range(20):
             await hook(empty, HOG, receiver.url)
@@ -235,7 +235,7 @@ async def test_a_request_whose_turn_does_not_come_is_refused_by_name(
 
 
 async def test_the_time_of_a_release_begins_with_its_turn(empty: Catalog) -> None:
-    """What waits for others is not called unreachable for that."""
+    """A file that waits for others is not UNREACHABLE."""
     async with serving.serving() as stuck, verifier.Fetcher(ALLOWED, max_bytes=9, at_once=1, seconds=3) as fetcher:
         stuck.free.clear()
         owner = Owner("hog", "one")

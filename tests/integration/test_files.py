@@ -423,7 +423,7 @@ async def test_internal_names_get_the_same_message_whether_they_exist_or_not(
 async def test_a_name_that_changes_its_answer(
     fetcher: verifier.Fetcher, forbidden: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was judged is what is dialled: the second answer is for the next file, and is judged as well."""
+    """The checked address is the dialled one: the second answer is for the next file, and is checked as well."""
     dialled = []
 
     async def dial(answer: tuple[Any, ...], seconds: float) -> socket.socket:

@@ -1,4 +1,4 @@
-"""What a walk along dependencies reads, how far it goes, and that it is priced by that."""
+"""The reads, the bounds and the price of a walk along dependencies."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ async def walk(catalog: Catalog, id_: str, direction: str, asked: str) -> Any:
 
 
 def read(catalog: Catalog) -> list[set[str]]:
-    """What each command has read of releases."""
+    """Return the fields of releases that each command has read."""
     found = [command for command in catalog.commands.sent if command.get("find") == "releases"]
     return [set(command["projection"]) for command in found]
 
@@ -51,7 +51,7 @@ async def test_a_walk_reads_names_and_references_alone(empty: Catalog, direction
 @pytest.mark.parametrize("driver", [AsyncMongoClient])
 @pytest.mark.parametrize("direction", ["DEPENDENCIES", "DEPENDANTS"])
 async def test_references_are_bounded(empty: Catalog, direction: str) -> None:
-    """Which of a million there are is not looked at: the graph says that it is cut short."""
+    """A million references are not all examined: the graph is truncated."""
     leaf, product = await empty.product("leaf"), await empty.product("wide")
     count, each = 110, 999
     root = await empty.put(

@@ -325,7 +325,7 @@ async def test_any_text_is_reachable_by_the_links_made_for_it(empty: Catalog) ->
 
 
 async def everything_is_reachable(catalog: Catalog, text: str) -> None:
-    """Whatever can be called `text` is called that, and found by links."""
+    """Everything with a name gets the name `text`, and is found by links."""
     system = {"id": "x", "name": text, "distro": text, "version": "7"}
     await put(catalog, "baseImages", **{**IMAGE, "id": text, "operatingSystem": system})
     await put(catalog, "registries", **REGISTRY, id=text)

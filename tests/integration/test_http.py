@@ -71,7 +71,7 @@ def _none(_: logging.LogRecord) -> bool:
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Entries]:
-    """What the log of a server holds."""
+    """Return the log of a server."""
     root, log = logging.getLogger(), io.StringIO()
     before = (root.handlers[:], root.level)
     with monkeypatch.context() as patched:

@@ -1,4 +1,4 @@
-"""What the database does for every filter and order of the contract, as it tells itself."""
+"""The query plans of the database for every filter and order of the contract."""
 
 import datetime
 import random
@@ -93,7 +93,7 @@ def stages(plan: Any) -> Iterator[dict[str, Any]]:
 
 
 def examined(plan: Any) -> int:
-    """How many documents all parts of an explained command looked at."""
+    """Return the number of documents that all parts of an explained command examined."""
     if isinstance(plan, list):
         return sum(map(examined, plan))
     if not isinstance(plan, dict):

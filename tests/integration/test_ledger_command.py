@@ -78,7 +78,7 @@ async def test_the_verification_tells_what_it_does_not_prove(catalog: Catalog, m
 async def test_every_promotion_event_carries_a_head_that_proves_a_rewrite(
     catalog: Catalog, mongodb_url: str
 ) -> None:
-    """What webhooks get, kept by their receivers, tells of a ledger made anew, wherever it differs."""
+    """Messages kept by receivers reveal a rewritten ledger, wherever it differs."""
     match = {"type": {"$regex": "^promotion"}}
     kept = [
         orjson.loads(event["data"])["ledger"]

@@ -29,7 +29,7 @@ IDENTITIES = [("1.0", "stable"), ("1.0", "beta"), ("2.0", "stable")]
 
 @dataclasses.dataclass
 class Expected:
-    """What the model knows of a release."""
+    """The state of a release in the model."""
 
     id: str
     etag: str
@@ -159,7 +159,7 @@ class Step:
             self._expect(release, before, whole=self.verb == "replace", partly=self.verb == "patch")
 
     def _fixed(self, before: Expected) -> set[str]:
-        """What may not be said of a release that is no draft."""
+        """Return the changes that are refused for a release that is not a draft."""
         if before.status == "DRAFT":
             return set()
         found = {"input.name"} if self.given["name"] != before.name else set()

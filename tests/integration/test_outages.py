@@ -1,4 +1,4 @@
-"""What clients hear while the database is away, slow or does not confirm a write; and that nobody waits for long."""
+"""Responses while the database is unavailable, slow, or does not confirm a write; no client waits for long."""
 
 import asyncio
 import contextlib

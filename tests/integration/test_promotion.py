@@ -138,7 +138,7 @@ async def test_s3_the_service_is_one_for_all_tenants_for_good(qa: Catalog) -> No
 
 
 async def refused(catalog: Catalog, id_: str, to: str = "QA", **fields: Any) -> tuple[Any, Any]:
-    """What a refused promotion answers, having left a record, an event and nothing else."""
+    """Return the result of a refused promotion, which leaves a record, an event and nothing else."""
     before, number = await held(catalog, to), len(await records(catalog))
     record, problem = await promote(catalog, id_, to, **fields)
     assert (record["status"], record["sequence"]) == ("REJECTED", number + 1)

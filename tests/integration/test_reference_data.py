@@ -1,4 +1,4 @@
-"""What releases refer to is made and changed."""
+"""Creation and changes of reference data."""
 
 import asyncio
 from typing import Any

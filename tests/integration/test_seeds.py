@@ -326,7 +326,7 @@ async def product(empty: Catalog) -> str:
 
 @pytest.fixture
 async def rest(empty: Catalog) -> None:
-    """What S4's POST, PUT and PATCH examples refer to."""
+    """The documents that S4's POST, PUT and PATCH examples refer to."""
     await pipeline(empty, "12345", "Pipeline 1", "TESTPROPERTY")
     environments = named("1", "2")
     await project(empty, "33442", "Partial", "PARTIAL", streams=named("3502"), buildEnvironments=environments)
@@ -678,7 +678,7 @@ async def released(catalog: Catalog, product: str, version: str, **given: Any) -
 
 
 async def read(catalog: Catalog, href: str) -> Json:
-    """What the server has at an address, as the application serves it."""
+    """Return the document at an address, as the application serves it."""
     hal = Hal(lambda _: Context(catalog.caller, catalog.database))
     app = Starlette(routes=[Mount("/v1", hal), Mount("/lifecycle", hal)])
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://localhost") as client:

@@ -49,7 +49,7 @@ async def host(empty: Catalog) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def feeding(catalog: Catalog) -> AsyncIterator[broker.EventBroker]:
-    """What a process does whose subscribers follow."""
+    """The work of a process with subscribers."""
     async with (
         broker.run_broker(catalog.database) as feeds,
         change_stream.watch_changes(catalog.database, feeds.ring),

@@ -40,7 +40,7 @@ class Sent(CommandListener):
         pass
 
     def times(self, name: str) -> list[float]:
-        """When this command was sent."""
+        """Return the time at which this command was sent."""
         return [at for command, at in self.commands if command == name]
 
 

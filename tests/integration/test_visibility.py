@@ -1,4 +1,4 @@
-"""What a caller may not see does not exist for them (model.md, Visibility)."""
+"""Documents that are hidden from a caller do not exist for them (model.md, Visibility)."""
 
 from typing import Any
 

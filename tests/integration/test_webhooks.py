@@ -51,7 +51,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @contextlib.asynccontextmanager
 async def working(catalog: Catalog, allowed: address_guard.Allowed = ALLOWED) -> AsyncIterator[None]:
-    """What a process does that tells webhooks."""
+    """The work of a process that delivers to webhooks."""
     async with (
         dispatcher.run_dispatcher(catalog.database, allowed) as look,
         change_stream.watch_changes(catalog.database, look),
@@ -352,7 +352,7 @@ async def test_a_receiver_that_hangs_or_drips_is_left_in_time(
 async def test_forbidden_addresses_get_no_messages(
     catalog: Catalog, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What may be sent to is judged at each attempt, not only when a webhook is made."""
+    """The destination is checked at each attempt, not only when a webhook is created."""
     monkeypatch.setattr(sender, "SECONDS", 0.5)
     monkeypatch.setattr(address_guard, "REFUSAL_SECONDS", 0.05)
     id_ = await make(catalog, receiver)

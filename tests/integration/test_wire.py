@@ -1,4 +1,4 @@
-"""What may come over the wire and what goes back: limits, other sites' pages, and what production keeps to itself."""
+"""Limits on requests, protection against pages of other sites, and the private schema of production."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What no failover may undo: every write waits for a majority, and every read returns what a majority has.
+"""Durability: every write waits for a majority, and every read returns majority data.
 
 The URL and the cluster say otherwise here. Each command that was sent is looked at.
 """
@@ -76,7 +76,7 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
 
 @pytest.fixture
 async def sent(mongod: Mongod, driver: Any) -> AsyncIterator[tuple[Sent, Any]]:
-    """What is sent to a database, and the database as an application would hand it over."""
+    """The commands sent to a database, and the database as an application passes it."""
     listener = Sent()
     client = driver(f"{mongod.url}&{WEAK}", event_listeners=[listener])
     yield listener, client[f"test_{uuid.uuid4().hex}"]

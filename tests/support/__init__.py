@@ -1,1 +1,1 @@
-"""What tests share: a catalog, clients, servers and generators of input."""
+"""Shared test code: a catalog, clients, servers and generators of input."""

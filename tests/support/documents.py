@@ -1,4 +1,4 @@
-"""What the limits say to a document."""
+"""The limits on documents."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,7 @@ from release_catalog.settings import Limits
 
 
 def judged(text: str, **limits: Any) -> str:
-    """Which limit a document goes past, or what else there is to say of it."""
+    """Return the limit that a document exceeds, or another verdict."""
     try:
         asyncio.run(DocumentStore(schema._schema, limits=Limits(**limits)).meant({"query": text}))
     except RequestError as refusal:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 
 class Files:
-    """What the server has, by path; `asked` are the requests, which wait while `free` is not set."""
+    """The files of the server by path; `asked` are the requests, which wait while `free` is not set."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}

@@ -1,4 +1,4 @@
-"""What connections are given between two turns of the event loop for others."""
+"""The input of connections between two turns of the event loop for others."""
 
 import asyncio
 import contextlib

@@ -65,7 +65,7 @@ def product(number: int, **fields: Any) -> Document:
 
 
 def migrated(number: int) -> Document:
-    """What the migrations make of it."""
+    """Return the migrated document."""
     label = f"label {number}" if number % 2 == 0 else None
     more = {"label": label, "rank": len(label) if label else 7, "form": 3}
     return {**product(number), **more, "parts": [{"name": "a", "size": 0}, {"name": "b", "size": 3}]}

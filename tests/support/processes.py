@@ -85,7 +85,7 @@ def _execute(command: list[str], env: dict[str, str], folder: Path, files: list[
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """What `condition` gives as soon as that is true, or in the end."""
+    """Return the value of `condition` as soon as it is true, or the last one."""
     deadline = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)

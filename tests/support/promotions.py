@@ -58,7 +58,7 @@ async def roll_back(catalog: Catalog, id_: str, reason: str = "It fails.", **fie
 
 
 async def held(catalog: Catalog, name: str = "QA") -> dict[str, str]:
-    """What an environment holds: checksums by path."""
+    """Return the contents of an environment: checksums by path."""
     found = catalog.database.contents.find({"tenantId": catalog.caller.tenant, "environment": name})
     return {content["path"]: content["checksum"] async for content in found}
 

@@ -57,7 +57,7 @@ class Asked:
     names: int = 0
 
     def selection(self, kind: GraphQLObjectType, depth: int) -> str:
-        """What is asked of a type."""
+        """Return a selection of a type."""
         some = list(kind.fields) if depth else [n for n, f in kind.fields.items() if is_leaf_type(_bare(f.type))]
         some.append("__typename")
         chosen = self.draw(st.lists(st.sampled_from(some), min_size=1, max_size=5 if depth < 3 else 3))

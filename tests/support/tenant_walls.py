@@ -314,7 +314,7 @@ def mutations(values: World) -> Iterator[tuple[str, str]]:
 
 
 async def hal(catalog: Catalog, values: World) -> dict[str, Any]:
-    """What HAL answers at every address that it has."""
+    """Return the HAL responses at every address."""
     made = routes.Hal(lambda _: Context(catalog.caller, catalog.database))
     app = Starlette(routes=[Mount("/v1", made), Mount("/lifecycle", made)])
     answers = {}
@@ -328,7 +328,7 @@ async def hal(catalog: Catalog, values: World) -> dict[str, Any]:
 
 
 async def answers(catalog: Catalog, values: World, *, read: bool = True, change: bool = True) -> dict[str, str]:
-    """What a caller is told, by what it asked, in a form that two of them can be compared in."""
+    """Return the responses to a caller by request, in a form for comparison."""
     asked = (list(queries(values)) if read else []) + (list(mutations(values)) if change else [])
     told: dict[str, Any] = {f"{at} {name}": await catalog.respond(text) for at, (name, text) in enumerate(asked)}
     told |= await hal(catalog, values) if read else {}

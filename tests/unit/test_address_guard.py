@@ -1,4 +1,4 @@
-"""Which addresses may be fetched from, and what an operator can add to them."""
+"""The permitted addresses, and those that an operator can add."""
 
 import ipaddress
 

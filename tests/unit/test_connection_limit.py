@@ -1,4 +1,4 @@
-"""Which connection is closed where a new one has no room."""
+"""The choice of the connection to close for a new one."""
 
 import asyncio
 import weakref

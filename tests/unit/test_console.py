@@ -40,7 +40,7 @@ def test_a_sentence_at_the_end_keeps_its_lines_alone(monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What is logged as text."""
+    """Return the log as text."""
     root, written = logging.getLogger(), io.StringIO()
     before = (root.handlers[:], root.level)
     with monkeypatch.context() as patched:

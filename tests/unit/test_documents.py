@@ -1,4 +1,4 @@
-"""What is kept of documents, and that nothing stays of those that are not."""
+"""The cache of documents, which frees dropped documents completely."""
 
 import gc
 import weakref

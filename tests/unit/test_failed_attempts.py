@@ -1,4 +1,4 @@
-"""What is remembered of bad credentials, and how long the next attempt has to wait."""
+"""The memory of failed attempts, and the delay of the next one."""
 
 from release_catalog.auth import failed_attempts
 from release_catalog.auth.failed_attempts import Failures

@@ -1,4 +1,4 @@
-"""When the embedded mongod is started again, how long the pauses get, and what is told of its disk."""
+"""Restarts of the embedded mongod, their pauses, and warnings about its disk."""
 
 import collections
 import functools
@@ -43,7 +43,7 @@ class Process:
 
 @pytest.fixture(autouse=True)
 def entries(monkeypatch: pytest.MonkeyPatch) -> Iterator[Entries]:
-    """What is logged; all pauses take a thousandth of their time."""
+    """Capture the log; all pauses take a thousandth of their time."""
     for name in ("_LOOK_SECONDS", "_FIRST_PAUSE_SECONDS", "_MAX_PAUSE_SECONDS"):
         monkeypatch.setattr(mongod_watcher, name, getattr(mongod_watcher, name) / 1000)
     with structlog.testing.capture_logs() as captured:

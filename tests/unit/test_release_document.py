@@ -31,7 +31,7 @@ THERE: dict[str, Any] = {
 
 
 def judged(document: Any) -> tuple[dict[str, Any], list[Violation]]:
-    """What a document says and all that is wrong with it, where there is what it may refer to."""
+    """Return the fields of a document and its violations, if its references exist."""
     fields, violations = release_document.read(document, "", NOW)
     if not fields:
         return fields, violations
@@ -145,7 +145,7 @@ def spelled(path: Path) -> str:
 
 
 def tried(document: Any) -> list[Violation]:
-    """What is wrong with a document; if nothing is, the release can be made, kept and exported."""
+    """Return the violations of a document; without any, the release can be made, stored and exported."""
     fields, violations = judged(document)
     if not violations:
         made = release.document("t", PRODUCT, now=NOW, **{k: v for k, v in fields.items() if k != "project"})

@@ -21,7 +21,8 @@ MEGABYTE = 1 << 20
 
 
 def lexed(text: str) -> tuple[int, bool]:
-    """How many tokens GraphQL's own lexer finds, with comments, and whether it comes to the end."""
+    """Return the number of tokens that GraphQL's own lexer finds, with comments, and whether it reaches the
+    end."""
     token, lexer = Lexer(Source(text)).token, Lexer(Source(text))
     for count in range(len(text) + 1):
         try:

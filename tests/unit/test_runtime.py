@@ -1,4 +1,4 @@
-"""Whatever a MongoDB URL looks like, no password of it is printed."""
+"""Passwords in MongoDB URLs are never printed."""
 
 import contextlib
 from collections.abc import AsyncIterator

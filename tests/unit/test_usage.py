@@ -1,4 +1,4 @@
-"""What a request uses is counted, and ends it where that is too much."""
+"""The usage of a request is counted, and ends it beyond a limit."""
 
 import ast
 from pathlib import Path

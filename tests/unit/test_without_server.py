@@ -1,4 +1,4 @@
-"""What can be had of the catalog on mongomock-motor, for applications that test without a server.
+"""The catalog on mongomock-motor, for applications that test without a server.
 
 Pages of many parents at once, and other orders within a filter, need a real MongoDB.
 """
