@@ -1,8 +1,7 @@
 """Answers are bounded in bytes, while their documents are read and while they are made."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -23,6 +22,7 @@ from release_catalog.storage.database import ReadOnlyDatabase
 from release_catalog.usage import Usage
 from support import subscribers as following
 from support.catalog import Catalog
+from support.graphql_client import HTTPClient, served
 
 KILOBYTE, MEGABYTE = 1 << 10, 1 << 20
 TOO_LARGE = {"code": "LIMIT_EXCEEDED", "limit": "bytes"}
@@ -57,19 +57,6 @@ async def refused(catalog: Catalog, query: str, limit: int, *, planned: bool, **
     [error] = result.errors or []
     assert error.extensions == {**TOO_LARGE, "allowed": limit}
     return usage
-
-
-@contextlib.asynccontextmanager
-async def served(catalog: Catalog, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(Settings(**settings), database=catalog.database)
-    async with app.router.lifespan_context(app):
-        transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            yield client
-
-
-async def post(http: httpx2.AsyncClient, query: str, **variables: Any) -> httpx2.Response:
-    return await http.post("/graphql", json={"query": query, "variables": variables})
 
 
 PAGE = "{ releases(first: 40) { nodes { metadata } } }"
@@ -185,7 +172,7 @@ async def test_small_answers_are_not_refused(empty: Catalog, planned: bool) -> N
 
 async def test_the_limit_names_what_to_do(empty: Catalog) -> None:
     await fill(empty, 40, 100 * KILOBYTE)
-    async with served(empty, max_response_bytes=MEGABYTE) as http:
+    async with served(empty.database, max_response_bytes=MEGABYTE) as http:
         answer = await http.post("/graphql", json={"query": PAGE}, headers={"accept": "application/json"})
         assert answer.status_code == 200
         [error] = answer.json()["errors"]
@@ -193,14 +180,14 @@ async def test_the_limit_names_what_to_do(empty: Catalog) -> None:
         assert "smaller pages" in error["message"]
         modern = {"accept": "application/graphql-response+json"}
         assert (await http.post("/graphql", json={"query": PAGE}, headers=modern)).status_code == 400
-        assert (await post(http, PAGE.replace("40", "5"))).json()["data"]
+        assert (await HTTPClient(http).post(PAGE.replace("40", "5"))).json()["data"]
 
 
 @pytest.mark.parametrize("limit", [2_000, 4_000, 8_000, 16_000, 32_000])
 async def test_no_answer_is_larger_than_the_limit(empty: Catalog, limit: int) -> None:
     # Control characters and others outside ASCII take up to six bytes each.
     await fill(empty, 20, 100, notes="\x01" * 300, description="\U0001f600" * 100)
-    async with served(empty, max_response_bytes=limit) as http:
+    async with served(empty.database, max_response_bytes=limit) as http:
         for first in (1, 2, 5, 10, 20):
             query = {"query": "{ releases(first: %d) { nodes { notes description name } } }" % first}
             answer = await http.post(
@@ -220,20 +207,20 @@ async def test_no_answer_is_larger_than_the_limit(empty: Catalog, limit: int) ->
 async def test_bytes_are_charged_once_the_answer_is_there(empty: Catalog) -> None:
     await fill(empty, 3, 100 * KILOBYTE)
     query = "{ releases(first: 3) { nodes { metadata } } }"
-    async with served(empty, cost_per_hour=1_000) as http:
-        answer = await post(http, query)
+    async with served(empty.database, cost_per_hour=1_000) as http:
+        answer = await HTTPClient(http).post(query)
         # 300 KiB in parts of 16, and a little more around them.
         assert answer.json()["extensions"]["cost"] == {"requested": 4, "limit": 5000, "additional": 15}
         assert answer.headers["x-ratelimit-remaining"] == "981"
-        small = await post(http, "{ releases(first: 3) { nodes { id } } }")
+        small = await HTTPClient(http).post("{ releases(first: 3) { nodes { id } } }")
         assert small.json()["extensions"]["cost"] == {"requested": 4, "limit": 5000}
         assert small.headers["x-ratelimit-remaining"] == "977"
-    async with served(empty, cost_per_hour=10) as http:
+    async with served(empty.database, cost_per_hour=10) as http:
         # What is done is paid, even where it was more than was left.
-        assert (await post(http, query)).headers["x-ratelimit-remaining"] == "0"
-        assert (await post(http, "{ __typename }")).status_code == 429
-    async with served(empty, cost_per_hour=1_000, max_response_bytes=100 * KILOBYTE) as http:
-        gone = await post(http, query)
+        assert (await HTTPClient(http).post(query)).headers["x-ratelimit-remaining"] == "0"
+        assert (await HTTPClient(http).post("{ __typename }")).status_code == 429
+    async with served(empty.database, cost_per_hour=1_000, max_response_bytes=100 * KILOBYTE) as http:
+        gone = await HTTPClient(http).post(query)
         assert gone.json()["errors"][0]["extensions"]["limit"] == "bytes"
         assert int(gone.headers["x-ratelimit-remaining"]) < 990
 
@@ -243,12 +230,12 @@ async def test_a_too_large_response_tells_that_the_mutation_may_have_taken_effec
     create = """mutation($input: CreateReleaseInput!) { %s: createRelease(input: $input) { release { metadata } }
         second: createRelease(input: {productId: "%s", name: "b", version: "1"}) { release { id } } }"""
     fields = {"productId": product["id"], "name": "a", "version": "1", "metadata": {"text": "x" * 20_000}}
-    async with served(empty, max_response_bytes=10_000) as http:
-        answer = await post(http, create % ("first", product["id"]), input={**fields, "dryRun": True})
+    async with served(empty.database, max_response_bytes=10_000) as http:
+        answer = await HTTPClient(http).post(create % ("first", product["id"]), input={**fields, "dryRun": True})
         [error] = answer.json()["errors"]
         assert error["extensions"]["limit"] == "bytes"
         assert await empty.database.releases.count_documents({}) == 0
-        answer = await post(http, create % ("first", product["id"]), input=fields)
+        answer = await HTTPClient(http).post(create % ("first", product["id"]), input=fields)
         assert "stays changed" in answer.json()["errors"][0]["message"]
     # It ended there: what came next in the request was not done.
     assert [one["name"] async for one in empty.database.releases.find()] == ["a"]
@@ -289,9 +276,9 @@ async def test_hal_documents_are_bounded(empty: Catalog) -> None:
     ]
     [id_] = await fill(empty, 1, 100, platformReleaseMetadata=[{"platform": None, "releaseMetadata": files}])
     path = f"/v1/catalogs/default/releases/{id_}"
-    async with served(empty) as http:
+    async with served(empty.database) as http:
         assert (await http.get(path)).status_code == 200
-    async with served(empty, max_response_bytes=20 * KILOBYTE) as http:
+    async with served(empty.database, max_response_bytes=20 * KILOBYTE) as http:
         answer = await http.get(path)
         assert answer.status_code == 400
         assert answer.headers["content-type"] == "application/problem+json"
@@ -309,18 +296,18 @@ async def test_embedded_hal_documents_are_charged(empty: Catalog) -> None:
     path = f"/v1/catalogs/default/releases/{hub['id']}"
 
     async def used(address: str) -> int:
-        async with served(empty, cost_per_hour=10_000) as http:
+        async with served(empty.database, cost_per_hour=10_000) as http:
             assert (await http.get(address)).status_code == 200
-            left = (await post(http, "{ __typename }")).headers["x-ratelimit-remaining"]
+            left = (await HTTPClient(http).post("{ __typename }")).headers["x-ratelimit-remaining"]
             return 10_000 - 1 - int(left)
 
     # Ninety links, and ninety releases with what belongs to each.
     assert 90 <= await used(path) <= 120
     assert 450 <= await used(f"{path}?expand_relationships=true") <= 2_000
-    async with served(empty, cost_per_hour=50) as http:
+    async with served(empty.database, cost_per_hour=50) as http:
         assert (await http.get(f"{path}?expand_relationships=true")).status_code == 429
     # What is only linked to is not read whole, and neither is what no HAL document shows.
-    async with served(empty, max_response_bytes=MEGABYTE) as http:
+    async with served(empty.database, max_response_bytes=MEGABYTE) as http:
         assert (await http.get(path)).status_code == 200
         assert (await http.get(f"{path}?expand_relationships=true")).status_code == 200
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import http.server
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from support.catalog import Catalog
 from support.effort import bounded
+from support.graphql_client import served
 
 SECRET = "an issuer's secret of more than 32 bytes"
 ISSUER, AUDIENCE = "https://issuer.example", "catalog"
@@ -77,15 +77,6 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "REFUSAL_DELAY_SECONDS", 0)
 
 
-@contextlib.asynccontextmanager
-async def served(catalog: Catalog, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(Settings(**settings), database=catalog.database)
-    async with app.router.lifespan_context(app):
-        transport = httpx2.ASGITransport(app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            yield client
-
-
 async def viewer(http: httpx2.AsyncClient, **headers: str) -> dict[str, Any]:
     response = await http.post(GRAPHQL, json=VIEWER, headers=headers)
     assert response.status_code == 200, response.text
@@ -119,7 +110,7 @@ def basic(name: str, password: str) -> dict[str, str]:
 
 
 async def test_without_credentials_there_is_a_challenge(empty: Catalog) -> None:
-    async with served(empty, **JWT, jwt_secret=SECRET, public_schema=True) as http:
+    async with served(empty.database, **JWT, jwt_secret=SECRET, public_schema=True) as http:
         _, challenge = await refused(http)
         assert challenge == 'Bearer realm="release-catalog"'
         page = await http.get(GRAPHQL, headers={"accept": "text/html"})
@@ -143,7 +134,7 @@ async def test_without_credentials_there_is_a_challenge(empty: Catalog) -> None:
 
 
 async def test_a_jwt_identifies_the_caller(empty: Catalog) -> None:
-    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+    async with served(empty.database, **JWT, jwt_secret=SECRET) as http:
         mine = {"subject": "ann", "tenantId": "local", "scopes": ["release:read"]}
         assert await viewer(http, **bearer(signed())) == mine
         assert await viewer(http, authorization=f"bearer {signed(aud=['other', AUDIENCE])}") == mine
@@ -153,7 +144,7 @@ async def test_a_jwt_identifies_the_caller(empty: Catalog) -> None:
             assert await viewer(http, **bearer(signed(headers={"typ": kind}))) == mine
         assert (await viewer(http, **bearer(signed(scope=None))))["scopes"] == []
         assert (await viewer(http, **bearer(signed(exp=time.time() - 10))))["subject"] == "ann"
-    async with served(empty, **JWT, jwt_secret=SECRET, jwt_tenant_claim="https://x/org") as http:
+    async with served(empty.database, **JWT, jwt_secret=SECRET, jwt_tenant_claim="https://x/org") as http:
         token = signed(**{"https://x/org": "acme"})
         assert (await viewer(http, **bearer(token)))["tenantId"] == "acme"
 
@@ -257,7 +248,7 @@ def public(key: Any) -> dict[str, Any]:
 
 
 async def test_no_attack_on_a_secret_gets_in(empty: Catalog) -> None:
-    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+    async with served(empty.database, **JWT, jwt_secret=SECRET) as http:
         assert {await refused(http, **bearer(ATTACKS[name])) for name in ATTACKS} == {
             (
                 "The credentials are invalid: get new ones.",
@@ -269,7 +260,7 @@ async def test_no_attack_on_a_secret_gets_in(empty: Catalog) -> None:
 async def test_no_attack_on_published_keys_gets_in(empty: Catalog, issuer: Issuer) -> None:
     issuer.publish(RS256=KEYS["RS256"], ES256=KEYS["ES256"])
     issuer.asked = 0
-    async with served(empty, **JWT, jwt_jwks_url=issuer.url) as http:
+    async with served(empty.database, **JWT, jwt_jwks_url=issuer.url) as http:
         for name in ATTACKS.keys() - {"RS256 by another key"}:
             await refused(http, **bearer(ATTACKS[name]))
         await refused(http, **bearer(signed(KEYS["ES256"], "ES256", {"kid": "RS256"})))
@@ -282,17 +273,17 @@ async def test_no_attack_on_published_keys_gets_in(empty: Catalog, issuer: Issue
 async def test_keys_that_are_published_are_taken(empty: Catalog, issuer: Issuer) -> None:
     issuer.publish(**KEYS)
     issuer.asked = 0
-    async with served(empty, **JWT, jwt_jwks_url=issuer.url) as http:
+    async with served(empty.database, **JWT, jwt_jwks_url=issuer.url) as http:
         for name, key in KEYS.items():
             assert (await viewer(http, **bearer(signed(key, name, {"kid": name}))))["subject"] == "ann"
         # Of several keys none is meant.
         await refused(http, **bearer(signed(KEYS["RS256"], "RS256")))
     assert issuer.asked == 1
-    async with served(empty, **JWT, jwt_jwks_url=issuer.url, jwt_algorithms="ES256, EdDSA") as http:
+    async with served(empty.database, **JWT, jwt_jwks_url=issuer.url, jwt_algorithms="ES256, EdDSA") as http:
         await refused(http, **bearer(signed(KEYS["RS256"], "RS256", {"kid": "RS256"})))
         assert await viewer(http, **bearer(signed(KEYS["ES256"], "ES256", {"kid": "ES256"})))
     issuer.publish(only=KEYS["ES256"])
-    async with served(empty, **JWT, jwt_jwks_url=issuer.url) as http:
+    async with served(empty.database, **JWT, jwt_jwks_url=issuer.url) as http:
         assert await viewer(http, **bearer(signed(KEYS["ES256"], "ES256")))
 
 
@@ -303,7 +294,7 @@ async def test_keys_are_rotated_and_outlive_their_issuer(
     token, later = signed(old, "RS256", {"kid": "old"}), signed(new, "ES256", {"kid": "new"})
     issuer.publish(old=old)
     issuer.asked = 0
-    async with served(empty, **JWT, jwt_jwks_url=issuer.url) as http:
+    async with served(empty.database, **JWT, jwt_jwks_url=issuer.url) as http:
         assert await viewer(http, **bearer(token))
         issuer.publish(new=new)
         # Whoever makes keys up does not make us ask for them.
@@ -336,7 +327,7 @@ async def test_keys_are_rotated_and_outlive_their_issuer(
 
 
 async def test_without_fetched_keys_authentication_is_unavailable(empty: Catalog) -> None:
-    async with served(empty, **JWT, jwt_jwks_url="http://127.0.0.1:1/keys") as http:
+    async with served(empty.database, **JWT, jwt_jwks_url="http://127.0.0.1:1/keys") as http:
         message, challenge = await refused(http, 503, **bearer(signed(KEYS["RS256"], "RS256")))
         assert challenge == ""
         assert "try again" in message
@@ -393,7 +384,7 @@ async def test_accounts_sign_in_with_their_password(
         return matches(known, password)
 
     monkeypatch.setattr(passwords, "matches", trying)
-    async with served(empty, accounts=file) as http:
+    async with served(empty.database, accounts=file) as http:
         mine = {"subject": "account:ci", "tenantId": "acme corp/1", "scopes": ["release:read", "release:write"]}
         for _ in range(5):
             assert await viewer(http, **basic("ci", PASSWORD)) == mine
@@ -416,7 +407,7 @@ async def test_accounts_sign_in_with_their_password(
 
 
 async def test_a_file_that_is_spoiled_changes_nothing(empty: Catalog, file: Path) -> None:
-    async with served(empty, accounts=file) as http:
+    async with served(empty.database, accounts=file) as http:
         for text in ("ci acme release:read hunter2\n", "ci acme all $argon2id$x\n", "ci\n", file.read_text() * 2):
             file.write_text(text)
             assert await viewer(http, **basic("ci", PASSWORD))
@@ -428,7 +419,7 @@ async def test_a_file_that_is_spoiled_changes_nothing(empty: Catalog, file: Path
 
 
 async def test_a_flood_of_guesses_is_turned_away(empty: Catalog, file: Path) -> None:
-    async with served(empty, accounts=file) as http:
+    async with served(empty.database, accounts=file) as http:
         guesses = [http.post(GRAPHQL, json=VIEWER, headers=basic("ci", f"guess {n}")) for n in range(8)]
         answers = await asyncio.gather(*guesses)
     assert sorted(answer.status_code for answer in answers) == [401] * 5 + [429] * 3
@@ -483,7 +474,7 @@ async def test_a_token_works_in_both_headers_until_it_is_revoked(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = await made(empty, "release:read")
-    async with served(empty, authentication="required") as http:
+    async with served(empty.database, authentication="required") as http:
         mine = {"subject": f"token:{token['id']}", "tenantId": "local", "scopes": ["release:read"]}
         for headers in (bearer(token["token"]), {"x-project-token": token["token"]}):
             assert await viewer(http, **headers) == mine
@@ -504,7 +495,7 @@ async def test_a_token_works_in_both_headers_until_it_is_revoked(
 
 async def test_a_token_expires_even_while_it_is_known(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     token = await made(empty, "release:read", expiresAt="2126-01-01T00:00:00Z")
-    async with served(empty, authentication="required") as http:
+    async with served(empty.database, authentication="required") as http:
         assert await viewer(http, **bearer(token["token"]))
         monkeypatch.setattr(timestamps, "now", lambda: timestamps.parse("2126-01-01T01:00:00Z"))
         assert (await http.post(GRAPHQL, json=VIEWER, headers=bearer(token["token"]))).status_code == 401
@@ -516,7 +507,7 @@ async def test_the_log_has_why_credentials_are_refused(empty: Catalog, file: Pat
     # Tokens expire by the database's clock, which no test can set.
     past = {"expiresAt": timestamps.parse("2026-01-01T00:00:00Z")}
     await empty.database.tokens.update_one({"id": old["id"]}, {"$set": past})
-    async with served(empty, accounts=file) as http:
+    async with served(empty.database, accounts=file) as http:
         with structlog.testing.capture_logs() as entries:
             for headers in (
                 bearer(texts.new()), bearer(back["token"]), bearer(old["token"]),
@@ -535,7 +526,7 @@ async def test_the_log_has_why_credentials_are_refused(empty: Catalog, file: Pat
 
 
 async def test_the_log_has_the_reason_why_a_subject_is_refused(empty: Catalog) -> None:
-    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+    async with served(empty.database, **JWT, jwt_secret=SECRET) as http:
         with structlog.testing.capture_logs() as entries:
             await refused(http, **bearer(signed(sub="token:0123456789abcdef01234567")))
             await refused(http, **bearer(signed(exp=10**18)))
@@ -547,7 +538,7 @@ async def test_the_log_has_the_reason_why_a_subject_is_refused(empty: Catalog) -
 
 
 async def test_a_scope_that_is_neither_a_text_nor_a_list_grants_nothing(empty: Catalog) -> None:
-    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+    async with served(empty.database, **JWT, jwt_secret=SECRET) as http:
         values: list[Any] = [
             {"admin": True},
             {"admin": {}},
@@ -566,13 +557,13 @@ async def test_a_scope_that_is_neither_a_text_nor_a_list_grants_nothing(empty: C
 
 
 async def test_a_subject_that_only_contains_a_reserved_word_is_let_in(empty: Catalog) -> None:
-    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+    async with served(empty.database, **JWT, jwt_secret=SECRET) as http:
         for subject in ("locally", "token", "account", "my:token:1", "auth0|local", "ann@account", "x" * 255):
             assert (await viewer(http, **bearer(signed(sub=subject))))["subject"] == subject
 
 
 async def test_the_log_names_the_claim_that_a_jwt_lacks(empty: Catalog) -> None:
-    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+    async with served(empty.database, **JWT, jwt_secret=SECRET) as http:
         with structlog.testing.capture_logs() as entries:
             await refused(http, **bearer(signed(tenant=None)))
     assert {entry.get("reason") for entry in entries} >= {'Token is missing the "tenant" claim'}
@@ -588,7 +579,7 @@ async def test_the_last_use_is_noted_once_a_minute(empty: Catalog, monkeypatch: 
         return noted(database, document)
 
     monkeypatch.setattr(access_tokens, "_noted", noting)
-    async with served(empty, authentication="required") as http:
+    async with served(empty.database, authentication="required") as http:
         await viewer(http, **bearer(token["token"]))
         for _ in range(100):
             if (await empty.database.tokens.find_one({}))["lastUsedAt"]:  # type: ignore[index]
@@ -685,7 +676,7 @@ async def test_a_missing_scope_is_an_error_of_its_field_alone(empty: Catalog) ->
 
 
 async def test_hal_needs_the_scope_to_read(empty: Catalog) -> None:
-    async with served(empty, **JWT, jwt_secret=SECRET) as http:
+    async with served(empty.database, **JWT, jwt_secret=SECRET) as http:
         response = await http.get(HAL, headers=bearer(signed(scope="webhook:write")))
         assert (response.status_code, response.headers["content-type"]) == (403, "application/problem+json")
         assert response.json()["title"] == "Forbidden"

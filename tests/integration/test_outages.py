@@ -21,6 +21,7 @@ from release_catalog.storage.outages import RETRY_SECONDS
 from support import subscribers as following
 from support import tenant_walls as walls
 from support.catalog import Catalog
+from support.graphql_client import HTTPClient
 from support.outages import HELD, Mongod, heartbeat, running
 from support.waiting import eventually
 
@@ -57,7 +58,7 @@ def client_of(app: Starlette) -> httpx2.AsyncClient:
 
 
 async def post(http: httpx2.AsyncClient, query: str, accept: str = RESPONSE, **variables: Any) -> httpx2.Response:
-    return await http.post("/graphql", json={"query": query, "variables": variables}, headers={"accept": accept})
+    return await HTTPClient(http, accept).post(query, **variables)
 
 
 def check(response: httpx2.Response, outcome: str | None = None, code: str = "UNAVAILABLE") -> dict[str, Any]:

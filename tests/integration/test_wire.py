@@ -19,6 +19,7 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import records
+from support import graphql_client
 from support.catalog import Catalog, Commands
 from support.waiting import eventually
 
@@ -35,14 +36,8 @@ class Sent(Commands):
 
 @contextlib.asynccontextmanager
 async def served(url: str, name: str, *listeners: Any, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    async with connected(url, name, *listeners) as database:
-        app = create_app(Settings(**settings), database=database)
-        transport = httpx2.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client,
-        ):
-            yield client
+    async with connected(url, name, *listeners) as database, graphql_client.served(database, **settings) as client:
+        yield client
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from release_catalog.query_engine import executor, leaf_values
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import bulk_load
 from release_catalog.storage.database import Database, Document, ReadOnlyDatabase
+from support.graphql_client import GraphQLClient
 
 _READS = {"find", "aggregate", "count"}
 
@@ -57,7 +58,9 @@ class Commands(CommandListener):
         self.sent.clear()
 
 
-class Catalog:
+class Catalog(GraphQLClient):
+    """A catalog over a database, as one caller sees it."""
+
     def __init__(self, database: Database, caller: Caller, commands: Commands | None = None) -> None:
         self.database = database
         self.caller = caller
@@ -83,18 +86,6 @@ class Catalog:
         reading = None if is_mock else ReadOnlyDatabase(self.database)
         context = Context(self.caller, self.database, files=self.files, reading=reading)
         return _body(await executor.answer(prepared, schema._schema, context, variables, None, planned=planned))
-
-    async def ask(self, query: str, **variables: Any) -> Any:
-        """The data of a query that has to succeed."""
-        response = await self.respond(query, **variables)
-        assert "errors" not in response, response["errors"]
-        return response["data"]
-
-    async def error(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The one error of a query that has to fail."""
-        response = await self.respond(query, **variables)
-        [error] = response["errors"]
-        return dict(error)
 
     async def load(
         self, *sources: dict[str, Any], publish: bool = False, catalog_id: str = "default"
