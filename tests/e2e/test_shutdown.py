@@ -15,6 +15,7 @@ import pytest
 import websockets
 
 from conftest import LOCAL, connected
+from release_catalog.storage.collection_names import RELEASES, VERIFICATIONS
 from support import file_server
 from support import subscribers as following
 from support.catalog import Catalog, source
@@ -130,13 +131,13 @@ async def test_what_waits_for_files_is_answered_and_what_is_done_later_is_handed
             await files.arrived.get()
             waiting = asyncio.create_task(take(server, "now", "WAIT"))
             await files.arrived.get()
-            held = await database.verifications.find_one({})
+            held = await database[VERIFICATIONS].find_one({})
             assert held
             assert held["owner"]
             server.process.send_signal(signal.SIGTERM)
             # While the import is still waited for, another process may go on with the job.
             for _ in range(100):
-                job: Any = await database.verifications.find_one({})
+                job: Any = await database[VERIFICATIONS].find_one({})
                 if job["owner"] is None:
                     break
                 await asyncio.sleep(0.05)
@@ -150,7 +151,7 @@ async def test_what_waits_for_files_is_answered_and_what_is_done_later_is_handed
             assert told == {"code": "UNAVAILABLE", "outcome": "UNCHANGED", "retryAfter": 2}
             assert "The server stopped" in error["message"]
             assert await asyncio.to_thread(server.process.wait, 30) == 0
-        assert await database.releases.count_documents({"name": "now"}) == 0
+        assert await database[RELEASES].count_documents({"name": "now"}) == 0
         files.free.set()
         with serving(tmp_path / "second", **settings) as server:
             again = (await take(server, "now", "WAIT")).json()["data"]["importRelease"]

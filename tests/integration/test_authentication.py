@@ -28,6 +28,7 @@ from release_catalog.domain.caller import Caller
 from release_catalog.graphql_http import endpoint
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
+from release_catalog.storage.collection_names import TOKENS
 from support.catalog import Catalog
 from support.effort import bounded
 
@@ -456,7 +457,7 @@ async def test_a_token_is_shown_once_and_only_its_digest_is_kept(empty: Catalog)
     token = await made(empty, "release:write", "release:read", "release:read")
     assert texts.well_formed(token["token"])
     assert token["scopes"] == ["release:read", "release:write"]
-    [kept] = await empty.database.tokens.find({}).to_list(None)
+    [kept] = await empty.database[TOKENS].find({}).to_list(None)
     assert kept["_id"] == hashlib.sha256(token["token"].encode()).hexdigest()
     assert token["token"] not in str(kept)
     assert [one["id"] for one in (await empty.ask(LIST))["accessTokens"]] == [token["id"]]
@@ -515,7 +516,7 @@ async def test_the_log_has_why_credentials_are_refused(empty: Catalog, file: Pat
     await empty.ask(REVOKE, id=back["id"])
     # Tokens expire by the database's clock, which no test can set.
     past = {"expiresAt": timestamps.parse("2026-01-01T00:00:00Z")}
-    await empty.database.tokens.update_one({"id": old["id"]}, {"$set": past})
+    await empty.database[TOKENS].update_one({"id": old["id"]}, {"$set": past})
     async with served(empty, accounts=file) as http:
         with structlog.testing.capture_logs() as entries:
             for headers in (
@@ -591,17 +592,20 @@ async def test_the_last_use_is_noted_once_a_minute(empty: Catalog, monkeypatch: 
     async with served(empty, authentication="required") as http:
         await viewer(http, **bearer(token["token"]))
         for _ in range(100):
-            if (await empty.database.tokens.find_one({}))["lastUsedAt"]:  # type: ignore[index]
+            if (await empty.database[TOKENS].find_one({}))["lastUsedAt"]:  # type: ignore[index]
                 break
             await asyncio.sleep(0.02)
         for _ in range(3):
             await viewer(http, **bearer(token["token"]))
         assert len(notes) == 1
         old = timestamps.parse("2020-01-01T00:00:00Z")
-        await empty.database.tokens.update_one({}, {"$set": {"lastUsedAt": old}})
+        await empty.database[TOKENS].update_one({}, {"$set": {"lastUsedAt": old}})
         await viewer(http, **bearer(token["token"]))
     assert len(notes) == 2
-    assert (await empty.database.tokens.find_one({}))["lastUsedAt"] > old  # type: ignore[index]
+    used = await empty.database[TOKENS].find_one({})
+    assert used
+    assert used["lastUsedAt"]
+    assert used["lastUsedAt"] > old
 
 
 async def test_what_a_token_may_not_be(empty: Catalog) -> None:
@@ -616,7 +620,7 @@ async def test_what_a_token_may_not_be(empty: Catalog) -> None:
         given = {"name": "n", "scopes": ["release:read"], **asked}
         problem = (await empty.ask(CREATE, i=given))["createAccessToken"]["problem"]
         assert [(v["field"], v["code"]) for v in problem["violations"]] == wrong
-    assert await empty.database.tokens.count_documents({}) == 0
+    assert await empty.database[TOKENS].count_documents({}) == 0
 
 
 async def test_at_home_everybody_is_the_operator_and_nobody_else_is_served(empty: Catalog) -> None:

@@ -17,6 +17,7 @@ from release_catalog.domain.caller import Caller, Owner
 from release_catalog.events import change_stream
 from release_catalog.files import address_guard, verifier
 from release_catalog.storage import webhook_queue
+from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES, WEBHOOK_DELIVERIES, WEBHOOKS
 from release_catalog.webhooks import dispatcher, sender
 from support.catalog import Catalog
 from support.waiting import eventually
@@ -77,7 +78,7 @@ async def make(catalog: Catalog, receiver: Receiver, *types: str, as_: Caller | 
 
 async def happen(catalog: Catalog, count: int = 1, **fields: Any) -> list[str]:
     """Publish so many releases."""
-    product = await catalog.product(f"tool {await catalog.database.products.count_documents({})}")
+    product = await catalog.product(f"tool {await catalog.database[PRODUCTS].count_documents({})}")
     made = [await catalog.put(product, str(number), **fields) for number in range(count)]
     publish = "mutation($id: ID!) { publishRelease(input: {id: $id}) { problem { detail } } }"
     for release in made:
@@ -149,7 +150,7 @@ async def test_webhooks_name_their_maker_and_the_log_has_each_change(catalog: Ca
 
 async def test_webhooks_from_before_they_named_who_changed_them(catalog: Catalog, receiver: Receiver) -> None:
     id_ = await make(catalog, receiver)
-    await catalog.database.webhooks.update_one({"id": id_}, {"$unset": {"updatedAt": 1, "updatedBy": 1}})
+    await catalog.database[WEBHOOKS].update_one({"id": id_}, {"$unset": {"updatedAt": 1, "updatedBy": 1}})
     text = "query($id: ID!) { webhook(id: $id) { createdBy updatedBy updatedAt } }"
     assert (await catalog.ask(text, id=id_))["webhook"] == {
         "createdBy": "local",
@@ -206,7 +207,7 @@ async def test_only_what_was_asked_for_is_told_and_only_what_came_later(
         await eventually(lambda: receiver.got)
         await asyncio.sleep(0.1)
     assert receiver.types == ["release.withdrawn"]
-    hook = await catalog.database.webhooks.find_one({})
+    hook = await catalog.database[WEBHOOKS].find_one({})
     assert hook
     assert (hook["cursor"], hook["owner"]) == (4, None)
 
@@ -268,8 +269,8 @@ async def test_retry_after_and_the_schedule_say_when_it_is_tried_again(
     ):
         receiver.answer = status("429 Slowly", header)
         again = {"nextAttemptAt": timestamps.now(), "attempts": tried}
-        await catalog.database.webhooks.update_one({}, {"$set": again})
-        await catalog.database.webhookDeliveries.delete_many({})
+        await catalog.database[WEBHOOKS].update_one({}, {"$set": again})
+        await catalog.database[WEBHOOK_DELIVERIES].delete_many({})
         before = timestamps.now()
         async with working(catalog):
             entry = await logged(catalog, id_, status="PENDING")
@@ -354,7 +355,7 @@ async def test_nothing_is_sent_to_where_it_may_not_be(
     ):
         async with working(catalog, allowed):
             assert said in (await logged(catalog, id_, status="PENDING"))["error"]
-        await catalog.database.webhookDeliveries.delete_many({})
+        await catalog.database[WEBHOOK_DELIVERIES].delete_many({})
         await catalog.ask(UPDATE, input={"id": id_, "active": True})
     assert not receiver.got
     async with sender.WebhookSender(address_guard.Allowed(), 1) as poster:
@@ -391,7 +392,7 @@ async def test_what_can_be_wrong_with_a_webhook(catalog: Catalog) -> None:
     ):
         [answer] = (await catalog.ask(text, **fields)).values()
         assert answer["problem"]["__typename"] == "NotFoundProblem"
-    assert await catalog.database.webhooks.count_documents({}) == 0
+    assert await catalog.database[WEBHOOKS].count_documents({}) == 0
 
 
 async def test_a_secret_is_shown_once_and_rotates_with_an_overlap(catalog: Catalog, receiver: Receiver) -> None:
@@ -410,7 +411,7 @@ async def test_a_secret_is_shown_once_and_rotates_with_an_overlap(catalog: Catal
     for secret in (first, second):
         Webhook(secret).verify(message.body, message.headers)
     past = timestamps.now() - datetime.timedelta(seconds=1)
-    await catalog.database.webhooks.update_one({}, {"$set": {"formerUntil": past}})
+    await catalog.database[WEBHOOKS].update_one({}, {"$set": {"formerUntil": past}})
     await happen(catalog, 1)
     async with working(catalog):
         await eventually(lambda: len(receiver.got) == 2)
@@ -428,7 +429,7 @@ async def test_what_its_maker_may_not_see_is_not_told(catalog: Catalog, receiver
         [open_] = await happen(catalog)
         await happen(catalog, private=True)
         [turned] = await happen(catalog)
-        await catalog.database.releases.update_one({"id": turned}, {"$set": {"private": True}})
+        await catalog.database[RELEASES].update_one({"id": turned}, {"$set": {"private": True}})
         await withdraw(catalog, open_)
         async with working(catalog):
             await eventually(lambda: len(other.got) == 4)
@@ -491,7 +492,7 @@ async def test_a_replay_goes_back_and_never_ahead(catalog: Catalog, receiver: Re
         await eventually(lambda: len(receiver.got) == 5)
         assert (await catalog.ask(REPLAY, id=id_, after=receiver.got[2].id))["replayWebhook"]["queued"] == 2
         await eventually(lambda: receiver.ids == [1, 2, 3, 4, 5, 4, 5])
-    await catalog.database.events.delete_many({"sequence": {"$lte": 2}})
+    await catalog.database[EVENTS].delete_many({"sequence": {"$lte": 2}})
     for after, code in (("7", "NOT_KEPT"), ("1", "NOT_KEPT"), ("x", "NOT_AN_EVENT"), ("-1", "NOT_AN_EVENT")):
         refused = (await catalog.ask(REPLAY, id=id_, after=after))["replayWebhook"]
         assert refused["queued"] == 0
@@ -511,7 +512,7 @@ async def test_what_was_forgotten_before_it_was_told_is_said_in_the_log(
     async with working(catalog):
         await logged(catalog, id_, status="PENDING")
     await happen(catalog, 2)
-    await catalog.database.events.delete_many({"sequence": {"$lte": 2}})
+    await catalog.database[EVENTS].delete_many({"sequence": {"$lte": 2}})
     receiver.answer = status("200 OK")
     await catalog.ask(UPDATE, input={"id": id_, "active": True})
     async with working(catalog):
@@ -521,7 +522,7 @@ async def test_what_was_forgotten_before_it_was_told_is_said_in_the_log(
     assert lost["error"] == "Events up to 0000000000000002 were no longer kept when the webhook was due."
     # Where nothing at all is left, it is not looked for all the time.
     await happen(catalog)
-    await catalog.database.events.delete_many({})
+    await catalog.database[EVENTS].delete_many({})
     [hook], _ = await webhook_queue.take(catalog.database, 9)
     lease = dispatcher.Lease(catalog.database, hook)
     async with sender.WebhookSender(ALLOWED, 1) as poster:
@@ -551,14 +552,14 @@ async def test_a_webhook_has_one_worker_at_a_time_and_another_where_that_dies(
     taken = await asyncio.gather(*(webhook_queue.take(catalog.database, 9) for _ in range(10)))
     [dead] = [hook for hooks, _ in taken for hook in hooks]
     assert await webhook_queue.renew(catalog.database, dead)
-    await catalog.database.webhooks.update_one({}, {"$set": {"leaseUntil": timestamps.now()}})
+    await catalog.database[WEBHOOKS].update_one({}, {"$set": {"leaseUntil": timestamps.now()}})
     async with working(catalog):
         await eventually(lambda: receiver.got)
     # Who comes back from the dead holds nothing any more.
     assert not await webhook_queue.renew(catalog.database, dead)
     assert await webhook_queue.advance(catalog.database, dead, 9) is None
     await webhook_queue.postpone(catalog.database, dead, 3, 0)
-    hook = await catalog.database.webhooks.find_one({})
+    hook = await catalog.database[WEBHOOKS].find_one({})
     assert hook
     assert (hook["cursor"], hook["attempts"]) == (1, 0)
 
@@ -578,9 +579,9 @@ async def test_a_lost_lease_breaks_off_what_is_being_sent(
         await asyncio.sleep(0.5)
         assert not turn.done()
         assert (await webhook_queue.take(catalog.database, 9))[0] == []
-        await catalog.database.webhooks.update_one({}, {"$set": {"owner": "somebody else"}})
+        await catalog.database[WEBHOOKS].update_one({}, {"$set": {"owner": "somebody else"}})
         await turn
-    assert await catalog.database.webhookDeliveries.count_documents({}) == 0
+    assert await catalog.database[WEBHOOK_DELIVERIES].count_documents({}) == 0
 
 
 async def test_the_workers_leave_at_once_and_what_was_being_sent_is_sent_again(

@@ -7,11 +7,12 @@ from typing import Annotated, Any, TypedDict, cast
 from release_catalog.domain import ids, references, release_parts, versions
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
+from release_catalog.domain.reference_data import ProductDocument
+from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release_delivery import DeliveryDocument
 from release_catalog.domain.release_parts import (
     ArtifactDocument,
     CustomizationDocument,
-    DependencyDocument,
     ImageDocument,
     PlatformReleaseMetadataDocument,
     RegistryArtifactDocument,
@@ -326,7 +327,7 @@ IMMUTABLE_WHEN_PUBLISHED = tuple(
 
 def document(
     tenant: str,
-    product: Mapping[str, Any],
+    product: ProductDocument,
     name: str,
     version: str,
     now: datetime.datetime,

@@ -1,8 +1,6 @@
 """The lifecycle of a release: DRAFT, PUBLISHED, then WITHDRAWN or ARCHIVED; WITHDRAWN may become ARCHIVED."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.errors import Violation
 
 STEPS = {
@@ -12,7 +10,7 @@ STEPS = {
 }
 
 
-def step(release: Mapping[str, Any], to: str) -> list[Violation]:
+def step(release: ReleaseDocument, to: str) -> list[Violation]:
     """Return the violations that prevent the step to `to`; a file with a MISMATCH prevents publication."""
     found = []
     if release["status"] not in STEPS[to]:
