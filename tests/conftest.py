@@ -54,7 +54,7 @@ def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
         return
     with supervisor.start(tmp_path_factory.mktemp("mongodb")) as mongod:
-        with MongoClient[db.Document](mongod.url) as client:
+        with MongoClient[dict[str, Any]](mongod.url) as client:
             # It would keep the files of dropped databases open for five minutes, in which tests make too many.
             client.admin.command({"setParameter": 1, "minSnapshotHistoryWindowInSeconds": 60})
         yield mongod.url
@@ -121,14 +121,14 @@ def lend(mongodb_url: str) -> Iterator[Callable[[], str]]:
     anyio.run(create)
     turns = itertools.cycle(names)
     yield lambda: emptied(mongodb_url, next(turns))
-    with MongoClient[db.Document](mongodb_url) as client:
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
         for name in names:
             client.drop_database(name)
 
 
 def emptied(url: str, name: str) -> str:
     """Delete all documents of a database; its name."""
-    with MongoClient[db.Document](url) as client:
+    with MongoClient[dict[str, Any]](url) as client:
         database = client[name]
         for collection in database.list_collection_names():
             if collection in indexes.INDEXES:

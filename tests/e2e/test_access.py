@@ -176,7 +176,7 @@ def test_no_secret_is_printed_or_stored(tmp_path: Path, mongodb_url: str) -> Non
 async def stored(url: str, name: str) -> str:
     """All that the database holds, events included."""
     async with connected(url, name) as database:
-        names = await database.list_collection_names()
+        names = await database.client[database.name].list_collection_names()
         rows = {name: [row async for row in database[name].find({})] for name in names}
         assert rows["events"]
         return json.dumps(rows, default=repr)

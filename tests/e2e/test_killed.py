@@ -23,6 +23,7 @@ import pytest
 
 from release_catalog.domain import timestamps
 from release_catalog.storage import idempotency
+from release_catalog.storage.collection_names import EVENTS, RELEASES, REQUESTS, VERIFICATIONS
 from support.catalog import source
 from support.processes import Server, eventually, serving
 
@@ -115,9 +116,9 @@ def sent(server: Server, given: Json) -> Json | None:
 
 def there(database: Any, key: str) -> tuple[bool, bool, bool]:
     """Whether an import has a release, an event of it, and an answer that is remembered."""
-    release = database.releases.find_one({"name": key})
-    event = release and database.events.find_one({"releaseId": release["id"], "type": "release.imported"})
-    memory = database.requests.find_one({"_id": f"local/{key}", "answer": {"$exists": True}})
+    release = database[RELEASES].find_one({"name": key})
+    event = release and database[EVENTS].find_one({"releaseId": release["id"], "type": "release.imported"})
+    memory = database[REQUESTS].find_one({"_id": f"local/{key}", "answer": {"$exists": True}})
     return release is not None, event is not None, memory is not None
 
 
@@ -186,10 +187,10 @@ def test_an_import_whose_server_is_killed_happens_wholly_or_not_at_all_and_its_k
     files.free.set()
     for key, request in given.items():
         if there(database, key)[0] and request["verification"] == "WAIT":
-            [release] = database.releases.find({"name": key})
+            [release] = database[RELEASES].find({"name": key})
             assert {file["verification"]["status"] for file in release["artifacts"]} == {"VERIFIED"}
     # Not to wait until what the dead had leased is free again.
-    database.verifications.update_many({}, {"$set": {"leaseUntil": timestamps.now()}})
+    database[VERIFICATIONS].update_many({}, {"$set": {"leaseUntil": timestamps.now()}})
 
     files.ended.clear()
     waiting = {key for key in given if there(database, key)[0] and is_waiting(database, key)}
@@ -200,20 +201,20 @@ def test_an_import_whose_server_is_killed_happens_wholly_or_not_at_all_and_its_k
     ):
         left = patience(database) - (time.monotonic() - killed)
         answers = dict(zip(given, pool.map(lambda each: finished(one, each, left), given.values()), strict=True))
-        assert eventually(lambda: database.verifications.count_documents({}) == 0)
+        assert eventually(lambda: database[VERIFICATIONS].count_documents({}) == 0)
         again = dict(zip(given, pool.map(lambda each: sent(one, each), given.values()), strict=True))
         assert {key: answer["release"]["id"] for key, answer in answers.items()} == {
             key: answer and answer["release"]["id"] for key, answer in again.items()
         }
     for key in given:
         assert there(database, key) == (True, True, True)
-        [release] = database.releases.find({"name": key})
+        [release] = database[RELEASES].find({"name": key})
         assert {file["verification"]["status"] for file in release["artifacts"]} == {"VERIFIED"}
-        kinds = sorted(event["type"] for event in database.events.find({"releaseId": release["id"]}))
+        kinds = sorted(event["type"] for event in database[EVENTS].find({"releaseId": release["id"]}))
         assert kinds == ["artifact.verified", "release.imported"]
     for key in waiting:
         assert [files.ended[f"/{key}/{at}"] for at in range(2)] == [1, 1], "two servers, one of which does it"
-    numbers = [event["sequence"] for event in database.events.find().sort("sequence", 1)]
+    numbers = [event["sequence"] for event in database[EVENTS].find().sort("sequence", 1)]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -226,5 +227,5 @@ def patience(database: Any) -> float:
 
 
 def is_waiting(database: Any, key: str) -> bool:
-    [release] = database.releases.find({"name": key})
+    [release] = database[RELEASES].find({"name": key})
     return {file["verification"]["status"] for file in release["artifacts"]} == {"PENDING"}

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from conftest import LOCAL, connected
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.embedded_mongodb import supervisor
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import CollectionName
+from release_catalog.storage.database import Database
 from support import processes
 from support import subscribers as following
 from support.catalog import Catalog
@@ -59,7 +61,7 @@ async def test_subscribers_miss_no_event_while_the_oplog_rolls_over(forgetful: s
             assert server.stop() == 0
 
 
-async def miss(server: Server, catalog: Catalog, release: Document, *, killed: bool) -> None:
+async def miss(server: Server, catalog: Catalog, release: ReleaseDocument, *, killed: bool) -> None:
     """Have things happen that the server can't read from its change stream any more.
 
     The stream's cursor stands where nothing is left; or it is gone too, as after a failover.
@@ -78,7 +80,7 @@ async def miss(server: Server, catalog: Catalog, release: Document, *, killed: b
 
 async def watched(database: Database) -> None:
     """Return when somebody has a change stream."""
-    stages: list[Document] = [
+    stages: list[dict[str, Any]] = [
         {"$currentOp": {"idleCursors": True}},
         {"$match": {"cursor.originatingCommand.pipeline.$changeStream": {"$exists": True}}},
     ]
@@ -92,7 +94,7 @@ async def roll_over(database: Database) -> None:
     written = (await entry(database, -1))["ts"]
     async with asyncio.timeout(30):
         while (await entry(database, 1))["ts"] <= written:
-            await database.filler.insert_one({"text": "x" * 100_000})
+            await database[CollectionName[dict[str, Any]]("filler")].insert_one({"text": "x" * 100_000})
 
 
 async def entry(database: Database, direction: int) -> Any:

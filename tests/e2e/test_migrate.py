@@ -11,7 +11,7 @@ import pymongo
 import pytest
 from pymongo.database import Database
 
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import COUNTERS, RELEASES
 from support.catalog import source
 from support.processes import eventually, run, serving
 
@@ -24,31 +24,31 @@ def settings(mongodb_url: str) -> Iterator[dict[str, Any]]:
     found: dict[str, Any] = {"mongodb_url": mongodb_url, "database": f"test_{uuid.uuid4().hex}"}
     assert run("load", "-", source=orjson.dumps(source("tool")), **found).returncode == 0
     yield found
-    with pymongo.MongoClient[Document](mongodb_url) as client:
+    with pymongo.MongoClient[dict[str, Any]](mongodb_url) as client:
         client.drop_database(found["database"])
 
 
 @pytest.fixture
-def database(settings: dict[str, Any]) -> Iterator[Database[Document]]:
+def database(settings: dict[str, Any]) -> Iterator[Database[dict[str, Any]]]:
     """The same catalog with many documents of before."""
-    with pymongo.MongoClient[Document](settings["mongodb_url"]) as client:
+    with pymongo.MongoClient[dict[str, Any]](settings["mongodb_url"]) as client:
         database = client[settings["database"]]
-        database.releases.update_many({}, {"$unset": {"form": 1, "createdBy": 1}})
-        database.counters.insert_many({"_id": f"local/executions/{n}", "value": 1} for n in range(COUNT))
+        database[RELEASES].update_many({}, {"$unset": {"form": 1, "createdBy": 1}})
+        database[COUNTERS].insert_many({"_id": f"local/executions/{n}", "value": 1} for n in range(COUNT))
         yield database
 
 
-def left(database: Database[Document]) -> int:
+def left(database: Database[dict[str, Any]]) -> int:
     return sum(database[name].count_documents({"form": None}) for name in database.list_collection_names())
 
 
-def lapse(database: Database[Document]) -> None:
+def lapse(database: Database[dict[str, Any]]) -> None:
     """End the lease of a process that was killed."""
     database.migrations.update_one({"_id": "lease"}, [{"$set": {"leaseUntil": "$$NOW"}}])
 
 
 def test_the_command_lists_what_is_pending_and_migrates_it(
-    settings: dict[str, Any], database: Database[Document]
+    settings: dict[str, Any], database: Database[dict[str, Any]]
 ) -> None:
     checked = run("migrate", "--check", **settings)
     assert (checked.returncode, checked.stderr) == (1, "")
@@ -76,7 +76,7 @@ def test_the_help_tells_the_exit_codes() -> None:
 
 
 def test_a_server_migrates_once_it_is_ready(
-    settings: dict[str, Any], database: Database[Document], tmp_path: Path
+    settings: dict[str, Any], database: Database[dict[str, Any]], tmp_path: Path
 ) -> None:
     hour = {"$dateAdd": {"startDate": "$$NOW", "unit": "hour", "amount": 1}}
     lease = {"owner": "another", "leaseUntil": hour, "form": 1}
@@ -97,10 +97,10 @@ def test_a_server_migrates_once_it_is_ready(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_documents_left_by_one_server_are_migrated_by_another(
-    settings: dict[str, Any], database: Database[Document], tmp_path: Path, number: signal.Signals
+    settings: dict[str, Any], database: Database[dict[str, Any]], tmp_path: Path, number: signal.Signals
 ) -> None:
     with serving(tmp_path / "one", **settings) as server:
-        assert eventually(lambda: database.counters.find_one({"form": 1, "value": 1}))
+        assert eventually(lambda: database[COUNTERS].find_one({"form": 1, "value": 1}))
         assert server.stop(number) == (0 if number == signal.SIGTERM else -number)
     held = database.migrations.find_one({"_id": "lease", "$expr": {"$gt": ["$leaseUntil", "$$NOW"]}})
     if number == signal.SIGTERM:

@@ -14,6 +14,7 @@ import pytest
 import websockets
 
 from conftest import LOCAL, connected
+from release_catalog.storage.collection_names import RELEASES, VERIFICATIONS
 from support import file_server
 from support import subscribers as following
 from support.catalog import Catalog, source
@@ -125,13 +126,13 @@ async def test_a_shutdown_answers_waiting_imports_and_hands_over_background_jobs
             await files.arrived.get()
             waiting = asyncio.create_task(take(server, "now", "WAIT"))
             await files.arrived.get()
-            held = await database.verifications.find_one({})
+            held = await database[VERIFICATIONS].find_one({})
             assert held
             assert held["owner"]
             server.process.send_signal(signal.SIGTERM)
             # While the import is still waited for, another process may go on with the job.
             for _ in range(100):
-                job: Any = await database.verifications.find_one({})
+                job: Any = await database[VERIFICATIONS].find_one({})
                 if job["owner"] is None:
                     break
                 await asyncio.sleep(0.05)
@@ -145,7 +146,7 @@ async def test_a_shutdown_answers_waiting_imports_and_hands_over_background_jobs
             assert told == {"code": "UNAVAILABLE", "outcome": "UNCHANGED", "retryAfter": 2}
             assert "The server stopped" in error["message"]
             assert await asyncio.to_thread(server.process.wait, 30) == 0
-        assert await database.releases.count_documents({"name": "now"}) == 0
+        assert await database[RELEASES].count_documents({"name": "now"}) == 0
         files.free.set()
         with serving(tmp_path / "second", **settings) as server:
             again = (await take(server, "now", "WAIT")).json()["data"]["importRelease"]

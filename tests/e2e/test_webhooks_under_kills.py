@@ -13,6 +13,7 @@ import httpx2
 
 from conftest import connected
 from release_catalog.domain import events
+from release_catalog.storage.collection_names import COUNTERS, EVENTS, WEBHOOK_DELIVERIES
 from support.processes import SCRIPT, Server, environment
 from support.webhook_receivers import Receiver, receiving, status
 
@@ -110,10 +111,10 @@ async def test_every_event_reaches_every_healthy_receiver(mongodb_url: str, tmp_
             while not await quiet(database, good, fine):
                 pass
             # Whoever was killed left the hanging one to another, which waits for it as long.
-            while not await database.webhookDeliveries.find_one({"webhookId": hooks[2]}):  # noqa: ASYNC110  it knows no events
+            while not await database[WEBHOOK_DELIVERIES].find_one({"webhookId": hooks[2]}):  # noqa: ASYNC110  it knows no events
                 await asyncio.sleep(0.1)
 
-        told = [event async for event in database.events.find({}).sort("sequence", 1)]
+        told = [event async for event in database[EVENTS].find({}).sort("sequence", 1)]
         assert [event["sequence"] for event in told] == list(range(1, len(told) + 1))
         assert {event["releaseId"] for event in told} >= set(made)
         assert fleet.kills >= 3
@@ -140,9 +141,9 @@ async def subscribed(fleet: Fleet, client: httpx2.AsyncClient, receivers: list[R
 
 async def quiet(database: Any, *receivers: Receiver) -> bool:
     """Whether nothing happened for two seconds, and these receivers know all that did."""
-    before = await database.counters.find_one({"_id": "local/events"})
+    before = await database[COUNTERS].find_one({"_id": "local/events"})
     await asyncio.sleep(2)
-    after = await database.counters.find_one({"_id": "local/events"})
+    after = await database[COUNTERS].find_one({"_id": "local/events"})
     heads = {it.ids[-1] if it.ids else 0 for it in receivers}
     return bool(before == after and heads == {after["value"]})
 
@@ -160,14 +161,14 @@ async def logged(database: Any, hooks: list[str], count: int) -> None:
     """The log tells it all: what was taken, and why the rest was not."""
     for hook in hooks[:2]:
         assert (
-            await database.webhookDeliveries.count_documents({"webhookId": hook, "status": "DELIVERED"}) == count
+            await database[WEBHOOK_DELIVERIES].count_documents({"webhookId": hook, "status": "DELIVERED"}) == count
         )
     for hook, status_, said in (
         (hooks[2], None, "It took longer than 15 seconds to answer."),
         (hooks[3], 500, "It answered with status 500."),
         (hooks[4], 302, "redirects are not followed"),
     ):
-        [entry] = await database.webhookDeliveries.find({"webhookId": hook}).to_list(None)
+        [entry] = await database[WEBHOOK_DELIVERIES].find({"webhookId": hook}).to_list(None)
         assert (entry["status"], entry["sequence"], entry["responseStatus"]) == ("PENDING", 1, status_)
         assert said in entry["error"]
         assert entry["attempts"] >= 1

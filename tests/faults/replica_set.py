@@ -15,7 +15,6 @@ from pymongo.errors import PyMongoError
 
 from faults.ports import free_port
 from release_catalog.embedded_mongodb import binary
-from release_catalog.storage.database import Document
 from support import processes
 
 Result = TypeVar("Result")
@@ -83,7 +82,7 @@ class Member:
         self.process.send_signal(signal.SIGCONT)
         self.frozen = False
 
-    def client(self, seconds: float = 5) -> pymongo.MongoClient[Document]:
+    def client(self, seconds: float = 5) -> pymongo.MongoClient[dict[str, Any]]:
         """Return a client of this member alone, each of whose commands has so many seconds."""
         milliseconds = int(seconds * 1000)
         return pymongo.MongoClient(
@@ -220,9 +219,9 @@ class ReplicaSet:
                 member.kill()
 
     @contextlib.contextmanager
-    def client(self) -> Iterator[pymongo.MongoClient[Document]]:
+    def client(self) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
         """Have a client that reads what a majority holds."""
-        with pymongo.MongoClient[Document](
+        with pymongo.MongoClient[dict[str, Any]](
             self.url("&readConcernLevel=majority&w=majority"), tz_aware=True, serverSelectionTimeoutMS=30_000
         ) as client:
             yield client

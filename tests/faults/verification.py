@@ -8,6 +8,7 @@ from typing import Any
 from faults.api_process import DATABASE, ApiProcess, command
 from faults.journal import Journal, Json, sample
 from faults.replica_set import ReplicaSet
+from release_catalog.storage.collection_names import CONTENTS, COUNTERS, EVENTS, PROMOTIONS, RELEASES, REQUESTS
 
 # Aliases that a document may have, and a few less.
 _AT_ONCE = 40
@@ -93,14 +94,14 @@ def _differ(name: str, found: Iterable[Any], expected: Iterable[Any]) -> Iterato
 
 def _releases(database: Any, tenant: Tenant, expected: Expected) -> Iterator[str]:
     stored = {
-        release["id"]: release for release in database.releases.find({"tenantId": tenant.name}, {"terms": 0})
+        release["id"]: release for release in database[RELEASES].find({"tenantId": tenant.name}, {"terms": 0})
     }
     yield from _differ("releases", stored, expected.releases)
     identities = [tuple(release[name] for name in _IDENTITY) for release in stored.values()]
     yield from _differ("identities", identities, set(identities))
     shown = [_row(stored[id_]) for id_ in stored.keys() & expected.releases.keys()]
     yield from _differ("states of releases", shown, (_row(expected.releases[row[0]]) for row in shown))
-    contents = database.contents.find({"tenantId": tenant.name, "environment": "QA"})
+    contents = database[CONTENTS].find({"tenantId": tenant.name, "environment": "QA"})
     found = [(content["path"], content["promotionId"]) for content in contents]
     yield from _differ("contents of the environment", found, expected.contents.items())
 
@@ -110,12 +111,12 @@ def _row(release: Json) -> tuple[Any, ...]:
 
 
 def _events(database: Any, tenant: Tenant, expected: Expected, seen: Iterable[Json]) -> Iterator[str]:
-    stored = list(database.events.find({"tenantId": tenant.name}).sort("sequence", 1))
+    stored = list(database[EVENTS].find({"tenantId": tenant.name}).sort("sequence", 1))
     numbers = [event["sequence"] for event in stored]
     if numbers != list(range(1, len(numbers) + 1)):
         gaps = [number for at, number in enumerate(numbers) if at and number != numbers[at - 1] + 1]
         yield f"events with gaps before {sample(gaps)}"
-    counter = database.counters.find_one({"_id": f"{tenant.name}/events"}) or {"value": 0}
+    counter = database[COUNTERS].find_one({"_id": f"{tenant.name}/events"}) or {"value": 0}
     if counter["value"] != len(numbers):
         yield f"the counter of events is {counter['value']} and not {len(numbers)}"
     found = [(event["releaseId"], event["type"]) for event in stored]
@@ -138,7 +139,7 @@ def _unmade(stored: list[Json], expected: Expected, seen: list[Json]) -> Iterato
 
 
 def _promotions(database: Any, tenant: Tenant, expected: Expected) -> Iterator[str]:
-    stored = list(database.promotions.find({"tenantId": tenant.name}).sort("sequence", 1))
+    stored = list(database[PROMOTIONS].find({"tenantId": tenant.name}).sort("sequence", 1))
     yield from _differ("promotions", (record["id"] for record in stored), expected.promotions)
     if [record["sequence"] for record in stored] != list(range(1, len(stored) + 1)):
         yield "promotions with gaps"
@@ -149,7 +150,7 @@ def _promotions(database: Any, tenant: Tenant, expected: Expected) -> Iterator[s
 
 def _memories(database: Any, tenant: Tenant, expected: Expected) -> Iterator[str]:
     match = {"tenantId": tenant.name, "answer": {"$exists": True}}
-    stored = [memory["_id"].partition("/")[2] for memory in database.requests.find(match, {"_id": 1})]
+    stored = [memory["_id"].partition("/")[2] for memory in database[REQUESTS].find(match, {"_id": 1})]
     yield from _differ("remembered requests", stored, expected.keys)
 
 

@@ -18,6 +18,7 @@ from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
+from release_catalog.storage.collection_names import COUNTERS, EVENTS, PRODUCTS, RELEASES
 from release_catalog.storage.database import ReadOnlyDatabase
 from release_catalog.usage import Usage
 from support import subscribers as following
@@ -145,7 +146,7 @@ async def test_repeated_values_count_each_time(empty: Catalog, planned: bool, qu
 @WHERE
 async def test_a_document_that_many_refer_to_counts_for_each(empty: Catalog, planned: bool) -> None:
     await fill(empty, 1, 100 * KILOBYTE)
-    product = await empty.database.products.find_one({})
+    product = await empty.database[PRODUCTS].find_one({})
     assert product
     for number in range(49):
         await empty.put(product, f"0.{number}", status="DRAFT")
@@ -234,24 +235,25 @@ async def test_a_too_large_response_tells_that_the_mutation_may_have_taken_effec
         answer = await HTTPClient(http).post(create % ("first", product["id"]), input={**fields, "dryRun": True})
         [error] = answer.json()["errors"]
         assert error["extensions"]["limit"] == "bytes"
-        assert await empty.database.releases.count_documents({}) == 0
+        assert await empty.database[RELEASES].count_documents({}) == 0
         answer = await HTTPClient(http).post(create % ("first", product["id"]), input=fields)
         assert "stays changed" in answer.json()["errors"][0]["message"]
     # It ended there: what came next in the request was not done.
-    assert [one["name"] async for one in empty.database.releases.find()] == ["a"]
+    assert [one["name"] async for one in empty.database[RELEASES].find()] == ["a"]
 
 
 async def test_events_are_bounded(empty: Catalog) -> None:
     await fill(empty, 1, 100)
-    found = await empty.database.releases.find_one({})
+    found = await empty.database[RELEASES].find_one({})
     assert found
-    event = {
+    event: Any = {
         "tenantId": "local", "type": "release.created", "triggeredAt": timestamps.now(), "releaseId": found["id"],
         "productId": found["productId"], "open": True, "data": text(50 * KILOBYTE),
     }  # fmt: skip
     for number in range(1, 41):
-        await empty.database.events.insert_one({**event, "_id": LOCAL.key(str(number)), "sequence": number})
-    await empty.database.counters.insert_one({"_id": LOCAL.key("events"), "value": 40})
+        event |= {"_id": LOCAL.key(str(number)), "sequence": number}
+        await empty.database[EVENTS].insert_one(event)
+    await empty.database[COUNTERS].insert_one({"_id": LOCAL.key("events"), "value": 40})
     query = "{ events(first: 40) { nodes { data } } }"
     for planned in (True, False):
         await refused(empty, query, MEGABYTE, planned=planned)

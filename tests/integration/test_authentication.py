@@ -27,6 +27,7 @@ from release_catalog.domain.caller import Caller
 from release_catalog.graphql_http import endpoint
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
+from release_catalog.storage.collection_names import TOKENS
 from support.catalog import Catalog
 from support.effort import bounded
 from support.graphql_client import served
@@ -447,7 +448,7 @@ async def test_a_token_is_shown_once_and_only_its_digest_is_kept(empty: Catalog)
     token = await made(empty, "release:write", "release:read", "release:read")
     assert texts.well_formed(token["token"])
     assert token["scopes"] == ["release:read", "release:write"]
-    [kept] = await empty.database.tokens.find({}).to_list(None)
+    [kept] = await empty.database[TOKENS].find({}).to_list(None)
     assert kept["_id"] == hashlib.sha256(token["token"].encode()).hexdigest()
     assert token["token"] not in str(kept)
     assert [one["id"] for one in (await empty.ask(LIST))["accessTokens"]] == [token["id"]]
@@ -506,7 +507,7 @@ async def test_the_log_has_why_credentials_are_refused(empty: Catalog, file: Pat
     await empty.ask(REVOKE, id=back["id"])
     # Tokens expire by the database's clock, which no test can set.
     past = {"expiresAt": timestamps.parse("2026-01-01T00:00:00Z")}
-    await empty.database.tokens.update_one({"id": old["id"]}, {"$set": past})
+    await empty.database[TOKENS].update_one({"id": old["id"]}, {"$set": past})
     async with served(empty.database, accounts=file) as http:
         with structlog.testing.capture_logs() as entries:
             for headers in (
@@ -582,17 +583,20 @@ async def test_the_last_use_is_noted_once_a_minute(empty: Catalog, monkeypatch: 
     async with served(empty.database, authentication="required") as http:
         await viewer(http, **bearer(token["token"]))
         for _ in range(100):
-            if (await empty.database.tokens.find_one({}))["lastUsedAt"]:  # type: ignore[index]
+            if (await empty.database[TOKENS].find_one({}))["lastUsedAt"]:  # type: ignore[index]
                 break
             await asyncio.sleep(0.02)
         for _ in range(3):
             await viewer(http, **bearer(token["token"]))
         assert len(notes) == 1
         old = timestamps.parse("2020-01-01T00:00:00Z")
-        await empty.database.tokens.update_one({}, {"$set": {"lastUsedAt": old}})
+        await empty.database[TOKENS].update_one({}, {"$set": {"lastUsedAt": old}})
         await viewer(http, **bearer(token["token"]))
     assert len(notes) == 2
-    assert (await empty.database.tokens.find_one({}))["lastUsedAt"] > old  # type: ignore[index]
+    used = await empty.database[TOKENS].find_one({})
+    assert used
+    assert used["lastUsedAt"]
+    assert used["lastUsedAt"] > old
 
 
 async def test_invalid_inputs_of_an_access_token_are_refused(empty: Catalog) -> None:
@@ -607,7 +611,7 @@ async def test_invalid_inputs_of_an_access_token_are_refused(empty: Catalog) -> 
         given = {"name": "n", "scopes": ["release:read"], **asked}
         problem = (await empty.ask(CREATE, i=given))["createAccessToken"]["problem"]
         assert [(v["field"], v["code"]) for v in problem["violations"]] == wrong
-    assert await empty.database.tokens.count_documents({}) == 0
+    assert await empty.database[TOKENS].count_documents({}) == 0
 
 
 async def test_without_authentication_only_this_machine_is_served_as_operator(empty: Catalog) -> None:

@@ -13,6 +13,7 @@ from release_catalog.domain import timestamps
 from release_catalog.files import address_guard, verification, verifier
 from release_catalog.storage import idempotency, release_import, webhook_queue
 from release_catalog.storage import verification_jobs as jobs
+from release_catalog.storage.collection_names import EVENTS, REQUESTS, TOKENS, WEBHOOK_DELIVERIES, WEBHOOKS
 from release_catalog.webhooks import dispatcher, sender
 from support import file_server as serving
 from support.catalog import Catalog, source
@@ -64,7 +65,7 @@ async def test_a_key_is_remembered_for_a_day(catalog: Catalog, clock: Shift, wro
     second = await catalog.ask(CREATE.replace('"1"', '"2"'), key="l")
     clock(datetime.timedelta())
     assert await catalog.ask(CREATE.replace('"1"', '"2"'), key="l") == second
-    for memory in [memory async for memory in catalog.database.requests.find({})]:
+    for memory in [memory async for memory in catalog.database[REQUESTS].find({})]:
         assert abs(memory["expiresAt"] - timestamps.now() - DAY) < datetime.timedelta(minutes=5)
 
 
@@ -84,7 +85,7 @@ async def test_a_claim_is_held(catalog: Catalog, clock: Shift, wrong: datetime.t
         clock(wrong)
         other: Any = await verification.import_release(LOCAL, catalog.database, fetcher, given)
         assert "still running" in other.detail
-        held = await catalog.database.requests.find_one({})
+        held = await catalog.database[REQUESTS].find_one({})
         assert held
         clock(datetime.timedelta())
         assert held["busyUntil"] - timestamps.now() < idempotency.LOCK_TTL + datetime.timedelta(seconds=5)
@@ -99,7 +100,7 @@ async def test_a_process_that_died_is_followed_by_another_in_time(catalog: Catal
     async with idempotency.idempotency_lock(LOCAL, catalog.database, "importRelease", given, 10) as (claim, _):
         assert claim
         # It can't renew any more.
-        await catalog.database.requests.update_many({}, [{"$set": {"busyUntil": "$$NOW", "claim": "dead"}}])
+        await catalog.database[REQUESTS].update_many({}, [{"$set": {"busyUntil": "$$NOW", "claim": "dead"}}])
     clock(-3 * DAY)
     async with idempotency.idempotency_lock(LOCAL, catalog.database, "importRelease", given, 10) as (
         claim,
@@ -148,7 +149,7 @@ async def test_webhooks_are_held_and_due(catalog: Catalog, clock: Shift, wrong: 
     assert after
     await webhook_queue.postpone(catalog.database, after, 1, 5)
     await webhook_queue.release(catalog.database, after)
-    stored: Any = await catalog.database.webhooks.find_one({})
+    stored: Any = await catalog.database[WEBHOOKS].find_one({})
     clock(datetime.timedelta())
     assert datetime.timedelta() < stored["nextAttemptAt"] - timestamps.now() < datetime.timedelta(seconds=6)
     assert stored["leaseUntil"] <= timestamps.now() + datetime.timedelta(seconds=1)
@@ -163,7 +164,8 @@ async def test_webhook_timestamps_follow_the_clock_of_the_database(
         await eventually(lambda: receiver.got)
         clock(datetime.timedelta())
         receiver.verify()
-        [logged] = [entry async for entry in catalog.database.webhookDeliveries.find({})]
+        [logged] = [entry async for entry in catalog.database[WEBHOOK_DELIVERIES].find({})]
+        assert logged["deliveredAt"]
         assert abs(logged["deliveredAt"] - timestamps.now()) < datetime.timedelta(minutes=1)
 
 
@@ -186,7 +188,7 @@ async def test_a_token_expires_on_time(catalog: Catalog, clock: Shift, wrong: da
     texts = [(await catalog.ask(make, at=each.isoformat()))["createAccessToken"]["token"] for each in at]
     # The first has been over for a while.
     past = timestamps.now() - datetime.timedelta(minutes=30)
-    await catalog.database.tokens.update_one({"expiresAt": {"$lt": at[1]}}, {"$set": {"expiresAt": past}})
+    await catalog.database[TOKENS].update_one({"expiresAt": {"$lt": at[1]}}, {"$set": {"expiresAt": past}})
     clock(wrong)
     tokens = access_tokens.AccessTokenAuthenticator()
     over, good = [await tokens.caller(catalog.database, text, "127.0.0.1") for text in texts]
@@ -205,6 +207,6 @@ async def test_events_are_kept_for_as_long_as_they_should(
     clock(wrong)
     await happen(catalog, release)
     clock(datetime.timedelta())
-    event = await catalog.database.events.find_one({})
+    event = await catalog.database[EVENTS].find_one({})
     assert event
     assert abs(event["writtenAt"] - timestamps.now()) < datetime.timedelta(minutes=1)

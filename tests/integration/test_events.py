@@ -13,6 +13,7 @@ import pytest
 from conftest import connected
 from release_catalog.domain.caller import Caller, local
 from release_catalog.storage import event_log, indexes, pagination, transactions, unit_of_work
+from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES, CollectionName
 from support.catalog import Catalog
 from support.processes import run
 
@@ -85,13 +86,13 @@ async def test_invalid_arguments_of_events_are_errors(
 ) -> None:
     for name in "abc":
         await released(empty, name)
-    await empty.database.events.delete_many({"sequence": {"$lte": 2}})
+    await empty.database[EVENTS].delete_many({"sequence": {"$lte": 2}})
     error = await empty.error(LOG, **arguments)
     assert said in error["message"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert [node["id"][-1] for node in (await log(empty, after="2"))["nodes"]] == ["3"]
     assert [node["id"][-1] for node in (await log(empty))["nodes"]] == ["3"]
-    await empty.database.events.delete_many({})
+    await empty.database[EVENTS].delete_many({})
     assert (await log(empty, after="3"))["nodes"] == []
     assert "no longer kept" in (await empty.error(LOG, after="2"))["message"]
 
@@ -100,9 +101,9 @@ async def test_a_reader_sees_events_of_releases_that_were_and_are_visible(empty:
     open_ = await released(empty, "open")
     await released(empty, "closed", private=True)
     turned = await released(empty, "turned")
-    await empty.database.releases.update_one({"id": turned}, {"$set": {"private": True}})
+    await empty.database[RELEASES].update_one({"id": turned}, {"$set": {"private": True}})
     opened = await released(empty, "opened", private=True)
-    await empty.database.releases.update_one({"id": opened}, {"$set": {"private": False}})
+    await empty.database[RELEASES].update_one({"id": opened}, {"$set": {"private": False}})
     await do(empty, "archive", open_)
     await do(empty, "archive", opened)
     assert len((await log(empty))["nodes"]) == 6
@@ -144,7 +145,7 @@ async def test_a_withdrawal_by_a_bound_caller_names_releases_that_this_caller_do
     await released(empty, "closed", "base", private=True)
     await released(empty, "behind", "closed")
     await released(empty, "direct", "base")
-    product = await empty.database.products.find_one({"key": "base"})
+    product = await empty.database[PRODUCTS].find_one({"key": "base"})
     assert product
     bound = empty.seen_by(Caller("local", "builds", frozenset({"release:write"}), product["id"]))
     text = 'mutation($id: ID!) { withdrawRelease(input: {id: $id, reason: "r"}) { affectedCount } }'
@@ -223,7 +224,7 @@ async def test_readers_beside_many_writers_never_miss_one(empty: Catalog, mongod
 
     await asyncio.gather(read(), *(write(number) for number in range(40)))
     assert seen == list(range(1, 33))
-    stored = [event async for event in empty.database.events.find({}).sort("sequence", 1)]
+    stored = [event async for event in empty.database[EVENTS].find({}).sort("sequence", 1)]
     written = [event["writtenAt"] for event in stored]
     assert written == sorted(written)
 
@@ -246,7 +247,7 @@ async def test_events_are_kept_for_as_long_as_the_server_that_started_last_said(
         for days in (90, 90, 7):
             await indexes.ensure(database, days)
             for collection, field in (("events", "writtenAt"), ("webhookDeliveries", "createdAt")):
-                kept = (await database[collection].index_information())["kept"]
+                kept = (await database[CollectionName[Any](collection)].index_information())["kept"]
                 assert (kept["key"], kept["expireAfterSeconds"]) == ([(field, 1)], days * 86_400)
         await database.client.drop_database(database.name)
 
@@ -257,7 +258,7 @@ async def test_a_command_without_the_settings_of_the_server_lets_no_events_go(mo
         await indexes.ensure(database, 365)
         command = functools.partial(run, "ledger", "verify", mongodb_url=mongodb_url, database=name)
         assert (await anyio.to_thread.run_sync(command)).returncode == 0
-        assert (await database.events.index_information())["kept"]["expireAfterSeconds"] == 365 * 86_400
+        assert (await database[EVENTS].index_information())["kept"]["expireAfterSeconds"] == 365 * 86_400
         await database.client.drop_database(name)
 
 

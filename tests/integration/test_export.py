@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Caller, local
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from support import import_documents as documents
 from support.catalog import Catalog, source
 
@@ -73,7 +73,7 @@ async def create(catalog: Catalog, document: Json) -> str:
 
 async def lasting(catalog: Catalog, id_: str) -> Json:
     """A stored release but for what is its own."""
-    found: Any = await catalog.database.releases.find_one({"_id": catalog.caller.key(id_)})
+    found: Any = await catalog.database[RELEASES].find_one({"_id": catalog.caller.key(id_)})
     kept = {name: value for name, value in found.items() if name not in OWN}
     kept["terms"] = [term for term in found["terms"] if not term.startswith(("is:", "product:"))]
     kept["artifacts"] = [without(file, "id", "createdAt", "updatedAt") for file in found["artifacts"]]
@@ -83,7 +83,7 @@ async def lasting(catalog: Catalog, id_: str) -> Json:
     return kept
 
 
-def without(document: Document, *names: str) -> Document:
+def without(document: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name not in names}
 
 
@@ -115,8 +115,8 @@ async def test_s1_a_draft_becomes_the_release_that_is_imported_over_it(empty: Ca
     whole = documents.whole()
     del whole["delivery"]["status"]  # what is under way is not dropped by an import
     for before, after in ((whole, bare), (bare, whole)):
-        await there.database.releases.delete_many({})
-        await there.database.products.delete_many({})
+        await there.database[RELEASES].delete_many({})
+        await there.database[PRODUCTS].delete_many({})
         await create(there, before)
         id_ = await create(here, after)
         await moved(here, there, id_)
@@ -150,4 +150,4 @@ async def test_s1_a_delivery_whose_projects_are_not_there_is_refused_with_all_th
         ("baseImageId", "UNKNOWN"), ("registryId", "UNKNOWN"), ("pipelineId", "UNKNOWN"),
         ("delivery.pipelineId", "UNKNOWN"), ("delivery.projects[0].projectId", "UNKNOWN"),
     }  # fmt: skip
-    assert await there.database.releases.count_documents({"tenantId": "bare"}) == 0
+    assert await there.database[RELEASES].count_documents({"tenantId": "bare"}) == 0

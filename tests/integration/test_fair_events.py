@@ -11,6 +11,8 @@ from graphql import parse
 from graphql.execution import execute_subscription_event
 
 from release_catalog.domain.caller import Caller, local
+from release_catalog.domain.events import EventDocument
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.events import broker, change_stream
 from release_catalog.events.broker import EventStream, Subscription
 from release_catalog.graphql_api.schema import schema
@@ -19,7 +21,6 @@ from release_catalog.query_engine import executor as operations
 from release_catalog.query_engine import subscriptions
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import event_log
-from release_catalog.storage.database import Document
 from release_catalog.storage.event_log import EventFilter
 from support.catalog import Catalog
 from support.subscribers import happen
@@ -38,7 +39,7 @@ async def feeding(catalog: Catalog) -> AsyncIterator[broker.EventBroker]:
         yield feeds
 
 
-async def made(catalog: Catalog, caller: Caller) -> Document:
+async def made(catalog: Catalog, caller: Caller) -> ReleaseDocument:
     """A release in the caller's tenant, and an event about it."""
     seen = catalog.seen_by(caller)
     release = await seen.put(await seen.product("tool", id=f"tool of {caller.tenant}"), "1", status="PUBLISHED")
@@ -65,7 +66,7 @@ async def test_replays_of_one_tenant_read_a_few_at_a_time_and_another_tenant_rea
     monkeypatch.setattr(event_log, "since", slowly)
     async with feeding(empty) as feeds:
 
-        async def replay(caller: Caller) -> Document:
+        async def replay(caller: Caller) -> EventDocument:
             return await anext(await feeds.follow(caller, "0"))
 
         callers = [Caller("hog", f"caller {number}", HOG.scopes) for number in range(20)]

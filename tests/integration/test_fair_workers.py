@@ -19,6 +19,7 @@ from release_catalog.files import address_guard, transfer_rate, verification, ve
 from release_catalog.storage import verification_jobs as stored_jobs
 from release_catalog.storage import webhook_queue
 from release_catalog.storage import webhooks as stored_webhooks
+from release_catalog.storage.collection_names import PRODUCTS, RELEASES, VERIFICATIONS
 from release_catalog.webhooks import delivery_slots, dispatcher
 from support import file_server as serving
 from support.catalog import Catalog, source
@@ -42,7 +43,7 @@ async def hook(catalog: Catalog, caller: Caller, url: str) -> str:
 async def happen(catalog: Catalog, caller: Caller) -> None:
     """Make a release in the caller's tenant, which is an event."""
     seen = catalog.seen_by(caller)
-    number = await catalog.database.products.count_documents({})
+    number = await catalog.database[PRODUCTS].count_documents({})
     product = await seen.product(f"tool {number}", id=f"{caller.tenant} {number}")
     made = await seen.put(product, "1")
     publish = "mutation($id: ID!) { publishRelease(input: {id: $id}) { problem { detail } } }"
@@ -172,7 +173,7 @@ async def take(catalog: Catalog, caller: Caller, files: serving.Files, mode: str
 
 
 async def statuses(catalog: Catalog, caller: Caller) -> set[str]:
-    found = catalog.database.releases.find({"tenantId": caller.tenant})
+    found = catalog.database[RELEASES].find({"tenantId": caller.tenant})
     return {artifact["verification"]["status"] async for release in found for artifact in release["artifacts"]}
 
 
@@ -214,7 +215,7 @@ async def test_a_request_whose_turn_does_not_come_is_refused_by_name(
     monkeypatch.setattr(verification, "MAX_WAIT_SECONDS", 0.2)
     async with serving.serving() as stuck:
         await take(empty, HOG, stuck, "SKIP")
-        release: Any = await empty.database.releases.find_one({})
+        release: Any = await empty.database[RELEASES].find_one({})
         stuck.free.clear()
         checks = [
             asyncio.create_task(fetching.check_all(Owner("hog", f"caller {number}"), artifacts(stuck, 4)))
@@ -252,11 +253,12 @@ async def test_the_time_of_a_release_begins_with_its_turn(empty: Catalog) -> Non
 async def scheduled(catalog: Catalog, tenant: str, count: int) -> None:
     """Jobs of a tenant, the first the oldest."""
     past = timestamps.now() - datetime.timedelta(days=1)
-    await catalog.database.verifications.insert_many(
+    await catalog.database[VERIFICATIONS].insert_many(
         {
             "_id": f"{tenant}/{number}",
             "tenantId": tenant,
             "releaseId": str(number),
+            "actor": None,
             "owner": None,
             "leaseUntil": past + datetime.timedelta(seconds=number),
         }
@@ -272,7 +274,7 @@ async def test_jobs_are_taken_in_turns_between_tenants_and_the_oldest_first(empt
         taken.append(job["_id"])
         after = job["tenantId"]
     assert taken == ["a/0", "b/0", "c/0", "a/1", "b/1", "a/2", "a/3", "a/4"]
-    await empty.database.verifications.update_many({}, {"$set": {"leaseUntil": timestamps.now()}})
+    await empty.database[VERIFICATIONS].update_many({}, {"$set": {"leaseUntil": timestamps.now()}})
     job = await stored_jobs.claim_job(empty.database, "", ["a", "c"])
     assert job
     assert job["tenantId"] == "b"
@@ -303,14 +305,14 @@ async def test_the_jobs_of_tenants_that_are_passed_over_are_not_looked_through(
     await scheduled(empty, "c", 1)
     await scheduled(empty, "b", 2_000)
     leased = timestamps.now() + datetime.timedelta(days=1)
-    await empty.database.verifications.update_many({"tenantId": "b"}, {"$set": {"leaseUntil": leased}})
+    await empty.database[VERIFICATIONS].update_many({"tenantId": "b"}, {"$set": {"leaseUntil": leased}})
     taking = Taking()
     async with connected(mongodb_url, empty.database.name, taking) as database:
         job = await stored_jobs.claim_job(database, "", ["a"])
         assert await stored_jobs.claim_job(database, "c", ["a"]) is None
     assert job
     assert job["tenantId"] == "c"
-    await empty.database.verifications.update_many({"tenantId": "c"}, {"$set": {"leaseUntil": job["leaseUntil"]}})
+    await empty.database[VERIFICATIONS].update_many({"tenantId": "c"}, {"$set": {"leaseUntil": job["leaseUntil"]}})
     fields = ("findAndModify", "query", "update", "sort", "hint", "new")
     for command in taking.sent:
         plain = {name: command[name] for name in fields}

@@ -14,7 +14,7 @@ from release_catalog.domain import caller, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.events import broker
 from release_catalog.storage import bulk_load, forms, indexes, migrations, verification_jobs, webhook_queue
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import RELEASES, WEBHOOKS
 from support import old_forms
 from support.catalog import Catalog, source
 
@@ -46,7 +46,7 @@ async def step(catalog: Catalog, verb: str, id_: str, **given: Any) -> Any:
     return await do(catalog, text, id=id_, **given)
 
 
-async def import_(catalog: Catalog, document: Document, **given: Any) -> Any:
+async def import_(catalog: Catalog, document: dict[str, Any], **given: Any) -> Any:
     project = {"projectIdentifier": document["project"], "verification": "SKIP"}
     return await do(catalog, IMPORT, release=document, **project, **given)
 
@@ -102,7 +102,7 @@ async def test_a_verification_in_the_background_names_the_caller_who_asked_for_i
         await old_forms.raw(empty.database).verifications.update_many({}, {"$unset": {"actor": 1, "form": 1}})
     job = await verification_jobs.claim_job(empty.database)
     assert job
-    release = await empty.database.releases.find_one({"id": made["id"]})
+    release = await empty.database[RELEASES].find_one({"id": made["id"]})
     assert release
     files = release["artifacts"]
     verified: Any = {**files[0]["verification"], "status": "VERIFIED"}
@@ -139,7 +139,7 @@ async def every_kind(catalog: Catalog) -> None:
     product = {"id": "tool", "key": "tool", "name": "Tool", "catalogId": "Catalog"}
     assert not (await ann.ask(save % ("SaveProductInput", "saveProduct"), input=product))["saveProduct"]["problem"]
     files = [{"name": "tool.zip", "size": 1, "sha256": "0" * 64, "downloadUrl": "https://downloads.example/tool"}]
-    fields: Document = {"productId": "tool", "name": "Tool", "version": "1.0", "artifacts": files}
+    fields: dict[str, Any] = {"productId": "tool", "name": "Tool", "version": "1.0", "artifacts": files}
     made = await do(ann, CREATE, **fields, idempotencyKey="a")
     verify = "mutation($input: VerifyArtifactsInput!) { verifyArtifacts(input: $input) { problem { detail } } }"
     await ann.ask(verify, input={"releaseId": made["id"], "verification": "BACKGROUND"})
@@ -153,8 +153,8 @@ async def every_kind(catalog: Catalog) -> None:
     assert (await ann.ask(record, input=given))["recordPipelineExecution"]["problem"] is None
     token = "mutation($input: CreateAccessTokenInput!) { createAccessToken(input: $input) { problem { detail } } }"
     assert not (await ann.ask(token, input={"name": "x", "scopes": ["admin"]}))["createAccessToken"]["problem"]
-    webhook = {"_id": "local/hook", "id": "hook", "tenantId": "local"}
-    await catalog.database.webhooks.insert_one(webhook)
+    webhook: Any = {"_id": "local/hook", "id": "hook", "tenantId": "local"}
+    await catalog.database[WEBHOOKS].insert_one(webhook)
     await webhook_queue.log_attempt(catalog.database, webhook, 1, "DELIVERED", timestamps.now())
     await migrations._take_lease(catalog.database)
 
@@ -321,11 +321,11 @@ defaults = st.none() | st.integers(7, 9) | st.lists(st.just(7), max_size=1)
 @given(st.dictionaries(st.sampled_from("abc"), values, max_size=3), st.dictionaries(paths, defaults, max_size=4))
 @settings(max_examples=300)
 def test_the_database_stores_what_a_read_completes(
-    mongodb_url: str, document: Document, fields: dict[str, Any]
+    mongodb_url: str, document: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     added = forms._paths(dict(sorted(fields.items())))
-    completion: list[Document] = [{"$set": forms.completion(added)}] if added else []
-    with pymongo.MongoClient[Document](mongodb_url) as client:
+    completion: list[dict[str, Any]] = [{"$set": forms.completion(added)}] if added else []
+    with pymongo.MongoClient[dict[str, Any]](mongodb_url) as client:
         [stored] = client["admin"].aggregate([{"$documents": [{"_id": 1, **document}]}, *completion])
     forms.complete([document], added)
     assert stored == {"_id": 1, **document}
@@ -361,7 +361,7 @@ async def test_a_missing_field_has_its_default_in_whatever_form_the_document_is(
     expected = await empty.ask(WHOLE.replace("ID", made["id"]))
     exported = await empty.ask(EXPORT.replace("ID", made["id"]))
     stored = await old.releases.find_one({})
-    names = [name for name in forms.DEFAULTS["releases"] if name not in {"artifacts", "dockerImages", "delivery"}]
+    names = [name for name in forms.DEFAULTS[RELEASES] if name not in {"artifacts", "dockerImages", "delivery"}]
     holders = {"artifacts": "artifacts.0.", "dockerImages": "dockerImages.0."}
     # A creator is no default: it can only become unknown.
     names.remove("createdBy")

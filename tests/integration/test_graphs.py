@@ -11,6 +11,7 @@ from release_catalog.graphql_api.schema import schema
 from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import dependency_traversal
+from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.database import ReadOnlyDatabase
 from support.catalog import Catalog, source
 
@@ -34,7 +35,7 @@ def read(catalog: Catalog) -> list[set[str]]:
 async def test_a_walk_reads_names_and_references_alone(empty: Catalog, direction: str) -> None:
     chain = {str(n): [str(n + 1)] if n < 5 else [] for n in range(6)}
     await empty.load(*(source(name, needs=needs, metadata={"k": 1}) for name, needs in chain.items()))
-    start = await empty.database.releases.find_one({"name": "0" if direction == "DEPENDENCIES" else "5"})
+    start = await empty.database[RELEASES].find_one({"name": "0" if direction == "DEPENDENCIES" else "5"})
     assert start
     for asked in ("nodeCount", "nodes { id name status } edges { fromId toId } cycles"):
         await walk(empty, start["id"], direction, asked)
@@ -80,7 +81,7 @@ async def test_levels_wider_than_a_look_up_are_whole(empty: Catalog, monkeypatch
     wide = [f"w{number}" for number in range(20)]
     sources = [source(name, needs=["bottom", *([wide[at - 1]] if at else [])]) for at, name in enumerate(wide)]
     await empty.load(source("top", needs=wide), *sources, source("bottom", needs=["gone"]))
-    ids = {one["name"]: one["id"] async for one in empty.database.releases.find()}
+    ids = {one["name"]: one["id"] async for one in empty.database[RELEASES].find()}
     asked = "nodeCount edges { fromId toId } depth truncated unresolved { name version releaseId }"
     down = await walk(empty, ids["top"], "DEPENDENCIES", asked)
     up = await walk(empty, ids["bottom"], "DEPENDANTS", asked)
@@ -100,7 +101,7 @@ async def test_a_dry_run_shows_what_its_release_would_reach(empty: Catalog) -> N
     create = """mutation($input: CreateReleaseInput!) { createRelease(input: $input) { problem { detail } release { id name
       dependencyGraph { nodes { name notes } unresolved { name } nodeCount } dependencyPaths(toId: "%s") { length
       releases { name } } } } }"""
-    lib = await empty.database.releases.find_one({"name": "lib"})
+    lib = await empty.database[RELEASES].find_one({"name": "lib"})
     assert lib
     needs = [{"name": "lib", "version": "1.0"}, {"name": "gone", "version": "2"}]
     fields = {"productId": product["id"], "name": "app", "version": "1.0", "dependencies": needs, "dryRun": True}

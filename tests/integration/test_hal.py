@@ -19,12 +19,21 @@ from starlette.types import Message
 from release_catalog import sample
 from release_catalog.domain import hal_urls, ids, ledger, platforms, timestamps
 from release_catalog.domain.caller import Caller, local
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.hal.routes import Hal
 from release_catalog.query_engine.context import Context
 from release_catalog.server.app import create_app
 from release_catalog.storage import bulk_load, records
 from release_catalog.storage import database as db
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    PIPELINES,
+    PRODUCTS,
+    PROMOTIONS,
+    REGISTRIES,
+    RELEASES,
+    CollectionName,
+)
 from support.catalog import Catalog, source
 from support.promotions import environment, file, promote, published
 
@@ -105,29 +114,29 @@ async def crawled(web: Web, *start: str, most: int = 300) -> dict[str, Json]:
     return found
 
 
-async def put(catalog: Catalog, collection: str, **fields: Any) -> Document:
+async def put(catalog: Catalog, collection: CollectionName[Any], **fields: Any) -> Any:
     assert await bulk_load.put(catalog.caller, catalog.database, collection, [fields]) == 1
     return fields
 
 
-async def product_of(catalog: Catalog, **fields: Any) -> Document:
+async def product_of(catalog: Catalog, **fields: Any) -> Any:
     """A product with all its fields as given, its id too."""
     await bulk_load.catalog(catalog.caller, catalog.database, fields["catalogId"])
     made = {**bulk_load.product(catalog.caller, fields["catalogId"], fields["key"]), **fields}
-    return await put(catalog, "products", **made)
+    return await put(catalog, PRODUCTS, **made)
 
 
 async def promoted(catalog: Catalog, **fields: Any) -> None:
     """A promotion record of the first millisecond of 1970."""
-    last = await catalog.database.promotions.find_one(sort=[("sequence", -1)])
-    record = {
+    last = await catalog.database[PROMOTIONS].find_one(sort=[("sequence", -1)])
+    record: Any = {
         **dict.fromkeys(ledger._FIELDS),
         "id": ids.new(),
         "created": timestamps.EPOCH,
         "artifacts": [],
         **fields,
     }
-    await put(catalog, "promotions", **ledger.append_hash(record, last))
+    await put(catalog, PROMOTIONS, **ledger.append_hash(record, last))
 
 
 def address(of: Mapping[str, Any]) -> str:
@@ -159,15 +168,15 @@ def stored(value: Any) -> Any:
     return {re.sub("_(.)", lambda match: match[1].upper(), name): stored(entry) for name, entry in value.items()}
 
 
-async def store_s5(catalog: Catalog, seen: Json) -> list[Document]:
+async def store_s5(catalog: Catalog, seen: Json) -> list[ReleaseDocument]:
     """S5's sample in the store; gives back the release, one that it needs and one that needs it."""
     fields = sample._decoded(stored(seen))
     catalog_id, of = fields.pop("catalogId"), fields.pop("product")
     product = await product_of(catalog, id=fields.pop("applicationId"), catalogId=catalog_id, **of)
     image, registry = fields.pop("baseImage"), fields.pop("registry")
-    await put(catalog, "baseImages", **image)
-    await put(catalog, "registries", **registry)
-    await put(catalog, "pipelines", id=fields["pipelineId"], name="Chart packaging", properties=[])
+    await put(catalog, BASE_IMAGES, **image)
+    await put(catalog, REGISTRIES, **registry)
+    await put(catalog, PIPELINES, id=fields["pipelineId"], name="Chart packaging", properties=[])
     for computed in ("latestRelease", "dependants", "Links"):
         fields.pop(computed)
     other = await product_of(catalog, id=ids.new(), key="other", catalogId=catalog_id)
@@ -229,7 +238,7 @@ async def test_s3_comes_back_to_the_letter(empty: Catalog, shared: Path) -> None
     assert record.pop("createdMillis") == timestamps.milliseconds(record["created"])
     for artifact in record["artifacts"]:
         artifact["repositoryKey"] = artifact["path"].partition("/")[0]
-    await put(empty, "promotions", **ledger.append_hash(record, None))
+    await put(empty, PROMOTIONS, **ledger.append_hash(record, None))
     for created in ("2023-05-19T06:22:09.586Z", "1684477329586", "2023-05-19T08:22:09.586+02:00"):
         response = await Web(empty).get(f"{CATALINA}/{created}")
         assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
@@ -327,9 +336,9 @@ async def test_any_text_is_reachable_by_the_links_made_for_it(empty: Catalog) ->
 async def everything_is_reachable(catalog: Catalog, text: str) -> None:
     """Everything with a name gets the name `text`, and is found by links."""
     system = {"id": "x", "name": text, "distro": text, "version": "7"}
-    await put(catalog, "baseImages", **{**IMAGE, "id": text, "operatingSystem": system})
-    await put(catalog, "registries", **REGISTRY, id=text)
-    await put(catalog, "pipelines", id=text, name=text, properties=[])
+    await put(catalog, BASE_IMAGES, **{**IMAGE, "id": text, "operatingSystem": system})
+    await put(catalog, REGISTRIES, **REGISTRY, id=text)
+    await put(catalog, PIPELINES, id=text, name=text, properties=[])
     product = await product_of(catalog, id=text, key=text, name=text, catalogId=text)
     refers_to = dict.fromkeys(("branch", "baseImageId", "registryId", "pipelineId", "packagingType"), text)
     await catalog.put(product, "1", id=text, status="PUBLISHED", **refers_to)
@@ -416,7 +425,7 @@ async def test_next_leads_through_all_dependencies_and_dependants(empty: Catalog
     hub = source("hub", needs=[*needed, "unknown"])
     sources = [*[source(name) for name in needed], *[source(name, needs=["hub"]) for name in needing]]
     assert (await empty.load(hub, *sources, publish=True)).added == 501
-    by_name = {made["name"]: address(made) async for made in empty.database.releases.find()}
+    by_name = {made["name"]: address(made) async for made in empty.database[RELEASES].find()}
     for query in ("", "?expand_relationships=true"):
         found = [page async for page in Web(empty).pages(by_name["hub"] + query)]
         assert len(found) == 3
@@ -431,7 +440,7 @@ async def test_next_leads_through_all_dependencies_and_dependants(empty: Catalog
 async def test_a_list_that_ends_first_does_not_begin_again(empty: Catalog) -> None:
     hub, one = source("hub", needs=["one"]), source("one")
     await empty.load(hub, one, *[source(f"n{number}", needs=["hub"]) for number in range(101)], publish=True)
-    first = await empty.database.releases.find_one({"name": "hub"})
+    first = await empty.database[RELEASES].find_one({"name": "hub"})
     assert first
     found = [page async for page in Web(empty).pages(address(first))]
     assert [len(page["_links"]["dependencies"]) for page in found] == [1, 0]
@@ -446,7 +455,7 @@ async def test_next_leads_through_a_catalog_and_a_product(empty: Catalog) -> Non
     products = [href for page in pages for href in linked(page, "applications")]
     assert [len(page["_links"]["applications"]) for page in pages] == [100, 100, 51]
     assert len(set(products)) == 251
-    product = await empty.database.products.find_one({"key": "many"})
+    product = await empty.database[PRODUCTS].find_one({"key": "many"})
     assert product
     pages = [page async for page in web.pages(hal_urls.application("default", product["id"]))]
     assert [len(page["_links"]["releases"]) for page in pages] == [100, 100], "a full last page has no next"
@@ -580,7 +589,7 @@ async def test_a_document_that_is_no_json_is_a_bug(stocked: Catalog, monkeypatch
 async def test_without_a_database_the_service_is_unavailable() -> None:
     # Not a closed port: the driver leaks the socket of an attempt that its end interrupts.
     url = "mongodb://%2Fnowhere%2Fmongodb.sock"
-    async with AsyncMongoClient[Document](url, serverSelectionTimeoutMS=50) as client:
+    async with AsyncMongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=50) as client:
         web = Web(Catalog(db.configure(client["none"]), local("local")), seconds=0.2)
         with structlog.testing.capture_logs() as logs:
             problems = [await web.problem(503, href) for href in (ARGO, "/v1/registries/x", f"{CATALINA}/0")]
@@ -666,7 +675,7 @@ HIDDEN_AND_SEEN: dict[str, Json] = {
 }
 
 
-def hidden_in(answer: Any, made: Mapping[str, Document]) -> list[str]:
+def hidden_in(answer: Any, made: Mapping[str, ReleaseDocument]) -> list[str]:
     return [name for name, one in made.items() if not name.startswith("live") and one["id"] in str(answer)]
 
 
@@ -688,12 +697,12 @@ async def surrounded(catalog: Catalog, count: int) -> str:
         sources.append(source(f"needing {number} {tag}", needs=[f"hub {tag}", f"deep {tag}"]))
     await catalog.load(source(f"deep {tag}"), *sources, publish=True)
     image, registry = (
-        await put(catalog, "baseImages", **IMAGE, id=tag),
-        await put(catalog, "registries", **REGISTRY, id=tag),
+        await put(catalog, BASE_IMAGES, **IMAGE, id=tag),
+        await put(catalog, REGISTRIES, **REGISTRY, id=tag),
     )
     of = {"baseImageId": image["id"], "registryId": registry["id"], "branch": "1"}
-    await catalog.database.releases.update_many({"name": {"$regex": tag}}, {"$set": of})
-    hub = await catalog.database.releases.find_one({"name": f"hub {tag}"})
+    await catalog.database[RELEASES].update_many({"name": {"$regex": tag}}, {"$set": of})
+    hub = await catalog.database[RELEASES].find_one({"name": f"hub {tag}"})
     assert hub
     return address(hub)
 

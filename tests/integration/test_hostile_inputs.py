@@ -28,6 +28,7 @@ from release_catalog.graphql_http import endpoint, websocket
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import indexes
+from release_catalog.storage.collection_names import CATALOGS
 from support import hostile_requests as hostile
 from support import tenant_walls as walls
 from support.catalog import Catalog
@@ -114,7 +115,7 @@ def _logging() -> Any:
 async def _serving(url: str, name: str, settings: Settings) -> AsyncIterator[Server]:
     async with connected(url, name, driver=AsyncMongoClient) as database:
         await indexes.ensure(database)
-        if not await database.catalogs.find_one({}):
+        if not await database[CATALOGS].find_one({}):
             await walls.stock(Catalog(database, LOCAL))
         app = create_app(settings, database=database)
         async with app.router.lifespan_context(app), Meter.running() as meter:

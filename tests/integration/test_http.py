@@ -458,7 +458,7 @@ async def test_a_client_that_goes_away_is_no_error(app: Starlette, logged: Entri
 async def test_without_a_database_the_server_is_alive_but_not_ready(logged: Entries) -> None:
     # Not a closed port: the driver leaks the socket of an attempt that its end interrupts.
     url = "mongodb://%2Fnowhere%2Fmongodb.sock"
-    nobody: AsyncMongoClient[db.Document] = AsyncMongoClient(url, serverSelectionTimeoutMS=100)
+    nobody: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, serverSelectionTimeoutMS=100)
     app = create_app(Settings(query_seconds=0.5))
     database = db.configure(nobody["nothing"])
     app.state.database, app.state.reading, app.state.files = database, db.ReadOnlyDatabase(database), None

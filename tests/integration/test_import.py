@@ -13,6 +13,14 @@ from release_catalog.domain.caller import local
 from release_catalog.files import address_guard, verifier
 from release_catalog.files import verification as verifying
 from release_catalog.storage import verification_jobs as stored_jobs
+from release_catalog.storage.collection_names import (
+    EVENTS,
+    PRODUCTS,
+    RELEASES,
+    REQUESTS,
+    VERIFICATIONS,
+    CollectionName,
+)
 from support import file_server as serving
 from support.catalog import Catalog, source
 
@@ -53,11 +61,11 @@ async def take(catalog: Catalog, document: dict[str, Any], project: str | None =
 
 
 async def events(catalog: Catalog) -> list[str]:
-    return [event["type"] async for event in catalog.database.events.find({}).sort("sequence", 1)]
+    return [event["type"] async for event in catalog.database[EVENTS].find({}).sort("sequence", 1)]
 
 
 async def statuses(catalog: Catalog) -> list[str]:
-    [release] = [document async for document in catalog.database.releases.find({})]
+    [release] = [document async for document in catalog.database[RELEASES].find({})]
     return [artifact["verification"]["status"] for artifact in release["artifacts"]]
 
 
@@ -126,7 +134,7 @@ async def test_s1_a_draft_is_replaced_and_stays_the_same_release(empty: Catalog,
     before = {artifact["name"]: artifact["id"] for artifact in first["release"]["artifacts"]}
     assert [artifact["name"] for artifact in after["artifacts"]] == ["b", "c"]
     assert after["artifacts"][0]["id"] == before["b"]
-    assert await empty.database.releases.count_documents({}) == 1
+    assert await empty.database[RELEASES].count_documents({}) == 1
     failed = await take(empty, source("tool"), onConflict="FAIL")
     assert failed["problem"]["conflictingId"] == first["catalogId"]
     assert failed["message"]
@@ -137,7 +145,7 @@ async def test_s1_a_published_release_is_never_overwritten(
     empty: Catalog, files: serving.Files, status: str
 ) -> None:
     made = await take(empty, source("tool", artifacts=[file(files, "a")]))
-    await empty.database.releases.update_one({"id": made["catalogId"]}, {"$set": {"status": status}})
+    await empty.database[RELEASES].update_one({"id": made["catalogId"]}, {"$set": {"status": status}})
     answer = await take(empty, source("tool"))
     assert (answer["problem"]["__typename"], answer["problem"]["conflictingId"]) == (
         "ConflictProblem",
@@ -157,7 +165,7 @@ async def test_s1_the_project_is_the_one_of_the_request(empty: Catalog, files: s
     assert answer["problem"]["violations"] == [{"field": "input.release.project", "code": "ANOTHER_PROJECT"}]
     answer = await take(empty, source("tool", "9", project="new"), "newer")
     assert answer["problem"]["violations"] == [{"field": "input.release.project", "code": "ANOTHER_PROJECT"}]
-    assert await empty.database.products.count_documents({}) == 1
+    assert await empty.database[PRODUCTS].count_documents({}) == 1
 
 
 async def test_s1_all_violations_come_together_and_nothing_is_fetched(
@@ -174,7 +182,7 @@ async def test_s1_all_violations_come_together_and_nothing_is_fetched(
         ("delivery.status", "WRONG_STATUS"), ("project", "ANOTHER_PROJECT"),
     }  # fmt: skip
     assert files.asked == []
-    assert await empty.database.products.count_documents({}) == 0
+    assert await empty.database[PRODUCTS].count_documents({}) == 0
     no_author = source("tool")
     del no_author["author"]
     answer = await take(empty, no_author)
@@ -186,7 +194,7 @@ async def test_a_dry_run_fetches_and_stores_nothing(empty: Catalog, files: servi
     assert answer["release"]["status"] == "DRAFT"
     assert files.asked == []
     for name in ("releases", "products", "catalogs", "events", "requests", "verifications"):
-        assert await empty.database[name].count_documents({}) == 0
+        assert await empty.database[CollectionName[Any](name)].count_documents({}) == 0
 
 
 async def test_skip_hashes_none(empty: Catalog, files: serving.Files) -> None:
@@ -227,7 +235,7 @@ async def test_ignored_fields_do_not_change_the_idempotency_fingerprint(
 async def test_a_refused_import_gives_its_key_back(empty: Catalog, files: serving.Files) -> None:
     refused = await take(empty, source("tool", author="x"), idempotencyKey="k")
     assert refused["problem"]["status"] == 400
-    assert await empty.database.requests.count_documents({}) == 0
+    assert await empty.database[REQUESTS].count_documents({}) == 0
     assert (await take(empty, source("tool"), idempotencyKey="k"))["problem"] is None
 
 
@@ -236,7 +244,7 @@ async def test_a_claim_whose_process_died_is_taken_over(empty: Catalog, files: s
     files.free.clear()
     first = asyncio.create_task(take(empty, document, idempotencyKey="k"))
     await files.arrived.get()
-    await empty.database.requests.update_many({}, [{"$set": {"busyUntil": "$$NOW"}}])
+    await empty.database[REQUESTS].update_many({}, [{"$set": {"busyUntil": "$$NOW"}}])
     files.free.set()
     second = await take(empty, document, idempotencyKey="k")
     assert second["release"]
@@ -284,7 +292,7 @@ async def test_a_job_whose_worker_died_is_done_by_another_and_once(empty: Catalo
     )
     await files.arrived.get()
     assert await stored_jobs.claim_job(empty.database) is None
-    await empty.database.verifications.update_many({}, [{"$set": {"leaseUntil": "$$NOW"}}])
+    await empty.database[VERIFICATIONS].update_many({}, [{"$set": {"leaseUntil": "$$NOW"}}])
     files.free.set()
     await verifying.process_next_job(empty.database, empty.files, verifying.WorkerShutdown())
     await stalled
@@ -353,7 +361,7 @@ async def test_no_event_tells_of_files_that_were_replaced_meanwhile(
     await working
     assert await statuses(empty) == ["SKIPPED"]
     assert await events(empty) == told
-    [kept] = [release async for release in empty.database.releases.find({})]
+    [kept] = [release async for release in empty.database[RELEASES].find({})]
     assert kept["etag"] == patched["patchRelease"]["release"]["etag"]
 
 
@@ -362,7 +370,7 @@ async def test_looking_at_no_files_changes_nothing(empty: Catalog, files: servin
     for mode in ("WAIT", "BACKGROUND", "SKIP"):
         answer = (await empty.ask(VERIFY, id=made["catalogId"], mode=mode))["verifyArtifacts"]
         assert (answer["release"]["id"], answer["warnings"]) == (made["catalogId"], [])
-    [kept] = [release async for release in empty.database.releases.find({})]
+    [kept] = [release async for release in empty.database[RELEASES].find({})]
     assert kept["etag"] == made["release"]["etag"]
     assert await events(empty) == ["release.imported"]
 
@@ -378,7 +386,7 @@ async def test_files_are_looked_at_again(empty: Catalog, files: serving.Files) -
     assert later["release"]["artifacts"][0]["verification"]["status"] == "PENDING"
     never = (await empty.ask(VERIFY, id=id_, mode="SKIP"))["verifyArtifacts"]
     assert never["release"]["artifacts"][0]["verification"]["status"] == "SKIPPED"
-    assert await empty.database.verifications.count_documents({}) == 0
+    assert await empty.database[VERIFICATIONS].count_documents({}) == 0
     await empty.ask(VERIFY, id=id_, mode="BACKGROUND")
     assert empty.files
     assert await verifying.process_next_job(empty.database, empty.files, verifying.WorkerShutdown())

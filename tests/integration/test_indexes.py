@@ -10,6 +10,7 @@ import pytest
 from conftest import LOCAL, connected
 from release_catalog.domain import platforms, release, release_parts, timestamps
 from release_catalog.storage import bulk_load, indexes, pagination, releases
+from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from release_catalog.storage.pagination import PageArgs
 from support.catalog import Catalog, Commands
 
@@ -57,7 +58,7 @@ async def many(mongodb_url: str) -> AsyncIterator[Catalog]:
         await indexes.ensure(database)
         catalog = Catalog(database, LOCAL, commands)
         products = [await catalog.product(f"p{number}", id=f"p{number}") for number in range(100)]
-        await bulk_load.put(LOCAL, database, "releases", _releases(products))
+        await bulk_load.put(LOCAL, database, RELEASES, _releases(products))
         yield catalog
 
 
@@ -105,7 +106,9 @@ def examined(plan: Any) -> int:
     )
 
 
-async def explained(catalog: Catalog, question: pagination.PageQuery) -> tuple[list[dict[str, Any]], int, int]:
+async def explained(
+    catalog: Catalog, question: pagination.PageQuery[Any]
+) -> tuple[list[dict[str, Any]], int, int]:
     """The stages of everything that the question asks of the database, documents examined and returned."""
     catalog.commands.clear()
     rows = (await pagination.read(catalog.database, question)).rows
@@ -189,9 +192,16 @@ async def test_selective_filters_may_be_combined(many: Catalog) -> None:
 
 
 async def test_the_latest_release_is_the_first_of_its_index(many: Catalog) -> None:
-    product = await many.database.products.find_one({"key": "p7"})
+    product = await many.database[PRODUCTS].find_one({"key": "p7"})
     assert product
-    question = releases.latest(LOCAL, product, channel="stable", branch="branch 7", constraint=">=1,<2")
+    question = releases.latest(
+        LOCAL,
+        product["id"],
+        channel="stable",
+        branch="branch 7",
+        constraint=">=1,<2",
+        scheme=product["versionScheme"],
+    )
     found, documents, returned = await explained(many, question)
     assert {stage["stage"] for stage in found} <= {
         "LIMIT",
@@ -205,7 +215,7 @@ async def test_the_latest_release_is_the_first_of_its_index(many: Catalog) -> No
 
 
 async def test_every_index_says_which_questions_it_serves(many: Catalog) -> None:
-    indexes_ = await many.database.releases.index_information()
+    indexes_ = await many.database[RELEASES].index_information()
     named = indexes_.keys() - {"_id_"}
-    assert named == {model.document["name"] for model in indexes.INDEXES["releases"]}
+    assert named == {model.document["name"] for model in indexes.INDEXES[RELEASES]}
     assert all(f"`{name}`" in (indexes.__doc__ or "") for name in named - {"identity"})

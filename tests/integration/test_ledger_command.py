@@ -11,6 +11,7 @@ from conftest import LOCAL, connected
 from release_catalog.domain import ledger
 from release_catalog.domain.caller import local
 from release_catalog.storage import ledger as stored
+from release_catalog.storage.collection_names import COUNTERS, EVENTS, PROMOTIONS, CounterDocument
 from support.catalog import Catalog
 from support.processes import run
 from support.promotions import environment, file, promote, published, roll_back
@@ -46,14 +47,14 @@ async def verify(catalog: Catalog, mongodb_url: str, *arguments: str) -> tuple[i
     return await anyio.to_thread.run_sync(command)
 
 
-async def head(catalog: Catalog) -> dict[str, Any]:
-    found = await catalog.database.counters.find_one({"_id": "local/ledger"})
+async def head(catalog: Catalog) -> CounterDocument:
+    found = await catalog.database[COUNTERS].find_one({"_id": "local/ledger"})
     assert found
     return found
 
 
 async def test_a_whole_ledger(catalog: Catalog, mongodb_url: str) -> None:
-    noted = await catalog.database.promotions.find_one({"sequence": 3})
+    noted = await catalog.database[PROMOTIONS].find_one({"sequence": 3})
     assert noted
     last = (await head(catalog))["hash"]
     for arguments in ([], ["--tenant", "local"], ["--head", noted["hash"]], ["--head", last]):
@@ -64,7 +65,7 @@ async def test_a_whole_ledger(catalog: Catalog, mongodb_url: str) -> None:
 
 
 async def test_the_verification_tells_what_it_does_not_prove(catalog: Catalog, mongodb_url: str) -> None:
-    noted = await catalog.database.promotions.find_one({"sequence": 3})
+    noted = await catalog.database[PROMOTIONS].find_one({"sequence": 3})
     assert noted
     await verify(catalog, mongodb_url)
     assert "Without --head, this command can't detect a ledger that was rewritten as a whole" in said[-1]
@@ -82,10 +83,10 @@ async def test_every_promotion_event_carries_a_head_that_proves_a_rewrite(
     match = {"type": {"$regex": "^promotion"}}
     kept = [
         orjson.loads(event["data"])["ledger"]
-        async for event in catalog.database.events.find(match).sort("sequence", 1)
+        async for event in catalog.database[EVENTS].find(match).sort("sequence", 1)
     ]
     assert [head["sequence"] for head in kept] == [1, 2, 3, 4, 5, 6]
-    records = {record["sequence"]: record["hash"] async for record in catalog.database.promotions.find({})}
+    records = {record["sequence"]: record["hash"] async for record in catalog.database[PROMOTIONS].find({})}
     assert [head["hash"] for head in kept] == [records[head["sequence"]] for head in kept]
     await make_anew(catalog, first=4)
     assert (await verify(catalog, mongodb_url))[0] == 0
@@ -94,21 +95,21 @@ async def test_every_promotion_event_carries_a_head_that_proves_a_rewrite(
 
 
 async def test_a_changed_record(catalog: Catalog, mongodb_url: str) -> None:
-    await catalog.database.promotions.update_one({"sequence": 4}, {"$set": {"messages.0": "All went well."}})
+    await catalog.database[PROMOTIONS].update_one({"sequence": 4}, {"$set": {"messages.0": "All went well."}})
     code, [told] = await verify(catalog, mongodb_url)
     assert (code, told) == (1, "4: was changed; its hash does not match its content.")
-    await catalog.database.promotions.update_one({"sequence": 2}, {"$set": {"createdBy": "mallory"}})
+    await catalog.database[PROMOTIONS].update_one({"sequence": 2}, {"$set": {"createdBy": "mallory"}})
     code, told_all = await verify(catalog, mongodb_url)
     assert (code, [each[:2] for each in told_all]) == (1, ["2:", "4:"])
 
 
 async def test_a_changed_record_with_a_hash_made_anew(catalog: Catalog, mongodb_url: str) -> None:
     for sequence, said in ((3, "4: does not match"), (6, "6: was changed")):
-        record = await catalog.database.promotions.find_one({"sequence": sequence})
+        record = await catalog.database[PROMOTIONS].find_one({"sequence": sequence})
         assert record
         changed = {**record, "createdBy": "mallory"}
         change = {"$set": {"createdBy": "mallory", "hash": ledger.digest(changed)}}
-        await catalog.database.promotions.update_one({"sequence": sequence}, change)
+        await catalog.database[PROMOTIONS].update_one({"sequence": sequence}, change)
         code, told = await verify(catalog, mongodb_url)
         assert code == 1
         assert told[-1].startswith(said)
@@ -116,13 +117,14 @@ async def test_a_changed_record_with_a_hash_made_anew(catalog: Catalog, mongodb_
 
 async def make_anew(catalog: Catalog, first: int) -> None:
     """Rewrite the ledger from a record on so that it is whole again."""
-    previous = await catalog.database.promotions.find_one({"sequence": first - 1})
-    async for record in catalog.database.promotions.find({"sequence": {"$gte": first}}).sort("sequence", 1):
-        previous = ledger.append_hash({**record, "createdBy": "mallory"}, previous)
-        await catalog.database.promotions.replace_one({"_id": record["_id"]}, previous)
+    previous = await catalog.database[PROMOTIONS].find_one({"sequence": first - 1})
+    async for record in catalog.database[PROMOTIONS].find({"sequence": {"$gte": first}}).sort("sequence", 1):
+        changed: Any = {**record, "createdBy": "mallory"}
+        previous = ledger.append_hash(changed, previous)
+        await catalog.database[PROMOTIONS].replace_one({"_id": record["_id"]}, previous)
     assert previous
     kept = {name: previous[name] for name in ("sequence", "hash", "created")}
-    await catalog.database.counters.update_one({"_id": "local/ledger"}, {"$set": kept})
+    await catalog.database[COUNTERS].update_one({"_id": "local/ledger"}, {"$set": kept})
 
 
 async def test_a_ledger_made_anew_as_a_whole_is_told_by_a_witness(catalog: Catalog, mongodb_url: str) -> None:
@@ -134,7 +136,7 @@ async def test_a_ledger_made_anew_as_a_whole_is_told_by_a_witness(catalog: Catal
 
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (3, 4), (6, 6), (5, 6), (1, 6)])
 async def test_removed_records(catalog: Catalog, mongodb_url: str, first: int, last: int) -> None:
-    await catalog.database.promotions.delete_many({"sequence": {"$gte": first, "$lte": last}})
+    await catalog.database[PROMOTIONS].delete_many({"sequence": {"$gte": first, "$lte": last}})
     code, [told] = await verify(catalog, mongodb_url)
     assert code == 1
     assert told.startswith(f"{first}: is missing")
@@ -147,7 +149,7 @@ async def test_removed_records(catalog: Catalog, mongodb_url: str, first: int, l
 async def test_a_ledger_record_sends_no_control_sequences_to_the_terminal(
     catalog: Catalog, mongodb_url: str
 ) -> None:
-    await catalog.database.promotions.update_one({"sequence": 6}, {"$set": {"sequence": "\x9b2J\u202e"}})
+    await catalog.database[PROMOTIONS].update_one({"sequence": 6}, {"$set": {"sequence": "\x9b2J\u202e"}})
     code, told = await verify(catalog, mongodb_url)
     assert (code, told[-1]) == (
         1,
@@ -158,24 +160,25 @@ async def test_a_ledger_record_sends_no_control_sequences_to_the_terminal(
 
 async def test_swapped_records(catalog: Catalog, mongodb_url: str) -> None:
     for number, to in ((2, -1), (5, 2), (-1, 5)):
-        await catalog.database.promotions.update_one({"sequence": number}, {"$set": {"sequence": to}})
+        await catalog.database[PROMOTIONS].update_one({"sequence": number}, {"$set": {"sequence": to}})
     code, told = await verify(catalog, mongodb_url)
     assert code == 1
     assert {each[:2] for each in told} >= {"2:", "5:"}
 
 
 async def test_records_without_a_head_and_records_behind_it(catalog: Catalog, mongodb_url: str) -> None:
-    last = await catalog.database.promotions.find_one({"sequence": 6}, {"_id": 0})
+    last = await catalog.database[PROMOTIONS].find_one({"sequence": 6}, {"_id": 0})
     assert last
-    forged = ledger.append_hash({**last, "id": "forged", "messages": ["Approved."]}, last)
-    await catalog.database.promotions.insert_one(forged)
+    added: Any = {**last, "id": "forged", "messages": ["Approved."]}
+    forged = ledger.append_hash(added, last)
+    await catalog.database[PROMOTIONS].insert_one(forged)
     code, [told] = await verify(catalog, mongodb_url)
     assert (code, told[:37]) == (1, "7: was not written by the catalog, wh")
-    await catalog.database.promotions.update_one({"id": "forged"}, {"$set": {"sequence": "7"}})
+    await catalog.database[PROMOTIONS].update_one({"id": "forged"}, {"$set": {"sequence": "7"}})
     assert (await verify(catalog, mongodb_url))[0] == 1
-    await catalog.database.promotions.delete_one({"id": "forged"})
+    await catalog.database[PROMOTIONS].delete_one({"id": "forged"})
     assert (await verify(catalog, mongodb_url))[0] == 0
-    await catalog.database.counters.delete_one({"_id": "local/ledger"})
+    await catalog.database[COUNTERS].delete_one({"_id": "local/ledger"})
     code, [told] = await verify(catalog, mongodb_url)
     assert (code, told[:2]) == (1, "6:")
     # A ledger from before heads were kept goes on, and has one from then on.
@@ -187,7 +190,7 @@ async def test_records_without_a_head_and_records_behind_it(catalog: Catalog, mo
 
 async def test_a_ledger_that_grows_meanwhile_is_whole(catalog: Catalog) -> None:
     id_ = await published(catalog, file("b"), version="2")
-    await catalog.database.promotions.update_one({"sequence": 1}, {"$set": {"createdBy": "mallory"}})
+    await catalog.database[PROMOTIONS].update_one({"sequence": 1}, {"$set": {"createdBy": "mallory"}})
     found = []
     async for wrong in stored.verify(LOCAL, catalog.database, ledger.HashChain()):
         found.append(wrong)

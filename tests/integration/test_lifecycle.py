@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from release_catalog.domain import release, release_parts, timestamps
 from release_catalog.domain.caller import local
+from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES, REQUESTS
 from support.catalog import Catalog
 
 VERB = """mutation($input: %(kind)sReleaseInput!) { %(verb)sRelease(input: $input) { release { id status etag publishedAt
@@ -31,12 +32,12 @@ async def do(catalog: Catalog, verb: str, id_: str, **fields: Any) -> tuple[Any,
 
 async def events(catalog: Catalog) -> list[tuple[int, str]]:
     return [
-        (event["sequence"], event["type"]) async for event in catalog.database.events.find({}).sort("sequence", 1)
+        (event["sequence"], event["type"]) async for event in catalog.database[EVENTS].find({}).sort("sequence", 1)
     ]
 
 
 async def draft(catalog: Catalog, **fields: Any) -> str:
-    product = await catalog.product(f"tool {await catalog.database.products.count_documents({})}")
+    product = await catalog.product(f"tool {await catalog.database[PRODUCTS].count_documents({})}")
     return str((await catalog.put(product, "1", **fields))["id"])
 
 
@@ -51,7 +52,7 @@ async def test_a_life(empty: Catalog) -> None:
     assert archived["archivedAt"]
     assert len({published["etag"], withdrawn["etag"], archived["etag"]}) == 3
     assert await events(empty) == [(1, "release.published"), (2, "release.withdrawn"), (3, "release.archived")]
-    stored = await empty.database.releases.find_one({"id": id_})
+    stored = await empty.database[RELEASES].find_one({"id": id_})
     assert stored
     assert stored["status"] == "ARCHIVED"
 
@@ -71,7 +72,8 @@ def test_only_the_steps_of_the_model_are_taken(steps: list[str]) -> None:
     status = "DRAFT"
     for step in steps:
         to = STATUS[step]
-        taken = not release.check_transition({"status": status, "artifacts": []}, to)
+        made: Any = {"status": status, "artifacts": []}
+        taken = not release.check_transition(made, to)
         assert taken == ((status, to) in allowed)
         status = to if taken else status
 
@@ -119,12 +121,12 @@ async def test_withdrawing_tells_how_many_are_affected_and_what_to_use_instead(e
 
 async def test_a_dry_run_leaves_no_trace(empty: Catalog) -> None:
     id_ = await draft(empty)
-    before = [document async for document in empty.database.releases.find({})]
+    before = [document async for document in empty.database[RELEASES].find({})]
     tried, _ = await do(empty, "publish", id_, dryRun=True, idempotencyKey="k")
     assert tried["status"] == "PUBLISHED"
-    assert [document async for document in empty.database.releases.find({})] == before
+    assert [document async for document in empty.database[RELEASES].find({})] == before
     assert await events(empty) == []
-    assert await empty.database.requests.count_documents({}) == 0
+    assert await empty.database[REQUESTS].count_documents({}) == 0
     real, _ = await do(empty, "publish", id_, idempotencyKey="k")
     assert real["status"] == "PUBLISHED"
 
@@ -138,7 +140,7 @@ async def test_the_same_key_gives_the_first_answer_again(empty: Catalog) -> None
     for verb, fields in (("archive", {}), ("publish", {"ifMatch": first["etag"]})):
         _, other = await do(empty, verb, id_, idempotencyKey="k", **fields)
         assert (other["__typename"], other["status"]) == ("ConflictProblem", 409)
-    await empty.database.requests.update_many({}, [{"$set": {"expiresAt": "$$NOW"}}])
+    await empty.database[REQUESTS].update_many({}, [{"$set": {"expiresAt": "$$NOW"}}])
     _, late = await do(empty, "publish", id_, idempotencyKey="k")
     assert late["violations"] == [{"field": "input.id", "code": "WRONG_STATUS"}]
 

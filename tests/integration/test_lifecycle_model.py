@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from release_catalog.domain.caller import local
+from release_catalog.storage.collection_names import EVENTS, RELEASES
 from support.catalog import Catalog, source
 
 Json = dict[str, Any]
@@ -20,7 +21,7 @@ STEPS = {
     "withdraw": ({"PUBLISHED"}, "WITHDRAWN"),
     "archive": ({"PUBLISHED", "WITHDRAWN"}, "ARCHIVED"),
 }
-EVENTS = {
+EVENT_OF = {
     "create": "release.created", "import": "release.imported", "patch": "release.updated", "replace": "release.updated",
     "publish": "release.published", "withdraw": "release.withdrawn", "archive": "release.archived",
 }  # fmt: skip
@@ -71,14 +72,14 @@ async def test_any_sequence_of_mutations_follows_the_lifecycle_model(empty: Cata
     for operation in done:
         await Step(catalog, model, product["id"], operation).take()
     for identity, expected in model.releases.items():
-        stored: Any = await catalog.database.releases.find_one({"_id": catalog.caller.key(expected.id)})
+        stored: Any = await catalog.database[RELEASES].find_one({"_id": catalog.caller.key(expected.id)})
         assert (stored["version"], stored["channel"]) == identity
         for field in ("etag", "status", "name", "notes", "tag"):
             assert stored[field] == getattr(expected, field)
         assert len(stored["artifacts"]) == expected.files
     mine = {"tenantId": catalog.caller.tenant}
-    assert await catalog.database.releases.count_documents(mine) == len(model.releases)
-    told = [event async for event in catalog.database.events.find(mine).sort("sequence", 1)]
+    assert await catalog.database[RELEASES].count_documents(mine) == len(model.releases)
+    told = [event async for event in catalog.database[EVENTS].find(mine).sort("sequence", 1)]
     assert [(event["type"], event["releaseId"]) for event in told] == model.events
     assert [event["sequence"] for event in told] == list(range(1, len(told) + 1))
     assert all(json.loads(event["data"])["id"] == event["releaseId"] for event in told)
@@ -182,7 +183,7 @@ class Step:
             assert after == then, "what changes has another etag"
         else:
             self.model.stale.append(after.etag)
-            self.model.events.append((EVENTS[self.verb], release["id"]))
+            self.model.events.append((EVENT_OF[self.verb], release["id"]))
         after.etag = release["etag"]
         version, channel = self.identity
         for field in ("id", "status", "name", "notes", "tag"):

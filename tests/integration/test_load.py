@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ import pytest
 from conftest import LOCAL, connected
 from release_catalog.cli import load as bulk
 from release_catalog.cli import main
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.storage import bulk_load
 from release_catalog.storage import database as db
+from release_catalog.storage.collection_names import CATALOGS, RELEASES, CollectionName
 from support import import_documents as documented
 from support.catalog import source
 from support.processes import SCRIPT, environment, eventually, peak, run
@@ -53,9 +55,9 @@ def ndjson(*sources: Any) -> bytes:
     return b"".join(orjson.dumps(each) + b"\n" for each in sources)
 
 
-def documents(settings: Settings) -> dict[str, list[db.Document]]:
+def documents(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """All that the database holds."""
-    with pymongo.MongoClient[db.Document](settings["mongodb_url"]) as client:
+    with pymongo.MongoClient[dict[str, Any]](settings["mongodb_url"]) as client:
         database = client[settings["database"]]
         return {name: list(database[name].find().sort("_id")) for name in database.list_collection_names()}
 
@@ -77,7 +79,7 @@ async def load(
 
 
 async def names(database: db.Database) -> list[str]:
-    found: list[str] = await database.releases.distinct("name")
+    found: list[str] = await database[RELEASES].distinct("name")
     return found
 
 
@@ -126,7 +128,7 @@ async def test_an_export_loads_into_a_new_database_once_what_it_refers_to_is_the
         "projects": [documented.PARTIAL, documented.FULL],
     }
     for collection, entries in refers_to.items():
-        await bulk_load.put(LOCAL, database, collection, entries)
+        await bulk_load.put(LOCAL, database, CollectionName[Any](collection), entries)
     await load(database, ndjson(whole, *others))
     lines = run("export", **settings).stdout
     elsewhere = {**settings, "database": f"{settings['database']}_too"}
@@ -142,18 +144,18 @@ async def test_an_export_loads_into_a_new_database_once_what_it_refers_to_is_the
             ):
                 assert part in told
             for collection, entries in refers_to.items():
-                await bulk_load.put(LOCAL, empty, collection, entries)
+                await bulk_load.put(LOCAL, empty, CollectionName[Any](collection), entries)
             loaded = run("load", "-", source=lines.encode(), **elsewhere)
             assert loaded.stderr == "1 added, 2 existing, 0 refused\n"
             assert run("export", **elsewhere).stdout == lines
-            before = {release["name"]: _lasting(release) async for release in database.releases.find()}
-            after = {release["name"]: _lasting(release) async for release in empty.releases.find()}
+            before = {release["name"]: _lasting(release) async for release in database[RELEASES].find()}
+            after = {release["name"]: _lasting(release) async for release in empty[RELEASES].find()}
             assert after == before
         finally:
             await empty.client.drop_database(empty.name)
 
 
-def _lasting(release: db.Document) -> db.Document:
+def _lasting(release: ReleaseDocument) -> dict[str, Any]:
     """A stored release without what it gets anew wherever it is loaded."""
     own = {"_id", "id", "etag", "productId", "updatedAt", "importedAt", "importedStatus", "terms", "delivery"}
     kept = {name: value for name, value in release.items() if name not in own}
@@ -161,7 +163,7 @@ def _lasting(release: db.Document) -> db.Document:
         {name: value for name, value in file.items() if name not in {"id", "createdAt", "updatedAt"}}
         for file in release["artifacts"]
     ]
-    given: db.Document = release["delivery"] or {}
+    given: Mapping[str, Any] = release["delivery"] or {}
     kept["delivery"] = {name: given[name] for name in given.keys() - {"status", "startDate"}}
     return kept
 
@@ -257,7 +259,7 @@ async def test_a_reference_that_contradicts_a_release_ends_the_load_just_as_well
     database: db.Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await load(database, ndjson(source("there", "2.0")))
-    there = await database.releases.find_one({"name": "there"})
+    there = await database[RELEASES].find_one({"name": "there"})
     assert there is not None
     contradictory = [{"catalogId": there["id"], "name": "there", "version": "1.0"}]
     right = [{"catalogId": there["id"], "name": "there", "version": "2.0"}]
@@ -275,7 +277,7 @@ async def test_a_reference_that_contradicts_a_release_ends_the_load_just_as_well
         "1 added, 0 existing, 1 refused",
     ]
     assert not (await load(database, lines, stop=False)).stopped
-    assert await database.releases.count_documents({}) == 3_002
+    assert await database[RELEASES].count_documents({}) == 3_002
     *told, summary = capsys.readouterr().err.splitlines()
     assert {line.partition(":")[0] for line in told} == {"line 2", "line 3003"}
     assert summary == "3000 added, 1 existing, 2 refused"
@@ -304,11 +306,11 @@ async def test_any_line_ends_will_do(database: db.Database) -> None:
 async def test_releases_come_in_as_drafts_or_published_into_any_catalog(database: db.Database) -> None:
     await load(database, ndjson(source("draft")))
     await load(database, ndjson(source("published")), publish=True, catalog="other")
-    found = {release["name"]: release async for release in database.releases.find()}
+    found = {release["name"]: release async for release in database[RELEASES].find()}
     assert (found["draft"]["status"], found["draft"]["catalogId"]) == ("DRAFT", "default")
     assert (found["published"]["status"], found["published"]["catalogId"]) == ("PUBLISHED", "other")
     assert found["published"]["publishedAt"] is not None
-    catalogs = {catalog["id"]: catalog["name"] async for catalog in database.catalogs.find()}
+    catalogs = {catalog["id"]: catalog["name"] async for catalog in database[CATALOGS].find()}
     assert catalogs == {"default": "Default catalog", "other": "other"}
 
 
@@ -326,7 +328,7 @@ def test_a_killed_load_can_be_repeated(settings: Settings, tmp_path: Path) -> No
         assert running.stdin
         running.stdin.writelines(lines[:1_500])
         running.stdin.flush()
-        with pymongo.MongoClient[db.Document](settings["mongodb_url"]) as client:
+        with pymongo.MongoClient[dict[str, Any]](settings["mongodb_url"]) as client:
             releases = client[settings["database"]].releases
             assert eventually(lambda: releases.count_documents({}) > 0)
         running.kill()

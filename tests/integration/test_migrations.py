@@ -12,7 +12,8 @@ import structlog
 
 from conftest import connected
 from release_catalog.storage import forms, indexes, leases, migrations
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import MIGRATION_STATE, PRODUCTS
+from release_catalog.storage.database import Database
 from release_catalog.storage.migrations import Migration
 from support import old_forms, outages
 from support.catalog import Catalog
@@ -55,12 +56,12 @@ async def until_current(database: Database) -> None:
         await asyncio.sleep(0.02)
 
 
-async def stored(database: Database) -> dict[int, Document]:
+async def stored(database: Database) -> dict[int, dict[str, Any]]:
     """All products as the database holds them."""
     return {int(product["id"]): product async for product in old_forms.raw(database).products.find()}
 
 
-def expected(*numbers: int) -> dict[int, Document]:
+def expected(*numbers: int) -> dict[int, dict[str, Any]]:
     return {number: old_forms.migrated(number) for number in numbers}
 
 
@@ -82,7 +83,8 @@ async def test_each_form_has_a_migration_and_they_run_in_order(empty: Catalog) -
     ]
     assert await stored(empty.database) == expected(*range(COUNT))
     assert await migrations.pending(empty.database) == {}
-    found = [each async for each in empty.database.migrations.find({"_id": {"$ne": "lease"}}).sort("_id")]
+    states = empty.database[MIGRATION_STATE].find({"_id": {"$ne": "lease"}}).sort("_id")
+    found: list[Any] = [each async for each in states]
     assert [(each["_id"], each["documents"], each["form"]) for each in found] == [
         (name, COUNT, 1) for name in names
     ]
@@ -172,7 +174,7 @@ async def test_another_process_resumes_after_a_kill_between_batches(
     assert steps[0] == (name, "started", 0)
     assert steps[1] == (name, "finished", left)
     assert await stored(empty.database) == expected(*range(COUNT))
-    progress = await empty.database.migrations.find_one({"_id": name})
+    progress = await empty.database[MIGRATION_STATE].find_one({"_id": name})
     assert progress
     assert progress["documents"] == COUNT
 
@@ -205,7 +207,7 @@ async def test_two_processes_without_a_lease_store_the_same(empty: Catalog, mong
         frozen.stdin.close()
         assert await asyncio.to_thread(frozen.wait) == 0
     assert await stored(empty.database) == expected(*range(COUNT))
-    counts = [each["documents"] async for each in empty.database.migrations.find({"_id": {"$ne": "lease"}})]
+    counts = [each["documents"] async for each in empty.database[MIGRATION_STATE].find({"_id": {"$ne": "lease"}})]
     assert counts == [COUNT] * 3
 
 
@@ -228,7 +230,7 @@ async def test_an_older_process_writes_older_documents_meanwhile(empty: Catalog)
             await products.insert_one(old_forms.product(number))
             numbers.append(number)
             await products.replace_one({"id": "3"}, old_forms.product(3))
-            found = [product async for product in empty.database.products.find({}, {"rank": 1, "label": 1})]
+            found = [product async for product in empty.database[PRODUCTS].find({}, {"rank": 1, "label": 1})]
             assert all(product.keys() == {"_id", "rank", "label"} for product in found)
 
     writer = asyncio.create_task(write())
@@ -253,7 +255,7 @@ async def test_a_run_ends_between_batches_when_it_is_told_to(empty: Catalog) -> 
     await migrations.run(empty.database, over, report)
     assert seen[-1] == ("products-2", "started")
     assert (await migrations.pending(empty.database))["products-2"] == COUNT - 10
-    lease = await empty.database.migrations.find_one({"_id": "lease", **leases.is_over("leaseUntil")})
+    lease = await empty.database[MIGRATION_STATE].find_one({"_id": "lease", **leases.is_over("leaseUntil")})
     assert lease, "the next process need not wait"
 
 

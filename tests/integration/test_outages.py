@@ -17,6 +17,7 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import transactions, unit_of_work
+from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.outages import RETRY_SECONDS
 from support import subscribers as following
 from support import tenant_walls as walls
@@ -175,7 +176,7 @@ async def test_a_repeat_with_the_same_key_returns_the_outcome(mongod: Mongod, dr
         answers = [(await post(http, CREATE, input=given)).json()["data"]["createRelease"] for _ in range(2)]
         assert answers[0]["release"]["version"] == "7"
         assert answers[0] == answers[1]
-        assert await app.state.database.releases.count_documents({"version": "7"}) == 1
+        assert await app.state.database[RELEASES].count_documents({"version": "7"}) == 1
 
 
 async def test_a_change_that_took_effect_is_told_even_if_it_can_not_be_read(mongod: Mongod, driver: Any) -> None:
@@ -195,7 +196,7 @@ async def test_a_change_that_took_effect_is_told_even_if_it_can_not_be_read(mong
         assert check(answer, "CHANGED")["changed"] == ["a"]
         # A client that repeats what is answered so would make it twice.
         assert (answer.status_code, "retry-after" in answer.headers) == (200, False)
-        assert await app.state.database.releases.count_documents({"version": "8"}) == 1
+        assert await app.state.database[RELEASES].count_documents({"version": "8"}) == 1
 
 
 async def test_callers_who_can_not_be_identified(mongod: Mongod, driver: Any) -> None:

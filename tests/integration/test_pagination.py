@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from release_catalog.domain import timestamps
+from release_catalog.domain.release import ReleaseDocument
+from release_catalog.storage.collection_names import PROMOTIONS
 from support.catalog import Catalog, source
 
 PAGE = """
@@ -46,7 +48,7 @@ async def backwards(catalog: Catalog, size: int, **variables: Any) -> list[str]:
             return names
 
 
-async def stock(catalog: Catalog, count: int) -> list[dict[str, Any]]:
+async def stock(catalog: Catalog, count: int) -> list[ReleaseDocument]:
     """Releases of which many share an instant, a name or a version."""
     product = await catalog.product("tool")
     start = timestamps.parse("2026-01-01T00:00:00Z")
@@ -232,9 +234,8 @@ async def test_a_reference_that_was_declared_twice_is_one_edge(empty: Catalog) -
 )
 async def test_other_lists_are_walked_the_same_way(empty: Catalog, query: str) -> None:
     if query == "promotions":
-        await empty.database.promotions.insert_many(
-            [{"tenantId": "local", "id": str(n), "sequence": n, "releaseId": "r"} for n in range(1, 8)]
-        )
+        records: Any = [{"tenantId": "local", "id": str(n), "sequence": n, "releaseId": "r"} for n in range(1, 8)]
+        await empty.database[PROMOTIONS].insert_many(records)
     else:
         for number in range(7):
             await empty.product(f"p{number}", catalog_id=f"c{number}")

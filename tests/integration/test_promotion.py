@@ -11,7 +11,9 @@ import pytest
 from conftest import connected
 from release_catalog.domain import ledger, timestamps
 from release_catalog.domain.caller import PROMOTE, READ, Caller, local
+from release_catalog.domain.events import EventDocument
 from release_catalog.storage import ledger as stored_ledger
+from release_catalog.storage.collection_names import CONTENTS, COUNTERS, EVENTS, META, RELEASES
 from support.catalog import Catalog
 from support.promotions import (
     digest,
@@ -47,8 +49,8 @@ def codes(problem: Any) -> list[tuple[str, str]]:
     return [(violation["field"].removeprefix("input."), violation["code"]) for violation in problem["violations"]]
 
 
-async def events(catalog: Catalog) -> list[dict[str, Any]]:
-    return [event async for event in catalog.database.events.find({}).sort("sequence", 1)]
+async def events(catalog: Catalog) -> list[EventDocument]:
+    return [event async for event in catalog.database[EVENTS].find({}).sort("sequence", 1)]
 
 
 # What is promoted, and what is kept of it.
@@ -80,7 +82,7 @@ async def test_s3_a_promotion_is_a_record_contents_and_an_event(qa: Catalog) -> 
     assert record["serviceId"].startswith("release-catalog@")
     [stored] = await records(qa)
     assert ledger.digest(stored) == stored["hash"] == record["hash"]
-    contents = [content async for content in qa.database.contents.find({}, {"_id": 0})]
+    contents = [content async for content in qa.database[CONTENTS].find({}, {"_id": 0})]
     assert contents == [
         {"tenantId": "local", "environment": "QA", "path": path, "checksum": checksum, "packageType": kind,
          "releaseId": id_, "promotionId": record["id"], "form": 1}
@@ -95,7 +97,7 @@ async def test_s3_a_promotion_is_a_record_contents_and_an_event(qa: Catalog) -> 
     assert data["promotion"]["artifacts"] == record["artifacts"]
     assert data["promotion"]["hash"] == record["hash"]
     assert data["ledger"] == {"sequence": 1, "hash": record["hash"]}
-    head = await qa.database.counters.find_one({"_id": "local/ledger"})
+    head = await qa.database[COUNTERS].find_one({"_id": "local/ledger"})
     assert head
     assert (head["sequence"], head["hash"]) == (1, record["hash"])
 
@@ -131,7 +133,7 @@ async def test_s3_the_service_is_one_for_all_tenants_for_good(qa: Catalog) -> No
     answers = await asyncio.gather(*(promote(each, id_) for each, id_ in zip(tenants, ids, strict=True)))
     assert len({record["serviceId"] for record, _ in answers}) == 1
     assert {record["sequence"] for record, _ in answers} == {1}
-    assert await qa.database.meta.count_documents({}) == 1
+    assert await qa.database[META].count_documents({}) == 1
 
 
 # Refusals.
@@ -211,7 +213,7 @@ async def test_s3_two_files_of_a_release_can_not_have_one_path(qa: Catalog) -> N
 
 async def test_s3_the_longest_repository_key_can_be_chosen(qa: Catalog) -> None:
     id_ = await published(qa, file("a"), file("b", 2), key="k" * 256)
-    await qa.database.releases.update_one({}, {"$set": {"artifacts.0.repositoryKey": "r" * 256}})
+    await qa.database[RELEASES].update_one({}, {"$set": {"artifacts.0.repositoryKey": "r" * 256}})
     for key in ("k" * 256, "r" * 256):
         record, problem = await promote(qa, id_, includedRepositoryKeys=[key])
         assert problem is None
@@ -325,7 +327,7 @@ async def test_the_same_key_gives_a_refusal_again(qa: Catalog) -> None:
     taken = await promote(qa, id_, idempotencyKey="l")
     assert [problem["__typename"] for _, problem in (invalid, taken)] == ["ValidationProblem", "ConflictProblem"]
     before = await everything(qa)
-    await qa.database.contents.delete_many({})
+    await qa.database[CONTENTS].delete_many({})
     before.pop("contents")
     assert await promote(qa, id_, "PROD", idempotencyKey="k") == invalid
     assert await promote(qa, id_, idempotencyKey="l") == taken
@@ -340,17 +342,17 @@ async def test_s3_rolling_back_restores_what_was_there(qa: Catalog) -> None:
     old = await published(qa, file("a", 1, **at))
     new = await published(qa, file("a", 2, **at), file("b", 3), version="2")
     first, _ = await promote(qa, old)
-    before = await qa.database.contents.find_one({"path": "maven/a"}, {"_id": 0})
+    before = await qa.database[CONTENTS].find_one({"path": "maven/a"}, {"_id": 0})
     second, _ = await promote(qa, new, overwriteExistingArtifacts=True, excludedRepositoryKeys=["x"])
     # What is in production is a fact, whatever becomes of the release.
-    await qa.database.releases.update_many({}, {"$set": {"status": "WITHDRAWN"}})
+    await qa.database[RELEASES].update_many({}, {"$set": {"status": "WITHDRAWN"}})
     record, problem = await roll_back(qa, second["id"], reason="It\nfails.")
     assert problem is None
     assert (record["status"], record["messages"]) == ("ROLLED_BACK", ["It\nfails."])
     assert record["artifacts"] == second["artifacts"]
     assert (record["environment"], record["release"], record["version"]) == ("QA", {"id": new}, "2")
     assert (record["excludedRepositoryKeys"], record["overwriteExistingArtifacts"]) == (["x"], True)
-    assert [await qa.database.contents.find_one({}, {"_id": 0})] == [before]
+    assert [await qa.database[CONTENTS].find_one({}, {"_id": 0})] == [before]
     assert await held(qa) == {"maven/a": digest(1)}
     stored = (await records(qa))[-1]
     assert (stored["undoes"], stored["sequence"]) == (second["id"], 3)
@@ -503,4 +505,4 @@ async def test_a_release_of_a_thousand_files_needs_few_reads(qa: Catalog) -> Non
     assert qa.commands.reads.total() < 12
     await roll_back(qa, second["id"])
     assert qa.commands.reads.total() < 12
-    assert await qa.database.contents.count_documents({"promotionId": record["id"]}) == 1000
+    assert await qa.database[CONTENTS].count_documents({"promotionId": record["id"]}) == 1000

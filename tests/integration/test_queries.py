@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from release_catalog.domain import release_delivery, release_diff, timestamps
+from release_catalog.storage.collection_names import RELEASES
 from support.catalog import Catalog, source
 
 # ---------------------------------------------------------------- relations, level by level
@@ -296,7 +297,7 @@ async def graph(catalog: Catalog, name: str, direction: str, depth: int = 10, no
 
 
 async def named(catalog: Catalog) -> dict[str, str]:
-    return {r["id"]: r["name"] async for r in catalog.database.releases.find({})}
+    return {r["id"]: r["name"] async for r in catalog.database[RELEASES].find({})}
 
 
 async def test_a_graph_is_whole_and_safe_on_cycles(empty: Catalog) -> None:
@@ -376,7 +377,7 @@ async def test_a_comparison_of_two_releases(empty: Catalog) -> None:
         source("tool", "2", artifacts=[{**file, "size": 2}], metadata={"x": [1, {"$set": None}]},
                dockerImages=[{"name": "i", "imageUrl": "r/i"}]),
     )  # fmt: skip
-    ids = {r["version"]: r["id"] async for r in empty.database.releases.find({})}
+    ids = {r["version"]: r["id"] async for r in empty.database[RELEASES].find({})}
     data = await empty.ask(
         """query($from: ID!, $to: ID!) { compareReleases(fromId: $from, toId: $to) { from { version } to { version }
       fields { path before after } artifacts { kind key before after } dockerImages { kind key } dependencies { kind key before } } }""",
@@ -443,7 +444,7 @@ async def test_s1_an_export_is_the_document_that_was_imported(empty: Catalog) ->
         "tool", "1", metadata={"a.b": {"$where": "1", "__proto__": None}}, releaseNotes="# x\n", status="final"
     )
     await empty.load(document)
-    [made] = [r async for r in empty.database.releases.find({})]
+    [made] = [r async for r in empty.database[RELEASES].find({})]
     data = await empty.ask(
         "query($id: ID!) { exportRelease(id: $id) release(id: $id) { metadata importedStatus status } }",
         id=made["id"],

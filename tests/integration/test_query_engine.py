@@ -19,6 +19,7 @@ from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http import response
 from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
+from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.database import ReadOnlyDatabase
 from release_catalog.usage import Usage
 from support.catalog import Catalog, source
@@ -87,21 +88,21 @@ async def test_any_document_gets_the_response_of_the_executor(
     # Thousands of tracebacks.
     monkeypatch.setattr(response, "_log", SimpleNamespace(error=lambda *_, **__: None))
     await empty.load(source("lib"), source("app", needs=["lib"], artifacts=[FILE]), publish=True)
-    app = await empty.database.releases.find_one({"name": "app"})
+    app: Any = await empty.database[RELEASES].find_one({"name": "app"})
     assert app
-    await empty.database.releases.delete_one({"_id": app["_id"]})
+    await empty.database[RELEASES].delete_one({"_id": app["_id"]})
     right = 0
     # Catalogs are taken to be there where nothing but their id is asked for.
     for key in app.keys() - {"_id", "id", "tenantId", "status", "private", "terms", "catalogId"}:
         # MongoDB shows the documents of a list alone where a part of them is asked for.
         for junk in JUNK if key not in LISTS else [j for j in JUNK if j not in ([None], ["x"])]:
             try:
-                await empty.database.releases.insert_one({**app, key: junk})
+                await empty.database[RELEASES].insert_one(app | {key: junk})
             except WriteError:  # no index can hold it
                 continue
             body = await both(empty, EVERYTHING, id=app["id"])
             right += b'"errors"' not in body
-            await empty.database.releases.delete_one({"_id": app["_id"]})
+            await empty.database[RELEASES].delete_one({"_id": app["_id"]})
     assert right > len(JUNK)
     gc.collect()
 

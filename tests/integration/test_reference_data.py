@@ -7,6 +7,7 @@ import pytest
 
 from release_catalog.domain import versions
 from release_catalog.storage import reference_data, release_writes
+from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from support.catalog import Catalog
 
 SAVE = """mutation($input: Save%(kind)sInput!) { save%(kind)s(input: $input) { %(name)s { %(fields)s }
@@ -127,7 +128,7 @@ async def test_a_product_keeps_its_key_to_itself_and_its_catalog_for_good(empty:
     assert await codes(empty, "Product", key="x", name="x", catalogId="nowhere") == [
         ("input.catalogId", "UNKNOWN")
     ]
-    assert await empty.database.products.count_documents({}) == 2
+    assert await empty.database[PRODUCTS].count_documents({}) == 2
 
 
 async def test_of_many_who_want_one_key_one_gets_it(empty: Catalog) -> None:
@@ -178,7 +179,7 @@ async def test_a_release_that_is_made_while_the_scheme_changes_is_ordered_by_the
     given: dict[str, Any] = {"id": product["id"], "key": "tool", "name": "Tool", "versionScheme": "SEMVER"}
     (_, problem), made = await asyncio.gather(save(empty, "Product", **given), empty.ask(text, id=product["id"]))
     assert (problem, made["createRelease"]["problem"]) == (None, None)
-    kept = await empty.database.releases.find_one({})
+    kept = await empty.database[RELEASES].find_one({})
     assert kept
     assert kept["versionKey"] == versions.sort_key("SEMVER", "1.0.0-beta")
 

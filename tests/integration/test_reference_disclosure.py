@@ -11,6 +11,7 @@ from release_catalog.domain import references, release, release_update, timestam
 from release_catalog.domain.caller import Caller, local
 from release_catalog.domain.validation import Validator
 from release_catalog.storage import bulk_load
+from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from support.catalog import Catalog, source
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
@@ -42,7 +43,7 @@ async def catalog(empty: Catalog) -> Catalog:
 
 
 async def created(catalog: Catalog, version: str, *needs: dict[str, Any], name: str = "tool") -> str:
-    product = await catalog.database.products.find_one({"key": "tool"})
+    product = await catalog.database[PRODUCTS].find_one({"key": "tool"})
     assert product
     asked = {"productId": product["id"], "name": name, "version": version, "dependencies": list(needs)}
     answer = (await catalog.ask(CREATE, i=asked))["createRelease"]
@@ -102,10 +103,10 @@ async def test_completed_fields_are_shown_only_to_callers_who_see_the_release(ca
     # It follows what readers may see of that release now.
     await publish(catalog, hidden)
     assert referred(await seen(catalog, id_, other)) == [(HIDDEN, VERSION)]
-    await catalog.database.releases.update_one({"id": hidden}, {"$set": {"private": True}})
+    await catalog.database[RELEASES].update_one({"id": hidden}, {"$set": {"private": True}})
     assert referred(await seen(catalog, id_, other)) == [("", "")]
     # Where it is gone for good, its name is not for readers either.
-    await catalog.database.releases.delete_one({"id": hidden})
+    await catalog.database[RELEASES].delete_one({"id": hidden})
     assert referred(await seen(catalog, id_, other)) == [("", "")]
     assert referred(await seen(catalog, id_, other, local("local"))) == [(HIDDEN, VERSION)]
 
@@ -138,7 +139,7 @@ async def test_declared_fields_are_shown_to_all_callers(catalog: Catalog) -> Non
 
 async def test_a_dry_run_shows_the_caller_what_they_may_see(catalog: Catalog) -> None:
     hidden = await created(catalog, VERSION, name=HIDDEN)
-    product = await catalog.database.products.find_one({"key": "tool"})
+    product = await catalog.database[PRODUCTS].find_one({"key": "tool"})
     assert product
     asked = {"productId": product["id"], "name": "tool", "version": "1", "dependencies": [{"releaseId": hidden}]}
     answer = (await catalog.ask(CREATE, i={**asked, "dryRun": True}))["createRelease"]
@@ -152,7 +153,7 @@ async def test_to_declare_it_later_shows_it(catalog: Catalog, text: str) -> None
     fields = {"id": id_, "name": "tool"}
 
     async def stored() -> Any:
-        found = await catalog.database.releases.find_one({"id": id_})
+        found = await catalog.database[RELEASES].find_one({"id": id_})
         assert found
         return found["dependencies"][0].get("completed"), found["updatedAt"], found["etag"]
 
@@ -181,7 +182,7 @@ async def test_documents_from_before_that_was_noted_show_no_more_than_they_may(c
     id_ = await created(catalog, "1", {"releaseId": hidden}, by_name)
     await publish(catalog, id_)
     unset = {"$unset": {"dependencies.$[].completed": 1}}
-    await catalog.database.releases.update_one({"id": id_}, unset)
+    await catalog.database[RELEASES].update_one({"id": id_}, unset)
     assert referred(await seen(catalog, id_, id_)) == [("", ""), ("nothing", "1")]
     answer = await catalog.ask(
         REPLACE, i={"id": id_, "name": "tool", "dependencies": [{"releaseId": hidden}, by_name]}
@@ -208,7 +209,7 @@ async def test_references_without_completed_fields_need_no_read(catalog: Catalog
 fields = st.sampled_from([("releaseId",), ("releaseId", "name"), ("releaseId", "version"), ("releaseId", "name", "version"),
                           ("name", "version")])  # fmt: skip
 WHOLE = {"releaseId": "1", "name": "base", "version": "5"}
-PRODUCT = {"id": "p", "catalogId": "c", "versionScheme": "ANY"}
+PRODUCT: Any = {"id": "p", "catalogId": "c", "versionScheme": "ANY"}
 
 
 @given(st.lists(st.tuples(fields, st.booleans()), min_size=1, max_size=6))

@@ -9,6 +9,7 @@ from release_catalog.domain import release_delivery, timestamps
 from release_catalog.domain.caller import local
 from release_catalog.storage import release_delivery as stored_delivery
 from release_catalog.storage import transactions, unit_of_work
+from release_catalog.storage.collection_names import EVENTS, EXECUTIONS, PRODUCTS, RELEASES
 from support.catalog import Catalog
 
 PROBLEM = "problem { __typename status detail ... on ValidationProblem { violations { field code } } ... on ConflictProblem { conflictingId } }"
@@ -39,7 +40,7 @@ async def record(catalog: Catalog, id_: str, status: str, **fields: Any) -> tupl
 
 async def delivered(catalog: Catalog, status: str = "NOT_STARTED", **fields: Any) -> str:
     """A release with a delivery through a pipeline that exists."""
-    number = await catalog.database.products.count_documents({})
+    number = await catalog.database[PRODUCTS].count_documents({})
     product = await catalog.product(f"tool {number}")
     stored = release_delivery.NEW | {"status": status, "pipelineId": "line", "projects": [PROJECT], **fields}
     if not number:
@@ -51,14 +52,14 @@ async def delivered(catalog: Catalog, status: str = "NOT_STARTED", **fields: Any
     return str((await catalog.put(product, "1", delivery=stored))["id"])
 
 
-async def stored(catalog: Catalog, id_: str) -> dict[str, Any]:
-    found = await catalog.database.releases.find_one({"id": id_})
+async def stored(catalog: Catalog, id_: str) -> Any:
+    found = await catalog.database[RELEASES].find_one({"id": id_})
     assert found
     return found
 
 
 async def events(catalog: Catalog) -> list[tuple[int, str]]:
-    rows = catalog.database.events.find({}).sort("sequence", 1)
+    rows = catalog.database[EVENTS].find({}).sort("sequence", 1)
     return [(event["sequence"], event["type"]) async for event in rows]
 
 
@@ -165,7 +166,7 @@ async def test_runs_begin_and_end(empty: Catalog) -> None:
     line = (await empty.ask(query))["pipeline"]
     assert {run["id"] for run in line["executions"]} == {begun["id"], "mine"}
     assert line["running"] == []
-    document = await empty.database.executions.find_one({"id": "mine"})
+    document = await empty.database[EXECUTIONS].find_one({"id": "mine"})
     assert document
     assert document.keys() == {
         "_id", "id", "tenantId", "pipelineId", "releaseId", "status", "startedAt", "endedAt"
@@ -201,18 +202,20 @@ async def test_runs_are_of_what_there_is(empty: Catalog) -> None:
     for catalog, missing in ((empty, "nobody"), (empty.seen_by(local("another")), id_)):
         _, problem = await record(catalog, missing, "RUNNING")
         assert problem["__typename"] == "NotFoundProblem"
-    assert await empty.database.executions.count_documents({}) == 1
+    assert await empty.database[EXECUTIONS].count_documents({}) == 1
 
 
 async def test_ids_of_runs_are_each_tenants_own(empty: Catalog) -> None:
     id_ = await delivered(empty, "STARTED")
     other = empty.seen_by(local("another"))
     await record(empty, id_, "RUNNING", id="mine")
-    await empty.database.products.delete_many({})
+    await empty.database[PRODUCTS].delete_many({})
     theirs, problem = await record(other, await delivered(other, "STARTED"), "FAILED", id="mine")
     assert problem is None
     assert theirs["status"] == "FAILED"
-    assert (await empty.database.executions.find_one({"releaseId": id_}) or {})["status"] == "RUNNING"
+    mine = await empty.database[EXECUTIONS].find_one({"releaseId": id_})
+    assert mine
+    assert mine["status"] == "RUNNING"
 
 
 async def test_no_run_begins_for_what_is_completed(empty: Catalog) -> None:
@@ -231,7 +234,7 @@ async def test_runs_that_begin_while_it_is_completed(empty: Catalog) -> None:
         calls = [record(empty, id_, "RUNNING"), step(empty, id_, "COMPLETED"), record(empty, id_, "RUNNING")]
         await asyncio.gather(*calls)
         status = (await stored(empty, id_))["delivery"]["status"]
-        running = await empty.database.executions.count_documents({"releaseId": id_, "status": "RUNNING"})
+        running = await empty.database[EXECUTIONS].count_documents({"releaseId": id_, "status": "RUNNING"})
         assert (status, running) in {("COMPLETED", 0), ("STARTED", 2)}
 
 

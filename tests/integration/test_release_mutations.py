@@ -8,7 +8,8 @@ import pytest
 
 from release_catalog.domain import timestamps
 from release_catalog.domain.caller import local
-from release_catalog.storage.database import Document
+from release_catalog.domain.reference_data import ProductDocument
+from release_catalog.storage.collection_names import EVENTS, RELEASES, REQUESTS
 from support.catalog import Catalog
 
 FIELDS = """id name version revision channel branch tag packagingType platforms { name osFamily architecture } trial
@@ -43,7 +44,7 @@ async def write(catalog: Catalog, verb: str, **given: Any) -> tuple[Any, Any]:
     return release, answer["problem"]
 
 
-async def create(catalog: Catalog, product: Document, version: str = "1.0", **given: Any) -> Any:
+async def create(catalog: Catalog, product: ProductDocument, version: str = "1.0", **given: Any) -> Any:
     release, problem = await write(
         catalog, "create", productId=product["id"], **{"name": "app", "version": version, **given}
     )
@@ -63,18 +64,18 @@ async def publish(catalog: Catalog, id_: str) -> None:
 
 
 async def events(catalog: Catalog) -> list[str]:
-    return [event["type"] async for event in catalog.database.events.find({}).sort("sequence", 1)]
+    return [event["type"] async for event in catalog.database[EVENTS].find({}).sort("sequence", 1)]
 
 
 @pytest.fixture
-async def product(empty: Catalog) -> Document:
+async def product(empty: Catalog) -> ProductDocument:
     return await empty.product("app", "DOTTED")
 
 
 # ------------------------------------------------------------------ S2 create
 
 
-async def test_s2_create(empty: Catalog, product: Document) -> None:
+async def test_s2_create(empty: Catalog, product: ProductDocument) -> None:
     made = await create(
         empty, product, platforms=["windows", "linux/amd64"], private=True, notes="# New\n", artifacts=[FILE]
     )
@@ -94,16 +95,18 @@ async def test_s2_create(empty: Catalog, product: Document) -> None:
     assert (file["sha256"], file["extension"], file["downloads"], file["verification"]) == (
         SUM, "gz", 0, {"status": "SKIPPED"},
     )  # fmt: skip
-    stored = await empty.database.releases.find_one({"id": made["id"]})
+    stored: Any = await empty.database[RELEASES].find_one({"id": made["id"]})
     assert stored
     assert stored["productId"] == product["id"]
     assert f"sha256:{SUM}" in stored["terms"]
     assert await events(empty) == ["release.created"]
 
 
-async def test_s2_the_event_tells_of_the_release_in_the_seeds_names(empty: Catalog, product: Document) -> None:
+async def test_s2_the_event_tells_of_the_release_in_the_seeds_names(
+    empty: Catalog, product: ProductDocument
+) -> None:
     made = await create(empty, product, artifacts=[FILE], platforms=["linux"], notes="n")
-    event: Any = await empty.database.events.find_one({})
+    event: Any = await empty.database[EVENTS].find_one({})
     data = json.loads(event["data"])
     assert (
         list(data)
@@ -155,24 +158,24 @@ async def test_s2_the_event_tells_of_the_release_in_the_seeds_names(empty: Catal
     ],
 )  # fmt: skip
 async def test_s2_limits(
-    empty: Catalog, product: Document, given: dict[str, Any], expected: set[tuple[str, str]]
+    empty: Catalog, product: ProductDocument, given: dict[str, Any], expected: set[tuple[str, str]]
 ) -> None:
     given = {"productId": product["id"], "name": "app", "version": "1.0", **given}
     if expected:
         assert await refused(empty, "create", **given) == expected
         assert await events(empty) == []
-        assert await empty.database.releases.count_documents({}) == 0
+        assert await empty.database[RELEASES].count_documents({}) == 0
     else:
         await write(empty, "create", **given)
-        assert await empty.database.releases.count_documents({}) == 1
+        assert await empty.database[RELEASES].count_documents({}) == 1
 
 
-async def test_s2_an_old_release_keeps_its_date(empty: Catalog, product: Document) -> None:
+async def test_s2_an_old_release_keeps_its_date(empty: Catalog, product: ProductDocument) -> None:
     made = await create(empty, product, createdAt="2019-08-24T14:15:22.123999+02:00")
     assert made["createdAt"] == "2019-08-24T12:15:22.123Z"
 
 
-async def test_s5_end_of_life_takes_a_date_or_an_instant(empty: Catalog, product: Document) -> None:
+async def test_s5_end_of_life_takes_a_date_or_an_instant(empty: Catalog, product: ProductDocument) -> None:
     for version, given in (("1.0", "2026-03-01"), ("1.1", "2026-03-01T23:00:00-02:00")):
         made = await create(empty, product, version, endOfLifeAt=given)
         assert made["endOfLifeAt"] == ("2026-03-01" if version == "1.0" else "2026-03-02")
@@ -181,7 +184,7 @@ async def test_s5_end_of_life_takes_a_date_or_an_instant(empty: Catalog, product
 # ------------------------------------------------------------------ identity
 
 
-async def test_identity_is_taken_once_and_never_again(empty: Catalog, product: Document) -> None:
+async def test_identity_is_taken_once_and_never_again(empty: Catalog, product: ProductDocument) -> None:
     made = await create(empty, product)
     again = {"productId": product["id"], "name": "other name", "version": "1.0"}
     _, problem = await write(empty, "create", **again)
@@ -200,7 +203,7 @@ async def test_identity_is_taken_once_and_never_again(empty: Catalog, product: D
     assert (await create(another, own))["tenantId"] == "another"
 
 
-async def test_a_hundred_at_once_make_one_release(empty: Catalog, product: Document) -> None:
+async def test_a_hundred_at_once_make_one_release(empty: Catalog, product: ProductDocument) -> None:
     given = {"productId": product["id"], "name": "app", "version": "1.0"}
     outcomes = await asyncio.gather(*(write(empty, "create", **given) for _ in range(100)))
     [made] = [release for release, _ in outcomes if release]
@@ -212,25 +215,27 @@ async def test_a_hundred_at_once_make_one_release(empty: Catalog, product: Docum
     assert await events(empty) == ["release.created"]
 
 
-async def test_the_same_key_a_hundred_times_makes_one_release(empty: Catalog, product: Document) -> None:
+async def test_the_same_key_a_hundred_times_makes_one_release(empty: Catalog, product: ProductDocument) -> None:
     given = {"productId": product["id"], "name": "app", "version": "1.0", "idempotencyKey": "k"}
     outcomes = await asyncio.gather(*(write(empty, "create", **given) for _ in range(100)))
     made = [release for release, _ in outcomes if release]
     assert made
     assert all(release == made[0] for release in made)
     assert all("still running" in problem["detail"] for _, problem in outcomes if problem)
-    assert await empty.database.releases.count_documents({}) == 1
+    assert await empty.database[RELEASES].count_documents({}) == 1
     assert await events(empty) == ["release.created"]
 
 
-async def test_of_a_hundred_patches_with_one_etag_exactly_one_wins(empty: Catalog, product: Document) -> None:
+async def test_of_a_hundred_patches_with_one_etag_exactly_one_wins(
+    empty: Catalog, product: ProductDocument
+) -> None:
     made = await create(empty, product)
     outcomes = await asyncio.gather(
         *(write(empty, "patch", id=made["id"], name="app", notes=str(n), ifMatch=made["etag"]) for n in range(100))
     )
     [won] = [release for release, _ in outcomes if release]
     assert {problem["__typename"] for _, problem in outcomes if problem} == {"PreconditionProblem"}
-    stored: Any = await empty.database.releases.find_one({"id": made["id"]})
+    stored: Any = await empty.database[RELEASES].find_one({"id": made["id"]})
     assert stored["notes"] == won["notes"]
     assert await events(empty) == ["release.created", "release.updated"]
 
@@ -238,7 +243,7 @@ async def test_of_a_hundred_patches_with_one_etag_exactly_one_wins(empty: Catalo
 # ------------------------------------------------------------------ references
 
 
-async def test_a_reference_resolves_by_itself(empty: Catalog, product: Document) -> None:
+async def test_a_reference_resolves_by_itself(empty: Catalog, product: ProductDocument) -> None:
     lib = await empty.product("lib", "DOTTED")
     needs = [{"name": "lib", "version": "1.0"}, {"releaseId": "later", "name": "late", "version": "9.0"}]
     made = await create(empty, product, dependencies=needs)
@@ -251,7 +256,7 @@ async def test_a_reference_resolves_by_itself(empty: Catalog, product: Document)
 
 
 async def test_a_reference_by_id_knows_name_and_version_and_may_not_contradict_them(
-    empty: Catalog, product: Document
+    empty: Catalog, product: ProductDocument
 ) -> None:
     lib = await create(empty, await empty.product("lib", "DOTTED"), name="lib")
     made = await create(empty, product, dependencies=[{"releaseId": lib["id"]}])
@@ -266,7 +271,9 @@ async def test_a_reference_by_id_knows_name_and_version_and_may_not_contradict_t
         assert found == {("input.dependencies[0]", "CONTRADICTORY_REFERENCE")}
 
 
-async def test_references_by_id_alone_are_told_apart_by_what_they_mean(empty: Catalog, product: Document) -> None:
+async def test_references_by_id_alone_are_told_apart_by_what_they_mean(
+    empty: Catalog, product: ProductDocument
+) -> None:
     one, other = [await create(empty, await empty.product(key, "DOTTED"), name=key) for key in ("one", "other")]
     made = await create(empty, product, dependencies=[{"releaseId": one["id"]}, {"releaseId": other["id"]}])
     assert [edge["reference"]["name"] for edge in made["dependencies"]["edges"]] == ["one", "other"]
@@ -275,20 +282,20 @@ async def test_references_by_id_alone_are_told_apart_by_what_they_mean(empty: Ca
     assert found == {("input.dependencies[1]", "REPEATED")}
 
 
-async def test_platforms_are_a_set(empty: Catalog, product: Document) -> None:
+async def test_platforms_are_a_set(empty: Catalog, product: ProductDocument) -> None:
     made = await create(empty, product, platforms=["win64", "linux", "win64"])
     assert [platform["name"] for platform in made["platforms"]] == ["win64", "linux"]
     after, _ = await write(empty, "patch", id=made["id"], name="app", platforms=["macos", "linux", "macos"])
     assert [platform["name"] for platform in after["platforms"]] == ["win64", "linux", "macos"]
 
 
-async def test_a_put_may_take_the_name_of_what_is_needed_no_more(empty: Catalog, product: Document) -> None:
+async def test_a_put_may_take_the_name_of_what_is_needed_no_more(empty: Catalog, product: ProductDocument) -> None:
     made = await create(empty, product, dependencies=[{"name": "lib", "version": "1.0"}])
     after, _ = await write(empty, "replace", id=made["id"], name="lib")
     assert (after["name"], after["dependencies"]["edges"]) == ("lib", [])
 
 
-async def test_no_release_depends_on_itself_even_by_a_new_name(empty: Catalog, product: Document) -> None:
+async def test_no_release_depends_on_itself_even_by_a_new_name(empty: Catalog, product: ProductDocument) -> None:
     made = await create(empty, product, dependencies=[{"name": "lib", "version": "1.0"}])
     own = {("input.dependencies[0]", "DEPENDS_ON_ITSELF")}
     assert (
@@ -297,7 +304,7 @@ async def test_no_release_depends_on_itself_even_by_a_new_name(empty: Catalog, p
     assert await refused(empty, "patch", id=made["id"], name="lib") == {("input.name", "DEPENDS_ON_ITSELF")}
 
 
-async def test_withdrawn_and_archived_releases_still_answer(empty: Catalog, product: Document) -> None:
+async def test_withdrawn_and_archived_releases_still_answer(empty: Catalog, product: ProductDocument) -> None:
     lib = await create(empty, await empty.product("lib", "DOTTED"), name="lib")
     made = await create(empty, product, dependencies=[{"name": "lib", "version": "1.0"}])
     await publish(empty, lib["id"])
@@ -314,7 +321,7 @@ async def test_withdrawn_and_archived_releases_still_answer(empty: Catalog, prod
 # ------------------------------------------------------------------ S4 PATCH and PUT
 
 
-async def rich(catalog: Catalog, product: Document) -> Any:
+async def rich(catalog: Catalog, product: ProductDocument) -> Any:
     """A release that has everything."""
     for kind, given in (
         ("BaseImage", {"id": "image", "name": "debian"}),
@@ -340,7 +347,7 @@ def without(release: Any, *names: str) -> Any:
     }
 
 
-async def test_s4_a_patch_without_fields_changes_nothing(empty: Catalog, product: Document) -> None:
+async def test_s4_a_patch_without_fields_changes_nothing(empty: Catalog, product: ProductDocument) -> None:
     made = await rich(empty, product)
     nulls = dict.fromkeys(
         "revision branch tag packagingType platforms private notes description author metadata releasedAt endOfLifeAt "
@@ -357,7 +364,7 @@ async def test_s4_a_patch_without_fields_changes_nothing(empty: Catalog, product
     assert after == made
 
 
-async def test_s4_a_patch_adds_and_updates_by_key(empty: Catalog, product: Document) -> None:
+async def test_s4_a_patch_adds_and_updates_by_key(empty: Catalog, product: ProductDocument) -> None:
     made = await rich(empty, product)
     after, _ = await write(
         empty, "patch", id=made["id"], name="renamed", platforms=["linux/amd64", "win64"], metadata={"a": {"d": 2}, "c": [2]},
@@ -393,7 +400,7 @@ async def test_s4_a_patch_adds_and_updates_by_key(empty: Catalog, product: Docum
     assert found["releases"]["nodes"] == [{"id": made["id"]}]
 
 
-async def test_s4_a_patch_removes_nothing_from_what_it_updates(empty: Catalog, product: Document) -> None:
+async def test_s4_a_patch_removes_nothing_from_what_it_updates(empty: Catalog, product: ProductDocument) -> None:
     made = await rich(empty, product)
     after, _ = await write(
         empty, "patch", id=made["id"], name="app", registryArtifact={"name": "p", "version": "2"},
@@ -416,7 +423,7 @@ async def test_s4_a_patch_removes_nothing_from_what_it_updates(empty: Catalog, p
     assert again["customizations"][0]["artifact"] == {"id": "y", "url": None, "filename": None}
 
 
-async def test_s4_a_put_resets_what_is_not_said(empty: Catalog, product: Document) -> None:
+async def test_s4_a_put_resets_what_is_not_said(empty: Catalog, product: ProductDocument) -> None:
     made = await rich(empty, product)
     after, _ = await write(empty, "replace", id=made["id"], name="app")
     bare = await create(empty, product, "2.0")
@@ -426,7 +433,7 @@ async def test_s4_a_put_resets_what_is_not_said(empty: Catalog, product: Documen
     assert await events(empty) == ["release.created", "release.updated", "release.created"]
 
 
-async def test_s4_a_put_of_what_is_there_changes_nothing(empty: Catalog, product: Document) -> None:
+async def test_s4_a_put_of_what_is_there_changes_nothing(empty: Catalog, product: ProductDocument) -> None:
     made = await create(empty, product, artifacts=[FILE, {**FILE, "name": "b.zip"}], notes="n")
     after, _ = await write(
         empty, "replace", id=made["id"], name="app", artifacts=[FILE, {**FILE, "name": "b.zip"}], notes="n"
@@ -434,7 +441,7 @@ async def test_s4_a_put_of_what_is_there_changes_nothing(empty: Catalog, product
     assert after == made
 
 
-async def test_other_bytes_are_another_file_to_be_verified(empty: Catalog, product: Document) -> None:
+async def test_other_bytes_are_another_file_to_be_verified(empty: Catalog, product: ProductDocument) -> None:
     made = await create(empty, product, artifacts=[FILE])
     seen = {
         "status": "VERIFIED",
@@ -443,7 +450,7 @@ async def test_other_bytes_are_another_file_to_be_verified(empty: Catalog, produ
         "message": None,
         "checkedAt": timestamps.now(),
     }
-    await empty.database.releases.update_one({"id": made["id"]}, {"$set": {"artifacts.0.verification": seen}})
+    await empty.database[RELEASES].update_one({"id": made["id"]}, {"$set": {"artifacts.0.verification": seen}})
     after, _ = await write(empty, "patch", id=made["id"], name="app", artifacts=[{**FILE, "isExecutable": True}])
     assert after["artifacts"][0]["verification"] == {"status": "VERIFIED"}
     after, _ = await write(empty, "patch", id=made["id"], name="app", artifacts=[{**FILE, "size": 11}])
@@ -451,7 +458,9 @@ async def test_other_bytes_are_another_file_to_be_verified(empty: Catalog, produ
     assert after["artifacts"][0]["id"] == made["artifacts"][0]["id"]
 
 
-async def test_published_files_images_and_dependencies_do_not_change(empty: Catalog, product: Document) -> None:
+async def test_published_files_images_and_dependencies_do_not_change(
+    empty: Catalog, product: ProductDocument
+) -> None:
     made = await rich(empty, product)
     await publish(empty, made["id"])
     changes: dict[str, Any] = {
@@ -471,7 +480,7 @@ async def test_published_files_images_and_dependencies_do_not_change(empty: Cata
     }  # fmt: skip
 
 
-async def test_published_lists_may_be_repeated_in_another_order(empty: Catalog, product: Document) -> None:
+async def test_published_lists_may_be_repeated_in_another_order(empty: Catalog, product: ProductDocument) -> None:
     lists: dict[str, Any] = {
         "platforms": ["win64", "linux"],
         "artifacts": [FILE, {**FILE, "name": "b.zip"}],
@@ -487,7 +496,7 @@ async def test_published_lists_may_be_repeated_in_another_order(empty: Catalog, 
     assert after["notes"] == "n"
 
 
-async def test_refusals_of_changes(empty: Catalog, product: Document) -> None:
+async def test_refusals_of_changes(empty: Catalog, product: ProductDocument) -> None:
     made = await create(empty, product)
     _, missing = await write(empty, "patch", id="nobody", name="x")
     assert missing["__typename"] == "NotFoundProblem"
@@ -502,20 +511,20 @@ async def test_refusals_of_changes(empty: Catalog, product: Document) -> None:
     assert found == {("input.artifacts", "TOO_MANY")}
 
 
-async def test_a_dry_run_shows_the_release_and_leaves_no_trace(empty: Catalog, product: Document) -> None:
+async def test_a_dry_run_shows_the_release_and_leaves_no_trace(empty: Catalog, product: ProductDocument) -> None:
     shown = await create(empty, product, artifacts=[FILE], dryRun=True, idempotencyKey="k")
     assert (shown["status"], shown["product"]["id"]) == ("DRAFT", product["id"])
-    assert await empty.database.releases.count_documents({}) == 0
+    assert await empty.database[RELEASES].count_documents({}) == 0
     made = await create(empty, product)
-    before = [document async for document in empty.database.releases.find({})]
+    before = [document async for document in empty.database[RELEASES].find({})]
     shown, _ = await write(empty, "patch", id=made["id"], name="other", dryRun=True)
     assert shown["name"] == "other"
-    assert [document async for document in empty.database.releases.find({})] == before
+    assert [document async for document in empty.database[RELEASES].find({})] == before
     assert await events(empty) == ["release.created"]
-    assert await empty.database.requests.count_documents({}) == 0
+    assert await empty.database[REQUESTS].count_documents({}) == 0
 
 
-async def test_the_same_key_with_another_input_is_a_conflict(empty: Catalog, product: Document) -> None:
+async def test_the_same_key_with_another_input_is_a_conflict(empty: Catalog, product: ProductDocument) -> None:
     made = await create(
         empty, product, idempotencyKey="k", endOfLifeAt="2030-01-01", releasedAt="2026-01-01T00:00:00Z"
     )
@@ -529,7 +538,7 @@ async def test_the_same_key_with_another_input_is_a_conflict(empty: Catalog, pro
     assert (problem["__typename"], problem["status"]) == ("ConflictProblem", 409)
 
 
-async def test_numbers_of_any_size_make_another_input(empty: Catalog, product: Document) -> None:
+async def test_numbers_of_any_size_make_another_input(empty: Catalog, product: ProductDocument) -> None:
     """A variable can't hold them, but GraphQL's own literals can."""
     await empty.ask('mutation { savePipeline(input: {id: "p", name: "P"}) { problem { detail } } }')
     for number, made in ((2**70, True), (2**70, True), (2**71, False)):
@@ -565,7 +574,7 @@ def nested(levels: int) -> Any:
     ],
     ids=lambda value: str(value)[:20],
 )
-async def test_metadata_comes_back_unchanged(empty: Catalog, product: Document, metadata: Any) -> None:
+async def test_metadata_comes_back_unchanged(empty: Catalog, product: ProductDocument, metadata: Any) -> None:
     made = await create(empty, product, metadata=metadata, artifacts=[{**FILE, "metadata": metadata}])
     found = (
         await empty.ask("query($id: ID!) { release(id: $id) { metadata artifacts { metadata } } }", id=made["id"])
@@ -587,18 +596,20 @@ async def test_metadata_comes_back_unchanged(empty: Catalog, product: Document, 
     ids=["101 levels", "1000 levels", "1 MiB", "big number"],
 )
 async def test_metadata_that_can_not_be_kept_is_refused(
-    empty: Catalog, product: Document, metadata: Any, code: str
+    empty: Catalog, product: ProductDocument, metadata: Any, code: str
 ) -> None:
     given = {"productId": product["id"], "name": "app", "version": "1.0", "idempotencyKey": "k"}
     assert await refused(empty, "create", **given, metadata=metadata) == {("input.metadata", code)}
     await write(empty, "create", **given)
-    [made] = [document async for document in empty.database.releases.find({})]
+    [made] = [document async for document in empty.database[RELEASES].find({})]
     assert await refused(empty, "patch", id=made["id"], name="app", metadata=metadata) == {
         ("input.metadata", code)
     }
 
 
-async def test_a_number_too_large_for_json_is_not_kept_as_nothing(empty: Catalog, product: Document) -> None:
+async def test_a_number_too_large_for_json_is_not_kept_as_nothing(
+    empty: Catalog, product: ProductDocument
+) -> None:
     """A variable can't hold it, but GraphQL's own literals can."""
     given = f'productId: "{product["id"]}", name: "app", version: "1.0", metadata: {{a: [1e400, null]}}'
     text = f"mutation {{ createRelease(input: {{{given}}}) {{ problem {{ ... on ValidationProblem {{ violations {{ field code }} }} }} }} }}"
@@ -606,7 +617,7 @@ async def test_a_number_too_large_for_json_is_not_kept_as_nothing(empty: Catalog
     assert answer["problem"]["violations"] == [{"field": "input.metadata", "code": "NOT_JSON"}]
 
 
-async def test_metadata_stays_within_its_limit_when_it_grows(empty: Catalog, product: Document) -> None:
+async def test_metadata_stays_within_its_limit_when_it_grows(empty: Catalog, product: ProductDocument) -> None:
     made = await create(empty, product, metadata={"a": "x" * 600_000})
     found = await refused(empty, "patch", id=made["id"], name="app", metadata={"b": "x" * 600_000})
     assert found == {("input.metadata", "TOO_LONG")}
@@ -616,7 +627,7 @@ async def test_metadata_stays_within_its_limit_when_it_grows(empty: Catalog, pro
     assert found == {("input.artifacts[0].metadata", "TOO_LONG")}
 
 
-async def test_a_release_stays_within_what_a_document_holds(empty: Catalog, product: Document) -> None:
+async def test_a_release_stays_within_what_a_document_holds(empty: Catalog, product: ProductDocument) -> None:
     made = await create(empty, product)
     for n in range(14):
         files = [{**FILE, "name": f"{n}", "metadata": {"a": "x" * 1_000_000}}]

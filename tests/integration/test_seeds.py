@@ -21,6 +21,7 @@ from release_catalog.domain import hal_urls
 from release_catalog.files import address_guard, verifier
 from release_catalog.hal.routes import Hal
 from release_catalog.query_engine.context import Context
+from release_catalog.storage.collection_names import EVENTS
 from support import file_server as serving
 from support.catalog import Catalog
 
@@ -194,7 +195,7 @@ async def test_s2_the_request_its_answer_and_its_webhook(empty: Catalog) -> None
         "archived": False,
         "tenantId": "local",
     }
-    [event] = [event async for event in empty.database.events.find({})]
+    [event] = [event async for event in empty.database[EVENTS].find({})]
     assert event["type"] == "release.created"
     assert json.loads(event["data"]) == answer
 

@@ -23,6 +23,7 @@ from starlette.routing import Route, WebSocketRoute
 from release_catalog.auth import access_tokens, service_accounts
 from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.events import broker, change_stream
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
@@ -34,11 +35,12 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import access_tokens as stored_tokens
 from release_catalog.storage import database as db
+from release_catalog.storage.collection_names import CATALOGS, EVENTS
 from support.catalog import Catalog
 from support.subscribers import FOLLOW, PROTOCOL, ask, connected, happen, received, send, served, subscribe, told
 
 Ids = list[str]
-EVENTS = {"Accept": "text/event-stream"}
+EVENT_STREAM = {"Accept": "text/event-stream"}
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ async def feeding(catalog: Catalog) -> AsyncIterator[broker.EventBroker]:
         yield feeds
 
 
-async def made(catalog: Catalog, name: str = "a", **fields: Any) -> db.Document:
+async def made(catalog: Catalog, name: str = "a", **fields: Any) -> ReleaseDocument:
     return await catalog.put(await catalog.product(name), "1", **{"status": "PUBLISHED", **fields})
 
 
@@ -237,10 +239,10 @@ async def test_invalid_subscriptions_are_errors(host: str, variables: Any, said:
 
 async def test_a_cursor_whose_successors_are_forgotten_is_an_error(empty: Catalog, host: str) -> None:
     await happen(empty, await made(empty), times=3)
-    await empty.database.events.delete_many({"sequence": {"$lte": 2}})
+    await empty.database[EVENTS].delete_many({"sequence": {"$lte": 2}})
     body = {"query": FOLLOW, "variables": {"after": "0"}}
     async with httpx2.AsyncClient() as http:
-        text = (await http.post(f"http://{host}/graphql", json=body, headers=EVENTS)).text
+        text = (await http.post(f"http://{host}/graphql", json=body, headers=EVENT_STREAM)).text
     assert "no longer kept" in text
     assert text.endswith("event: complete\ndata:\n\n")
 
@@ -405,9 +407,9 @@ async def test_a_socket_is_closed_without_credentials_and_when_they_expire(
             assert await closing(client) == (4403, "Credentials have ended")
         async with httpx2.AsyncClient() as http:
             body = {"query": "subscription { events { id } }"}
-            answer = await http.post(f"http://{host}/graphql", json=body, headers=EVENTS)
+            answer = await http.post(f"http://{host}/graphql", json=body, headers=EVENT_STREAM)
             assert (answer.status_code, answer.json()) == (401, {"errors": [{"message": "Log in."}]})
-            known = {**EVENTS, "Authorization": "Bearer good"}
+            known = {**EVENT_STREAM, "Authorization": "Bearer good"}
             answer = await http.post(f"http://{host}/graphql", json=body, headers=known)
             assert (answer.status_code, answer.text) == (200, ":\n\n")
 
@@ -449,7 +451,7 @@ async def test_a_token_that_anybody_revokes_is_followed_with_no_longer(
         served(app) as host,
         connected(host, keeps) as kept,
         connected(host, loses) as cut,
-        httpx2.AsyncClient(timeout=30, headers={**EVENTS, **loses}) as http,
+        httpx2.AsyncClient(timeout=30, headers={**EVENT_STREAM, **loses}) as http,
         http.stream("POST", f"http://{host}/graphql", json=query) as stream,
     ):
         for client in (kept, cut):
@@ -484,7 +486,7 @@ async def test_a_subscription_ends_when_permissions_change(
     async with (
         served(create_app(Settings(accounts=file), database=empty.database)) as host,
         connected(host, known) as client,
-        httpx2.AsyncClient(timeout=30, headers={**EVENTS, **known}) as http,
+        httpx2.AsyncClient(timeout=30, headers={**EVENT_STREAM, **known}) as http,
         http.stream("POST", f"http://{host}/graphql", json=query) as stream,
     ):
         await subscribe(client)
@@ -509,10 +511,10 @@ async def test_a_token_that_is_revoked_asks_no_more_over_a_socket_that_is_open(
         mutation = 'mutation { saveCatalog(input: {id: "c", name: "C"}) { catalog { id } } }'
         await send(client, type="subscribe", id="2", payload={"query": mutation})
         assert await closing(client) == (4403, "Credentials have ended")
-    assert await empty.database.catalogs.find_one() is None
+    assert await empty.database[CATALOGS].find_one() is None
 
 
-async def token(catalog: Catalog) -> db.Document:
+async def token(catalog: Catalog) -> dict[str, Any]:
     given = {"name": "a", "scopes": ["admin"]}
     answer = await stored_tokens.create(catalog.caller, catalog.database, given)
     assert isinstance(answer, dict)
@@ -533,7 +535,7 @@ async def test_there_are_as_many_seats_as_are_set(arriving: Callable[..., Starle
                 code, reason = await closing(client)
                 assert (code, "as many subscribers" in reason) == (1013, True)
             body = {"query": "subscription { events { id } }"}
-            answer = await http.post(f"http://{host}/graphql", json=body, headers={**EVENTS, **known})
+            answer = await http.post(f"http://{host}/graphql", json=body, headers={**EVENT_STREAM, **known})
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         await asyncio.sleep(0.1)
         async with connected(host, additional_headers=known):
@@ -541,7 +543,7 @@ async def test_there_are_as_many_seats_as_are_set(arriving: Callable[..., Starle
 
 
 async def test_streams_that_begin_at_once_take_no_more_seats(arriving: Callable[..., Starlette]) -> None:
-    known = {**EVENTS, "Authorization": "Bearer good"}
+    known = {**EVENT_STREAM, "Authorization": "Bearer good"}
     async with (
         served(arriving(SubscriberLimiter(1), seconds=1)) as host,
         httpx2.AsyncClient(headers=known) as http,
@@ -581,7 +583,7 @@ async def test_each_event_costs_as_much_as_a_query(empty: Catalog) -> None:
     await happen(empty, await made(empty), times=20)
     query = {"query": 'subscription { events(after: "0") { id release { name } } }'}
     app = create_app(Settings(cost_per_hour=12), database=empty.database)
-    async with served(app) as host, httpx2.AsyncClient(headers=EVENTS, timeout=30) as http:
+    async with served(app) as host, httpx2.AsyncClient(headers=EVENT_STREAM, timeout=30) as http:
         answer = await http.post(f"http://{host}/graphql", json=query)
     told = [orjson.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
     assert [one["data"]["events"]["id"] for one in told[:-1]] == ids(len(told) - 1)
@@ -598,7 +600,9 @@ async def test_events_come_as_a_stream_of_their_own(
     await happen(empty, release)
     async with httpx2.AsyncClient() as http:
         query = 'subscription { events(after: "0") { id release { name } } }'
-        async with http.stream("GET", f"http://{host}/graphql", params={"query": query}, headers=EVENTS) as answer:
+        async with http.stream(
+            "GET", f"http://{host}/graphql", params={"query": query}, headers=EVENT_STREAM
+        ) as answer:
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith("text/event-stream")
             lines = answer.aiter_lines()
@@ -608,12 +612,12 @@ async def test_events_come_as_a_stream_of_their_own(
             assert orjson.loads(got[3].removeprefix("data: ")) == told
             assert got[4:] == ["", ":"]
         url = f"http://{host}/graphql"
-        answer = await http.post(url, json={"query": "{ viewer { subject } }"}, headers=EVENTS)
+        answer = await http.post(url, json={"query": "{ viewer { subject } }"}, headers=EVENT_STREAM)
         text = '{"data":{"viewer":{"subject":"local"}},"extensions":{"cost":{"requested":1,"limit":5000}}}'
         assert answer.text == f":\n\nevent: next\ndata: {text}\n\nevent: complete\ndata:\n\n"
-        answer = await http.post(url, json={"query": "{ nothing }"}, headers=EVENTS)
+        answer = await http.post(url, json={"query": "{ nothing }"}, headers=EVENT_STREAM)
         assert "Cannot query field" in answer.text
-        answer = await http.get(url, params={"query": "mutation { __typename }"}, headers=EVENTS)
+        answer = await http.get(url, params={"query": "mutation { __typename }"}, headers=EVENT_STREAM)
         assert answer.status_code == 405
         answer = await http.post(url, json={"query": "subscription { events { id } }"})
         assert "text/event-stream" in answer.json()["errors"][0]["message"]
@@ -629,7 +633,7 @@ async def test_a_server_that_ends_does_not_wait_for_streams(empty: Catalog) -> N
     async with httpx2.AsyncClient() as http:
         async with served(app) as host:
             query = {"query": "subscription { events { id } }"}
-            sent = http.build_request("POST", f"http://{host}/graphql", json=query, headers=EVENTS)
+            sent = http.build_request("POST", f"http://{host}/graphql", json=query, headers=EVENT_STREAM)
             answer = await http.send(sent, stream=True)
             client = await websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL])  # type: ignore[list-item]
             await send(client, type="connection_init")

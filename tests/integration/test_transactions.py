@@ -14,6 +14,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from conftest import connected
 from release_catalog.storage import database as db
 from release_catalog.storage import transactions
+from release_catalog.storage.collection_names import CollectionName
 from release_catalog.storage.database import Database
 from release_catalog.storage.outages import OutcomeUnknown
 from support.outages import HELD, Mongod, heartbeat, running
@@ -22,6 +23,10 @@ UNKNOWN, TRANSIENT = "UnknownTransactionCommitResult", "TransientTransactionErro
 # The event loop may be held for so long on a busy machine; each fault below would hold it for the whole deadline.
 # Without a deadline, drivers wait for a minute or two.
 SOON = 30
+
+
+# A collection of its own.
+THINGS = CollectionName[dict[str, Any]]("things")
 
 
 class Sent(CommandListener):
@@ -58,20 +63,20 @@ def sent() -> Sent:
 @pytest.fixture
 async def database(mongod: Mongod, driver: Any, sent: Sent) -> AsyncIterator[Database]:
     async with connected(mongod.url, f"test_{uuid.uuid4().hex}", sent, driver=driver) as database:
-        await database.things.insert_one({"_id": "counter", "value": 0})
+        await database[THINGS].insert_one({"_id": "counter", "value": 0})
         yield database
         mongod.thaw()
 
 
 async def count(database: Database, session: Any) -> int:
-    found: Any = await database.things.find_one_and_update(
+    found: Any = await database[THINGS].find_one_and_update(
         {"_id": "counter"}, {"$inc": {"value": 1}}, return_document=db.AFTER, session=session
     )
     return int(found["value"])
 
 
 async def value(database: Database) -> int:
-    found: Any = await database.things.find_one({"_id": "counter"})
+    found: Any = await database[THINGS].find_one({"_id": "counter"})
     return int(found["value"])
 
 
@@ -181,7 +186,7 @@ async def test_a_transaction_that_left_no_trace_is_repeated_as_a_whole(
 async def test_permanent_errors_are_not_retried(database: Database, sent: Sent) -> None:
     async def work(session: Any) -> None:
         await count(database, session)
-        await database.things.insert_one({"_id": "counter"}, session=session)
+        await database[THINGS].insert_one({"_id": "counter"}, session=session)
 
     with pytest.raises(OperationFailure):
         await transactions.run(database, work)
@@ -202,7 +207,7 @@ async def test_a_transaction_out_of_time_is_not_committed_and_leaves_no_lock(
     assert sent.times("commitTransaction") == []
     # MongoDB ends a transaction that nobody aborts after a minute.
     with db.deadline(20):
-        await database.things.update_one({"_id": "counter"}, {"$inc": {"value": 1}})
+        await database[THINGS].update_one({"_id": "counter"}, {"$inc": {"value": 1}})
     assert await value(database) == 1
 
 
@@ -220,7 +225,7 @@ async def test_a_transaction_whose_caller_is_cancelled_leaves_no_lock(database: 
     with pytest.raises(asyncio.CancelledError):
         await task
     with db.deadline(20):
-        await database.things.update_one({"_id": "counter"}, {"$inc": {"value": 1}})
+        await database[THINGS].update_one({"_id": "counter"}, {"$inc": {"value": 1}})
     assert await value(database) == 1
 
 

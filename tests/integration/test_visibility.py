@@ -6,6 +6,7 @@ import pytest
 
 from release_catalog.domain import ledger, timestamps
 from release_catalog.domain.caller import Caller, local
+from release_catalog.storage.collection_names import CONTENTS, ENVIRONMENTS, EXECUTIONS, PIPELINES, PROMOTIONS
 from support.catalog import Catalog
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
@@ -32,18 +33,28 @@ async def mixed(empty: Catalog) -> tuple[Catalog, dict[str, str]]:
         needs = {"dependencies": [{"name": "base", "version": "1"}]}
         made = await empty.put(product, f"1.{number}", name=name, **fields, **needs)
         ids[name] = made["id"]
-        record: dict[str, Any] = dict.fromkeys(ledger._FIELDS) | {
+        record: Any = dict.fromkeys(ledger._FIELDS) | {
             "id": name, "tenantId": "local", "releaseId": made["id"], "environment": "QA", "name": name,
             "version": made["version"], "created": timestamps.now(), "status": "COMPLETED", "messages": [], "artifacts": [],
         }  # fmt: skip
         previous = ledger.append_hash(record, previous)
-        await empty.database.promotions.insert_one({**previous, "_id": f"local/{name}"})
-        content = {"tenantId": "local", "environment": "QA", "path": f"r/{name}", "releaseId": made["id"]}
-        await empty.database.contents.insert_one({**content, "checksum": "x", "promotionId": name})
-        run = {"tenantId": "local", "id": name, "pipelineId": "p", "releaseId": made["id"], "status": "RUNNING"}
-        await empty.database.executions.insert_one({**run, "startedAt": timestamps.now(), "endedAt": None})
-    await empty.database.environments.insert_one({"tenantId": "local", "id": "e", "name": "QA", "requires": []})
-    await empty.database.pipelines.insert_one(
+        await empty.database[PROMOTIONS].insert_one({**previous, "_id": f"local/{name}"})
+        content: Any = {"tenantId": "local", "environment": "QA", "path": f"r/{name}", "releaseId": made["id"]}
+        content |= {"checksum": "x", "promotionId": name}
+        await empty.database[CONTENTS].insert_one(content)
+        run: Any = {
+            "tenantId": "local",
+            "id": name,
+            "pipelineId": "p",
+            "releaseId": made["id"],
+            "status": "RUNNING",
+        }
+        run |= {"startedAt": timestamps.now(), "endedAt": None}
+        await empty.database[EXECUTIONS].insert_one(run)
+    await empty.database[ENVIRONMENTS].insert_one(
+        {"_id": "local/e", "tenantId": "local", "id": "e", "name": "QA", "requires": []}
+    )
+    await empty.database[PIPELINES].insert_one(
         {"_id": "local/p", "tenantId": "local", "id": "p", "name": "p", "properties": []}
     )
     return empty, ids
@@ -101,7 +112,7 @@ async def test_a_reader_sees_published_releases_alone(mixed: tuple[Catalog, dict
 async def test_s3_a_record_of_a_hidden_release_is_not_there(mixed: tuple[Catalog, dict[str, str]]) -> None:
     catalog, _ = mixed
     query = "query($n: String!, $v: String!, $c: String!) { promotion(name: $n, version: $v, created: $c) { id } }"
-    async for record in catalog.database.promotions.find({}):
+    async for record in catalog.database[PROMOTIONS].find({}):
         address = {"n": record["name"], "v": record["version"], "c": timestamps.format_rfc3339(record["created"])}
         found = (await catalog.seen_by(READER).ask(query, **address))["promotion"]
         assert (found is None) == (record["name"] in HIDDEN)

@@ -16,6 +16,7 @@ from release_catalog.domain.caller import Caller, Owner
 from release_catalog.events import change_stream
 from release_catalog.files import address_guard, verifier
 from release_catalog.storage import webhook_queue
+from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES, WEBHOOK_DELIVERIES, WEBHOOKS
 from release_catalog.webhooks import dispatcher, sender
 from support.catalog import Catalog
 from support.waiting import eventually
@@ -76,7 +77,7 @@ async def make(catalog: Catalog, receiver: Receiver, *types: str, as_: Caller | 
 
 async def happen(catalog: Catalog, count: int = 1, **fields: Any) -> list[str]:
     """Publish so many releases."""
-    product = await catalog.product(f"tool {await catalog.database.products.count_documents({})}")
+    product = await catalog.product(f"tool {await catalog.database[PRODUCTS].count_documents({})}")
     made = [await catalog.put(product, str(number), **fields) for number in range(count)]
     publish = "mutation($id: ID!) { publishRelease(input: {id: $id}) { problem { detail } } }"
     for release in made:
@@ -108,7 +109,7 @@ async def logged(catalog: Catalog, id_: str, **wanted: Any) -> dict[str, Any]:
 async def passed(catalog: Catalog, sequence: int) -> None:
     """Return when every webhook has been told, or not to be told, of the events up to this one."""
     async with asyncio.timeout(60):
-        while await catalog.database.webhooks.find_one({"cursor": {"$lt": sequence}}):  # noqa: ASYNC110  it knows no events
+        while await catalog.database[WEBHOOKS].find_one({"cursor": {"$lt": sequence}}):  # noqa: ASYNC110  it knows no events
             await asyncio.sleep(0.01)
 
 
@@ -155,7 +156,7 @@ async def test_webhooks_name_their_maker_and_the_log_has_each_change(catalog: Ca
 
 async def test_webhooks_from_before_they_named_who_changed_them(catalog: Catalog, receiver: Receiver) -> None:
     id_ = await make(catalog, receiver)
-    await catalog.database.webhooks.update_one({"id": id_}, {"$unset": {"updatedAt": 1, "updatedBy": 1}})
+    await catalog.database[WEBHOOKS].update_one({"id": id_}, {"$unset": {"updatedAt": 1, "updatedBy": 1}})
     text = "query($id: ID!) { webhook(id: $id) { createdBy updatedBy updatedAt } }"
     assert (await catalog.ask(text, id=id_))["webhook"] == {
         "createdBy": "local",
@@ -211,7 +212,7 @@ async def test_only_what_was_asked_for_is_told_and_only_what_came_later(
     async with working(catalog):
         await passed(catalog, 4)
     assert receiver.types == ["release.withdrawn"]
-    hook = await catalog.database.webhooks.find_one({})
+    hook = await catalog.database[WEBHOOKS].find_one({})
     assert hook
     assert (hook["cursor"], hook["owner"]) == (4, None)
 
@@ -273,8 +274,8 @@ async def test_retry_after_and_the_schedule_say_when_it_is_tried_again(
     ):
         receiver.answer = status("429 Slowly", header)
         again = {"nextAttemptAt": timestamps.now(), "attempts": tried}
-        await catalog.database.webhooks.update_one({}, {"$set": again})
-        await catalog.database.webhookDeliveries.delete_many({})
+        await catalog.database[WEBHOOKS].update_one({}, {"$set": again})
+        await catalog.database[WEBHOOK_DELIVERIES].delete_many({})
         before = timestamps.now()
         async with working(catalog):
             entry = await logged(catalog, id_, status="PENDING")
@@ -364,7 +365,7 @@ async def test_forbidden_addresses_get_no_messages(
     ):
         async with working(catalog, allowed):
             assert said in (await logged(catalog, id_, status="PENDING"))["error"]
-        await catalog.database.webhookDeliveries.delete_many({})
+        await catalog.database[WEBHOOK_DELIVERIES].delete_many({})
         await catalog.ask(UPDATE, input={"id": id_, "active": True})
     assert not receiver.got
     async with sender.WebhookSender(address_guard.Allowed(), 1) as poster:
@@ -401,7 +402,7 @@ async def test_invalid_webhooks_are_refused(catalog: Catalog) -> None:
     ):
         [answer] = (await catalog.ask(text, **fields)).values()
         assert answer["problem"]["__typename"] == "NotFoundProblem"
-    assert await catalog.database.webhooks.count_documents({}) == 0
+    assert await catalog.database[WEBHOOKS].count_documents({}) == 0
 
 
 async def test_a_secret_is_shown_once_and_rotates_with_an_overlap(catalog: Catalog, receiver: Receiver) -> None:
@@ -420,7 +421,7 @@ async def test_a_secret_is_shown_once_and_rotates_with_an_overlap(catalog: Catal
     for secret in (first, second):
         Webhook(secret).verify(message.body, message.headers)
     past = timestamps.now() - datetime.timedelta(seconds=1)
-    await catalog.database.webhooks.update_one({}, {"$set": {"formerUntil": past}})
+    await catalog.database[WEBHOOKS].update_one({}, {"$set": {"formerUntil": past}})
     await happen(catalog, 1)
     async with working(catalog):
         await eventually(lambda: len(receiver.got) == 2)
@@ -438,7 +439,7 @@ async def test_a_webhook_gets_no_events_hidden_from_its_creator(catalog: Catalog
         [open_] = await happen(catalog)
         await happen(catalog, private=True)
         [turned] = await happen(catalog)
-        await catalog.database.releases.update_one({"id": turned}, {"$set": {"private": True}})
+        await catalog.database[RELEASES].update_one({"id": turned}, {"$set": {"private": True}})
         await withdraw(catalog, open_)
         async with working(catalog):
             await passed(catalog, 4)
@@ -496,7 +497,7 @@ async def test_a_replay_goes_back_and_never_ahead(catalog: Catalog, receiver: Re
         await eventually(lambda: len(receiver.got) == 5)
         assert (await catalog.ask(REPLAY, id=id_, after=receiver.got[2].id))["replayWebhook"]["queued"] == 2
         await eventually(lambda: receiver.ids == [1, 2, 3, 4, 5, 4, 5])
-    await catalog.database.events.delete_many({"sequence": {"$lte": 2}})
+    await catalog.database[EVENTS].delete_many({"sequence": {"$lte": 2}})
     for after, code in (("7", "NOT_KEPT"), ("1", "NOT_KEPT"), ("x", "NOT_AN_EVENT"), ("-1", "NOT_AN_EVENT")):
         refused = (await catalog.ask(REPLAY, id=id_, after=after))["replayWebhook"]
         assert refused["queued"] == 0
@@ -516,7 +517,7 @@ async def test_expired_events_are_logged_as_failed_deliveries(
     async with working(catalog):
         await logged(catalog, id_, status="PENDING")
     await happen(catalog, 2)
-    await catalog.database.events.delete_many({"sequence": {"$lte": 2}})
+    await catalog.database[EVENTS].delete_many({"sequence": {"$lte": 2}})
     receiver.answer = status("200 OK")
     await catalog.ask(UPDATE, input={"id": id_, "active": True})
     async with working(catalog):
@@ -526,7 +527,7 @@ async def test_expired_events_are_logged_as_failed_deliveries(
     assert lost["error"] == "Events up to 0000000000000002 were no longer kept when the webhook was due."
     # Where nothing at all is left, it is not looked for all the time.
     await happen(catalog)
-    await catalog.database.events.delete_many({})
+    await catalog.database[EVENTS].delete_many({})
     [hook], _ = await webhook_queue.take(catalog.database, 9)
     lease = dispatcher.Lease(catalog.database, hook)
     async with sender.WebhookSender(ALLOWED, 1) as poster:
@@ -556,14 +557,14 @@ async def test_a_webhook_has_one_worker_at_a_time_and_another_where_that_dies(
     taken = await asyncio.gather(*(webhook_queue.take(catalog.database, 9) for _ in range(10)))
     [dead] = [hook for hooks, _ in taken for hook in hooks]
     assert await webhook_queue.renew(catalog.database, dead)
-    await catalog.database.webhooks.update_one({}, {"$set": {"leaseUntil": timestamps.now()}})
+    await catalog.database[WEBHOOKS].update_one({}, {"$set": {"leaseUntil": timestamps.now()}})
     async with working(catalog):
         await eventually(lambda: receiver.got)
     # Who comes back from the dead holds nothing any more.
     assert not await webhook_queue.renew(catalog.database, dead)
     assert await webhook_queue.advance(catalog.database, dead, 9) is None
     await webhook_queue.postpone(catalog.database, dead, 3, 0)
-    hook = await catalog.database.webhooks.find_one({})
+    hook = await catalog.database[WEBHOOKS].find_one({})
     assert hook
     assert (hook["cursor"], hook["attempts"]) == (1, 0)
 
@@ -582,13 +583,13 @@ async def test_a_lost_lease_breaks_off_what_is_being_sent(
         await eventually(lambda: receiver.got)
         # It is renewed while something is being sent.
         later = {"leaseUntil": {"$gt": hook["leaseUntil"]}}
-        while not await catalog.database.webhooks.find_one(later):  # noqa: ASYNC110  it knows no events
+        while not await catalog.database[WEBHOOKS].find_one(later):  # noqa: ASYNC110  it knows no events
             await asyncio.sleep(0.01)
         assert not turn.done()
         assert (await webhook_queue.take(catalog.database, 9))[0] == []
-        await catalog.database.webhooks.update_one({}, {"$set": {"owner": "somebody else"}})
+        await catalog.database[WEBHOOKS].update_one({}, {"$set": {"owner": "somebody else"}})
         await turn
-    assert await catalog.database.webhookDeliveries.count_documents({}) == 0
+    assert await catalog.database[WEBHOOK_DELIVERIES].count_documents({}) == 0
 
 
 async def test_the_workers_leave_at_once_and_what_was_being_sent_is_sent_again(

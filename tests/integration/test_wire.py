@@ -19,6 +19,7 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import records
+from release_catalog.storage.collection_names import RELEASES
 from support import graphql_client
 from support.catalog import Catalog, Commands
 from support.waiting import eventually
@@ -453,7 +454,7 @@ async def test_a_slow_database_is_a_timeout(
         # A join that no index helps: it looks at four million pairs.
         never = {"$expr": {"$eq": ["$$name", "$author"]}}
         join = {"from": "releases", "let": {"name": "$name"}, "pipeline": [{"$match": never}], "as": "x"}
-        return await db.aggregate(database["releases"], [{"$lookup": join}, {"$count": "n"}])
+        return await db.aggregate(database[RELEASES], [{"$lookup": join}, {"$count": "n"}])
 
     monkeypatch.setattr(records, "by_ids", slow)
     # Painting a traceback on a terminal takes seconds.

@@ -9,6 +9,7 @@ import pytest
 
 from release_catalog.domain.caller import READ, WRITE, Caller
 from release_catalog.storage import dependency_traversal, release_lifecycle
+from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES
 from release_catalog.storage.dependency_traversal import Affected
 from release_catalog.usage import Usage, measuring
 from support.catalog import Catalog
@@ -72,7 +73,7 @@ async def hub(catalog: Catalog, dependants: int = 2) -> tuple[str, str]:
 
 
 async def notices(catalog: Catalog) -> list[Any]:
-    found = catalog.database.events.find({"type": "release.withdrawn"}).sort("sequence", 1)
+    found = catalog.database[EVENTS].find({"type": "release.withdrawn"}).sort("sequence", 1)
     return [orjson.loads(event["data"])["withdrawal"] async for event in found]
 
 
@@ -152,7 +153,7 @@ async def test_refused_and_repeated_withdrawals_do_not_walk(empty: Catalog, gate
 async def test_callers_who_see_the_same_need_one_walk(empty: Catalog, gate: Gate) -> None:
     gate.opened.set()
     id_, product = await hub(empty)
-    base = await empty.database.products.find_one({"key": "base"})
+    base = await empty.database[PRODUCTS].find_one({"key": "base"})
     assert base
     bound = Caller("local", "ci", frozenset({READ, WRITE}), product=base["id"])
     tried = await withdraw(empty.seen_by(bound), id_, dryRun=True)
@@ -163,7 +164,7 @@ async def test_callers_who_see_the_same_need_one_walk(empty: Catalog, gate: Gate
     assert (tried["affectedCount"], gate.walks) == (2, 4)
     # So it is where a draft bears the name: for those who see it, references lead to that one.
     await create(empty, base["id"], "2")
-    await empty.database.releases.delete_many({"productId": product, "status": "DRAFT"})
+    await empty.database[RELEASES].delete_many({"productId": product, "status": "DRAFT"})
     await empty.put(base, "1", revision="7", private=True)
     assert (await withdraw(empty, id_, dryRun=True))["affectedCount"] == 0
     assert gate.walks == 6

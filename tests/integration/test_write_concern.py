@@ -68,7 +68,7 @@ def weakness(name: str, command: dict[str, Any]) -> str | None:
 @pytest.fixture(scope="module")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
     with running(tmp_path_factory.mktemp("mongod")) as server:
-        with MongoClient[db.Document](server.url) as client:
+        with MongoClient[dict[str, Any]](server.url) as client:
             weak = {"defaultWriteConcern": {"w": 1}, "defaultReadConcern": {"level": "local"}}
             client.admin.command({"setDefaultRWConcern": 1, **weak, "writeConcern": {"w": "majority"}})
         yield server

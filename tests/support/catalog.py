@@ -11,13 +11,16 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from release_catalog.domain import release, release_document, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.reference_data import ProductDocument
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.files import verifier
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http.response import format_result
 from release_catalog.query_engine import executor, leaf_values
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import bulk_load
-from release_catalog.storage.database import Database, Document, ReadOnlyDatabase
+from release_catalog.storage.collection_names import PRODUCTS, RELEASES
+from release_catalog.storage.database import Database, ReadOnlyDatabase
 from support.graphql_client import GraphQLClient
 
 _READS = {"find", "aggregate", "count"}
@@ -99,23 +102,26 @@ class Catalog(GraphQLClient):
             read.append(fields)
         return await bulk_load.load(self.caller, self.database, read, publish=publish, catalog_id=catalog_id)
 
-    async def put(self, product: Document, version: str, name: str | None = None, **fields: Any) -> Document:
+    async def put(
+        self, product: ProductDocument, version: str, name: str | None = None, **fields: Any
+    ) -> ReleaseDocument:
         """Store a release as it is given; returns its document."""
         now = fields.pop("createdAt", timestamps.now())
-        made: Document = {
-            **release.document(
-                self.caller.tenant, product, name or product["name"], version, now, createdAt=now, **fields
-            )
-        }
-        assert await bulk_load.put(self.caller, self.database, "releases", [made]) == 1
+        made = release.document(
+            self.caller.tenant, product, name or product["name"], version, now, createdAt=now, **fields
+        )
+        assert await bulk_load.put(self.caller, self.database, RELEASES, [made]) == 1
         return made
 
-    async def product(self, key: str, scheme: str = "ANY", catalog_id: str = "default", **fields: Any) -> Document:
+    async def product(
+        self, key: str, scheme: str = "ANY", catalog_id: str = "default", **fields: Any
+    ) -> ProductDocument:
         """Store a product; returns its document."""
         await bulk_load.catalog(self.caller, self.database, catalog_id)
-        made = {**bulk_load.product(self.caller, catalog_id, key), "versionScheme": scheme, **fields}
-        await self.database.products.insert_one(made)
-        return made
+        made: Any = {**bulk_load.product(self.caller, catalog_id, key), "versionScheme": scheme, **fields}
+        await self.database[PRODUCTS].insert_one(made)
+        product: ProductDocument = made
+        return product
 
 
 def source(name: str, version: str = "1.0", **fields: Any) -> dict[str, Any]:

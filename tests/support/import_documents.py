@@ -11,8 +11,8 @@ from release_catalog.domain.validation import MAX_LONG, is_relative
 Json = dict[str, Any]
 
 # What a whole document refers to, as the database has it.
-PIPELINE: Json = {"id": "pipe", "name": "Pipe", "properties": []}
-PARTIAL: Json = {
+PIPELINE: Any = {"id": "pipe", "name": "Pipe", "properties": []}
+PARTIAL: Any = {
     "id": "partial",
     "name": "Partial",
     "deploymentType": "PARTIAL",
@@ -21,7 +21,7 @@ PARTIAL: Json = {
     "buildEnvironments": [{"id": "e1", "name": "one"}, {"id": "e2", "name": "two"}],
     "properties": [],
 }
-FULL: Json = {**PARTIAL, "id": "full", "name": "Full", "deploymentType": "FULL"}
+FULL: Any = {**PARTIAL, "id": "full", "name": "Full", "deploymentType": "FULL"}
 
 _WHOLE: Json = {
     "name": "tool",

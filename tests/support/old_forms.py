@@ -14,20 +14,21 @@ from pymongo import AsyncMongoClient
 
 from release_catalog.storage import database as db
 from release_catalog.storage import forms, migrations
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import PRODUCTS
+from release_catalog.storage.database import Database
 from release_catalog.storage.migrations import Migration
 
-FORMS: list[Document] = [{"label": None}, {"rank": 7, "parts.size": 0}]
+FORMS: list[dict[str, Any]] = [{"label": None}, {"rank": 7, "parts.size": 0}]
 
 
-async def _labels(_: Database, found: Sequence[Document]) -> dict[Any, Document]:
+async def _labels(_: Database, found: Sequence[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
     """A label for every product but those with an odd number."""
     return {
         product["_id"]: {"label": f"label {product['id']}"} for product in found if int(product["id"]) % 2 == 0
     }
 
 
-async def _ranks(_: Database, found: Sequence[Document]) -> dict[Any, Document]:
+async def _ranks(_: Database, found: Sequence[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
     """A rank for every product with a label, which is there only if the migration before has run."""
     return {product["_id"]: {"rank": len(product["label"])} for product in found if product["label"]}
 
@@ -35,18 +36,18 @@ async def _ranks(_: Database, found: Sequence[Document]) -> dict[Any, Document]:
 @contextlib.contextmanager
 def declared() -> Iterator[None]:
     """The two forms and their migrations, while the context lasts."""
-    before, run_before = forms.FORMS["products"], migrations.MIGRATIONS
-    forms.FORMS["products"] = [*before, *FORMS]
+    before, run_before = forms.FORMS[PRODUCTS], migrations.MIGRATIONS
+    forms.FORMS[PRODUCTS] = [*before, *FORMS]
     migrations.MIGRATIONS = (
         *run_before,
-        Migration("products", 2, _labels, {"id": 1}),
-        Migration("products", 3, _ranks, {"label": 1}),
+        Migration(PRODUCTS, 2, _labels, {"id": 1}),
+        Migration(PRODUCTS, 3, _ranks, {"label": 1}),
     )
     forms.added.cache_clear()
     try:
         yield
     finally:
-        forms.FORMS["products"], migrations.MIGRATIONS = before, run_before
+        forms.FORMS[PRODUCTS], migrations.MIGRATIONS = before, run_before
         forms.added.cache_clear()
 
 
@@ -55,7 +56,7 @@ def raw(database: Database) -> Any:
     return database.client[database.name]
 
 
-def product(number: int, **fields: Any) -> Document:
+def product(number: int, **fields: Any) -> dict[str, Any]:
     """A product as an older process stores it."""
     id_ = str(number)
     return {
@@ -64,7 +65,7 @@ def product(number: int, **fields: Any) -> Document:
     }  # fmt: skip
 
 
-def migrated(number: int) -> Document:
+def migrated(number: int) -> dict[str, Any]:
     """Return the migrated document."""
     label = f"label {number}" if number % 2 == 0 else None
     more = {"label": label, "rank": len(label) if label else 7, "form": 3}
@@ -89,7 +90,7 @@ async def _migrate(url: str, name: str, *, wait: bool) -> None:
         return await write(database, migration)
 
     migrations._migrate_batch = slowly
-    async with AsyncMongoClient[Document](url) as client:
+    async with AsyncMongoClient[dict[str, Any]](url) as client:
         await migrations.run(db.configure(client[name]), asyncio.Event(), lambda *_: None)
 
 

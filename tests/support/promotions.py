@@ -3,7 +3,8 @@
 from typing import Any
 
 from release_catalog.domain import release_parts, timestamps
-from release_catalog.storage.database import Document
+from release_catalog.domain.promotion import PromotionDocument
+from release_catalog.storage.collection_names import CONTENTS, ENVIRONMENTS, PRODUCTS, PROMOTIONS
 from support.catalog import Catalog
 
 RECORD = """id schemaVersion serviceId environment name version createdBy created createdMillis status messages
@@ -18,25 +19,33 @@ def digest(number: int) -> str:
     return f"{number:064x}"
 
 
-def file(name: str, number: int = 1, status: str = "SKIPPED", **fields: Any) -> Document:
+def file(name: str, number: int = 1, status: str = "SKIPPED", **fields: Any) -> dict[str, Any]:
     """A file of a release, its digest being that of the number."""
     fields = {"size": 1, "downloadUrl": f"http://h/{name}", "sha256": digest(number), **fields}
     made = release_parts.artifact(timestamps.now(), name=name, **fields)
     return {**made, "verification": {**made["verification"], "status": status}}
 
 
-def image(url: str, name: str = "app") -> Document:
+def image(url: str, name: str = "app") -> dict[str, Any]:
     return {"name": name, "imageUrl": url, "platform": None, "metadata": None}
 
 
 async def environment(catalog: Catalog, name: str, *requires: str) -> None:
-    made = {"id": name, "name": name, "requires": list(requires), "tenantId": catalog.caller.tenant}
-    await catalog.database.environments.insert_one({**made, "_id": catalog.caller.key(name)})
+    made: Any = {
+        "_id": catalog.caller.key(name),
+        "id": name,
+        "name": name,
+        "requires": list(requires),
+        "tenantId": catalog.caller.tenant,
+    }
+    await catalog.database[ENVIRONMENTS].insert_one(made)
 
 
-async def published(catalog: Catalog, *files: Document, key: str = "tool", version: str = "1", **more: Any) -> str:
+async def published(
+    catalog: Catalog, *files: dict[str, Any], key: str = "tool", version: str = "1", **more: Any
+) -> str:
     """The id of a release with these files."""
-    product = await catalog.database.products.find_one({"tenantId": catalog.caller.tenant, "key": key})
+    product = await catalog.database[PRODUCTS].find_one({"tenantId": catalog.caller.tenant, "key": key})
     fields = {"status": "PUBLISHED", "publishedAt": timestamps.now(), "artifacts": list(files), **more}
     made = await catalog.put(product or await catalog.product(key), version, **fields)
     return str(made["id"])
@@ -59,17 +68,17 @@ async def roll_back(catalog: Catalog, id_: str, reason: str = "It fails.", **fie
 
 async def held(catalog: Catalog, name: str = "QA") -> dict[str, str]:
     """Return the contents of an environment: checksums by path."""
-    found = catalog.database.contents.find({"tenantId": catalog.caller.tenant, "environment": name})
+    found = catalog.database[CONTENTS].find({"tenantId": catalog.caller.tenant, "environment": name})
     return {content["path"]: content["checksum"] async for content in found}
 
 
-async def records(catalog: Catalog) -> list[Document]:
+async def records(catalog: Catalog) -> list[PromotionDocument]:
     """The ledger as it is stored."""
-    found = catalog.database.promotions.find({"tenantId": catalog.caller.tenant}, {"_id": 0})
+    found = catalog.database[PROMOTIONS].find({"tenantId": catalog.caller.tenant}, {"_id": 0})
     return await found.sort("sequence", 1).to_list(None)
 
 
-async def everything(catalog: Catalog) -> dict[str, list[Document]]:
+async def everything(catalog: Catalog) -> dict[str, list[dict[str, Any]]]:
     """All documents of the database."""
-    names = sorted(await catalog.database.list_collection_names())
+    names = sorted(await catalog.database.client[catalog.database.name].list_collection_names())
     return {name: rows for name in names if (rows := [row async for row in catalog.database[name].find({})])}

@@ -11,9 +11,9 @@ import websockets
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection
 
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.server import uvicorn_server
 from release_catalog.storage import unit_of_work
-from release_catalog.storage.database import Document
 from support.catalog import Catalog
 
 PROTOCOL = "graphql-transport-ws"
@@ -79,7 +79,9 @@ async def told(client: ClientConnection) -> Any:
     return message["payload"]["data"]["events"]
 
 
-async def happen(catalog: Catalog, release: Document, kind: str = "release.updated", times: int = 1) -> None:
+async def happen(
+    catalog: Catalog, release: ReleaseDocument, kind: str = "release.updated", times: int = 1
+) -> None:
     """Write events about a release, each in a transaction of its own."""
     for _ in range(times):
 

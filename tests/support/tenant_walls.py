@@ -30,6 +30,22 @@ from release_catalog.graphql_api.schema import schema
 from release_catalog.hal import routes
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import bulk_load, transactions, unit_of_work
+from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    CATALOGS,
+    CONTENTS,
+    ENVIRONMENTS,
+    EXECUTIONS,
+    PIPELINES,
+    PRODUCTS,
+    PROJECTS,
+    PROMOTIONS,
+    REGISTRIES,
+    RELEASES,
+    TOKENS,
+    WEBHOOKS,
+    CollectionName,
+)
 from support.catalog import Catalog
 
 SECRET = "nobody else may read this"
@@ -110,28 +126,28 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
     text = {"description": SECRET, "name": w["name"]}
     now = timestamps.parse(CREATED)
 
-    async def put(collection: str, **fields: Any) -> None:
+    async def put(collection: CollectionName[Any], **fields: Any) -> None:
         assert await bulk_load.put(catalog.caller, catalog.database, collection, [fields]) == 1
 
-    await put("catalogs", id=w["catalog"], public=True, createdAt=now, **text)
-    product = {**bulk_load.product(catalog.caller, w["catalog"], w["key"]), **text, "id": w["product"]}
-    await put("products", **product)
-    other = {**product, "id": "areal-other", "key": "areal-other"}
-    await put("products", **other)
-    await put("pipelines", id=w["pipeline"], name=w["pipeline"], properties=[])
+    await put(CATALOGS, id=w["catalog"], public=True, createdAt=now, **text)
+    product: Any = {**bulk_load.product(catalog.caller, w["catalog"], w["key"]), **text, "id": w["product"]}
+    await put(PRODUCTS, **product)
+    other: Any = {**product, "id": "areal-other", "key": "areal-other"}
+    await put(PRODUCTS, **other)
+    await put(PIPELINES, id=w["pipeline"], name=w["pipeline"], properties=[])
     named = [{"id": w["stream"], "name": SECRET}]
     await put(
-        "projects", id=w["project"], name=SECRET, applicationPath=SECRET, deploymentType="FULL", streams=named,
+        PROJECTS, id=w["project"], name=SECRET, applicationPath=SECRET, deploymentType="FULL", streams=named,
         buildEnvironments=named, properties=[],
     )  # fmt: skip
-    await put("registries", id=w["registry"], name=SECRET, url="https://r", healthy=True, lastCheckedAt=None)
+    await put(REGISTRIES, id=w["registry"], name=SECRET, url="https://r", healthy=True, lastCheckedAt=None)
     system = {"id": "areal-system", "name": SECRET, "distro": "d", "version": "1"}
     await put(
-        "baseImages", id=w["image"], containerImage=SECRET, healthy=None, lastCheckedAt=None, operatingSystem=system,
+        BASE_IMAGES, id=w["image"], containerImage=SECRET, healthy=None, lastCheckedAt=None, operatingSystem=system,
         **text,
     )  # fmt: skip
-    await put("environments", id=w["environment"], name=w["environment"], requires=[])
-    await catalog.database.tokens.insert_one(
+    await put(ENVIRONMENTS, id=w["environment"], name=w["environment"], requires=[])
+    await catalog.database[TOKENS].insert_one(
         {
             "_id": "digest", "id": w["token"], "tenantId": tenant, "name": SECRET, "scopes": ["admin"],
             "productId": None, "createdAt": now, "createdBy": "x", "expiresAt": None, "lastUsedAt": None,
@@ -139,14 +155,14 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
         }
     )  # fmt: skip
     await put(
-        "webhooks", id=w["webhook"], url="https://areal/hook", events=["*"], active=False, createdAt=now, createdBy="x",
+        WEBHOOKS, id=w["webhook"], url="https://areal/hook", events=["*"], active=False, createdAt=now, createdBy="x",
         scopes=["admin"], version="1", secret=SECRET, formerSecret=None, formerUntil=now, cursor=0, attempts=0,
         nextAttemptAt=now, owner=None, leaseUntil=now,
     )  # fmt: skip
     base = release.document(
         tenant, other, "areal-base", "1", now, id="areal-base", createdAt=now, status="PUBLISHED"
     )
-    await put("releases", **base)
+    await put(RELEASES, **base)
     previous = None
     for suffix, status, private in (
         ("", "PUBLISHED", False),
@@ -165,29 +181,29 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
             pipelineId=w["pipeline"], branch=w["branch"], tag=w["tag"], author=w["author"], channel=w["channel"],
             platforms=[platform],
         )  # fmt: skip
-        await put("releases", **made)
+        await put(RELEASES, **made)
 
         async def told(session: Any, made: ReleaseDocument = made) -> None:
             await unit_of_work.append_event(catalog.caller, catalog.database, "release.created", made, session)
 
         await transactions.run(catalog.database, told)
-        record: dict[str, Any] = dict.fromkeys(ledger._FIELDS) | {
+        record: Any = dict.fromkeys(ledger._FIELDS) | {
             "id": w["promotion"], "tenantId": tenant, "releaseId": w["release"], "environment": w["environment"],
             "name": w["name"], "version": w["version"], "created": now, "status": "COMPLETED", "messages": [SECRET],
             "artifacts": [], "serviceId": "s", "createdBy": "x", "schemaVersion": "1.0.0", "checkedWebhooks": [],
             "includedRepositoryKeys": [], "excludedRepositoryKeys": [], "overwriteExistingArtifacts": False,
         }  # fmt: skip
         previous = ledger.append_hash(record, previous)
-        await put("promotions", **previous)
+        await put(PROMOTIONS, **previous)
         content = {
             "environment": w["environment"],
             "path": w["path"],
             "releaseId": w["release"],
             "packageType": "p",
         }
-        await put("contents", id=w["path"], checksum=SHA, promotionId=w["promotion"], **content)
+        await put(CONTENTS, id=w["path"], checksum=SHA, promotionId=w["promotion"], **content)
         run = {"pipelineId": w["pipeline"], "releaseId": w["release"], "status": "RUNNING"}
-        await put("executions", id=w["run"], startedAt=now, endedAt=None, **run)
+        await put(EXECUTIONS, id=w["run"], startedAt=now, endedAt=None, **run)
 
 
 # Questions.

@@ -24,12 +24,12 @@ def defined(name: str, default: str | None = None, *, required: bool = True) -> 
     return {"name": name, "required": required, "defaultValue": default}
 
 
-def project(id_: str, kind: str, streams: list[str], environments: list[str], *properties: Document) -> Document:
+def project(id_: str, kind: str, streams: list[str], environments: list[str], *properties: Document) -> Any:
     return {"id": id_, "name": f"Project {id_}", "deploymentType": kind, "streams": named(*streams),
             "buildEnvironments": named(*environments), "properties": list(properties)}  # fmt: skip
 
 
-def pipeline(id_: str, name: str, *properties: Document) -> Document:
+def pipeline(id_: str, name: str, *properties: Document) -> Any:
     return {"id": id_, "name": name, "properties": list(properties)}
 
 

@@ -6,24 +6,26 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from release_catalog.domain.webhooks import WebhookDocument
 from release_catalog.webhooks import delivery_slots
 from release_catalog.webhooks.delivery_slots import Places
 
 
-def hook(tenant: str, number: int, host: str | None = None) -> dict[str, Any]:
+def hook(tenant: str, number: int, host: str | None = None) -> Any:
+    """A webhook with the fields that matter here."""
     id_ = f"{tenant}/{number}"
     return {"_id": id_, "tenantId": tenant, "url": f"https://{host or f'{number}.{tenant}.example'}:1/hook"}
 
 
-def hooks(tenant: str, count: int, host: str | None = None) -> list[dict[str, Any]]:
+def hooks(tenant: str, count: int, host: str | None = None) -> list[WebhookDocument]:
     return [hook(tenant, number, host) for number in range(count)]
 
 
-def tenants(chosen: list[dict[str, Any]]) -> collections.Counter[str]:
+def tenants(chosen: list[WebhookDocument]) -> collections.Counter[str]:
     return collections.Counter(webhook["tenantId"] for webhook in chosen)
 
 
-def deliver(free: Places, due: list[dict[str, Any]], seconds: float) -> None:
+def deliver(free: Places, due: list[WebhookDocument], seconds: float) -> None:
     """Deliver to all of these webhooks, each message taking so long."""
     for webhook in due:
         assert free.choose([webhook]) == [webhook]
@@ -107,7 +109,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_any_order_of_steps_keeps_the_shares_and_loses_no_place(steps: list[Any]) -> None:
-    free, held = Places(), list[dict[str, Any]]()
+    free, held = Places(), list[WebhookDocument]()
     for step, tenant, number, seconds in steps:
         if step == "choose":
             due = hooks(tenant, number, "one.example" if number % 2 else None)

@@ -20,6 +20,8 @@ from release_catalog.domain import (
     timestamps,
 )
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.hal_urls import BranchAddress
+from release_catalog.domain.reference_data import OperatingSystemDocument
 from release_catalog.domain.validation import Validator
 from release_catalog.storage import search_terms
 
@@ -87,7 +89,7 @@ def test_no_tenant_can_spell_the_key_of_another(one: str, other: str, id_: str, 
     assert (keys[0] == keys[1]) == ((one, id_) == (other, other_id))
 
 
-def release(**fields: Any) -> dict[str, Any]:
+def release(**fields: Any) -> Any:
     plain: dict[str, Any] = {"id": "1", "catalogId": "c", "productId": "p", "name": "n", "version": "1", "branch": None, "tag": None,
              "author": None, "dependencies": [], "artifacts": [], "delivery": None, "endOfLifeAt": None}  # fmt: skip
     return {**plain, **fields}
@@ -118,12 +120,12 @@ def test_platforms() -> None:
 
 def test_links_keep_ids_in_one_segment() -> None:
     assert hal_urls.release("a/b", "ä?") == "/v1/catalogs/a%2Fb/releases/%C3%A4%3F"
-    made = {"branch": "7", "packagingType": "CONTAINER_IMAGE"}
-    system = {"distro": "photon", "version": "4"}
+    made: BranchAddress = {"branch": "7", "packagingType": "CONTAINER_IMAGE"}
+    system: OperatingSystemDocument = {"id": "p4", "name": "Photon 4", "distro": "photon", "version": "4"}
     assert hal_urls.branch("wordpress", made, system) == (
         "/v1/applications/product/wordpress/branch/7?packaging=CONTAINER_IMAGE&distro=photon-4"
     )
-    assert hal_urls.branch("wordpress", {"branch": None}) is None
+    assert hal_urls.branch("wordpress", {"branch": None, "packagingType": None}) is None
 
 
 # ---------------------------------------------------------------- graphs
@@ -267,7 +269,7 @@ def test_platforms_in_another_order_are_the_same() -> None:
 
 
 def test_no_record_of_the_ledger_can_be_changed_unnoticed() -> None:
-    record: dict[str, Any] = dict.fromkeys(ledger._FIELDS, "x") | {"created": timestamps.now()}
+    record: Any = dict.fromkeys(ledger._FIELDS, "x") | {"created": timestamps.now()}
     first = ledger.append_hash(record, None)
     second = ledger.append_hash(record, first)
     assert (first["sequence"], first["previousHash"]) == (1, None)

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from release_catalog.storage import forms, indexes
+from release_catalog.storage.collection_names import CollectionName
+
+TEST = CollectionName[dict[str, Any]]("test")
 
 
 def test_every_collection_has_a_form() -> None:
@@ -26,8 +29,8 @@ def test_every_collection_has_a_form() -> None:
 def test_a_projection_covers_the_fields_on_its_paths(
     monkeypatch: pytest.MonkeyPatch, keys: frozenset[str] | None, covered: list[str]
 ) -> None:
-    monkeypatch.setitem(forms.FORMS, "test", [{"a": None}, {"list.b": [], "part.c.d": 0}])
-    found = forms.added.__wrapped__("test", keys)
+    monkeypatch.setitem(forms.FORMS, TEST, [{"a": None}, {"list.b": [], "part.c.d": 0}])
+    found = forms.added.__wrapped__(TEST, keys)
     assert [".".join(path) for path, _ in found] == covered
 
 

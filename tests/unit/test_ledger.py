@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from release_catalog.domain import ledger, timestamps
 
-Records = list[dict[str, Any]]
+# Whatever somebody made of them.
+Records = list[Any]
 
 
 def chain(length: int) -> Records:
     """A ledger whose records say as little as they may, or that they were rolled back."""
     records: Records = []
     for number in range(length):
-        plain: dict[str, Any] = dict.fromkeys(ledger._FIELDS, f"x{number}")
+        plain: Any = dict.fromkeys(ledger._FIELDS, f"x{number}")
         plain |= {"created": timestamps.EPOCH + datetime.timedelta(seconds=number), "artifacts": [{"path": "a"}]}
         if number % 3:
             plain["before" if number % 3 == 1 else "undoes"] = [] if number % 3 == 1 else "x"
@@ -25,7 +26,7 @@ def chain(length: int) -> Records:
     return records
 
 
-def wrong(records: Records, head: dict[str, Any] | None) -> list[str]:
+def wrong(records: Records, head: Any) -> list[str]:
     followed = ledger.HashChain()
     found = [each for record in records for each in followed.follow(record)]
     return found + followed.end(head)
@@ -60,7 +61,8 @@ def test_any_change_is_found_where_it_is(data: st.DataObject, length: int) -> No
 def test_a_rewritten_record_is_found(data: st.DataObject, length: int) -> None:
     records = chain(length)
     at = data.draw(st.integers(0, length - 1))
-    changed = ledger.append_hash({**records[at], "status": "y"}, records[at - 1] if at else None)
+    other: Any = {**records[at], "status": "y"}
+    changed = ledger.append_hash(other, records[at - 1] if at else None)
     assert wrong([*records[:at], changed, *records[at + 1 :]], records[-1])
 
 

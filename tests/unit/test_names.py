@@ -79,5 +79,6 @@ def test_a_stored_file_that_leads_out_of_its_repository_is_not_promoted(
 ) -> None:
     stored = release_parts.artifact(NOW, **{"size": 1, "sha256": "0" * 64, "downloadUrl": "https://h/a", **file})
     release: Any = {"name": "r", "version": version, "artifacts": [stored], "dockerImages": []}
-    _, violations = promotion.chosen(release, {"key": "p"}, (), ())
+    product: Any = {"key": "p"}
+    _, violations = promotion.chosen(release, product, (), ())
     assert [violation.code for violation in violations] == ["NOT_A_PATH"]

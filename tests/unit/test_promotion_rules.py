@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from release_catalog.domain import promotion
 from support.promotions import digest, file, image
 
-PRODUCT = {"key": "tool"}
+PRODUCT: Any = {"key": "tool"}
 KEYS = st.sampled_from(["tool", "maven", "raw", "npm"])
 LISTS = st.lists(KEYS, max_size=3)
 FILES = st.lists(
@@ -26,7 +26,7 @@ FILES = st.lists(
 IMAGES = st.lists(st.builds(image, st.sampled_from(["h/a:1", "h/a:2"]), st.sampled_from("abc")), max_size=2)
 
 
-def release(files: list[Any], images: list[Any]) -> dict[str, Any]:
+def release(files: list[Any], images: list[Any]) -> Any:
     return {"name": "tool", "version": "1", "status": "PUBLISHED", "artifacts": files, "dockerImages": images}
 
 
@@ -63,8 +63,9 @@ def test_s3_only_what_differs_from_what_is_held_is_in_the_way(files: list[Any], 
     found, _ = promotion.chosen(release(files, images), PRODUCT, [], [])
     once = list({entry["path"]: entry for entry in found}.values())
     assert promotion.conflicts(once, {}) == []
-    assert promotion.conflicts(once, {entry["path"]: entry for entry in once}) == []
-    other = {entry["path"]: {"checksum": digest(9)} for entry in once}
+    same: Any = {entry["path"]: entry for entry in once}
+    assert promotion.conflicts(once, same) == []
+    other: Any = {entry["path"]: {"checksum": digest(9)} for entry in once}
     assert len(promotion.conflicts(once, other)) == len(once)
 
 
@@ -76,7 +77,7 @@ def test_an_image_is_known_by_its_digest_or_else_by_its_reference() -> None:
 
 def test_of_many_taken_paths_the_conflict_names_one_and_counts_the_others() -> None:
     found, _ = promotion.chosen(release([file("a"), file("b"), file("c")], []), PRODUCT, [], [])
-    held = {entry["path"]: {"checksum": digest(9)} for entry in found}
+    held: Any = {entry["path"]: {"checksum": digest(9)} for entry in found}
     problem = promotion.refusal(promotion.conflicts(found, held))
     assert problem
     assert "tool/1/a" in problem.detail

@@ -22,7 +22,7 @@ from support.import_documents import FULL, PARTIAL, PIPELINE
 
 NOW = timestamps.now()
 FILE = {"name": "a.deb", "size": 1, "sha256": "A" * 64, "downloadUrl": "https://downloads.example/a.deb"}
-PRODUCT = {"id": "p", "catalogId": "c", "key": "k", "versionScheme": "ANY"}
+PRODUCT: Any = {"id": "p", "catalogId": "c", "key": "k", "versionScheme": "ANY"}
 
 KNOWN = release_delivery.Known({"pipe": PIPELINE}, {"partial": PARTIAL, "full": FULL})
 THERE: dict[str, Any] = {

@@ -132,7 +132,7 @@ class Cursor:
         self.taken: list[int] = []
         self.closed = False
 
-    async def to_list(self, length: int | None) -> list[Any]:
+    async def to_list(self, length: int | None = None) -> list[Any]:
         some, self.documents = self.documents[:length], self.documents[len(self.documents[:length]) :]
         self.taken.append(len(some))
         return some

@@ -9,11 +9,12 @@ import structlog
 from release_catalog.auth import errors
 from release_catalog.auth.failed_attempts import Failures
 from release_catalog.domain import access_tokens, timestamps
+from release_catalog.domain.access_tokens import AccessTokenDocument
 from release_catalog.domain.caller import Caller, Owner, token_subject
 from release_catalog.fair_share import FairSlots
 from release_catalog.storage import access_tokens as store
 from release_catalog.storage import database as db
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.database import Database
 
 # A revoked token is still accepted for this long by processes that have just seen it.
 KNOWN_SECONDS = 5.0
@@ -33,8 +34,8 @@ class AccessTokenAuthenticator:
     def __init__(self) -> None:
         # By digest, the time until which a token is accepted without a lookup, and its document. A token that was
         # valid once stays here, and is looked up again ahead of unknown ones.
-        self._known: collections.OrderedDict[str, tuple[float, Document]] = collections.OrderedDict()
-        self._reading: dict[str, asyncio.Task[Document | None]] = {}
+        self._known: collections.OrderedDict[str, tuple[float, AccessTokenDocument]] = collections.OrderedDict()
+        self._reading: dict[str, asyncio.Task[AccessTokenDocument | None]] = {}
         self._notes: set[asyncio.Task[None]] = set()
         self._failures = Failures()
         self._unknown = FairSlots(_UNKNOWN, per_tenant=_UNKNOWN // 2)
@@ -58,7 +59,7 @@ class AccessTokenAuthenticator:
         """Wait until the recorded uses are stored."""
         await asyncio.gather(*self._notes)
 
-    async def _looked_up(self, database: Database, text: str, network: str) -> Document | None:
+    async def _looked_up(self, database: Database, text: str, network: str) -> AccessTokenDocument | None:
         key = access_tokens.digest(text)
         until, document = self._known.get(key, (0.0, None))
         if document and until > time.monotonic():
@@ -79,7 +80,7 @@ class AccessTokenAuthenticator:
         self._note(database, document)
         return document
 
-    async def _read(self, database: Database, text: str, key: str) -> Document | None:
+    async def _read(self, database: Database, text: str, key: str) -> AccessTokenDocument | None:
         """Return the document of a token, read once for all requests that need it now."""
         reading = self._reading.get(key)
         if reading is None:
@@ -87,7 +88,7 @@ class AccessTokenAuthenticator:
             reading.add_done_callback(lambda _: self._reading.pop(key, None))
         return await asyncio.shield(reading)
 
-    def _note(self, database: Database, document: Document) -> None:
+    def _note(self, database: Database, document: AccessTokenDocument) -> None:
         """Record the use of a token in the background, without delaying the request."""
         last = document["lastUsedAt"]
         if last is None or last <= timestamps.now() - store.USED:
@@ -96,14 +97,14 @@ class AccessTokenAuthenticator:
             note.add_done_callback(self._notes.discard)
 
 
-def _wrong(document: Document) -> str | None:
+def _wrong(document: AccessTokenDocument) -> str | None:
     if document["revokedAt"] is not None:
         return "revoked"
     expires = document["expiresAt"]
     return "expired" if expires is not None and expires <= timestamps.now() else None
 
 
-async def _noted(database: Database, document: Document) -> None:
+async def _noted(database: Database, document: AccessTokenDocument) -> None:
     try:
         await store.used(database, document)
     except db.Failure as error:

@@ -13,8 +13,8 @@ from release_catalog.files import verification
 from release_catalog.files.verifier import Fetcher
 from release_catalog.storage import releases
 from release_catalog.storage import verification_jobs as jobs
-from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import MutationInput
+from release_catalog.storage.database import Database
+from release_catalog.storage.idempotency import Answer, MutationInput
 
 
 class Bar:
@@ -50,7 +50,7 @@ class Bar:
         """Count fetched bytes; called from the fetching threads."""
         self._bar.advance(self._task, count)
 
-    def tell(self, name: str, answer: Document | Problem) -> None:
+    def tell(self, name: str, answer: Answer) -> None:
         """Print the outcome of a release: a line, and one for each fault."""
         if isinstance(answer, ValidationProblem):
             lines = [f"{name}: refused", *(f"  {v.field}: {v.message}" for v in answer.violations)]
@@ -78,7 +78,7 @@ async def import_all(
         source = document if isinstance(document, dict) else {}
         name = f"{source.get('name') or f'document {number}'} {source.get('version') or ''}".strip()
         bar.expect(name, source.get("artifacts"))
-        answer: Document | Problem
+        answer: Answer
         if source is document:
             project = options["projectIdentifier"] or source.get("project")
             input_ = {**options, "release": source, "projectIdentifier": project}
@@ -98,9 +98,9 @@ async def verify_all(ids: Sequence[str], caller: Caller, database: Database, fil
     """Verify the files of these or of all releases again; return whether all match their declaration."""
     good = True
     for id_ in ids or await jobs.with_files(caller, database):
-        release = (await releases.by_ids(caller, database, [id_])).get(id_, {})
+        release = (await releases.by_ids(caller, database, [id_])).get(id_)
         name = f"{release['name']} {release['version']}" if release else id_
-        bar.expect(name, release.get("artifacts"))
+        bar.expect(name, release and release["artifacts"])
         input_ = {"releaseId": id_, "verification": "WAIT"}
         answer = await verification.verify_artifacts(caller, database, files, input_)
         good = good and isinstance(answer, dict) and not answer["warnings"]

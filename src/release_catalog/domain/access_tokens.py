@@ -1,8 +1,10 @@
 """Opaque access tokens: 256 random bits behind a prefix that secret scanners recognise."""
 
+import datetime
 import hashlib
 import secrets
 import zlib
+from typing import TypedDict
 
 from release_catalog.domain import caller
 from release_catalog.domain.validation import Validator
@@ -13,6 +15,22 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET, _CHECK = 43, 6
 # A token bound to a product reaches only the releases of that product.
 _BOUND = frozenset({caller.READ, caller.WRITE})
+
+
+class AccessTokenDocument(TypedDict):
+    """An access token; `_id` is its digest, and the token itself is not stored."""
+
+    _id: str
+    id: str
+    tenantId: str
+    name: str
+    scopes: list[str]
+    productId: str | None
+    createdAt: datetime.datetime
+    createdBy: str
+    expiresAt: datetime.datetime | None
+    lastUsedAt: datetime.datetime | None
+    revokedAt: datetime.datetime | None
 
 
 def new() -> str:

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
+from release_catalog.domain.reference_data import ProjectDocument
 from release_catalog.domain.validation import FieldParsers, Validator, text
 
 MAX_PRIORITY = 2**31 - 1
@@ -67,7 +68,7 @@ _READERS: FieldParsers = {
 def merged(
     before: Sequence[DeliveryProjectDocument],
     values: Sequence[dict[str, Any]],
-    projects: Mapping[str, Mapping[str, Any]],
+    projects: Mapping[str, ProjectDocument],
     checks: Validator,
 ) -> list[DeliveryProjectDocument]:
     """Add each of `values` to `before`, or merge it into the entry that it means.
@@ -140,7 +141,7 @@ def _key(entry: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return entry.get("projectId"), entry.get("packageName")
 
 
-def _complete(entry: DeliveryProjectDocument, project: Mapping[str, Any]) -> None:
+def _complete(entry: DeliveryProjectDocument, project: ProjectDocument) -> None:
     # S4 rules 6 and 7
     if entry["projectStreamId"] is None and len(project["streams"]) == 1:
         entry["projectStreamId"] = project["streams"][0]["id"]
@@ -148,7 +149,7 @@ def _complete(entry: DeliveryProjectDocument, project: Mapping[str, Any]) -> Non
         entry["buildEnvironmentId"] = project["buildEnvironments"][0]["id"]
 
 
-def _check(checks: Validator, entry: Mapping[str, Any], project: Mapping[str, Any]) -> None:
+def _check(checks: Validator, entry: DeliveryProjectDocument, project: ProjectDocument) -> None:
     """Check a whole entry, but its stream and build environment only if this input gives them."""
     name = project["name"]
     if entry["projectStreamId"] is None:
@@ -158,15 +159,18 @@ def _check(checks: Validator, entry: Mapping[str, Any], project: Mapping[str, An
             f"The stream is missing: {name} has {len(project['streams'])}, so give one of them.",
         )
     # S4 rules 6 and 8
-    for field, choices in (("projectStreamId", "streams"), ("buildEnvironmentId", "buildEnvironments")):
+    for field, choices, known in (
+        ("projectStreamId", "streams", project["streams"]),
+        ("buildEnvironmentId", "buildEnvironments", project["buildEnvironments"]),
+    ):
         value = checks.fields.get(field)
-        if value is not None and value not in {choice["id"] for choice in project[choices]}:
+        if value is not None and value not in {choice["id"] for choice in known}:
             checks.refuse(field, "UNKNOWN", f"{value!r} is not among the {choices} of {name}: give one of these.")
     package, all_files = entry["packageName"], entry["requestAllFiles"]
     if project["deploymentType"] == "FULL":
         # S4 rule 9. S4's own answers contain requestAllFiles=false for FULL projects, so an input may repeat it.
-        for field in ("packageName", "requestAllFiles"):
-            if entry[field]:
+        for field, value in (("packageName", package), ("requestAllFiles", all_files)):
+            if value:
                 checks.refuse(field, "FORBIDDEN", f"{name} has the deployment type FULL: leave this field out.")
     elif package and all_files:  # S4 rule 10
         checks.refuse(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
-from release_catalog.domain.reference_data import MAX_ENTRIES
+from release_catalog.domain.reference_data import MAX_ENTRIES, PropertyDefinitionDocument
 from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, text
 
 _Entry = TypeVar("_Entry", bound=Mapping[str, Any])
@@ -57,7 +57,9 @@ def put(before: Iterable[_Entry], values: Iterable[_Entry], key: str) -> list[_E
     return list({entry[key]: entry for entries in (before, values) for entry in entries}.values())
 
 
-def missing(values: Iterable[Mapping[str, Any]], definitions: Sequence[Mapping[str, Any]]) -> list[str]:
+def missing(
+    values: Iterable[PropertyValueDocument], definitions: Sequence[PropertyDefinitionDocument]
+) -> list[str]:
     """Return the names of required properties that have neither a value nor a default."""
     names = {value["propertyName"] for value in values if value["propertyValue"]}
     return [

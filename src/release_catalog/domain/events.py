@@ -1,12 +1,16 @@
 """Event types and their payloads: S2's `data` in the seed's own field names, and more beside it."""
 
+import datetime
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NotRequired, TypedDict
 
 import orjson
 
 from release_catalog.domain import release_parts, timestamps
+from release_catalog.domain.promotion import PromotionDocument
+from release_catalog.domain.release import ReleaseDocument, WithdrawalDocument
+from release_catalog.domain.release_parts import ArtifactDocument
 
 TYPES = tuple(
     "release.created release.imported release.updated release.published release.archived release.withdrawn "
@@ -15,6 +19,27 @@ TYPES = tuple(
     "promotion.completed promotion.rejected promotion.rolled_back".split()
 )
 _CURSOR = re.compile(r"[0-9]{1,16}")
+
+
+class EventDocument(TypedDict):
+    """An event, with its payload as JSON text."""
+
+    _id: str
+    tenantId: str
+    sequence: int
+    type: str
+    triggeredAt: datetime.datetime
+    # The time of the database's clock from which the event's retention is counted.
+    writtenAt: datetime.datetime
+    releaseId: str
+    productId: str
+    # The caller who caused it; None if nobody knows.
+    actor: str | None
+    # Whether callers with only `release:read` saw the release then.
+    open: bool
+    data: str
+    # The payload's `withdrawal` for such callers, if they see less of it.
+    openWithdrawal: NotRequired[str]
 
 
 def matching(patterns: Iterable[str]) -> frozenset[str]:
@@ -33,12 +58,12 @@ def sequence(cursor: str) -> int | None:
     return int(cursor) if _CURSOR.fullmatch(cursor) else None
 
 
-def is_public(release: Mapping[str, Any]) -> bool:
+def is_public(release: ReleaseDocument) -> bool:
     """Return whether callers with only `release:read` see a release as it is now (model.md, Visibility)."""
     return release["status"] != "DRAFT" and not release["private"]
 
 
-def visible_payload(event: Mapping[str, Any], *, all_: bool) -> dict[str, Any]:
+def visible_payload(event: EventDocument, *, all_: bool) -> dict[str, Any]:
     """Return the `data` of an event for a caller who sees everything, or the public part of it."""
     data: dict[str, Any] = orjson.loads(event["data"])
     if not all_ and "openWithdrawal" in event:
@@ -46,14 +71,14 @@ def visible_payload(event: Mapping[str, Any], *, all_: bool) -> dict[str, Any]:
     return data
 
 
-def webhook_body(event: Mapping[str, Any], *, all_: bool) -> bytes:
+def webhook_body(event: EventDocument, *, all_: bool) -> bytes:
     """Return the request body of a webhook delivery (S2)."""
     payload = {"event": event["type"], "data": visible_payload(event, all_=all_)}
     return orjson.dumps(payload | {"triggeredAt": timestamps.format_rfc3339(event["triggeredAt"])})
 
 
 def withdrawn(
-    withdrawal: Mapping[str, Any], count: int, affected: Iterable[Mapping[str, Any]], replacement_id: str | None
+    withdrawal: WithdrawalDocument, count: int, affected: Iterable[ReleaseDocument], replacement_id: str | None
 ) -> dict[str, Any]:
     """Return the `withdrawal` part of a withdrawal event: the number of affected releases, and some by name."""
     return {
@@ -62,11 +87,11 @@ def withdrawn(
         "withdrawnAt": timestamps.format_rfc3339(withdrawal["withdrawnAt"]),
         "withdrawnBy": withdrawal["withdrawnBy"],
         "affectedCount": count,
-        "affected": [{name: release[name] for name in ("id", "name", "version")} for release in affected],
+        "affected": [{"id": r["id"], "name": r["name"], "version": r["version"]} for r in affected],
     }
 
 
-def release_payload(release: Mapping[str, Any]) -> dict[str, Any]:
+def release_payload(release: ReleaseDocument) -> dict[str, Any]:
     """Return the `data` of an event about `release`."""
     return {
         "id": release["id"],
@@ -88,7 +113,7 @@ def release_payload(release: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def promotion_payload(record: Mapping[str, Any]) -> dict[str, Any]:
+def promotion_payload(record: PromotionDocument) -> dict[str, Any]:
     """Return the additional data of a promotion event: the record as clients can read it, and the ledger.
 
     `ledger` is the ledger's head as this record made it. A receiver that keeps it can prove later that the ledger
@@ -102,7 +127,7 @@ def promotion_payload(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _file(release: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:
+def _file(release: ReleaseDocument, file: ArtifactDocument) -> dict[str, Any]:
     return {
         "id": file["id"],
         "createdAt": timestamps.format_rfc3339(file["createdAt"]),

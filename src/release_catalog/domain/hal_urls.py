@@ -2,8 +2,23 @@
 
 import functools
 import urllib.parse
-from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
+
+from release_catalog.domain.reference_data import OperatingSystemDocument
+
+
+class ReleaseAddress(TypedDict):
+    """The fields of a release that its path is made of."""
+
+    id: str
+    catalogId: str
+
+
+class BranchAddress(TypedDict):
+    """The fields of a release that the path of its branch is made of."""
+
+    branch: str | None
+    packagingType: str | None
 
 
 def _quoted(segment: str) -> str:
@@ -27,7 +42,7 @@ def link(href: str) -> dict[str, str]:
     return {"href": href}
 
 
-def to_release(source: Mapping[str, Any]) -> dict[str, str]:
+def to_release(source: ReleaseAddress) -> dict[str, str]:
     """Return the link to a release."""
     return link(release(source["catalogId"], source["id"]))
 
@@ -52,7 +67,7 @@ def registry(registry_id: str) -> str:
     return f"/v1/registries/{_quoted(registry_id)}"
 
 
-def branch(key: str, source: Mapping[str, Any], operating_system: Mapping[str, Any] | None = None) -> str | None:
+def branch(key: str, source: BranchAddress, operating_system: OperatingSystemDocument | None = None) -> str | None:
     """Return the path of a product on a release's branch, with packaging and distribution; None without one."""
     if not source["branch"]:
         return None

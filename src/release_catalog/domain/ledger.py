@@ -3,11 +3,12 @@
 import datetime
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 
 from release_catalog.domain import timestamps
+from release_catalog.domain.promotion import PromotionDocument, PromotionRecord
 
 # The fields that the hash covers; how a record is stored is not part of it.
 _FIELDS = (
@@ -19,18 +20,30 @@ _FIELDS = (
 _OPTIONAL = ("before", "undoes")
 
 
-def append_hash(record: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
+class LedgerHead(TypedDict):
+    """The part of the ledger's last record that the next one continues."""
+
+    sequence: int
+    hash: str
+    created: datetime.datetime
+
+
+def append_hash(record: PromotionRecord, previous: LedgerHead | None) -> PromotionDocument:
     """Return `record` as the next one of the ledger after `previous`, or as its first."""
-    placed = {
+    placed: PromotionDocument = {
         **record,
         "sequence": previous["sequence"] + 1 if previous else 1,
         "previousHash": previous["hash"] if previous else None,
+        "hash": "",
     }
     return {**placed, "hash": digest(placed)}
 
 
 def digest(record: Mapping[str, Any]) -> str:
-    """Return SHA-256, in hexadecimal, of the record as JSON with sorted keys and RFC 3339 timestamps."""
+    """Return SHA-256, in hexadecimal, of the record as JSON with sorted keys and RFC 3339 timestamps.
+
+    The record may be any document, since what somebody has changed need not have the form of a record.
+    """
     content = {name: _plain(record[name]) for name in (*_FIELDS, *(name for name in _OPTIONAL if name in record))}
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
@@ -67,7 +80,7 @@ class HashChain:
             self.witnessed = self.sequence
         return wrong
 
-    def end(self, head: Mapping[str, Any] | None) -> list[str]:
+    def end(self, head: LedgerHead | None) -> list[str]:
         """Return the faults of the last followed record, compared with the last one that the catalog wrote."""
         if head is None:
             lost = f"{self.sequence}: is not proven to be the last record; the note of the last one is missing."

@@ -1,12 +1,16 @@
 """S3: the artifacts of a release to promote, their paths, and all reasons to refuse the promotion."""
 
 import collections
+import datetime
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from release_catalog import errors
 from release_catalog.domain import ids
+from release_catalog.domain.reference_data import EnvironmentDocument, ProductDocument
+from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release_parts import ArtifactDocument, ImageDocument
 from release_catalog.domain.validation import Validator, is_relative
 from release_catalog.errors import Problem, Violation
 
@@ -16,8 +20,75 @@ TAKEN = "PATH_TAKEN"
 
 _DIGEST = re.compile(r"@sha256:([0-9a-f]{64})", re.IGNORECASE)
 
-Document = dict[str, Any]
-MutationInput = Mapping[str, Any]
+
+class PromotedArtifactDocument(TypedDict):
+    """A file or image as it was promoted."""
+
+    path: str
+    checksum: str
+    packageType: str
+    repositoryKey: str
+
+
+class ContentDocument(TypedDict):
+    """The content of a path of an environment."""
+
+    path: str
+    checksum: str
+    packageType: str
+    releaseId: str
+    promotionId: str
+
+
+class EnvironmentContentDocument(ContentDocument):
+    """The content of a path, as it is stored for its environment."""
+
+    _id: str
+    tenantId: str
+    # The environment's name.
+    environment: str
+
+
+class PromotionAttempt(TypedDict):
+    """The attempt to promote a release, or to roll that back."""
+
+    id: str
+    # The environment's name.
+    environment: str
+    releaseId: str
+    name: str
+    version: str
+    status: str
+    messages: list[str]
+    artifacts: list[PromotedArtifactDocument]
+    includedRepositoryKeys: list[str]
+    excludedRepositoryKeys: list[str]
+    overwriteExistingArtifacts: bool
+    # What the paths held before, if the promotion took effect.
+    before: NotRequired[list[ContentDocument]]
+    # The promotion that was rolled back.
+    undoes: NotRequired[str]
+
+
+class PromotionRecord(PromotionAttempt):
+    """An attempt with its author and time, before it gets its place in the ledger."""
+
+    _id: str
+    tenantId: str
+    schemaVersion: str
+    serviceId: str
+    createdBy: str
+    created: datetime.datetime
+    # The contract's list of any JSON; nothing fills it.
+    checkedWebhooks: list[object]
+
+
+class PromotionDocument(PromotionRecord):
+    """A record of the ledger, with its hash, which follows from that of the record before it."""
+
+    sequence: int
+    previousHash: str | None
+    hash: str
 
 
 def keys(checks: Validator, field: str) -> list[str]:
@@ -39,22 +110,23 @@ def chooses(included: Collection[str], excluded: Collection[str], key: str) -> b
 
 
 def chosen(
-    release: MutationInput, product: MutationInput, included: Collection[str], excluded: Collection[str]
-) -> tuple[list[Document], list[Violation]]:
+    release: ReleaseDocument, product: ProductDocument, included: Collection[str], excluded: Collection[str]
+) -> tuple[list[PromotedArtifactDocument], list[Violation]]:
     """Return the artifacts to promote, each file once per path, and the violations that prevent it."""
-    found: dict[tuple[str, str], Document] = {}
+    found: dict[tuple[str, str], PromotedArtifactDocument] = {}
     wrong = []
     included, excluded = frozenset(included), frozenset(excluded)
-    sources = [(_file(file, release, product), file) for file in release["artifacts"]]
-    sources += [(_image(image, release, product), {}) for image in release["dockerImages"]]
-    for entry, source in sources:
+    sources: list[tuple[PromotedArtifactDocument, ArtifactDocument | None]] = [
+        *((_file(file, release, product), file) for file in release["artifacts"]),
+        *((_image(image, release, product), None) for image in release["dockerImages"]),
+    ]
+    for entry, file in sources:
         if not chooses(included, excluded, entry["repositoryKey"]):
             continue
         found.setdefault((entry["path"], entry["checksum"]), entry)
-        if source and source["verification"]["status"] == "MISMATCH":
+        if file and file["verification"]["status"] == "MISMATCH":
             message = (
-                f"{source['name']} has another digest or size than declared: replace the file, then verify "
-                "it again."
+                f"{file['name']} has another digest or size than declared: replace the file, then verify it again."
             )
             wrong.append(Violation("input.releaseId", message, "MISMATCH"))
     if not found:
@@ -63,7 +135,7 @@ def chosen(
     return list(found.values()), wrong + _twice(path for path, _ in found)
 
 
-def _file(file: MutationInput, release: MutationInput, product: MutationInput) -> Document:
+def _file(file: ArtifactDocument, release: ReleaseDocument, product: ProductDocument) -> PromotedArtifactDocument:
     """Return the promotion entry of a file.
 
     A file without a repository goes to the product's as `<version>/<file name>`, even if it names a path; a file
@@ -76,18 +148,18 @@ def _file(file: MutationInput, release: MutationInput, product: MutationInput) -
     return _entry(key, path, file["sha256"], kind or "generic")
 
 
-def _image(image: MutationInput, release: MutationInput, product: MutationInput) -> Document:
+def _image(image: ImageDocument, release: ReleaseDocument, product: ProductDocument) -> PromotedArtifactDocument:
     """Return the promotion entry of an image, identified by its digest, or by its whole reference without one."""
     digest = _DIGEST.search(image["imageUrl"])
     checksum = digest[1].lower() if digest else image["imageUrl"]
     return _entry(product["key"], f"{release['version']}/{image['name']}", checksum, "docker")
 
 
-def _entry(key: str, path: str, checksum: str, kind: str) -> Document:
+def _entry(key: str, path: str, checksum: str, kind: str) -> PromotedArtifactDocument:
     return {"path": f"{key}/{path}", "checksum": checksum, "packageType": kind, "repositoryKey": key}
 
 
-def _nothing(release: MutationInput, included: Collection[str], excluded: Collection[str]) -> Violation:
+def _nothing(release: ReleaseDocument, included: Collection[str], excluded: Collection[str]) -> Violation:
     name = f"{release['name']} {release['version']}"
     if included:
         field, reason = (
@@ -121,7 +193,9 @@ def _twice(paths: Iterable[str]) -> list[Violation]:
     ]
 
 
-def unready(release: MutationInput, environment: MutationInput, reached: Collection[str]) -> list[Violation]:
+def unready(
+    release: ReleaseDocument, environment: EnvironmentDocument, reached: Collection[str]
+) -> list[Violation]:
     """Return the violations that prevent any promotion of `release`, which has `reached` these environments."""
     found = []
     if release["status"] != "PUBLISHED":
@@ -142,22 +216,28 @@ def unready(release: MutationInput, environment: MutationInput, reached: Collect
     ]
 
 
-def conflicts(artifacts: Iterable[MutationInput], held: Mapping[str, MutationInput]) -> list[Violation]:
+def conflicts(
+    artifacts: Iterable[PromotedArtifactDocument], held: Mapping[str, ContentDocument]
+) -> list[Violation]:
     """Return a violation for each path at which the environment holds another file; `held` is by path."""
-    paths = {a["path"]: None for a in artifacts if a["checksum"] != held.get(a["path"], a)["checksum"]}
+    paths = {
+        artifact["path"]: None
+        for artifact in artifacts
+        if (there := held.get(artifact["path"])) and there["checksum"] != artifact["checksum"]
+    }
     message = "The environment holds another file at {}: set overwriteExistingArtifacts to replace it."
     return [Violation("input.overwriteExistingArtifacts", message.format(path), TAKEN) for path in paths]
 
 
 def record(
-    release: MutationInput,
-    environment: MutationInput,
+    release: ReleaseDocument,
+    environment: EnvironmentDocument,
     keys_: Sequence[list[str]],
-    artifacts: list[Document],
+    artifacts: list[PromotedArtifactDocument],
     reasons: list[Violation],
     *,
     overwrite: bool,
-) -> Document:
+) -> PromotionAttempt:
     """Return the ledger record of an attempt, which took effect if there are no `reasons` against it."""
     return {
         "id": ids.new(),

@@ -1,16 +1,125 @@
-"""The fields of reference data, by collection.
+"""Reference data: the documents that releases refer to, and the fields that inputs give, by collection.
 
 A field that is not given keeps its value, or in a new document gets the default, as null does.
 """
 
+import datetime
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from release_catalog.domain import dependency_graph
 from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, object_of, text
+from release_catalog.domain.versions import Scheme
 
+# The given fields of one document.
 Fields = dict[str, Any]
 MAX_ENTRIES = 250
+
+
+class _ReferenceDocument(TypedDict):
+    """The fields of all reference data."""
+
+    _id: str
+    id: str
+    tenantId: str
+    name: str
+
+
+class CatalogDocument(_ReferenceDocument):
+    """A collection of products."""
+
+    description: str | None
+    public: bool
+    createdAt: datetime.datetime
+
+
+class ProductDocument(_ReferenceDocument):
+    """A product, which stays in its catalog."""
+
+    catalogId: str
+    key: str
+    description: str | None
+    disclaimer: str | None
+    longDisplayName: str | None
+    category: str | None
+    basedOnScratch: bool | None
+    latestFree: bool | None
+    versionScheme: Scheme
+
+
+class PropertyDefinitionDocument(TypedDict):
+    """A property of a pipeline or a project (S4)."""
+
+    name: str
+    required: bool
+    defaultValue: str | None
+
+
+class PipelineDocument(_ReferenceDocument):
+    """A pipeline."""
+
+    properties: list[PropertyDefinitionDocument]
+
+
+class ExecutionDocument(TypedDict):
+    """A run of a pipeline for a release."""
+
+    _id: str
+    id: str
+    tenantId: str
+    pipelineId: str
+    releaseId: str
+    status: str
+    startedAt: datetime.datetime
+    endedAt: datetime.datetime | None
+
+
+class NamedDocument(TypedDict):
+    """A stream or a build environment of a project (S4)."""
+
+    id: str
+    name: str
+
+
+class ProjectDocument(_ReferenceDocument):
+    """A project (S4)."""
+
+    applicationPath: str | None
+    deploymentType: str
+    streams: list[NamedDocument]
+    buildEnvironments: list[NamedDocument]
+    properties: list[PropertyDefinitionDocument]
+
+
+class EnvironmentDocument(_ReferenceDocument):
+    """An environment, with the names of those that a release must have reached before (S3)."""
+
+    requires: list[str]
+
+
+class RegistryDocument(_ReferenceDocument):
+    """A registry (S5)."""
+
+    url: str
+    healthy: bool | None
+    lastCheckedAt: datetime.datetime | None
+
+
+class OperatingSystemDocument(NamedDocument):
+    """The operating system of a base image (S5)."""
+
+    distro: str | None
+    version: str | None
+
+
+class BaseImageDocument(_ReferenceDocument):
+    """A base image (S5)."""
+
+    description: str | None
+    containerImage: str | None
+    operatingSystem: OperatingSystemDocument | None
+    healthy: bool | None
+    lastCheckedAt: datetime.datetime | None
 
 
 def _name(checks: Validator, field: str) -> str:

@@ -7,11 +7,12 @@ from typing import Annotated, Any, TypedDict, cast
 from release_catalog.domain import ids, references, release_parts, versions
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
+from release_catalog.domain.reference_data import ProductDocument
+from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release_delivery import DeliveryDocument
 from release_catalog.domain.release_parts import (
     ArtifactDocument,
     CustomizationDocument,
-    DependencyDocument,
     ImageDocument,
     PlatformReleaseMetadataDocument,
     RegistryArtifactDocument,
@@ -334,7 +335,7 @@ _STEPS_TO = {
 
 def document(
     tenant: str,
-    product: Mapping[str, Any],
+    product: ProductDocument,
     name: str,
     version: str,
     now: datetime.datetime,
@@ -376,7 +377,7 @@ def derived_fields(release: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_transition(release: Mapping[str, Any], to: str) -> list[Violation]:
+def check_transition(release: ReleaseDocument, to: str) -> list[Violation]:
     """Return the violations that prevent the step to `to`; a file with a MISMATCH prevents publication."""
     found = []
     if release["status"] not in _STEPS_TO[to]:

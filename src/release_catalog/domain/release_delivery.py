@@ -9,7 +9,7 @@ from release_catalog.domain import change_management, cron, delivery_projects, d
 from release_catalog.domain.change_management import CmsDetailsDocument
 from release_catalog.domain.delivery_projects import DeliveryProjectDocument
 from release_catalog.domain.delivery_properties import PropertyValueDocument
-from release_catalog.domain.reference_data import MAX_ENTRIES
+from release_catalog.domain.reference_data import MAX_ENTRIES, PipelineDocument, ProjectDocument
 from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, text
 from release_catalog.errors import Violation
 
@@ -65,8 +65,8 @@ class References:
 class Known:
     """The documents behind these references, by id: pipelines (all with a given name among them) and projects."""
 
-    pipelines: Mapping[str, Mapping[str, Any]]
-    projects: Mapping[str, Mapping[str, Any]]
+    pipelines: Mapping[str, PipelineDocument]
+    projects: Mapping[str, ProjectDocument]
 
 
 def read(validator: Validator) -> dict[str, Any]:
@@ -212,7 +212,9 @@ def _check_properties(after: DeliveryDocument, values: Mapping[str, Any], known:
         checks.refuse("properties", "NO_PIPELINE", "Properties need a pipeline: give pipelineId or pipelineName.")
     # S4 rule 2: without a project no property is required yet
     used = {entry.get("projectId"): None for entry in after["projects"]}
-    owners = [("project", project) for id_ in used if (project := known.projects.get(id_ or ""))]
+    owners: list[tuple[str, ProjectDocument | PipelineDocument]] = [
+        ("project", project) for id_ in used if (project := known.projects.get(id_ or ""))
+    ]
     if used and pipeline:
         owners.append(("pipeline", pipeline))
     for kind, owner in owners:
@@ -272,7 +274,7 @@ def step(
     return after, found
 
 
-def event(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str | None:
+def event(before: DeliveryDocument | None, after: DeliveryDocument | None) -> str | None:
     """Return the event type for the step between two states of a release delivery, or None without a step."""
     left = before["status"] if before else "NOT_STARTED"
     status = after["status"] if after else left

@@ -2,12 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from release_catalog.domain import hal_urls
+from release_catalog.domain.reference_data import BaseImageDocument, ProductDocument, RegistryDocument
+from release_catalog.domain.release import ReleaseDocument
 
-# The documents that belong to a release, by the name of the relation; None if one is missing.
-Related = Mapping[str, Mapping[str, Any] | None]
+
+class Related(TypedDict, total=False):
+    """The documents that belong to a release, by the name of the relation; None if one is missing."""
+
+    product: ProductDocument | None
+    baseImage: BaseImageDocument | None
+    registry: RegistryDocument | None
+    latest: ReleaseDocument | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +24,7 @@ class ReleaseLink:
 
     description: str
     # Returns the path from the release and its related documents; None if there is nothing to link to.
-    path: Callable[[Mapping[str, Any], Related], str | None]
+    path: Callable[[ReleaseDocument, Related], str | None]
     # The fields of the release that `path` reads.
     reads: tuple[str, ...]
     # The related documents that `path` reads.
@@ -28,8 +36,9 @@ class ReleaseLink:
 def _in_catalog(path: Callable[[str, str], str], field: str, description: str) -> ReleaseLink:
     """Return a link whose path is made of the catalog and the id in `field`; null without an id."""
 
-    def of(release: Mapping[str, Any], _: Related) -> str | None:
-        return path(release["catalogId"], release[field]) if release[field] else None
+    def of(release: ReleaseDocument, _: Related) -> str | None:
+        fields: Mapping[str, Any] = release
+        return path(release["catalogId"], fields[field]) if fields[field] else None
 
     return ReleaseLink(description, of, ("catalogId", field))
 
@@ -37,18 +46,19 @@ def _in_catalog(path: Callable[[str, str], str], field: str, description: str) -
 def _by_id(path: Callable[[str], str], field: str, description: str) -> ReleaseLink:
     """Return a link whose path is made of the id in `field`; null without an id."""
 
-    def of(release: Mapping[str, Any], _: Related) -> str | None:
-        return path(release[field]) if release[field] else None
+    def of(release: ReleaseDocument, _: Related) -> str | None:
+        fields: Mapping[str, Any] = release
+        return path(fields[field]) if fields[field] else None
 
     return ReleaseLink(description, of, (field,))
 
 
-def _product(release: Mapping[str, Any], related: Related) -> str | None:
+def _product(release: ReleaseDocument, related: Related) -> str | None:
     product, image = related["product"], related["baseImage"]
     return hal_urls.branch(product["key"], release, image and image["operatingSystem"]) if product else None
 
 
-def _latest(_: Mapping[str, Any], related: Related) -> str | None:
+def _latest(_: ReleaseDocument, related: Related) -> str | None:
     latest = related["latest"]
     return hal_urls.release(latest["catalogId"], latest["id"]) if latest else None
 

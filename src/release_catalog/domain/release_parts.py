@@ -3,13 +3,14 @@
 import datetime
 import math
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, NotRequired, TypedDict, cast
+from typing import Annotated, Any, TypedDict, cast
 
 import orjson
 
 from release_catalog.domain import ids, platforms, references, versions
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
+from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.validation import (
     MAX_LONG_TEXT,
     FieldParsers,
@@ -174,16 +175,6 @@ class ImageDocument(TypedDict):
         PlatformDocument | None, Field("Platform that the image runs on, such as linux/amd64.", platform)
     ]
     metadata: Annotated[str | None, Field(_FREE_JSON, metadata)]
-
-
-class DependencyDocument(TypedDict):
-    """A reference to another release, as declared; see `references`."""
-
-    releaseId: Annotated[str | None, Field("Id of the release, if the reference gives one.")]
-    name: Annotated[str, Field("Name of the release.", compared=False)]
-    version: Annotated[str, Field("Version of the release.")]
-    reference: str
-    completed: NotRequired[list[str]]
 
 
 class RegistryArtifactDocument(TypedDict):

@@ -8,6 +8,7 @@ import hmac
 import os
 import random
 from collections.abc import Iterable
+from typing import TypedDict
 
 from release_catalog.domain import timestamps
 
@@ -20,6 +21,53 @@ MAX_DELAY = 86_400.0
 OVERLAP = datetime.timedelta(hours=24)
 
 _PREFIX = "whsec_"
+
+
+class WebhookDocument(TypedDict):
+    """A webhook, with its place in the event log and its lease."""
+
+    _id: str
+    id: str
+    tenantId: str
+    url: str
+    events: list[str]
+    active: bool
+    createdAt: datetime.datetime
+    # The caller as whom it sees events.
+    createdBy: str
+    scopes: list[str]
+    updatedAt: datetime.datetime | None
+    updatedBy: str | None
+    # A new one with each change by a caller.
+    version: str
+    secret: str
+    formerSecret: str | None
+    # The time until which the former secret signs too.
+    formerUntil: datetime.datetime
+    # The number of the last event that it is done with, and the attempts to deliver the next one.
+    cursor: int
+    attempts: int
+    nextAttemptAt: datetime.datetime
+    # The holder of the lease, None if nobody has it, and its end.
+    owner: str | None
+    leaseUntil: datetime.datetime
+
+
+class WebhookDeliveryDocument(TypedDict):
+    """The outcome of delivering an event to a webhook."""
+
+    _id: str
+    tenantId: str
+    webhookId: str
+    # The number of the event.
+    sequence: int
+    status: str
+    attempts: int
+    responseStatus: int | None
+    error: str | None
+    nextAttemptAt: datetime.datetime | None
+    deliveredAt: datetime.datetime | None
+    createdAt: datetime.datetime
 
 
 def new_secret() -> str:

@@ -15,10 +15,11 @@ from typing import TypeVar
 import structlog
 
 from release_catalog.domain.caller import Caller, Owner
+from release_catalog.domain.events import EventDocument
 from release_catalog.fair_share import FairSlots
 from release_catalog.storage import database as db
 from release_catalog.storage import event_log
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.database import Database
 from release_catalog.storage.event_log import EventFilter
 
 # The maximum queue of a subscriber; with more, it has fallen behind.
@@ -45,11 +46,11 @@ class Subscription:
 
     def __init__(self, filters: EventFilter) -> None:
         self._wanted = filters
-        self._waiting: collections.deque[Document] = collections.deque()
+        self._waiting: collections.deque[EventDocument] = collections.deque()
         self._behind = False
         self._changed = asyncio.Event()
 
-    def offer(self, event: Document) -> None:
+    def offer(self, event: EventDocument) -> None:
         """Queue an event for the subscriber, unless it has fallen behind."""
         if self._behind or not self._wanted.takes(event):
             return
@@ -58,7 +59,7 @@ class Subscription:
             self._waiting.append(event)
         self._changed.set()
 
-    async def next(self) -> Document | None:
+    async def next(self) -> EventDocument | None:
         """Return the next event; None if the events after the last one were not queued."""
         while not self._waiting and not self._behind:
             self._changed.clear()
@@ -119,13 +120,13 @@ class EventBroker:
         types: Sequence[str] | None = None,
         release_id: str | None = None,
         product_id: str | None = None,
-    ) -> AsyncIterator[Document]:
+    ) -> AsyncIterator[EventDocument]:
         """Return the events after a given one, or from now on; raise InvalidArgument if that is impossible."""
         filters = event_log.event_filter(types, release_id, product_id)
         at = await self._read(caller, functools.partial(event_log.start, caller, self._database, after))
         return self._followed(caller, at, filters)
 
-    async def _followed(self, caller: Caller, at: int, filters: EventFilter) -> AsyncIterator[Document]:
+    async def _followed(self, caller: Caller, at: int, filters: EventFilter) -> AsyncIterator[EventDocument]:
         while True:
             feed = await _retry_until_available(lambda: self._feed(caller))
             with _subscribed(feed, filters) as subscriber:
@@ -142,7 +143,7 @@ class EventBroker:
                         at = event_["sequence"]
                         yield event_
 
-    async def _missed(self, caller: Caller, at: int, filters: EventFilter) -> tuple[list[Document], int]:
+    async def _missed(self, caller: Caller, at: int, filters: EventFilter) -> tuple[list[EventDocument], int]:
         since = functools.partial(event_log.since, caller, self._database, at, filters, REPLAYED)
         found, reached = await self._read(caller, since)
         if reached == at:  # just after a failover

@@ -6,17 +6,16 @@ No event is read from the stream, so nothing is missed while it is down: when it
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import structlog
 
 from release_catalog.storage import database as db
-from release_catalog.storage.database import Database
+from release_catalog.storage.database import Database, Stage
 
 # The interval at which all readers are woken without a change stream.
 POLL_SECONDS = 1.0
 # Events, and webhooks that their owners have changed or replayed.
-_WRITTEN: list[dict[str, Any]] = [
+_WRITTEN: list[Stage] = [
     {"$match": {"$or": [
         {"ns.coll": "events", "operationType": "insert"},
         {"ns.coll": "webhooks", "updateDescription.updatedFields.version": {"$exists": True}},

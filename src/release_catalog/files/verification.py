@@ -15,7 +15,8 @@ from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.files.verifier import RELEASES_OF_CALLER, Fetcher
 from release_catalog.storage import database as db
 from release_catalog.storage import idempotency, leases, release_import, releases, unit_of_work, verification_jobs
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import VerificationJobDocument
+from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.outages import Stopping
 
@@ -146,7 +147,7 @@ class WorkerShutdown:
         finally:
             self._fetches.discard(fetch)
 
-    async def take(self, database: Database) -> tuple[Document, contextlib.ExitStack] | None:
+    async def take(self, database: Database) -> tuple[VerificationJobDocument, contextlib.ExitStack] | None:
         """Lease the next job, and hold its slot until the stack is closed; None if no tenant may have one."""
         if not self._jobs.free:
             return None
@@ -186,7 +187,11 @@ async def _dispatch(database: Database, files: Fetcher, shift: WorkerShutdown) -
 
 
 async def _work(
-    database: Database, files: Fetcher, shift: WorkerShutdown, job: Document, slot: contextlib.ExitStack
+    database: Database,
+    files: Fetcher,
+    shift: WorkerShutdown,
+    job: VerificationJobDocument,
+    slot: contextlib.ExitStack,
 ) -> None:
     try:
         await _verify(database, files, shift, job, slot)
@@ -212,7 +217,11 @@ async def process_next_job(database: Database, files: Fetcher, shift: WorkerShut
 
 
 async def _verify(
-    database: Database, files: Fetcher, shift: WorkerShutdown, job: Document, slot: contextlib.ExitStack
+    database: Database,
+    files: Fetcher,
+    shift: WorkerShutdown,
+    job: VerificationJobDocument,
+    slot: contextlib.ExitStack,
 ) -> None:
     with slot:
         async with leases.renewed(lambda: verification_jobs.renew(database, job), verification_jobs.LEASE):
@@ -224,7 +233,7 @@ async def _verify(
                 )
 
 
-async def _waiting(database: Database, job: Document) -> Sequence[ArtifactDocument]:
+async def _waiting(database: Database, job: VerificationJobDocument) -> Sequence[ArtifactDocument]:
     with db.deadline(db.BACKGROUND_SECONDS):
         found = await releases.by_ids(verification_jobs.owner(job), database, [job["releaseId"]])
     return [file for release in found.values() for file in verification_jobs.pending(release)]

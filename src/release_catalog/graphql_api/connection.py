@@ -14,11 +14,11 @@ from release_catalog.storage.pagination import Page, PageQuery
 Node = TypeVar("Node")
 
 
-async def _pages(context: Context, questions: Sequence[PageQuery], paths: FieldPaths) -> Sequence[Page]:
+async def _pages(context: Context, questions: Sequence[PageQuery[Any]], paths: FieldPaths) -> Sequence[Page[Any]]:
     return await context.pages.load_many(questions, paths)
 
 
-async def _total_count(context: Context, questions: Sequence[PageQuery], _: FieldPaths) -> Sequence[int]:
+async def _total_count(context: Context, questions: Sequence[PageQuery[Any]], _: FieldPaths) -> Sequence[int]:
     return await context.counts.load_many(questions, NONE)
 
 
@@ -26,11 +26,11 @@ def _of_node(paths: FieldPaths) -> FieldPaths:
     return subpaths(paths, "node")
 
 
-def _edges(page: Page) -> list[dict[str, Any]]:
+def _edges(page: Page[Any]) -> list[dict[str, Any]]:
     return [{"cursor": page.cursor(row), "node": row} for row in page.rows]
 
 
-def _page_info(page: Page) -> dict[str, Any]:
+def _page_info(page: Page[Any]) -> dict[str, Any]:
     cursors = [page.cursor(row) for row in page.rows[:1] + page.rows[-1:]]
     return page_info(cursors, has_next=page.has_next, has_previous=page.has_previous)
 
@@ -45,7 +45,9 @@ def page_info(cursors: list[str], *, has_next: bool, has_previous: bool) -> dict
     }
 
 
-def _page_field(part: Callable[[Page], Any], description: str, wants: Callable[[FieldPaths], FieldPaths]) -> Any:
+def _page_field(
+    part: Callable[[Page[Any]], Any], description: str, wants: Callable[[FieldPaths], FieldPaths]
+) -> Any:
     """Declare a field made from its connection's page; `wants` maps its paths to those of the entries."""
     return batched_field(_pages, description, reads(), part=part, wants=wants)
 

@@ -13,7 +13,7 @@ from strawberry.utils.str_converters import to_camel_case
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.query_engine.projection import ALL, FieldPaths
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import CollectionName, Stored, StoredDocument
 
 # The arguments of lists and of single documents, with their descriptions.
 First = Annotated[
@@ -69,7 +69,7 @@ def computed_field(
     of its value; without them, the whole document is read.
     """
 
-    def resolve(root: strawberry.Parent[Document]) -> Any:
+    def resolve(root: strawberry.Parent[StoredDocument]) -> Any:
         return value(root)
 
     source = FieldSource(keys if callable(keys) else reads(*keys), value=value)
@@ -83,7 +83,7 @@ def json_text(description: str, key: str = "metadata") -> Any:
     be so since orjson has written it (see release_parts.json_text), and would write the same again.
     """
 
-    def value(document: Document) -> Any:
+    def value(document: StoredDocument) -> Any:
         text = document[key]
         if text is None:
             return None
@@ -114,15 +114,15 @@ def batched_field(
     return strawberry.field(resolver=resolve, description=description, metadata=source_metadata(source))
 
 
-def reference(collection: str, key: str, description: str, *, lasting: bool = False) -> Any:
+def reference(collection: CollectionName[Stored], key: str, description: str, *, lasting: bool = False) -> Any:
     """Declare a relation to the document of `collection` whose id is in the field `key`.
 
     If it is `lasting`, that document is known to exist and to be visible, so that it is not read for its id.
     """
 
     async def many(
-        context: Context, documents: Sequence[Document], paths: FieldPaths
-    ) -> Sequence[Document | None]:
+        context: Context, documents: Sequence[StoredDocument], paths: FieldPaths
+    ) -> Sequence[Stored | None]:
         ids = [document[key] for document in documents]
         found = await context.by_ids(collection).load_many([id_ for id_ in ids if id_ is not None], paths)
         each = iter(found)
@@ -136,7 +136,7 @@ _whole = reads()
 
 
 def projects(
-    collection: str, *reads: str, keys: Callable[[FieldPaths], FieldPaths] = _whole
+    collection: CollectionName[Any], *reads: str, keys: Callable[[FieldPaths], FieldPaths] = _whole
 ) -> dict[str, FieldSource]:
     """Return the metadata of a field whose resolver gets documents of `collection` from the context.
 

@@ -1,6 +1,6 @@
 """The queries of the catalog."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 import strawberry
@@ -30,7 +30,19 @@ from release_catalog.query_engine.leaf_values import json_fragment
 from release_catalog.storage import access_tokens as tokens
 from release_catalog.storage import pagination, records
 from release_catalog.storage import webhooks as stored
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    CATALOGS,
+    ENVIRONMENTS,
+    PIPELINES,
+    PRODUCTS,
+    PROJECTS,
+    REGISTRIES,
+    RELEASES,
+    CollectionName,
+    StoredDocument,
+)
+from release_catalog.storage.database import Database
 
 
 @strawberry.type(description="The caller.")
@@ -45,14 +57,14 @@ def _viewer(info: Info) -> Any:
     return {"subject": asking.subject, "tenantId": asking.tenant, "scopes": sorted(asking.scopes)}
 
 
-def _one(collection: str, description: str) -> Any:
+def _one(collection: CollectionName[Any], description: str) -> Any:
     async def resolve(info: Info, id: Id) -> Any:  # noqa: A002  the contract's name
         return await info.context.one(collection, id)
 
     return strawberry.field(resolver=resolve, description=description, metadata=projects(collection))
 
 
-def _all(read: Callable[[Caller, Database], Awaitable[list[Document]]]) -> Any:
+def _all(read: Callable[[Caller, Database], Awaitable[Sequence[StoredDocument]]]) -> Any:
     async def resolve(info: Info) -> Any:
         return await read(info.context.caller, info.context.database)
 
@@ -74,7 +86,7 @@ async def _product(
     context = info.context
     if key is not None:
         return await records.product_by_key(context.caller, context.database, key, catalog_id)
-    found = await context.one("products", id)
+    found = await context.one(PRODUCTS, id)
     return found if found and catalog_id in {None, found["catalogId"]} else None
 
 
@@ -97,7 +109,7 @@ async def _release(
         strawberry.ID | None, argument("Id of the catalog that the release must be in. Null matches all.")
     ] = None,
 ) -> Any:
-    found = await info.context.one("releases", id)
+    found = await info.context.one(RELEASES, id)
     return found if found and catalog_id in {None, found["catalogId"]} else None
 
 
@@ -121,7 +133,7 @@ async def _latest_release(
     branch: catalog.OnBranch = None,
     constraint: catalog.Constraint = None,
 ) -> Any:
-    product = await info.context.one("products", product_id)
+    product = await info.context.one(PRODUCTS, product_id)
     return await catalog.latest(product, info, channel, platform, branch, constraint) if product else None
 
 
@@ -130,7 +142,7 @@ async def _compare_releases(
     from_id: Annotated[strawberry.ID, argument("Id of the first release.")],
     to_id: Annotated[strawberry.ID, argument("Id of the second release.")],
 ) -> Any:
-    before, after = await info.context.one("releases", from_id), await info.context.one("releases", to_id)
+    before, after = await info.context.one(RELEASES, from_id), await info.context.one(RELEASES, to_id)
     if not before or not after:
         return None
     disclose = info.context.with_disclosed
@@ -140,8 +152,8 @@ async def _compare_releases(
 
 
 async def _export_release(info: Info, id: Id) -> Any:  # noqa: A002  the contract's name
-    release = await info.context.one("releases", id)
-    product = await info.context.one("products", release["productId"]) if release else None
+    release = await info.context.one(RELEASES, id)
+    product = await info.context.one(PRODUCTS, release["productId"]) if release else None
     if not release or not product:
         return None
     disclosed, key = await info.context.with_disclosed(release), product["key"]
@@ -151,7 +163,7 @@ async def _export_release(info: Info, id: Id) -> Any:  # noqa: A002  the contrac
 
 
 async def _environment(info: Info, name: Annotated[str, argument("Name of the environment.")]) -> Any:
-    return await records.named(info.context.caller, info.context.database, "environments", name)
+    return await records.named(info.context.caller, info.context.database, ENVIRONMENTS, name)
 
 
 async def _promotion(
@@ -194,8 +206,8 @@ async def _pipeline(
     if (id is None) == (name is None):
         raise InvalidArgument("id", "id and name exclude each other: give one of them.")
     if name is not None:
-        return await records.named(info.context.caller, info.context.database, "pipelines", name)
-    return await info.context.one("pipelines", id)
+        return await records.named(info.context.caller, info.context.database, PIPELINES, name)
+    return await info.context.one(PIPELINES, id)
 
 
 @permissions.needed(viewer=None, access_tokens=caller.ADMIN, webhook=caller.WEBHOOK, webhooks=caller.WEBHOOK)
@@ -204,19 +216,19 @@ class Query:
     viewer: Viewer = strawberry.field(
         resolver=_viewer, description="The caller and the caller's scopes. Needs no scope."
     )
-    catalog: Catalog | None = _one("catalogs", "Catalog with this id.")
+    catalog: Catalog | None = _one(CATALOGS, "Catalog with this id.")
     catalogs: Connection[Catalog] = strawberry.field(
         resolver=_catalogs, description="All catalogs, ordered by name."
     )
     product: Product | None = strawberry.field(
         resolver=_product,
-        metadata=projects("products", "catalogId"),
+        metadata=projects(PRODUCTS, "catalogId"),
         description="Product with this id, or with this key in a catalog. Give either the id or the key.",
     )
     products: Connection[Product] = strawberry.field(resolver=_products, description="Products, ordered by key.")
     release: Release | None = strawberry.field(
         resolver=_release,
-        metadata=projects("releases", "catalogId"),
+        metadata=projects(RELEASES, "catalogId"),
         description="Release with this id. With `catalogId`, null unless the release is in that catalog.",
     )
     releases: Connection[Release] = strawberry.field(
@@ -225,7 +237,7 @@ class Query:
     )
     latest_release: Release | None = strawberry.field(
         resolver=_latest_release,
-        metadata=projects("releases"),
+        metadata=projects(RELEASES),
         description="Latest published release of a product: the highest version, then the highest revision, then "
         "the newest. Null if none matches.",
     )
@@ -252,12 +264,12 @@ class Query:
     )
     pipeline: Pipeline | None = strawberry.field(
         resolver=_pipeline,
-        metadata=projects("pipelines"),
+        metadata=projects(PIPELINES),
         description="Pipeline with this id or this name. Give either of them.",
     )
-    project: Project | None = _one("projects", "Project with this id.")
-    registry: Registry | None = _one("registries", "Registry with this id.")
-    base_image: BaseImage | None = _one("baseImages", "Base image with this id.")
+    project: Project | None = _one(PROJECTS, "Project with this id.")
+    registry: Registry | None = _one(REGISTRIES, "Registry with this id.")
+    base_image: BaseImage | None = _one(BASE_IMAGES, "Base image with this id.")
     events: ConnectionWithoutCount[Event] = strawberry.field(
         resolver=event.log,
         description="Event log, oldest first. An error tells if events after the cursor are no longer kept.",

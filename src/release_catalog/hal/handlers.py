@@ -10,15 +10,25 @@ from starlette.requests import Request
 
 from release_catalog.domain import hal_urls, timestamps
 from release_catalog.domain.hal_urls import link, to_release
+from release_catalog.domain.reference_data import CatalogDocument, ProductDocument
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.hal import serializers
 from release_catalog.hal.links import LATEST, LINKED, PAGE, SHOWN, address, listed, related
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import records, releases
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    CATALOGS,
+    PIPELINES,
+    PRODUCTS,
+    REGISTRIES,
+    RELEASES,
+)
 from release_catalog.storage.pagination import MAX_CURSOR, PageArgs
 from release_catalog.storage.records import MAX_DISTRO
 
+# The JSON of a response; None if there is nothing at its address.
 HalDocument = dict[str, Any] | None
 
 
@@ -63,13 +73,13 @@ class HalRequest:
         """Return the requested page of a list."""
         return PageArgs(PAGE, self.query.get("after"))
 
-    async def catalog(self) -> Document | None:
+    async def catalog(self) -> CatalogDocument | None:
         """Return the catalog named in the path."""
-        return await self.context.one("catalogs", self.path["catalog"])
+        return await self.context.one(CATALOGS, self.path["catalog"])
 
-    async def within(self, collection: str, id_: str) -> Document | None:
-        """Return a document of the catalog named in the path."""
-        found = await self.context.one(collection, id_)
+    async def product(self, id_: str) -> ProductDocument | None:
+        """Return a product of the catalog named in the path."""
+        found = await self.context.one(PRODUCTS, id_)
         return found if found and found["catalogId"] == self.path["catalog"] else None
 
 
@@ -82,7 +92,7 @@ def _limited(name: str, text: str, limit: int) -> str:
 async def release(request: HalRequest) -> HalDocument:
     """Return a release, with its relationships embedded if `expand_relationships` is true."""
     expand = request.flag("expand_relationships")
-    [found] = await request.context.by_ids("releases").load_many([request.path["release"]], SHOWN)
+    [found] = await request.context.by_ids(RELEASES).load_many([request.path["release"]], SHOWN)
     if not found or found["catalogId"] != request.path["catalog"]:
         return None
     whole = await related(request.context, found, request.query, SHOWN if expand else LINKED)
@@ -94,7 +104,7 @@ async def release(request: HalRequest) -> HalDocument:
     return answer
 
 
-async def _embedded(context: Context, some: Sequence[Document]) -> list[orjson.Fragment]:
+async def _embedded(context: Context, some: Sequence[ReleaseDocument]) -> list[orjson.Fragment]:
     """Return releases as JSON texts; write and count each by itself, while other requests are served."""
     texts = []
     for one in await asyncio.gather(*(related(context, release) for release in some)):
@@ -124,7 +134,7 @@ async def catalog(request: HalRequest) -> HalDocument:
 
 async def application(request: HalRequest) -> HalDocument:
     """Return a product with links to its releases, the newest first."""
-    found, context = await request.within("products", request.path["application"]), request.context
+    found, context = await request.product(request.path["application"]), request.context
     if not found:
         return None
     match = {"productId": found["id"]}
@@ -132,7 +142,7 @@ async def application(request: HalRequest) -> HalDocument:
     path = hal_urls.application(found["catalogId"], found["id"])
     (rows, own), latest = await asyncio.gather(
         listed(context, question, path, request.query),
-        context.narrowed("releases", LATEST).first(releases.latest(context.caller, found, channel="stable")),
+        context.narrowed(RELEASES, LATEST).first(releases.latest(context.caller, found["id"], channel="stable")),
     )
     return {
         "id": found["id"],
@@ -177,14 +187,14 @@ async def product_branch(request: HalRequest) -> HalDocument:
 
 
 async def _on_branch(
-    request: HalRequest, product: Document, images: Sequence[str] | None
-) -> tuple[Document | None, Document | None]:
+    request: HalRequest, product: ProductDocument, images: Sequence[str] | None
+) -> tuple[ReleaseDocument | None, ReleaseDocument | None]:
     """Return any release of `product` on the branch, and the latest published one; None if missing."""
-    context = request.context.narrowed("releases", LATEST)
+    context = request.context.narrowed(RELEASES, LATEST)
     name, packaging = request.path["branch"], request.query.get("packaging") or None
     match = {"productId": product["id"], "branch": name, "packagingType": packaging and [packaging]}
     latest = releases.latest(
-        context.caller, product, channel=None, packaging=packaging, base_images=images, branch=name
+        context.caller, product["id"], channel=None, packaging=packaging, base_images=images, branch=name
     )
     return await asyncio.gather(
         context.first(await releases.search(context.caller, context.database, match, PageArgs(1))),
@@ -194,7 +204,7 @@ async def _on_branch(
 
 async def pipeline(request: HalRequest) -> HalDocument:
     """Return a pipeline, seen from a catalog."""
-    found, of = await asyncio.gather(request.context.one("pipelines", request.path["pipeline"]), request.catalog())
+    found, of = await asyncio.gather(request.context.one(PIPELINES, request.path["pipeline"]), request.catalog())
     if not found or not of:
         return None
     properties = [
@@ -207,13 +217,13 @@ async def pipeline(request: HalRequest) -> HalDocument:
 
 async def base_image(request: HalRequest) -> HalDocument:
     """Return a base image."""
-    found = await request.context.one("baseImages", request.path["image"])
+    found = await request.context.one(BASE_IMAGES, request.path["image"])
     return found and {**serializers.base_image(found), "_links": {"self": link(hal_urls.base_image(found["id"]))}}
 
 
 async def registry(request: HalRequest) -> HalDocument:
     """Return a registry."""
-    found = await request.context.one("registries", request.path["registry"])
+    found = await request.context.one(REGISTRIES, request.path["registry"])
     return found and {**serializers.registry(found), "_links": {"self": link(hal_urls.registry(found["id"]))}}
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from release_catalog.domain import hal_urls, references
 from release_catalog.domain.hal_urls import link, to_release
-from release_catalog.domain.release import FIELDS
-from release_catalog.domain.release_links import LINKS
+from release_catalog.domain.release import FIELDS, ReleaseDocument
+from release_catalog.domain.release_links import LINKS, Related
 from release_catalog.errors import InvalidArgument
 from release_catalog.query_engine.context import Context
 from release_catalog.query_engine.projection import FieldPaths
 from release_catalog.storage import pagination, releases
-from release_catalog.storage.database import Document
-from release_catalog.storage.pagination import PageArgs, PageQuery
+from release_catalog.storage.collection_names import BASE_IMAGES, PRODUCTS, REGISTRIES, Stored
+from release_catalog.storage.pagination import Page, PageArgs, PageQuery
 
 PAGE = 100
 # Stands in a `next` link for a list that has ended, so that it does not start again.
@@ -43,10 +43,10 @@ def address(path: str, query: Mapping[str, str], *names: str) -> str:
 class ReleaseRelations:
     """A release with the documents that its HAL document shows; `query` holds the parameters of the request."""
 
-    release: Document
-    refers_to: Mapping[str, Document | None]
-    needed: list[Document]
-    needing: list[Document]
+    release: ReleaseDocument
+    refers_to: Related
+    needed: list[ReleaseDocument]
+    needing: list[ReleaseDocument]
     query: Mapping[str, str]
     # The cursors of the next pages of the lists of releases, by parameter.
     more: Mapping[str, str]
@@ -72,7 +72,7 @@ class ReleaseRelations:
 
 
 async def related(
-    context: Context, release: Document, query: Mapping[str, str] = NO_QUERY, keys: FieldPaths = LINKED
+    context: Context, release: ReleaseDocument, query: Mapping[str, str] = NO_QUERY, keys: FieldPaths = LINKED
 ) -> ReleaseRelations:
     """Read all that belongs to a release; `query` may hold the cursors after which the two lists begin.
 
@@ -81,28 +81,28 @@ async def related(
     # Cursors come first: a refused request reads nothing.
     shown, needed_more = _shown(release, query.get("dependencies_after"))
     window = _window(context, query.get("dependants_after"))
-    *found, latest, needed, (needing, needing_more) = await asyncio.gather(
-        context.one("products", release["productId"]),
-        context.one("baseImages", release["baseImageId"]),
-        context.one("registries", release["registryId"]),
+    product, image, registry, latest, needed, (needing, needing_more) = await asyncio.gather(
+        context.one(PRODUCTS, release["productId"]),
+        context.one(BASE_IMAGES, release["baseImageId"]),
+        context.one(REGISTRIES, release["registryId"]),
         _latest(context, release),
         context.references.load_many(shown, keys),
         _needing(context, release, window, keys),
     )
-    refers_to = dict(zip(("product", "baseImage", "registry", "latest"), [*found, latest], strict=True))
+    refers_to: Related = {"product": product, "baseImage": image, "registry": registry, "latest": latest}
     # One reference by id and one by name may lead to the same release.
     once = list({one["id"]: one for one in needed if one}.values())
     return ReleaseRelations(release, refers_to, once, needing, query, needed_more | needing_more)
 
 
-async def _latest(context: Context, release: Document) -> Document | None:
+async def _latest(context: Context, release: ReleaseDocument) -> ReleaseDocument | None:
     # Wait for the product first: then the page of dependants and this one are read together, a level later.
-    if await context.one("products", release["productId"]) is None:
+    if await context.one(PRODUCTS, release["productId"]) is None:
         return None
     return (await context.latest_beside_each([release], LATEST))[0]
 
 
-def _shown(release: Document, cursor: str | None) -> tuple[list[str], dict[str, str]]:
+def _shown(release: ReleaseDocument, cursor: str | None) -> tuple[list[str], dict[str, str]]:
     """Return the references of a page, and the cursor of the next page."""
     # Duplicates are removed: a cursor is the reference before it.
     declared = references.unique(release["dependencies"])
@@ -125,8 +125,8 @@ def _window(context: Context, cursor: str | None) -> PageArgs | None:
 
 
 async def _needing(
-    context: Context, release: Document, window: PageArgs | None, keys: FieldPaths
-) -> tuple[list[Document], dict[str, str]]:
+    context: Context, release: ReleaseDocument, window: PageArgs | None, keys: FieldPaths
+) -> tuple[list[ReleaseDocument], dict[str, str]]:
     """Return a page of dependants, and the cursor of the next page."""
     if window is None:
         return [], {}
@@ -135,9 +135,10 @@ async def _needing(
 
 
 async def listed(
-    context: Context, question: PageQuery, path: str, query: Mapping[str, str]
-) -> tuple[list[Document], dict[str, Any]]:
+    context: Context, question: PageQuery[Stored], path: str, query: Mapping[str, str]
+) -> tuple[list[Stored], dict[str, Any]]:
     """Return a page of documents, with links to the page at `path` itself and to the next page if there is one."""
+    page: Page[Stored]
     [page] = await context.pages.load_many([question], LINKED)
     own = {"self": link(address(path, query, "after"))}
     if page.has_next:

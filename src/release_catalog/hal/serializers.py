@@ -5,7 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from release_catalog.domain import timestamps
-from release_catalog.domain.release import FIELDS
+from release_catalog.domain.platforms import PlatformDocument
+from release_catalog.domain.promotion import PromotionDocument
+from release_catalog.domain.reference_data import BaseImageDocument, ProductDocument, RegistryDocument
+from release_catalog.domain.release import FIELDS, ReleaseDocument
+from release_catalog.domain.release_links import Related
+from release_catalog.domain.release_parts import CustomizationDocument, PlatformReleaseMetadataDocument
 
 _IMAGE = "id name description container_image operating_system healthy last_checked_at".split()
 _SYSTEM = "id name distro version".split()
@@ -40,29 +45,29 @@ def instant(value: datetime.datetime | None) -> str | None:
     return None if value is None else value.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-def _platform(platform: Mapping[str, Any]) -> dict[str, Any]:
+def _platform(platform: PlatformDocument) -> dict[str, Any]:
     """Return a platform as a pair, the only form in S5: a bare name becomes the operating system."""
     pair = {"os_family": platform["osFamily"] or platform["name"], "architecture": platform["architecture"]}
     return present(pair)
 
 
-def product(document: Mapping[str, Any]) -> dict[str, Any]:
+def product(document: ProductDocument) -> dict[str, Any]:
     """Return a product as a release shows it."""
     return _pick(document, _PRODUCT)
 
 
-def base_image(document: Mapping[str, Any]) -> dict[str, Any]:
+def base_image(document: BaseImageDocument) -> dict[str, Any]:
     """Return a base image with its operating system."""
     system = document["operatingSystem"]
     return _pick({**document, "operatingSystem": system and _pick(system, _SYSTEM)}, _IMAGE)
 
 
-def registry(document: Mapping[str, Any]) -> dict[str, Any]:
+def registry(document: RegistryDocument) -> dict[str, Any]:
     """Return a registry."""
     return _pick(document, _REGISTRY)
 
 
-def release_summary(release: Mapping[str, Any]) -> dict[str, Any]:
+def release_summary(release: ReleaseDocument) -> dict[str, Any]:
     """Return a release as another one shows its latest."""
     return {
         "id": release["id"],
@@ -72,12 +77,11 @@ def release_summary(release: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def release(
-    document: Mapping[str, Any], related: Mapping[str, Mapping[str, Any] | None], links: Mapping[str, Any]
-) -> dict[str, Any]:
+def release(document: ReleaseDocument, related: Related, links: Mapping[str, Any]) -> dict[str, Any]:
     """Return a release with the documents it refers to, and all fields that S5 requires, even without a value."""
-    latest, image, store, of = (related[name] for name in ("latest", "baseImage", "registry", "product"))
-    fields = {hal: _FORMATS.get(name, _unchanged)(document[name]) for name, hal in _RELEASE.items()}
+    latest, image, store, of = related["latest"], related["baseImage"], related["registry"], related["product"]
+    values: Mapping[str, Any] = document
+    fields = {hal: _FORMATS.get(name, _unchanged)(values[name]) for name, hal in _RELEASE.items()}
     fields["latest_release"] = latest and release_summary(latest)
     fields["product"] = of and product(of)
     fields["base_image"] = image and base_image(image)
@@ -98,12 +102,12 @@ def _day(value: str | None) -> str | None:
     return f"{value}T00:00:00.000Z" if value else None
 
 
-def _metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(entry: PlatformReleaseMetadataDocument) -> dict[str, Any]:
     files = [_pick(file, _METADATA) for file in entry["releaseMetadata"]]
     return present({"platform": entry["platform"] and _platform(entry["platform"]), "release_metadata": files})
 
 
-def _customization(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _customization(entry: CustomizationDocument) -> dict[str, Any]:
     file = entry["artifact"] and _pick(entry["artifact"], ["id", "url", "filename"])
     return present({"id": entry["id"], "version": entry["version"], "artifact": file})
 
@@ -120,7 +124,7 @@ _FORMATS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def promotion(record: Mapping[str, Any]) -> dict[str, Any]:
+def promotion(record: PromotionDocument) -> dict[str, Any]:
     """Return S3's record, to the letter."""
     return {
         **_pick(record, _RECORD),

@@ -10,13 +10,17 @@ from typing import Any, Self, TypeVar
 import strawberry
 
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.events import EventDocument
+from release_catalog.domain.references import DependencyDocument
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.fair_share import Aside, FairSlots
 from release_catalog.files.verifier import Fetcher
 from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader
 from release_catalog.query_engine.lookup_coalescing import LookupCoalescer
 from release_catalog.query_engine.projection import ALL, NONE, FieldPaths
 from release_catalog.storage import pagination, records, releases
-from release_catalog.storage.database import Collections, Database, Document
+from release_catalog.storage.collection_names import RELEASES, CollectionName, Stored, StoredDocument
+from release_catalog.storage.database import Collections, Database
 from release_catalog.usage import Usage
 
 Result = TypeVar("Result")
@@ -26,7 +30,7 @@ SECONDS = 15.0
 # answered no sooner, and would delay other work of the event loop.
 ANSWERS, ANSWERS_OF_TENANT, ANSWERS_OF_CALLER = 8, 3, 2
 # A source of events: see `events.broker`.
-EventSource = Callable[..., Awaitable[AsyncIterator[Document]]]
+EventSource = Callable[..., Awaitable[AsyncIterator[EventDocument]]]
 
 
 def subscription_slots() -> FairSlots:
@@ -77,15 +81,17 @@ class Context:
         # The root fields of a mutation that took effect.
         self.changed: set[str | int] = set()
         # The documents that a dry run would have made, by collection and id.
-        self.would_be: dict[tuple[str, str], Document] = {}
+        self.would_be: dict[tuple[str, str], Any] = {}
         self._shared = shared
         # A collection with its projection, if not whole documents are read.
         self._narrow: tuple[str | None, FieldPaths] = (None, ALL)
-        self._by_id: dict[str, DataLoader[str, Document | None]] = {}
-        self.references: DataLoader[str, Document | None] = DataLoader(self.level, self._answering, str)
-        self.needing: DataLoader[Document, list[str]] = DataLoader(self.level, self._needing, _id)
-        self.pages: DataLoader[pagination.PageQuery, pagination.Page] = DataLoader(self.level, self._pages, id)
-        self.counts: DataLoader[pagination.PageQuery, int] = DataLoader(self.level, self._counts, id)
+        self._by_id: dict[str, DataLoader[str, Any]] = {}
+        self.references: DataLoader[str, ReleaseDocument | None] = DataLoader(self.level, self._answering, str)
+        self.needing: DataLoader[ReleaseDocument, list[str]] = DataLoader(self.level, self._needing, _id)
+        self.pages: DataLoader[pagination.PageQuery[Any], pagination.Page[Any]] = DataLoader(
+            self.level, self._pages, id
+        )
+        self.counts: DataLoader[pagination.PageQuery[Any], int] = DataLoader(self.level, self._counts, id)
 
     def again(self) -> Self:
         """Return a new context for the same caller, with the same limits."""
@@ -120,13 +126,13 @@ class Context:
         """Return the time left to the request, which is all of it before it begins."""
         return min(self.seconds, self.until - time.monotonic())
 
-    def narrowed(self, collection: str, keys: FieldPaths) -> Self:
+    def narrowed(self, collection: CollectionName[Any], keys: FieldPaths) -> Self:
         """Return the same context, reading only `keys` of the documents of `collection`."""
         narrowed = object.__new__(type(self))  # a third of the time that copy.copy takes
         narrowed.__dict__.update(self.__dict__, _narrow=(collection, keys))
         return narrowed
 
-    async def one(self, collection: str, id_: str | None) -> Document | None:
+    async def one(self, collection: CollectionName[Stored], id_: str | None) -> Stored | None:
         """Return a document by id, read together with the others of its level; None if it does not exist."""
         if id_ is None:
             return None
@@ -134,15 +140,15 @@ class Context:
             return (await self.by_ids(collection).load_many([id_], self._narrow[1]))[0]
         return await self.by_ids(collection).load(id_)
 
-    def by_ids(self, collection: str) -> DataLoader[str, Document | None]:
+    def by_ids(self, collection: CollectionName[Stored]) -> DataLoader[str, Stored | None]:
         """Return the loader of a collection's documents by id."""
         if collection not in self._by_id:
             self._by_id[collection] = DataLoader(self.level, self._reader(collection), str)
         return self._by_id[collection]
 
-    def _reader(self, collection: str) -> Any:
-        async def read(ids: list[str], keys: FieldPaths) -> Sequence[Document | None]:
-            async def find(ids: Collection[str]) -> Mapping[str, Document]:
+    def _reader(self, collection: CollectionName[Any]) -> Any:
+        async def read(ids: list[str], keys: FieldPaths) -> Sequence[StoredDocument | None]:
+            async def find(ids: Collection[str]) -> Mapping[str, StoredDocument]:
                 return await records.by_ids(self.caller, self.reading, collection, ids, keys)
 
             found = await self._look_up(collection, keys, ids, find)
@@ -151,83 +157,90 @@ class Context:
         return read
 
     async def _look_up(
-        self, kind: str, fields: FieldPaths, keys: Collection[str], read: Any
-    ) -> Mapping[str, Document]:
+        self,
+        kind: str,
+        fields: FieldPaths,
+        keys: Collection[str],
+        read: Callable[[Collection[str]], Awaitable[Mapping[str, Stored]]],
+    ) -> Mapping[str, Stored]:
         if self._shared is None:
-            found: Mapping[str, Document] = await read(keys)
-            return found
+            return await read(keys)
         # Everything that the reads depend on besides the keys.
         allowed = self.caller.tenant, self.caller.sees_drafts
         return await self._shared.look_up((allowed, kind, fields), keys, read, fields)
 
-    async def needed(self, release: Document, first: int) -> list[Document]:
+    async def needed(self, release: ReleaseDocument, first: int) -> list[ReleaseDocument]:
         """Return the releases that the first references of a release resolve to."""
         some = [reference["reference"] for reference in release["dependencies"][:first]]
-        found = [needed for needed in await self.references.load_many(some, self._of("releases")) if needed]
+        found = [needed for needed in await self.references.load_many(some, self._of(RELEASES)) if needed]
         return list({needed["id"]: needed for needed in found}.values())
 
-    async def disclosed(self, dependencies: Sequence[Document]) -> list[Document]:
+    async def disclosed(self, dependencies: Sequence[DependencyDocument]) -> list[DependencyDocument]:
         """Return dependencies as the caller may see them: see releases.disclosed."""
 
-        async def find(references: list[str]) -> Sequence[Document | None]:
+        async def find(references: list[str]) -> Sequence[ReleaseDocument | None]:
             return await self.references.load_many(references, NONE)
 
         return await releases.disclosed(self.caller, dependencies, find)
 
-    async def with_disclosed(self, release: Document) -> Document:
+    async def with_disclosed(self, release: ReleaseDocument) -> ReleaseDocument:
         """Return a whole release with its dependencies as the caller may see them."""
         return {**release, "dependencies": await self.disclosed(release["dependencies"])}
 
-    async def dependants(self, release: Document, window: pagination.PageArgs) -> pagination.PageQuery:
+    async def dependants(
+        self, release: ReleaseDocument, window: pagination.PageArgs
+    ) -> pagination.PageQuery[ReleaseDocument]:
         """Return the query for the dependants of a release."""
         return releases.dependants(self.caller, await self.needing.load(release), window)
 
-    async def latest_beside_each(self, some: Sequence[Document], keys: FieldPaths) -> Sequence[Document | None]:
+    async def latest_beside_each(
+        self, some: Sequence[ReleaseDocument], keys: FieldPaths
+    ) -> Sequence[ReleaseDocument | None]:
         """Return for each release the latest one of the same product, channel and branch."""
         places = [(release["productId"], release["channel"], release["branch"]) for release in some]
         questions = {
-            place: releases.latest(self.caller, {"id": place[0]}, channel=place[1], branch=place[2])
-            for place in places
+            place: releases.latest(self.caller, place[0], channel=place[1], branch=place[2]) for place in places
         }
         found = dict(zip(questions, await self.pages.load_many(list(questions.values()), keys), strict=True))
         return [found[place].rows[0] if found[place].rows else None for place in places]
 
-    async def page(self, question: pagination.PageQuery) -> pagination.Page:
+    async def page(self, question: pagination.PageQuery[Stored]) -> pagination.Page[Stored]:
         """Return the page of a query."""
         return (await self.pages.load_many([question], self._of(question.collection)))[0]
 
-    async def first(self, question: pagination.PageQuery) -> Document | None:
+    async def first(self, question: pagination.PageQuery[Stored]) -> Stored | None:
         """Return the first document of a query."""
         page = await self.page(question)
         return page.rows[0] if page.rows else None
 
-    def _of(self, collection: str) -> FieldPaths:
+    def _of(self, collection: CollectionName[Any]) -> FieldPaths:
         return self._narrow[1] if collection == self._narrow[0] else ALL
 
-    async def _answering(self, references: list[str], keys: FieldPaths) -> Sequence[Document | None]:
-        async def find(references: Collection[str]) -> Mapping[str, Document]:
+    async def _answering(self, references: list[str], keys: FieldPaths) -> Sequence[ReleaseDocument | None]:
+        async def find(references: Collection[str]) -> Mapping[str, ReleaseDocument]:
             return await releases.resolve_references(self.caller, self.reading, references, keys)
 
         found = await self._look_up("references", keys, references, find)
         return [found.get(reference) for reference in references]
 
-    async def _needing(self, some: list[Document], _: FieldPaths) -> Sequence[list[str]]:
+    async def _needing(self, some: list[ReleaseDocument], _: FieldPaths) -> Sequence[list[str]]:
         return await releases.dependant_terms(self.caller, self.reading, some)
 
-    async def _pages(self, questions: list[pagination.PageQuery], keys: FieldPaths) -> Sequence[pagination.Page]:
+    async def _pages(
+        self, questions: list[pagination.PageQuery[Any]], keys: FieldPaths
+    ) -> Sequence[pagination.Page[Any]]:
         found = await pagination.fetch_pages(self.reading, questions, keys)
         self.usage.take_nodes(sum(len(page.rows) for page in found))
         return found
 
-    async def _counts(self, questions: list[pagination.PageQuery], _: FieldPaths) -> Sequence[int]:
+    async def _counts(self, questions: list[pagination.PageQuery[Any]], _: FieldPaths) -> Sequence[int]:
         counts = await pagination.count_many(self.reading, questions)
         self.usage.count(sum(counts))
         return counts
 
 
-def _id(document: Document) -> str:
-    id_: str = document["id"]
-    return id_
+def _id(release: ReleaseDocument) -> str:
+    return release["id"]
 
 
 Info = strawberry.Info[Context, None]

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from release_catalog.query_engine.projection import ALL, NONE, FieldPaths
+from release_catalog.storage.collection_names import CollectionName
 
 # The key in a Strawberry field's metadata.
 SOURCE = "how"
@@ -29,7 +30,7 @@ class FieldSource:
     # A pure function that suffices if only the id is requested of the value.
     by_id: Callable[[Any], Any] | None = None
     # The collection whose documents the resolver gets from the context, and the paths that it reads itself.
-    collection: str | None = None
+    collection: CollectionName[Any] | None = None
     reads: FieldPaths = NONE
 
 

@@ -18,22 +18,44 @@ libvirt-daemon-system ansible vim emacs tmux curl wireshark nmap graphviz pandoc
 
 import gzip
 import importlib.resources
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from release_catalog.domain import ledger, platforms, release, release_document, release_parts, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.promotion import PromotionDocument
+from release_catalog.domain.reference_data import ProductDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.storage import bulk_load
 from release_catalog.storage import ledger as chain
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    CATALOGS,
+    CONTENTS,
+    COUNTERS,
+    ENVIRONMENTS,
+    EXECUTIONS,
+    PIPELINES,
+    PRODUCTS,
+    PROJECTS,
+    PROMOTIONS,
+    REGISTRIES,
+    RELEASES,
+    CollectionName,
+)
+from release_catalog.storage.database import Database
 
 _FILES = importlib.resources.files(__name__)
 _INSTANTS = frozenset(
     "createdAt updatedAt releasedAt publishedAt importedAt withdrawnAt checkedAt lastCheckedAt created "
     "startedAt endedAt".split()
 )
+# The collections whose seeds are stored documents, but for the tenant.
+_UNCHANGED: tuple[CollectionName[Any], ...] = (
+    CATALOGS, PRODUCTS, BASE_IMAGES, REGISTRIES, PIPELINES, PROJECTS, EXECUTIONS, ENVIRONMENTS, CONTENTS,
+)  # fmt: skip
 
 
 async def load(caller: Caller, database: Database) -> int:
@@ -51,21 +73,21 @@ async def load(caller: Caller, database: Database) -> int:
 
 
 async def _load_seeds(caller: Caller, database: Database) -> int:
-    seeds: dict[str, list[Document]] = _decoded(orjson.loads((_FILES / "seeds.json").read_bytes()))
-    products = {product["id"]: product for product in seeds["products"]}
-    made = [_release(caller, products, fields) for fields in seeds.pop("releases")]
-    records: list[Document] = []
-    for record in seeds.pop("promotions"):
-        sealed = ledger.append_hash({**record, "tenantId": caller.tenant}, records[-1] if records else None)
-        records.append(sealed)
-    for collection, documents in seeds.items():
-        await bulk_load.put(caller, database, collection, documents)
-    await bulk_load.put(caller, database, "promotions", records)
-    await bulk_load.put(caller, database, "counters", [{"id": chain.HEAD, **chain.head(records[-1])}])
-    return await bulk_load.put(caller, database, "releases", made)
+    seeds: dict[str, list[Any]] = _decoded(orjson.loads((_FILES / "seeds.json").read_bytes()))
+    products = {product["id"]: product for product in seeds[PRODUCTS]}
+    made = [_release(caller, products, fields) for fields in seeds[RELEASES]]
+    records: list[PromotionDocument] = []
+    for record in seeds[PROMOTIONS]:
+        placed: Any = {**record, "_id": caller.key(record["id"]), "tenantId": caller.tenant}
+        records.append(ledger.append_hash(placed, records[-1] if records else None))
+    for collection in _UNCHANGED:
+        await bulk_load.put(caller, database, collection, seeds[collection])
+    await bulk_load.put(caller, database, PROMOTIONS, records)
+    await bulk_load.put(caller, database, COUNTERS, [{"id": chain.HEAD, **chain.head(records[-1])}])
+    return await bulk_load.put(caller, database, RELEASES, made)
 
 
-def _release(caller: Caller, products: dict[str, Document], fields: Document) -> ReleaseDocument:
+def _release(caller: Caller, products: Mapping[str, ProductDocument], fields: dict[str, Any]) -> ReleaseDocument:
     """Return a release from fields as a GraphQL client gives them: platforms by name, JSON as JSON."""
     now = fields["createdAt"]
     values = {key: value for key, value in fields.items() if key not in {"productId", "name", "version"}}

@@ -4,14 +4,17 @@ import datetime
 from typing import Any
 
 import structlog
+from pymongo.asynchronous.collection import AsyncCollection
 
 from release_catalog import errors
 from release_catalog.domain import access_tokens, ids, timestamps
+from release_catalog.domain.access_tokens import AccessTokenDocument
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.validation import Validator
 from release_catalog.storage import cursors, leases, transactions
 from release_catalog.storage import database as db
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import PRODUCTS, TOKENS
+from release_catalog.storage.database import Database, Stage
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.records import MAX_LISTED
 
@@ -24,7 +27,7 @@ _log = structlog.get_logger()
 async def create(caller: Caller, database: Database, values: MutationInput) -> Answer:
     """Create a token of the caller's tenant; only this answer contains it."""
     checks, now = Validator(values, "input"), timestamps.now()
-    name, scopes = checks.text("name", 256, required=True), access_tokens.scopes(checks)
+    name, scopes = checks.text("name", 256, required=True) or "", access_tokens.scopes(checks)
     expires, product_id = values.get("expiresAt"), values.get("productId")
     if expires is not None and expires <= now:
         checks.refuse(
@@ -32,14 +35,14 @@ async def create(caller: Caller, database: Database, values: MutationInput) -> A
             "IN_PAST",
             "The time of expiry has passed: give a time in the future, or null for a token that does not expire.",
         )
-    if product_id is not None and not await database.products.find_one(
+    if product_id is not None and not await database[PRODUCTS].find_one(
         {"_id": caller.key(product_id)}, {"_id": 1}
     ):
         checks.refuse("productId", "UNKNOWN", f"The product {product_id!r} does not exist: save it first.")
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
     token = access_tokens.new()
-    made: Document = {
+    made: AccessTokenDocument = {
         "_id": access_tokens.digest(token),
         "id": ids.new(),
         "tenantId": caller.tenant,
@@ -54,7 +57,7 @@ async def create(caller: Caller, database: Database, values: MutationInput) -> A
     }
 
     async def work(session: Any) -> Answer:
-        await database.tokens.insert_one(made, session=session)
+        await database[TOKENS].insert_one(made, session=session)
         return {"accessToken": made, "token": token}
 
     answer = await transactions.run(database, work)
@@ -67,10 +70,10 @@ async def revoke(caller: Caller, database: Database, values: MutationInput) -> A
     """Revoke a token for good; an already revoked token does not change."""
     match = {"tenantId": caller.tenant, "id": values["id"]}
 
-    async def work(session: Any) -> Document | None:
+    async def work(session: Any) -> AccessTokenDocument | None:
         end = {"$set": {"revokedAt": timestamps.now()}}
-        await database.tokens.update_one({**match, "revokedAt": None}, end, session=session)
-        return await database.tokens.find_one(match, session=session)
+        await database[TOKENS].update_one({**match, "revokedAt": None}, end, session=session)
+        return await database[TOKENS].find_one(match, session=session)
 
     found = await transactions.run(database, work)
     if found is None:
@@ -79,30 +82,32 @@ async def revoke(caller: Caller, database: Database, values: MutationInput) -> A
     return {"accessToken": found}
 
 
-async def everyone(caller: Caller, database: Database) -> list[Document]:
+async def everyone(caller: Caller, database: Database) -> list[AccessTokenDocument]:
     """Return the tenant's tokens, newest first, at most 1000."""
-    found = database.tokens.find({"tenantId": caller.tenant}).sort([("createdAt", -1), ("id", -1)])
+    found = database[TOKENS].find({"tenantId": caller.tenant}).sort([("createdAt", -1), ("id", -1)])
     return await cursors.documents(found.hint("created").limit(MAX_LISTED), MAX_LISTED)
 
 
-async def known(database: Database, token: str) -> Document | None:
+async def known(database: Database, token: str) -> AccessTokenDocument | None:
     """Return the document of a token, of any tenant: the token identifies the caller.
 
     A token expires by the database's clock; `expiresAt` in the returned document is by this machine's clock.
     """
-    stages = [{"$match": {"_id": access_tokens.digest(token)}}, {"$set": {"now": "$$NOW"}}]
-    found = await db.aggregate(database["tokens"], stages)
+    stages: list[Stage] = [{"$match": {"_id": access_tokens.digest(token)}}, {"$set": {"now": "$$NOW"}}]
+    # Its documents get a field more.
+    collection: AsyncCollection[Any] = database[TOKENS]
+    found = await db.aggregate(collection, stages)
     if not found:
         return None
-    [document] = found
-    behind = timestamps.now() - document.pop("now")
+    behind = timestamps.now() - found[0].pop("now")
+    document: AccessTokenDocument = found[0]
     if document["expiresAt"] is not None:
         document["expiresAt"] += behind
     return document
 
 
 @db.bounded
-async def used(database: Database, document: Document) -> None:
+async def used(database: Database, document: AccessTokenDocument) -> None:
     """Record the use of a token, at most once a minute."""
     rarely = {"$expr": {"$lte": ["$lastUsedAt", leases.after(-USED)]}}
-    await database.tokens.update_one({"_id": document["_id"], **rarely}, [{"$set": {"lastUsedAt": "$$NOW"}}])
+    await database[TOKENS].update_one({"_id": document["_id"], **rarely}, [{"$set": {"lastUsedAt": "$$NOW"}}])

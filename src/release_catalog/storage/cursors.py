@@ -5,13 +5,13 @@ a request whose documents are too large ends after the first batch that shows it
 """
 
 import functools
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from typing import Protocol
 
 from release_catalog import usage
 from release_catalog.errors import TooLarge
+from release_catalog.storage.collection_names import Stored, StoredDocument
 
-Document = dict[str, Any]
 # The dotted paths to read of documents; None for all.
 FieldPaths = frozenset[str] | None
 
@@ -40,6 +40,16 @@ LISTS = {
 }
 
 
+class Cursor(Protocol[Stored]):
+    """A cursor of either driver."""
+
+    async def to_list(self, length: int | None = None) -> list[Stored]:
+        """Return the next documents, at most `length`."""
+
+    async def close(self) -> None:
+        """Free the cursor in the database."""
+
+
 @functools.lru_cache(1_000)
 def shape(keys: FieldPaths) -> tuple[int, Sequence[tuple[str, int]]] | None:
     """Return the maximum length of documents of which `keys` are read, and that of each entry of their lists.
@@ -61,7 +71,7 @@ def shape(keys: FieldPaths) -> tuple[int, Sequence[tuple[str, int]]] | None:
     return size, tuple(lists.items())
 
 
-def bound(documents: Sequence[Document], keys: FieldPaths) -> int | None:
+def bound(documents: Sequence[StoredDocument], keys: FieldPaths) -> int | None:
     """Return the maximum length of `documents` of which `keys` are read; None if there is no bound."""
     found = shape(keys)
     if found is None:
@@ -73,22 +83,21 @@ def bound(documents: Sequence[Document], keys: FieldPaths) -> int | None:
     return most
 
 
-async def documents(cursor: Any, length: int | None = None, keys: FieldPaths = None) -> list[Document]:
+async def documents(cursor: Cursor[Stored], length: int | None = None, keys: FieldPaths = None) -> list[Stored]:
     """Return the documents of a cursor, at most `length`; `keys` are read of them.
 
     Raise TooLarge as soon as the current request has read more bytes than its limit.
     """
     request = usage.current()
     if request is None:
-        found: list[Document] = await cursor.to_list(length)
-        return found
-    found = []
+        return await cursor.to_list(length)
+    found: list[Stored] = []
     limited = shape(keys)
     step = STEP if limited is None or limited[1] else length
     try:
         while length is None or len(found) < length:
             size = step if step is None or length is None else min(step, length - len(found))
-            some: list[Document] = await cursor.to_list(size)
+            some = await cursor.to_list(size)
             if some:
                 request.take_documents(some, bound(some, keys))
                 found += some
@@ -102,15 +111,15 @@ async def documents(cursor: Any, length: int | None = None, keys: FieldPaths = N
     return found
 
 
-async def document(found: Any) -> Document | None:
+async def document(found: Awaitable[Stored | None]) -> Stored | None:
     """Return the document of an awaitable such as `find_one`, with its bytes counted."""
-    one: Document | None = await found
+    one = await found
     if one is not None and (request := usage.current()):
         request.take_documents([one])
     return one
 
 
-async def batches(cursor: Any, size: int) -> AsyncGenerator[list[Document], None]:
+async def batches(cursor: Cursor[Stored], size: int) -> AsyncGenerator[list[Stored], None]:
     """Yield the documents of a cursor, `size` at a time, without counting: for walks that keep none of them."""
     try:
         while some := await cursor.to_list(size):

@@ -9,7 +9,7 @@ import inspect
 import math
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -18,17 +18,20 @@ import structlog
 from bson import tz_util
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
-from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
 from release_catalog.storage import cursors, forms
+from release_catalog.storage.collection_names import CollectionName, Stored
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.forms import StoredDatabase
 
-Document = dict[str, Any]
-# A Motor database has the same interface, except for differences that this module evens out.
-Database = AsyncDatabase[Document]
+# MongoDB's own language: conditions, changes, stages of pipelines, and expressions in any of them.
+Filter = dict[str, Any]
+Update = dict[str, Any]
+Stage = dict[str, Any]
+Expression = dict[str, Any]
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -70,13 +73,35 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def connect(url: str) -> AsyncMongoClient[Document]:
+class Collections(Protocol):
+    """A container of collections, each with the type of its documents."""
+
+    def __getitem__(self, name: CollectionName[Stored]) -> AsyncCollection[Stored]: ...
+
+
+class Database(Collections, Protocol):
+    """A database of either driver; this module evens out the differences between the two."""
+
+    name: str
+    client: Any
+
+    async def command(self, command: str, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Run a command and return its response."""
+
+    def watch(self, pipeline: Sequence[Stage], **options: Any) -> Any:
+        """Open a change stream."""
+
+    def with_options(self, **options: Any) -> Any:
+        """Return the same database with other options."""
+
+
+def connect(url: str) -> AsyncMongoClient[dict[str, Any]]:
     """Return a client for `url`, whose own options win; it belongs to the event loop that first uses it."""
     own = {name.lower() for name, _ in urllib.parse.parse_qsl(url.partition("?")[2], keep_blank_values=True)}
     return AsyncMongoClient(url, **{name: value for name, value in _OPTIONS.items() if name.lower() not in own})
 
 
-async def is_standalone(client: AsyncMongoClient[Document]) -> bool:
+async def is_standalone(client: AsyncMongoClient[dict[str, Any]]) -> bool:
     """Return whether a MongoDB is neither replica set nor cluster: reads work, but every write fails."""
     hello = await client.admin.command("hello")
     return "setName" not in hello and hello.get("msg") != "isdbgrid"
@@ -88,19 +113,13 @@ def configure(database: Any) -> Database:
     Writes wait for a majority, and reads return majority data: a failover undoes neither. Timestamps are UTC, and
     documents come out in today's form (see `storage.forms`).
     """
-    options = database.with_options(
+    options: Any = database.with_options(
         codec_options=CodecOptions(tz_aware=True),
         read_preference=ReadPreference.PRIMARY,
         write_concern=MAJORITY,
         read_concern=ReadConcern("majority"),
     )
     return cast("Database", StoredDatabase(options))
-
-
-class Collections(Protocol):
-    """A container of collections by name."""
-
-    def __getitem__(self, name: str) -> Any: ...
 
 
 class ReadOnlyDatabase(StoredDatabase):
@@ -130,13 +149,24 @@ async def awaited(value: Any) -> Any:
 
 
 async def aggregate(
-    collection: Any, pipeline: Sequence[Mapping[str, Any]], keys: FieldPaths = None, **options: Any
-) -> list[Document]:
+    collection: AsyncCollection[Stored], pipeline: Sequence[Stage], keys: FieldPaths = None, **options: Any
+) -> list[Stored]:
     """Return all documents of an aggregation of a collection, in today's form; `keys` are read, None for all."""
     cursor = await awaited(collection.aggregate(pipeline, **options))
     found = await cursors.documents(cursor, None, keys)
     # Their number of keys tells nothing: pages have those of their order, too.
     forms.complete(found, forms.added(collection.name, keys))
+    return found
+
+
+async def upsert(
+    collection: AsyncCollection[Stored], match: Filter, change: Update | Sequence[Stage], session: Any = None
+) -> Stored:
+    """Change the document that meets `match`, or make one, and return it as it is afterwards."""
+    found = await collection.find_one_and_update(
+        match, change, upsert=True, return_document=AFTER, session=session
+    )
+    assert found is not None  # noqa: S101  there is a document in any case
     return found
 
 
@@ -182,8 +212,9 @@ def bounded(work: Callable[Parameters, Awaitable[Result]]) -> Callable[Parameter
 
 async def now(database: Database) -> datetime.datetime:
     """Return the current time of the database's clock, which all processes share."""
-    hello: Any = await database.command("hello", read_preference=ReadPreference.PRIMARY)
-    return hello["localTime"].replace(tzinfo=UTC)  # type: ignore[no-any-return]
+    hello = await database.command("hello", read_preference=ReadPreference.PRIMARY)
+    local: datetime.datetime = hello["localTime"]
+    return local.replace(tzinfo=UTC)
 
 
 async def answers(database: Database) -> bool:
@@ -201,7 +232,7 @@ def timed_out(error: object) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def watch(database: Database, pipeline: Sequence[Mapping[str, Any]]) -> AsyncIterator[Any]:
+async def watch(database: Database, pipeline: Sequence[Stage]) -> AsyncIterator[Any]:
     """Open a change stream that begins now; its `try_next` waits for a moment."""
     async with await awaited(database.watch(pipeline, max_await_time_ms=250)) as stream:
         yield stream

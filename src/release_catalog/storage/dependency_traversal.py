@@ -8,15 +8,18 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from release_catalog import usage
 from release_catalog.domain import dependency_graph, events, references
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.references import DependencyDocument
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.storage import cursors, releases
+from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.cursors import FieldPaths
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.database import Database
 
 MAX_DEPTH = 100
 MAX_NODES = 5_000
@@ -42,9 +45,9 @@ _SMALL_LEVEL = 100
 class Walk:
     """The graph reached from a release. Edges run from a release to its dependency, in both kinds of walk."""
 
-    start: Mapping[str, Any]
+    start: ReleaseDocument
     max_nodes: int = MAX_NODES
-    nodes: dict[str, Document] = dataclasses.field(default_factory=dict)
+    nodes: dict[str, ReleaseDocument] = dataclasses.field(default_factory=dict)
     edges: dict[str, dict[str, None]] = dataclasses.field(default_factory=dict)
     # Unresolved references, each with the id of a release that makes it.
     unresolved: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -54,7 +57,7 @@ class Walk:
     references_left: int = MAX_REFERENCES
     _cycles: list[list[str]] | None = None
 
-    def add(self, release: Document) -> bool:
+    def add(self, release: ReleaseDocument) -> bool:
         """Add a release; return False if it was added before, or if the walk is full."""
         if release["id"] == self.start["id"] or release["id"] in self.nodes:
             return False
@@ -110,7 +113,7 @@ def _charged(walk: Walk) -> Iterator[None]:
 
 
 async def dependencies(
-    caller: Caller, database: Database, start: Mapping[str, Any], max_depth: int, max_nodes: int
+    caller: Caller, database: Database, start: ReleaseDocument, max_depth: int, max_nodes: int
 ) -> Walk:
     """Return all dependencies of `start`, direct and indirect, within bounds."""
     walk = Walk(start, max_nodes)
@@ -128,7 +131,7 @@ async def _walk_dependencies(caller: Caller, database: Database, walk: Walk, max
         keys = _WITH_REFERENCES if together else WALKED
         found = await releases.resolve_references(caller, database, references, keys, AT_ONCE)
         deeper = walk.depth < max_depth
-        reached: dict[str, Document] = {}
+        reached: dict[str, ReleaseDocument] = {}
         for id_, made in level.items():
             await pace.step(len(made))
             walk.edges.setdefault(id_, {})
@@ -145,7 +148,7 @@ async def _walk_dependencies(caller: Caller, database: Database, walk: Walk, max
         walk.depth += bool(reached)
         if together:
             level = {
-                id_: walk.look_at([needed["reference"] for needed in one.pop("dependencies")])
+                id_: walk.look_at([needed["reference"] for needed in one["dependencies"]])
                 for id_, one in reached.items()
             }
         else:
@@ -168,7 +171,7 @@ async def _references(
 
 
 async def dependants(
-    caller: Caller, database: Database, start: Mapping[str, Any], max_depth: int, max_nodes: int
+    caller: Caller, database: Database, start: ReleaseDocument, max_depth: int, max_nodes: int
 ) -> Walk:
     """Return all dependants of `start`, direct and indirect, within bounds."""
     walk = Walk(start, max_nodes, edges={start["id"]: {}})
@@ -182,10 +185,10 @@ async def _walk_dependants(caller: Caller, database: Database, walk: Walk, max_d
     # The ids of the releases in the graph that make each reference.
     makers: dict[str, list[str]] = {}
     new = {start["id"]: walk.look_at([needed["reference"] for needed in start["dependencies"]])}
-    level: Sequence[Mapping[str, Any]] = [start]
+    level: Sequence[ReleaseDocument] = [start]
     while level:
         needed = await _needed(caller, database, level)
-        reached: dict[str, Document] = {}
+        reached: dict[str, ReleaseDocument] = {}
         for some in _batched(list(needed)):
             limit = walk.max_nodes + len(walk.nodes) + 2
             for release in await releases.find_by_reference(caller, database, some, limit, WALKED):
@@ -209,7 +212,7 @@ async def _walk_dependants(caller: Caller, database: Database, walk: Walk, max_d
         level = list(reached.values())
 
 
-async def _needed(caller: Caller, database: Database, level: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+async def _needed(caller: Caller, database: Database, level: Sequence[ReleaseDocument]) -> dict[str, str]:
     """Return the references that resolve to the releases of a level, each with the release's id."""
     needed: dict[str, str] = {}
     for some in _batched(level):
@@ -222,7 +225,7 @@ def _batched(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
     return (items[at : at + AT_ONCE] for at in range(0, len(items), AT_ONCE))
 
 
-async def made_unresolved(caller: Caller, database: Database, walk: Walk) -> list[Document]:
+async def made_unresolved(caller: Caller, database: Database, walk: Walk) -> list[DependencyDocument]:
     """Return the unresolved references of a walk, as they were declared.
 
     For callers who do not see everything, the release may only be hidden, so completed fields are left empty.
@@ -242,13 +245,13 @@ class Affected:
     """The published releases that reach a release: their number, and the nearest of them."""
 
     count: int = 0
-    nearest: list[Document] = dataclasses.field(default_factory=list)
+    nearest: list[ReleaseDocument] = dataclasses.field(default_factory=list)
     # Whether the walk met a release hidden from callers with only `release:read`, on its way or by name.
     hidden: bool = False
     # The reference strings of the releases on the way.
     answers: set[str] = dataclasses.field(default_factory=set)
 
-    def add(self, release: Document) -> None:
+    def add(self, release: ReleaseDocument) -> None:
         """Count a reached release if it is published."""
         self.note(release)
         if release["status"] == "PUBLISHED":
@@ -256,11 +259,11 @@ class Affected:
             if len(self.nearest) < MAX_NEAREST:
                 self.nearest.append(release)
 
-    def note(self, release: Document) -> None:
+    def note(self, release: ReleaseDocument) -> None:
         """Record whether a release is hidden from some callers."""
         self.hidden = self.hidden or not events.is_public(release)
 
-    def touched_by(self, changed: Iterable[Document]) -> bool:
+    def touched_by(self, changed: Iterable[ReleaseDocument]) -> bool:
         """Return whether the result may be different now that the releases in `changed` have changed.
 
         This is so if one of them is on the way, has the name of one that is, or depends on one that is.
@@ -272,11 +275,11 @@ class Affected:
         )
 
 
-async def affected(caller: Caller, database: Database, start: Mapping[str, Any]) -> Affected:
+async def affected(caller: Caller, database: Database, start: ReleaseDocument) -> Affected:
     """Return the published releases that reach `start` through dependencies, without a bound on their number."""
     seen = {start["id"]}
     found = Affected()
-    level: Sequence[Mapping[str, Any]] = [start]
+    level: Sequence[ReleaseDocument] = [start]
     try:
         while level:
             level = await _next_level(caller, database, level, seen, found)
@@ -286,8 +289,8 @@ async def affected(caller: Caller, database: Database, start: Mapping[str, Any])
 
 
 async def _next_level(
-    caller: Caller, database: Database, level: Sequence[Mapping[str, Any]], seen: set[str], found: Affected
-) -> list[Document]:
+    caller: Caller, database: Database, level: Sequence[ReleaseDocument], seen: set[str], found: Affected
+) -> list[ReleaseDocument]:
     needed: list[str] = []
     for some in _batched(level):
         found.answers.update(itertools.chain.from_iterable(map(references.reference_keys, some)))
@@ -296,7 +299,7 @@ async def _next_level(
     reached = []
     for part in _batched(needed):
         match = {**releases.visible(caller), "terms": {"$in": part}}
-        cursor = database.releases.find(match, _REACHED).hint("terms").batch_size(AT_ONCE)
+        cursor = database[RELEASES].find(match, _REACHED).hint("terms").batch_size(AT_ONCE)
         async with contextlib.aclosing(cursors.batches(cursor, AT_ONCE)) as batches:
             async for batch in batches:
                 for one in batch:
@@ -308,7 +311,7 @@ async def _next_level(
 
 
 async def paths(
-    caller: Caller, database: Database, start: Mapping[str, Any], to_id: str, longest: int, limit: int
+    caller: Caller, database: Database, start: ReleaseDocument, to_id: str, longest: int, limit: int
 ) -> list[list[str]]:
     """Return up to `limit` of the shortest dependency paths from `start` to another release, as ids.
 

@@ -8,10 +8,12 @@ from release_catalog import usage
 from release_catalog.domain import caller as callers
 from release_catalog.domain import events
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.events import EventDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import database as db
 from release_catalog.storage import releases
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import COUNTERS, EVENTS, RELEASES
+from release_catalog.storage.database import Database, Filter, Stage
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 
 # The number of events checked for a webhook at a time.
@@ -41,13 +43,13 @@ async def log(
     window: PageArgs,
     types: Sequence[str] | None = None,
     release_id: str | None = None,
-) -> PageQuery:
+) -> PageQuery[EventDocument]:
     """Return a query for the events visible to the caller, oldest first.
 
     A caller who does not see everything gets the events of releases that were visible then and still are. Raise
     InvalidArgument if events after the cursor are no longer kept.
     """
-    match: dict[str, Any] = {"tenantId": caller.tenant, **_seen(caller)}
+    match: Filter = {"tenantId": caller.tenant, **_seen(caller)}
     index = "sequence"
     if types is not None:
         match["type"] = {"$in": sorted(_types(types))}
@@ -56,13 +58,13 @@ async def log(
         match["releaseId"] = release_id
         index = "release"
     stages = releases.visible_through(caller, "releaseId")
-    question = PageQuery("events", match, _ORDERS[index], window, stages=stages)
+    question = PageQuery(EVENTS, match, _ORDERS[index], window, stages=stages)
     if question.place and (reason := await unkept(caller, database, question.place[0])):
         raise InvalidArgument("after", reason)
     return question
 
 
-def _seen(caller: Caller) -> Document:
+def _seen(caller: Caller) -> Filter:
     """Return the condition for events of releases that were visible to the caller at the time."""
     if caller.sees_drafts is True:
         return {}
@@ -86,7 +88,7 @@ async def unkept(caller: Caller, database: Database, after: int) -> str | None:
     last = await head(caller, database)
     if after > last:
         return f"the event does not exist yet: the last one is {events.id_of(last)}. Give the id of an event."
-    first = await database.events.find_one({"tenantId": caller.tenant}, _HEADER, sort=[("sequence", 1)])
+    first = await database[EVENTS].find_one({"tenantId": caller.tenant}, _HEADER, sort=[("sequence", 1)])
     oldest = first["sequence"] if first else last + 1
     if after + 1 < oldest:
         return (
@@ -110,7 +112,9 @@ async def changed_since(
     Promotions and verified files leave a release as it is.
     """
     match = {"tenantId": caller.tenant, "sequence": {"$gt": after}}
-    found = database.events.find(match, {"releaseId": 1, "type": 1}, session=session).hint("sequence").limit(limit)
+    found = (
+        database[EVENTS].find(match, {"releaseId": 1, "type": 1}, session=session).hint("sequence").limit(limit)
+    )
     rows = await found.to_list(limit)
     if len(rows) == limit:
         return None
@@ -120,27 +124,27 @@ async def changed_since(
 async def heads(database: Database, tenants: Iterable[str]) -> dict[str, int]:
     """Return the number of the last event of each tenant that has any."""
     keys = {callers.local(tenant).key("events"): tenant for tenant in tenants}
-    found = database.counters.find({"_id": {"$in": list(keys)}})
+    found = database[COUNTERS].find({"_id": {"$in": list(keys)}})
     return {keys[counter["_id"]]: counter["value"] async for counter in found}
 
 
-async def following(database: Database, tenant: str, after: int) -> list[Document]:
+async def following(database: Database, tenant: str, after: int) -> list[EventDocument]:
     """Return the headers (all but the data) of the next events after a number, up to the first gap."""
     match = {"tenantId": tenant, "sequence": {"$gt": after}}
-    found = database.events.find(match, _HEADER).sort("sequence", 1).limit(AT_ONCE)
+    found = database[EVENTS].find(match, _HEADER).sort("sequence", 1).limit(AT_ONCE)
     rows = await found.hint("sequence").to_list(AT_ONCE)
     return [row for at, row in enumerate(rows) if row["sequence"] == rows[0]["sequence"] + at]
 
 
-async def whole(caller: Caller, database: Database, header: Document) -> Document | None:
+async def whole(caller: Caller, database: Database, header: EventDocument) -> EventDocument | None:
     """Return an event with its data if the caller, who may have only the scope for webhooks, can see it."""
     if not caller.may(callers.READ):
         return None
     if caller.sees_drafts is not True:
         match = {"_id": caller.key(header["releaseId"]), **releases.visible(caller)}
-        if not header.get("open") or not await database.releases.find_one(match, {"_id": 1}):
+        if not header.get("open") or not await database[RELEASES].find_one(match, {"_id": 1}):
             return None
-    return await database.events.find_one({"_id": header["_id"]})
+    return await database[EVENTS].find_one({"_id": header["_id"]})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +155,7 @@ class EventFilter:
     release_id: str | None = None
     product_id: str | None = None
 
-    def takes(self, event: Mapping[str, Any]) -> bool:
+    def takes(self, event: EventDocument) -> bool:
         """Return whether the filter includes an event."""
         return (
             (self.types is None or event["type"] in self.types)
@@ -159,7 +163,7 @@ class EventFilter:
             and self.product_id in {None, event["productId"]}
         )
 
-    def match(self) -> Document:
+    def match(self) -> Filter:
         """Return the filter as a MongoDB condition."""
         types = None if self.types is None else {"$in": sorted(self.types)}
         match = {"type": types, "releaseId": self.release_id, "productId": self.product_id}
@@ -186,19 +190,19 @@ async def start(caller: Caller, database: Database, after: str | None) -> int:
 
 async def since(
     caller: Caller, database: Database, after: int, filters: EventFilter, limit: int
-) -> tuple[list[Document], int]:
+) -> tuple[list[EventDocument], int]:
     """Return the next visible events after a number, and the number up to which they are complete."""
     last = await head(caller, database)
     if last <= after:
         return [], after
     match = {"tenantId": caller.tenant, "sequence": {"$gt": after, "$lte": last}, **filters.match()}
-    stages = [
+    stages: list[Stage] = [
         {"$match": {**match, **_seen(caller)}},
         {"$sort": {"sequence": 1}},
         *releases.visible_through(caller, "releaseId"),
         {"$limit": limit},
     ]
-    found = await db.aggregate(database["events"], stages)
+    found = await db.aggregate(database[EVENTS], stages)
     return found, found[-1]["sequence"] if len(found) == limit else last
 
 
@@ -206,8 +210,8 @@ async def count(caller: Caller, database: Database, after: int, patterns: Sequen
     """Return the number of events of these types after a number, up to `limit`; 0 without `release:read`."""
     if not caller.may(callers.READ):
         return 0
-    match: Document = {"tenantId": caller.tenant, "type": {"$in": sorted(events.matching(patterns))}}
+    match: Filter = {"tenantId": caller.tenant, "type": {"$in": sorted(events.matching(patterns))}}
     match |= {"sequence": {"$gt": after}} | _seen(caller)
-    found: int = await database.events.count_documents(match, limit=limit, hint="type")
+    found: int = await database[EVENTS].count_documents(match, limit=limit, hint="type")
     usage.count(found)
     return found

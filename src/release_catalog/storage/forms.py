@@ -12,42 +12,70 @@ import functools
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from pymongo.asynchronous.collection import AsyncCollection
+
 from release_catalog.domain import reference_data, release, release_delivery, release_parts
 from release_catalog.domain.declarations import SetBy, defaults
+from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    CATALOGS,
+    CONTENTS,
+    COUNTERS,
+    ENVIRONMENTS,
+    EVENTS,
+    EXECUTIONS,
+    META,
+    MIGRATION_STATE,
+    PIPELINES,
+    PRODUCTS,
+    PROJECTS,
+    PROMOTIONS,
+    REGISTRIES,
+    RELEASES,
+    REQUESTS,
+    TOKENS,
+    VERIFICATIONS,
+    WEBHOOK_DELIVERIES,
+    WEBHOOKS,
+    CollectionName,
+    Stored,
+)
 
 # The field that holds the version.
 FORM = "form"
 
 # The forms of each collection's documents, from 1: the fields that a form added, by dotted path, with their
 # defaults, which are JSON. A path may lead through a list: then each of its entries has the field.
-FORMS: dict[str, Sequence[Mapping[str, Any]]] = {
-    **{
-        collection: [{}]
-        for collection in (
-            "catalogs products projects registries baseImages pipelines executions environments contents webhooks "
-            "webhookDeliveries tokens requests counters meta promotions migrations"
-        ).split()
-    },
-    "releases": [{"createdBy": None, "publishedBy": None}],
-    "events": [{"actor": None}],
-    "verifications": [{"actor": None}],
+FORMS: dict[CollectionName[Any], Sequence[Mapping[str, Any]]] = {
+    CATALOGS: [{}],
+    PRODUCTS: [{}],
+    PROJECTS: [{}],
+    REGISTRIES: [{}],
+    BASE_IMAGES: [{}],
+    PIPELINES: [{}],
+    EXECUTIONS: [{}],
+    ENVIRONMENTS: [{}],
+    CONTENTS: [{}],
+    WEBHOOKS: [{}],
+    WEBHOOK_DELIVERIES: [{}],
+    TOKENS: [{}],
+    REQUESTS: [{}],
+    COUNTERS: [{}],
+    META: [{}],
+    PROMOTIONS: [{}],
+    MIGRATION_STATE: [{}],
+    RELEASES: [{"createdBy": None, "publishedBy": None}],
+    EVENTS: [{"actor": None}],
+    VERIFICATIONS: [{"actor": None}],
 }
 # The defaults of all declared fields, by dotted path: a document that lacks one of them is read with it, whatever
 # its form.
-DEFAULTS: dict[str, Mapping[str, Any]] = {
+DEFAULTS: dict[CollectionName[Any], Mapping[str, Any]] = {
     **{
         collection: reference_data.optional_defaults(collection)
-        for collection in (
-            "catalogs",
-            "products",
-            "projects",
-            "registries",
-            "baseImages",
-            "pipelines",
-            "environments",
-        )
+        for collection in (CATALOGS, PRODUCTS, PROJECTS, REGISTRIES, BASE_IMAGES, PIPELINES, ENVIRONMENTS)
     },
-    "releases": {
+    RELEASES: {
         **defaults(release.FIELDS, *SetBy),
         **{
             f"{place}.{name}": default
@@ -61,15 +89,15 @@ DEFAULTS: dict[str, Mapping[str, Any]] = {
     },
 }
 # The answers of requests hold documents of other collections, which change with their forms.
-_EMBEDDED = {
-    "requests": {"answer.release": "releases", "answer.promotion": "promotions", "answer.execution": "executions"}
+_EMBEDDED: dict[CollectionName[Any], dict[str, CollectionName[Any]]] = {
+    REQUESTS: {"answer.release": RELEASES, "answer.promotion": PROMOTIONS, "answer.execution": EXECUTIONS}
 }
 
 # An added field: the names that lead to it, and its default.
 Added = tuple[tuple[str, ...], Any]
 
 
-def current(collection: str) -> int:
+def current(collection: CollectionName[Any]) -> int:
     """Return the version of today's form of a collection's documents."""
     return len(FORMS[collection])
 
@@ -80,7 +108,7 @@ def older(form: int) -> dict[str, Any]:
 
 
 @functools.lru_cache(1_000)
-def added(collection: str, keys: frozenset[str] | None) -> Sequence[Added]:
+def added(collection: CollectionName[Any], keys: frozenset[str] | None) -> Sequence[Added]:
     """Return the fields with defaults of a collection of which `keys` are read, by dotted path; None for all."""
     fields = _read_defaults(collection)
     for place, other in _EMBEDDED.get(collection, {}).items():
@@ -92,12 +120,12 @@ def added(collection: str, keys: frozenset[str] | None) -> Sequence[Added]:
     ]
 
 
-def _read_defaults(collection: str) -> dict[str, Any]:
+def _read_defaults(collection: CollectionName[Any]) -> dict[str, Any]:
     of_forms = {path: value for form in FORMS.get(collection, ()) for path, value in form.items()}
     return {**DEFAULTS.get(collection, {}), **of_forms}
 
 
-def added_by(collection: str, form: int) -> Sequence[Added]:
+def added_by(collection: CollectionName[Any], form: int) -> Sequence[Added]:
     """Return the fields that a form of a collection added."""
     return _paths(FORMS[collection][form - 1])
 
@@ -216,7 +244,7 @@ class StoredCollection:
     Inserts get the version here, and so do upserts by operators. An upsert by a pipeline sets it itself.
     """
 
-    def __init__(self, collection: Any, name: str) -> None:
+    def __init__(self, collection: Any, name: CollectionName[Any]) -> None:
         self._collection = collection
         self._name = name
 
@@ -281,15 +309,17 @@ class StoredDatabase:
         self._database = database
         self._collections: dict[str, Any] = {}
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: CollectionName[Stored]) -> AsyncCollection[Stored]:
         """Return a collection, always the same object: a new one takes a twentieth of the time of a small read."""
-        found = self._collections.get(name)
+        found: Any = self._collections.get(name)
         if found is None:
-            found = self._database[name]
+            # The driver encodes a plain text faster.
+            found = self._database[str(name)]
             if name in FORMS:
                 found = StoredCollection(found, name)
             self._collections[name] = found
-        return found
+        collection: AsyncCollection[Stored] = found
+        return collection
 
     def __getattr__(self, name: str) -> Any:
-        return self[name] if name in FORMS else getattr(self._database, name)
+        return self[CollectionName[Any](name)] if name in FORMS else getattr(self._database, name)

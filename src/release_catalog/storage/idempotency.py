@@ -19,18 +19,21 @@ from release_catalog.domain.caller import Caller
 from release_catalog.errors import Problem, Violation
 from release_catalog.storage import database as db
 from release_catalog.storage import forms, leases
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import REQUESTS, IdempotencyRecordDocument
+from release_catalog.storage.database import Database, Expression, Filter
 
+# The input of a mutation and the fields of its payload, by the contract's names.
 MutationInput = Mapping[str, Any]
-Answer = Document | Problem
+Payload = dict[str, Any]
+Answer = Payload | Problem
 
 RECORD_TTL = datetime.timedelta(hours=24)
 MAX_KEY = 255
 # The time for which the key of a request whose process died stays locked.
 LOCK_TTL = datetime.timedelta(seconds=15)
-_BUSY: Document = {"busyUntil": leases.after(LOCK_TTL), "expiresAt": leases.after(RECORD_TTL)}
+_BUSY: dict[str, Expression] = {"busyUntil": leases.after(LOCK_TTL), "expiresAt": leases.after(RECORD_TTL)}
 _RELEASE_SECONDS = 5.0
-_FORM: Document = {forms.FORM: forms.current("requests")}
+_FORM = {forms.FORM: forms.current(REQUESTS)}
 
 _RUNNING = errors.Conflict(detail="The first request with this idempotency key is still running: repeat it later.")
 
@@ -70,7 +73,7 @@ async def idempotency_lock(
         await asyncio.wait([db.in_background(_release(database, held))])
 
 
-async def _claim(caller: Caller, database: Database, fingerprint: str, held: Document) -> Document:
+async def _claim(caller: Caller, database: Database, fingerprint: str, held: Filter) -> IdempotencyRecordDocument:
     """Lock a key unless another request holds it; return the record that is now under the key."""
     is_free = {
         "$or": [
@@ -88,20 +91,17 @@ async def _claim(caller: Caller, database: Database, fingerprint: str, held: Doc
     fields = {"tenantId": caller.tenant, "fingerprint": fingerprint, "claim": held["claim"], **_FORM}
     claimed = {**{name: {"$literal": value} for name, value in fields.items()}, **_BUSY}
     change = [{"$replaceWith": {"$cond": [is_free, claimed, "$$ROOT"]}}]
-    found: Any = await database.requests.find_one_and_update(
-        {"_id": held["_id"]}, change, upsert=True, return_document=db.AFTER
-    )
-    return dict(found)
+    return await db.upsert(database[REQUESTS], {"_id": held["_id"]}, change)
 
 
-async def _renew(database: Database, held: Document) -> bool:
-    return bool((await database.requests.update_one(held, [{"$set": _BUSY}])).matched_count)
+async def _renew(database: Database, held: Filter) -> bool:
+    return bool((await database[REQUESTS].update_one(held, [{"$set": _BUSY}])).matched_count)
 
 
-async def _release(database: Database, held: Document) -> None:
+async def _release(database: Database, held: Filter) -> None:
     """Release a key; if the database fails, the lock expires by itself."""
     with contextlib.suppress(db.Failure), db.deadline(_RELEASE_SECONDS):
-        await database.requests.delete_one(held)
+        await database[REQUESTS].delete_one(held)
 
 
 def refused(key: str | None) -> Problem | None:
@@ -127,7 +127,7 @@ def fingerprint_of(caller: Caller, verb: str, values: MutationInput) -> str:
         return ""
 
 
-def _canonical_json(request: Document) -> bytes:
+def _canonical_json(request: MutationInput) -> bytes:
     try:
         return orjson.dumps(request, option=orjson.OPT_SORT_KEYS)
     except TypeError:
@@ -135,28 +135,32 @@ def _canonical_json(request: Document) -> bytes:
         return repr(request).encode()
 
 
-async def find_record(caller: Caller, database: Database, key: str, session: Any) -> Document | None:
+async def find_record(
+    caller: Caller, database: Database, key: str, session: Any
+) -> IdempotencyRecordDocument | None:
     """Return the unexpired record of a key."""
     fresh = {"_id": caller.key(key), "$expr": {"$gt": ["$expiresAt", "$$NOW"]}}
-    return await database.requests.find_one(fresh, session=session)
+    return await database[REQUESTS].find_one(fresh, session=session)
 
 
-async def remember(caller: Caller, database: Database, key: str, memory: Document, session: Any) -> None:
-    """Store the record of a request with this key."""
-    fields = {"tenantId": caller.tenant, **memory, **_FORM}
+async def remember(
+    caller: Caller, database: Database, key: str, fingerprint: str, answer: Payload, session: Any
+) -> None:
+    """Store the answer of the request with this key."""
+    fields = {"tenantId": caller.tenant, "fingerprint": fingerprint, "answer": serialize_result(answer), **_FORM}
     # A literal, because names and texts in the answer may begin with a dollar sign.
     change = [{"$replaceWith": {"$literal": fields}}, {"$set": {"expiresAt": leases.after(RECORD_TTL)}}]
-    await database.requests.update_one({"_id": caller.key(key)}, change, upsert=True, session=session)
+    await database[REQUESTS].update_one({"_id": caller.key(key)}, change, upsert=True, session=session)
 
 
-def replay(known: Document, fingerprint: str, claim: str | None) -> Answer | None:
+def replay(known: IdempotencyRecordDocument, fingerprint: str, claim: str | None) -> Answer | None:
     """Return the answer to a request whose key has a record; None for the holder of the lock."""
     if known["fingerprint"] != fingerprint:
         detail = "Another input had this idempotency key: give each request its own key."
         return errors.Conflict(detail=detail)
     if "answer" not in known:
         return None if known["claim"] == claim else _RUNNING
-    answer: Document = known["answer"]
+    answer = known["answer"]
     if refusal := answer.get("problem"):
         refusal["violations"] = [Violation(**violation) for violation in refusal["violations"]]
         kind, fields = refusal.pop("kind"), {name: value for name, value in refusal.items() if value}
@@ -164,7 +168,7 @@ def replay(known: Document, fingerprint: str, claim: str | None) -> Answer | Non
     return answer
 
 
-def serialize_result(answer: Document) -> Document:
+def serialize_result(answer: Payload) -> Payload:
     """Return an answer as data, with the problem that it may contain as a dict."""
     refusal = answer.get("problem")
     if refusal is None:

@@ -22,6 +22,29 @@ from pymongo.errors import OperationFailure
 
 from release_catalog.storage import database as db
 from release_catalog.storage import forms
+from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    CATALOGS,
+    CONTENTS,
+    COUNTERS,
+    ENVIRONMENTS,
+    EVENTS,
+    EXECUTIONS,
+    META,
+    MIGRATION_STATE,
+    PIPELINES,
+    PRODUCTS,
+    PROJECTS,
+    PROMOTIONS,
+    REGISTRIES,
+    RELEASES,
+    REQUESTS,
+    TOKENS,
+    VERIFICATIONS,
+    WEBHOOK_DELIVERIES,
+    WEBHOOKS,
+    CollectionName,
+)
 from release_catalog.storage.database import Database
 
 
@@ -34,8 +57,8 @@ UP, DOWN = ASCENDING, DESCENDING
 # For collections read only by _id: concurrent transactions that create a collection would fail at their end.
 _MADE = [IndexModel([("_id", UP)])]
 
-INDEXES: dict[str, list[IndexModel]] = {
-    "releases": [
+INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
+    RELEASES: [
         # Decides between two requests that create the same release at once.
         _index("identity", unique=True, catalogId=UP, productId=UP, version=UP, revision=UP, channel=UP),
         _index(
@@ -54,30 +77,30 @@ INDEXES: dict[str, list[IndexModel]] = {
             channel=UP, branch=UP, private=UP,
         ),
     ],
-    "catalogs": [_index("name", name=UP, id=UP)],
-    "products": [
+    CATALOGS: [_index("name", name=UP, id=UP)],
+    PRODUCTS: [
         # Products by key, in all catalogs and in one.
         _index("key", unique=True, key=UP, catalogId=UP),
         _index("catalog", catalogId=UP, key=UP),
     ],
-    "projects": _MADE,
-    "registries": _MADE,
-    "baseImages": [_index("name", name=UP)],
-    "pipelines": [_index("name", name=UP)],
-    "executions": [
+    PROJECTS: _MADE,
+    REGISTRIES: _MADE,
+    BASE_IMAGES: [_index("name", name=UP)],
+    PIPELINES: [_index("name", name=UP)],
+    EXECUTIONS: [
         # The newest running executions, and the newest of all.
         _index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN),
         _index("started", pipelineId=UP, startedAt=DOWN),
     ],
-    "environments": [_index("name", unique=True, name=UP)],
-    "contents": [_index("path", unique=True, environment=UP, path=UP)],
-    "events": [
+    ENVIRONMENTS: [_index("name", unique=True, name=UP)],
+    CONTENTS: [_index("path", unique=True, environment=UP, path=UP)],
+    EVENTS: [
         _index("sequence", unique=True, sequence=UP),
         _index("type", type=UP, sequence=UP),
         _index("release", releaseId=UP, sequence=UP),
         _index("product", productId=UP, sequence=UP),
     ],
-    "webhooks": [
+    WEBHOOKS: [
         _index("created", createdAt=UP, id=UP),
         # Across tenants: everything needed to find the webhooks that are due.
         IndexModel(
@@ -85,22 +108,22 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="due",
         ),
     ],
-    "webhookDeliveries": [
+    WEBHOOK_DELIVERIES: [
         _index("webhook", webhookId=UP, sequence=DOWN),
         IndexModel(
             [("tenantId", UP), ("webhookId", UP), ("sequence", UP)],
             name="pending", partialFilterExpression={"status": "PENDING"},
         ),
     ],
-    "tokens": [_index("id", unique=True, id=UP), _index("created", createdAt=DOWN, id=DOWN)],
+    TOKENS: [_index("id", unique=True, id=UP), _index("created", createdAt=DOWN, id=DOWN)],
     # MongoDB deletes these itself.
-    "requests": [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
+    REQUESTS: [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
     # A free worker takes the oldest job of the tenant whose turn it is.
-    "verifications": [_index("turn", leaseUntil=UP)],
-    "counters": _MADE,
-    "meta": _MADE,
-    "migrations": _MADE,
-    "promotions": [
+    VERIFICATIONS: [_index("turn", leaseUntil=UP)],
+    COUNTERS: _MADE,
+    META: _MADE,
+    MIGRATION_STATE: _MADE,
+    PROMOTIONS: [
         _index("sequence", unique=True, sequence=DOWN),
         _index("environment", environment=UP, sequence=DOWN),
         _index("release", releaseId=UP, sequence=DOWN),
@@ -118,12 +141,12 @@ INDEXES: dict[str, list[IndexModel]] = {
 
 # Migrations find older documents by this index; collections that do not grow with the releases need none.
 for _name in (
-    "releases products executions contents events webhookDeliveries requests counters promotions"
-).split():
+    RELEASES, PRODUCTS, EXECUTIONS, CONTENTS, EVENTS, WEBHOOK_DELIVERIES, REQUESTS, COUNTERS, PROMOTIONS,
+):  # fmt: skip
     INDEXES[_name] = [*INDEXES[_name], IndexModel([(forms.FORM, UP)], name=forms.FORM)]
 
 # MongoDB deletes these documents some days after the time in this field.
-_KEPT = {"events": "writtenAt", "webhookDeliveries": "createdAt"}
+_KEPT: dict[CollectionName[Any], str] = {EVENTS: "writtenAt", WEBHOOK_DELIVERIES: "createdAt"}
 _OTHER_OPTIONS = 85
 # Building an index over many documents takes minutes, longer than any other command may.
 _BUILD_SECONDS = 3_600.0

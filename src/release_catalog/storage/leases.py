@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 from release_catalog.storage import database as db
 
@@ -15,12 +14,12 @@ from release_catalog.storage import database as db
 _RETRY_SECONDS = 1.0
 
 
-def after(time: datetime.timedelta) -> dict[str, Any]:
+def after(time: datetime.timedelta) -> db.Expression:
     """Return the time `time` from now, as an expression for a pipeline update."""
     return {"$add": ["$$NOW", round(time.total_seconds() * 1_000)]}
 
 
-def is_over(field: str) -> dict[str, Any]:
+def is_over(field: str) -> db.Filter:
     """Return the condition that the time in a field has passed; it can use an index."""
     return {"$expr": {"$lte": [f"${field}", "$$NOW"]}}
 

@@ -20,9 +20,12 @@ import structlog
 from pymongo import UpdateMany, UpdateOne
 
 from release_catalog.domain import events, ids
+from release_catalog.domain.events import EventDocument
 from release_catalog.storage import database as db
 from release_catalog.storage import forms, leases
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import EVENTS, MIGRATION_STATE, RELEASES, CollectionName
+from release_catalog.storage.database import Database, Stage
+from release_catalog.storage.search_terms import StoredReleaseDocument
 
 # The maximum size of a batch: of its documents, and of what is read of them.
 BATCH, MAX_BATCH_BYTES = 500, 4 << 20
@@ -37,8 +40,10 @@ _DOCUMENTS_A_REPORT = 10_000
 
 _log = structlog.get_logger()
 
-# Takes documents, and returns the known values of added fields by `_id`.
-Fill = Callable[[Database, Sequence[Document]], Awaitable[Mapping[Any, Document]]]
+# The known values of added fields, by the `_id` of their documents.
+Known = Mapping[Any, dict[str, Any]]
+# Takes documents of a collection, and returns the known values.
+Fill = Callable[[Database, Sequence[Any]], Awaitable[Known]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Migration:
     `fill` gets the projection `reads` of fields that never change: an older process may change others at any time.
     """
 
-    collection: str
+    collection: CollectionName[Any]
     form: int
     fill: Fill | None = None
     reads: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -139,14 +144,14 @@ async def _rest(over: asyncio.Event, seconds: float) -> None:
 @db.bounded
 async def _any_pending(database: Database) -> bool:
     """Return whether any document has an older form, which costs one command."""
-    looks: dict[str, list[Document]] = {
+    looks: dict[str, list[Stage]] = {
         name: [{"$match": forms.older(forms.current(name))}, {"$limit": 1}, {"$project": {"_id": 1}}]
         for name in forms.FORMS
     }
-    unions: list[Document] = [{"$unionWith": {"coll": name, "pipeline": look}} for name, look in looks.items()]
+    unions: list[Stage] = [{"$unionWith": {"coll": name, "pipeline": look}} for name, look in looks.items()]
     # Unions follow a collection of which nothing is taken.
     stages = [{"$match": {"_id": None}}, *unions, {"$limit": 1}]
-    return bool(await db.aggregate(database["migrations"], stages, frozenset()))
+    return bool(await db.aggregate(database[MIGRATION_STATE], stages, frozenset()))
 
 
 async def _run(database: Database, migration: Migration, owner: str, over: asyncio.Event, report: Report) -> bool:
@@ -186,7 +191,7 @@ class _Batch(NamedTuple):
 async def _migrate_batch(database: Database, migration: Migration) -> _Batch:
     """Give the next documents the form of a migration."""
     collection, before = database[migration.collection], {forms.FORM: migration.form - 1 or None}
-    found: list[Document] = []
+    found: list[Any] = []
     size = 0
     cursor = collection.find(before, {"_id": 1, **migration.reads}).limit(BATCH).batch_size(BATCH)
     try:
@@ -199,7 +204,7 @@ async def _migrate_batch(database: Database, migration: Migration) -> _Batch:
         await cursor.close()
     if not found:
         return _Batch(0, 0, is_full=False)
-    known = await migration.fill(database, found) if migration.fill else {}
+    known: Known = await migration.fill(database, found) if migration.fill else {}
     fields = forms.added_by(migration.collection, migration.form)
     ids_ = [document["_id"] for document in found if document["_id"] not in known]
     # The other index would lead through all older documents.
@@ -213,7 +218,7 @@ async def _migrate_batch(database: Database, migration: Migration) -> _Batch:
     return _Batch(len(found), done.modified_count, len(found) == BATCH or size > MAX_BATCH_BYTES)
 
 
-def _change(migration: Migration, fields: Iterable[forms.Added]) -> list[Document]:
+def _change(migration: Migration, fields: Iterable[forms.Added]) -> list[Stage]:
     return [{"$set": {**forms.completion(fields), forms.FORM: migration.form}}]
 
 
@@ -223,33 +228,33 @@ async def _save_progress(database: Database, migration: Migration, documents: in
         "startedAt": {"$ifNull": ["$startedAt", "$$NOW"]},
         "endedAt": "$$NOW" if ended else None,
         "documents": {"$add": [{"$ifNull": ["$documents", 0]}, documents]},
-        forms.FORM: forms.current("migrations"),
+        forms.FORM: forms.current(MIGRATION_STATE),
     }
-    await database.migrations.update_one({"_id": migration.name}, [{"$set": progress}], upsert=True)
+    await database[MIGRATION_STATE].update_one({"_id": migration.name}, [{"$set": progress}], upsert=True)
 
 
 @db.bounded
 async def _take_lease(database: Database) -> str | None:
     """Return the new owner of the lease, or None if another process has it."""
     owner, is_over = ids.new(), {"$lte": ["$leaseUntil", "$$NOW"]}
-    lease = {"owner": owner, "leaseUntil": leases.after(LEASE), forms.FORM: forms.current("migrations")}
+    lease = {"owner": owner, "leaseUntil": leases.after(LEASE), forms.FORM: forms.current(MIGRATION_STATE)}
     change = [{"$set": {name: {"$cond": [is_over, value, f"${name}"]} for name, value in lease.items()}}]
-    held: Any = await database.migrations.find_one_and_update(
-        {"_id": "lease"}, change, upsert=True, return_document=db.AFTER
-    )
+    held = await db.upsert(database[MIGRATION_STATE], {"_id": "lease"}, change)
     return owner if held["owner"] == owner else None
 
 
 @db.bounded
 async def _renew_lease(database: Database, owner: str) -> bool:
     until = [{"$set": {"leaseUntil": leases.after(LEASE)}}]
-    return bool((await database.migrations.update_one({"_id": "lease", "owner": owner}, until)).matched_count)
+    return bool(
+        (await database[MIGRATION_STATE].update_one({"_id": "lease", "owner": owner}, until)).matched_count
+    )
 
 
 @db.bounded
 async def _release_lease(database: Database, owner: str) -> None:
     over = [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}]
-    await database.migrations.update_one({"_id": "lease", "owner": owner}, over)
+    await database[MIGRATION_STATE].update_one({"_id": "lease", "owner": owner}, over)
 
 
 # The events whose data names the caller, with the place in the data.
@@ -259,7 +264,7 @@ _ACTORS = {
 }
 
 
-async def _actors(_: Database, found: Sequence[Document]) -> dict[Any, Document]:
+async def _actors(_: Database, found: Sequence[EventDocument]) -> Known:
     """Return the actors of withdrawals and promotions, which their events have always had in their data."""
     known = {}
     for event in found:
@@ -271,18 +276,18 @@ async def _actors(_: Database, found: Sequence[Document]) -> dict[Any, Document]
     return known
 
 
-async def _authors(database: Database, found: Sequence[Document]) -> dict[Any, Document]:
+async def _authors(database: Database, found: Sequence[StoredReleaseDocument]) -> Known:
     """Return the callers who created and published releases, as far as the log has events with an actor.
 
     The event of an import does not tell whether the import created the release or replaced a draft.
     """
     fields = {"release.created": "createdBy", "release.published": "publishedBy"}
-    known: dict[Any, Document] = {}
+    known: dict[Any, dict[str, Any]] = {}
     for tenant in {release["tenantId"] for release in found}:
         keys = {release["id"]: release["_id"] for release in found if release["tenantId"] == tenant}
         match = {"tenantId": tenant, "releaseId": {"$in": list(keys)}, "type": {"$in": list(fields)}}
         shown = {"releaseId": 1, "type": 1, "actor": 1}
-        async for event in database.events.find(match, shown).hint("release"):
+        async for event in database[EVENTS].find(match, shown).hint("release"):
             if event["actor"] is not None:
                 known.setdefault(keys[event["releaseId"]], {})[fields[event["type"]]] = event["actor"]
     return known
@@ -291,8 +296,8 @@ async def _authors(database: Database, found: Sequence[Document]) -> dict[Any, D
 _OF_ACTORS = {"type": 1, "data": {"$cond": [{"$in": ["$type", list(_ACTORS)]}, "$data", None]}}
 # Migrations that fill fields with known values; those of all other forms store defaults.
 _FILLING = (
-    Migration("events", 1, _actors, _OF_ACTORS),
-    Migration("releases", 1, _authors, {"id": 1, "tenantId": 1}),
+    Migration(EVENTS, 1, _actors, _OF_ACTORS),
+    Migration(RELEASES, 1, _authors, {"id": 1, "tenantId": 1}),
 )
 _KEYS = {(migration.collection, migration.form) for migration in _FILLING}
 _PLAIN = [

@@ -8,16 +8,18 @@ import base64
 import dataclasses
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic
 
 import orjson
+from pymongo.asynchronous.collection import AsyncCollection
 
 from release_catalog.domain import timestamps
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors
 from release_catalog.storage import database as db
+from release_catalog.storage.collection_names import CollectionName, Stored, StoredDocument
 from release_catalog.storage.cursors import FieldPaths
-from release_catalog.storage.database import Collections, Document, projection
+from release_catalog.storage.database import Collections, Filter, Stage, projection
 
 MAX_PAGE = 100
 # A cursor holds a catalog, a name and a version, or a path in an environment, of up to four bytes a character.
@@ -40,7 +42,7 @@ class Order:
     index: str
     fields: Mapping[str, type]
 
-    def cursor(self, document: Mapping[str, Any]) -> str:
+    def cursor(self, document: StoredDocument) -> str:
         """Return an opaque cursor for the position of `document` in this order."""
         place = [self.name, *(_plain(document[field]) for field in self.fields)]
         return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()
@@ -135,7 +137,7 @@ def offset(references: Sequence[Mapping[str, Any]], argument: str, cursor: str |
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PageQuery:
+class PageQuery(Generic[Stored]):
     """A query for documents of a collection: condition, order and page.
 
     `match` always holds the caller's tenant. `terms`, where given, are of kinds that the `terms` index serves, and
@@ -143,13 +145,13 @@ class PageQuery:
     documents after the match by conditions on other collections.
     """
 
-    collection: str
-    match: Mapping[str, Any]
+    collection: CollectionName[Stored]
+    match: Filter
     order: Order
     window: PageArgs
     descending: bool = False
     terms: Sequence[str] | None = None
-    stages: Sequence[Mapping[str, Any]] = ()
+    stages: Sequence[Stage] = ()
     place: list[Any] | None = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -158,13 +160,13 @@ class PageQuery:
         place = None if cursor is None else self.order.place(self.window.argument, cursor)
         object.__setattr__(self, "place", place)
 
-    def conditions(self) -> dict[str, Any]:
+    def conditions(self) -> Filter:
         """Return the whole condition without the cursor."""
         if self.terms is None:
             return dict(self.match)
         return {**self.match, "terms": self.terms[0] if len(self.terms) == 1 else {"$in": [*self.terms]}}
 
-    def onwards(self) -> dict[str, Any]:
+    def onwards(self) -> Filter:
         """Return the whole condition from the cursor on, in a form that leaves the order to the index."""
         if self.place is None:
             return self.conditions()
@@ -200,16 +202,16 @@ class PageQuery:
 
 
 @dataclasses.dataclass(frozen=True)
-class Page:
+class Page(Generic[Stored]):
     """The result of a page query."""
 
-    rows: list[Document]
+    rows: list[Stored]
     has_next: bool
     has_previous: bool
-    cursor: Callable[[Mapping[str, Any]], str]
+    cursor: Callable[[StoredDocument], str]
 
 
-def _page(question: PageQuery, rows: list[Document]) -> Page:
+def _page(question: PageQuery[Stored], rows: list[Stored]) -> Page[Stored]:
     more = len(rows) > question.window.size
     rows = rows[: question.window.size]
     came_from = question.window.cursor is not None
@@ -219,7 +221,7 @@ def _page(question: PageQuery, rows: list[Document]) -> Page:
     return Page(rows, more, came_from, question.order.cursor)
 
 
-async def read(database: Collections, question: PageQuery, keys: FieldPaths = None) -> Page:
+async def read(database: Collections, question: PageQuery[Stored], keys: FieldPaths = None) -> Page[Stored]:
     """Return the page of a query, with `keys` of its documents."""
     collection = database[question.collection]
     if question.terms is not None and not question.terms:
@@ -232,32 +234,30 @@ async def read(database: Collections, question: PageQuery, keys: FieldPaths = No
     return _page(question, await _seek(collection, question, index, keys))
 
 
-async def _seek(collection: Any, question: PageQuery, index: str, keys: FieldPaths) -> list[Document]:
+async def _seek(
+    collection: AsyncCollection[Stored], question: PageQuery[Stored], index: str, keys: FieldPaths
+) -> list[Stored]:
     """Return the first documents from the cursor on, in the order of `index`, with the fields of their cursors."""
     limit = question.window.size + 1
     found = collection.find(question.onwards(), projection(keys, *question.order.fields))
     return await cursors.documents(found.sort(list(question.sort.items())).limit(limit).hint(index), limit, keys)
 
 
-async def _has_many(collection: Any, question: PageQuery) -> bool:
+async def _has_many(collection: AsyncCollection[Stored], question: PageQuery[Stored]) -> bool:
     conditions, limit = question.conditions(), SELECTIVE_LIMIT + 1
     matching = {field: conditions[field] for field in ("tenantId", "terms")}
-    count: int = await collection.count_documents(matching, limit=limit, hint="terms")
+    count = await collection.count_documents(matching, limit=limit, hint="terms")
     if count == limit and "createdAt" in conditions:  # which the index covers as well, but not without documents
         matching["createdAt"] = conditions["createdAt"]
         count = await collection.count_documents(matching, limit=limit, hint="terms")
     return count == limit
 
 
-def _pipeline(question: PageQuery, keys: FieldPaths) -> list[dict[str, Any]]:
+def _pipeline(question: PageQuery[Any], keys: FieldPaths) -> list[Stage]:
     """Return the query as aggregation stages, none of which sorts more than the page."""
     limit, shown = question.window.size + 1, {"$project": projection(keys, *question.order.fields)}
     if question.terms is None or question.ordered_by_terms:
-        ordered: list[dict[str, Any]] = [
-            {"$sort": question.sort},
-            *map(dict, question.stages),
-            {"$limit": limit},
-        ]
+        ordered: list[Stage] = [{"$sort": question.sort}, *question.stages, {"$limit": limit}]
         return [{"$match": question.onwards()}, *ordered, shown]
     top = {"n": limit, "sortBy": question.sort, "output": "$_id"}
     found = {"from": question.collection, "localField": "top", "foreignField": "_id", "as": "found"}
@@ -272,8 +272,8 @@ def _pipeline(question: PageQuery, keys: FieldPaths) -> list[dict[str, Any]]:
 
 
 async def fetch_pages(
-    database: Collections, questions: Sequence[PageQuery], keys: FieldPaths = None
-) -> list[Page]:
+    database: Collections, questions: Sequence[PageQuery[Any]], keys: FieldPaths = None
+) -> list[Page[Any]]:
     """Return the pages of several queries, with one command for each collection."""
     if len(questions) == 1:
         return [await read(database, questions[0], keys)]
@@ -281,7 +281,7 @@ async def fetch_pages(
     return [_page(question, found) for question, found in zip(questions, rows, strict=True)]
 
 
-async def count_many(database: Collections, questions: Sequence[PageQuery]) -> list[int]:
+async def count_many(database: Collections, questions: Sequence[PageQuery[Any]]) -> list[int]:
     """Return the number of documents that match each query, regardless of its page."""
     if len(questions) == 1 and not questions[0].stages and questions[0].terms != []:
         question = questions[0]
@@ -289,7 +289,7 @@ async def count_many(database: Collections, questions: Sequence[PageQuery]) -> l
     counts = await _union(
         database,
         questions,
-        lambda q: [{"$match": q.conditions()}, *map(dict, q.stages), {"$count": "count"}],
+        lambda q: [{"$match": q.conditions()}, *q.stages, {"$count": "count"}],
         frozenset(),
     )
     return [found[0]["count"] if found else 0 for found in counts]
@@ -297,20 +297,20 @@ async def count_many(database: Collections, questions: Sequence[PageQuery]) -> l
 
 async def _union(
     database: Collections,
-    questions: Sequence[PageQuery],
-    pipeline: Callable[[PageQuery], list[dict[str, Any]]],
+    questions: Sequence[PageQuery[Any]],
+    pipeline: Callable[[PageQuery[Any]], list[Stage]],
     keys: FieldPaths,
-) -> list[list[Document]]:
+) -> list[list[Any]]:
     """Run `pipeline` for all queries together; `keys` are read of the documents."""
-    found: list[list[Document]] = [[] for _ in questions]
-    by_collection: dict[str, list[tuple[int, list[dict[str, Any]]]]] = {}
+    found: list[list[Any]] = [[] for _ in questions]
+    by_collection: dict[CollectionName[Any], list[list[Stage]]] = {}
     for index, question in enumerate(questions):
         if question.terms is None or question.terms:
             stages = [*pipeline(question), {"$set": {"question": index}}]
-            by_collection.setdefault(question.collection, []).append((index, stages))
+            by_collection.setdefault(question.collection, []).append(stages)
     for name, parts in by_collection.items():
         for start in range(0, len(parts), QUESTIONS_A_COMMAND):
-            first, *others = [stages for _, stages in parts[start : start + QUESTIONS_A_COMMAND]]
+            first, *others = parts[start : start + QUESTIONS_A_COMMAND]
             unions = [{"$unionWith": {"coll": name, "pipeline": stages}} for stages in others]
             for document in await db.aggregate(database[name], [*first, *unions], keys):
                 found[document.pop("question")].append(document)

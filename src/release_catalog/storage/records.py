@@ -2,13 +2,31 @@
 
 import datetime
 from collections.abc import Iterable
-from typing import Any
 
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.promotion import EnvironmentContentDocument, PromotionDocument
+from release_catalog.domain.reference_data import (
+    CatalogDocument,
+    EnvironmentDocument,
+    ExecutionDocument,
+    ProductDocument,
+)
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors, releases
 from release_catalog.storage import database as db
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    CATALOGS,
+    CONTENTS,
+    ENVIRONMENTS,
+    EXECUTIONS,
+    PRODUCTS,
+    PROMOTIONS,
+    RELEASES,
+    CollectionName,
+    Stored,
+)
+from release_catalog.storage.database import Database, Filter, Stage
 from release_catalog.storage.pagination import MAX_PAGE, Order, PageArgs, PageQuery
 
 # The maximum length of lists that have no pages in the contract.
@@ -27,40 +45,45 @@ _BY_SEQUENCE = {
 
 
 async def by_ids(
-    caller: Caller, database: db.Collections, collection: str, ids: Iterable[str], keys: cursors.FieldPaths = None
-) -> dict[str, Document]:
+    caller: Caller,
+    database: db.Collections,
+    collection: CollectionName[Stored],
+    ids: Iterable[str],
+    keys: cursors.FieldPaths = None,
+) -> dict[str, Stored]:
     """Return `keys` of a collection's documents by id; of releases, only those visible to the caller."""
-    if collection == "releases":
-        return await releases.by_ids(caller, database, ids, keys)
-    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
+    seen = releases.visible(caller) if collection == RELEASES else {}
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **seen}
     found = database[collection].find(match, db.projection(keys, "id")).batch_size(db.ONE_BATCH)
     return {document["id"]: document for document in await cursors.documents(found, None, keys)}
 
 
-def catalogs(caller: Caller, window: PageArgs) -> PageQuery:
+def catalogs(caller: Caller, window: PageArgs) -> PageQuery[CatalogDocument]:
     """Return a query for all catalogs, by name."""
-    return PageQuery("catalogs", {"tenantId": caller.tenant}, _BY_NAME, window)
+    return PageQuery(CATALOGS, {"tenantId": caller.tenant}, _BY_NAME, window)
 
 
 def products(
     caller: Caller, window: PageArgs, catalog_id: str | None = None, name_contains: str | None = None
-) -> PageQuery:
+) -> PageQuery[ProductDocument]:
     """Return a query for products by key, of one catalog or of all."""
-    match: dict[str, Any] = {"tenantId": caller.tenant}
+    match: Filter = {"tenantId": caller.tenant}
     if catalog_id is not None:
         match["catalogId"] = catalog_id
     if name_contains is not None:
         match["name"] = releases.containing("nameContains", name_contains)
-    return PageQuery("products", match, _BY_KEY if catalog_id is None else _BY_KEY_IN_CATALOG, window)
+    return PageQuery(PRODUCTS, match, _BY_KEY if catalog_id is None else _BY_KEY_IN_CATALOG, window)
 
 
-async def products_by_key(caller: Caller, database: Database, key: str) -> list[Document]:
+async def products_by_key(caller: Caller, database: Database, key: str) -> list[ProductDocument]:
     """Return the products with `key`, one for each catalog that has one, at most 100."""
-    found = database.products.find({"tenantId": caller.tenant, "key": key}).sort("catalogId", 1)
+    found = database[PRODUCTS].find({"tenantId": caller.tenant, "key": key}).sort("catalogId", 1)
     return await cursors.documents(found.hint("key").limit(MAX_PAGE), MAX_PAGE)
 
 
-async def product_by_key(caller: Caller, database: Database, key: str, catalog_id: str | None) -> Document | None:
+async def product_by_key(
+    caller: Caller, database: Database, key: str, catalog_id: str | None
+) -> ProductDocument | None:
     """Return the product with `key`; raise InvalidArgument if several catalogs have one and none is named."""
     found = await products_by_key(caller, database, key)
     if catalog_id is not None:
@@ -84,46 +107,50 @@ async def images_of(caller: Caller, database: Database, distro: str) -> list[str
     splits = [(distro[:at], distro[at + 1 :] or None) for at in dashes] + [(distro, None)]
     either = [{"operatingSystem.distro": name, "operatingSystem.version": version} for name, version in splits]
     match = {"tenantId": caller.tenant, "$or": either}
-    found = database.baseImages.find(match, {"id": 1}).hint("name").limit(MAX_LISTED)
+    found = database[BASE_IMAGES].find(match, {"id": 1}).hint("name").limit(MAX_LISTED)
     return [image["id"] for image in await cursors.documents(found, MAX_LISTED, frozenset({"id"}))]
 
 
-async def named(caller: Caller, database: Database, collection: str, name: str) -> Document | None:
+async def named(
+    caller: Caller, database: Database, collection: CollectionName[Stored], name: str
+) -> Stored | None:
     """Return the document of a collection with this name, which is the only one or any of them."""
     return await cursors.document(database[collection].find_one({"tenantId": caller.tenant, "name": name}))
 
 
 async def executions(
     caller: Caller, database: Database, pipeline_id: str, *, running: bool | None
-) -> list[Document]:
+) -> list[ExecutionDocument]:
     """Return the newest executions of a pipeline for releases visible to the caller, at most 100."""
-    match: dict[str, Any] = {"tenantId": caller.tenant, "pipelineId": pipeline_id}
+    match: Filter = {"tenantId": caller.tenant, "pipelineId": pipeline_id}
     if running is not None:
         match["status"] = "RUNNING" if running else {"$ne": "RUNNING"}
     # Executions of hidden releases are dropped before the limit, so that they take no place in the list.
-    newest: list[dict[str, Any]] = [{"$match": match}, {"$sort": {"startedAt": -1}}]
+    newest: list[Stage] = [{"$match": match}, {"$sort": {"startedAt": -1}}]
     stages = [*newest, *releases.visible_through(caller, "releaseId"), {"$limit": MAX_EXECUTIONS}]
-    return await db.aggregate(database["executions"], stages, hint="pipeline" if running else "started")
+    return await db.aggregate(database[EXECUTIONS], stages, hint="pipeline" if running else "started")
 
 
-async def environments(caller: Caller, database: Database) -> list[Document]:
+async def environments(caller: Caller, database: Database) -> list[EnvironmentDocument]:
     """Return all environments by name, at most 1000."""
-    found = database.environments.find({"tenantId": caller.tenant}).sort("name", 1)
+    found = database[ENVIRONMENTS].find({"tenantId": caller.tenant}).sort("name", 1)
     return await cursors.documents(found.limit(MAX_LISTED), MAX_LISTED)
 
 
-def contents(caller: Caller, environment_name: str, prefix: str | None, window: PageArgs) -> PageQuery:
+def contents(
+    caller: Caller, environment_name: str, prefix: str | None, window: PageArgs
+) -> PageQuery[EnvironmentContentDocument]:
     """Return a query for the contents of an environment, by path."""
-    match: dict[str, Any] = {"tenantId": caller.tenant, "environment": environment_name}
+    match: Filter = {"tenantId": caller.tenant, "environment": environment_name}
     if prefix:
         match["path"] = {"$gte": prefix, "$lt": prefix + "\U0010ffff"}
     stages = releases.visible_through(caller, "releaseId")
-    return PageQuery("contents", match, _BY_PATH, window, stages=stages)
+    return PageQuery(CONTENTS, match, _BY_PATH, window, stages=stages)
 
 
-def promotions(caller: Caller, window: PageArgs, **wanted: str | None) -> PageQuery:
+def promotions(caller: Caller, window: PageArgs, **wanted: str | None) -> PageQuery[PromotionDocument]:
     """Return a query for the ledger, newest first; `wanted` are values of its fields, None for any."""
-    match = {"tenantId": caller.tenant}
+    match: Filter = {"tenantId": caller.tenant}
     match |= {field: value for field, value in wanted.items() if value is not None}
     for field, index in (("releaseId", "release"), ("name", "record"), ("environment", "environment")):
         if field in match and (index != "record" or "version" in match):
@@ -131,14 +158,14 @@ def promotions(caller: Caller, window: PageArgs, **wanted: str | None) -> PageQu
     else:
         index = "sequence"
     stages = releases.visible_through(caller, "releaseId")
-    return PageQuery("promotions", match, _BY_SEQUENCE[index], window, descending=True, stages=stages)
+    return PageQuery(PROMOTIONS, match, _BY_SEQUENCE[index], window, descending=True, stages=stages)
 
 
 async def promotion(
     caller: Caller, database: Database, name: str, version: str, created: datetime.datetime
-) -> Document | None:
+) -> PromotionDocument | None:
     """Return the promotion record at S3's address if its release is visible to the caller."""
     match = {"tenantId": caller.tenant, "name": name, "version": version, "created": created}
     stages = [{"$match": match}, *releases.visible_through(caller, "releaseId"), {"$limit": 1}]
-    found = await db.aggregate(database["promotions"], stages, hint="record")
+    found = await db.aggregate(database[PROMOTIONS], stages, hint="record")
     return found[0] if found else None

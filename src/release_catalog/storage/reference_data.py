@@ -8,92 +8,107 @@ from pymongo.errors import DuplicateKeyError
 from release_catalog import errors, usage
 from release_catalog.domain import ids, reference_data, timestamps, versions
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.reference_data import EnvironmentDocument, Fields, ProductDocument
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem
 from release_catalog.storage import bulk_load, cursors, transactions
 from release_catalog.storage import database as db
-from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import Answer, MutationInput
+from release_catalog.storage.collection_names import (
+    CATALOGS,
+    COUNTERS,
+    ENVIRONMENTS,
+    PRODUCTS,
+    RELEASES,
+    CollectionName,
+    Stored,
+)
+from release_catalog.storage.database import Database
+from release_catalog.storage.idempotency import MutationInput
 from release_catalog.storage.records import MAX_LISTED
 from release_catalog.storage.unit_of_work import UnitOfWork
 
 _REKEYED_AT_ONCE = 1_000
 
 
-async def save_reference(caller: Caller, database: Database, collection: str, values: MutationInput) -> Answer:
+async def save_reference(
+    caller: Caller, database: Database, collection: CollectionName[Stored], values: MutationInput
+) -> Stored | Problem:
     """Save a catalog, pipeline, project, registry or base image, which depend on nothing else."""
 
-    async def work(session: Any) -> Answer:
+    async def work(session: Any) -> Stored | Problem:
         checks = Validator(values, "input")
         fields = reference_data.read(checks, collection)
-        new = {"createdAt": timestamps.now()} if collection == "catalogs" else {}
+        new = {"createdAt": timestamps.now()} if collection == CATALOGS else {}
         return await _put(UnitOfWork(caller, database, session), collection, checks, fields, new)
 
     return await transactions.run(database, work)
 
 
-async def environment(caller: Caller, database: Database, values: MutationInput) -> Answer:
+async def environment(caller: Caller, database: Database, values: MutationInput) -> EnvironmentDocument | Problem:
     """Save an environment; its name is immutable, because the ledger and its contents refer to it by name."""
 
-    async def work(session: Any) -> Answer:
+    async def work(session: Any) -> EnvironmentDocument | Problem:
         checks = Validator(values, "input")
-        found = database.environments.find({"tenantId": caller.tenant}, session=session).limit(MAX_LISTED)
+        found = database[ENVIRONMENTS].find({"tenantId": caller.tenant}, session=session).limit(MAX_LISTED)
         known = await cursors.documents(found, MAX_LISTED)
         fields = reference_data.environment(checks, {e["name"]: e["requires"] for e in known})
         for before in known:
             if before["id"] == values.get("id"):
                 checks.fixed("name", before["name"])
-        return await _put(UnitOfWork(caller, database, session), "environments", checks, fields)
+        return await _put(UnitOfWork(caller, database, session), ENVIRONMENTS, checks, fields)
 
     try:
         return await transactions.run(database, work)
     except DuplicateKeyError as error:
-        return await _conflict(caller, database, "environments", error)
+        return await _conflict(caller, database, ENVIRONMENTS, error)
 
 
-async def product(caller: Caller, database: Database, values: MutationInput) -> Answer:
+async def product(caller: Caller, database: Database, values: MutationInput) -> ProductDocument | Problem:
     """Save a product, which stays in its catalog; a new version scheme reorders its releases."""
     catalog_id = values.get("catalogId")
 
-    async def work(session: Any) -> Answer:
+    async def work(session: Any) -> ProductDocument | Problem:
         checks = Validator(values, "input")
-        fields = reference_data.read(checks, "products")
+        fields = reference_data.read(checks, PRODUCTS)
         turn = UnitOfWork(caller, database, session)
-        before = await turn.one("products", values.get("id") or "")
+        before = await turn.one(PRODUCTS, values.get("id") or "")
         if before:
             checks.fixed("catalogId", before["catalogId"])
-        elif catalog_id and not await turn.one("catalogs", catalog_id):
+        elif catalog_id and not await turn.one(CATALOGS, catalog_id):
             checks.refuse("catalogId", "UNKNOWN", f"The catalog {catalog_id!r} does not exist: save it first.")
         elif not catalog_id:
             await bulk_load.catalog(caller, database, bulk_load.DEFAULT_CATALOG, session)
         new = {"catalogId": catalog_id or bulk_load.DEFAULT_CATALOG}
-        saved = await _put(turn, "products", checks, fields, new)
-        if isinstance(saved, dict) and before and saved["versionScheme"] != before["versionScheme"]:
+        saved = await _put(turn, PRODUCTS, checks, fields, new)
+        if before and not isinstance(saved, Problem) and saved["versionScheme"] != before["versionScheme"]:
             await _reorder(turn, saved)
         return saved
 
     try:
         return await transactions.run(database, work)
     except DuplicateKeyError as error:
-        return await _conflict(caller, database, "products", error)
+        return await _conflict(caller, database, PRODUCTS, error)
 
 
 async def _put(
-    turn: UnitOfWork, collection: str, checks: Validator, fields: Document, new: MutationInput | None = None
-) -> Answer:
+    turn: UnitOfWork,
+    collection: CollectionName[Stored],
+    checks: Validator,
+    fields: Fields,
+    new: Fields | None = None,
+) -> Stored | Problem:
     """Set `fields` in one conditional write; other fields keep their values, or get `new` or the defaults."""
     id_ = checks.id("id") or ids.new()
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
     made = {"id": id_, "tenantId": turn.caller.tenant, **reference_data.defaults(collection), **(new or {})}
     change = {"$set": fields, "$setOnInsert": {key: made[key] for key in made.keys() - fields.keys()}}
-    saved = await turn.database[collection].find_one_and_update(
-        {"_id": turn.caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=turn.session
-    )
-    return saved or {}
+    return await db.upsert(turn.database[collection], {"_id": turn.caller.key(id_)}, change, turn.session)
 
 
-async def _conflict(caller: Caller, database: Database, collection: str, error: DuplicateKeyError) -> Problem:
+async def _conflict(
+    caller: Caller, database: Database, collection: CollectionName[Stored], error: DuplicateKeyError
+) -> Problem:
     taken = (error.details or {}).get("keyValue", {})
     other = await database[collection].find_one({**taken, "tenantId": caller.tenant}, {"id": 1})
     name = taken.get("key") or taken.get("name")
@@ -103,19 +118,19 @@ async def _conflict(caller: Caller, database: Database, collection: str, error: 
     return errors.Conflict(detail=detail, conflicting_id=other["id"] if other else None)
 
 
-async def _reorder(turn: UnitOfWork, product_: Document) -> None:
+async def _reorder(turn: UnitOfWork, product_: ProductDocument) -> None:
     """Give all releases of a product the sort keys of its scheme."""
     # Creating a release writes this counter too, so that a transaction that has read the old scheme is repeated.
     held = {"$inc": {"held": 1, "value": 0}}
-    await turn.database.counters.update_one(
+    await turn.database[COUNTERS].update_one(
         {"_id": turn.caller.key("events")}, held, upsert=True, session=turn.session
     )
     match = {"tenantId": turn.caller.tenant, "productId": product_["id"]}
     changes: list[UpdateOne] = []
-    async for release in turn.database.releases.find(match, {"version": 1}, session=turn.session):
+    async for release in turn.database[RELEASES].find(match, {"id": 1, "version": 1}, session=turn.session):
         key = versions.sort_key(product_["versionScheme"], release["version"])
-        changes.append(UpdateOne({"_id": release["_id"]}, {"$set": {"versionKey": key}}))
+        changes.append(UpdateOne({"_id": turn.caller.key(release["id"])}, {"$set": {"versionKey": key}}))
     usage.walk(len(changes))
     for start in range(0, len(changes), _REKEYED_AT_ONCE):
         some = changes[start : start + _REKEYED_AT_ONCE]
-        await turn.database.releases.bulk_write(some, ordered=False, session=turn.session)
+        await turn.database[RELEASES].bulk_write(some, ordered=False, session=turn.session)

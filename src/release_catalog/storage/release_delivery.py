@@ -5,12 +5,14 @@ from typing import Any
 from release_catalog import errors
 from release_catalog.domain import ids, release_delivery, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.reference_data import ExecutionDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem
 from release_catalog.storage import cursors, unit_of_work
 from release_catalog.storage import database as db
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import COUNTERS, EXECUTIONS, PIPELINES, PROJECTS
+from release_catalog.storage.database import Database, Filter
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
 
@@ -22,10 +24,13 @@ async def known(
 ) -> release_delivery.Known:
     """Return the pipelines and projects that the rules of a release delivery need."""
     keys = [caller.key(id_) for id_ in references.pipelines]
-    match = {"tenantId": caller.tenant, "$or": [{"_id": {"$in": keys}}, {"name": {"$in": list(references.names)}}]}
-    pipelines = database.pipelines.find(match, session=session)
+    match: Filter = {
+        "tenantId": caller.tenant,
+        "$or": [{"_id": {"$in": keys}}, {"name": {"$in": list(references.names)}}],
+    }
+    pipelines = database[PIPELINES].find(match, session=session)
     keys = [caller.key(id_) for id_ in references.projects]
-    projects = database.projects.find({"_id": {"$in": keys}}, session=session)
+    projects = database[PROJECTS].find({"_id": {"$in": keys}}, session=session)
     return release_delivery.Known(
         pipelines={pipeline["id"]: pipeline for pipeline in await cursors.documents(pipelines)},
         projects={project["id"]: project for project in await cursors.documents(projects)},
@@ -57,11 +62,11 @@ async def record_pipeline_execution(turn: UnitOfWork, values: MutationInput) -> 
     release = await unit_of_work.load_for_update(turn, values["releaseId"], values)
     if isinstance(release, Problem):
         return release
-    if not await turn.one("pipelines", values["pipelineId"]):
+    if not await turn.one(PIPELINES, values["pipelineId"]):
         checks.refuse(
             "pipelineId", "UNKNOWN", f"The pipeline {values['pipelineId']!r} does not exist: save it first."
         )
-    before = await turn.one("executions", id_)
+    before = await turn.one(EXECUTIONS, id_)
     if before and turn.caller.product and before["releaseId"] != release["id"]:
         # The run may belong to a release hidden from this caller, so the answer says nothing about it.
         return errors.Conflict(detail=f"Another run has the id {id_!r}: give another id.", conflicting_id=id_)
@@ -84,7 +89,7 @@ async def _is_running(turn: UnitOfWork, release: ReleaseDocument) -> bool:
     await _take_turns(turn, release)
     match = {"tenantId": turn.caller.tenant, "pipelineId": release["delivery"]["pipelineId"], "status": RUNNING}
     match["releaseId"] = release["id"]
-    return bool(await turn.database.executions.find_one(match, session=turn.session))
+    return bool(await turn.database[EXECUTIONS].find_one(match, session=turn.session))
 
 
 async def _is_over(turn: UnitOfWork, values: MutationInput, release: ReleaseDocument) -> bool:
@@ -101,10 +106,10 @@ async def _take_turns(turn: UnitOfWork, release: ReleaseDocument) -> None:
     and MongoDB has the later one repeated, which then sees the earlier.
     """
     key = {"_id": turn.caller.key(f"executions/{release['id']}")}
-    await turn.database.counters.update_one(key, {"$inc": {"value": 1}}, upsert=True, session=turn.session)
+    await turn.database[COUNTERS].update_one(key, {"$inc": {"value": 1}}, upsert=True, session=turn.session)
 
 
-async def _record(turn: UnitOfWork, id_: str, before: Document | None, values: MutationInput) -> Answer:
+async def _record(turn: UnitOfWork, id_: str, before: ExecutionDocument | None, values: MutationInput) -> Answer:
     now, status = timestamps.now(), values["status"]
     if before and before["status"] == status:
         # A retry: the client may not know that the first request arrived.
@@ -117,7 +122,5 @@ async def _record(turn: UnitOfWork, id_: str, before: Document | None, values: M
         "$set": {"status": status, "endedAt": None if status == RUNNING else now},
         "$setOnInsert": {"id": id_, "tenantId": turn.caller.tenant, **new, "startedAt": now},
     }
-    saved = await turn.database.executions.find_one_and_update(
-        {"_id": turn.caller.key(id_)}, change, upsert=True, return_document=db.AFTER, session=turn.session
-    )
-    return {"execution": saved}
+    key = {"_id": turn.caller.key(id_)}
+    return {"execution": await db.upsert(turn.database[EXECUTIONS], key, change, turn.session)}

@@ -8,13 +8,16 @@ from release_catalog import errors
 from release_catalog.domain import ids, release, release_document, timestamps
 from release_catalog.domain import release_update as drafts
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.reference_data import ProductDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import VerificationDocument
+from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem, Violation
 from release_catalog.storage import bulk_load, release_writes, unit_of_work, verification_jobs
-from release_catalog.storage.database import Database, Document
-from release_catalog.storage.idempotency import Answer, MutationInput
+from release_catalog.storage.collection_names import CATALOGS, PRODUCTS, RELEASES
+from release_catalog.storage.database import Database, Filter
+from release_catalog.storage.idempotency import Answer, MutationInput, Payload
 from release_catalog.storage.unit_of_work import UnitOfWork
 
 
@@ -56,25 +59,25 @@ async def _take(turn: UnitOfWork, values: MutationInput, looked: Sequence[Verifi
     if values.get("dryRun"):
         # The references of a dry run's release may exist only together with it.
         catalog_id = product["catalogId"]
-        catalog = await turn.one("catalogs", catalog_id)
-        answer["wouldBe"] = {("products", product["id"]): product, ("catalogs", catalog_id): catalog}
+        catalog = await turn.one(CATALOGS, catalog_id)
+        answer["wouldBe"] = {(PRODUCTS, product["id"]): product, (CATALOGS, catalog_id): catalog}
     return answer
 
 
-async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> Document:
+async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> ProductDocument:
     """Return the product of an identifier, a new one if missing (S1); the document must mean the same product."""
     catalog, identifier = (
         checks.fields.get("catalogId"),
         checks.text("projectIdentifier", 256, required=True) or "",
     )
-    if catalog and not await turn.one("catalogs", catalog):
+    if catalog and not await turn.one(CATALOGS, catalog):
         checks.refuse("catalogId", "UNKNOWN", f"The catalog {catalog!r} does not exist: save it first.")
     catalog_id = catalog or bulk_load.DEFAULT_CATALOG
-    by_id: Document = {"_id": turn.caller.key(identifier), **({"catalogId": catalog} if catalog else {})}
+    by_id: Filter = {"_id": turn.caller.key(identifier), **({"catalogId": catalog} if catalog else {})}
     by_key = {"tenantId": turn.caller.tenant, "key": identifier, "catalogId": catalog_id}
-    product: Document = (
-        await turn.database.products.find_one(by_key, session=turn.session)
-        or await turn.database.products.find_one(by_id, session=turn.session)
+    product = (
+        await turn.database[PRODUCTS].find_one(by_key, session=turn.session)
+        or await turn.database[PRODUCTS].find_one(by_id, session=turn.session)
         or bulk_load.product(turn.caller, catalog_id, identifier)
     )
     if project is not None and project not in {product["id"], product["key"], product["name"]}:
@@ -86,7 +89,7 @@ async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> 
     return product
 
 
-async def _before(turn: UnitOfWork, product: Document, fields: Document) -> ReleaseDocument | None:
+async def _before(turn: UnitOfWork, product: ProductDocument, fields: Values) -> ReleaseDocument | None:
     identity = {
         "tenantId": turn.caller.tenant,
         "catalogId": product["catalogId"],
@@ -95,8 +98,7 @@ async def _before(turn: UnitOfWork, product: Document, fields: Document) -> Rele
         "revision": fields.get("revision", "0"),
         "channel": fields.get("channel", "stable"),
     }
-    found = await turn.database.releases.find_one(identity, {"terms": 0}, session=turn.session)
-    return cast("ReleaseDocument | None", found)
+    return await turn.database[RELEASES].find_one(identity, {"terms": 0}, session=turn.session)
 
 
 def _in_the_way(before: ReleaseDocument) -> Problem:
@@ -107,30 +109,32 @@ def _in_the_way(before: ReleaseDocument) -> Problem:
     return errors.Conflict(detail=detail, conflicting_id=before["id"])
 
 
-def _made(caller: Caller, product: Document, fields: Document, before: ReleaseDocument | None) -> ReleaseDocument:
+def _made(
+    caller: Caller, product: ProductDocument, fields: Values, before: ReleaseDocument | None
+) -> ReleaseDocument:
     attributes = {name: value for name, value in fields.items() if name != "project"}
     if before is None:
         now = fields["importedAt"]
         return release.document(caller.tenant, product, now=now, createdBy=caller.subject, **attributes)
     files = drafts.artifacts(before["artifacts"], fields["artifacts"], fields["importedAt"])
-    made: Document = {**before, "trial": False, **release.default_fields(), **attributes, "artifacts": files}
+    made: Values = {**before, "trial": False, **release.default_fields(), **attributes, "artifacts": files}
     return cast("ReleaseDocument", made | release.derived_fields(made))
 
 
 async def _keep(
-    turn: UnitOfWork, product: Document, before: ReleaseDocument | None, made: ReleaseDocument
+    turn: UnitOfWork, product: ProductDocument, before: ReleaseDocument | None, made: ReleaseDocument
 ) -> ReleaseDocument:
     await verification_jobs.schedule(turn, made)
     if before:
         return await release_writes.store(turn, before, made, "release.imported")
     await bulk_load.catalog(turn.caller, turn.database, product["catalogId"], turn.session)
     key, new = {"_id": product["_id"]}, {"$setOnInsert": product}
-    await turn.database.products.update_one(key, new, upsert=True, session=turn.session)
+    await turn.database[PRODUCTS].update_one(key, new, upsert=True, session=turn.session)
     await release_writes.add(turn, made, "release.imported")
     return made
 
 
-def _answer(made: ReleaseDocument, before: ReleaseDocument | None, warnings: list[str]) -> Document:
+def _answer(made: ReleaseDocument, before: ReleaseDocument | None, warnings: list[str]) -> Payload:
     found = verification_jobs.warnings(made)
     messages = [f"{'Updated' if before else 'Created'} the draft {made['name']} {made['version']}.", *warnings]
     if found:

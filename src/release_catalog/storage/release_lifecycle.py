@@ -3,16 +3,19 @@
 import contextlib
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from release_catalog import errors
 from release_catalog.domain import events, timestamps
 from release_catalog.domain.caller import READ, Caller
-from release_catalog.domain.release import ReleaseDocument, check_transition
+from release_catalog.domain.release import ReleaseDocument, WithdrawalDocument, check_transition
+from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
 from release_catalog.errors import Problem, Violation
 from release_catalog.storage import cursors, dependency_traversal, idempotency, releases, unit_of_work
 from release_catalog.storage import event_log as events_log
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import RELEASES
+from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
 
@@ -30,7 +33,7 @@ async def archive(turn: UnitOfWork, values: MutationInput) -> Answer:
     return await _step(turn, values, "ARCHIVED", _at("archivedAt"))
 
 
-def _at(field: str) -> Document:
+def _at(field: str) -> Values:
     now = timestamps.now()
     return {field: now, "updatedAt": now}
 
@@ -74,7 +77,7 @@ class _Notice:
     readers_see_replacement: bool
     violations: Sequence[Violation]
 
-    def event_payloads(self, withdrawal: Document) -> tuple[Document, Document | None]:
+    def event_payloads(self, withdrawal: WithdrawalDocument) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Return the event's payload for callers who see everything, and that for others if it is smaller."""
         replacement = withdrawal["replacementId"]
         found, seen = self.everybody, self.readers
@@ -140,8 +143,8 @@ async def _withdrawn(
 
     async def work(turn: UnitOfWork, values: MutationInput) -> Answer:
         checks = Validator(values, "input")
-        withdrawal = {
-            "reason": checks.text("reason", MAX_LONG_TEXT, required=True),
+        withdrawal: WithdrawalDocument = {
+            "reason": checks.text("reason", MAX_LONG_TEXT, required=True) or "",
             "replacementId": values.get("replacementId"),
             "withdrawnAt": timestamps.now(),
             "withdrawnBy": turn.caller.subject,
@@ -192,7 +195,7 @@ async def _outdated(turn: UnitOfWork, release: ReleaseDocument, notice: _Notice)
     if not keys:
         return False
     shown = {**releases.REFERENCE_FIELDS, "dependencies.reference": 1}
-    found = turn.database.releases.find({"_id": {"$in": keys}}, shown, session=turn.session)
+    found = turn.database[RELEASES].find({"_id": {"$in": keys}}, shown, session=turn.session)
     at_once = releases.MAKERS_AT_ONCE
     async with contextlib.aclosing(cursors.batches(found.batch_size(at_once), at_once)) as batches:
         async for some in batches:
@@ -201,7 +204,7 @@ async def _outdated(turn: UnitOfWork, release: ReleaseDocument, notice: _Notice)
     return False
 
 
-async def _step(turn: UnitOfWork, values: MutationInput, to: str, fields: Document) -> Answer:
+async def _step(turn: UnitOfWork, values: MutationInput, to: str, fields: Values) -> Answer:
     found = await unit_of_work.load_for_update(turn, values["id"], values)
     if isinstance(found, Problem):
         return found

@@ -5,13 +5,15 @@ from typing import Any
 
 from release_catalog import errors
 from release_catalog.domain import ids, release, release_delivery, release_update, timestamps, versions
+from release_catalog.domain.reference_data import ProductDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_delivery import DeliveryDocument
+from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem
 from release_catalog.storage import release_delivery as stored_delivery
 from release_catalog.storage import releases, search_terms, unit_of_work
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName, StoredDocument
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
 
@@ -35,9 +37,9 @@ async def create(turn: UnitOfWork, values: MutationInput) -> Answer:
     return {"release": made, "warnings": warnings}
 
 
-async def _product(turn: UnitOfWork, checks: Validator) -> Document | None:
+async def _product(turn: UnitOfWork, checks: Validator) -> ProductDocument | None:
     id_, catalog_id = checks.fields["productId"], checks.fields.get("catalogId")
-    product = await turn.one("products", id_)
+    product = await turn.one(PRODUCTS, id_)
     if product is None:
         checks.refuse("productId", "UNKNOWN", f"The product {id_!r} does not exist: save it first.")
     elif catalog_id not in {None, product["catalogId"]}:
@@ -46,7 +48,7 @@ async def _product(turn: UnitOfWork, checks: Validator) -> Document | None:
     return product
 
 
-def _version(checks: Validator, product: Document | None) -> str:
+def _version(checks: Validator, product: ProductDocument | None) -> str:
     version = checks.text("version", versions.MAX_LENGTH, required=True) or ""
     if version and product and (reason := versions.problem(product["versionScheme"], version)):
         checks.refuse("version", "NOT_A_VERSION", reason)
@@ -65,7 +67,7 @@ def _created(checks: Validator, now: Any) -> Any:
 async def add(turn: UnitOfWork, made: ReleaseDocument, kind: str) -> None:
     """Insert a release and write its events."""
     unit_of_work.check_size(made)
-    await turn.database.releases.insert_one(search_terms.to_stored(turn.caller, made), session=turn.session)
+    await turn.database[RELEASES].insert_one(search_terms.to_stored(turn.caller, made), session=turn.session)
     await _append_events(turn, kind, None, made)
 
 
@@ -119,7 +121,7 @@ async def store(
 
 
 async def resolve_and_complete(
-    turn: UnitOfWork, checks: Validator, fields: Document, before: ReleaseDocument | None, *, whole: bool = True
+    turn: UnitOfWork, checks: Validator, fields: Values, before: ReleaseDocument | None, *, whole: bool = True
 ) -> list[str]:
     """Check the fields of a release against its references, complete them from there, and return warnings."""
     release_update.check_references(checks, fields, await load_referenced(turn, [fields]), fields)
@@ -129,7 +131,7 @@ async def resolve_and_complete(
 async def apply_delivery(
     turn: UnitOfWork,
     checks: Validator,
-    fields: Document,
+    fields: Values,
     before: ReleaseDocument | None = None,
     *,
     whole: bool = True,
@@ -150,17 +152,17 @@ async def apply_delivery(
     return warnings
 
 
-async def load_referenced(turn: UnitOfWork, documents: Collection[Document]) -> dict[str, dict[str, Document]]:
+async def load_referenced(turn: UnitOfWork, documents: Collection[Values]) -> dict[str, dict[str, StoredDocument]]:
     """Return the documents to which releases refer, for each collection by id."""
     ids_of = {
         collection: {one.get(field) for one in documents} for field, collection in release_update.RELATED.items()
     }
-    ids_of["releases"] = {needed["releaseId"] for one in documents for needed in one.get("dependencies", ())}
-    found: dict[str, dict[str, Document]] = {}
+    ids_of[RELEASES] = {needed["releaseId"] for one in documents for needed in one.get("dependencies", ())}
+    found: dict[str, dict[str, StoredDocument]] = {}
     for collection, ids_ in ids_of.items():
         keys = [turn.caller.key(id_) for id_ in ids_ if id_]
-        seen = releases.visible(turn.caller) if collection == "releases" else {}
+        seen = releases.visible(turn.caller) if collection == RELEASES else {}
         match, shown = {"_id": {"$in": keys}, **seen}, {"id": 1, "name": 1, "version": 1}
-        some = turn.database[collection].find(match, shown, session=turn.session)
+        some = turn.database[CollectionName[Any](collection)].find(match, shown, session=turn.session)
         found[collection] = {one["id"]: one async for one in some} if keys else {}
     return found

@@ -8,10 +8,13 @@ from typing import Any
 
 from release_catalog.domain import references, versions
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.references import DependencyDocument
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors, pagination, search_terms
+from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from release_catalog.storage.cursors import FieldPaths
-from release_catalog.storage.database import ONE_BATCH, Collections, Database, Document, projection
+from release_catalog.storage.database import ONE_BATCH, Collections, Database, Filter, Stage, projection
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 
 MAX_IDS = 100
@@ -39,7 +42,7 @@ _LOW_SELECTIVITY = (("branch", "branch"), ("tag", "tag"), ("catalog", "catalogId
 _LATEST = Order("LATEST", "latest", {"versionKey": str, "revisionKey": str, "createdAt": _INSTANT, "id": str})
 
 
-def visible(caller: Caller) -> dict[str, Any]:
+def visible(caller: Caller) -> Filter:
     """Return the condition that every read of releases begins with (model.md, Visibility)."""
     if caller.sees_drafts is True:
         return {"tenantId": caller.tenant}
@@ -50,7 +53,7 @@ def visible(caller: Caller) -> dict[str, Any]:
     return {"tenantId": caller.tenant, "$nor": [{**others, "status": "DRAFT"}, {**others, "private": True}]}
 
 
-def visible_through(caller: Caller, field: str) -> list[dict[str, Any]]:
+def visible_through(caller: Caller, field: str) -> list[Stage]:
     """Return stages that drop documents whose release, with its id in `field`, is hidden from the caller."""
     if caller.sees_drafts is True:
         return []
@@ -66,10 +69,10 @@ def visible_through(caller: Caller, field: str) -> list[dict[str, Any]]:
 
 async def by_ids(
     caller: Caller, database: Collections, ids: Iterable[str], keys: FieldPaths = None
-) -> dict[str, Document]:
+) -> dict[str, ReleaseDocument]:
     """Return the releases with these ids, by id, as far as they are visible to the caller."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
-    found = database["releases"].find(match, projection(keys, "id")).batch_size(ONE_BATCH)
+    found = database[RELEASES].find(match, projection(keys, "id")).batch_size(ONE_BATCH)
     return {release["id"]: release for release in await cursors.documents(found, None, keys)}
 
 
@@ -79,18 +82,18 @@ async def resolve_references(
     names: Iterable[str],
     keys: FieldPaths = None,
     at_once: int = REFERENCES_A_COMMAND,
-) -> dict[str, Document]:
+) -> dict[str, ReleaseDocument]:
     """Return the release that each reference resolves to, without the unresolved references.
 
     A command looks up `at_once` references.
     """
     names, shown = list(dict.fromkeys(names)), projection(keys, *REFERENCE_FIELDS)
     sought = set(names)
-    found: dict[str, Document] = {}
+    found: dict[str, ReleaseDocument] = {}
     for start in range(0, len(names), at_once):
         some = search_terms.resolves_any(names[start : start + at_once])
         match = {**visible(caller), **some}
-        cursor = database["releases"].find(match, shown).hint("terms").batch_size(ONE_BATCH)
+        cursor = database[RELEASES].find(match, shown).hint("terms").batch_size(ONE_BATCH)
         for release in await cursors.documents(cursor, None, keys and keys.union(REFERENCE_FIELDS)):
             for reference in references.reference_keys(release):
                 if reference in sought:
@@ -101,9 +104,9 @@ async def resolve_references(
 
 async def disclosed(
     caller: Caller,
-    dependencies: Sequence[Document],
-    find: Callable[[list[str]], Awaitable[Sequence[Document | None]]],
-) -> list[Document]:
+    dependencies: Sequence[DependencyDocument],
+    find: Callable[[list[str]], Awaitable[Sequence[ReleaseDocument | None]]],
+) -> list[DependencyDocument]:
     """Return dependencies as the caller may see them.
 
     Fields completed from a release show only if the caller may see that release; `find` returns the releases that
@@ -113,17 +116,15 @@ async def disclosed(
     if caller.sees_drafts is True or not doubtful:
         return list(dependencies)
     found = dict(zip(doubtful, await find(doubtful), strict=True))
-    return [
-        one if found.get(one["reference"], one) is not None else references.undisclosed(one)
-        for one in dependencies
-    ]
+    hidden = {reference for reference, release in found.items() if release is None}
+    return [references.undisclosed(one) if one["reference"] in hidden else one for one in dependencies]
 
 
 async def dependant_terms(
     caller: Caller,
     database: Collections,
-    releases: Sequence[Mapping[str, Any]],
-    notice: Callable[[Document], None] | None = None,
+    releases: Sequence[ReleaseDocument],
+    notice: Callable[[ReleaseDocument], None] | None = None,
 ) -> list[list[str]]:
     """Return the terms of the dependants of each release.
 
@@ -133,12 +134,9 @@ async def dependant_terms(
     """
     by_name = {release["id"]: references.reference_keys(release)[1] for release in releases}
     match = {**visible(caller), **search_terms.resolves_any(by_name.values())}
-    winners: dict[str, Document] = {}
+    winners: dict[str, ReleaseDocument] = {}
     cursor = (
-        database["releases"]
-        .find(match, {**REFERENCE_FIELDS, "private": 1})
-        .hint("terms")
-        .batch_size(NAMES_AT_ONCE)
+        database[RELEASES].find(match, {**REFERENCE_FIELDS, "private": 1}).hint("terms").batch_size(NAMES_AT_ONCE)
     )
     async for rivals in cursors.batches(cursor, NAMES_AT_ONCE):
         for rival in rivals:
@@ -156,26 +154,28 @@ async def dependant_terms(
     return answer
 
 
-def dependants(caller: Caller, needing_terms: Sequence[str], window: PageArgs) -> PageQuery:
+def dependants(caller: Caller, needing_terms: Sequence[str], window: PageArgs) -> PageQuery[ReleaseDocument]:
     """Return a query for the releases with one of `needing_terms`, newest first."""
-    return PageQuery(
-        "releases", visible(caller), ORDERS["CREATED_AT"], window, descending=True, terms=needing_terms
-    )
+    return PageQuery(RELEASES, visible(caller), ORDERS["CREATED_AT"], window, descending=True, terms=needing_terms)
 
 
 def latest(
     caller: Caller,
-    product: Mapping[str, Any],
+    product_id: str,
     *,
     channel: str | None,
     platform: str | None = None,
     constraint: str | None = None,
+    scheme: versions.Scheme = "ANY",
     packaging: str | None = None,
     base_images: Sequence[str] | None = None,
     **branch: str | None,
-) -> PageQuery:
-    """Return a query for a product's highest published version; `branch` counts only if given, even as None."""
-    match = {**visible(caller), "productId": product["id"], "status": "PUBLISHED", **branch}
+) -> PageQuery[ReleaseDocument]:
+    """Return a query for a product's highest published version; `branch` counts only if given, even as None.
+
+    `constraint` is one on versions in the product's `scheme`.
+    """
+    match = {**visible(caller), "productId": product_id, "status": "PUBLISHED", **branch}
     if packaging is not None:
         match["packagingType"] = packaging
     if base_images is not None:
@@ -186,11 +186,11 @@ def latest(
         match |= _on_platform(platform)
     if constraint is not None:
         try:
-            bounds = versions.constraint(product["versionScheme"], constraint)
+            bounds = versions.constraint(scheme, constraint)
         except ValueError as error:
             raise InvalidArgument("constraint", str(error)) from error
         match["$and"] = [{"versionKey": {bound.operator: bound.key}} for bound in bounds]
-    return PageQuery("releases", match, _LATEST, PageArgs(1), descending=True)
+    return PageQuery(RELEASES, match, _LATEST, PageArgs(1), descending=True)
 
 
 async def search(
@@ -201,7 +201,7 @@ async def search(
     order: str = "CREATED_AT",
     *,
     descending: bool = True,
-) -> PageQuery:
+) -> PageQuery[ReleaseDocument]:
     """Return a query for the releases that meet every condition of `filter_`, with the keys of ReleaseFilter."""
     conditions = {name: value for name, value in filter_.items() if value is not None}
     _contradictions(conditions)
@@ -213,7 +213,7 @@ async def search(
             chosen = found
         else:
             match["$and"] = [*match.get("$and", []), condition]
-    return PageQuery("releases", match, ORDERS[order], window, descending=descending, terms=chosen)
+    return PageQuery(RELEASES, match, ORDERS[order], window, descending=descending, terms=chosen)
 
 
 def _contradictions(values: Mapping[str, Any]) -> None:
@@ -227,9 +227,9 @@ def _contradictions(values: Mapping[str, Any]) -> None:
             raise InvalidArgument(f"filter.{name}", "an empty list matches nothing: leave it out to match all.")
 
 
-def _plain_conditions(values: Mapping[str, Any]) -> dict[str, Any]:
+def _plain_conditions(values: Mapping[str, Any]) -> Filter:
     """Return conditions on fields with few distinct values, judged while walking an order's index."""
-    match: dict[str, Any] = {}
+    match: Filter = {}
     for name in ("revision", "trial"):
         if name in values:
             match[name] = values[name]
@@ -255,7 +255,7 @@ def _plain_conditions(values: Mapping[str, Any]) -> dict[str, Any]:
     return match | ({"$and": also} if also else {})
 
 
-def containing(argument: str, text: str) -> dict[str, Any]:
+def containing(argument: str, text: str) -> Filter:
     """Return a condition on texts that contain `text` in any case; raise InvalidArgument if no name could."""
     if len(text) > MAX_SUBSTRING or "\x00" in text:
         raise InvalidArgument(
@@ -264,15 +264,15 @@ def containing(argument: str, text: str) -> dict[str, Any]:
     return {"$regex": re.escape(text), "$options": "i"}
 
 
-def _on_platform(platform: str) -> dict[str, Any]:
+def _on_platform(platform: str) -> Filter:
     return {"platforms": {"$elemMatch": {"$or": [{"name": platform}, {"osFamily": platform}]}}}
 
 
 async def _index_conditions(
     caller: Caller, database: Database, values: Mapping[str, Any]
-) -> list[tuple[list[str], dict[str, Any]]]:
+) -> list[tuple[list[str], Filter]]:
     """Return the conditions that the terms index serves, most selective first: as terms, and as a condition."""
-    found: list[tuple[list[str], dict[str, Any]]] = []
+    found: list[tuple[list[str], Filter]] = []
     if "ids" in values:
         found.append(([f"is:#{id_}" for id_ in values["ids"]], {"id": {"$in": values["ids"]}}))
     if "artifactSha256" in values:
@@ -307,16 +307,16 @@ async def _product_ids(caller: Caller, database: Database, values: Mapping[str, 
     match = {"tenantId": caller.tenant, "key": values["productKey"]}
     if "productId" in values:
         match["id"] = values["productId"]
-    found = database.products.find(match, {"id": 1}).hint("key").limit(pagination.MAX_PAGE)
+    found = database[PRODUCTS].find(match, {"id": 1}).hint("key").limit(pagination.MAX_PAGE)
     return [product["id"] for product in await cursors.documents(found, None, frozenset({"id"}))]
 
 
 async def find_by_reference(
     caller: Caller, database: Database, references: Iterable[str], limit: int, keys: FieldPaths
-) -> list[Document]:
+) -> list[ReleaseDocument]:
     """Return at most `limit` releases that make one of these references, with `keys` of them."""
     match = {**visible(caller), "terms": {"$in": [f"needs:{reference}" for reference in references]}}
-    found = database.releases.find(match, projection(keys)).hint("terms").limit(limit).batch_size(NAMES_AT_ONCE)
+    found = database[RELEASES].find(match, projection(keys)).hint("terms").limit(limit).batch_size(NAMES_AT_ONCE)
     return await cursors.documents(found, limit, keys)
 
 
@@ -326,7 +326,7 @@ async def find_dependants(
     """Yield the references of releases by release id, in batches."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
     shown = projection(frozenset({"id", "dependencies.reference"}))
-    cursor = database.releases.find(match, shown).batch_size(MAKERS_AT_ONCE)
+    cursor = database[RELEASES].find(match, shown).batch_size(MAKERS_AT_ONCE)
     async with contextlib.aclosing(cursors.batches(cursor, MAKERS_AT_ONCE)) as batches:
         async for some in batches:
             yield [(one["id"], [needed["reference"] for needed in one["dependencies"]]) for one in some]

@@ -7,12 +7,12 @@ not exist yet resolves by itself later.
 
 import datetime
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from release_catalog.domain import references, timestamps
 from release_catalog.domain.caller import Caller
-from release_catalog.domain.release import FIELDS
-from release_catalog.storage.database import Document
+from release_catalog.domain.release import FIELDS, ReleaseDocument
+from release_catalog.storage.database import Filter
 
 # Sorts before every real time: releases without one come last when the newest come first.
 NEVER = datetime.datetime(1, 1, 1, tzinfo=timestamps.UTC)
@@ -23,19 +23,33 @@ PLAIN = {field.term: name for name, field in FIELDS.items() if field.term}
 _SPANS = (2, 3, 4, 7, 10)
 
 
-def to_stored(caller: Caller, release: Mapping[str, Any]) -> Document:
+class DerivedFields(TypedDict):
+    """The stored fields for finding and ordering a release, which follow every change."""
+
+    terms: list[str]
+    releasedKey: datetime.datetime
+
+
+class StoredReleaseDocument(ReleaseDocument, DerivedFields):
+    """A release as it is stored."""
+
+    _id: str
+
+
+def to_stored(caller: Caller, release: ReleaseDocument) -> StoredReleaseDocument:
     """Return `release` as it is stored: with its key, its terms, and a time to order by."""
     return {**release, "_id": caller.key(release["id"]), **derived(release)}
 
 
-def derived(release: Mapping[str, Any]) -> Document:
-    """Return the stored fields for finding and ordering a release, which follow every change."""
+def derived(release: ReleaseDocument) -> DerivedFields:
+    """Return the fields that follow from `release`."""
     return {"terms": search_terms(release), "releasedKey": release["releasedAt"] or NEVER}
 
 
-def search_terms(release: Mapping[str, Any]) -> list[str]:
+def search_terms(release: ReleaseDocument) -> list[str]:
     """Return all terms of a release, without repetitions."""
-    found = [f"{kind}:{value}" for kind, field in PLAIN.items() if (value := release[field]) is not None]
+    fields: Mapping[str, Any] = release
+    found = [f"{kind}:{value}" for kind, field in PLAIN.items() if (value := fields[field]) is not None]
     found += [f"is:{reference}" for reference in references.reference_keys(release)]
     found += [f"needs:{dependency['reference']}" for dependency in release["dependencies"]]
     found += [f"sha256:{artifact['sha256']}" for artifact in release["artifacts"]]
@@ -60,6 +74,6 @@ def ends_before(day: datetime.date) -> list[str]:
     return found + [f"eol:{text[:8]}{number:02d}" for number in range(1, day.day)]
 
 
-def resolves_any(references_: Iterable[str]) -> dict[str, Any]:
+def resolves_any(references_: Iterable[str]) -> Filter:
     """Return a condition for the releases that any of `references_` resolves to."""
     return {"terms": {"$in": [f"is:{reference}" for reference in references_]}}

@@ -19,12 +19,16 @@ from pymongo.errors import DuplicateKeyError
 from release_catalog import errors, usage
 from release_catalog.domain import events, ids, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.events import EventDocument
+from release_catalog.domain.promotion import PromotionDocument
 from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release_update import Values
 from release_catalog.errors import Problem, Violation
 from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.storage import database as db
 from release_catalog.storage import forms, idempotency, releases, search_terms, transactions
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import COUNTERS, EVENTS, RELEASES, CollectionName, Stored
+from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.outages import NothingWritten, TurnNotReached
 
@@ -48,7 +52,7 @@ class UnitOfWork:
     database: Database
     session: Any = None
 
-    async def one(self, collection: str, id_: str) -> Document | None:
+    async def one(self, collection: CollectionName[Stored], id_: str) -> Stored | None:
         """Return a document of the caller's tenant by id."""
         return await self.database[collection].find_one({"_id": self.caller.key(id_)}, session=self.session)
 
@@ -102,8 +106,7 @@ async def execute(
         if dry or isinstance(answer, Problem):
             raise Rollback(answer)
         if key is not None:
-            memory = {"fingerprint": fingerprint, "answer": idempotency.serialize_result(answer)}
-            await idempotency.remember(caller, database, key, memory, session)
+            await idempotency.remember(caller, database, key, fingerprint, answer, session)
         return answer
 
     pause, again = 0.0, False
@@ -149,7 +152,7 @@ async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None
     identity = (error.details or {}).get("keyValue", {})
     if "revision" not in identity:
         raise error
-    other: Any = await database.releases.find_one(identity, {"id": 1, "status": 1})
+    other = await database[RELEASES].find_one(identity, {"id": 1, "status": 1})
     if other is None:
         return None
     detail = f"The version {identity['version']} of this product exists: revision {identity['revision']}, "
@@ -162,7 +165,7 @@ async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None
 async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> ReleaseDocument | Problem:
     """Return the release of a request if its etag still matches `ifMatch`, else a problem."""
     match = {"_id": turn.caller.key(id_), **releases.visible(turn.caller)}
-    release = await turn.database.releases.find_one(match, {"terms": 0}, session=turn.session)
+    release = await turn.database[RELEASES].find_one(match, {"terms": 0}, session=turn.session)
     if release is None:
         return errors.NotFound(detail=f"The release {id_!r} does not exist: check its id.")
     if refused := check_product_scope(turn.caller, release["productId"]):
@@ -171,7 +174,7 @@ async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> 
         return errors.PreconditionProblem(
             detail="The release has changed since you read it: read it again, then repeat the request."
         )
-    return cast("ReleaseDocument", release)
+    return release
 
 
 def check_product_scope(caller: Caller, product_id: str) -> Problem | None:
@@ -205,10 +208,10 @@ async def append_event(
     caller: Caller,
     database: Database,
     kind: str,
-    release: Mapping[str, Any],
+    release: ReleaseDocument,
     session: Any,
     *,
-    promotion: Document | None = None,
+    promotion: PromotionDocument | None = None,
     withdrawal: MutationInput | None = None,
     open_withdrawal: MutationInput | None = None,
 ) -> None:
@@ -222,17 +225,12 @@ async def append_event(
     `open_withdrawal` is the withdrawal for callers with only `release:read`, if they see less of it.
     """
     number = {"$add": [{"$ifNull": ["$value", 0]}, 1]}
-    form = {"$ifNull": [f"${forms.FORM}", forms.current("counters")]}
-    counter: Any = await database.counters.find_one_and_update(
-        {"_id": caller.key("events")},
-        [{"$set": {"value": number, "at": {"$max": ["$at", "$$NOW"]}, forms.FORM: form}}],
-        upsert=True,
-        return_document=db.AFTER,
-        session=session,
-    )
-    more: Document = events.promotion_payload(promotion) if promotion else {}
+    form = {"$ifNull": [f"${forms.FORM}", forms.current(COUNTERS)]}
+    change = [{"$set": {"value": number, "at": {"$max": ["$at", "$$NOW"]}, forms.FORM: form}}]
+    counter = await db.upsert(database[COUNTERS], {"_id": caller.key("events")}, change, session)
+    more: dict[str, Any] = events.promotion_payload(promotion) if promotion else {}
     more |= {"withdrawal": {**withdrawal}} if withdrawal else {}
-    event = {
+    event: EventDocument = {
         "_id": caller.key(events.id_of(counter["value"])),
         "tenantId": caller.tenant,
         "sequence": counter["value"],
@@ -247,10 +245,10 @@ async def append_event(
     }
     if open_withdrawal:
         event["openWithdrawal"] = orjson.dumps(open_withdrawal).decode()
-    await database.events.insert_one(event, session=session)
+    await database[EVENTS].insert_one(event, session=session)
 
 
-async def update_release(turn: UnitOfWork, release: ReleaseDocument, fields: Document) -> ReleaseDocument:
+async def update_release(turn: UnitOfWork, release: ReleaseDocument, fields: Values) -> ReleaseDocument:
     """Set fields of a release that was read in this transaction; the mutation writes the event.
 
     `release` is whole except for its terms, which are derived from the changed release.
@@ -259,5 +257,5 @@ async def update_release(turn: UnitOfWork, release: ReleaseDocument, fields: Doc
     after = cast("ReleaseDocument", {**release, **changed})
     match = {"_id": turn.caller.key(release["id"]), "etag": release["etag"]}
     stored = {"$set": {**changed, **search_terms.derived(after)}}
-    await turn.database.releases.update_one(match, stored, session=turn.session)
+    await turn.database[RELEASES].update_one(match, stored, session=turn.session)
     return after

@@ -6,8 +6,8 @@ works, and ends the job in the transaction that stores the results: a job is don
 
 import dataclasses
 import datetime
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, TypedDict
 
 from release_catalog.domain import caller as callers
 from release_catalog.domain import ids, release_parts
@@ -17,7 +17,8 @@ from release_catalog.domain.release_parts import ArtifactDocument, VerificationD
 from release_catalog.errors import Problem
 from release_catalog.storage import database as db
 from release_catalog.storage import forms, leases, releases, unit_of_work
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import RELEASES, VERIFICATIONS, VerificationJobDocument
+from release_catalog.storage.database import Database, Filter, Stage
 from release_catalog.storage.unit_of_work import UnitOfWork
 
 LEASE = datetime.timedelta(seconds=30)
@@ -36,7 +37,16 @@ def set_verification(made: ReleaseDocument, mode: str, looked: Sequence[Verifica
             made["artifacts"][at] = {**file, "verification": release_parts.not_verified()}
 
 
-def warnings(made: Mapping[str, Any]) -> list[Document]:
+class FileWarning(TypedDict):
+    """A file that has a mismatch or could not be fetched, as payloads have it (S1)."""
+
+    artifactName: str
+    message: str | None
+    expectedSha256: str
+    actualSha256: str | None
+
+
+def warnings(made: ReleaseDocument) -> list[FileWarning]:
     """Return a warning for each file that has a mismatch or could not be fetched (S1)."""
     return [
         {
@@ -50,7 +60,7 @@ def warnings(made: Mapping[str, Any]) -> list[Document]:
     ]
 
 
-def pending(made: Mapping[str, Any]) -> list[ArtifactDocument]:
+def pending(made: ReleaseDocument) -> list[ArtifactDocument]:
     """Return the files of a release whose verification is pending."""
     return [file for file in made["artifacts"] if file["verification"]["status"] == "PENDING"]
 
@@ -58,16 +68,21 @@ def pending(made: Mapping[str, Any]) -> list[ArtifactDocument]:
 async def with_files(caller: Caller, database: Database) -> list[str]:
     """Return the ids of all releases that have files."""
     match = {**releases.visible(caller), "artifacts.0": {"$exists": True}}
-    return [release["id"] async for release in database.releases.find(match, {"id": 1})]
+    return [release["id"] async for release in database[RELEASES].find(match, {"id": 1})]
 
 
 async def schedule(turn: UnitOfWork, made: ReleaseDocument) -> None:
     """Create a job for the pending files of a release, or delete its job without any."""
-    key, jobs = {"_id": turn.caller.key(made["id"])}, turn.database.verifications
+    key, jobs = {"_id": turn.caller.key(made["id"])}, turn.database[VERIFICATIONS]
     if pending(made):
-        job: Document = {"tenantId": turn.caller.tenant, "releaseId": made["id"], "owner": None}
-        job |= {"actor": turn.caller.subject, forms.FORM: forms.current("verifications")}
-        change: list[Document] = [{"$replaceWith": {"$literal": job}}, {"$set": {"leaseUntil": "$$NOW"}}]
+        job = {
+            "tenantId": turn.caller.tenant,
+            "releaseId": made["id"],
+            "owner": None,
+            "actor": turn.caller.subject,
+            forms.FORM: forms.current(VERIFICATIONS),
+        }
+        change: list[Stage] = [{"$replaceWith": {"$literal": job}}, {"$set": {"leaseUntil": "$$NOW"}}]
         await jobs.update_one(key, change, upsert=True, session=turn.session)
     else:
         await jobs.delete_one(key, session=turn.session)
@@ -100,13 +115,13 @@ async def save_results(
     id_: str,
     files: Sequence[ArtifactDocument],
     looked: Sequence[VerificationDocument],
-    job: Document | None = None,
+    job: VerificationJobDocument | None = None,
 ) -> Any:
     """Store the results of `files` as far as the release still has them, and end their job."""
     found = {_content(file): it for file, it in zip(files, looked, strict=True)}
 
     async def work(session: Any) -> Any:
-        if job and not (await database.verifications.delete_one(_held(job), session=session)).deleted_count:
+        if job and not (await database[VERIFICATIONS].delete_one(_held(job), session=session)).deleted_count:
             return None
         turn = UnitOfWork(caller, database, session)
         before = await unit_of_work.load_for_update(turn, id_, {})
@@ -142,16 +157,18 @@ async def append_events(turn: UnitOfWork, made: ReleaseDocument, looked: Sequenc
 
 
 @db.bounded
-async def claim_job(database: Database, after: str = "", without: Collection[str] = ()) -> Document | None:
+async def claim_job(
+    database: Database, after: str = "", without: Collection[str] = ()
+) -> VerificationJobDocument | None:
     """Lease the oldest job of the next tenant that has one; return None without one.
 
     Tenants take turns by name, beginning after `after` and skipping those of `without`. It costs a seek in the
     index for each skipped tenant, however many jobs that tenant has.
     """
     lease = [{"$set": {"owner": ids.new(), "leaseUntil": leases.after(LEASE)}}]
-    job: Document | None = None
+    job: VerificationJobDocument | None = None
     for tenants in ({"$gt": after}, {"$lte": after}):
-        job = job or await database.verifications.find_one_and_update(
+        job = job or await database[VERIFICATIONS].find_one_and_update(
             {"tenantId": {**tenants, "$nin": [*without]}, **leases.is_over("leaseUntil")},
             lease,
             sort=[("tenantId", 1), ("leaseUntil", 1)],
@@ -161,22 +178,22 @@ async def claim_job(database: Database, after: str = "", without: Collection[str
     return job
 
 
-async def renew(database: Database, job: Document) -> bool:
+async def renew(database: Database, job: VerificationJobDocument) -> bool:
     """Renew the lease of a job; return False if another worker has it, or it is done."""
     until = [{"$set": {"leaseUntil": leases.after(LEASE)}}]
-    return bool((await database.verifications.update_one(_held(job), until)).matched_count)
+    return bool((await database[VERIFICATIONS].update_one(_held(job), until)).matched_count)
 
 
 @db.bounded
-async def release_job(database: Database, job: Document) -> None:
+async def release_job(database: Database, job: VerificationJobDocument) -> None:
     """Release the lease of an unfinished job."""
-    await database.verifications.update_one(_held(job), [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}])
+    await database[VERIFICATIONS].update_one(_held(job), [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}])
 
 
-def owner(job: Document) -> Caller:
+def owner(job: VerificationJobDocument) -> Caller:
     """Return the caller on whose behalf a job runs; its subject is empty if nobody knows who asked for the job."""
     return dataclasses.replace(callers.local(job["tenantId"]), subject=job["actor"] or "")
 
 
-def _held(job: Document) -> Document:
+def _held(job: VerificationJobDocument) -> Filter:
     return {"_id": job["_id"], "owner": job["owner"]}

@@ -12,9 +12,11 @@ from typing import Any
 
 from release_catalog.domain import events as kinds
 from release_catalog.domain import ids
+from release_catalog.domain.webhooks import WebhookDocument
 from release_catalog.storage import database as db
 from release_catalog.storage import event_log, leases
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import WEBHOOK_DELIVERIES, WEBHOOKS
+from release_catalog.storage.database import Database, Filter
 
 LEASE = datetime.timedelta(seconds=10)
 # The polling interval, for a dispatcher that nothing wakes.
@@ -25,15 +27,15 @@ _IDLE_SECONDS = 60.0
 _BATCH = 2_000
 
 # Takes the due webhooks, with their ids and tenants, and returns those to lease.
-Choose = Callable[[Sequence[Document]], Sequence[Document]]
+Choose = Callable[[Sequence[WebhookDocument]], Sequence[WebhookDocument]]
 
 
-def _shuffled(due: Sequence[Document]) -> Sequence[Document]:
+def _shuffled(due: Sequence[WebhookDocument]) -> Sequence[WebhookDocument]:
     return random.sample(due, len(due))
 
 
 @db.bounded
-async def take(database: Database, limit: int, choose: Choose = _shuffled) -> tuple[list[Document], float]:
+async def take(database: Database, limit: int, choose: Choose = _shuffled) -> tuple[list[WebhookDocument], float]:
     """Lease up to `limit` webhooks with pending events; return also the seconds until the next look.
 
     `choose` takes all due webhooks, of any tenant, and returns those to lease.
@@ -43,7 +45,7 @@ async def take(database: Database, limit: int, choose: Choose = _shuffled) -> tu
     """
     now = await db.now(database)
     fields = ("tenantId", "cursor", "nextAttemptAt", "leaseUntil")
-    found = database.webhooks.find({"active": True}, dict.fromkeys(fields, 1)).hint("due").batch_size(_BATCH)
+    found = database[WEBHOOKS].find({"active": True}, dict.fromkeys(fields, 1)).hint("due").batch_size(_BATCH)
     active = await found.to_list(None)
     heads = await event_log.heads(database, {webhook["tenantId"] for webhook in active})
     behind = [webhook for webhook in active if webhook["cursor"] < heads.get(webhook["tenantId"], 0)]
@@ -52,7 +54,7 @@ async def take(database: Database, limit: int, choose: Choose = _shuffled) -> tu
     is_due = {"$and": [{"$lte": ["$nextAttemptAt", "$$NOW"]}, {"$lte": ["$leaseUntil", "$$NOW"]}]}
     lease = [{"$set": {"owner": ids.new(), "leaseUntil": leases.after(LEASE)}}]
     taken = [
-        await database.webhooks.find_one_and_update(
+        await database[WEBHOOKS].find_one_and_update(
             {"_id": webhook["_id"], "active": True, "$expr": is_due}, lease, return_document=db.AFTER
         )
         for webhook in choose(free)[:limit]
@@ -62,59 +64,58 @@ async def take(database: Database, limit: int, choose: Choose = _shuffled) -> tu
     return [webhook for webhook in taken if webhook], (again - now).total_seconds()
 
 
-def leased_at(webhook: Document) -> datetime.datetime:
+def leased_at(webhook: WebhookDocument) -> datetime.datetime:
     """Return the time, by the database's clock, at which `take` leased a webhook."""
-    at: datetime.datetime = webhook["leaseUntil"] - LEASE
-    return at
+    return webhook["leaseUntil"] - LEASE
 
 
 @db.bounded
-async def renew(database: Database, webhook: Document) -> bool:
+async def renew(database: Database, webhook: WebhookDocument) -> bool:
     """Renew the lease of a webhook; return False if another process has it."""
     until = [{"$set": {"leaseUntil": leases.after(LEASE)}}]
-    return bool((await database.webhooks.update_one(_held(webhook), until)).matched_count)
+    return bool((await database[WEBHOOKS].update_one(_held(webhook), until)).matched_count)
 
 
 @db.bounded
-async def release(database: Database, webhook: Document) -> None:
+async def release(database: Database, webhook: WebhookDocument) -> None:
     """Release the lease of a webhook."""
-    await database.webhooks.update_one(_held(webhook), [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}])
+    await database[WEBHOOKS].update_one(_held(webhook), [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}])
 
 
 @db.bounded
-async def advance(database: Database, webhook: Document, sequence: int) -> Document | None:
+async def advance(database: Database, webhook: WebhookDocument, sequence: int) -> WebhookDocument | None:
     """Move the cursor to a number; return the updated webhook, or None if it is no longer held."""
     done = {"cursor": sequence, "attempts": 0, "nextAttemptAt": "$$NOW", "leaseUntil": leases.after(LEASE)}
     match = {**_held(webhook), "cursor": webhook["cursor"]}
-    return await database.webhooks.find_one_and_update(match, [{"$set": done}], return_document=db.AFTER)
+    return await database[WEBHOOKS].find_one_and_update(match, [{"$set": done}], return_document=db.AFTER)
 
 
-async def postpone(database: Database, webhook: Document, attempts: int, seconds: float) -> None:
+async def postpone(database: Database, webhook: WebhookDocument, attempts: int, seconds: float) -> None:
     """Delay the next attempt for a webhook by `seconds`, unless it was changed meanwhile."""
     at = leases.after(datetime.timedelta(seconds=seconds))
     await _set(database, webhook, {"attempts": attempts, "nextAttemptAt": at})
 
 
-async def switch_off(database: Database, webhook: Document) -> None:
+async def switch_off(database: Database, webhook: WebhookDocument) -> None:
     """Deactivate a webhook until its owner activates it, unless it was changed meanwhile."""
     await _set(database, webhook, {"active": False, "attempts": 0})
 
 
-async def snooze(database: Database, webhook: Document) -> None:
+async def snooze(database: Database, webhook: WebhookDocument) -> None:
     """Postpone a webhook for a while, because the events that the counter promises are gone."""
     await postpone(database, webhook, webhook["attempts"], _IDLE_SECONDS)
 
 
 @db.bounded
-async def _set(database: Database, webhook: Document, fields: Document) -> None:
+async def _set(database: Database, webhook: WebhookDocument, fields: dict[str, Any]) -> None:
     match = {**_held(webhook), "version": webhook["version"]}
-    await database.webhooks.update_one(match, [{"$set": fields}])
+    await database[WEBHOOKS].update_one(match, [{"$set": fields}])
 
 
 @db.bounded
 async def log_attempt(
     database: Database,
-    webhook: Document,
+    webhook: WebhookDocument,
     sequence: int,
     status: str,
     now: datetime.datetime,
@@ -129,7 +130,7 @@ async def log_attempt(
     id_ = kinds.id_of(sequence)
     fields = {"responseStatus": None, "error": None, "nextAttemptAt": None, "deliveredAt": None, **said}
     new = {"tenantId": webhook["tenantId"], "webhookId": webhook["id"], "sequence": sequence, "createdAt": now}
-    await database.webhookDeliveries.update_one(
+    await database[WEBHOOK_DELIVERIES].update_one(
         {"_id": f"{webhook['_id']}/{id_}"},
         {"$set": {"status": status, **fields}, "$inc": {"attempts": attempts}, "$setOnInsert": new},
         upsert=True,
@@ -137,17 +138,17 @@ async def log_attempt(
 
 
 @db.bounded
-async def fail_pending(database: Database, webhook: Document, sequence: int) -> None:
+async def fail_pending(database: Database, webhook: WebhookDocument, sequence: int) -> None:
     """Fail the pending log entries up to a number, for which no further attempt is made."""
-    match = {"tenantId": webhook["tenantId"], "webhookId": webhook["id"], "status": "PENDING"}
+    match: Filter = {"tenantId": webhook["tenantId"], "webhookId": webhook["id"], "status": "PENDING"}
     error = (
         "The event was not sent again: it is no longer kept, its type is no longer selected, or the "
         "webhook can't see it any more."
     )
     gone = {"status": "FAILED", "nextAttemptAt": None, "error": error}
     match["sequence"] = {"$lte": sequence}
-    await database.webhookDeliveries.update_many(match, {"$set": gone}, hint="pending")
+    await database[WEBHOOK_DELIVERIES].update_many(match, {"$set": gone}, hint="pending")
 
 
-def _held(webhook: Document) -> Document:
+def _held(webhook: WebhookDocument) -> Filter:
     return {"_id": webhook["_id"], "owner": webhook["owner"]}

@@ -6,7 +6,6 @@ nobody can account for is a leak.
 """
 
 import urllib.parse
-from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -16,15 +15,15 @@ from release_catalog.domain import events as kinds
 from release_catalog.domain import ids, webhooks
 from release_catalog.domain.caller import READ, SEES_ALL, Caller
 from release_catalog.domain.validation import Validator
+from release_catalog.domain.webhooks import WebhookDeliveryDocument, WebhookDocument
 from release_catalog.errors import Problem
 from release_catalog.storage import cursors, event_log, leases, transactions
 from release_catalog.storage import database as db
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.collection_names import WEBHOOK_DELIVERIES, WEBHOOKS
+from release_catalog.storage.database import Database, Expression, Filter
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 from release_catalog.storage.records import MAX_LISTED
-
-MutationInput = Mapping[str, Any]
-Answer = Document | Problem
 
 MAX_PATTERNS = 100
 MAX_COUNTED = 10_000
@@ -32,7 +31,7 @@ _log = structlog.get_logger()
 _NEWEST_FIRST = Order("DELIVERY", "webhook", {"sequence": int})
 
 
-def _visible(caller: Caller) -> Document:
+def _visible(caller: Caller) -> Filter:
     """Return the condition for webhooks that get nothing beyond what the caller may see."""
     if caller.sees_drafts is True:
         return {"tenantId": caller.tenant}
@@ -40,24 +39,24 @@ def _visible(caller: Caller) -> Document:
     return {"tenantId": caller.tenant, "scopes": {"$nin": sorted(more)}}
 
 
-async def listed(caller: Caller, database: Database) -> list[Document]:
+async def listed(caller: Caller, database: Database) -> list[WebhookDocument]:
     """Return all webhooks, oldest first."""
-    found = database.webhooks.find(_visible(caller)).sort([("createdAt", 1), ("id", 1)]).hint("created")
+    found = database[WEBHOOKS].find(_visible(caller)).sort([("createdAt", 1), ("id", 1)]).hint("created")
     return await cursors.documents(found, MAX_LISTED)
 
 
-async def one(caller: Caller, database: Database, id_: str) -> Document | None:
+async def one(caller: Caller, database: Database, id_: str) -> WebhookDocument | None:
     """Return the webhook with this id."""
-    return await database.webhooks.find_one({"_id": caller.key(id_), **_visible(caller)})
+    return await database[WEBHOOKS].find_one({"_id": caller.key(id_), **_visible(caller)})
 
 
-def deliveries(caller: Caller, webhook: MutationInput, window: PageArgs) -> PageQuery:
+def deliveries(caller: Caller, webhook: WebhookDocument, window: PageArgs) -> PageQuery[WebhookDeliveryDocument]:
     """Return a query for a webhook's deliveries, newest event first."""
     match = {"tenantId": caller.tenant, "webhookId": webhook["id"]}
-    return PageQuery("webhookDeliveries", match, _NEWEST_FIRST, window, descending=True)
+    return PageQuery(WEBHOOK_DELIVERIES, match, _NEWEST_FIRST, window, descending=True)
 
 
-def owner(webhook: MutationInput) -> Caller:
+def owner(webhook: WebhookDocument) -> Caller:
     """Return the caller with whose permissions a webhook sees events."""
     return Caller(webhook["tenantId"], webhook["createdBy"], frozenset(webhook["scopes"]))
 
@@ -65,15 +64,16 @@ def owner(webhook: MutationInput) -> Caller:
 async def create(caller: Caller, database: Database, values: MutationInput, unusable: str | None) -> Answer:
     """Create a webhook for future events; `unusable` is the reason why its URL is refused."""
     checks = Validator(values, "input")
-    fields = {"url": _url(checks, unusable), "events": _patterns(checks)}
+    url, patterns = _url(checks, unusable), _patterns(checks)
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
     now, id_ = await db.now(database), ids.new()
-    webhook: Document = {
+    webhook: WebhookDocument = {
         "_id": caller.key(id_),
         "id": id_,
         "tenantId": caller.tenant,
-        **fields,
+        "url": url,
+        "events": patterns,
         "active": True,
         "createdAt": now,
         "createdBy": caller.subject,
@@ -93,10 +93,10 @@ async def create(caller: Caller, database: Database, values: MutationInput, unus
 
     async def work(session: Any) -> Answer:
         mine = {"tenantId": caller.tenant}
-        if await database.webhooks.count_documents(mine, limit=MAX_LISTED, session=session) == MAX_LISTED:
+        if await database[WEBHOOKS].count_documents(mine, limit=MAX_LISTED, session=session) == MAX_LISTED:
             return errors.Conflict(detail=f"The maximum of {MAX_LISTED} webhooks is reached: delete one.")
         webhook["cursor"] = await event_log.head(caller, database)
-        await database.webhooks.insert_one(webhook, session=session)
+        await database[WEBHOOKS].insert_one(webhook, session=session)
         return {"webhook": webhook, "secret": webhook["secret"]}
 
     answer = await transactions.run(database, work)
@@ -109,7 +109,7 @@ async def create(caller: Caller, database: Database, values: MutationInput, unus
 async def update(caller: Caller, database: Database, values: MutationInput, unusable: str | None) -> Answer:
     """Change the given fields, and retry pending webhook deliveries at once."""
     checks = Validator(values, "input")
-    change: Document = {"version": ids.new(), "attempts": 0}
+    change: dict[str, Any] = {"version": ids.new(), "attempts": 0}
     change["updatedBy"] = caller.subject
     if values.get("url") is not None:
         change["url"] = _url(checks, unusable)
@@ -119,14 +119,14 @@ async def update(caller: Caller, database: Database, values: MutationInput, unus
         change["active"] = values["active"]
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
-    computed: Document = {"nextAttemptAt": "$$NOW", "updatedAt": "$$NOW"}
+    computed: dict[str, str | Expression] = {"nextAttemptAt": "$$NOW", "updatedAt": "$$NOW"}
     if values.get("rotateSecret"):
         change["secret"] = webhooks.new_secret()
         computed |= {"formerSecret": "$secret", "formerUntil": leases.after(webhooks.OVERLAP)}
     literal = {name: {"$literal": value} for name, value in change.items()}
     pipeline = [{"$set": {**computed, **literal}}]
 
-    async def work(session: Any) -> Document | None:
+    async def work(session: Any) -> WebhookDocument | None:
         return await _change(caller, database, values, pipeline, session)
 
     saved = await transactions.run(database, work)
@@ -142,7 +142,7 @@ async def delete(caller: Caller, database: Database, values: MutationInput) -> A
     match = {"_id": caller.key(values["id"]), **_visible(caller)}
 
     async def work(session: Any) -> int:
-        return int((await database.webhooks.delete_one(match, session=session)).deleted_count)
+        return int((await database[WEBHOOKS].delete_one(match, session=session)).deleted_count)
 
     if not await transactions.run(database, work):
         return _missing(values)
@@ -163,7 +163,7 @@ async def replay(caller: Caller, database: Database, values: MutationInput) -> A
     again = {"attempts": 0, "nextAttemptAt": "$$NOW", "version": ids.new()}
     change = [{"$set": {"cursor": {"$min": ["$cursor", after]}, **again}}]
 
-    async def work(session: Any) -> Document | None:
+    async def work(session: Any) -> WebhookDocument | None:
         return await _change(caller, database, values, change, session)
 
     webhook = await transactions.run(database, work)
@@ -176,10 +176,10 @@ async def replay(caller: Caller, database: Database, values: MutationInput) -> A
 
 async def _change(
     caller: Caller, database: Database, values: MutationInput, change: Any, session: Any
-) -> Document | None:
+) -> WebhookDocument | None:
     """Change a webhook and return it; None if it does not exist for the caller."""
     match = {"_id": caller.key(values["id"]), **_visible(caller)}
-    return await database.webhooks.find_one_and_update(match, change, return_document=db.AFTER, session=session)
+    return await database[WEBHOOKS].find_one_and_update(match, change, return_document=db.AFTER, session=session)
 
 
 def _log_change(change: str, caller: Caller, id_: str, **details: Any) -> None:

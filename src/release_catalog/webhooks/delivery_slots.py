@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from release_catalog.domain.caller import Owner
+from release_catalog.domain.webhooks import WebhookDocument
 from release_catalog.fair_share import Busy, FairSlots
-from release_catalog.storage.database import Document
 
 AT_ONCE = 64
 OF_TENANT = 16
@@ -49,18 +49,18 @@ class Places:
         """Return the number of free slots."""
         return self._places.free
 
-    def choose(self, due: Sequence[Document]) -> list[Document]:
+    def choose(self, due: Sequence[WebhookDocument]) -> list[WebhookDocument]:
         """Hold slots for as many of these webhooks as may have one, one for each tenant in turn, and return them.
 
         Only their `_id` and `tenantId` are needed.
         """
-        queues: dict[str, list[Document]] = {}
+        queues: dict[str, list[WebhookDocument]] = {}
         # So that several processes rarely choose the same ones, and no webhook of a tenant waits for long.
         for webhook in random.sample(due, len(due)):
             queues.setdefault(webhook["tenantId"], []).append(webhook)
         turns = {tenant: turn for turn, tenant in enumerate(self._turns, start=1)}
         tenants = sorted(queues, key=lambda tenant: turns.get(tenant, 0))
-        chosen: list[Document] = []
+        chosen: list[WebhookDocument] = []
         while tenants and self.free:
             # A webhook that does not fit now will not fit in a later turn either, because slots are only taken
             # here.
@@ -69,7 +69,7 @@ class Places:
             tenants = [tenant for tenant, webhook in fitting if webhook]
         return chosen
 
-    def _next(self, queue: list[Document]) -> Document | None:
+    def _next(self, queue: list[WebhookDocument]) -> WebhookDocument | None:
         while queue and self._places.fits(Owner(queue[-1]["tenantId"])):
             webhook = queue.pop()
             if self._hold(webhook):
@@ -77,7 +77,7 @@ class Places:
                 return webhook
         return None
 
-    def _hold(self, webhook: Document) -> bool:
+    def _hold(self, webhook: WebhookDocument) -> bool:
         id_, tenant = webhook["_id"], webhook["tenantId"]
         if id_ in self._held:
             return False
@@ -100,7 +100,7 @@ class Places:
         if len(self._turns) > MAX_KNOWN:
             self._turns.popitem(last=False)
 
-    def admit(self, webhook: Document) -> bool:
+    def admit(self, webhook: WebhookDocument) -> bool:
         """Return whether a chosen webhook may be delivered to, now that its whole document is known.
 
         If not, its slot is given back: its host was unknown or has changed, and the host's share is in use.
@@ -129,5 +129,5 @@ class Places:
             self._receivers.popitem(last=False)
 
 
-def _host(webhook: Document) -> str:
+def _host(webhook: WebhookDocument) -> str:
     return (urllib.parse.urlsplit(webhook["url"]).hostname or "").rstrip(".")

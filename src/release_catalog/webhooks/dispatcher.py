@@ -15,12 +15,14 @@ import structlog
 from release_catalog.domain import events as kinds
 from release_catalog.domain import timestamps, webhooks
 from release_catalog.domain.caller import Owner
+from release_catalog.domain.events import EventDocument
+from release_catalog.domain.webhooks import WebhookDocument
 from release_catalog.events.change_stream import Notify
 from release_catalog.files import address_guard
 from release_catalog.storage import database as db
 from release_catalog.storage import event_log, webhook_queue
 from release_catalog.storage import webhooks as stored
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.database import Database
 from release_catalog.webhooks.delivery_slots import AT_ONCE, SLOW_SECONDS, Places
 from release_catalog.webhooks.sender import DeliveryResult, WebhookSender
 
@@ -93,15 +95,15 @@ async def _dispatch(database: Database, poster: WebhookSender, over: asyncio.Eve
     await asyncio.gather(*turns, return_exceptions=True)
 
 
-async def _take(database: Database, places: Places) -> tuple[list[Document], float]:
+async def _take(database: Database, places: Places) -> tuple[list[WebhookDocument], float]:
     """Lease webhooks that got a slot, and release those whose receiver's share turns out to be in use."""
-    chosen: dict[str, Document] = {}
+    chosen: dict[str, WebhookDocument] = {}
 
-    def choose(due: Sequence[Document]) -> list[Document]:
+    def choose(due: Sequence[WebhookDocument]) -> list[WebhookDocument]:
         chosen.update((webhook["_id"], webhook) for webhook in places.choose(due))
         return [*chosen.values()]
 
-    taken: list[Document] = []
+    taken: list[WebhookDocument] = []
     try:
         leased, again = await webhook_queue.take(database, AT_ONCE, choose)
         for webhook in leased:
@@ -133,7 +135,7 @@ class Lease:
     connection.
     """
 
-    def __init__(self, database: Database, webhook: Document) -> None:
+    def __init__(self, database: Database, webhook: WebhookDocument) -> None:
         self.id: str = webhook["_id"]
         self.over = asyncio.Event()
         # The time that the last message took; None before the first one.
@@ -178,7 +180,7 @@ class Lease:
                     self.end()
 
 
-async def deliver_batch(database: Database, poster: WebhookSender, webhook: Document, lease: Lease) -> None:
+async def deliver_batch(database: Database, poster: WebhookSender, webhook: WebhookDocument, lease: Lease) -> None:
     """Deliver the pending events of a leased webhook, for a while."""
     renewing = asyncio.create_task(lease.renew())
     try:
@@ -189,7 +191,9 @@ async def deliver_batch(database: Database, poster: WebhookSender, webhook: Docu
     await webhook_queue.release(database, webhook)
 
 
-async def _deliver_pending(database: Database, poster: WebhookSender, webhook: Document, lease: Lease) -> None:
+async def _deliver_pending(
+    database: Database, poster: WebhookSender, webhook: WebhookDocument, lease: Lease
+) -> None:
     with db.deadline(db.BACKGROUND_SECONDS):
         rows = await event_log.following(database, webhook["tenantId"], webhook["cursor"])
     if not rows:
@@ -214,12 +218,13 @@ async def _deliver_pending(database: Database, poster: WebhookSender, webhook: D
 
 
 async def _deliver(
-    database: Database, poster: WebhookSender, webhook: Document, event: Document, lease: Lease
-) -> Document | None:
+    database: Database, poster: WebhookSender, webhook: WebhookDocument, event: EventDocument, lease: Lease
+) -> WebhookDocument | None:
     """Deliver one event; return the updated webhook, or None if it must get no more for now."""
     now, sequence = lease.now(), event["sequence"]
     body = kinds.webhook_body(event, all_=stored.owner(webhook).sees_drafts is True)
-    secrets = [webhook["secret"], *([webhook["formerSecret"]] if webhook["formerUntil"] > now else [])]
+    former = webhook["formerSecret"] if webhook["formerUntil"] > now else None
+    secrets = [webhook["secret"], *([former] if former else [])]
     headers = webhooks.headers(kinds.id_of(sequence), now, body, secrets)
     if lease.over.is_set():
         return None
@@ -236,8 +241,8 @@ async def _deliver(
 
 
 async def _failed(
-    database: Database, webhook: Document, sequence: int, reply: DeliveryResult, now: datetime.datetime
-) -> Document | None:
+    database: Database, webhook: WebhookDocument, sequence: int, reply: DeliveryResult, now: datetime.datetime
+) -> WebhookDocument | None:
     attempts = webhook["attempts"] + 1
     outcome: dict[str, Any] = {"responseStatus": reply.status, "error": reply.error}
     _log.info("webhook delivery failed", webhook=webhook["id"], attempts=attempts, status=reply.status)
@@ -255,7 +260,7 @@ async def _failed(
     return None
 
 
-async def _record_expired(database: Database, webhook: Document, last: int, now: datetime.datetime) -> None:
+async def _record_expired(database: Database, webhook: WebhookDocument, last: int, now: datetime.datetime) -> None:
     """Log that events expired before their delivery to a webhook."""
     first = webhook["cursor"] + 1
     error = f"Events up to {kinds.id_of(last)} were no longer kept when the webhook was due."

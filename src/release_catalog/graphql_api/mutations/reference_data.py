@@ -17,7 +17,15 @@ from release_catalog.graphql_api.types.promotion import Environment
 from release_catalog.graphql_api.types.registry import BaseImage, Registry
 from release_catalog.graphql_api.types.release_delivery import Pipeline, Project
 from release_catalog.storage import reference_data
-from release_catalog.storage.idempotency import Answer
+from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    CATALOGS,
+    PIPELINES,
+    PROJECTS,
+    REGISTRIES,
+    CollectionName,
+    StoredDocument,
+)
 
 ID = strawberry.ID
 
@@ -139,8 +147,8 @@ def _save(
     name: str,
     type_: type,
     input_type: type,
-    verb: Callable[..., Awaitable[Answer]],
-    *about: str,
+    verb: Callable[..., Awaitable[StoredDocument | Refusal]],
+    *about: CollectionName[Any],
     scope: str = caller.WRITE,
 ) -> Any:
     async def save(asking: Any, database: Any, values: Any) -> Any:
@@ -155,15 +163,15 @@ def _save(
 
 @strawberry.type
 class ReferenceDataMutations:
-    save_catalog = _save("catalog", Catalog, SaveCatalogInput, reference_data.save_reference, "catalogs")
+    save_catalog = _save("catalog", Catalog, SaveCatalogInput, reference_data.save_reference, CATALOGS)
     save_product = _save("product", Product, SaveProductInput, reference_data.product)
-    save_pipeline = _save("pipeline", Pipeline, SavePipelineInput, reference_data.save_reference, "pipelines")
-    save_project = _save("project", Project, SaveProjectInput, reference_data.save_reference, "projects")
+    save_pipeline = _save("pipeline", Pipeline, SavePipelineInput, reference_data.save_reference, PIPELINES)
+    save_project = _save("project", Project, SaveProjectInput, reference_data.save_reference, PROJECTS)
     # The requirements of an environment hold back its promoters: they must not change them.
     save_environment = _save(
         "environment", Environment, SaveEnvironmentInput, reference_data.environment, scope=caller.ADMIN
     )
-    save_registry = _save("registry", Registry, SaveRegistryInput, reference_data.save_reference, "registries")
+    save_registry = _save("registry", Registry, SaveRegistryInput, reference_data.save_reference, REGISTRIES)
     save_base_image = _save(
-        "base_image", BaseImage, SaveBaseImageInput, reference_data.save_reference, "baseImages"
+        "base_image", BaseImage, SaveBaseImageInput, reference_data.save_reference, BASE_IMAGES
     )

@@ -8,6 +8,7 @@ from strawberry.scalars import JSON
 
 from release_catalog.domain import release_parts
 from release_catalog.domain.declarations import descriptions
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.graphql_api.enums import VerificationStatus
 from release_catalog.graphql_api.fields import computed_field, field, json_text, optional_field
 from release_catalog.graphql_api.scalars import Long
@@ -194,7 +195,7 @@ class CustomizationInput:
     artifact: CustomizationArtifactInput | None = optional_field(_CUSTOMIZATION["artifact"])
 
 
-def of(release: dict[str, Any]) -> list[dict[str, Any]]:
+def of(release: ReleaseDocument) -> list[dict[str, Any]]:
     """Return a release's files, each with its release."""
     return [{**artifact, "release": release} for artifact in release["artifacts"]]
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
+from release_catalog.domain.reference_data import CatalogDocument, ProductDocument
 from release_catalog.graphql_api import filters
 from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import VersionScheme
@@ -13,7 +14,7 @@ from release_catalog.graphql_api.filters import FilterArgument, OrderArgument
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, records, releases
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import CATALOGS, RELEASES
 
 if TYPE_CHECKING:
     from release_catalog.graphql_api.types.release import Release
@@ -23,7 +24,7 @@ _Release = Annotated["Release", strawberry.lazy("release_catalog.graphql_api.typ
 
 def _releases_of(field: str) -> Any:
     async def resolve(
-        root: strawberry.Parent[Document],
+        root: strawberry.Parent[CatalogDocument | ProductDocument],
         info: Info,
         filter: FilterArgument = None,  # noqa: A002  the contract's name
         order_by: OrderArgument = None,
@@ -48,7 +49,7 @@ Constraint = Annotated[str | None, argument("Range of versions such as `>=1.2,<2
 
 
 async def latest(
-    root: strawberry.Parent[Document],
+    root: strawberry.Parent[ProductDocument],
     info: Info,
     channel: Channel = "stable",
     platform: OnPlatform = None,
@@ -58,7 +59,13 @@ async def latest(
     """Return the latest release of the product `root` that matches the channel and the other arguments."""
     among = {"branch": branch} if branch is not None else {}
     question = releases.latest(
-        info.context.caller, root, channel=channel, platform=platform, constraint=constraint, **among
+        info.context.caller,
+        root["id"],
+        channel=channel,
+        platform=platform,
+        constraint=constraint,
+        scheme=root["versionScheme"],
+        **among,
     )
     return await info.context.first(question)
 
@@ -67,7 +74,7 @@ async def latest(
 class Product:
     id: strawberry.ID = field("Unique identifier. S5 calls it application_id.")
     catalog: Annotated["Catalog", strawberry.lazy("release_catalog.graphql_api.types.catalog")] = reference(
-        "catalogs", "catalogId", "Catalog of the product.", lasting=True
+        CATALOGS, "catalogId", "Catalog of the product.", lasting=True
     )
     key: str = field("Short name, unique in the catalog.")
     name: str = field("Display name.")
@@ -85,13 +92,13 @@ class Product:
     )
     latest_release: _Release | None = strawberry.field(
         resolver=latest,
-        metadata=projects("releases", keys=reads("id", "versionScheme")),
+        metadata=projects(RELEASES, keys=reads("id", "versionScheme")),
         description="Latest published release: the highest version, then the highest revision, then the newest. "
         "Null if none matches.",
     )
 
 
-def _products(root: strawberry.Parent[Document], info: Info, first: First = 20, after: After = None) -> Any:
+def _products(root: strawberry.Parent[CatalogDocument], info: Info, first: First = 20, after: After = None) -> Any:
     return records.products(info.context.caller, pagination.window(first, after), root["id"])
 
 

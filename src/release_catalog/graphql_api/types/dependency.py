@@ -1,11 +1,13 @@
 """The dependencies and the dependants of a release, direct and transitive."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import strawberry
 
 from release_catalog.domain import references
+from release_catalog.domain.references import DependencyDocument
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.graphql_api.connection import PageInfo, page_info
 from release_catalog.graphql_api.enums import GraphDirection
@@ -22,7 +24,7 @@ from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import reads
 from release_catalog.query_engine.projection import FieldPaths, prefixed, subpaths, union
 from release_catalog.storage import dependency_traversal, pagination
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import RELEASES
 
 if TYPE_CHECKING:
     from release_catalog.graphql_api.types.release import Release
@@ -56,11 +58,15 @@ class DependencyInput:
     version: str | None = optional_field("Version of the release. Optional under the same rule as the name.")
 
 
-async def _node(context: Context, edges: Sequence[Document], paths: FieldPaths) -> Any:
+class _Edge(TypedDict):
+    reference: DependencyDocument
+
+
+async def _node(context: Context, edges: Sequence[_Edge], paths: FieldPaths) -> Any:
     return await context.references.load_many([edge["reference"]["reference"] for edge in edges], paths)
 
 
-async def _references(context: Context, edges: Sequence[Document], _: FieldPaths) -> Any:
+async def _references(context: Context, edges: Sequence[_Edge], _: FieldPaths) -> Any:
     return await context.disclosed([edge["reference"] for edge in edges])
 
 
@@ -90,7 +96,7 @@ _DEFAULT_WINDOW = pagination.window(100)
 class DependencyPage:
     """A page of the references in a release's own document: nothing is read for it."""
 
-    def __init__(self, release: Mapping[str, Any], window: pagination.PageArgs) -> None:
+    def __init__(self, release: ReleaseDocument, window: pagination.PageArgs) -> None:
         """Raise InvalidArgument if the window's cursor is not one of this release's references."""
         # Duplicates are removed: a cursor is the reference before it.
         self.all = references.unique(release["dependencies"])
@@ -99,7 +105,7 @@ class DependencyPage:
         self.start, self.end = start, start + len(self.shown)
 
 
-def _edges(connection: DependencyPage) -> Any:
+def _edges(connection: DependencyPage) -> list[_Edge]:
     return [{"reference": reference} for reference in connection.shown]
 
 
@@ -136,7 +142,7 @@ class DependencyConnection:
     )
 
 
-def dependencies(root: strawberry.Parent[Document], first: First = 100, after: After = None) -> Any:
+def dependencies(root: strawberry.Parent[ReleaseDocument], first: First = 100, after: After = None) -> Any:
     """Return the references of the release `root`."""
     # The same window for every release of a level, as a rule.
     is_usual = first == _DEFAULT_WINDOW.size and after is None
@@ -144,7 +150,7 @@ def dependencies(root: strawberry.Parent[Document], first: First = 100, after: A
 
 
 async def dependants(
-    root: strawberry.Parent[Document], info: Info, first: First = 100, after: After = None
+    root: strawberry.Parent[ReleaseDocument], info: Info, first: First = 100, after: After = None
 ) -> Any:
     """Return the query for the releases that depend on `root`."""
     return await info.context.dependants(root, pagination.window(first, after, default=100))
@@ -163,7 +169,7 @@ async def _walked(context: Context, walks: Sequence[dependency_traversal.Walk], 
     """Return the releases of graphs: as the walk has read them, if no more paths are requested."""
     if paths is not None and dependency_traversal.WALKED is not None and paths <= dependency_traversal.WALKED:
         return [list(walk.nodes.values()) for walk in walks]
-    found = iter(await context.by_ids("releases").load_many([id_ for walk in walks for id_ in walk.nodes], paths))
+    found = iter(await context.by_ids(RELEASES).load_many([id_ for walk in walks for id_ in walk.nodes], paths))
     lists = [[next(found) for _ in walk.nodes] for walk in walks]
     return [[release for release in releases if release is not None] for releases in lists]
 
@@ -206,10 +212,15 @@ class DependencyGraph:
     truncated: bool = computed_field(lambda walk: walk.truncated, "Whether a limit ended the walk early.")
 
 
-async def _along(context: Context, paths: Sequence[Document], field_paths: FieldPaths) -> Any:
+class _Path(TypedDict):
+    ids: list[str]
+    start: ReleaseDocument
+
+
+async def _along(context: Context, paths: Sequence[_Path], field_paths: FieldPaths) -> Any:
     """Return the releases of paths. The first may be missing in the database: a dry run may have made it."""
     found = iter(
-        await context.by_ids("releases").load_many([id_ for path in paths for id_ in path["ids"]], field_paths)
+        await context.by_ids(RELEASES).load_many([id_ for path in paths for id_ in path["ids"]], field_paths)
     )
     return [
         [next(found) or (path["start"] if id_ == path["start"]["id"] else None) for id_ in path["ids"]]
@@ -234,7 +245,7 @@ def bounded(argument: str, value: int | None, default: int, limit: int) -> int:
 
 
 async def dependency_graph(
-    root: strawberry.Parent[Document],
+    root: strawberry.Parent[ReleaseDocument],
     info: Info,
     direction: Annotated[GraphDirection, argument("Direction of the walk.")] = GraphDirection.DEPENDENCIES,
     max_depth: Annotated[int | None, argument("Maximum number of steps, 1 to 100.")] = 10,
@@ -252,7 +263,7 @@ async def dependency_graph(
 
 
 async def dependency_paths(
-    root: strawberry.Parent[Document],
+    root: strawberry.Parent[ReleaseDocument],
     info: Info,
     to_id: Annotated[strawberry.ID, argument("Id of the release at the end of the paths.")],
     max_length: Annotated[int | None, argument("Maximum number of steps, 1 to 100.")] = 10,

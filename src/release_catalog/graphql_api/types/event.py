@@ -9,13 +9,14 @@ from strawberry.scalars import JSON
 
 from release_catalog.domain import caller as callers
 from release_catalog.domain import events as kinds
+from release_catalog.domain.events import EventDocument
 from release_catalog.graphql_api import permissions
 from release_catalog.graphql_api.fields import First, argument, computed_field, reference
 from release_catalog.graphql_api.types.release import Release
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import event_log, pagination
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import RELEASES
 
 _Types = Annotated[
     list[str] | None,
@@ -24,7 +25,7 @@ _Types = Annotated[
 _OfRelease = Annotated[strawberry.ID | None, argument("Id of the release. Null matches all.")]
 
 
-def _data(root: strawberry.Parent[Document], info: Info) -> Any:
+def _data(root: strawberry.Parent[EventDocument], info: Info) -> Any:
     return kinds.visible_payload(root, all_=info.context.caller.sees_drafts is True)
 
 
@@ -38,7 +39,7 @@ class Event:
     type: str = strawberry.field(description="Event type, such as release.published.")
     triggered_at: datetime.datetime = strawberry.field(description="Time of the event.")
     release: Release | None = reference(
-        "releases", "releaseId", "Release in its current state. Null if it is hidden from the caller."
+        RELEASES, "releaseId", "Release in its current state. Null if it is hidden from the caller."
     )
     actor: str | None = strawberry.field(
         description="Subject of the caller who made the change. Null if it is unknown."

@@ -7,6 +7,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from release_catalog.domain import timestamps
+from release_catalog.domain.reference_data import EnvironmentDocument
 from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PromotionStatus
 from release_catalog.graphql_api.fields import After, First, argument, computed_field, field, reference
@@ -14,7 +15,7 @@ from release_catalog.graphql_api.scalars import Long
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, records
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import PROMOTIONS, RELEASES
 
 if TYPE_CHECKING:
     from release_catalog.graphql_api.types.release import Release
@@ -39,7 +40,7 @@ class Promotion:
     schema_version: str = field("Version of the record's format: 1.0.0.")
     service_id: str = field("Identifier of this deployment. It never changes.")
     environment: str = field("Name of the environment promoted to.")
-    release: _Release = reference("releases", "releaseId", "Promoted release.")
+    release: _Release = reference(RELEASES, "releaseId", "Promoted release.")
     name: str = field("Name of the release at that time.")
     version: str = field("Version of the release.")
     created_by: str = field("Subject of the caller who requested the promotion.")
@@ -72,12 +73,12 @@ class EnvironmentContent:
     path: str = field("Repository key, a slash, and the path in the repository.")
     checksum: str = field("SHA-256 digest of the file, or pull reference of the image.")
     package_type: str = field("Package type of the repository, such as maven or docker.")
-    release: _Release = reference("releases", "releaseId", "Release of the file or image.")
-    promotion: Promotion = reference("promotions", "promotionId", "Promotion that put it there.")
+    release: _Release = reference(RELEASES, "releaseId", "Release of the file or image.")
+    promotion: Promotion = reference(PROMOTIONS, "promotionId", "Promotion that put it there.")
 
 
 def _contents(
-    root: strawberry.Parent[Document],
+    root: strawberry.Parent[EnvironmentDocument],
     info: Info,
     path_prefix: Annotated[
         str | None, argument("Beginning of the paths, at most 2048 characters. Null matches all.")
@@ -89,7 +90,9 @@ def _contents(
     return records.contents(info.context.caller, root["name"], path_prefix, window)
 
 
-def _promotions(root: strawberry.Parent[Document], info: Info, first: First = 20, after: After = None) -> Any:
+def _promotions(
+    root: strawberry.Parent[EnvironmentDocument], info: Info, first: First = 20, after: After = None
+) -> Any:
     return records.promotions(info.context.caller, pagination.window(first, after), environment=root["name"])
 
 

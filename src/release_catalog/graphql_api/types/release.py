@@ -8,7 +8,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from release_catalog.domain.declarations import descriptions
-from release_catalog.domain.release import FIELDS
+from release_catalog.domain.release import FIELDS, ReleaseDocument
 from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PackagingType, ReleaseStatus
 from release_catalog.graphql_api.fields import (
@@ -51,13 +51,20 @@ from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.query_engine.projection import FieldPaths, prefixed
 from release_catalog.storage import dependency_traversal, pagination, records
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    CATALOGS,
+    PIPELINES,
+    PRODUCTS,
+    REGISTRIES,
+    RELEASES,
+)
 
 
 @strawberry.type(description="Withdrawal of a published release.")
 class Withdrawal:
     reason: str = field("Reason, for those who depend on the release.")
-    replacement: "Release | None" = reference("releases", "replacementId", "Release to use instead. Null if none.")
+    replacement: "Release | None" = reference(RELEASES, "replacementId", "Release to use instead. Null if none.")
     withdrawn_at: datetime.datetime = field("Time of the withdrawal.")
     withdrawn_by: str | None = field("Subject of the caller who withdrew the release.")
 
@@ -67,7 +74,7 @@ _ABOUT = descriptions(FIELDS)
 CHANGED = "The release after the mutation, or as a dry run would leave it. Null if there is a problem."
 
 
-async def _latest_beside(context: Context, releases: Sequence[Document], paths: FieldPaths) -> Any:
+async def _latest_beside(context: Context, releases: Sequence[ReleaseDocument], paths: FieldPaths) -> Any:
     return await context.latest_beside_each(releases, paths)
 
 
@@ -76,7 +83,7 @@ def _is(status: str, description: str) -> Any:
 
 
 def _promotions(
-    root: strawberry.Parent[Document],
+    root: strawberry.Parent[ReleaseDocument],
     info: Info,
     environment: Annotated[str | None, argument("Name of the environment. Null matches all.")] = None,
     first: First = 20,
@@ -90,8 +97,8 @@ def _promotions(
 class Release:
     id: strawberry.ID = field(_ABOUT["id"])
     tenant_id: strawberry.ID = field(_ABOUT["tenantId"])
-    catalog: Catalog = reference("catalogs", "catalogId", _ABOUT["catalogId"], lasting=True)
-    product: Product = reference("products", "productId", _ABOUT["productId"], lasting=True)
+    catalog: Catalog = reference(CATALOGS, "catalogId", _ABOUT["catalogId"], lasting=True)
+    product: Product = reference(PRODUCTS, "productId", _ABOUT["productId"], lasting=True)
     name: str = field(_ABOUT["name"])
     version: str = field(_ABOUT["version"])
     revision: str = field(_ABOUT["revision"])
@@ -134,9 +141,9 @@ class Release:
     docker_images: list[DockerImage] = field(_ABOUT["dockerImages"])
     platform_release_metadata: list[PlatformReleaseMetadata] = field(_ABOUT["platformReleaseMetadata"])
     customizations: list[Customization] = field(_ABOUT["customizations"])
-    base_image: BaseImage | None = reference("baseImages", "baseImageId", _ABOUT["baseImageId"])
-    registry: Registry | None = reference("registries", "registryId", _ABOUT["registryId"])
-    pipeline: Pipeline | None = reference("pipelines", "pipelineId", _ABOUT["pipelineId"])
+    base_image: BaseImage | None = reference(BASE_IMAGES, "baseImageId", _ABOUT["baseImageId"])
+    registry: Registry | None = reference(REGISTRIES, "registryId", _ABOUT["registryId"])
+    pipeline: Pipeline | None = reference(PIPELINES, "pipelineId", _ABOUT["pipelineId"])
     delivery: Delivery | None = field(_ABOUT["delivery"])
 
     dependencies: DependencyConnection = strawberry.field(

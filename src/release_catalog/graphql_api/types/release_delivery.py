@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import strawberry
 
+from release_catalog.domain.reference_data import PipelineDocument
 from release_catalog.graphql_api.enums import DeliveryStatus, DeploymentType, ExecutionStatus
 from release_catalog.graphql_api.fields import argument, batched_field, field, reference
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.query_engine.projection import FieldPaths
 from release_catalog.storage import records
-from release_catalog.storage.database import Document
+from release_catalog.storage.collection_names import PIPELINES, PROJECTS, StoredDocument
 
 
 @strawberry.type(description="A stream or a build environment of a project (S4).")
@@ -38,7 +39,7 @@ class PipelineExecution:
 
 
 async def _executions(
-    root: strawberry.Parent[Document],
+    root: strawberry.Parent[PipelineDocument],
     info: Info,
     running: Annotated[
         bool | None, argument("True for running pipeline runs only, false for ended ones only. Null matches all.")
@@ -74,12 +75,12 @@ class Project:
 def _named(entries: str, key: str, description: str) -> Any:
     """Declare a reference to one of the project's streams or build environments, by the id in the delivery."""
 
-    async def many(context: Context, parts: Sequence[Document], _: FieldPaths) -> Any:
+    async def many(context: Context, parts: Sequence[StoredDocument], _: FieldPaths) -> Any:
         ids = [part["projectId"] for part in parts if part[key] is not None]
-        projects = iter(await context.by_ids("projects").load_many(ids, frozenset({entries})))
+        projects = iter(await context.by_ids(PROJECTS).load_many(ids, frozenset({entries})))
         return [None if part[key] is None else named(part[key], next(projects)) for part in parts]
 
-    def named(id_: str, project: Document | None) -> Any:
+    def named(id_: str, project: StoredDocument | None) -> Any:
         found = (entry for entry in (project or {}).get(entries, ()) if entry["id"] == id_)
         # The project may have dropped it since: the value of the delivery still stands.
         return next(found, {"id": id_, "name": id_})
@@ -89,7 +90,7 @@ def _named(entries: str, key: str, description: str) -> Any:
 
 @strawberry.type(description="A project in a delivery (S4).")
 class DeliveryProject:
-    project: Project = reference("projects", "projectId", "Deployed project.")
+    project: Project = reference(PROJECTS, "projectId", "Deployed project.")
     stream: NamedReference = _named("streams", "projectStreamId", "Stream that the project is built from.")
     build_environment: NamedReference | None = _named(
         "buildEnvironments", "buildEnvironmentId", "Build environment. Null if none is set."
@@ -141,7 +142,7 @@ class Delivery:
         "Build schedule: cron expressions of five, six or seven fields, separated by semicolons."
     )
     pipeline: Pipeline | None = reference(
-        "pipelines", "pipelineId", "Pipeline that delivers the release. Null if it has none."
+        PIPELINES, "pipelineId", "Pipeline that delivers the release. Null if it has none."
     )
     projects: list[DeliveryProject] = field("Deployed projects.")
     properties: list[PropertyValue] = field("Values of the pipeline's properties.")

@@ -8,6 +8,7 @@ import strawberry
 
 from release_catalog.domain import events
 from release_catalog.domain.caller import WEBHOOK, Caller
+from release_catalog.domain.webhooks import WebhookDocument
 from release_catalog.files import address_guard
 from release_catalog.files.verifier import Fetcher
 from release_catalog.graphql_api.connection import ConnectionWithoutCount
@@ -17,7 +18,8 @@ from release_catalog.graphql_api.mutation import mutation
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, webhooks
-from release_catalog.storage.database import Database, Document
+from release_catalog.storage.database import Database
+from release_catalog.storage.idempotency import Answer
 from release_catalog.webhooks import sender
 
 ID = strawberry.ID
@@ -41,7 +43,9 @@ class WebhookDelivery:
     delivered_at: datetime.datetime | None = field("Time when the receiver accepted the event. Null before it.")
 
 
-def _deliveries(root: strawberry.Parent[Document], info: Info, first: First = 20, after: After = None) -> Any:
+def _deliveries(
+    root: strawberry.Parent[WebhookDocument], info: Info, first: First = 20, after: After = None
+) -> Any:
     return webhooks.deliveries(info.context.caller, root, pagination.window(first, after))
 
 
@@ -129,10 +133,10 @@ _WEBHOOK = (Webhook | None, "The webhook as it is now. Null if there is a proble
 _SECRET = "Secret that signs the messages (Standard Webhooks), shown only once."  # noqa: S105  a description
 
 
-def _judged(verb: Callable[..., Awaitable[webhooks.Answer]]) -> Callable[..., Awaitable[webhooks.Answer]]:
+def _judged(verb: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
     """Pass a verb the reason for which nothing can be sent to the URL of its input."""
 
-    async def judged(caller: Caller, database: Database, files: Fetcher | None, values: Any) -> webhooks.Answer:
+    async def judged(caller: Caller, database: Database, files: Fetcher | None, values: Any) -> Answer:
         unusable = sender.url_rejection_reason(
             values.get("url"), files.allowed if files else address_guard.Allowed()
         )
