@@ -1,10 +1,10 @@
 # make run    serve a sample catalog at http://127.0.0.1:$(PORT)/graphql
-# make test   run every test; test-unit: those that need no server, in under a minute
-# make faults a quarter of an hour of killed, frozen and full MongoDBs, killed APIs and wrong clocks
-# make test-hostile  every hostile text at every place of a request: takes an hour
-# make check  types, lint and formatting
-# make bench  how fast it is beside other servers; bench-load: loading; bench-memory: memory over many requests;
-#             bench-fairness: how long a client waits beside a greedy one; bench-files: fetching and verifying
+# make test   run all tests; test-unit: those without a server, in under a minute
+# make faults  tests with killed, frozen and full MongoDBs, killed servers and wrong clocks: a quarter of an hour
+# make test-hostile  all hostile inputs at every place of a request: an hour
+# make check  check types, style and formatting
+# make bench  compare the speed with other servers; bench-load: loading; bench-memory: memory over many requests;
+#             bench-fairness: delay of a client beside a greedy one; bench-files: fetching and verification
 PYTHON ?= python3
 PORT ?= 8000
 # Test files that run at once, each with a MongoDB of its own.
@@ -13,7 +13,7 @@ BIN := .venv/bin
 # Without compiled modules every start would take seconds longer.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# A catalog that lives in this folder; an installed one keeps its data in the user's data folder.
+# The data is in this folder; an installed catalog uses the data folder of the user.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
 .PHONY: run test test-unit test-hostile faults check schema bench bench-load bench-memory bench-fairness bench-files web clean
@@ -30,7 +30,7 @@ test: .venv/.dev
 test-unit: .venv/.dev
 	$(BIN)/pytest -n $(JOBS) tests/unit
 
-# SCENARIO=clocks runs those whose name has that in it.
+# SCENARIO=clocks runs the scenarios with that text in their names.
 faults: .venv/.dev
 	$(BIN)/pytest tests/faults/scenarios.py $(if $(SCENARIO),-k $(SCENARIO))
 

@@ -290,7 +290,7 @@ class Aside:
     """Threads for work that would hold the event loop, in turns between tenants and their callers."""
 
     def __init__(self, threads: int = 2) -> None:
-        """Keep one thread free of each tenant's work, where there are several."""
+        """If there are several threads, keep one free of each tenant's work."""
         self._slots = FairSlots(
             threads, per_tenant=max(1, threads - 1), max_waiting=sys.maxsize, max_waiting_per_caller=sys.maxsize
         )

@@ -164,8 +164,8 @@ async def logged(database: Any, hooks: list[str], count: int) -> None:
             await database[WEBHOOK_DELIVERIES].count_documents({"webhookId": hook, "status": "DELIVERED"}) == count
         )
     for hook, status_, said in (
-        (hooks[2], None, "It took longer than 15 seconds to answer."),
-        (hooks[3], 500, "It answered with status 500."),
+        (hooks[2], None, "The receiver took longer than 15 seconds to answer: check the server."),
+        (hooks[3], 500, "The receiver answered with status 500: check the server."),
         (hooks[4], 302, "redirects are not followed"),
     ):
         [entry] = await database[WEBHOOK_DELIVERIES].find({"webhookId": hook}).to_list(None)

@@ -237,7 +237,7 @@ async def test_a_too_large_response_tells_that_the_mutation_may_have_taken_effec
         assert error["extensions"]["limit"] == "bytes"
         assert await empty.database[RELEASES].count_documents({}) == 0
         answer = await HTTPClient(http).post(create % ("first", product["id"]), input=fields)
-        assert "stays changed" in answer.json()["errors"][0]["message"]
+        assert "Changes made by this request remain" in answer.json()["errors"][0]["message"]
     # It ended there: what came next in the request was not done.
     assert [one["name"] async for one in empty.database[RELEASES].find()] == ["a"]
 

@@ -183,11 +183,11 @@ async def test_the_environment_and_netrc_are_ignored(
 @pytest.mark.parametrize(
     ("reply", "sha256", "size", "said"),
     [
-        (answer(FILE + b"!"), None, len(FILE) + 1, f"has {len(FILE) + 1} bytes where {len(FILE)} are declared"),
-        (answer(FILE[:-1]), None, len(FILE) - 1, f"has {len(FILE) - 1} bytes where {len(FILE)} are declared"),
+        (answer(FILE + b"!"), None, len(FILE) + 1, f"has {len(FILE) + 1} bytes, but {len(FILE)} are declared"),
+        (answer(FILE[:-1]), None, len(FILE) - 1, f"has {len(FILE) - 1} bytes, but {len(FILE)} are declared"),
         (chunked(FILE + b"!"), None, None, f"exceeds its declared size, {len(FILE)} bytes"),
         (answer(FILE + b"!", "Connection: close"), None, None, f"exceeds its declared size, {len(FILE)} bytes"),
-        (chunked(b"some"), hashlib.sha256(b"some").hexdigest(), 4, f"has 4 bytes where {len(FILE)} are declared"),
+        (chunked(b"some"), hashlib.sha256(b"some").hexdigest(), 4, f"has 4 bytes, but {len(FILE)} are declared"),
         (chunked(b""), hashlib.sha256().hexdigest(), 0, "has 0 bytes"),
     ],
 )
@@ -321,7 +321,7 @@ async def test_files_above_the_limit_are_not_requested(server: Server) -> None:
     async with verifier.Fetcher(address_guard.parse("127.0.0.0/8"), max_bytes=100, at_once=1) as fetcher:
         result = await fetcher.check(server.url, 101, SHA256, 5)
     assert outcome(result) == ("UNREACHABLE", None, None)
-    assert "above 100 bytes" in str(result["message"])
+    assert "exceeds the limit of 100 bytes" in str(result["message"])
     assert server.connections == 0
 
 
@@ -484,7 +484,7 @@ async def test_redirects_are_followed_and_counted(server: Server, fetcher: verif
         ("file:///etc/passwd", "another scheme than http or https"),
         ("gopher://127.0.0.1:70/", "another scheme than http or https"),
         ("http://user:secret@127.0.0.1/", "user name or password"),
-        ("http://[::1/", "can't be read"),
+        ("http://[::1/", "is invalid"),
     ],
 )
 async def test_redirects_to_forbidden_urls_are_refused(

@@ -392,7 +392,7 @@ async def test_a_long_distribution_is_refused_and_looked_up_only_for_a_product_t
 )
 async def test_names_above_every_limit_are_refused(stocked: Catalog, href: str) -> None:
     stocked.commands.reads.clear()
-    assert (await Web(stocked).problem(400, href))["violations"][0]["message"].startswith("at most ")
+    assert (await Web(stocked).problem(400, href))["violations"][0]["message"].startswith("the text has ")
     assert not stocked.commands.reads.total()
 
 

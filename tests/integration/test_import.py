@@ -212,7 +212,7 @@ async def test_the_same_key_while_the_first_still_runs(empty: Catalog, files: se
     assert {other["problem"]["__typename"] for other in others} == {"ConflictProblem"}
     assert all("still running" in other["problem"]["detail"] for other in others)
     other = await take(empty, source("another"), idempotencyKey="k")
-    assert "another input" in other["problem"]["detail"]
+    assert "Another input" in other["problem"]["detail"]
     files.free.set()
     made = await first
     assert await take(empty, document, idempotencyKey="k") == made
@@ -229,7 +229,7 @@ async def test_ignored_fields_do_not_change_the_idempotency_fingerprint(
     first = await take(empty, {**source("tool"), "projectIdentifier": deep}, idempotencyKey="k")
     assert await take(empty, {**source("tool"), "projectIdentifier": 1}, idempotencyKey="k") == first
     other = await take(empty, {**source("tool", "2.0"), "projectIdentifier": deep}, idempotencyKey="k")
-    assert "another input" in other["problem"]["detail"]
+    assert "Another input" in other["problem"]["detail"]
 
 
 async def test_a_refused_import_gives_its_key_back(empty: Catalog, files: serving.Files) -> None:

@@ -145,10 +145,10 @@ async def test_webhooks_name_their_maker_and_the_log_has_each_change(catalog: Ca
     by, mine = {**about, "by": maker.caller.subject}, {**about, "by": "local"}
     kinds, hosts = {"events": ["release.*"]}, ["hooks.example", "elsewhere.example"]
     assert entries == [
-        {**by, **kinds, "event": "a webhook was created", "scopes": first["scopes"], "host": hosts[0]},
-        {**mine, **kinds, "event": "a webhook was changed", "fields": ["secret", "url"], "host": hosts[1]},
-        {**mine, "event": "a webhook was replayed", "after": "0"},
-        {**mine, "event": "a webhook was deleted"},
+        {**by, **kinds, "event": "webhook created", "scopes": first["scopes"], "host": hosts[0]},
+        {**mine, **kinds, "event": "webhook changed", "fields": ["secret", "url"], "host": hosts[1]},
+        {**mine, "event": "webhook replayed", "after": "0"},
+        {**mine, "event": "webhook deleted"},
     ]
     for hidden in ("s3cret", secret, made["secret"]):
         assert hidden not in str(entries)
@@ -230,7 +230,7 @@ async def test_a_receiver_that_refuses_gets_every_event_later_and_in_order(
         await eventually(lambda: other.got)
         entry = await logged(catalog, id_, status="PENDING")
         assert entry["responseStatus"] == 503
-        assert entry["error"].startswith("It answered with status 503: try [31m later xxx")
+        assert entry["error"].startswith("The receiver answered with status 503: try [31m later xxx")
         assert len(entry["error"]) < 250
         assert entry["nextAttemptAt"]
         receiver.answer = status("200 OK")
@@ -344,7 +344,9 @@ async def test_a_receiver_that_hangs_or_drips_is_left_in_time(
     async with sender.WebhookSender(ALLOWED, 2) as poster:
         for bad in (receiver.url, url):
             reply = await poster.post(OWNER, bad, {}, b"{}")
-            assert reply == sender.DeliveryResult(None, "It took longer than 0.3 seconds to answer.")
+            assert reply == sender.DeliveryResult(
+                None, "The receiver took longer than 0.3 seconds to answer: check the server."
+            )
     dripping.close()
     # Its connections notice that they are gone.
     await asyncio.sleep(0.2)
@@ -544,7 +546,7 @@ async def test_deselected_events_do_not_stay_pending_in_the_log(catalog: Catalog
         await catalog.ask(UPDATE, input={"id": id_, "events": ["release.withdrawn"]})
         entry = await logged(catalog, id_, status="FAILED")
     assert (entry["error"], entry["nextAttemptAt"]) == (
-        "It was not tried again: it is no longer kept, asked for or to be seen.",
+        "The event was not sent again: it is no longer kept, its type is no longer selected, or the webhook can't see it any more.",
         None,
     )
 

@@ -99,7 +99,7 @@ class JwtAuthenticator:
 
 
 def _check_seconds(name: str, value: Any) -> None:
-    """Refuse a value that is no NumericDate (RFC 7519) from 1970 to 9999; the library takes texts and any size."""
+    """Refuse a value that is not a NumericDate (RFC 7519) from 1970 to 9999; the library takes texts and more."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _MAX_SECONDS:
         raise _Invalid(f"{name} must be a number of seconds since 1970, before the year 10000")
 

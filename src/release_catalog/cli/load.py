@@ -31,7 +31,7 @@ class Report:
     """The progress of a load: a bar on a terminal, a line every 10,000 releases elsewhere."""
 
     def __init__(self, total: int) -> None:
-        """`total` is the number of bytes to read, 0 where it is not known."""
+        """`total` is the number of bytes to read, 0 if unknown."""
         self.console = errors()
         columns = (rich.progress.BarColumn(), rich.progress.TextColumn("{task.description}"))
         self.bar = rich.progress.Progress(*columns, console=self.console, disable=not self.console.is_terminal)

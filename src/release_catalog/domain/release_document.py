@@ -31,7 +31,7 @@ _DELIVERY = "description scheduleBuildExpression pipelineId projects properties 
 def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any], list[Violation]]:
     """Return the fields for `release.document` with the `project`, and all violations of the import document.
 
-    `path` precedes field names in violations; the fields are usable only if there are no violations.
+    `path` precedes field names in violations; the fields are usable only without violations.
     """
     if not isinstance(source, dict):
         return {}, [Violation(path, "This is not an import document: give an object.", "NOT_AN_OBJECT")]

@@ -121,7 +121,7 @@ class Validator:
             return value
         if not is_relative(value):
             message = (
-                "This is no relative path: remove slashes at its beginning, backslashes, and segments of dots."
+                "This is not a relative path: remove slashes at its beginning, backslashes, and segments of dots."
             )
             self.refuse(field, "NOT_A_PATH", message)
         return value

@@ -24,7 +24,7 @@ def limit_exceeded(limit: str, allowed: int, problem: str) -> RequestError:
 def capacity_exceeded(*, own: bool, what: str, limit: str, allowed: int, retry_seconds: int = 1) -> RequestError:
     """Return the refusal of a caller for whom no slot is free: 429 if its `own` share is full, else 503.
 
-    `what` names the limited things; `limit` names the share, and `allowed` is that of a caller.
+    `what` names the limited resource; `limit` names the share, and `allowed` is that of a caller.
     """
     again = str(retry_seconds)
     if own:

@@ -2,7 +2,7 @@
 
 https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. A stream that ends without the event `complete`
 was cut: the client took nothing for 30 seconds, its credentials have ended, or the server shuts down. The client
-may subscribe again, and with `after` goes on after the last event that it has.
+may subscribe again, and with `after` continue after its last event.
 """
 
 import asyncio

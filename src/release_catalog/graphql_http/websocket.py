@@ -2,7 +2,7 @@
 
 Beside the codes of the protocol, a socket is closed with 4403 if the caller is refused, and when its credentials
 end; with 4420 if the client took nothing for 30 seconds; with 1013 if there are too many sockets. A server that
-shuts down sends 1012. A client that subscribes again with `after` goes on after the last event that it has.
+shuts down sends 1012. A client that subscribes again with `after` continues after its last event.
 """
 
 import asyncio

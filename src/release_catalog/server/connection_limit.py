@@ -1,4 +1,4 @@
-"""The limit on connections: if there is no room for a new one, close the one that is missed least.
+"""The limit on connections: if a new one exceeds it, close the least useful connection.
 
 Idle connections go first, and one that answers a known caller is never closed for another. Addresses that hold
 more than their share go before the others, so that nobody pushes out the connections of somebody else. The
@@ -59,7 +59,7 @@ class Connection:
             self.busy()
 
     def forgotten(self) -> None:
-        """Note that its client no longer counts as known: it has been told to go."""
+        """Note that its client no longer counts as known, because it was asked to leave."""
         self.known = False
         self.idle()
 

@@ -137,7 +137,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
-        """Check that the client goes on reading the output."""
+        """Check that the client continues to read the output."""
         super().pause_writing()
         if self._reader is None:
             self._read_on(self.transport.get_write_buffer_size())

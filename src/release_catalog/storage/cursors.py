@@ -54,7 +54,7 @@ class Cursor(Protocol[Stored]):
 def shape(keys: FieldPaths) -> tuple[int, Sequence[tuple[str, int]]] | None:
     """Return the maximum length of documents of which `keys` are read, and that of each entry of their lists.
 
-    None if there is no bound, so that their bytes must be counted.
+    None without a bound: then their bytes must be counted.
     """
     if keys is None:
         return None
@@ -72,7 +72,7 @@ def shape(keys: FieldPaths) -> tuple[int, Sequence[tuple[str, int]]] | None:
 
 
 def bound(documents: Sequence[StoredDocument], keys: FieldPaths) -> int | None:
-    """Return the maximum length of `documents` of which `keys` are read; None if there is no bound."""
+    """Return the maximum length of `documents` of which `keys` are read; None without a bound."""
     found = shape(keys)
     if found is None:
         return None

@@ -286,7 +286,7 @@ def when(event: asyncio.Event | None, action: Callable[[], object]) -> Iterator[
 
 
 async def end(*tasks: "asyncio.Task[Any]") -> None:
-    """Wait until tasks that were told to end have ended, and cancel those that the database holds up."""
+    """Wait until ending tasks have ended, and cancel those that wait for the database."""
     if not tasks:
         return
     _, pending = await asyncio.wait(tasks, timeout=_END_SECONDS)

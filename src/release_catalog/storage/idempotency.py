@@ -44,9 +44,9 @@ async def idempotency_lock(
 ) -> AsyncIterator[tuple[str | None, Answer | None]]:
     """Lock the idempotency key of a long request; yield the lock's claim, or the answer if the key is not free.
 
-    While the lock is held, the same request elsewhere is told that the first is running. The lock is renewed until
-    the request has ended; if its process dies, the next request with this key takes over within `LOCK_TTL`.
-    Getting the lock takes at most `seconds`.
+    While the lock is held, the same request elsewhere gets the answer that the first is running. The lock is
+    renewed until the request has ended; if its process dies, the next request with this key takes over within
+    `LOCK_TTL`. Getting the lock takes at most `seconds`.
     """
     key = values.get("idempotencyKey")
     unusable = refused(key)

@@ -1,7 +1,7 @@
 """The indexes, and the queries that each serves.
 
-Releases are queried by many fields in five orders. An index for each pair would be dozens, so there are three
-kinds instead:
+Releases are queried by many fields in five orders. An index for each pair would be dozens, so there are these
+instead:
 
 `terms`
     One multikey index over `terms`, the strings that a release is found by (see `storage.search_terms`): id,
@@ -12,7 +12,9 @@ kinds instead:
 `created`, `updated`, `released`, `name`, `version`
     One for each order: pages without a selective filter, and with one that most releases match.
 `latest`
-    The highest version of a product: latestRelease in all its forms.
+    The highest version of a product, for every form of `latestRelease`.
+`form`
+    Documents of an older form, for migrations (see `storage.migrations`).
 """
 
 from typing import Any

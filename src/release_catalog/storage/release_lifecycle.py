@@ -44,7 +44,7 @@ async def withdraw(caller: Caller, database: Database, values: MutationInput) ->
     These are looked up before the transaction, because all writers of a tenant wait for one another there, and a
     hub has tens of thousands of dependants. The transaction then reads the events since. If one of them is about a
     release on the way, about one of the same name, or about one that depends on any of these, the result may be
-    outdated: the lookup is repeated, once. If that happens again, the withdrawal goes on with the second result.
+    outdated: the lookup is repeated, once. If that happens again, the withdrawal continues with the second result.
     Otherwise a hub whose dependants change all the time could not be withdrawn, and the number is a notice to
     people, on which no rule rests.
     """

@@ -89,7 +89,7 @@ async def execute(
 
     An answer that holds a refusal as its `problem` is kept, with all that was written, and stored for replay.
     `values` may hold an `idempotencyKey`, under which the same input gets the first answer again, and `dryRun`,
-    with which everything is tried and nothing kept. A request that has a `claim` on its key goes on.
+    with which everything is tried and nothing kept. A request with a `claim` on its key continues.
     """
     key, dry = values.get("idempotencyKey"), values.get("dryRun")
     if unusable := idempotency.refused(key):
