@@ -30,7 +30,7 @@ from release_catalog.storage.collection_names import (
 ID = strawberry.ID
 
 _NEW = "Id. A new or absent id creates a document; a known id changes it."
-_KEPT = "If absent, it stays as it is. Null clears it."
+_KEPT = "An absent field keeps its value; null clears it."
 
 
 @strawberry.input(description="A catalog to create or change.")
@@ -156,8 +156,10 @@ def _save(
         return outcome if isinstance(outcome, Refusal) else {to_camel_case(name): outcome}
 
     text = f"Creates the {name.replace('_', ' ')} if its id is new or absent, and updates it otherwise. "
-    text += "A field that is not given stays as it is."
-    fields = {name: (type_ | None, f"The {name.replace('_', ' ')} as it is now. Null if there is a problem.")}
+    text += "An absent field keeps its value."
+    fields = {
+        name: (type_ | None, f"The {name.replace('_', ' ')} after the mutation. Null if there is a problem.")
+    }
     return mutation(input_type, save, fields, text, scope=scope)
 
 

@@ -126,7 +126,7 @@ class DeliveryMutations:
     record_pipeline_execution = mutation(
         RecordPipelineExecutionInput,
         release_delivery.record_pipeline_execution,
-        {"execution": (PipelineExecution | None, "The run as it is now. Null if there is a problem.")},
+        {"execution": (PipelineExecution | None, "The run after the mutation. Null if there is a problem.")},
         "Records the start or the end of a pipeline run for a release. A run that has ended can't change.",
         **WRITING,
     )

@@ -67,7 +67,7 @@ class AccessTokenMutations:
     revoke_access_token = mutation(
         RevokeAccessTokenInput,
         access_tokens.revoke,
-        {"access_token": (AccessToken | None, "The token as it is now. Null if there is a problem.")},
+        {"access_token": (AccessToken | None, "The token after the mutation. Null if there is a problem.")},
         "Revokes an access token for good.",
         scope=caller.ADMIN,
     )

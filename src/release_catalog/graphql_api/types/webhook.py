@@ -129,7 +129,7 @@ class ReplayWebhookInput:
     after: ID = field("Id of the event before the first one to send. Use 0 for all events.")
 
 
-_WEBHOOK = (Webhook | None, "The webhook as it is now. Null if there is a problem.")
+_WEBHOOK = (Webhook | None, "The webhook after the mutation. Null if there is a problem.")
 _SECRET = "Secret that signs the messages (Standard Webhooks), shown only once."  # noqa: S105  a description
 
 
@@ -175,6 +175,6 @@ class WebhookMutations:
         ReplayWebhookInput,
         webhooks.replay,
         {"queued": (int, "Number of events that are sent again or for the first time, counted up to 10,000.")},
-        "Sends a webhook again all of its events after an event id.",
+        "Sends all events after an event id to a webhook again.",
         scope=WEBHOOK,
     )
