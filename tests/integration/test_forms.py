@@ -1,7 +1,7 @@
 """Forms of stored documents: each carries its version, and all reads of older ones give today's form."""
 
 import asyncio
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import orjson
 import pymongo
@@ -13,8 +13,18 @@ from conftest import LOCAL
 from release_catalog.domain import caller, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.events import broker
-from release_catalog.storage import bulk_load, forms, indexes, migrations, verification_jobs, webhook_queue
-from release_catalog.storage.collection_names import RELEASES, WEBHOOKS
+from release_catalog.storage import (
+    bulk_load,
+    collection_names,
+    forms,
+    indexes,
+    migrations,
+    verification_jobs,
+    webhook_queue,
+    webhooks,
+)
+from release_catalog.storage.collection_names import RELEASES, CollectionName
+from release_catalog.storage.search_terms import StoredReleaseDocument
 from support import old_forms
 from support.catalog import Catalog, source
 
@@ -153,9 +163,9 @@ async def every_kind(catalog: Catalog) -> None:
     assert (await ann.ask(record, input=given))["recordPipelineExecution"]["problem"] is None
     token = "mutation($input: CreateAccessTokenInput!) { createAccessToken(input: $input) { problem { detail } } }"
     assert not (await ann.ask(token, input={"name": "x", "scopes": ["admin"]}))["createAccessToken"]["problem"]
-    webhook: Any = {"_id": "local/hook", "id": "hook", "tenantId": "local"}
-    await catalog.database[WEBHOOKS].insert_one(webhook)
-    await webhook_queue.log_attempt(catalog.database, webhook, 1, "DELIVERED", timestamps.now())
+    hook = await webhooks.create(LOCAL, catalog.database, {"url": "https://hook.example", "events": ["*"]}, None)
+    assert isinstance(hook, dict)
+    await webhook_queue.log_attempt(catalog.database, hook["webhook"], 1, "DELIVERED", timestamps.now())
     await migrations._take_lease(catalog.database)
 
 
@@ -168,6 +178,23 @@ async def test_every_stored_document_carries_the_version_of_its_form(empty: Cata
         fields = [path[0] for path, _ in forms.added(name, None)]
         assert all(field in document for document in found for field in fields if field != "answer"), name
     assert await migrations.pending(empty.database) == {}
+
+
+def declared_types() -> dict[CollectionName[Any], Any]:
+    """Return the type of the documents of each collection."""
+    declared = collection_names.__annotations__
+    types = {getattr(collection_names, name): get_args(kind)[0] for name, kind in declared.items()}
+    return {**types, RELEASES: StoredReleaseDocument}
+
+
+async def test_every_stored_document_has_the_fields_of_its_type(empty: Catalog) -> None:
+    await every_kind(empty)
+    types = declared_types()
+    assert types.keys() == indexes.INDEXES.keys()
+    for name, kind in types.items():
+        async for document in old_forms.raw(empty.database)[name].find():
+            assert document.keys() - {forms.FORM} <= get_type_hints(kind).keys(), name
+            assert kind.__required_keys__ <= document.keys(), name
 
 
 async def test_documents_of_before_are_migrated_and_the_log_tells_what_it_knows(empty: Catalog) -> None:
