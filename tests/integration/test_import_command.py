@@ -90,7 +90,7 @@ def test_refused_documents_are_reported_and_the_others_imported(
         "  input.release.createdAt: The timestamp is missing: give one such as 2026-03-01T09:30:00Z."
         in done.stderr
     )
-    assert "  input.release.artifacts: Give a list, which may be empty." in done.stderr
+    assert "  input.release.artifacts: This is not a list: give a list, which may be empty." in done.stderr
     assert done.stderr.endswith("Created the draft good 1.0.\n")
     again = processes.run("import", "-", "--on-conflict", "fail", source=orjson.dumps(source("good")), **settings)
     assert again.returncode == 1

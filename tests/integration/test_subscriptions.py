@@ -533,7 +533,7 @@ async def test_there_are_as_many_seats_as_are_set(arriving: Callable[..., Starle
             async with websockets.connect(f"ws://{host}/graphql", **options) as client:
                 await send(client, **INIT)
                 code, reason = await closing(client)
-                assert (code, "number of subscribers" in reason) == (1013, True)
+                assert (code, "slot for subscribers" in reason) == (1013, True)
             body = {"query": "subscription { events { id } }"}
             answer = await http.post(f"http://{host}/graphql", json=body, headers={**EVENT_STREAM, **known})
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

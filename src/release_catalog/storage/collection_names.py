@@ -1,7 +1,7 @@
 """The collections, each with the type of its documents, and the documents that only the storage knows.
 
 A document that was read with a projection has the same type, but only the requested fields. The version of its
-form (see `storage.forms`) stands in no type, because nothing else reads it.
+form (see `storage.forms`) is in no type, because nothing else reads it.
 """
 
 import datetime
