@@ -87,7 +87,7 @@ def test_credentials_are_made_at_the_command_line(tmp_path: Path, mongodb_url: s
     ]
     for arguments, source, reason in (
         (("ci:1", "--scope", "admin"), PASSWORD, "without colons"),
-        (("ci", "--scope", "root"), PASSWORD, "scopes among"),
+        (("ci", "--scope", "root"), PASSWORD, "give any of"),
         (("ci", "--scope", "admin"), "short", "at least 12"),
     ):
         done = run("account", *arguments, source=source.encode())
