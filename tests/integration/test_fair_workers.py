@@ -227,7 +227,7 @@ async def test_a_request_whose_turn_does_not_come_is_refused_by_name(
         body = await seen.respond(VERIFY, id=release["id"])
         [error] = body["errors"]
         assert error["extensions"] == {"code": "RATE_LIMITED", "limit": "files", "allowed": 12}
-        assert "repeat the request later, or give verification BACKGROUND" in str(error["message"])
+        assert "Repeat the request later, or give verification BACKGROUND" in str(error["message"])
         given = {"releaseId": release["id"], "verification": "WAIT"}
         with pytest.raises(TooBusy):
             await verification.verify_artifacts(HOG, empty.database, fetching, given)
