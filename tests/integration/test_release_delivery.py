@@ -169,8 +169,7 @@ async def test_runs_begin_and_end(empty: Catalog) -> None:
     document = await empty.database[EXECUTIONS].find_one({"id": "mine"})
     assert document
     assert document.keys() == {
-        "_id", "id", "tenantId", "pipelineId", "releaseId", "status", "startedAt", "endedAt"
-    }  # fmt: skip
+        "_id", "id", "tenantId", "pipelineId", "releaseId", "status", "startedAt", "endedAt", "form"}  # fmt: skip
 
 
 async def test_an_ended_run_does_not_change(empty: Catalog) -> None:
