@@ -148,7 +148,7 @@ async def fetching(empty: Catalog) -> AsyncIterator[verifier.Fetcher]:
         yield empty.files
 
 
-def artifacts(files: serving.Files, count: int) -> list[dict[str, Any]]:
+def artifacts(files: serving.Files, count: int) -> list[Any]:
     sha256 = hashlib.sha256(CONTENT).hexdigest()
     names = [f"{ids.new()}" for _ in range(count)]
     return [

@@ -304,7 +304,7 @@ async def test_files_of_a_release_share_a_deadline_and_keep_their_order(server: 
         writer.write(answer(FILE))
 
     server.behaviour = slowly
-    artifacts = [
+    artifacts: list[verifier.DeclaredFile] = [
         {"downloadUrl": server.url, "size": len(FILE), "sha256": OTHER if index == 1 else SHA256}
         for index in range(9)
     ]

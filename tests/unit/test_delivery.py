@@ -486,7 +486,8 @@ def test_references_to_look_up() -> None:
     assert release_delivery.references(None, read) == release_delivery.References(
         frozenset(), frozenset({"Plain"}), frozenset({"6789"})
     )
-    assert release_delivery.references(STARTED_DELIVERY, read) == release_delivery.References(
+    before: Any = STARTED_DELIVERY
+    assert release_delivery.references(before, read) == release_delivery.References(
         frozenset({"12345"}), frozenset({"Plain"}), frozenset({"6789", "33442"})
     )
 

@@ -91,7 +91,7 @@ def unique(declared_: Iterable[DependencyDocument]) -> list[DependencyDocument]:
     return list({reference["reference"]: reference for reference in declared_}.values())
 
 
-def reference_keys(release: Mapping[str, Any]) -> list[str]:
+def reference_keys(release: Referenced) -> list[str]:
     """Return the reference strings that `release` resolves."""
     return [by_id(release["id"]), by_name(release["catalogId"], release["name"], release["version"])]
 

@@ -111,15 +111,14 @@ def _schedule(checks: Validator, field: str) -> str | None:
     return schedule
 
 
-def references(before: Mapping[str, Any] | None, values: Mapping[str, Any]) -> References:
+def references(before: DeliveryDocument | None, values: Mapping[str, Any]) -> References:
     """Return the references that `apply` needs; `values` are as `read` returns them."""
-    both = [before or {}, values]
+    pipelines = [before["pipelineId"] if before else None, values.get("pipelineId")]
+    entries = [*(before["projects"] if before else ()), *(values.get("projects") or ())]
     return References(
-        pipelines=frozenset(id_ for each in both if (id_ := each.get("pipelineId"))),
+        pipelines=frozenset(id_ for id_ in pipelines if id_),
         names=frozenset(name for name in [values.get("pipelineName")] if name),
-        projects=frozenset(
-            id_ for each in both for entry in each.get("projects") or () if (id_ := entry.get("projectId"))
-        ),
+        projects=frozenset(id_ for entry in entries if (id_ := entry.get("projectId"))),
     )
 
 

@@ -12,6 +12,7 @@ import orjson
 
 from release_catalog.domain import platforms, release, release_parts, release_update, timestamps, versions
 from release_catalog.domain.declarations import SetBy, defaults
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
 from release_catalog.errors import Violation
 
@@ -72,7 +73,7 @@ def _author(doc: Validator) -> str | None:
     return None if doc.fields.get("author", "") is None else doc.email("author")
 
 
-def written(source: Mapping[str, Any], project: str) -> dict[str, Any]:
+def written(source: ReleaseDocument, project: str) -> dict[str, Any]:
     """Return the import document of a release whose product has the key `project`; importing it restores it."""
     return {
         "name": source["name"],
@@ -95,13 +96,14 @@ def written(source: Mapping[str, Any], project: str) -> dict[str, Any]:
     }
 
 
-def _written_more(source: Mapping[str, Any]) -> dict[str, Any]:
+def _written_more(source: ReleaseDocument) -> dict[str, Any]:
     """Return the fields that S1 does not know and that differ from their defaults."""
     unsaid = defaults(release.FIELDS, *SetBy)
     unsaid["platforms"] = platforms.united(source["artifacts"], source["dockerImages"])
-    found = {name: source[name] for name in sorted(_MORE - {"delivery"}) if source[name] != unsaid[name]}
-    if source["delivery"]:
-        found["delivery"] = {name: source["delivery"][name] for name in _DELIVERY}
+    fields: Mapping[str, Any] = source
+    found = {name: fields[name] for name in sorted(_MORE - {"delivery"}) if fields[name] != unsaid[name]}
+    if fields["delivery"]:
+        found["delivery"] = {name: fields["delivery"][name] for name in _DELIVERY}
     more: dict[str, Any] = _plain(found)
     return more
 

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import ssl
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
-from typing import Any, Self
+from typing import Self, TypedDict
 
 from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Owner
@@ -22,6 +22,14 @@ MAX_REDIRECTS = 5
 _RELEASES, _RELEASES_OF_TENANT, RELEASES_OF_CALLER = 8, 4, 3
 MIN_RATE = 1_024
 _NOBODY = Owner("")
+
+
+class DeclaredFile(TypedDict):
+    """The fields of an artifact that its verification needs."""
+
+    downloadUrl: str
+    size: int
+    sha256: str
 
 
 class Fetcher:
@@ -75,7 +83,7 @@ class Fetcher:
     async def check_all(
         self,
         owner: Owner,
-        artifacts: Sequence[Mapping[str, Any]],
+        artifacts: Sequence[DeclaredFile],
         seconds: float | None = None,
         *,
         max_wait: float | None = None,
@@ -93,7 +101,7 @@ class Fetcher:
             end = asyncio.get_running_loop().time() + seconds
             held = [first]
 
-            async def one(artifact: Mapping[str, Any]) -> VerificationDocument:
+            async def one(artifact: DeclaredFile) -> VerificationDocument:
                 try:
                     async with asyncio.timeout_at(end), mine, held.pop() if held else self._slots.slot(owner):
                         return await self._verified(

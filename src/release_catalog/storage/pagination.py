@@ -14,6 +14,7 @@ import orjson
 from pymongo.asynchronous.collection import AsyncCollection
 
 from release_catalog.domain import timestamps
+from release_catalog.domain.references import DependencyDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors
 from release_catalog.storage import database as db
@@ -117,12 +118,12 @@ def window(
     return PageArgs(first or default, after)
 
 
-def reference_cursor(reference: Mapping[str, Any]) -> str:
+def reference_cursor(reference: DependencyDocument) -> str:
     """Return the cursor of a reference: the reference itself, so that it stays valid when others are removed."""
     return base64.urlsafe_b64encode(orjson.dumps(reference["reference"])).rstrip(b"=").decode()
 
 
-def offset(references: Sequence[Mapping[str, Any]], argument: str, cursor: str | None) -> int:
+def offset(references: Sequence[DependencyDocument], argument: str, cursor: str | None) -> int:
     """Return the index in `references` at which the page after `cursor` begins.
 
     Raise InvalidArgument if the cursor belongs to none of them.
