@@ -194,14 +194,8 @@ async def test_selective_filters_may_be_combined(many: Catalog) -> None:
 async def test_the_latest_release_is_the_first_of_its_index(many: Catalog) -> None:
     product = await many.database[PRODUCTS].find_one({"key": "p7"})
     assert product
-    question = releases.latest(
-        LOCAL,
-        product["id"],
-        channel="stable",
-        branch="branch 7",
-        constraint=">=1,<2",
-        scheme=product["versionScheme"],
-    )
+    [allowed] = releases.constraints(product["versionScheme"], ">=1,<2")
+    question = releases.latest(LOCAL, product["id"], channel="stable", branch="branch 7", constraint=allowed)
     found, documents, returned = await explained(many, question)
     assert {stage["stage"] for stage in found} <= {
         "LIMIT",
@@ -212,6 +206,30 @@ async def test_the_latest_release_is_the_first_of_its_index(many: Catalog) -> No
     }
     assert documents <= 2
     assert returned == 1
+
+
+@pytest.mark.parametrize(
+    ("constraint", "most"),
+    [
+        ("^2", 2), ("<=5.0.1", 2), ("*", 2), (">9.0.2", 0),
+        # The first of each range may be read besides.
+        ("^2 || ^7", 4), ("^2 || 7.0.0", 4), ("^3.0.0-rc.2", 4), ("*, !=9", 4), ("<9.0.0-rc.2, !=8", 5),
+    ],
+)  # fmt: skip
+async def test_a_constraint_is_judged_on_keys_of_versions(many: Catalog, constraint: str, most: int) -> None:
+    product = await many.product(f"semver {constraint}", "SEMVER")
+    made = [
+        release.document("local", product, "tool", f"{major}.0.{patch}{pre}", timestamps.now(), status="PUBLISHED")
+        for major in range(10)
+        for patch in range(3)
+        for pre in ("-rc.1", "-rc.2", "")
+    ]
+    await bulk_load.put(LOCAL, many.database, RELEASES, iter(made))
+    [allowed] = releases.constraints("SEMVER", constraint)
+    question = releases.latest(LOCAL, product["id"], channel="stable", constraint=allowed)
+    found, documents, _ = await explained(many, question)
+    assert not {stage["stage"] for stage in found} & {"COLLSCAN", "SORT"}
+    assert documents <= most
 
 
 async def test_every_index_says_which_questions_it_serves(many: Catalog) -> None:

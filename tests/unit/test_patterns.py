@@ -12,7 +12,10 @@ USES = patterns.uses()
 
 def test_the_patterns_are_found() -> None:
     found = {use.where for use in USES}
-    assert {"release_catalog.domain.versions._SEMVER", "release_catalog.domain.validation._URL"} <= found
+    assert {
+        "release_catalog.domain.version_schemes.semver._SEMVER",
+        "release_catalog.domain.validation._URL",
+    } <= found
     assert any(re.fullmatch(r"release_catalog\.files\.address_guard:\d+", where) for where in found)
     assert len(USES) > 25
 

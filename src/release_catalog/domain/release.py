@@ -355,8 +355,8 @@ def document(
         "etag": ids.new(),
         **fields,
     }
-    made["versionKey"] = versions.sort_key(product["versionScheme"], version)
-    return cast("ReleaseDocument", made | derived_fields(made))
+    keys = versions.release_keys(product["versionScheme"], version, made["revision"])
+    return cast("ReleaseDocument", made | derived_fields(made) | keys)
 
 
 def default_fields() -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import platforms, release, release_parts, release_update, timestamps, versions
+from release_catalog.domain import platforms, release, release_parts, release_update, timestamps
 from release_catalog.domain.declarations import SetBy, defaults
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
+from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 from release_catalog.errors import Violation
 
 MAX_ENTRIES = release_parts.MAX_ENTRIES
@@ -41,7 +42,7 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
     fields: dict[str, Any] = {
         "project": doc.text("project", 256, required=True),
         "name": doc.name("name"),
-        "version": doc.text("version", versions.MAX_LENGTH, required=True) or "",
+        "version": doc.text("version", MAX_VERSION, required=True) or "",
         "tag": doc.text("tag", 256),
         "createdAt": doc.instant("createdAt"),
         "importedStatus": doc.text("status", 256),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict, cast
 
 import orjson
 
-from release_catalog.domain import ids, platforms, references, versions
+from release_catalog.domain import ids, platforms, references
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.references import DependencyDocument
@@ -21,6 +21,7 @@ from release_catalog.domain.validation import (
     relative_path,
     text,
 )
+from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 
 MAX_ENTRIES = 1000
 MAX_METADATA_BYTES = 1 << 20
@@ -264,7 +265,7 @@ def dependency(entry: Validator, id_field: str, *, whole: bool) -> dict[str, Any
     return {
         "releaseId": entry.id(id_field),
         "name": entry.text("name", 256, required=required),
-        "version": entry.text("version", versions.MAX_LENGTH, required=required),
+        "version": entry.text("version", MAX_VERSION, required=required),
     }
 
 

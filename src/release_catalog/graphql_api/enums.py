@@ -48,13 +48,33 @@ class ChangeKind(enum.Enum):
     CHANGED = _value("CHANGED", description="Both releases have the entry, with different values.")
 
 
-@strawberry.enum(description="Format and order of the versions of a product.")
+@strawberry.enum(
+    description="Format and order of the versions of a product. In every scheme, a constraint compares by >=, >, "
+    "<=, <, = and !=, joined by commas, as in `>=1.2,<2`."
+)
 class VersionScheme(enum.Enum):
     DOTTED = _value("DOTTED", description="Two to four numbers separated by dots, compared one by one (S2).")
-    SEMVER = _value("SEMVER", description="Semantic Versioning 2.0.0, in its order of precedence.")
+    SEMVER = _value(
+        "SEMVER",
+        description="Semantic Versioning 2.0.0, in its order of precedence. A constraint has the meaning of npm: "
+        "also `^1.2`, `~1.2`, `1.x`, `*`, `1.2 - 1.4` and `||`, and no pre-release unless the constraint "
+        "names one of the same version.",
+    )
     ANY = _value(
         "ANY",
-        description="Any text of 1 to 64 characters, in natural order: runs of digits count as numbers (S5).",
+        description="Any text of 1 to 64 characters, in natural order: runs of digits count as numbers, and "
+        "`1.0-rc.1` is below `1.0` (S5). A constraint `<2` excludes the pre-releases of 2.",
+    )
+    DEBIAN = _value("DEBIAN", description="Versions of Debian packages, such as `2:2.9-6`, in the order of dpkg.")
+    PEP440 = _value(
+        "PEP440",
+        description="Versions of Python packages, in the order of pip. A constraint also takes `~=1.4` and "
+        "`==1.*`; pre-releases match if it names one, or if no release matches.",
+    )
+    MAVEN = _value(
+        "MAVEN",
+        description="Versions of Maven artifacts, in the order of Maven. A constraint also takes intervals such "
+        "as `[1.2,2)`.",
     )
 
 

@@ -10,6 +10,7 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_delivery import DeliveryDocument
 from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
+from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 from release_catalog.errors import Problem
 from release_catalog.storage import release_delivery as stored_delivery
 from release_catalog.storage import releases, search_terms, unit_of_work
@@ -49,7 +50,7 @@ async def _product(turn: UnitOfWork, checks: Validator) -> ProductDocument | Non
 
 
 def _version(checks: Validator, product: ProductDocument | None) -> str:
-    version = checks.text("version", versions.MAX_LENGTH, required=True) or ""
+    version = checks.text("version", MAX_VERSION, required=True) or ""
     if version and product and (reason := versions.problem(product["versionScheme"], version)):
         checks.refuse("version", "NOT_A_VERSION", reason)
     return version

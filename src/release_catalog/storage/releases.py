@@ -10,6 +10,7 @@ from release_catalog.domain import references, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.version_schemes.key_ranges import PRE_RELEASE_END, KeyRanges, Range, without
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors, pagination, search_terms
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES
@@ -165,8 +166,7 @@ def latest(
     *,
     channel: str | None,
     platform: str | None = None,
-    constraint: str | None = None,
-    scheme: versions.Scheme = "ANY",
+    constraint: KeyRanges | None = None,
     packaging: str | None = None,
     base_images: Sequence[str] | None = None,
     **branch: str | None,
@@ -185,12 +185,34 @@ def latest(
     if platform is not None:
         match |= _on_platform(platform)
     if constraint is not None:
-        try:
-            bounds = versions.constraint(scheme, constraint)
-        except ValueError as error:
-            raise InvalidArgument("constraint", str(error)) from error
-        match["$and"] = [{"versionKey": {bound.operator: bound.key}} for bound in bounds]
+        match["$and"] = _within(constraint)
     return PageQuery(RELEASES, match, _LATEST, PageArgs(1), descending=True)
+
+
+def constraints(scheme: versions.Scheme, text: str) -> list[KeyRanges]:
+    """Return the constraints in `text`, of which the first that any release fits counts."""
+    try:
+        return versions.constraint(scheme, text)
+    except ValueError as error:
+        raise InvalidArgument("constraint", str(error)) from error
+
+
+def _within(allowed: KeyRanges) -> list[dict[str, Any]]:
+    """Return conditions on the sort key that leave both its ranges and the pre-releases in them to the index."""
+    pre_releases = allowed.pre_releases
+    ranges = [_bounds(keys) for keys in pre_releases]
+    ranges += [
+        {**_bounds(keys), "$regex": f"[^{PRE_RELEASE_END}]$"} for keys in without(allowed.releases, pre_releases)
+    ]
+    if len(ranges) <= 1:
+        return [{"versionKey": keys} for keys in ranges or [{"$in": []}]]
+    whole = _bounds((allowed.releases[0][0], allowed.releases[-1][1]))
+    return [{"versionKey": whole}, {"$or": [{"versionKey": keys} for keys in ranges]}]
+
+
+def _bounds(keys: Range) -> dict[str, Any]:
+    low, high = keys
+    return {"$gte": low} if high is None else {"$gte": low, "$lt": high}
 
 
 async def search(

@@ -45,7 +45,12 @@ OnPlatform = Annotated[
     argument("Platform: a name such as linux/amd64, or an operating system such as linux. Null matches all."),
 ]
 OnBranch = Annotated[str | None, argument("Branch. Null matches all branches.")]
-Constraint = Annotated[str | None, argument("Range of versions such as `>=1.2,<2`. Null matches all versions.")]
+Constraint = Annotated[
+    str | None,
+    argument(
+        "Range of versions such as `>=1.2,<2`, in the syntax of the version scheme. Null matches all versions."
+    ),
+]
 
 
 async def latest(
@@ -58,16 +63,13 @@ async def latest(
 ) -> Any:
     """Return the latest release of the product `root` that matches the channel and the other arguments."""
     among = {"branch": branch} if branch is not None else {}
-    question = releases.latest(
-        info.context.caller,
-        root["id"],
-        channel=channel,
-        platform=platform,
-        constraint=constraint,
-        scheme=root["versionScheme"],
-        **among,
-    )
-    return await info.context.first(question)
+    for allowed in [None] if constraint is None else releases.constraints(root["versionScheme"], constraint):
+        question = releases.latest(
+            info.context.caller, root["id"], channel=channel, platform=platform, constraint=allowed, **among
+        )
+        if found := await info.context.first(question):
+            return found
+    return None
 
 
 @strawberry.type(description="A product with releases. S1 calls it project, S2 product, S5 application.")

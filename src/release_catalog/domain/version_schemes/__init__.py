@@ -1,0 +1,1 @@
+"""The version schemes, one module each: their valid versions, their order, and their constraints."""
