@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import bson
@@ -19,11 +20,11 @@ import orjson
 import structlog
 from pymongo import UpdateMany, UpdateOne
 
-from release_catalog.domain import events, ids
+from release_catalog.domain import caller, events, ids, versions
 from release_catalog.domain.events import EventDocument
 from release_catalog.storage import database as db
 from release_catalog.storage import forms, leases
-from release_catalog.storage.collection_names import EVENTS, MIGRATION_STATE, RELEASES, CollectionName
+from release_catalog.storage.collection_names import EVENTS, MIGRATION_STATE, PRODUCTS, RELEASES, CollectionName
 from release_catalog.storage.database import Database, Stage
 from release_catalog.storage.search_terms import StoredReleaseDocument
 
@@ -52,12 +53,17 @@ class Migration:
 
     Added fields get the values of `fill`, otherwise their defaults; a field that a document has keeps its value.
     `fill` gets the projection `reads` of fields that never change: an older process may change others at any time.
+
+    The fields `replaces` get the values of `fill` even if a document has them, unless a field of `unchanged` has
+    changed meanwhile. If `fill` then returns other values, the document is migrated again.
     """
 
     collection: CollectionName[Any]
     form: int
     fill: Fill | None = None
     reads: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    replaces: Sequence[str] = ()
+    unchanged: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -211,15 +217,36 @@ async def _migrate_batch(database: Database, migration: Migration) -> _Batch:
     index = {"_id": 1}
     rest = UpdateMany({"_id": {"$in": ids_}, **before}, _change(migration, fields), hint=index)
     changes: list[Any] = [rest] if ids_ else []
+    read = {document["_id"]: document for document in found}
     for id_, values in known.items():
         filled = [(path, values.get(path[0], default)) for path, default in fields]
-        changes.append(UpdateOne({"_id": id_, **before}, _change(migration, filled), hint=index))
+        replaced = {name: values[name] for name in migration.replaces if name in values}
+        match = {"_id": id_, **before, **{name: read[id_].get(name) for name in migration.unchanged}}
+        changes.append(UpdateOne(match, _change(migration, filled, replaced), hint=index))
     done = await collection.bulk_write(changes, ordered=False)
+    if migration.fill and migration.replaces:
+        await _take_back(database, migration, found, known)
     return _Batch(len(found), done.modified_count, len(found) == BATCH or size > MAX_BATCH_BYTES)
 
 
-def _change(migration: Migration, fields: Iterable[forms.Added]) -> list[Stage]:
-    return [{"$set": {**forms.completion(fields), forms.FORM: migration.form}}]
+def _change(
+    migration: Migration, fields: Iterable[forms.Added], replaced: Mapping[str, Any] = MappingProxyType({})
+) -> list[Stage]:
+    values = {name: {"$literal": value} for name, value in replaced.items()}
+    return [{"$set": {**forms.completion(fields), **values, forms.FORM: migration.form}}]
+
+
+async def _take_back(database: Database, migration: Migration, found: Sequence[Any], known: Known) -> None:
+    """Return documents to their older form if what `fill` has read elsewhere was changed meanwhile."""
+    assert migration.fill  # noqa: S101  the caller has checked it
+    again = await migration.fill(database, found)
+    names = migration.replaces
+    changed = [
+        id_ for id_, values in known.items() if any(values.get(name) != again[id_].get(name) for name in names)
+    ]
+    if changed:
+        older = {"$set": {forms.FORM: migration.form - 1}} if migration.form > 1 else {"$unset": {forms.FORM: ""}}
+        await database[migration.collection].update_many({"_id": {"$in": changed}}, older)
 
 
 @db.bounded
@@ -293,11 +320,36 @@ async def _authors(database: Database, found: Sequence[StoredReleaseDocument]) -
     return known
 
 
+async def _authors_and_keys(database: Database, found: Sequence[StoredReleaseDocument]) -> Known:
+    """Return the known callers of releases, and the keys that order them by their versions and revisions."""
+    authors = await _authors(database, found)
+    products = {release["_id"]: caller.local(release["tenantId"]).key(release["productId"]) for release in found}
+    shown = {"_id": 1, "versionScheme": 1}
+    some = database[PRODUCTS].find({"_id": {"$in": list(set(products.values()))}}, shown)
+    schemes = {product["_id"]: product["versionScheme"] async for product in some}
+    return {
+        release["_id"]: {
+            **authors.get(release["_id"], {}),
+            **versions.release_keys(
+                schemes.get(products[release["_id"]], "ANY"), release["version"], release["revision"]
+            ),
+        }
+        for release in found
+    }
+
+
 _OF_ACTORS = {"type": 1, "data": {"$cond": [{"$in": ["$type", list(_ACTORS)]}, "$data", None]}}
 # Migrations that fill fields with known values; those of all other forms store defaults.
 _FILLING = (
     Migration(EVENTS, 1, _actors, _OF_ACTORS),
-    Migration(RELEASES, 1, _authors, {"id": 1, "tenantId": 1}),
+    Migration(
+        RELEASES,
+        1,
+        _authors_and_keys,
+        dict.fromkeys(("id", "tenantId", "productId", "version", "revision"), 1),
+        replaces=("versionKey", "revisionKey"),
+        unchanged=("revision",),
+    ),
 )
 _KEYS = {(migration.collection, migration.form) for migration in _FILLING}
 _PLAIN = [

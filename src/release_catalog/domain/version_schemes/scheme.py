@@ -1,4 +1,4 @@
-"""What every version scheme has: valid versions, sort keys, and constraints by comparison."""
+"""The parts of every version scheme: valid versions, sort keys, and constraints by comparison."""
 
 import abc
 import re

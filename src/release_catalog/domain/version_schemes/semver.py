@@ -40,7 +40,7 @@ _LOWEST_PRE = "0"
 
 
 class _Term(NamedTuple):
-    """What one comparison with a whole version allows, and the pre-releases of that version if it names one."""
+    """The versions that a comparison with a whole version allows, and the pre-releases that it names."""
 
     ranges: Ranges
     named: Ranges = ()
