@@ -21,8 +21,9 @@ from release_catalog import sample
 from release_catalog.domain import caller
 from release_catalog.embedded_mongodb import supervisor
 from release_catalog.query_engine import fallbacks
+from release_catalog.query_engine.context import Context
 from release_catalog.storage import database as db
-from release_catalog.storage import indexes
+from release_catalog.storage import indexes, unit_of_work
 from support.catalog import Catalog, Commands
 
 # How long an example takes says more of the machine than of the code.
@@ -158,6 +159,13 @@ def no_unsupported_query() -> Iterator[None]:
     before = collections.Counter(fallbacks.counts)
     yield
     assert not [reason for reason in fallbacks.counts - before if reason.startswith(fallbacks.UNSUPPORTED)]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let writes wait for their turns for as long as the machine needs."""
+    monkeypatch.setattr(unit_of_work, "_MAX_WAIT_SECONDS", 300.0)
+    monkeypatch.setattr(Context, "seconds_left", 300.0)
 
 
 @pytest.fixture

@@ -465,6 +465,7 @@ async def test_s3_of_two_files_for_one_path_from_two_processes_exactly_one_arriv
     assert await verified(qa) == []
 
 
+@pytest.mark.usefixtures("patient")
 async def test_one_rollback_of_many_at_once_takes_effect(qa: Catalog) -> None:
     record, _ = await promote(qa, await published(qa, file("a")))
     answers = await asyncio.gather(*(roll_back(qa, record["id"]) for _ in range(8)))
@@ -472,6 +473,7 @@ async def test_one_rollback_of_many_at_once_takes_effect(qa: Catalog) -> None:
     assert [record["status"] for record in await records(qa)] == ["COMPLETED", "ROLLED_BACK"]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_s3_the_chain_of_many_promotions_at_once_is_whole(qa: Catalog) -> None:
     ids = [await published(qa, file("a", n), version=str(n)) for n in range(120)]
     answers = await asyncio.gather(*(promote(qa, id_) for id_ in ids))

@@ -203,6 +203,7 @@ async def test_identity_is_taken_once_and_never_again(empty: Catalog, product: P
     assert (await create(another, own))["tenantId"] == "another"
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_hundred_at_once_make_one_release(empty: Catalog, product: ProductDocument) -> None:
     given = {"productId": product["id"], "name": "app", "version": "1.0"}
     outcomes = await asyncio.gather(*(write(empty, "create", **given) for _ in range(100)))
@@ -215,6 +216,7 @@ async def test_a_hundred_at_once_make_one_release(empty: Catalog, product: Produ
     assert await events(empty) == ["release.created"]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_the_same_key_a_hundred_times_makes_one_release(empty: Catalog, product: ProductDocument) -> None:
     given = {"productId": product["id"], "name": "app", "version": "1.0", "idempotencyKey": "k"}
     outcomes = await asyncio.gather(*(write(empty, "create", **given) for _ in range(100)))
@@ -226,6 +228,7 @@ async def test_the_same_key_a_hundred_times_makes_one_release(empty: Catalog, pr
     assert await events(empty) == ["release.created"]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_of_a_hundred_patches_with_one_etag_exactly_one_wins(
     empty: Catalog, product: ProductDocument
 ) -> None:
