@@ -229,7 +229,7 @@ _more = {
     "releasedAt": _instant,
     "endOfLifeAt": st.dates().map(lambda day: day.isoformat()),
     "registryArtifact": fields(
-        {"name": text, "version": text}, repository=text, url=text, contentDigest=text, repoDigest=text
+        {"name": name, "version": text}, repository=text, url=text, contentDigest=text, repoDigest=text
     ),
     "platformReleaseMetadata": st.lists(
         fields({"releaseMetadata": st.lists(_file, max_size=2)}, platform=platform),

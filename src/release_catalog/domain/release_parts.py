@@ -56,6 +56,7 @@ def metadata(doc: Validator, field: str = "metadata") -> str | None:
 
 
 _ID, _NAME, _SHORT, _URL = text(255, required=True), name(), text(256), text(2048)
+_VERSION = text(256, required=True)
 _FILE_NAME = relative_path(256, required=True)
 _FREE_JSON = "Free JSON of at most 1 MiB and 100 levels, returned as it was given."
 
@@ -182,7 +183,7 @@ class RegistryArtifactDocument(TypedDict):
     """A package in its registry (S5)."""
 
     name: Annotated[str, Field("Package name.", _NAME)]
-    version: Annotated[str, Field("Package version, which may differ from the version of the release.", _NAME)]
+    version: Annotated[str, Field("Package version, which may differ from the version of the release.", _VERSION)]
     repository: Annotated[str | None, Field("Repository that holds the package.", _URL)]
     url: Annotated[str | None, Field("URL of the package.", _URL)]
     contentDigest: Annotated[str | None, Field("Digest of the content, such as sha256:….", _URL)]
