@@ -121,8 +121,11 @@ def added(collection: CollectionName[Any], keys: frozenset[str] | None) -> Seque
 
 
 def _read_defaults(collection: CollectionName[Any]) -> dict[str, Any]:
-    of_forms = {path: value for form in FORMS.get(collection, ()) for path, value in form.items()}
-    return {**DEFAULTS.get(collection, {}), **of_forms}
+    return {**DEFAULTS.get(collection, {}), **_of_forms(collection)}
+
+
+def _of_forms(collection: CollectionName[Any]) -> dict[str, Any]:
+    return {path: value for form in FORMS.get(collection, ()) for path, value in form.items()}
 
 
 def added_by(collection: CollectionName[Any], form: int) -> Sequence[Added]:
@@ -192,12 +195,20 @@ def _completed(value: str, fields: Sequence[Added], depth: int = 0) -> Any:
     return {"$let": {"vars": {part: result}, "in": either}}
 
 
-def _keys_of(projection: Mapping[str, Any] | None) -> int | None:
-    """Return the number of keys of a document that has all of a projection; None if it names what is left out."""
-    if projection is None or not any(projection.values()):
+def _shown(projection: Mapping[str, Any] | None) -> frozenset[str] | None:
+    """Return the paths that a projection shows; None if it names what is left out."""
+    if projection is None:
         return None
-    names = {path.partition(".")[0] for path, shown in projection.items() if shown}
-    return len(names) if projection.get("_id") == 0 else len(names | {"_id"})
+    paths = frozenset(path for path, shown in projection.items() if shown)
+    if not paths or projection.get("_id") == 0:
+        return paths or None
+    return paths | {"_id"}
+
+
+@functools.lru_cache(1_000)
+def _number_of_keys(paths: frozenset[str] | None) -> int | None:
+    """Return the number of keys of a document that has all of these paths; None if they are not known."""
+    return None if paths is None else len({path.partition(".")[0] for path in paths})
 
 
 class _Cursor:
@@ -254,8 +265,9 @@ class StoredCollection:
     def find(self, match: Any = None, projection: Any = None, **options: Any) -> Any:
         """Return a cursor of the documents that match."""
         cursor = self._collection.find(match, projection, **options)
-        fields = self._added(projection)
-        return _Cursor(cursor, fields, _keys_of(projection)) if fields else cursor
+        shown = _shown(projection)
+        fields = added(self._name, shown)
+        return _Cursor(cursor, fields, _number_of_keys(shown)) if fields else cursor
 
     async def find_one(self, match: Any = None, projection: Any = None, **options: Any) -> Any:
         """Return a document that matches, or None."""
@@ -269,30 +281,28 @@ class StoredCollection:
 
     async def insert_one(self, document: dict[str, Any], **options: Any) -> Any:
         """Insert a document in today's form."""
-        return await self._collection.insert_one(self._new(document), **options)
+        [made] = self._new([document])
+        return await self._collection.insert_one(made, **options)
 
     async def insert_many(self, documents: Iterable[dict[str, Any]], **options: Any) -> Any:
         """Insert documents in today's form."""
-        return await self._collection.insert_many([self._new(document) for document in documents], **options)
+        return await self._collection.insert_many(self._new(documents), **options)
 
     async def update_one(self, match: Any, change: Any, **options: Any) -> Any:
         """Change a document; with `upsert`, a new one gets today's version."""
         change = self._stamped(change, upsert=options.get("upsert", False))
         return await self._collection.update_one(match, change, **options)
 
-    def _added(self, projection: Any) -> Sequence[Added]:
-        # A projection without a 1 names what is left out.
-        is_whole = projection is None or not any(projection.values())
-        return added(self._name, None if is_whole else frozenset(projection))
-
     def _whole(self, document: dict[str, Any] | None, projection: Any) -> dict[str, Any] | None:
-        if document is not None and (fields := self._added(projection)):
-            complete([document], fields, _keys_of(projection))
+        if document is not None:
+            shown = _shown(projection)
+            complete([document], added(self._name, shown), _number_of_keys(shown))
         return document
 
-    def _new(self, document: dict[str, Any]) -> dict[str, Any]:
-        made = {**document, FORM: document.get(FORM, current(self._name))}
-        complete([made], _paths({path: value for form in FORMS[self._name] for path, value in form.items()}))
+    def _new(self, documents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        form = current(self._name)
+        made = [{**document, FORM: document.get(FORM, form)} for document in documents]
+        complete(made, _paths(_of_forms(self._name)))
         return made
 
     def _stamped(self, change: Any, *, upsert: bool) -> Any:
