@@ -225,7 +225,7 @@ async def test_documents_of_before_are_migrated_and_the_log_tells_what_it_knows(
     assert await who(empty, made["id"]) == (None, None)
     stored = await old.releases.find_one()
     assert {name: stored[name] for name in ("form", "createdBy", "publishedBy")} == {
-        "form": 1, "createdBy": None, "publishedBy": None
+        "form": forms.current(RELEASES), "createdBy": None, "publishedBy": None
     }  # fmt: skip
 
 

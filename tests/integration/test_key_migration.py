@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from release_catalog.domain import versions
-from release_catalog.storage import migrations
+from release_catalog.storage import migration_fills, migrations
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from release_catalog.storage.database import Database
 from support import old_forms
@@ -53,7 +53,7 @@ async def test_older_releases_get_todays_keys(older: Catalog) -> None:
 async def test_a_release_whose_keys_change_during_its_migration_is_migrated_again(
     older: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    authors, changes = migrations._authors, [True]
+    authors, changes = migration_fills._authors, [True]
 
     async def change(database: Database, found: Any) -> Any:
         """Change a revision and a scheme once, after the releases were read."""
@@ -75,7 +75,7 @@ async def test_a_release_whose_keys_change_during_its_migration_is_migrated_agai
 
     later: list[bool] = []
     take_back = migrations._take_back
-    monkeypatch.setattr(migrations, "_authors", change)
+    monkeypatch.setattr(migration_fills, "_authors", change)
     monkeypatch.setattr(migrations, "_take_back", written)
     await run(older.database)
     while await migrations.pending(older.database):

@@ -91,7 +91,7 @@ def test_no_tenant_can_spell_the_key_of_another(one: str, other: str, id_: str, 
 
 def release(**fields: Any) -> Any:
     plain: dict[str, Any] = {"id": "1", "catalogId": "c", "productId": "p", "name": "n", "version": "1", "branch": None, "tag": None,
-             "author": None, "dependencies": [], "artifacts": [], "delivery": None, "endOfLifeAt": None}  # fmt: skip
+             "author": None, "dependencies": [], "artifacts": [], "delivery": None, "endOfLifeAt": None, "resolvesName": True}  # fmt: skip
     return {**plain, **fields}
 
 

@@ -22,7 +22,8 @@ UNCOUNTED = {
     ("webhook_queue.py", "take"), ("release_writes.py", "load_referenced"), ("event_log.py", "changed_since"), ("event_log.py", "heads"),
     ("event_log.py", "following"), ("ledger.py", "verify"), ("bulk_load.py", "_known_products"),
     ("bulk_load.py", "_written"), ("bulk_load.py", "export"), ("reference_data.py", "_reorder"), ("verification_jobs.py", "with_files"),
-    ("migrations.py", "_authors"), ("migrations.py", "_authors_and_keys"), ("migrations.py", "_migrate_batch"),
+    ("migration_fills.py", "_authors"), ("migration_fills.py", "authors_and_keys"), ("migration_fills.py", "_redirect"),
+    ("migrations.py", "_migrate_batch"),
 }  # fmt: skip
 
 

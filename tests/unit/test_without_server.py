@@ -10,7 +10,7 @@ from mongomock_motor import AsyncMongoMockClient
 
 from conftest import LOCAL
 from release_catalog.domain.caller import Caller, local
-from release_catalog.storage import bulk_load, indexes, releases
+from release_catalog.storage import bulk_load, indexes, visibility
 from support.catalog import Catalog, source
 
 
@@ -81,7 +81,7 @@ async def test_visibility_follows_the_scopes() -> None:
     await some.insert_many([{"tenantId": "t", "status": status, "private": private} for status, private in kinds])
 
     async def seen(caller: Caller) -> list[tuple[str, bool]]:
-        return [(found["status"], found["private"]) async for found in some.find(releases.visible(caller))]
+        return [(found["status"], found["private"]) async for found in some.find(visibility.visible(caller))]
 
     reader = Caller("t", "x", frozenset({"release:read"}))
     assert await seen(reader) == [("PUBLISHED", False), ("WITHDRAWN", False), ("ARCHIVED", False)]

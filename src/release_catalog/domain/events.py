@@ -9,8 +9,8 @@ import orjson
 
 from release_catalog.domain import release_parts, timestamps
 from release_catalog.domain.promotion import PromotionDocument
-from release_catalog.domain.release import ReleaseDocument, WithdrawalDocument
-from release_catalog.domain.release_parts import ArtifactDocument
+from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release_parts import ArtifactDocument, WithdrawalDocument
 
 TYPES = tuple(
     "release.created release.imported release.updated release.published release.archived release.withdrawn "

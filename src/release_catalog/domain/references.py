@@ -1,7 +1,10 @@
 """References from one release to another, and the strings by which releases find each other.
 
-A reference is either `#<release id>` or `<catalog>/<name>@<version>`. It is kept as declared and is never
-rewritten: a later release can resolve the same string.
+A reference is either `#<release id>` or `<catalog>/<name>@<version>`. A reference by id to a release that does not
+exist is one by name and version. A later release can resolve the same string.
+
+Several releases may have one name and version. `resolve_winner` is the rule that decides between them: no later
+release takes over, except a higher published revision of the same product and channel (model.md, References).
 """
 
 import datetime
@@ -21,21 +24,37 @@ class DependencyDocument(TypedDict):
     name: Annotated[str, Field("Name of the release.", compared=False)]
     version: Annotated[str, Field("Version of the release.")]
     reference: str
+    # The fields that the catalog filled in.
     completed: NotRequired[list[str]]
+    # No release with the id was visible to the caller who declared it.
+    missing: NotRequired[bool]
 
 
-class Referenced(TypedDict):
-    """The fields of a release that decide what resolves to it."""
+class Named(TypedDict):
+    """The fields of a release that decide which references may lead to it."""
 
     id: str
     catalogId: str
     name: str
     version: str
+
+
+class Candidate(Named):
+    """The fields of a release that decide between it and others of the same name and version."""
+
+    productId: str
+    channel: str
+    status: str
     revisionKey: str
     createdAt: datetime.datetime
+    publishedAt: datetime.datetime | None
+    # False once another release has won for good.
+    resolvesName: bool
+    # When the product and channel first published the name and version, as this catalog saw it.
+    nameSince: datetime.datetime | None
 
 
-_Release = TypeVar("_Release", bound=Referenced)
+_Candidate = TypeVar("_Candidate", bound=Candidate)
 
 
 def by_id(release_id: str) -> str:
@@ -49,20 +68,30 @@ def by_name(catalog_id: str, name: str, version: str) -> str:
 
 
 def dependency_document(
-    catalog_id: str, release_id: str | None, name: str, version: str, completed: Sequence[str] | None = None
+    catalog_id: str,
+    release_id: str | None,
+    name: str,
+    version: str,
+    completed: Sequence[str] | None = None,
+    missing: bool | None = None,
 ) -> DependencyDocument:
     """Return a dependency as it is stored in a release's document.
 
-    `completed` are the fields that the catalog filled in from the release with this id.
+    `completed` are the fields that the catalog filled in from the release with this id. If that release is
+    `missing`, the name and version count.
     """
-    reference = by_id(release_id) if release_id else by_name(catalog_id, name, version)
+    reference = by_id(release_id) if release_id and not missing else by_name(catalog_id, name, version)
     made: DependencyDocument = {
         "releaseId": release_id,
         "name": name,
         "version": version,
         "reference": reference,
     }
-    return made if completed is None or not release_id else {**made, "completed": list(completed)}
+    if completed is not None and release_id:
+        made["completed"] = list(completed)
+    if missing and release_id:
+        made["missing"] = True
+    return made
 
 
 def completed(dependency: Mapping[str, Any]) -> Sequence[str]:
@@ -91,14 +120,47 @@ def unique(declared_: Iterable[DependencyDocument]) -> list[DependencyDocument]:
     return list({reference["reference"]: reference for reference in declared_}.values())
 
 
-def reference_keys(release: Referenced) -> list[str]:
-    """Return the reference strings that `release` resolves."""
-    return [by_id(release["id"]), by_name(release["catalogId"], release["name"], release["version"])]
+def reference_keys(release: Named) -> list[str]:
+    """Return the reference strings that may lead to `release`."""
+    return [by_id(release["id"]), name_key(release)]
 
 
-def resolve_winner(candidates: Iterable[_Release]) -> _Release | None:
-    """Return the release that a reference resolves to: the highest revision, then the newest."""
-    return max(candidates, key=lambda r: (r["revisionKey"], r["createdAt"], r["id"]), default=None)
+def name_key(release: Named) -> str:
+    """Return the string of references to `release` by name and version."""
+    return by_name(release["catalogId"], release["name"], release["version"])
+
+
+def resolve_winner(candidates: Iterable[_Candidate]) -> _Candidate | None:
+    """Return the one of several releases of the same name and version that references by name lead to.
+
+    Releases that were ever published come before drafts. The product and channel that published the name and
+    version first win; in it, the highest revision. Of drafts, the oldest wins.
+    """
+    left = [one for one in candidates if one["resolvesName"]]
+    published = [one for one in left if one["status"] != "DRAFT"]
+    first = min(published or left, key=lambda one: (name_since(one), one["id"]), default=None)
+    if first is None or not published:
+        return first
+    same = [one for one in published if _line(one) == _line(first)]
+    return max(same, key=lambda one: (one["revisionKey"], one["id"]))
+
+
+def since(release: _Candidate, published: Iterable[_Candidate]) -> datetime.datetime:
+    """Return when the product and channel of `release` first published its name and version.
+
+    `published` are all published releases of that name and version.
+    """
+    return min(name_since(one) for one in published if _line(one) == _line(release))
+
+
+def name_since(release: Candidate) -> datetime.datetime:
+    """Return since when a release counts among those of its name and version."""
+    published = release["publishedAt"] if release["status"] != "DRAFT" else None
+    return release["nameSince"] or published or release["createdAt"]
+
+
+def _line(release: Candidate) -> tuple[str, str]:
+    return release["productId"], release["channel"]
 
 
 def _escaped(text: str, separator: str) -> str:

@@ -16,20 +16,12 @@ from release_catalog.domain.release_parts import (
     ImageDocument,
     PlatformReleaseMetadataDocument,
     RegistryArtifactDocument,
+    WithdrawalDocument,
 )
 from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, list_of, name, text
 from release_catalog.errors import Violation
 
 PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
-
-
-class WithdrawalDocument(TypedDict):
-    """The withdrawal of a release."""
-
-    reason: str
-    replacementId: str | None
-    withdrawnAt: datetime.datetime
-    withdrawnBy: str | None
 
 
 class ReleaseDocument(TypedDict):
@@ -314,6 +306,9 @@ class ReleaseDocument(TypedDict):
     # Order of versions and of revisions.
     versionKey: str
     revisionKey: str
+    # How references by name find it: see references.Candidate.
+    resolvesName: bool
+    nameSince: datetime.datetime | None
 
 
 FIELDS = fields_of(ReleaseDocument)
@@ -353,6 +348,8 @@ def document(
         "createdAt": now,
         "updatedAt": now,
         "etag": ids.new(),
+        "resolvesName": True,
+        "nameSince": None,
         **fields,
     }
     keys = versions.release_keys(product["versionScheme"], version, made["revision"])
@@ -370,7 +367,12 @@ def derived_fields(release: Mapping[str, Any]) -> dict[str, Any]:
         "revisionKey": versions.sort_key("ANY", release["revision"]),
         "dependencies": [
             references.dependency_document(
-                release["catalogId"], d.get("releaseId"), d["name"], d["version"], d.get("completed")
+                release["catalogId"],
+                d.get("releaseId"),
+                d["name"],
+                d["version"],
+                d.get("completed"),
+                d.get("missing"),
             )
             for d in release["dependencies"]
         ],

@@ -216,6 +216,15 @@ class CustomizationArtifactDocument(TypedDict):
     filename: Annotated[str | None, Field("File name.", _SHORT)]
 
 
+class WithdrawalDocument(TypedDict):
+    """The withdrawal of a release."""
+
+    reason: str
+    replacementId: str | None
+    withdrawnAt: datetime.datetime
+    withdrawnBy: str | None
+
+
 class CustomizationDocument(TypedDict):
     """An organisation's change to a release (S5)."""
 

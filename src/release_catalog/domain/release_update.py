@@ -78,10 +78,9 @@ def check_references(
     for at, needed in enumerate(values.get("dependencies", ())):
         if needed["releaseId"]:
             _complete(checks, f"dependencies[{at}]", needed, known["releases"].get(needed["releaseId"]))
-            itself = needed["releaseId"] == own["id"]
-        else:
-            itself = needed["version"] == own["version"] and needed["name"] == own["name"]
-        if itself:
+        is_by_name = needed.get("missing", True)
+        has_own_name = needed["version"] == own["version"] and needed["name"] == own["name"]
+        if needed["releaseId"] == own["id"] or (is_by_name and has_own_name):
             message = "A release can't depend on itself: remove this dependency."
             checks.refuse(f"dependencies[{at}]", "DEPENDS_ON_ITSELF", message)
 
@@ -89,6 +88,7 @@ def check_references(
 def _complete(checks: Validator, path: str, needed: Values, target: Part | None) -> None:
     # Callers who must not see that release must not learn its name here either.
     needed["completed"] = [name for name in references.COMPLETED if needed[name] is None]
+    needed["missing"] = target is None
     for name in references.COMPLETED:
         if needed[name] is None and target is None:
             message = f"The release {needed['releaseId']!r} does not exist yet: give its {name} too."
@@ -150,6 +150,8 @@ def _merge_fields(before: Part, values: Part, checks: Validator, now: datetime.d
     if "reference" in before:
         # A field that this input gives counts as declared from now on, and so does one declared before.
         after["completed"] = [name for name in references.completed(before) if checks.fields.get(name) is None]
+        if "releaseId" in after:
+            after["missing"] = values.get("missing", False)
     return after
 
 
@@ -178,7 +180,7 @@ def check_immutable(checks: Validator, before: ReleaseDocument, after: ReleaseDo
     old, new = cast("Values", before), cast("Values", after)
     for field in release.IMMUTABLE_WHEN_PUBLISHED:
         if field in MERGE_KEYS and _in_order_of_keys(field, new) == _in_order_of_keys(field, old):
-            # It makes no difference whether the same reference was completed or declared.
+            # It makes no difference whether the same reference was completed or declared, or leads by its id now.
             new[field] = old[field]
         elif new[field] != old[field]:
             message = (
@@ -189,7 +191,8 @@ def check_immutable(checks: Validator, before: ReleaseDocument, after: ReleaseDo
 
 
 def _in_order_of_keys(field: str, of: Part) -> list[Values]:
-    entries = [{name: value for name, value in entry.items() if name != "completed"} for entry in of[field]]
+    resolved = {"completed", "missing", "reference"}
+    entries = [{name: value for name, value in entry.items() if name not in resolved} for entry in of[field]]
     return sorted(entries, key=lambda entry: str(MERGE_KEYS[field](entry)))
 
 

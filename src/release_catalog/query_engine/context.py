@@ -18,7 +18,7 @@ from release_catalog.files.verifier import Fetcher
 from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader
 from release_catalog.query_engine.lookup_coalescing import LookupCoalescer
 from release_catalog.query_engine.projection import ALL, NONE, FieldPaths
-from release_catalog.storage import pagination, records, releases
+from release_catalog.storage import pagination, records, reference_lookup, releases
 from release_catalog.storage.collection_names import RELEASES, CollectionName, Stored, StoredDocument
 from release_catalog.storage.database import Collections, Database
 from release_catalog.usage import Usage
@@ -176,12 +176,12 @@ class Context:
         return list({needed["id"]: needed for needed in found}.values())
 
     async def disclosed(self, dependencies: Sequence[DependencyDocument]) -> list[DependencyDocument]:
-        """Return dependencies as the caller may see them: see releases.disclosed."""
+        """Return dependencies as the caller may see them: see reference_lookup.disclosed."""
 
         async def find(references: list[str]) -> Sequence[ReleaseDocument | None]:
             return await self.references.load_many(references, NONE)
 
-        return await releases.disclosed(self.caller, dependencies, find)
+        return await reference_lookup.disclosed(self.caller, dependencies, find)
 
     async def with_disclosed(self, release: ReleaseDocument) -> ReleaseDocument:
         """Return a whole release with its dependencies as the caller may see them."""
@@ -218,13 +218,13 @@ class Context:
 
     async def _answering(self, references: list[str], keys: FieldPaths) -> Sequence[ReleaseDocument | None]:
         async def find(references: Collection[str]) -> Mapping[str, ReleaseDocument]:
-            return await releases.resolve_references(self.caller, self.reading, references, keys)
+            return await reference_lookup.resolve_references(self.caller, self.reading, references, keys)
 
         found = await self._look_up("references", keys, references, find)
         return [found.get(reference) for reference in references]
 
     async def _needing(self, some: list[ReleaseDocument], _: FieldPaths) -> Sequence[list[str]]:
-        return await releases.dependant_terms(self.caller, self.reading, some)
+        return await reference_lookup.dependant_terms(self.caller, self.reading, some)
 
     async def _pages(
         self, questions: list[pagination.PageQuery[Any]], keys: FieldPaths

@@ -14,7 +14,7 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Violation
-from release_catalog.storage import release_writes, releases, search_terms
+from release_catalog.storage import reference_lookup, release_writes, search_terms, visibility
 from release_catalog.storage.collection_names import (
     CATALOGS,
     PRODUCTS,
@@ -57,12 +57,14 @@ async def load(
         return Loaded(0, 0)
     now = timestamps.now()
     products = await _products(caller, database, catalog_id, {fields["project"] for fields in read})
-    life: Values = {"status": "PUBLISHED", "publishedAt": now} if publish else {}
+    life: Values = {"status": "PUBLISHED", "publishedAt": now, "nameSince": now} if publish else {}
     made = []
     for fields in read:
         attributes = {name: value for name, value in fields.items() if name != "project"}
         made.append(release.document(caller.tenant, products[fields["project"]], now=now, **attributes, **life))
     added = await _insert(database, RELEASES, (search_terms.to_stored(caller, document) for document in made))
+    if publish:
+        await reference_lookup.settle_names(caller, database, made)
     return Loaded(added, len(made) - added)
 
 
@@ -163,7 +165,7 @@ async def is_empty(caller: Caller, database: Database) -> bool:
 
 async def export(caller: Caller, database: Database) -> AsyncIterator[dict[str, Any]]:
     """Yield import documents of all releases visible to the caller, oldest first, in bounded memory."""
-    found = database[RELEASES].find(releases.visible(caller), {"terms": 0})
+    found = database[RELEASES].find(visibility.visible(caller), {"terms": 0})
     batch: list[ReleaseDocument] = []
     async for document in found.sort([("createdAt", 1), ("id", 1)]).hint("created").batch_size(BATCH):
         batch.append(document)
@@ -182,11 +184,11 @@ async def _written(caller: Caller, database: Database, batch: Sequence[ReleaseDo
     }
 
     async def find(references: list[str]) -> list[ReleaseDocument | None]:
-        found = await releases.resolve_references(caller, database, references, frozenset())
+        found = await reference_lookup.resolve_references(caller, database, references, frozenset())
         return [found.get(reference) for reference in references]
 
     for document in batch:
-        document["dependencies"] = await releases.disclosed(caller, document["dependencies"], find)
+        document["dependencies"] = await reference_lookup.disclosed(caller, document["dependencies"], find)
     return [release_document.written(document, products[document["productId"]]) for document in batch]
 
 

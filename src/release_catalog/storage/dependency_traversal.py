@@ -16,7 +16,7 @@ from release_catalog.domain import dependency_graph, events, references
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
-from release_catalog.storage import cursors, releases
+from release_catalog.storage import cursors, reference_lookup, releases, visibility
 from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.database import Database
@@ -28,11 +28,10 @@ MAX_REFERENCES = 100_000
 # The maximum number of affected releases that a withdrawal names.
 MAX_NEAREST = 100
 # The fields of each release that a walk keeps.
-WALKED: FieldPaths = frozenset(releases.REFERENCE_FIELDS)
+WALKED: FieldPaths = frozenset(reference_lookup.REFERENCE_FIELDS)
 # The fields of the start release that a walk reads.
 START = frozenset({"id", "catalogId", "name", "version", "dependencies.reference"})
-_WITH_REFERENCES: FieldPaths = frozenset({*releases.REFERENCE_FIELDS, "dependencies.reference"})
-_REACHED = {**releases.REFERENCE_FIELDS, "private": 1}
+_WITH_REFERENCES: FieldPaths = frozenset({*reference_lookup.REFERENCE_FIELDS, "dependencies.reference"})
 # The batch size of lookups, in releases or references: each batch takes a few milliseconds of this process.
 AT_ONCE = 1_000
 # Until a walk has examined this many references, a level of at most this many releases is read together with its
@@ -129,7 +128,7 @@ async def _walk_dependencies(caller: Caller, database: Database, walk: Walk, max
         references = list(dict.fromkeys(itertools.chain.from_iterable(level.values())))
         together = len(references) <= _SMALL_LEVEL and MAX_REFERENCES - walk.references_left <= _SMALL_WALK
         keys = _WITH_REFERENCES if together else WALKED
-        found = await releases.resolve_references(caller, database, references, keys, AT_ONCE)
+        found = await reference_lookup.resolve_references(caller, database, references, keys, AT_ONCE)
         deeper = walk.depth < max_depth
         reached: dict[str, ReleaseDocument] = {}
         for id_, made in level.items():
@@ -161,7 +160,7 @@ async def _references(
     """Return the references of releases by id, as far as the walk may still examine them."""
     made: dict[str, list[str]] = {id_: [] for id_ in ids}
     for some in _batched(list(ids)):
-        async with contextlib.aclosing(releases.find_dependants(caller, database, some)) as batches:
+        async with contextlib.aclosing(reference_lookup.find_dependants(caller, database, some)) as batches:
             async for batch in batches:
                 made |= {id_: walk.look_at(found) for id_, found in batch}
                 if walk.references_left <= 0:
@@ -191,7 +190,7 @@ async def _walk_dependants(caller: Caller, database: Database, walk: Walk, max_d
         reached: dict[str, ReleaseDocument] = {}
         for some in _batched(list(needed)):
             limit = walk.max_nodes + len(walk.nodes) + 2
-            for release in await releases.find_by_reference(caller, database, some, limit, WALKED):
+            for release in await reference_lookup.find_by_reference(caller, database, some, limit, WALKED):
                 if walk.depth == max_depth and not walk.has(release["id"]):
                     walk.truncated = True
                 elif walk.add(release):
@@ -216,7 +215,9 @@ async def _needed(caller: Caller, database: Database, level: Sequence[ReleaseDoc
     """Return the references that resolve to the releases of a level, each with the release's id."""
     needed: dict[str, str] = {}
     for some in _batched(level):
-        for release, terms in zip(some, await releases.dependant_terms(caller, database, some), strict=True):
+        for release, terms in zip(
+            some, await reference_lookup.dependant_terms(caller, database, some), strict=True
+        ):
             needed |= dict.fromkeys((term.removeprefix("needs:") for term in terms), release["id"])
     return needed
 
@@ -246,22 +247,18 @@ class Affected:
 
     count: int = 0
     nearest: list[ReleaseDocument] = dataclasses.field(default_factory=list)
-    # Whether the walk met a release hidden from callers with only `release:read`, on its way or by name.
+    # Whether the walk met a release hidden from callers with only `release:read`.
     hidden: bool = False
     # The reference strings of the releases on the way.
     answers: set[str] = dataclasses.field(default_factory=set)
 
     def add(self, release: ReleaseDocument) -> None:
         """Count a reached release if it is published."""
-        self.note(release)
+        self.hidden = self.hidden or not events.is_public(release)
         if release["status"] == "PUBLISHED":
             self.count += 1
             if len(self.nearest) < MAX_NEAREST:
                 self.nearest.append(release)
-
-    def note(self, release: ReleaseDocument) -> None:
-        """Record whether a release is hidden from some callers."""
-        self.hidden = self.hidden or not events.is_public(release)
 
     def touched_by(self, changed: Iterable[ReleaseDocument]) -> bool:
         """Return whether the result may be different now that the releases in `changed` have changed.
@@ -294,12 +291,14 @@ async def _next_level(
     needed: list[str] = []
     for some in _batched(level):
         found.answers.update(itertools.chain.from_iterable(map(references.reference_keys, some)))
-        for terms in await releases.dependant_terms(caller, database, some, found.note):
+        for terms in await reference_lookup.dependant_terms(caller, database, some):
             needed += terms
     reached = []
     for part in _batched(needed):
-        match = {**releases.visible(caller), "terms": {"$in": part}}
-        cursor = database[RELEASES].find(match, _REACHED).hint("terms").batch_size(AT_ONCE)
+        match = {**visibility.visible(caller), "terms": {"$in": part}}
+        cursor = (
+            database[RELEASES].find(match, reference_lookup.REFERENCE_FIELDS).hint("terms").batch_size(AT_ONCE)
+        )
         async with contextlib.aclosing(cursors.batches(cursor, AT_ONCE)) as batches:
             async for batch in batches:
                 for one in batch:

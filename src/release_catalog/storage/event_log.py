@@ -11,7 +11,7 @@ from release_catalog.domain.caller import Caller
 from release_catalog.domain.events import EventDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import database as db
-from release_catalog.storage import releases
+from release_catalog.storage import visibility
 from release_catalog.storage.collection_names import COUNTERS, EVENTS, RELEASES
 from release_catalog.storage.database import Database, Filter, Stage
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
@@ -57,7 +57,7 @@ async def log(
     if release_id is not None:
         match["releaseId"] = release_id
         index = "release"
-    stages = releases.visible_through(caller, "releaseId")
+    stages = visibility.visible_through(caller, "releaseId")
     question = PageQuery(EVENTS, match, _ORDERS[index], window, stages=stages)
     if question.place and (reason := await unkept(caller, database, question.place[0])):
         raise InvalidArgument("after", reason)
@@ -141,7 +141,7 @@ async def whole(caller: Caller, database: Database, header: EventDocument) -> Ev
     if not caller.may(callers.READ):
         return None
     if caller.sees_drafts is not True:
-        match = {"_id": caller.key(header["releaseId"]), **releases.visible(caller)}
+        match = {"_id": caller.key(header["releaseId"]), **visibility.visible(caller)}
         if not header.get("open") or not await database[RELEASES].find_one(match, {"_id": 1}):
             return None
     return await database[EVENTS].find_one({"_id": header["_id"]})
@@ -199,7 +199,7 @@ async def since(
     stages: list[Stage] = [
         {"$match": {**match, **_seen(caller)}},
         {"$sort": {"sequence": 1}},
-        *releases.visible_through(caller, "releaseId"),
+        *visibility.visible_through(caller, "releaseId"),
         {"$limit": limit},
     ]
     found = await db.aggregate(database[EVENTS], stages)

@@ -64,7 +64,7 @@ FORMS: dict[CollectionName[Any], Sequence[Mapping[str, Any]]] = {
     META: [{}],
     PROMOTIONS: [{}],
     MIGRATION_STATE: [{}],
-    RELEASES: [{"createdBy": None, "publishedBy": None}],
+    RELEASES: [{"createdBy": None, "publishedBy": None}, {"resolvesName": True, "nameSince": None}],
     EVENTS: [{"actor": None}],
     VERIFICATIONS: [{"actor": None}],
 }

@@ -16,17 +16,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import bson
-import orjson
 import structlog
 from pymongo import UpdateMany, UpdateOne
 
-from release_catalog.domain import caller, events, ids, versions
-from release_catalog.domain.events import EventDocument
+from release_catalog.domain import ids
 from release_catalog.storage import database as db
-from release_catalog.storage import forms, leases
-from release_catalog.storage.collection_names import EVENTS, MIGRATION_STATE, PRODUCTS, RELEASES, CollectionName
+from release_catalog.storage import forms, leases, migration_fills
+from release_catalog.storage.collection_names import EVENTS, MIGRATION_STATE, RELEASES, CollectionName
 from release_catalog.storage.database import Database, Stage
-from release_catalog.storage.search_terms import StoredReleaseDocument
+from release_catalog.storage.migration_fills import Known
 
 # The maximum size of a batch: of its documents, and of what is read of them.
 BATCH, MAX_BATCH_BYTES = 500, 4 << 20
@@ -41,8 +39,6 @@ _DOCUMENTS_A_REPORT = 10_000
 
 _log = structlog.get_logger()
 
-# The known values of added fields, by the `_id` of their documents.
-Known = Mapping[Any, dict[str, Any]]
 # Takes documents of a collection, and returns the known values.
 Fill = Callable[[Database, Sequence[Any]], Awaitable[Known]]
 
@@ -242,7 +238,9 @@ async def _take_back(database: Database, migration: Migration, found: Sequence[A
     again = await migration.fill(database, found)
     names = migration.replaces
     changed = [
-        id_ for id_, values in known.items() if any(values.get(name) != again[id_].get(name) for name in names)
+        id_
+        for id_, values in known.items()
+        if any(values.get(name) != again.get(id_, values).get(name) for name in names)
     ]
     if changed:
         older = {"$set": {forms.FORM: migration.form - 1}} if migration.form > 1 else {"$unset": {forms.FORM: ""}}
@@ -284,71 +282,27 @@ async def _release_lease(database: Database, owner: str) -> None:
     await database[MIGRATION_STATE].update_one({"_id": "lease", "owner": owner}, over)
 
 
-# The events whose data names the caller, with the place in the data.
-_ACTORS = {
-    "release.withdrawn": ("withdrawal", "withdrawnBy"),
-    **{kind: ("promotion", "createdBy") for kind in events.TYPES if kind.startswith("promotion.")},
-}
-
-
-async def _actors(_: Database, found: Sequence[EventDocument]) -> Known:
-    """Return the actors of withdrawals and promotions, which their events have always had in their data."""
-    known = {}
-    for event in found:
-        if event["type"] in _ACTORS:
-            part, name = _ACTORS[event["type"]]
-            # An event that somebody else wrote must not hold up the others.
-            with contextlib.suppress(KeyError, TypeError, ValueError):
-                known[event["_id"]] = {"actor": orjson.loads(event["data"])[part][name]}
-    return known
-
-
-async def _authors(database: Database, found: Sequence[StoredReleaseDocument]) -> Known:
-    """Return the callers who created and published releases, as far as the log has events with an actor.
-
-    The event of an import does not tell whether the import created the release or replaced a draft.
-    """
-    fields = {"release.created": "createdBy", "release.published": "publishedBy"}
-    known: dict[Any, dict[str, Any]] = {}
-    for tenant in {release["tenantId"] for release in found}:
-        keys = {release["id"]: release["_id"] for release in found if release["tenantId"] == tenant}
-        match = {"tenantId": tenant, "releaseId": {"$in": list(keys)}, "type": {"$in": list(fields)}}
-        shown = {"releaseId": 1, "type": 1, "actor": 1}
-        async for event in database[EVENTS].find(match, shown).hint("release"):
-            if event["actor"] is not None:
-                known.setdefault(keys[event["releaseId"]], {})[fields[event["type"]]] = event["actor"]
-    return known
-
-
-async def _authors_and_keys(database: Database, found: Sequence[StoredReleaseDocument]) -> Known:
-    """Return the known callers of releases, and the keys that order them by their versions and revisions."""
-    authors = await _authors(database, found)
-    products = {release["_id"]: caller.local(release["tenantId"]).key(release["productId"]) for release in found}
-    shown = {"_id": 1, "versionScheme": 1}
-    some = database[PRODUCTS].find({"_id": {"$in": list(set(products.values()))}}, shown)
-    schemes = {product["_id"]: product["versionScheme"] async for product in some}
-    return {
-        release["_id"]: {
-            **authors.get(release["_id"], {}),
-            **versions.release_keys(
-                schemes.get(products[release["_id"]], "ANY"), release["version"], release["revision"]
-            ),
-        }
-        for release in found
-    }
-
-
-_OF_ACTORS = {"type": 1, "data": {"$cond": [{"$in": ["$type", list(_ACTORS)]}, "$data", None]}}
+_OF_ACTORS = {"type": 1, "data": {"$cond": [{"$in": ["$type", list(migration_fills.ACTORS)]}, "$data", None]}}
 # Migrations that fill fields with known values; those of all other forms store defaults.
 _FILLING = (
-    Migration(EVENTS, 1, _actors, _OF_ACTORS),
+    Migration(EVENTS, 1, migration_fills.actors, _OF_ACTORS),
     Migration(
         RELEASES,
         1,
-        _authors_and_keys,
+        migration_fills.authors_and_keys,
         dict.fromkeys(("id", "tenantId", "productId", "version", "revision"), 1),
         replaces=("versionKey", "revisionKey"),
         unchanged=("revision",),
+    ),
+    Migration(
+        RELEASES,
+        2,
+        migration_fills.edges,
+        dict.fromkeys(
+            ("id", "tenantId", "catalogId", "name", "version", "status", "dependencies", "terms", "etag"), 1
+        ),
+        replaces=("terms", "dependencies"),
+        unchanged=("etag",),
     ),
 )
 _KEYS = {(migration.collection, migration.form) for migration in _FILLING}

@@ -12,7 +12,7 @@ from release_catalog.domain.reference_data import (
     ProductDocument,
 )
 from release_catalog.errors import InvalidArgument
-from release_catalog.storage import cursors, releases
+from release_catalog.storage import cursors, releases, visibility
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import (
     BASE_IMAGES,
@@ -52,7 +52,7 @@ async def by_ids(
     keys: cursors.FieldPaths = None,
 ) -> dict[str, Stored]:
     """Return `keys` of a collection's documents by id; of releases, only those visible to the caller."""
-    seen = releases.visible(caller) if collection == RELEASES else {}
+    seen = visibility.visible(caller) if collection == RELEASES else {}
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **seen}
     found = database[collection].find(match, db.projection(keys, "id")).batch_size(db.ONE_BATCH)
     return {document["id"]: document for document in await cursors.documents(found, None, keys)}
@@ -127,7 +127,7 @@ async def executions(
         match["status"] = "RUNNING" if running else {"$ne": "RUNNING"}
     # Executions of hidden releases are dropped before the limit, so that they take no place in the list.
     newest: list[Stage] = [{"$match": match}, {"$sort": {"startedAt": -1}}]
-    stages = [*newest, *releases.visible_through(caller, "releaseId"), {"$limit": MAX_EXECUTIONS}]
+    stages = [*newest, *visibility.visible_through(caller, "releaseId"), {"$limit": MAX_EXECUTIONS}]
     return await db.aggregate(database[EXECUTIONS], stages, hint="pipeline" if running else "started")
 
 
@@ -144,7 +144,7 @@ def contents(
     match: Filter = {"tenantId": caller.tenant, "environment": environment_name}
     if prefix:
         match["path"] = {"$gte": prefix, "$lt": prefix + "\U0010ffff"}
-    stages = releases.visible_through(caller, "releaseId")
+    stages = visibility.visible_through(caller, "releaseId")
     return PageQuery(CONTENTS, match, _BY_PATH, window, stages=stages)
 
 
@@ -157,7 +157,7 @@ def promotions(caller: Caller, window: PageArgs, **wanted: str | None) -> PageQu
             break
     else:
         index = "sequence"
-    stages = releases.visible_through(caller, "releaseId")
+    stages = visibility.visible_through(caller, "releaseId")
     return PageQuery(PROMOTIONS, match, _BY_SEQUENCE[index], window, descending=True, stages=stages)
 
 
@@ -166,6 +166,6 @@ async def promotion(
 ) -> PromotionDocument | None:
     """Return the promotion record at S3's address if its release is visible to the caller."""
     match = {"tenantId": caller.tenant, "name": name, "version": version, "created": created}
-    stages = [{"$match": match}, *releases.visible_through(caller, "releaseId"), {"$limit": 1}]
+    stages = [{"$match": match}, *visibility.visible_through(caller, "releaseId"), {"$limit": 1}]
     found = await db.aggregate(database[PROMOTIONS], stages, hint="record")
     return found[0] if found else None

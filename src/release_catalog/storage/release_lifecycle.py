@@ -8,11 +8,19 @@ from typing import Any
 from release_catalog import errors
 from release_catalog.domain import events, timestamps
 from release_catalog.domain.caller import READ, Caller
-from release_catalog.domain.release import ReleaseDocument, WithdrawalDocument, check_transition
+from release_catalog.domain.release import ReleaseDocument, check_transition
+from release_catalog.domain.release_parts import WithdrawalDocument
 from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
 from release_catalog.errors import Problem, Violation
-from release_catalog.storage import cursors, dependency_traversal, idempotency, releases, unit_of_work
+from release_catalog.storage import (
+    cursors,
+    dependency_traversal,
+    idempotency,
+    reference_lookup,
+    releases,
+    unit_of_work,
+)
 from release_catalog.storage import event_log as events_log
 from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.database import Database
@@ -23,8 +31,12 @@ from release_catalog.storage.unit_of_work import UnitOfWork, command
 @command("publishRelease")
 async def publish(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Publish a draft, unless one of its files has a MISMATCH."""
-    who = {"publishedBy": turn.caller.subject}
-    return await _step(turn, values, "PUBLISHED", _at("publishedAt") | who)
+    fields = _at("publishedAt")
+    fields |= {"publishedBy": turn.caller.subject, "nameSince": fields["publishedAt"]}
+    answer = await _step(turn, values, "PUBLISHED", fields)
+    if not isinstance(answer, Problem):
+        await reference_lookup.settle_names(turn.caller, turn.database, [answer["release"]], turn.session)
+    return answer
 
 
 @command("archiveRelease")
@@ -194,9 +206,9 @@ async def _outdated(turn: UnitOfWork, release: ReleaseDocument, notice: _Notice)
     keys = [turn.caller.key(id_) for id_ in changed if id_ != release["id"]]
     if not keys:
         return False
-    shown = {**releases.REFERENCE_FIELDS, "dependencies.reference": 1}
+    shown = {**reference_lookup.REFERENCE_FIELDS, "dependencies.reference": 1}
     found = turn.database[RELEASES].find({"_id": {"$in": keys}}, shown, session=turn.session)
-    at_once = releases.MAKERS_AT_ONCE
+    at_once = reference_lookup.MAKERS_AT_ONCE
     async with contextlib.aclosing(cursors.batches(found.batch_size(at_once), at_once)) as batches:
         async for some in batches:
             if notice.everybody.touched_by(some) or notice.readers.touched_by(some):

@@ -13,7 +13,7 @@ from release_catalog.domain.validation import Validator
 from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 from release_catalog.errors import Problem
 from release_catalog.storage import release_delivery as stored_delivery
-from release_catalog.storage import releases, search_terms, unit_of_work
+from release_catalog.storage import search_terms, unit_of_work, visibility
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName, StoredDocument
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
@@ -162,7 +162,7 @@ async def load_referenced(turn: UnitOfWork, documents: Collection[Values]) -> di
     found: dict[str, dict[str, StoredDocument]] = {}
     for collection, ids_ in ids_of.items():
         keys = [turn.caller.key(id_) for id_ in ids_ if id_]
-        seen = releases.visible(turn.caller) if collection == RELEASES else {}
+        seen = visibility.visible(turn.caller) if collection == RELEASES else {}
         match, shown = {"_id": {"$in": keys}, **seen}, {"id": 1, "name": 1, "version": 1}
         some = turn.database[CollectionName[Any](collection)].find(match, shown, session=turn.session)
         found[collection] = {one["id"]: one async for one in some} if keys else {}

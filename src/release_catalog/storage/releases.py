@@ -1,33 +1,23 @@
-"""Reads of releases: pages by any filter, lookups by id and reference, and the latest of a product."""
+"""Reads of releases: pages by any filter, lookups by id, and the latest of a product."""
 
-import contextlib
 import datetime
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from release_catalog.domain import references, versions
+from release_catalog.domain import versions
 from release_catalog.domain.caller import Caller
-from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.version_schemes.key_ranges import PRE_RELEASE_END, KeyRanges, Range, without
 from release_catalog.errors import InvalidArgument
-from release_catalog.storage import cursors, pagination, search_terms
+from release_catalog.storage import cursors, pagination, reference_lookup, search_terms, visibility
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from release_catalog.storage.cursors import FieldPaths
-from release_catalog.storage.database import ONE_BATCH, Collections, Database, Filter, Stage, projection
+from release_catalog.storage.database import ONE_BATCH, Collections, Database, Filter, projection
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 
 MAX_IDS = 100
 MAX_SUBSTRING = 256
-# Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
-REFERENCES_A_COMMAND = 5_000
-# Releases that the driver decodes at a time, in a few milliseconds: with only their names, and with up to a
-# thousand references each.
-NAMES_AT_ONCE = 1_000
-MAKERS_AT_ONCE = 100
-# The fields that decide which release a reference resolves to.
-REFERENCE_FIELDS = dict.fromkeys(("id", "catalogId", "name", "version", "revisionKey", "createdAt", "status"), 1)
 
 _INSTANT = datetime.datetime
 ORDERS = {
@@ -43,121 +33,20 @@ _LOW_SELECTIVITY = (("branch", "branch"), ("tag", "tag"), ("catalog", "catalogId
 _LATEST = Order("LATEST", "latest", {"versionKey": str, "revisionKey": str, "createdAt": _INSTANT, "id": str})
 
 
-def visible(caller: Caller) -> Filter:
-    """Return the condition that every read of releases begins with (model.md, Visibility)."""
-    if caller.sees_drafts is True:
-        return {"tenantId": caller.tenant}
-    if not caller.sees_drafts:
-        return {"tenantId": caller.tenant, "status": {"$ne": "DRAFT"}, "private": False}
-    # Stated as what is hidden, because no index serves that, so that it never misleads the query planner.
-    others = {"productId": {"$ne": caller.sees_drafts}}
-    return {"tenantId": caller.tenant, "$nor": [{**others, "status": "DRAFT"}, {**others, "private": True}]}
-
-
-def visible_through(caller: Caller, field: str) -> list[Stage]:
-    """Return stages that drop documents whose release, with its id in `field`, is hidden from the caller."""
-    if caller.sees_drafts is True:
-        return []
-    key = {"$concat": [{"$literal": caller.key("")}, f"${field}"]}
-    same = {"$expr": {"$eq": ["$_id", "$$key"]}}
-    seen = [{"$match": {**same, **visible(caller)}}, {"$project": {"_id": 1}}]
-    return [
-        {"$lookup": {"from": "releases", "let": {"key": key}, "pipeline": seen, "as": "visible"}},
-        {"$match": {"visible": {"$ne": []}}},
-        {"$project": {"visible": 0}},
-    ]
-
-
 async def by_ids(
     caller: Caller, database: Collections, ids: Iterable[str], keys: FieldPaths = None
 ) -> dict[str, ReleaseDocument]:
     """Return the releases with these ids, by id, as far as they are visible to the caller."""
-    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visibility.visible(caller)}
     found = database[RELEASES].find(match, projection(keys, "id")).batch_size(ONE_BATCH)
     return {release["id"]: release for release in await cursors.documents(found, None, keys)}
 
 
-async def resolve_references(
-    caller: Caller,
-    database: Collections,
-    names: Iterable[str],
-    keys: FieldPaths = None,
-    at_once: int = REFERENCES_A_COMMAND,
-) -> dict[str, ReleaseDocument]:
-    """Return the release that each reference resolves to, without the unresolved references.
-
-    A command looks up `at_once` references.
-    """
-    names, shown = list(dict.fromkeys(names)), projection(keys, *REFERENCE_FIELDS)
-    sought = set(names)
-    found: dict[str, ReleaseDocument] = {}
-    for start in range(0, len(names), at_once):
-        some = search_terms.resolves_any(names[start : start + at_once])
-        match = {**visible(caller), **some}
-        cursor = database[RELEASES].find(match, shown).hint("terms").batch_size(ONE_BATCH)
-        for release in await cursors.documents(cursor, None, keys and keys.union(REFERENCE_FIELDS)):
-            for reference in references.reference_keys(release):
-                if reference in sought:
-                    rival = found.get(reference)
-                    found[reference] = (rival and references.resolve_winner([rival, release])) or release
-    return found
-
-
-async def disclosed(
-    caller: Caller,
-    dependencies: Sequence[DependencyDocument],
-    find: Callable[[list[str]], Awaitable[Sequence[ReleaseDocument | None]]],
-) -> list[DependencyDocument]:
-    """Return dependencies as the caller may see them.
-
-    Fields completed from a release show only if the caller may see that release; `find` returns the releases that
-    references resolve to for this caller.
-    """
-    doubtful = [one["reference"] for one in dependencies if references.completed(one)]
-    if caller.sees_drafts is True or not doubtful:
-        return list(dependencies)
-    found = dict(zip(doubtful, await find(doubtful), strict=True))
-    hidden = {reference for reference, release in found.items() if release is None}
-    return [references.undisclosed(one) if one["reference"] in hidden else one for one in dependencies]
-
-
-async def dependant_terms(
-    caller: Caller,
-    database: Collections,
-    releases: Sequence[ReleaseDocument],
-    notice: Callable[[ReleaseDocument], None] | None = None,
-) -> list[list[str]]:
-    """Return the terms of the dependants of each release.
-
-    A reference by name means the highest revision of its version, so only that release has dependants by name: one
-    lookup finds these among `releases`. `notice` gets each release with one of the names, with its field
-    `private`.
-    """
-    by_name = {release["id"]: references.reference_keys(release)[1] for release in releases}
-    match = {**visible(caller), **search_terms.resolves_any(by_name.values())}
-    winners: dict[str, ReleaseDocument] = {}
-    cursor = (
-        database[RELEASES].find(match, {**REFERENCE_FIELDS, "private": 1}).hint("terms").batch_size(NAMES_AT_ONCE)
-    )
-    async for rivals in cursors.batches(cursor, NAMES_AT_ONCE):
-        for rival in rivals:
-            name = references.reference_keys(rival)[1]
-            best = winners.get(name)
-            winners[name] = (best and references.resolve_winner([best, rival])) or rival
-            if notice:
-                notice(rival)
-    answer = []
-    for release in releases:
-        name = by_name[release["id"]]
-        winner = winners.get(name)
-        found = [f"needs:{references.by_id(release['id'])}"]
-        answer.append([*found, f"needs:{name}"] if winner and winner["id"] == release["id"] else found)
-    return answer
-
-
 def dependants(caller: Caller, needing_terms: Sequence[str], window: PageArgs) -> PageQuery[ReleaseDocument]:
     """Return a query for the releases with one of `needing_terms`, newest first."""
-    return PageQuery(RELEASES, visible(caller), ORDERS["CREATED_AT"], window, descending=True, terms=needing_terms)
+    return PageQuery(
+        RELEASES, visibility.visible(caller), ORDERS["CREATED_AT"], window, descending=True, terms=needing_terms
+    )
 
 
 def latest(
@@ -175,7 +64,7 @@ def latest(
 
     `constraint` is one on versions in the product's `scheme`.
     """
-    match = {**visible(caller), "productId": product_id, "status": "PUBLISHED", **branch}
+    match = {**visibility.visible(caller), "productId": product_id, "status": "PUBLISHED", **branch}
     if packaging is not None:
         match["packagingType"] = packaging
     if base_images is not None:
@@ -227,7 +116,7 @@ async def search(
     """Return a query for the releases that meet every condition of `filter_`, with the keys of ReleaseFilter."""
     conditions = {name: value for name, value in filter_.items() if value is not None}
     _contradictions(conditions)
-    match = visible(caller)
+    match = visibility.visible(caller)
     match |= _plain_conditions(conditions)
     chosen: list[str] | None = None
     for found, condition in await _index_conditions(caller, database, conditions):
@@ -319,8 +208,8 @@ async def _index_conditions(
 
 
 async def _needing_id(caller: Caller, database: Database, id_: str) -> list[str]:
-    found = await by_ids(caller, database, [id_], frozenset(REFERENCE_FIELDS))
-    return (await dependant_terms(caller, database, [found[id_]]))[0] if id_ in found else []
+    found = await by_ids(caller, database, [id_], frozenset(reference_lookup.REFERENCE_FIELDS))
+    return (await reference_lookup.dependant_terms(caller, database, [found[id_]]))[0] if id_ in found else []
 
 
 async def _product_ids(caller: Caller, database: Database, values: Mapping[str, Any]) -> list[str] | None:
@@ -331,24 +220,3 @@ async def _product_ids(caller: Caller, database: Database, values: Mapping[str, 
         match["id"] = values["productId"]
     found = database[PRODUCTS].find(match, {"id": 1}).hint("key").limit(pagination.MAX_PAGE)
     return [product["id"] for product in await cursors.documents(found, None, frozenset({"id"}))]
-
-
-async def find_by_reference(
-    caller: Caller, database: Database, references: Iterable[str], limit: int, keys: FieldPaths
-) -> list[ReleaseDocument]:
-    """Return at most `limit` releases that make one of these references, with `keys` of them."""
-    match = {**visible(caller), "terms": {"$in": [f"needs:{reference}" for reference in references]}}
-    found = database[RELEASES].find(match, projection(keys)).hint("terms").limit(limit).batch_size(NAMES_AT_ONCE)
-    return await cursors.documents(found, limit, keys)
-
-
-async def find_dependants(
-    caller: Caller, database: Database, ids: Iterable[str]
-) -> AsyncGenerator[list[tuple[str, list[str]]], None]:
-    """Yield the references of releases by release id, in batches."""
-    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visible(caller)}
-    shown = projection(frozenset({"id", "dependencies.reference"}))
-    cursor = database[RELEASES].find(match, shown).batch_size(MAKERS_AT_ONCE)
-    async with contextlib.aclosing(cursors.batches(cursor, MAKERS_AT_ONCE)) as batches:
-        async for some in batches:
-            yield [(one["id"], [needed["reference"] for needed in one["dependencies"]]) for one in some]

@@ -1,6 +1,6 @@
 """Search terms: the strings that a release is found by, kept in its document's `terms` for that index.
 
-A term is `<kind>:<value>`. `is:` holds the references that resolve to the release and `needs:` those that it
+A term is `<kind>:<value>`. `is:` holds the references that may lead to the release and `needs:` those that it
 makes, so its dependencies are one lookup of terms, its dependants another, and a reference to a release that does
 not exist yet resolves by itself later.
 """
@@ -50,7 +50,7 @@ def search_terms(release: ReleaseDocument) -> list[str]:
     """Return all terms of a release, without repetitions."""
     fields: Mapping[str, Any] = release
     found = [f"{kind}:{value}" for kind, field in PLAIN.items() if (value := fields[field]) is not None]
-    found += [f"is:{reference}" for reference in references.reference_keys(release)]
+    found += [f"is:{reference}" for reference in references.reference_keys(release)[: 1 + release["resolvesName"]]]
     found += [f"needs:{dependency['reference']}" for dependency in release["dependencies"]]
     found += [f"sha256:{artifact['sha256']}" for artifact in release["artifacts"]]
     if release["delivery"]:
@@ -75,5 +75,5 @@ def ends_before(day: datetime.date) -> list[str]:
 
 
 def resolves_any(references_: Iterable[str]) -> Filter:
-    """Return a condition for the releases that any of `references_` resolves to."""
+    """Return a condition for the releases that any of `references_` may lead to."""
     return {"terms": {"$in": [f"is:{reference}" for reference in references_]}}

@@ -26,7 +26,7 @@ from release_catalog.domain.release_update import Values
 from release_catalog.errors import Problem, Violation
 from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.storage import database as db
-from release_catalog.storage import forms, idempotency, releases, search_terms, transactions
+from release_catalog.storage import forms, idempotency, search_terms, transactions, visibility
 from release_catalog.storage.collection_names import COUNTERS, EVENTS, RELEASES, CollectionName, Stored
 from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput
@@ -164,7 +164,7 @@ async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None
 
 async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> ReleaseDocument | Problem:
     """Return the release of a request if its etag still matches `ifMatch`, else a problem."""
-    match = {"_id": turn.caller.key(id_), **releases.visible(turn.caller)}
+    match = {"_id": turn.caller.key(id_), **visibility.visible(turn.caller)}
     release = await turn.database[RELEASES].find_one(match, {"terms": 0}, session=turn.session)
     if release is None:
         return errors.NotFound(detail=f"The release {id_!r} does not exist: check its id.")

@@ -16,7 +16,7 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import ArtifactDocument, VerificationDocument
 from release_catalog.errors import Problem
 from release_catalog.storage import database as db
-from release_catalog.storage import forms, leases, releases, unit_of_work
+from release_catalog.storage import forms, leases, unit_of_work, visibility
 from release_catalog.storage.collection_names import RELEASES, VERIFICATIONS, VerificationJobDocument
 from release_catalog.storage.database import Database, Filter, Stage
 from release_catalog.storage.unit_of_work import UnitOfWork
@@ -67,7 +67,7 @@ def pending(made: ReleaseDocument) -> list[ArtifactDocument]:
 
 async def with_files(caller: Caller, database: Database) -> list[str]:
     """Return the ids of all releases that have files."""
-    match = {**releases.visible(caller), "artifacts.0": {"$exists": True}}
+    match = {**visibility.visible(caller), "artifacts.0": {"$exists": True}}
     return [release["id"] async for release in database[RELEASES].find(match, {"id": 1})]
 
 

@@ -1,0 +1,127 @@
+"""The values that migrations fill in: what the catalog can tell about fields that older documents lack."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from release_catalog.domain import caller, events, references, versions
+from release_catalog.domain.caller import Caller
+from release_catalog.domain.events import EventDocument
+from release_catalog.storage import reference_lookup
+from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES
+from release_catalog.storage.database import Database
+from release_catalog.storage.search_terms import StoredReleaseDocument
+
+# The known values of added fields, by the `_id` of their documents.
+Known = Mapping[Any, dict[str, Any]]
+
+# The events whose data names the caller, with the place in the data.
+ACTORS = {
+    "release.withdrawn": ("withdrawal", "withdrawnBy"),
+    **{kind: ("promotion", "createdBy") for kind in events.TYPES if kind.startswith("promotion.")},
+}
+
+
+async def actors(_: Database, found: Sequence[EventDocument]) -> Known:
+    """Return the actors of withdrawals and promotions, which their events have always had in their data."""
+    known = {}
+    for event in found:
+        if event["type"] in ACTORS:
+            part, name = ACTORS[event["type"]]
+            # An event that somebody else wrote must not hold up the others.
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                known[event["_id"]] = {"actor": orjson.loads(event["data"])[part][name]}
+    return known
+
+
+async def _authors(database: Database, found: Sequence[StoredReleaseDocument]) -> Known:
+    """Return the callers who created and published releases, as far as the log has events with an actor.
+
+    The event of an import does not tell whether the import created the release or replaced a draft.
+    """
+    fields = {"release.created": "createdBy", "release.published": "publishedBy"}
+    known: dict[Any, dict[str, Any]] = {}
+    for tenant in {release["tenantId"] for release in found}:
+        keys = {release["id"]: release["_id"] for release in found if release["tenantId"] == tenant}
+        match = {"tenantId": tenant, "releaseId": {"$in": list(keys)}, "type": {"$in": list(fields)}}
+        shown = {"releaseId": 1, "type": 1, "actor": 1}
+        async for event in database[EVENTS].find(match, shown).hint("release"):
+            if event["actor"] is not None:
+                known.setdefault(keys[event["releaseId"]], {})[fields[event["type"]]] = event["actor"]
+    return known
+
+
+async def authors_and_keys(database: Database, found: Sequence[StoredReleaseDocument]) -> Known:
+    """Return the known callers of releases, and the keys that order them by their versions and revisions."""
+    authors = await _authors(database, found)
+    products = {release["_id"]: caller.local(release["tenantId"]).key(release["productId"]) for release in found}
+    shown = {"_id": 1, "versionScheme": 1}
+    some = database[PRODUCTS].find({"_id": {"$in": list(set(products.values()))}}, shown)
+    schemes = {product["_id"]: product["versionScheme"] async for product in some}
+    return {
+        release["_id"]: {
+            **authors.get(release["_id"], {}),
+            **versions.release_keys(
+                schemes.get(products[release["_id"]], "ANY"), release["version"], release["revision"]
+            ),
+        }
+        for release in found
+    }
+
+
+async def edges(database: Database, found: Sequence[StoredReleaseDocument]) -> Known:
+    """Decide which releases references by name lead to, and let references to no release lead by name."""
+    known: dict[Any, dict[str, Any]] = {}
+    for tenant in {release["tenantId"] for release in found}:
+        owner, some = caller.local(tenant), [release for release in found if release["tenantId"] == tenant]
+        await _settle(owner, database, some, known)
+        await _redirect(owner, database, some, known)
+    return known
+
+
+async def _settle(
+    owner: Caller, database: Database, some: Sequence[StoredReleaseDocument], known: dict[Any, dict[str, Any]]
+) -> None:
+    published = {references.name_key(release): release for release in some if release["status"] != "DRAFT"}
+    rivals = await reference_lookup.published_by_name(owner, database, published)
+    for release in some:
+        name = references.name_key(release)
+        others = rivals.get(name, [])
+        winner = references.resolve_winner(others)
+        if winner is None or release["status"] == "DRAFT" or len(others) == 1:
+            continue
+        if winner["id"] == release["id"]:
+            known[release["_id"]] = {"nameSince": references.since(winner, others)}
+        else:
+            terms = [term for term in release["terms"] if term != f"is:{name}"]
+            known[release["_id"]] = {"resolvesName": False, "terms": terms}
+
+
+async def _redirect(
+    owner: Caller, database: Database, some: Sequence[StoredReleaseDocument], known: dict[Any, dict[str, Any]]
+) -> None:
+    """Let references by id lead by name and version if no release has the id."""
+    ids_ = {needed["releaseId"] for release in some for needed in release["dependencies"] if needed["releaseId"]}
+    keys = [owner.key(id_) for id_ in ids_]
+    there = {release["id"] async for release in database[RELEASES].find({"_id": {"$in": keys}}, {"id": 1})}
+    for release in some:
+        lost = [one for one in release["dependencies"] if one["releaseId"] and one["releaseId"] not in there]
+        if not lost:
+            continue
+        values = known.setdefault(release["_id"], {})
+        redirected = {
+            one["reference"]: references.dependency_document(
+                release["catalogId"],
+                one["releaseId"],
+                one["name"],
+                one["version"],
+                references.completed(one),
+                True,
+            )
+            for one in lost
+        }
+        values["dependencies"] = [redirected.get(one["reference"], one) for one in release["dependencies"]]
+        terms = {f"needs:{old}": f"needs:{new['reference']}" for old, new in redirected.items()}
+        values["terms"] = [terms.get(term, term) for term in values.get("terms", release["terms"])]

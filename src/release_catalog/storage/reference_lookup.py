@@ -1,0 +1,185 @@
+"""Lookups along references: the releases that they lead to, and those that make them.
+
+A reference by name leads to the same release for every caller (see `references.resolve_winner`): it is chosen
+among all releases of the tenant, and then shown only to callers who may see it.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from pymongo import UpdateMany, UpdateOne
+
+from release_catalog.domain import references
+from release_catalog.domain.caller import Caller
+from release_catalog.domain.references import DependencyDocument
+from release_catalog.domain.release import ReleaseDocument
+from release_catalog.storage import cursors, search_terms, visibility
+from release_catalog.storage.collection_names import RELEASES
+from release_catalog.storage.cursors import FieldPaths
+from release_catalog.storage.database import ONE_BATCH, Collections, Database, projection
+
+# Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
+REFERENCES_A_COMMAND = 5_000
+# Releases that the driver decodes at a time, in a few milliseconds: with only their names, and with up to a
+# thousand references each.
+NAMES_AT_ONCE = 1_000
+MAKERS_AT_ONCE = 100
+# The fields by which a reference finds a release, and those that decide whether a caller sees it.
+REFERENCE_FIELDS = dict.fromkeys(("id", "catalogId", "name", "version", "productId", "status", "private"), 1)
+# The fields that decide between releases of the same name and version.
+_CANDIDATE_FIELDS = {
+    **REFERENCE_FIELDS,
+    **dict.fromkeys(("channel", "revisionKey", "createdAt", "publishedAt", "resolvesName", "nameSince"), 1),
+}
+
+
+async def resolve_references(
+    caller: Caller,
+    database: Collections,
+    names: Iterable[str],
+    keys: FieldPaths = None,
+    at_once: int = REFERENCES_A_COMMAND,
+) -> dict[str, ReleaseDocument]:
+    """Return the release that each reference leads to, if the caller sees it.
+
+    A command looks up `at_once` references. If several releases have one name and version, another one follows.
+    """
+    found = await _led_to(caller, database, names, keys, at_once)
+    return {reference: release for reference, release in found.items() if visibility.sees(caller, release)}
+
+
+async def _led_to(
+    caller: Caller, database: Collections, names: Iterable[str], keys: FieldPaths, at_once: int
+) -> dict[str, ReleaseDocument]:
+    names, shown = list(dict.fromkeys(names)), projection(keys, *REFERENCE_FIELDS)
+    sought = set(names)
+    found: dict[str, list[ReleaseDocument]] = {}
+    for start in range(0, len(names), at_once):
+        some = search_terms.resolves_any(names[start : start + at_once])
+        match = {"tenantId": caller.tenant, **some}
+        cursor = database[RELEASES].find(match, shown).hint("terms").batch_size(ONE_BATCH)
+        for release in await cursors.documents(cursor, None, keys and keys.union(REFERENCE_FIELDS)):
+            for reference in references.reference_keys(release):
+                if reference in sought:
+                    found.setdefault(reference, []).append(release)
+    rivals = [release["id"] for some in found.values() if len(some) > 1 for release in some]
+    winners = await _winners(caller, database, rivals) if rivals else {}
+    chosen = {reference: _chosen(some, winners) for reference, some in found.items()}
+    return {reference: release for reference, release in chosen.items() if release}
+
+
+def _chosen(some: Sequence[ReleaseDocument], winners: Mapping[str, str]) -> ReleaseDocument | None:
+    """Return the only release, or the one that wins the name of all; None if that one has changed meanwhile."""
+    if len(some) == 1:
+        return some[0]
+    winner = winners.get(references.name_key(some[0]))
+    return next((release for release in some if release["id"] == winner), None)
+
+
+async def _winners(caller: Caller, database: Collections, ids: Iterable[str]) -> dict[str, str]:
+    """Return the ids of the releases that win among those with these ids, by reference string."""
+    keys = [caller.key(id_) for id_ in ids]
+    rivals: dict[str, list[ReleaseDocument]] = {}
+    for start in range(0, len(keys), REFERENCES_A_COMMAND):
+        match = {"_id": {"$in": keys[start : start + REFERENCES_A_COMMAND]}}
+        cursor = database[RELEASES].find(match, _CANDIDATE_FIELDS).batch_size(NAMES_AT_ONCE)
+        async with contextlib.aclosing(cursors.batches(cursor, NAMES_AT_ONCE)) as batches:
+            async for some in batches:
+                for release in some:
+                    rivals.setdefault(references.name_key(release), []).append(release)
+    winners = {name: references.resolve_winner(some) for name, some in rivals.items()}
+    return {name: winner["id"] for name, winner in winners.items() if winner}
+
+
+async def disclosed(
+    caller: Caller,
+    dependencies: Sequence[DependencyDocument],
+    find: Callable[[list[str]], Awaitable[Sequence[ReleaseDocument | None]]],
+) -> list[DependencyDocument]:
+    """Return dependencies as the caller may see them.
+
+    Fields completed from a release show only if the caller may see that release; `find` returns the releases that
+    references resolve to for this caller.
+    """
+    doubtful = [one["reference"] for one in dependencies if references.completed(one)]
+    if caller.sees_drafts is True or not doubtful:
+        return list(dependencies)
+    found = dict(zip(doubtful, await find(doubtful), strict=True))
+    hidden = {reference for reference, release in found.items() if release is None}
+    return [references.undisclosed(one) if one["reference"] in hidden else one for one in dependencies]
+
+
+async def dependant_terms(
+    caller: Caller, database: Collections, releases: Sequence[ReleaseDocument]
+) -> list[list[str]]:
+    """Return the terms of the dependants of each release.
+
+    Of the releases with one name and version, only the one that wins has dependants by name.
+    """
+    names = [references.name_key(release) for release in releases]
+    found = await _led_to(caller, database, names, frozenset(), NAMES_AT_ONCE)
+    answer = []
+    for release in releases:
+        by_id, by_name = references.reference_keys(release)
+        winner = found.get(by_name)
+        is_winner = winner is not None and winner["id"] == release["id"]
+        answer.append([f"needs:{by_id}", f"needs:{by_name}"] if is_winner else [f"needs:{by_id}"])
+    return answer
+
+
+async def find_by_reference(
+    caller: Caller, database: Database, references: Iterable[str], limit: int, keys: FieldPaths
+) -> list[ReleaseDocument]:
+    """Return at most `limit` releases that make one of these references, with `keys` of them."""
+    match = {**visibility.visible(caller), "terms": {"$in": [f"needs:{reference}" for reference in references]}}
+    found = database[RELEASES].find(match, projection(keys)).hint("terms").limit(limit).batch_size(NAMES_AT_ONCE)
+    return await cursors.documents(found, limit, keys)
+
+
+async def find_dependants(
+    caller: Caller, database: Database, ids: Iterable[str]
+) -> AsyncGenerator[list[tuple[str, list[str]]], None]:
+    """Yield the references of releases by release id, in batches."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visibility.visible(caller)}
+    shown = projection(frozenset({"id", "dependencies.reference"}))
+    cursor = database[RELEASES].find(match, shown).batch_size(MAKERS_AT_ONCE)
+    async with contextlib.aclosing(cursors.batches(cursor, MAKERS_AT_ONCE)) as batches:
+        async for some in batches:
+            yield [(one["id"], [needed["reference"] for needed in one["dependencies"]]) for one in some]
+
+
+async def settle_names(
+    caller: Caller, database: Database, published: Iterable[ReleaseDocument], session: Any = None
+) -> None:
+    """Make references by name lead to no release that has lost its name for good, after these were published.
+
+    Thus a reference is decided among the winner and drafts, however many releases have its name and version.
+    """
+    names = {references.name_key(release) for release in published}
+    changes: list[Any] = []
+    for name, some in (await published_by_name(caller, database, names, session)).items():
+        winner = references.resolve_winner(some)
+        if winner is None or len(some) == 1:
+            continue
+        losers = [caller.key(release["id"]) for release in some if release is not winner]
+        lost = {"$set": {"resolvesName": False}, "$pull": {"terms": f"is:{name}"}}
+        changes.append(UpdateMany({"_id": {"$in": losers}}, lost))
+        since = {"$set": {"nameSince": references.since(winner, some)}}
+        changes.append(UpdateOne({"_id": caller.key(winner["id"])}, since))
+    if changes:
+        await database[RELEASES].bulk_write(changes, ordered=False, session=session)
+
+
+async def published_by_name(
+    caller: Caller, database: Database, names: Iterable[str], session: Any = None
+) -> dict[str, list[ReleaseDocument]]:
+    """Return the releases that were ever published and that these references by name may lead to."""
+    match = {"tenantId": caller.tenant, **search_terms.resolves_any(names), "status": {"$ne": "DRAFT"}}
+    found: dict[str, list[ReleaseDocument]] = {}
+    cursor = database[RELEASES].find(match, _CANDIDATE_FIELDS, session=session).hint("terms")
+    async with contextlib.aclosing(cursors.batches(cursor.batch_size(NAMES_AT_ONCE), NAMES_AT_ONCE)) as batches:
+        async for some in batches:
+            for release in some:
+                found.setdefault(references.name_key(release), []).append(release)
+    return found
