@@ -28,6 +28,7 @@ OWN = {
     "productId",
     "updatedAt",
     "importedAt",
+    "nameSince",
     "importedStatus",
     "terms",
 }

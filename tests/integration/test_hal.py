@@ -634,7 +634,7 @@ async def test_hidden_documents_are_404_for_a_reader(empty: Catalog) -> None:
     base = await empty.put(await empty.product("base"), "1", "base", status="PUBLISHED", **needs)
     on_base = {"branch": "1", "dependencies": [{"name": "base", "version": "1"}]}
     made = {}
-    for version, (name, fields) in enumerate(HIDDEN_AND_SEEN.items(), 1):
+    for version, (name, fields) in enumerate(HIDDEN_AND_SEEN.items(), 2):
         made[name] = await empty.put(product, str(version), name, **on_base, **fields)
         made[f"{name} 1"] = await empty.put(await empty.product(name), "1", name, **fields)
     for name in HIDDEN_AND_SEEN:

@@ -157,7 +157,18 @@ async def test_an_export_loads_into_a_new_database_once_what_it_refers_to_is_the
 
 def _lasting(release: ReleaseDocument) -> dict[str, Any]:
     """A stored release without what it gets anew wherever it is loaded."""
-    own = {"_id", "id", "etag", "productId", "updatedAt", "importedAt", "importedStatus", "terms", "delivery"}
+    own = {
+        "_id",
+        "id",
+        "etag",
+        "productId",
+        "updatedAt",
+        "importedAt",
+        "importedStatus",
+        "terms",
+        "delivery",
+        "nameSince",
+    }
     kept = {name: value for name, value in release.items() if name not in own}
     kept["artifacts"] = [
         {name: value for name, value in file.items() if name not in {"id", "createdAt", "updatedAt"}}

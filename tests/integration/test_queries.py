@@ -249,7 +249,7 @@ async def test_a_reference_resolves_by_itself_once_its_release_is_there(empty: C
 
 async def test_a_reference_by_name_means_the_highest_revision_and_one_by_id_never_moves(empty: Catalog) -> None:
     product = await empty.product("lib")
-    first = await empty.put(product, "1.0", revision="9")
+    first = await empty.put(product, "1.0", revision="9", status="PUBLISHED")
     app = await empty.product("app")
     await empty.put(
         app, "1", name="by id", dependencies=[{"releaseId": first["id"], "name": "lib", "version": "1.0"}]
@@ -270,7 +270,7 @@ async def test_a_reference_by_name_means_the_highest_revision_and_one_by_id_neve
         return out, back
 
     assert await edges() == ({"by id": "9", "by name": "9"}, {"9": ["by name", "by id"]})
-    await empty.put(product, "1.0", revision="10")
+    await empty.put(product, "1.0", revision="10", status="PUBLISHED")
     assert await edges() == ({"by id": "9", "by name": "10"}, {"9": ["by id"], "10": ["by name"]})
     await empty.put(product, "1.1", revision="1")
     assert await edges() == ({"by id": "9", "by name": "10"}, {"9": ["by id"], "10": ["by name"], "1": []})

@@ -349,7 +349,7 @@ def document(
         "updatedAt": now,
         "etag": ids.new(),
         "resolvesName": True,
-        "nameSince": None,
+        "nameSince": now,
         **fields,
     }
     keys = versions.release_keys(product["versionScheme"], version, made["revision"])

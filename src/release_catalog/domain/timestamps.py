@@ -7,6 +7,7 @@ UTC = datetime.UTC
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = datetime.timedelta(milliseconds=1)
 
 
 def now() -> datetime.datetime:

@@ -5,12 +5,12 @@ among all releases of the tenant, and then shown only to callers who may see it.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pymongo import UpdateMany, UpdateOne
 
-from release_catalog.domain import references
+from release_catalog.domain import references, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
@@ -156,12 +156,14 @@ async def settle_names(
 
     Thus a reference is decided among the winner and drafts, however many releases have its name and version.
     """
-    names = {references.name_key(release) for release in published}
+    new = {release["id"]: references.name_key(release) for release in published}
     changes: list[Any] = []
-    for name, some in (await published_by_name(caller, database, names, session)).items():
-        winner = references.resolve_winner(some)
-        if winner is None or len(some) == 1:
+    for name, some in (await published_by_name(caller, database, set(new.values()), session)).items():
+        if len(some) == 1:
             continue
+        _date_after(some, new.keys())
+        winner = references.resolve_winner(some)
+        assert winner  # noqa: S101  one of several published releases always wins
         losers = [caller.key(release["id"]) for release in some if release is not winner]
         lost = {"$set": {"resolvesName": False}, "$pull": {"terms": f"is:{name}"}}
         changes.append(UpdateMany({"_id": {"$in": losers}}, lost))
@@ -169,6 +171,14 @@ async def settle_names(
         changes.append(UpdateOne({"_id": caller.key(winner["id"])}, since))
     if changes:
         await database[RELEASES].bulk_write(changes, ordered=False, session=session)
+
+
+def _date_after(some: Sequence[ReleaseDocument], new: Collection[str]) -> None:
+    """Date the new ones among releases after all others, whatever the clocks of their processes said."""
+    last = max((references.name_since(release) for release in some if release["id"] not in new), default=None)
+    for release in some:
+        if last and release["id"] in new and references.name_since(release) <= last:
+            release["nameSince"] = last + timestamps.MILLISECOND
 
 
 async def published_by_name(

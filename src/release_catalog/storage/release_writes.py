@@ -115,6 +115,8 @@ async def store(
     changed = {field: value for field, value in after.items() if value != before.get(field)}
     if not changed:
         return before
+    if "name" in changed:
+        after["nameSince"] = changed["nameSince"] = timestamps.now()
     unit_of_work.check_size(after)
     made = await unit_of_work.update_release(turn, before, changed)
     await _append_events(turn, kind, before["delivery"], made)

@@ -85,7 +85,9 @@ class DependencyEdge:
     reference: DependencyReference = batched_field(_references, "Reference as it was declared.", _reference_keys)
     node: _Release | None = batched_field(
         _node,
-        "Release that the reference resolves to. Null if it does not exist or is hidden from the caller.",
+        "Release that the reference leads to. By name, that is the highest published revision of the product and "
+        "channel that published the name and version first; if none did, the oldest draft. Null if it does not "
+        "exist or is hidden from the caller.",
         reads("reference.reference"),
     )
 
