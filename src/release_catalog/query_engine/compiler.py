@@ -40,7 +40,6 @@ from strawberry.utils.str_converters import to_camel_case
 from release_catalog.query_engine.completion import CodeGenerator
 from release_catalog.query_engine.context import Context
 from release_catalog.query_engine.field_source import SOURCE, FieldSource
-from release_catalog.query_engine.projection import NONE, FieldPaths, prefixed, union
 from release_catalog.query_engine.selection import (
     BatchedField,
     CompiledSelection,
@@ -49,6 +48,7 @@ from release_catalog.query_engine.selection import (
     UnsupportedByPlan,
     gather_or_cancel,
 )
+from release_catalog.storage.cursors import NONE, FieldPaths, prefixed, union
 
 STEERING = frozenset({"skip", "include"})
 # The maximum number of selections for one plan: fragments can stand for more fields than could be named.

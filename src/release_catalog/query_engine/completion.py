@@ -21,7 +21,6 @@ from graphql import (
     is_non_null_type,
 )
 
-from release_catalog.query_engine.projection import NONE, FieldPaths
 from release_catalog.query_engine.selection import (
     BatchedField,
     CompiledSelection,
@@ -29,7 +28,7 @@ from release_catalog.query_engine.selection import (
     UnsupportedByPlan,
 )
 from release_catalog.storage import database as db
-from release_catalog.storage.cursors import SHORT, SHORT_TEXT
+from release_catalog.storage.cursors import NONE, SHORT, SHORT_TEXT, FieldPaths
 from release_catalog.usage import FIELD_BYTES, JSON_OPTIONS
 
 # Bounds on the length of a text, and of the texts of a list. Longer ones are counted once these are used up.

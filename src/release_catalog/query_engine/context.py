@@ -15,11 +15,10 @@ from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.fair_share import Aside, FairSlots
 from release_catalog.files.verifier import Fetcher
-from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader
-from release_catalog.query_engine.lookup_coalescing import LookupCoalescer
-from release_catalog.query_engine.projection import ALL, NONE, FieldPaths
+from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader, LookupCoalescer
 from release_catalog.storage import pagination, records, reference_lookup, releases
 from release_catalog.storage.collection_names import RELEASES, CollectionName, Stored, StoredDocument
+from release_catalog.storage.cursors import ALL, NONE, FieldPaths
 from release_catalog.storage.database import Collections, Database
 from release_catalog.usage import Usage
 

@@ -180,8 +180,6 @@ class CountingExecutor(IncrementalExecutor):
 # An operation with more values in its variables is prepared aside: they take 10 microseconds each.
 QUICK_VALUES = 2_000
 
-# Runs work elsewhere, in the caller's turn.
-Aside = Callable[[Callable[[], Any]], Awaitable[Any]]
 # Makes the plan of an operation for the values of its variables.
 Planner = Callable[[Document, OperationDefinitionNode, Mapping[str, Any]], Awaitable[QueryPlan]]
 
@@ -196,11 +194,10 @@ async def answer(
     planned: bool = True,
     suggesting: bool = True,
     planner: Planner | None = None,
-    run_aside: Aside = asyncio.to_thread,
 ) -> ExecutionResult:
     """Return the response to an operation, using its plan as far as there is one; `planner` makes it elsewhere.
 
-    Slow work that waits for nothing goes to `run_aside`: introspection, and many values of variables.
+    Slow work that waits for nothing runs aside: introspection, and many values of variables.
 
     A value that a plan does not expect (an error, an invalid null or type) goes to the ordinary executor, which
     answers that root field again and so alone decides what the error is. A response that has grown too large would
@@ -236,11 +233,11 @@ async def answer(
         hide_suggestions=not suggesting,
         answered=answered,
     )
-    executor: Any = await run_aside(build) if _is_large(variables) else build()
+    executor: Any = await context.run_aside(build) if _is_large(variables) else build()
     if isinstance(executor, list):
         return ExecutionResult(None, executor)
     with measuring(again.usage):
-        result = await run_aside(executor.execute_operation) if aside else executor.execute_operation()
+        result = await context.run_aside(executor.execute_operation) if aside else executor.execute_operation()
         result = result if isinstance(result, ExecutionResult) else await result
     if again is not context:
         context.usage.absorb(again.usage)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
 from release_catalog.query_engine.context import Context
-from release_catalog.query_engine.projection import FieldPaths
+from release_catalog.storage.cursors import FieldPaths
 from release_catalog.usage import Usage
 
 

@@ -15,7 +15,7 @@ from release_catalog.graphql_api.types.release import Release
 from release_catalog.query_engine.completion import json_fragment
 from release_catalog.query_engine.context import Context
 from release_catalog.query_engine.field_source import reads
-from release_catalog.query_engine.projection import FieldPaths
+from release_catalog.storage.cursors import FieldPaths
 
 
 @strawberry.type(description="A field that differs between two releases.")
