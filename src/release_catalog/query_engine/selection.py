@@ -101,10 +101,10 @@ class CompiledSelection:
         """Return the response's part for each document; the ordinary executor handles any error."""
         if not documents:
             return []
-        columns: Sequence[Any]
+        columns: Sequence[Any] = ()
         if len(self.columns) == 1:
             columns = [await self.columns[0].values(run, documents)]
-        else:
+        elif self.columns:
             columns = await gather_or_cancel([column.values(run, documents) for column in self.columns])
         steps = self.make(documents, run.context.usage, *columns)
         try:

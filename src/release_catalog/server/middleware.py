@@ -106,8 +106,12 @@ class Head:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                present = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(pair for pair in _ENCODED if pair[0] not in present)]
+                present = [name for name, _ in message["headers"]]
+                if _NAMES.isdisjoint(present):
+                    message["headers"] = [*message["headers"], *_ENCODED]
+                else:  # pages have some of their own
+                    absent = [pair for pair in _ENCODED if pair[0] not in present]
+                    message["headers"] = [*message["headers"], *absent]
             await send(message)
 
         await (_refused(*refusal) if refusal else self.app)(scope, receive, answer)
@@ -160,3 +164,4 @@ def _refused(status: int, title: str, detail: str) -> Response:
 
 
 _ENCODED = [(name.encode(), value.encode()) for name, value in SECURITY.items()]
+_NAMES = {name for name, _ in _ENCODED}
