@@ -20,7 +20,7 @@ from structlog.dev import ConsoleRenderer, plain_traceback
 from release_catalog import sample
 from release_catalog.domain import caller
 from release_catalog.embedded_mongodb import supervisor
-from release_catalog.query_engine import fallbacks
+from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import database as db
 from release_catalog.storage import indexes, unit_of_work
@@ -156,9 +156,9 @@ async def empty(mongodb_url: str, empty_name: str, driver: Any) -> AsyncIterator
 @pytest.fixture(autouse=True)
 def no_unsupported_query() -> Iterator[None]:
     """Let no query of any test fall back from its compiled form; only errors may."""
-    before = collections.Counter(fallbacks.counts)
+    before = collections.Counter(executor.fallbacks)
     yield
-    assert not [reason for reason in fallbacks.counts - before if reason.startswith(fallbacks.UNSUPPORTED)]
+    assert not [reason for reason in executor.fallbacks - before if reason.startswith(executor.UNSUPPORTED)]
 
 
 @pytest.fixture

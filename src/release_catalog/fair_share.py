@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import functools
 import ipaddress
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
@@ -117,19 +118,16 @@ class FairSlots:
         """Return the tenants that hold slots and can't take another one now."""
         return [tenant for tenant in self._tenants if not self._fits_tenant(tenant)]
 
-    def slot_now(self, owner: Owner) -> "SlotNow":
-        """Hold a slot without waiting for one, for as long as the context lasts.
+    def slot_now(self, owner: Owner) -> "HeldSlot":
+        """Take a slot without waiting, and give it back when the context ends, which must be entered at once.
 
-        Entering the context raises Busy if no slot is free for this owner.
+        Raise Busy if no slot is free for this owner.
         """
-        return SlotNow(self, owner)
-
-    def take_now(self, owner: Owner) -> None:
-        """Take a slot without waiting; raise Busy if no slot is free for this owner."""
         if not self.fits(owner):
             own = self.used < self.capacity
             raise Busy("Your share is in use." if own else "All slots are in use.", own=own)
         self._take(owner)
+        return HeldSlot(self, owner)
 
     @contextlib.asynccontextmanager
     async def slot(self, owner: Owner, *, max_seconds: float | None = None) -> AsyncIterator[None]:
@@ -167,14 +165,16 @@ class FairSlots:
             timer.cancel()
             give_back()
 
-    async def run_to_end(self, owner: Owner, work: Callable[[], Awaitable[Result]]) -> Result:
-        """Return the result of `work`, which runs in a slot.
+    async def run_to_end(
+        self, owner: Owner, work: Callable[[], Awaitable[Result]], *, max_seconds: float | None = None
+    ) -> Result:
+        """Return the result of `work`, which runs in a slot; raise Busy as `slot` does.
 
         If the caller is cancelled, work that has begun goes on and keeps its slot until it ends. This is for work
         that can't be stopped, such as a command to the database.
         """
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(self.slot(owner))
+            await stack.enter_async_context(self.slot(owner, max_seconds=max_seconds))
             task = asyncio.create_task(_run(stack.pop_all(), work))
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -266,8 +266,8 @@ class FairSlots:
         return None
 
 
-class SlotNow:
-    """A slot that is held while the context lasts; a generator would take three times as long."""
+class HeldSlot:
+    """A slot that is given back when the context ends; a generator would take three times as long."""
 
     __slots__ = ("_owner", "_slots")
 
@@ -275,7 +275,7 @@ class SlotNow:
         self._slots, self._owner = slots, owner
 
     def __enter__(self) -> None:
-        self._slots.take_now(self._owner)
+        pass
 
     def __exit__(self, *_: object) -> None:
         self._slots.give_back(self._owner)
@@ -289,41 +289,71 @@ async def _run(slot: contextlib.AsyncExitStack, work: Callable[[], Awaitable[Res
 class Aside:
     """Threads for work that would hold the event loop, in turns between tenants and their callers."""
 
-    def __init__(self, threads: int = 2) -> None:
+    def __init__(
+        self, threads: int = 2, *, max_waiting: int = sys.maxsize, max_waiting_per_caller: int = sys.maxsize
+    ) -> None:
         """If there are several threads, keep one free of each tenant's work."""
         self._slots = FairSlots(
-            threads, per_tenant=max(1, threads - 1), max_waiting=sys.maxsize, max_waiting_per_caller=sys.maxsize
+            threads,
+            per_tenant=max(1, threads - 1),
+            max_waiting=max_waiting,
+            max_waiting_per_caller=max_waiting_per_caller,
         )
         self._threads = concurrent.futures.ThreadPoolExecutor(threads, "aside")
 
     async def run(self, owner: Owner, work: Callable[[], Result]) -> Result:
         """Return the result of `work`, once the caller has its turn."""
-        async with self._slots.slot(owner):
-            context = contextvars.copy_context()
-            return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, work)
+        return await self.turn(owner, functools.partial(self.in_thread, work))
+
+    async def turn(
+        self, owner: Owner, work: Callable[[], Awaitable[Result]], *, max_seconds: float | None = None
+    ) -> Result:
+        """Return the result of `work`, which runs in a turn of the caller and calls `in_thread`.
+
+        If the caller is cancelled, the turn goes on to its end: the thread is in use until then.
+        """
+        return await self._slots.run_to_end(owner, work, max_seconds=max_seconds)
+
+    async def in_thread(self, work: Callable[[], Result]) -> Result:
+        """Return the result of `work` from a thread; only for work that has a turn."""
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, work)
 
 
-class RefusalPace:
-    """A pace for refusals, so that a sender who retries again and again keeps nobody else waiting.
+class Pace:
+    """A pace of what senders do: each may do `burst` things at once, and `per_second` in the long run."""
+
+    def __init__(
+        self,
+        burst: float,
+        per_second: float,
+        *,
+        max_pause: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._burst, self._per_second, self._max_pause = burst, per_second, max_pause
+        self._clock = clock
+        # When the last thing of each sender is due, in seconds times `per_second`, ordered by their latest things.
+        self._due: collections.OrderedDict[Hashable, float] = collections.OrderedDict()
+
+    def pause(self, sender: Hashable = None) -> float:
+        """Count a thing that `sender` does; return the seconds to hold it back."""
+        now = self._clock() * self._per_second
+        earliest = now - self._burst
+        due = max(self._due.pop(sender, earliest), earliest) + 1
+        self._due[sender] = due = min(due, now + self._max_pause * self._per_second)
+        while len(self._due) > _MAX_SENDERS:
+            self._due.popitem(last=False)
+        return min(max(0.0, (due - now) / self._per_second), self._max_pause)
+
+    async def wait(self, sender: Hashable = None) -> None:
+        """Count a thing that `sender` does, and hold it back."""
+        await asyncio.sleep(self.pause(sender))
+
+
+def refusal_pace(clock: Callable[[], float] = time.monotonic) -> Pace:
+    """Return a pace for refusals, so that a sender who retries again and again keeps nobody else waiting.
 
     It holds back only refusals: permitted requests are handled at once.
     """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        # The time at which the last refusal of each sender is due, ordered by their latest refusals.
-        self._due: collections.OrderedDict[Hashable, float] = collections.OrderedDict()
-
-    def pause(self, sender: Hashable) -> float:
-        """Count a refusal; return the seconds to hold it back."""
-        now = self._clock()
-        earliest = now - REFUSAL_BURST / REFUSALS_PER_SECOND
-        due = max(self._due.pop(sender, earliest), earliest) + 1 / REFUSALS_PER_SECOND
-        self._due[sender] = due = min(due, now + MAX_HOLD_SECONDS)
-        while len(self._due) > _MAX_SENDERS:
-            self._due.popitem(last=False)
-        return max(0.0, due - now)
-
-    async def wait(self, sender: Hashable) -> None:
-        """Hold back a refusal."""
-        await asyncio.sleep(self.pause(sender))
+    return Pace(REFUSAL_BURST, REFUSALS_PER_SECOND, max_pause=MAX_HOLD_SECONDS, clock=clock)

@@ -23,6 +23,8 @@ POINT_BYTES = 16 << 10
 POINT_WALKED = 5
 POINT_REFERENCES = 200
 POINT_COUNTED = 1_000
+# The bytes of a field besides its name and its text: quotes, a colon, a comma, and short values.
+FIELD_BYTES = 8
 # How many values of an answer are made in one turn of the event loop: about 2,000 objects, in two milliseconds.
 STEP_VALUES = 20_000
 # Instants without a zone are UTC; whole seconds are left to orjson, which writes them as the schema wants them.
@@ -38,8 +40,8 @@ class Usage:
     """
 
     __slots__ = (
-        "bounds_read", "bounds_sent", "charged", "counted", "exceeded", "max_bytes", "max_nodes", "nodes", "read",
-        "references", "sent", "step_left", "walked", "writes", "written",
+        "bounds_read", "bounds_sent", "charged", "counted", "exceeded", "in_steps", "max_bytes", "max_nodes",
+        "nodes", "read", "references", "sent", "step_left", "walked", "writes", "written",
     )  # fmt: skip
 
     def __init__(self, max_nodes: int = MAX_NODES, max_bytes: int = MAX_BYTES) -> None:
@@ -59,10 +61,13 @@ class Usage:
         self.counted = 0
         # How many more values may be made before others have their turn.
         self.step_left = STEP_VALUES
+        # Whether there were more, so that the answer is made in steps.
+        self.in_steps = False
 
     def begin_step(self) -> None:
         """Allow the values of one more step, after others have had their turn."""
         self.step_left = STEP_VALUES
+        self.in_steps = True
 
     def again(self) -> "Usage":
         """Return new counters with the same limits."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from release_catalog.query_engine import fallbacks
+from release_catalog.query_engine import executor
 from support.processes import Server, serving
 
 NOT_COMPILED = "not answered by a compiled query"
@@ -16,7 +16,7 @@ def sample_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("served"), "--sample") as server:
         yield server
         reasons = [entry["reason"] for entry in server.entries(NOT_COMPILED)]
-        assert not [reason for reason in reasons if reason.startswith(fallbacks.UNSUPPORTED)]
+        assert not [reason for reason in reasons if reason.startswith(executor.UNSUPPORTED)]
         assert server.stop() == 0
 
 

@@ -1,6 +1,5 @@
 """Answers are bounded in bytes, while their documents are read and while they are made."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,8 @@ from pymongo.monitoring import CommandListener
 
 from conftest import LOCAL, connected
 from release_catalog.domain import release_parts, timestamps
+from release_catalog.domain.caller import Owner
+from release_catalog.fair_share import Aside
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http.response import encode_json, format_result
 from release_catalog.query_engine import executor
@@ -323,9 +324,10 @@ async def test_a_count_is_charged_by_what_it_counts(empty: Catalog) -> None:
 async def test_introspection_leaves_the_loop_to_others(empty: Catalog) -> None:
     aside = []
 
-    async def run_aside(work: Callable[[], Any]) -> Any:
-        aside.append(1)
-        return await asyncio.to_thread(work)
+    class CountingAside(Aside):
+        async def run(self, owner: Owner, work: Callable[[], Any]) -> Any:
+            aside.append(1)
+            return await super().run(owner, work)
 
     for query, times in (
         ("{ viewer { subject } __schema { types { name fields { name } } } }", 1),
@@ -333,8 +335,10 @@ async def test_introspection_leaves_the_loop_to_others(empty: Catalog) -> None:
         ("{ viewer { subject } catalogs { totalCount } }", 0),
     ):
         aside.clear()
-        context = Context(empty.caller, empty.database, reading=ReadOnlyDatabase(empty.database))
+        context = Context(
+            empty.caller, empty.database, reading=ReadOnlyDatabase(empty.database), aside=CountingAside()
+        )
         document = executor.Document(schema._schema, parse(query))
-        result = await executor.answer(document, schema._schema, context, None, None, run_aside=run_aside)
+        result = await executor.answer(document, schema._schema, context, None, None)
         assert result.errors is None
         assert len(aside) == times

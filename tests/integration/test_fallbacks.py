@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from release_catalog.query_engine import fallbacks
+from release_catalog.query_engine import executor
 from support.catalog import Catalog
 
 
@@ -32,7 +32,7 @@ PAGE = "{ releases(first: 50) { edges { cursor node { id name version author cre
 @pytest.fixture(autouse=True)
 def counts(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[str]:
     counted: collections.Counter[str] = collections.Counter()
-    monkeypatch.setattr(fallbacks, "counts", counted)
+    monkeypatch.setattr(executor, "fallbacks", counted)
     return counted
 
 

@@ -26,7 +26,7 @@ from conftest import LOCAL, connected
 from release_catalog import logging_config
 from release_catalog.graphql_http import documents
 from release_catalog.graphql_http import endpoint as view
-from release_catalog.query_engine import fallbacks
+from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
 from release_catalog.server.app import create_app
 from release_catalog.settings import Limits, Settings
@@ -363,7 +363,7 @@ def arriving(database: Any) -> Callable[[HTTPConnection], Coroutine[Any, Any, Co
 @pytest.fixture
 def foreign_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count the fallbacks of a schema that no plan can answer apart from the others."""
-    monkeypatch.setattr(fallbacks, "counts", collections.Counter[str]())
+    monkeypatch.setattr(executor, "fallbacks", collections.Counter[str]())
 
 
 async def test_only_queries_may_come_by_get(foreign_schema: None) -> None:

@@ -25,6 +25,7 @@ from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.events import broker, change_stream
+from release_catalog.fair_share import Pace
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http import endpoint as view
@@ -329,7 +330,7 @@ async def test_a_client_that_sends_without_a_pause_waits_and_others_do_not(host:
 
 def test_the_pace_of_messages_is_kept_in_the_long_run() -> None:
     now = 0.0
-    pace = websocket.MessagePace(10, 5, lambda: now)
+    pace = Pace(10, 5, clock=lambda: now)
     assert [pace.pause() for _ in range(12)] == [0.0] * 10 + [0.2, 0.4]
     now = 100.0
     assert [pace.pause() for _ in range(11)] == [0.0] * 10 + [0.2]

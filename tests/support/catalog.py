@@ -16,18 +16,19 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.files import verifier
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http.response import format_result
-from release_catalog.query_engine import executor, leaf_values
+from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import bulk_load
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from release_catalog.storage.database import Database, ReadOnlyDatabase
+from release_catalog.usage import JSON_OPTIONS
 from support.graphql_client import GraphQLClient
 
 _READS = {"find", "aggregate", "count"}
 
 
 def _body(result: ExecutionResult) -> bytes:
-    return orjson.dumps(format_result(result), option=leaf_values.JSON_OPTIONS)
+    return orjson.dumps(format_result(result), option=JSON_OPTIONS)
 
 
 @functools.lru_cache(1_000)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from release_catalog.server.paced_input import PacedInput
+from release_catalog.server.connection_limit import PacedInput
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from release_catalog import fair_share
 from release_catalog.domain.caller import Owner
-from release_catalog.fair_share import Busy, FairSlots, RefusalPace, client_network
+from release_catalog.fair_share import Busy, FairSlots, client_network, refusal_pace
 
 A, A2, B = Owner("a", "one"), Owner("a", "two"), Owner("b", "one")
 
@@ -320,7 +320,7 @@ class Clock:
 
 def test_refusals_of_one_sender_come_at_a_pace() -> None:
     clock = Clock()
-    pace = RefusalPace(clock)
+    pace = refusal_pace(clock)
     assert sum(pace.pause("a") for _ in range(fair_share.REFUSAL_BURST)) == 0
     waits = [pace.pause("a") for _ in range(1_000)]
     assert waits[0] > 0
@@ -337,7 +337,7 @@ def test_refusals_of_one_sender_come_at_a_pace() -> None:
 @given(st.lists(st.floats(0, 3), max_size=200))
 def test_no_refusal_is_held_back_for_longer_than_the_most(gaps: list[float]) -> None:
     clock = Clock()
-    pace = RefusalPace(clock)
+    pace = refusal_pace(clock)
     for gap in gaps:
         clock.now += gap
         assert 0 <= pace.pause("a") <= fair_share.MAX_HOLD_SECONDS

@@ -10,7 +10,7 @@ from release_catalog.storage.collection_names import CollectionName
 TEST = CollectionName[dict[str, Any]]("test")
 
 
-def test_every_collection_has_a_form() -> None:
+def test_every_collection_has_a_form_and_indexes() -> None:
     assert forms.FORMS.keys() == indexes.INDEXES.keys()
 
 

@@ -38,12 +38,11 @@ ALLOWED = {
     "embedded_mongodb": set(),
     "runtime": {"files", "storage", "embedded_mongodb", "settings", "logging_config", "console"},
     # What requests pass before they are read, whatever they ask for.
-    "server.connection_limit": {"server.paced_input", "fair_share"},
-    "server.paced_input": set(),
+    "server.connection_limit": {"fair_share"},
     "server.rate_limit": {"graphql_api", "fair_share", "domain", "settings"},
     "server": {
         "fair_share",
-        "server.connection_limit", "server.paced_input", "server.rate_limit", "runtime", "auth", "graphql_http",
+        "server.connection_limit", "server.rate_limit", "runtime", "auth", "graphql_http",
         "graphql_api", "hal", "query_engine", "webhooks", "events", "files", "storage", "domain", "settings",
         "logging_config", "sample",
     },

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymongo.errors import NetworkTimeout
 
-from release_catalog.query_engine.lookup_coalescing import MAX_DELAY_SECONDS, MAX_KEYS, LookupCoalescer
+from release_catalog.query_engine.dataloader import MAX_DELAY_SECONDS, MAX_KEYS, LookupCoalescer
 
 
 class Store:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.server.paced_input import MAX_EXTRA_REST_SECONDS, NetworkTurns, PacedInput
+from release_catalog.server.connection_limit import MAX_EXTRA_REST_SECONDS, NetworkTurns, PacedInput
 
 
 class Transport:

@@ -13,7 +13,7 @@ from graphql import (
     is_object_type,
 )
 
-from release_catalog.graphql_api.limits import prices
+from release_catalog.graphql_api.limits import query_cost
 from release_catalog.graphql_api.schema import schema
 from release_catalog.query_engine.field_source import SOURCE
 
@@ -47,12 +47,12 @@ PRICED = [(type_, name) for type_, name, field in fields() if needs_price(field)
 
 @pytest.mark.parametrize(("type_", "name"), PRICED, ids=[".".join(pair) for pair in PRICED])
 def test_every_list_and_every_field_that_reads_has_a_price(type_: str, name: str) -> None:
-    assert prices.find_price(type_, name) is not None, f"give {type_}.{name} a price in plans/prices.py"
+    assert query_cost.find_price(type_, name) is not None, f"give {type_}.{name} a price in query_cost.py"
 
 
 def test_the_price_list_names_nothing_else() -> None:
     known = {f"{type_}.{name}" for type_, name, _ in fields()}
-    for named in prices.PRICES:
+    for named in query_cost.PRICES:
         assert "*" in named or named in known, named
 
 
@@ -60,14 +60,14 @@ def test_every_list_has_a_length() -> None:
     """From an argument, from the price list, or from the page that it is part of."""
     for type_, name, field in fields():
         kind = field.type.of_type if is_non_null_type(field.type) else field.type
-        price = prices.find_price(type_, name)
+        price = query_cost.find_price(type_, name)
         if is_list_type(kind) and price and not is_leaf_type(get_named_type(kind)):
-            sized = price.entries is not None or not prices.SIZE_ARGUMENTS.keys().isdisjoint(field.args)
+            sized = price.entries is not None or not query_cost.SIZE_ARGUMENTS.keys().isdisjoint(field.args)
             assert sized or type_.endswith("Connection") or type_ == "DependencyGraph", f"{type_}.{name}"
 
 
 def test_every_priced_argument_exists() -> None:
-    for named, price in prices.PRICES.items():
+    for named, price in query_cost.PRICES.items():
         type_, _, name = named.partition(".")
         for argument in price.arguments:
             of, _, inner = argument.partition(".")
@@ -78,6 +78,6 @@ def test_every_priced_argument_exists() -> None:
 def test_every_filter_has_a_price_or_an_index() -> None:
     filter_ = TYPES["ReleaseFilter"]
     assert is_input_object_type(filter_)
-    priced = {name.removeprefix("filter.") for name in prices.PRICES["Query.releases"].arguments}
+    priced = {name.removeprefix("filter.") for name in query_cost.PRICES["Query.releases"].arguments}
     assert filter_.fields.keys() == priced | SELECTIVE
     assert not priced & SELECTIVE

@@ -10,7 +10,7 @@ from release_catalog.auth.access_tokens import AccessTokenAuthenticator
 from release_catalog.domain import access_tokens
 from release_catalog.domain import caller as callers
 from release_catalog.domain.caller import Caller
-from release_catalog.fair_share import RefusalPace, client_network
+from release_catalog.fair_share import client_network, refusal_pace
 from release_catalog.settings import Settings
 from release_catalog.storage.database import Database
 
@@ -30,7 +30,7 @@ class Authenticator:
     def __init__(self, settings: Settings) -> None:
         """Raise OSError or service_accounts.Unreadable if the file of accounts can't be used."""
         self._everybody = None if settings.authenticated else callers.local(settings.tenant)
-        self._pace = RefusalPace()
+        self._pace = refusal_pace()
         self._tokens = AccessTokenAuthenticator()
         self._accounts = service_accounts.ServiceAccounts(settings.accounts) if settings.accounts else None
         self._jwts = None

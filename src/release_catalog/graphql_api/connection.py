@@ -8,7 +8,7 @@ import strawberry
 from release_catalog.graphql_api.fields import batched_field, field
 from release_catalog.query_engine.context import Context
 from release_catalog.query_engine.field_source import reads
-from release_catalog.query_engine.projection import NONE, FieldPaths, subpaths
+from release_catalog.storage.cursors import NONE, FieldPaths, subpaths
 from release_catalog.storage.pagination import Page, PageQuery
 
 Node = TypeVar("Node")

@@ -12,8 +12,8 @@ from strawberry.utils.str_converters import to_camel_case
 
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
-from release_catalog.query_engine.projection import ALL, FieldPaths
 from release_catalog.storage.collection_names import CollectionName, Stored, StoredDocument
+from release_catalog.storage.cursors import ALL, FieldPaths
 
 # The arguments of lists and of single documents, with their descriptions.
 First = Annotated[

@@ -25,8 +25,8 @@ from release_catalog.graphql_api.types.release import Release
 from release_catalog.graphql_api.types.release_delivery import Pipeline, Project
 from release_catalog.graphql_api.types.release_diff import ReleaseComparison
 from release_catalog.graphql_api.types.webhook import Webhook
+from release_catalog.query_engine.completion import json_fragment
 from release_catalog.query_engine.context import Info
-from release_catalog.query_engine.leaf_values import json_fragment
 from release_catalog.storage import access_tokens as tokens
 from release_catalog.storage import pagination, records
 from release_catalog.storage import webhooks as stored

@@ -1,11 +1,9 @@
 """The documents of GraphQL requests: found by text, by hash, or by id in a list of trusted documents."""
 
-import asyncio
 import collections
 import functools
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent import futures
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -23,14 +21,13 @@ from graphql import (
 )
 
 from release_catalog.domain.caller import Owner
-from release_catalog.fair_share import Busy, FairSlots
+from release_catalog.fair_share import Aside, Busy
 from release_catalog.graphql_api.limits import document_limits
 from release_catalog.graphql_api.limits import input_limits as checks
 from release_catalog.graphql_api.limits.query_cost import QueryCost
 from release_catalog.graphql_api.request_errors import capacity_exceeded, limit_exceeded
 from release_catalog.query_engine import executor
 from release_catalog.settings import Limits
-from release_catalog.storage.database import shielded
 
 MAX_VALIDATION_ERRORS = 10
 # With its plans, a token takes about a kilobyte.
@@ -42,8 +39,8 @@ MAX_HASHED_CHARACTERS = 4_000_000
 # Smaller documents are read at once, in a millisecond or two; larger ones may take a hundred.
 QUICK_TOKENS = 100
 QUICK_CHARACTERS = 4_000
-# The number of large documents of one caller that wait to be read, and the longest wait of each.
-MAX_WAITING = 50
+# The number of large documents of one caller, and of all, that wait to be read, and the longest wait of each.
+MAX_WAITING, MAX_ALL_WAITING = 50, 1_000
 WAIT_SECONDS = 10.0
 _NOBODY = Owner("")
 
@@ -131,8 +128,7 @@ class DocumentStore:
         self.kept: WeightedLRUCache[ValidatedDocument] = WeightedLRUCache(MAX_KEPT, MAX_KEPT_TOKENS)
         # Large documents are read and planned one after the other, in turns between callers, while the requests of
         # other callers go on. A second thread would only share the interpreter with the first.
-        self._aside = futures.ThreadPoolExecutor(1, "read")
-        self._turns = FairSlots(1, max_waiting_per_caller=MAX_WAITING)
+        self._aside = Aside(1, max_waiting=MAX_ALL_WAITING, max_waiting_per_caller=MAX_WAITING)
 
     async def meant(
         self, parameters: Mapping[str, Any], owner: Owner = _NOBODY, charge: Charge = _free
@@ -192,7 +188,7 @@ class DocumentStore:
         async def work() -> executor.QueryPlan:
             if known := document.known_plan(operation, variables):
                 return known
-            return await self._in_thread(functools.partial(document.plan, operation, variables))
+            return await self._aside.in_thread(functools.partial(document.plan, operation, variables))
 
         return await self._in_turn(owner, work)
 
@@ -209,7 +205,7 @@ class DocumentStore:
             if known := self.kept.get(text):
                 return known
             judged = functools.partial(self._judged, text, tokens)
-            return self._keep(text, tokens, await self._in_thread(judged))
+            return self._keep(text, tokens, await self._aside.in_thread(judged))
 
         return await self._in_turn(owner, work)
 
@@ -218,23 +214,10 @@ class DocumentStore:
             self.kept.add(text, document, len(tokens))
         return document
 
-    async def run_aside(self, owner: Owner, work: Callable[[], Any]) -> Any:
-        """Run long work that never waits in the reading thread, when it is the owner's turn."""
-        return await self._in_turn(owner, functools.partial(self._in_thread, work))
-
-    async def _in_thread(self, work: Callable[[], Value]) -> Value:
-        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
-
-    async def _in_turn(self, owner: Owner, work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+    async def _in_turn(self, owner: Owner, work: Callable[[], Awaitable[Value]]) -> Value:
         """Run work when it is the owner's turn; refuse if too much of its work waits, or for too long."""
-
-        async def wait() -> Value:
-            async with self._turns.slot(owner, max_seconds=WAIT_SECONDS):
-                return await work()
-
         try:
-            # If the client goes away, the turn still runs to its end: the thread is in use until then.
-            return await shielded(wait())
+            return await self._aside.turn(owner, work, max_seconds=WAIT_SECONDS)
         except Busy as busy:
             what = "large documents to read"
             raise capacity_exceeded(own=busy.own, what=what, limit="documents", allowed=MAX_WAITING) from busy

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import TooLarge
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
-from release_catalog.graphql_http import content_negotiation, csrf, response, sse
+from release_catalog.graphql_http import csrf, response, sse
 from release_catalog.graphql_http import request as parameters
 from release_catalog.graphql_http.documents import DocumentStore, InvalidDocument, ValidatedDocument
 from release_catalog.graphql_http.request import GraphQLRequest
@@ -35,7 +35,7 @@ from release_catalog.usage import Usage
 
 # Number of values in the variables of an operation that cost one point.
 VALUES_A_POINT = 100
-_JSON, _RESPONSE_JSON, _ = content_negotiation.MEDIA_TYPES
+_JSON, _RESPONSE_JSON, _ = parameters.MEDIA_TYPES
 _STREAMED = (
     f"A subscription needs a stream: send it over WebSocket (graphql-transport-ws), or accept {sse.MEDIA_TYPE}."
 )
@@ -81,7 +81,7 @@ class GraphQLHTTPEndpoint:
         """Return the response to any request for the endpoint except that for its page."""
         media_type, headers, until, caller = _JSON, {}, refusal_time(), None
         try:
-            media_type = _acceptable(
+            media_type = parameters.accepted_media_type(
                 b",".join([value for name, value in request.scope["headers"] if name == b"accept"])
             )
             context = await self.authenticate(request)
@@ -163,7 +163,6 @@ class GraphQLHTTPEndpoint:
                         planned=self.planned,
                         suggesting=self.public,
                         planner=functools.partial(self.documents.plan, context.caller.owner, charge),
-                        run_aside=functools.partial(self.documents.run_aside, context.caller.owner),
                     )
             finally:
                 # The cost that only the execution tells is charged even if nobody waits for the response any more.
@@ -337,14 +336,6 @@ def _check_method(
     may = {None, OperationType.QUERY} | ({OperationType.SUBSCRIPTION} if media_type == sse.MEDIA_TYPE else set())
     if _kind(document, graphql_request) not in may:
         raise RequestError(405, "GET is for queries only: send this operation by POST.", Allow="POST")
-
-
-def _acceptable(accept: bytes) -> str:
-    best = content_negotiation.negotiate_media_type(accept.decode("latin-1"))
-    if best is None:
-        either = ", ".join(content_negotiation.MEDIA_TYPES)
-        raise RequestError(406, f"This endpoint does not offer an accepted media type: accept one of {either}.")
-    return best
 
 
 class _Response:

@@ -1,8 +1,9 @@
-"""The parameters of a GraphQL request, from its body or its address."""
+"""The parameters of a GraphQL request, from its body or its address, and the media type that it accepts."""
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -10,7 +11,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
 
-_JSON = "application/json"
+MEDIA_TYPES = "application/json", "application/graphql-response+json", "text/event-stream"
+_JSON, _, _STREAM = MEDIA_TYPES
+_WEIGHT = re.compile(r"q=([01](?:\.\d*)?)")
 # At most this many characters in the name of an operation, and in the id or hash of a document.
 MAX_NAME = 1_024
 # A useful body has fewer values than this at its maximum size; empty lists or short names would take a hundred
@@ -121,3 +124,32 @@ def check_json_size(body: bytes, most_bytes: int) -> None:
     count = len(body) - len(body.translate(None, b"[{,")) if len(body) > most else 0
     if count > most:
         raise limit_exceeded("values", most, f"The body has up to {count} values")
+
+
+@functools.lru_cache(256)
+def accepted_media_type(accept: bytes) -> str:
+    """Return the media type that the client likes best: RFC 9110, 12.5.1; a stream only if `accept` names it.
+
+    Raise RequestError if it accepts none.
+    """
+    qualities = dict(_accepted(accept.decode("latin-1") or "*/*"))
+
+    def quality(media_type: str) -> float:
+        ranges = (media_type, "application/*", "*/*")  # the most specific one counts
+        return next((qualities[name] for name in ranges if name in qualities), 0)
+
+    # Of equals, the first that the client names; a client that names neither is used to JSON.
+    named = [name for name in qualities if name in MEDIA_TYPES]
+    found = max((*named, *(name for name in MEDIA_TYPES if name != _STREAM)), key=quality)
+    if not quality(found):
+        either = ", ".join(MEDIA_TYPES)
+        raise RequestError(406, f"This endpoint does not offer an accepted media type: accept one of {either}.")
+    return found
+
+
+def _accepted(header: str) -> Iterator[tuple[str, float]]:
+    """Yield the media ranges of an Accept header with their weights; skip invalid weights."""
+    for entry in header.lower().split(","):
+        media_range, *parameters = (part.strip() for part in entry.split(";"))
+        weights = (match[1] for part in parameters if (match := _WEIGHT.fullmatch(part)))
+        yield media_range, float(next(weights, 1))

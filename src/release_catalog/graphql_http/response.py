@@ -10,10 +10,10 @@ from graphql import ExecutionResult, GraphQLError
 
 from release_catalog.domain import ids
 from release_catalog.graphql_api.request_errors import RequestError
-from release_catalog.query_engine import leaf_values
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import database as db
 from release_catalog.storage.outages import CHANGED, MAX_REASON, Outage, is_silence, outage
+from release_catalog.usage import JSON_OPTIONS
 
 Json = dict[str, Any]
 # The responses to one operation, as they come.
@@ -116,4 +116,4 @@ def retry_after(body: Json) -> int | None:
 
 def encode_json(body: Json) -> bytes:
     """Return a response as JSON."""
-    return orjson.dumps(body, option=leaf_values.JSON_OPTIONS)
+    return orjson.dumps(body, option=JSON_OPTIONS)

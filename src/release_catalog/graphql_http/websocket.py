@@ -8,7 +8,6 @@ shuts down sends 1012. A client that subscribes again with `after` continues aft
 import asyncio
 import contextlib
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from release_catalog.domain.caller import Caller
+from release_catalog.fair_share import Pace
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_http import response, sse
 from release_catalog.graphql_http.request import check_json_size
@@ -125,23 +125,6 @@ def _authority(origin: str) -> str:
         return ""
 
 
-class MessagePace:
-    """A limit on the pace of reading a client's messages: further ones wait in its own connection."""
-
-    def __init__(self, burst: int, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._left = float(burst)
-        self._burst, self._per_second = burst, per_second
-        self._clock = clock
-        self._counted = clock()
-
-    def pause(self) -> float:
-        """Count a message; return the seconds to wait before the next one is read."""
-        now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._counted) * self._per_second) - 1
-        self._counted = now
-        return max(0.0, -self._left / self._per_second)
-
-
 class Socket:
     """A connection and its operations."""
 
@@ -159,7 +142,7 @@ class Socket:
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._sending = asyncio.Lock()
         self._early = 0
-        self._pace = MessagePace(MESSAGE_BURST, MESSAGES_A_SECOND)
+        self._pace = Pace(MESSAGE_BURST, MESSAGES_A_SECOND)
 
     async def run(self) -> None:
         """Serve until the client leaves (WebSocketDisconnect) or the server closes the socket (Closed)."""
@@ -190,7 +173,7 @@ class Socket:
             self._check_early(message)
             await self._take(message, tasks)
             # Wait at least a turn of the event loop: a client that sends without a pause holds up nobody else.
-            await asyncio.sleep(self._pace.pause())
+            await self._pace.wait()
             if self._context:
                 left = sse.seconds_until(self._context.caller.expires_at)
                 deadline = None if left is None else loop.time() + left

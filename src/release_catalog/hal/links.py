@@ -13,9 +13,9 @@ from release_catalog.domain.release import FIELDS, ReleaseDocument
 from release_catalog.domain.release_links import LINKS, Related
 from release_catalog.errors import InvalidArgument
 from release_catalog.query_engine.context import Context
-from release_catalog.query_engine.projection import FieldPaths
 from release_catalog.storage import pagination, releases
 from release_catalog.storage.collection_names import BASE_IMAGES, PRODUCTS, REGISTRIES, Stored
+from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.pagination import Page, PageArgs, PageQuery
 
 PAGE = 100

@@ -1,41 +1,53 @@
-"""Generation of the Python function that makes the answers of one selection.
+"""The completion of values: generation of the Python function that makes the answers of one selection.
 
 Names come from the schema and from the document, where the grammar allows only letters, digits and underscores;
-they become literals in the source, and everything else is a numbered variable.
+they become literals in the source, and everything else is a numbered variable. The functions are generators: one
+that makes many values yields now and then, so that others have their turn.
 """
 
+import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from graphql import GraphQLLeafType, GraphQLOutputType, is_leaf_type, is_list_type, is_non_null_type
+import orjson
+from graphql import (
+    GraphQLEnumType,
+    GraphQLLeafType,
+    GraphQLOutputType,
+    GraphQLScalarType,
+    Undefined,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+)
 
-from release_catalog.query_engine import leaf_values
-from release_catalog.query_engine.fallback_executor import FIELD_BYTES
-from release_catalog.query_engine.field_collector import UnsupportedByPlan
-from release_catalog.query_engine.projection import NONE, FieldPaths
-from release_catalog.query_engine.selection import BatchedField, CompiledSelection, PlanMismatch, StepExceeded
-from release_catalog.storage.cursors import SHORT, SHORT_TEXT
+from release_catalog.query_engine.selection import (
+    BatchedField,
+    CompiledSelection,
+    PlanMismatch,
+    UnsupportedByPlan,
+)
+from release_catalog.storage import database as db
+from release_catalog.storage.cursors import NONE, SHORT, SHORT_TEXT, FieldPaths
+from release_catalog.usage import FIELD_BYTES, JSON_OPTIONS
 
 # Bounds on the length of a text, and of the texts of a list. Longer ones are counted once these are used up.
 TEXT = 4_096
 TEXTS = 262_144
 
-
-class StepwiseFunction:
-    """A generator function, compiled when it is first called: few answers are so large that they need one.
-
-    It gives the event loop a turn whenever it yields, and returns what the plain function returns.
-    """
-
-    def __init__(self, source: Sequence[str], names: dict[str, Any]) -> None:
-        self._source, self._names = source, names
-        self._function: Callable[..., Any] | None = None
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Return the generator."""
-        if self._function is None:
-            self._function = _compiled(self._source, self._names)["stepwise"]
-        return self._function(*arguments)
+# Python conditions on a value that is written unchanged, by the name of its type.
+_PLAIN = {
+    "String": "type({0}) is str",
+    "ID": "type({0}) is str",
+    "Date": "type({0}) is str",
+    "Boolean": "type({0}) is bool",
+    "Int": "type({0}) is int and -2147483648 <= {0} <= 2147483647",
+    "Long": "type({0}) is int",
+    "DateTime": "type({0}) is datetime and not {0}.microsecond and {0}.tzinfo in zones",
+}
+# The UTC time zones of values from storage.
+_ZONES = (None, db.UTC)
+_NAMES = {"datetime": datetime.datetime, "zones": _ZONES}
 
 
 class CodeGenerator:
@@ -47,9 +59,8 @@ class CodeGenerator:
         self.wholes: dict[Any, tuple[str, CodeGenerator]] = {}
         # The paths requested of an object whose parts are entries.
         self.asked: FieldPaths = NONE
-        self._names: dict[str, Any] = dict(leaf_values.NAMES)
-        # Lines of the plain functions, and what stands for them in the stepwise ones.
-        self._lines: list[tuple[str, str]] = []
+        self._names: dict[str, Any] = dict(_NAMES)
+        self._lines: list[str] = []
         # How many values an object takes, and whether lists of objects are among them.
         self._size = 0
         self._has_lists = False
@@ -108,18 +119,15 @@ class CodeGenerator:
         self, name: str, kind: GraphQLOutputType, source: str, child: CompiledSelection | None, bound: int = TEXT
     ) -> None:
         variable = f"v{len(self._entries)}"
-        self._line(f"{variable} = {source}")
+        self._lines.append(f"{variable} = {source}")
         self._add(name, variable)
         self._value(kind, variable, child)
         self._count(name, kind, child, bound)
 
-    def _line(self, plain: str, stepwise: str | None = None) -> None:
-        self._lines.append((plain, plain if stepwise is None else stepwise))
-
     def _count(self, name: str, kind: GraphQLOutputType, child: CompiledSelection | None, bound: int) -> None:
         """Count an entry with its object; entries of a list of objects are counted with these objects."""
         kind = kind.of_type if is_non_null_type(kind) else kind
-        if child is None and (is_list_type(kind) or leaf_values.is_text(kind)):
+        if child is None and (is_list_type(kind) or _is_text(kind)):
             self._texts.append(name)
             self.bound += TEXTS if is_list_type(kind) else bound
         elif child is not None and not is_list_type(kind):
@@ -136,59 +144,60 @@ class CodeGenerator:
         if is_leaf_type(kind):
             self._leaf(kind, variable, guard)
         elif is_list_type(kind):
-            self._line(f"if {guard}type({variable}) is not list: raise Surprise({variable!r})")
+            self._lines.append(f"if {guard}type({variable}) is not list: raise Surprise({variable!r})")
             if child:
                 self._objects(variable, child)
             else:
                 done = f"usage.step_left -= len({variable}); {variable} = {self._list(kind.of_type, variable)}"
-                self._line(f"if {variable} is not None: {done}")
+                self._lines.append(f"if {variable} is not None: {done}")
         else:
             check = f"{variable} is None" if not guard else "False"
-            self._line(f"if {check}: raise Surprise({variable!r})")
+            self._lines.append(f"if {check}: raise Surprise({variable!r})")
             self._object(variable, child)
 
     def _objects(self, variable: str, child: CompiledSelection) -> None:
         if child.columns:
             raise UnsupportedByPlan("objects that are not there")
         self._has_lists = True
-        begin, arguments = f"if {variable} is not None: {variable} =", f"({variable}, usage)"
-        # Text at once: to look through so many objects, Python's cyclic collector would hold the event loop.
-        made = f"json_fragment((yield from {self._named(child.make_stepwise)}{arguments}))"
-        self._line(f"{begin} {self._named(child.make)}{arguments}", f"{begin} {made}")
+        # In steps, text at once: to look through so many objects, Python's cyclic collector would hold the event
+        # loop.
+        self._lines += [
+            f"if {variable} is not None:",
+            f"    {variable} = yield from {self._named(child.make)}({variable}, usage)",
+            f"    if usage.in_steps: {variable} = json_fragment({variable})",
+        ]
 
     def _object(self, variable: str, child: CompiledSelection | None) -> None:
         if child is None or child.one is None:
             raise UnsupportedByPlan("objects that are not there")
         self._size += child.size
-        self._has_lists = self._has_lists or child.one_stepwise is not None
-        begin, arguments = f"if {variable} is not None: {variable} =", f"({variable}, usage)"
-        plain = f"{begin} {self._named(child.one)}{arguments}"
-        stepwise = child.one_stepwise and f"{begin} yield from {self._named(child.one_stepwise)}{arguments}"
-        self._line(plain, stepwise)
+        self._has_lists = self._has_lists or child.has_lists
+        made = f"{'yield from ' if child.has_lists else ''}{self._named(child.one)}({variable}, usage)"
+        self._lines.append(f"if {variable} is not None: {variable} = {made}")
 
     def _leaf(self, kind: GraphQLLeafType, variable: str, guard: str) -> None:
         if kind.name == "JSON":
-            written = f"{variable} = usage.send_json({self._named(leaf_values.coerced(kind))}({variable}))"
-            self._line(f"if {variable} is not None: {written}" if guard else written)
+            written = f"{variable} = usage.send_json({self._named(_coerced(kind))}({variable}))"
+            self._lines.append(f"if {variable} is not None: {written}" if guard else written)
         else:
-            self._line(f"if {guard}not ({leaf_values.plain(kind, variable)}): {self._coerced(kind, variable)}")
+            self._lines.append(f"if {guard}not ({_plain(kind, variable)}): {self._coerced(kind, variable)}")
 
     def _coerced(self, kind: GraphQLLeafType, variable: str) -> str:
-        return f"{variable} = {self._named(leaf_values.coerced(kind))}({variable})"
+        return f"{variable} = {self._named(_coerced(kind))}({variable})"
 
     def _list(self, kind: GraphQLOutputType, variable: str) -> str:
         guard = "" if is_non_null_type(kind) else "item is None or "
         kind = kind.of_type if is_non_null_type(kind) else kind
         if is_leaf_type(kind):
-            coerce = self._named(leaf_values.coerced(kind))
-            return f"[item if {guard}{leaf_values.plain(kind, 'item')} else {coerce}(item) for item in {variable}]"
+            coerce = self._named(_coerced(kind))
+            return f"[item if {guard}{_plain(kind, 'item')} else {coerce}(item) for item in {variable}]"
         # Lists of lists are of leaves, one level deep.
         return f"[{self._nested(kind)}(item) for item in {variable}]"
 
     def _nested(self, kind: GraphQLOutputType) -> str:
         if not is_list_type(kind) or not is_leaf_type(inner := getattr(kind.of_type, "of_type", kind.of_type)):
             raise UnsupportedByPlan("lists of lists of objects")
-        coerce = leaf_values.coerced(inner)
+        coerce = _coerced(inner)
         return self._named(lambda items: [coerce(item) for item in _listed(items)])
 
     def _named(self, value: Any) -> str:
@@ -207,63 +216,39 @@ class CodeGenerator:
             f"usage.bounds_sent += {bound} * len(made)",
             "if usage.bounds_sent > usage.max_bytes:",
             f"    usage.send_objects(made, {fixed}, {tuple(self._texts)!r})",
+            "whole += made",
         ]
         targets = ", ".join(["document", *self._arguments])
-        loop = f"for {targets} in {f'zip(documents{columns})' if columns else 'documents'}:"
         # Nothing else would tell that there is no document.
         check = [] if self._reads else ["if not_there(document): raise Surprise('null')"]
-        plain, stepwise = (
-            [*(line for line, _ in self._lines), *check],
-            [*(line for _, line in self._lines), *check],
-        )
+        lines = [*self._lines, *check]
         entries = f"{{{', '.join(self._entries)}}}"
         source = [
             f"def make(documents, usage{columns}):",
-            f"    usage.step_left -= {self._size} * len(documents)",
-            "    if usage.step_left < 0: raise StepExceeded",
-            "    made = []",
-            "    add = made.append",
-            f"    {loop}",
-            *_indented(2, [*plain, f"add({entries})"]),
-            *_indented(1, sent),
-            "    return made",
-        ]
-        in_steps = [
-            f"def stepwise(documents, usage{columns}):",
             "    whole, made = [], []",
-            f"    {loop}",
-            *_indented(2, [*stepwise, f"made.append({entries})"]),
+            f"    for {targets} in {f'zip(documents{columns})' if columns else 'documents'}:",
+            *_indented(2, [*lines, f"made.append({entries})"]),
             f"        usage.step_left -= {self._size}",
             "        if usage.step_left < 0:",
-            *_indented(3, sent),
-            "            whole += made",
-            "            made = []",
-            "            yield",
+            *_indented(3, [*sent, "made = []", "yield"]),
             *_indented(1, sent),
-            "    whole += made",
             "    return whole",
         ]
         if not columns:
-            source += ["def one(document, usage):", *_indented(1, [*plain, f"return {entries}"])]
+            source += ["def one(document, usage):", *_indented(1, [*lines, f"return {entries}"])]
         names = {
             **self._names,
             "Surprise": PlanMismatch,
-            "StepExceeded": StepExceeded,
             "not_there": _not_there,
-            "json_fragment": leaf_values.json_fragment,
+            "json_fragment": json_fragment,
         }
         functions = _compiled(source, names)
-        one_stepwise = None
-        if not columns and self._has_lists:
-            one_in_steps = ["def stepwise(document, usage):", *_indented(1, [*stepwise, f"return {entries}"])]
-            one_stepwise = StepwiseFunction(one_in_steps, names)
         return CompiledSelection(
             keys=keys,
             columns=self.columns,
             make=functions["make"],
-            make_stepwise=StepwiseFunction(in_steps, names),
             one=functions.get("one"),
-            one_stepwise=one_stepwise,
+            has_lists=self._has_lists,
             single=single,
             single_of_many=single_of_many,
             bound=bound,
@@ -300,3 +285,59 @@ def _listed(value: Any) -> list[Any]:
     if type(value) is not list:
         raise PlanMismatch("no list")
     return value
+
+
+def _plain(leaf: GraphQLLeafType, variable: str) -> str:
+    """Return a Python condition for values that are written unchanged."""
+    return _PLAIN.get(leaf.name, "False").format(variable)
+
+
+def _is_text(kind: object) -> bool:
+    """Return whether the values of a type are texts of any length."""
+    return isinstance(kind, GraphQLScalarType) and kind.name in {"String", "ID"}
+
+
+def _coerced(leaf: GraphQLLeafType) -> Callable[[Any], Any]:
+    """Return a function that converts a value as the executor does, and raises if the executor would."""
+    written = leaf.coerce_output_value
+
+    def coerce(value: Any) -> Any:
+        found = written(value)
+        if found is None or found is Undefined:
+            raise TypeError(value)
+        return found
+
+    if isinstance(leaf, GraphQLEnumType):
+        return _Names(coerce).__getitem__
+    if isinstance(leaf, GraphQLScalarType) and leaf.name == "DateTime":
+        return _instants(coerce)
+    return coerce
+
+
+def json_fragment(value: Any) -> orjson.Fragment | None:
+    """Return a value as JSON text for an answer; None stays None."""
+    return None if value is None else orjson.Fragment(orjson.dumps(value, option=JSON_OPTIONS))
+
+
+def _instants(coerce: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def written(value: Any) -> Any:
+        if type(value) is datetime.datetime and value.tzinfo in _ZONES and value.microsecond:
+            # Three times as fast as timestamps.format_rfc3339: microseconds are cut to milliseconds.
+            return orjson.Fragment(orjson.dumps(value, None, JSON_OPTIONS)[:-5] + b'Z"')
+        return coerce(value)
+
+    return written
+
+
+class _Names(dict[Any, Any]):
+    """The names of an enum's values, added on first use."""
+
+    def __init__(self, coerce: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._coerce = coerce
+
+    def __missing__(self, value: Any) -> Any:
+        name = self._coerce(value)
+        if name == value:
+            self[value] = name
+        return name

@@ -4,7 +4,7 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import strawberry
@@ -15,11 +15,10 @@ from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.fair_share import Aside, FairSlots
 from release_catalog.files.verifier import Fetcher
-from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader
-from release_catalog.query_engine.lookup_coalescing import LookupCoalescer
-from release_catalog.query_engine.projection import ALL, NONE, FieldPaths
+from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader, LookupCoalescer
 from release_catalog.storage import pagination, records, reference_lookup, releases
 from release_catalog.storage.collection_names import RELEASES, CollectionName, Stored, StoredDocument
+from release_catalog.storage.cursors import ALL, NONE, FieldPaths
 from release_catalog.storage.database import Collections, Database
 from release_catalog.usage import Usage
 
@@ -85,13 +84,34 @@ class Context:
         self._shared = shared
         # A collection with its projection, if not whole documents are read.
         self._narrow: tuple[str | None, FieldPaths] = (None, ALL)
-        self._by_id: dict[str, DataLoader[str, Any]] = {}
-        self.references: DataLoader[str, ReleaseDocument | None] = DataLoader(self.level, self._answering, str)
-        self.needing: DataLoader[ReleaseDocument, list[str]] = DataLoader(self.level, self._needing, _id)
-        self.pages: DataLoader[pagination.PageQuery[Any], pagination.Page[Any]] = DataLoader(
-            self.level, self._pages, id
-        )
-        self.counts: DataLoader[pagination.PageQuery[Any], int] = DataLoader(self.level, self._counts, id)
+        # By their collection, or by what they read; made when they are needed.
+        self._loaders: dict[str, DataLoader[Any, Any]] = {}
+
+    @property
+    def references(self) -> DataLoader[str, ReleaseDocument | None]:
+        """Return the loader of the releases that references resolve to."""
+        return self._loader("references", self._answering, str)
+
+    @property
+    def needing(self) -> DataLoader[ReleaseDocument, list[str]]:
+        """Return the loader of the terms by which the dependants of releases are found."""
+        return self._loader("needing", self._needing, _id)
+
+    @property
+    def pages(self) -> DataLoader[pagination.PageQuery[Any], pagination.Page[Any]]:
+        """Return the loader of the pages of queries."""
+        return self._loader("pages", self._pages, id)
+
+    @property
+    def counts(self) -> DataLoader[pagination.PageQuery[Any], int]:
+        """Return the loader of the total counts of queries."""
+        return self._loader("counts", self._counts, id)
+
+    def _loader(self, name: str, many: Any, identity: Callable[[Any], Hashable]) -> DataLoader[Any, Any]:
+        loader = self._loaders.get(name)
+        if loader is None:
+            loader = self._loaders[name] = DataLoader(self.level, many, identity)
+        return loader
 
     def again(self) -> Self:
         """Return a new context for the same caller, with the same limits."""
@@ -142,9 +162,7 @@ class Context:
 
     def by_ids(self, collection: CollectionName[Stored]) -> DataLoader[str, Stored | None]:
         """Return the loader of a collection's documents by id."""
-        if collection not in self._by_id:
-            self._by_id[collection] = DataLoader(self.level, self._reader(collection), str)
-        return self._by_id[collection]
+        return self._loader(collection, self._reader(collection), str)
 
     def _reader(self, collection: CollectionName[Any]) -> Any:
         async def read(ids: list[str], keys: FieldPaths) -> Sequence[StoredDocument | None]:

@@ -1,36 +1,38 @@
 """Documents and the plans of their operations; the ordinary executor runs what plans do not support."""
 
 import asyncio
+import collections
 import dataclasses
 import functools
 from collections.abc import Awaitable, Callable, Hashable, Mapping
+from types import MappingProxyType
 from typing import Any
 
+import structlog
 from graphql import (
     DocumentNode,
     ExecutionResult,
     FragmentDefinitionNode,
     GraphQLError,
+    GraphQLLeafType,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
     get_operation_ast,
 )
+from graphql.execution.incremental.incremental_executor import IncrementalExecutor
 from graphql.execution.values import VariableValues, get_variable_values
 
-from release_catalog.query_engine import fallbacks
-from release_catalog.query_engine.compiler import Compiler
+from release_catalog.query_engine.compiler import MAX_VISITS, Compiler, FieldCollector, directive_variables
 from release_catalog.query_engine.context import Context
-from release_catalog.query_engine.fallback_executor import CountingExecutor
-from release_catalog.query_engine.field_collector import (
-    MAX_VISITS,
-    FieldCollector,
+from release_catalog.query_engine.selection import (
+    CompiledSelection,
+    ExecutionContext,
+    PlanMismatch,
     UnsupportedByPlan,
-    directive_variables,
 )
-from release_catalog.query_engine.selection import CompiledSelection, ExecutionContext, PlanMismatch
-from release_catalog.storage.database import Failure
-from release_catalog.usage import Usage, measuring
+from release_catalog.storage.database import Failure, deadline
+from release_catalog.usage import FIELD_BYTES, Usage, measuring
 
 # As many as graphql's own execute() reports.
 MAX_COERCION_ERRORS = 50
@@ -39,6 +41,13 @@ PLANNED_QUIET_TURNS = 4
 # A client may send one document with every combination of its @skip and @include; a few are usual.
 MAX_PLANS = 16
 INTROSPECTION = frozenset({"__schema", "__type"})
+# Begins the reason of a field that no plan answers. All other reasons are names of exceptions.
+UNSUPPORTED = "unsupported: "
+# Root fields of this process that were left to the ordinary executor, by the reason.
+fallbacks: collections.Counter[str] = collections.Counter()
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+_log = structlog.get_logger()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,11 +135,51 @@ def _reason(error: Exception) -> str:
     return str(error) if known else type(error).__name__
 
 
+def _note_fallback(field: str, reason: str) -> None:
+    """Count and log that a root field is left to the ordinary executor."""
+    fallbacks[reason] += 1
+    _log.info("not answered by a compiled query", field=field, reason=reason)
+
+
+class CountingExecutor(IncrementalExecutor):
+    """The ordinary executor, for the root fields that are not answered yet."""
+
+    def __init__(self, *arguments: Any, answered: Mapping[str, Any] = _NOTHING, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._answered = answered
+        self._is_mutation = self.operation.operation is OperationType.MUTATION
+
+    def execute_field(self, parent_type: Any, source: Any, details: Any, path: Any, position: Any) -> Any:
+        """Return the plan's answer of a field, or let the executor resolve it."""
+        if path.prev is None and path.key in self._answered:
+            return self._answered[path.key]
+        usage = self.context_value.usage
+        if usage.exceeded:  # nothing more is read, and no further mutation runs
+            raise usage.exceeded
+        usage.send(len(path.key) + FIELD_BYTES)
+        value = super().execute_field(parent_type, source, details, path, position)
+        if self._is_mutation and path.prev and path.prev.prev is None and self.is_awaitable(value):
+            return self._bounded(value)
+        return value
+
+    async def _bounded(self, value: Awaitable[Any]) -> Any:
+        """Complete a field below a mutation in the time left to its request: the mutation had its own."""
+        with deadline(self.context_value.seconds_left):
+            return await value
+
+    def complete_leaf_value(self, return_type: GraphQLLeafType, result: Any) -> Any:  # type: ignore[override]
+        """Count a text or free JSON; graphql-core's own method is static, and is called on the executor."""
+        value = super().complete_leaf_value(return_type, result)
+        if type(value) is str:
+            self.context_value.usage.send(len(value))
+        elif return_type.name == "JSON":
+            return self.context_value.usage.send_json(value)
+        return value
+
+
 # An operation with more values in its variables is prepared aside: they take 10 microseconds each.
 QUICK_VALUES = 2_000
 
-# Runs work elsewhere, in the caller's turn.
-Aside = Callable[[Callable[[], Any]], Awaitable[Any]]
 # Makes the plan of an operation for the values of its variables.
 Planner = Callable[[Document, OperationDefinitionNode, Mapping[str, Any]], Awaitable[QueryPlan]]
 
@@ -145,11 +194,10 @@ async def answer(
     planned: bool = True,
     suggesting: bool = True,
     planner: Planner | None = None,
-    run_aside: Aside = asyncio.to_thread,
 ) -> ExecutionResult:
     """Return the response to an operation, using its plan as far as there is one; `planner` makes it elsewhere.
 
-    Slow work that waits for nothing goes to `run_aside`: introspection, and many values of variables.
+    Slow work that waits for nothing runs aside: introspection, and many values of variables.
 
     A value that a plan does not expect (an error, an invalid null or type) goes to the ordinary executor, which
     answers that root field again and so alone decides what the error is. A response that has grown too large would
@@ -166,7 +214,7 @@ async def answer(
         elif plan is None:
             plan = document.plan(operation, values.coerced)
         for name, reason in plan.reasons.items():
-            fallbacks.note(name, f"{fallbacks.UNSUPPORTED}{reason}")
+            _note_fallback(name, f"{UNSUPPORTED}{reason}")
         if plan.planned:
             with measuring(context.usage):
                 answered = await _answers(plan, ExecutionContext(context, values))
@@ -185,11 +233,11 @@ async def answer(
         hide_suggestions=not suggesting,
         answered=answered,
     )
-    executor: Any = await run_aside(build) if _is_large(variables) else build()
+    executor: Any = await context.run_aside(build) if _is_large(variables) else build()
     if isinstance(executor, list):
         return ExecutionResult(None, executor)
     with measuring(again.usage):
-        result = await run_aside(executor.execute_operation) if aside else executor.execute_operation()
+        result = await context.run_aside(executor.execute_operation) if aside else executor.execute_operation()
         result = result if isinstance(result, ExecutionResult) else await result
     if again is not context:
         context.usage.absorb(again.usage)
@@ -239,7 +287,7 @@ async def _answered(name: str, selection: CompiledSelection, run: ExecutionConte
     except Exception as error:  # noqa: BLE001  whatever it is, the ordinary executor will meet and report it
         if isinstance(error, Failure):
             run.context.level.failure = run.context.level.failure or error
-        fallbacks.note(name, _reason(error))
+        _note_fallback(name, _reason(error))
         return {}
     answer: dict[str, Any] = found
     return answer

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from release_catalog.query_engine.projection import ALL, NONE, FieldPaths
 from release_catalog.storage.collection_names import CollectionName
+from release_catalog.storage.cursors import ALL, NONE, FieldPaths
 
 # The key in a Strawberry field's metadata.
 SOURCE = "how"

@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any
 
 from release_catalog.query_engine.context import Context
-from release_catalog.query_engine.projection import FieldPaths
+from release_catalog.storage.cursors import FieldPaths
+from release_catalog.usage import Usage
+
+
+class UnsupportedByPlan(Exception):  # noqa: N818  it is not an error: the ordinary executor takes over
+    """A feature that plans do not support."""
 
 
 class PlanMismatch(Exception):  # noqa: N818  it is not an error: the ordinary executor takes over
     """A value that a plan does not expect, and that the ordinary executor can handle."""
-
-
-class StepExceeded(Exception):  # noqa: N818  it is not an error: the same is made in steps
-    """There are more values to make than a request may make before others have their turn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +82,13 @@ class CompiledSelection:
     # The paths to read of a document.
     keys: FieldPaths
     columns: Sequence[BatchedField]
-    # From the documents, the usage that they count towards, and the values of each column: the answers.
-    # Raises StepExceeded where that would hold the event loop for long.
-    make: Callable[..., list[Any]]
-    # The same by a generator, which yields after each step.
-    make_stepwise: Callable[..., Generator[None, None, list[Any]]]
-    # The same as `make` for a single document, where there are no columns; by a generator where it has lists.
+    # From the documents, the usage that they count towards, and the values of each column: the answers, by a
+    # generator that yields after each step.
+    make: Callable[..., Generator[None, None, list[Any]]]
+    # The same for a single document, where there are no columns: by a generator if it `has_lists` of objects,
+    # otherwise by a function.
     one: Callable[[Any, Any], Any] | None
-    one_stepwise: Callable[[Any, Any], Generator[None, None, Any]] | None
+    has_lists: bool
     # Whether no two reads are ever asked for side by side: of one document, and of any number of them.
     single: bool
     single_of_many: bool
@@ -101,27 +101,31 @@ class CompiledSelection:
         """Return the response's part for each document; the ordinary executor handles any error."""
         if not documents:
             return []
-        columns: Sequence[Any]
+        columns: Sequence[Any] = ()
         if len(self.columns) == 1:
             columns = [await self.columns[0].values(run, documents)]
-        else:
+        elif self.columns:
             columns = await gather_or_cancel([column.values(run, documents) for column in self.columns])
-        usage = run.context.usage
-        sent, bounds_sent = usage.sent, usage.bounds_sent
+        steps = self.make(documents, run.context.usage, *columns)
         try:
-            return self.make(documents, usage, *columns)
-        except StepExceeded:
-            usage.sent, usage.bounds_sent = sent, bounds_sent
+            next(steps)
+        except StopIteration as end:
+            made: list[Any] = end.value
+            return made
         async with run.stepping:
-            steps = self.make_stepwise(documents, usage, *columns)
-            while True:
-                await asyncio.sleep(0)
-                usage.begin_step()
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    made: list[Any] = end.value
-                    return made
+            return await _finished(steps, run.context.usage)
+
+
+async def _finished(steps: Generator[None, None, list[Any]], usage: Usage) -> list[Any]:
+    """Return what `steps` make, with a turn for others before each of them."""
+    while True:
+        await asyncio.sleep(0)
+        usage.begin_step()
+        try:
+            next(steps)
+        except StopIteration as end:
+            made: list[Any] = end.value
+            return made
 
 
 async def gather_or_cancel(work: Sequence[Awaitable[Any]]) -> Sequence[Any]:

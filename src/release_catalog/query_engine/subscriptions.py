@@ -26,8 +26,7 @@ from graphql.execution import create_source_event_stream, execute_subscription_e
 from graphql.pyutils import is_awaitable
 
 from release_catalog.query_engine.context import Context
-from release_catalog.query_engine.executor import Document, refuse_exceeded
-from release_catalog.query_engine.fallback_executor import CountingExecutor
+from release_catalog.query_engine.executor import CountingExecutor, Document, refuse_exceeded
 from release_catalog.storage.database import deadline
 from release_catalog.usage import Usage, measuring
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from release_catalog import logging_config, runtime, sample
+from release_catalog import runtime, sample
 from release_catalog.auth import errors
 from release_catalog.auth.authenticator import Authenticator
 from release_catalog.auth.errors import AuthenticationError
@@ -31,7 +31,7 @@ from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
 from release_catalog.hal import responses
 from release_catalog.hal.routes import Hal
 from release_catalog.query_engine.context import Context, subscription_slots
-from release_catalog.query_engine.lookup_coalescing import LookupCoalescer
+from release_catalog.query_engine.dataloader import LookupCoalescer
 from release_catalog.server import connection_limit, graphiql
 from release_catalog.server import middleware as headers
 from release_catalog.server import rate_limit as limited
@@ -153,7 +153,7 @@ def create_app(
         Mount("/lifecycle", hal),
     ]
     middleware = [
-        Middleware(logging_config.Requests),
+        Middleware(headers.RequestLog),
         Middleware(headers.Head, settings.hosts if hosts is None else hosts),
         *_cors(settings),
         Middleware(_GraphQLFirst, endpoint),

@@ -13,8 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
-from release_catalog.server.connection_limit import Connection, ConnectionLimit, extension
-from release_catalog.server.paced_input import PacedInput
+from release_catalog.server.connection_limit import Connection, ConnectionLimit, PacedInput, extension
 
 MAX_HEAD_BYTES = 1 << 16
 # The pace at which a body must come and a response must be read, on top of the seconds for a head.

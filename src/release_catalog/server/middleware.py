@@ -1,12 +1,18 @@
-"""Limits on the head of each request, and the security headers of each response."""
+"""The log of requests, the limits on the head of each, and the security headers of each response."""
 
 import functools
 import json
 import re
+import time
 from collections.abc import Iterable, Sequence
 
+import structlog
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from release_catalog.domain import ids
+from release_catalog.logging_config import request_id
 
 SECURITY = {
     # For responses other than pages; pages have a policy of their own.
@@ -19,6 +25,9 @@ SECURITY = {
     "x-frame-options": "DENY",
 }
 
+# The conventional status of requests whose client was gone before the response.
+CLIENT_GONE = 499
+
 _MAX_HOST = 255
 _HOST = re.compile(rb"([A-Za-z0-9._-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?")
 
@@ -30,6 +39,40 @@ MAX_HEADERS = MAX_PARAMETERS = 100
 _MEASURED_ELSEWHERE = {b"authorization", b"x-project-token", b"cookie"}
 
 _NO_HOST = 400, "Bad Request", "The Host header is missing, repeated or invalid: send one with a host name."
+
+
+class RequestLog:
+    """A middleware that gives each request an id, for its log lines and the header `x-request-id`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        # Made once, because making a logger takes as long as writing a line.
+        self._log = structlog.get_logger().bind()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and log its status and duration."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        id_, began, status = ids.new(), time.perf_counter(), 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
+            await send(message)
+
+        before = request_id.set(id_)
+        try:
+            await self.app(scope, receive, answer)
+        except ClientDisconnect:
+            status = CLIENT_GONE
+        finally:
+            took = round((time.perf_counter() - began) * 1000, 2)
+            path = scope["raw_path"].decode("latin-1")
+            self._log.info("request", method=scope["method"], path=path, status=status, milliseconds=took)
+            request_id.reset(before)
 
 
 class Head:
@@ -63,8 +106,12 @@ class Head:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                present = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(pair for pair in _ENCODED if pair[0] not in present)]
+                present = [name for name, _ in message["headers"]]
+                if _NAMES.isdisjoint(present):
+                    message["headers"] = [*message["headers"], *_ENCODED]
+                else:  # pages have some of their own
+                    absent = [pair for pair in _ENCODED if pair[0] not in present]
+                    message["headers"] = [*message["headers"], *absent]
             await send(message)
 
         await (_refused(*refusal) if refusal else self.app)(scope, receive, answer)
@@ -117,3 +164,4 @@ def _refused(status: int, title: str, detail: str) -> Response:
 
 
 _ENCODED = [(name.encode(), value.encode()) for name, value in SECURITY.items()]
+_NAMES = {name for name, _ in _ENCODED}

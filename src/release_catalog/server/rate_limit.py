@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 from release_catalog.domain.caller import Caller, Owner
-from release_catalog.fair_share import Busy, FairSlots, RefusalPace
+from release_catalog.fair_share import Busy, FairSlots, refusal_pace
 from release_catalog.graphql_api.request_errors import RequestError, capacity_exceeded
 from release_catalog.settings import Limits
 
@@ -44,7 +44,7 @@ class RateLimiter:
         self._wait_seconds = limits.query_seconds
         # The callers with a request executed lately, and its time; the last one comes last.
         self._seen: collections.OrderedDict[Owner, float] = collections.OrderedDict()
-        self.refusals = RefusalPace()
+        self.refusals = refusal_pace()
         # Writes of a tenant wait for one another. They leave room for reads.
         self._writes_at_once = max(1, limits.max_concurrency * 4 // 5)
         self._writes = FairSlots(sys.maxsize, per_caller=self._writes_at_once)
@@ -59,13 +59,10 @@ class RateLimiter:
 
         Enter the context at once.
         """
-        who = caller.owner
-        if not self._requests.fits(who):
-            own = self._requests.free > 0
-            raise capacity_exceeded(
-                own=own, what="requests in progress", limit="concurrency", allowed=self._per_caller
-            )
-        return self._requests.slot_now(who)
+        try:
+            return self._requests.slot_now(caller.owner)
+        except Busy as busy:
+            raise self._crowded(busy) from busy
 
     def turn(self, caller: Caller, points: int) -> AbstractAsyncContextManager[None]:
         """Execute a request that costs `points`, after waiting for a turn if its caller crowds others.
@@ -101,25 +98,27 @@ class RateLimiter:
                 turn = slots.turn(who, TURN_SECONDS, max_seconds=self._wait_seconds)
                 await stack.enter_async_context(turn)
             except Busy as busy:
-                limit, allowed = "concurrency", self._per_caller
-                raise capacity_exceeded(
-                    own=busy.own, what="requests in progress", limit=limit, allowed=allowed
-                ) from busy
+                raise self._crowded(busy) from busy
             yield
+
+    def _crowded(self, busy: Busy) -> RequestError:
+        what, allowed = "requests in progress", self._per_caller
+        return capacity_exceeded(own=busy.own, what=what, limit="concurrency", allowed=allowed)
 
     def write_slot(self, caller: Caller) -> AbstractContextManager[None]:
         """Count a current request that writes; refuse it beyond four fifths of the caller's requests.
 
         Enter the context at once.
         """
-        who = caller.owner
-        if not self._writes.fits(who):
+        try:
+            return self._writes.slot_now(caller.owner)
+        except Busy as busy:
             reason = (
                 f"You have {self._writes_at_once} mutations in progress, the maximum that the limit writes "
                 "allows: repeat this one when another has ended."
             )
-            raise RequestError(429, reason, self._code("writes", self._writes_at_once), Retry_After="1")
-        return self._writes.slot_now(who)
+            code = self._code("writes", self._writes_at_once)
+            raise RequestError(429, reason, code, Retry_After="1") from busy
 
     def consume(self, caller: Caller, points: int) -> None:
         """Take points from the caller's hour; refuse if too few are left. Without a rate, do nothing."""

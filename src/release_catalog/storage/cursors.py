@@ -1,4 +1,4 @@
-"""Reading of cursors, with their bytes counted towards the current request.
+"""Reads of documents: the paths to read of them, and cursors, whose bytes count towards the current request.
 
 MongoDB sends at most 16 MiB at a time. Documents that may be large are taken from a cursor in small steps, so that
 a request whose documents are too large ends after the first batch that shows it.
@@ -12,8 +12,10 @@ from release_catalog import usage
 from release_catalog.errors import TooLarge
 from release_catalog.storage.collection_names import Stored, StoredDocument
 
-# The dotted paths to read of documents; None for all.
+# The dotted paths to read of documents: None stands for whole documents, an empty set for their existence alone.
 FieldPaths = frozenset[str] | None
+NONE: FieldPaths = frozenset()
+ALL: FieldPaths = None
 
 # Documents to take before their bytes are counted, if they may be large; the number doubles each time.
 STEP = 8
@@ -38,6 +40,28 @@ LISTS = {
     "dependencies": (600, frozenset({"reference"})),
     "platforms": (200, frozenset({"name", "osFamily", "architecture", ""})),
 }
+
+
+def union(*some: FieldPaths) -> FieldPaths:
+    """Return the union of several projections."""
+    return None if None in some else frozenset().union(*(keys for keys in some if keys is not None))
+
+
+def subpaths(keys: FieldPaths, key: str) -> FieldPaths:
+    """Return the part of `keys` in the document under `key`, as paths within it."""
+    if keys is None or key in keys:
+        return None
+    return frozenset(path.removeprefix(f"{key}.") for path in keys if path.startswith(f"{key}."))
+
+
+def prefixed(keys: FieldPaths, key: str) -> FieldPaths:
+    """Return the paths that lead to `keys` of the document under `key`."""
+    return frozenset(f"{key}.{path}" for path in keys) if keys else frozenset({key})
+
+
+def without(keys: FieldPaths, key: str) -> FieldPaths:
+    """Return the part of `keys` that is not below `key`."""
+    return None if keys is None else frozenset(path for path in keys if path.partition(".")[0] != key)
 
 
 class Cursor(Protocol[Stored]):

@@ -12,7 +12,7 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.graphql_api.enums import VerificationStatus
 from release_catalog.graphql_api.fields import computed_field, field, json_text, optional_field
 from release_catalog.graphql_api.scalars import Long
-from release_catalog.query_engine.projection import FieldPaths, prefixed, subpaths, union, without
+from release_catalog.storage.cursors import FieldPaths, prefixed, subpaths, union, without
 
 if TYPE_CHECKING:
     from release_catalog.graphql_api.types.release import Release

@@ -22,9 +22,9 @@ from release_catalog.graphql_api.fields import (
 )
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import reads
-from release_catalog.query_engine.projection import FieldPaths, prefixed, subpaths, union
 from release_catalog.storage import dependency_traversal, pagination
 from release_catalog.storage.collection_names import RELEASES
+from release_catalog.storage.cursors import FieldPaths, prefixed, subpaths, union
 
 if TYPE_CHECKING:
     from release_catalog.graphql_api.types.release import Release

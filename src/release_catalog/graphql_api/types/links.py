@@ -12,7 +12,6 @@ from release_catalog.domain.release_links import LINKS, ReleaseLink
 from release_catalog.graphql_api.fields import First, batched_field, computed_field, field, projects
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import reads
-from release_catalog.query_engine.projection import FieldPaths
 from release_catalog.storage import pagination
 from release_catalog.storage.collection_names import (
     BASE_IMAGES,
@@ -21,6 +20,7 @@ from release_catalog.storage.collection_names import (
     CollectionName,
     StoredDocument,
 )
+from release_catalog.storage.cursors import FieldPaths
 
 
 @strawberry.type(description="A link in HAL (Hypertext Application Language).")

@@ -49,7 +49,6 @@ from release_catalog.graphql_api.types.registry import BaseImage, Registry
 from release_catalog.graphql_api.types.release_delivery import Delivery, Pipeline
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
-from release_catalog.query_engine.projection import FieldPaths, prefixed
 from release_catalog.storage import dependency_traversal, pagination, records
 from release_catalog.storage.collection_names import (
     BASE_IMAGES,
@@ -59,6 +58,7 @@ from release_catalog.storage.collection_names import (
     REGISTRIES,
     RELEASES,
 )
+from release_catalog.storage.cursors import FieldPaths, prefixed
 
 
 @strawberry.type(description="Withdrawal of a published release.")

@@ -11,9 +11,9 @@ from release_catalog.graphql_api.enums import DeliveryStatus, DeploymentType, Ex
 from release_catalog.graphql_api.fields import argument, batched_field, field, reference
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
-from release_catalog.query_engine.projection import FieldPaths
 from release_catalog.storage import records
 from release_catalog.storage.collection_names import PIPELINES, PROJECTS, StoredDocument
+from release_catalog.storage.cursors import FieldPaths
 
 
 @strawberry.type(description="A stream or a build environment of a project (S4).")

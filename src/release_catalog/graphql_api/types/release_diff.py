@@ -12,10 +12,10 @@ from release_catalog.domain import release_diff
 from release_catalog.graphql_api.enums import ChangeKind
 from release_catalog.graphql_api.fields import batched_field, computed_field, field
 from release_catalog.graphql_api.types.release import Release
+from release_catalog.query_engine.completion import json_fragment
 from release_catalog.query_engine.context import Context
 from release_catalog.query_engine.field_source import reads
-from release_catalog.query_engine.leaf_values import json_fragment
-from release_catalog.query_engine.projection import FieldPaths
+from release_catalog.storage.cursors import FieldPaths
 
 
 @strawberry.type(description="A field that differs between two releases.")
