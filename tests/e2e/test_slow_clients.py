@@ -14,6 +14,7 @@ import pytest
 import websockets.sync.client
 from websockets.typing import Subprotocol
 
+from support.graphql_client import data_of, post
 from support.processes import Server, eventually, serving
 
 QUERY = json.dumps({"query": "{ viewer { subject } }"}).encode()
@@ -52,10 +53,7 @@ def answered(server: Server, while_true: Callable[[], bool]) -> int:
     count = 0
     with httpx2.Client(timeout=60) as client:
         while while_true():
-            response = client.post(
-                f"{server.url}/graphql", content=QUERY, headers={"content-type": "application/json"}
-            )
-            assert response.status_code == 200
+            assert data_of(post(client, "{ viewer { subject } }", url=server.url))
             count += 1
     return count
 

@@ -56,16 +56,21 @@ async def received(client: ClientConnection) -> Any:
     return orjson.loads(await asyncio.wait_for(client.recv(), 30))
 
 
+async def start(client: ClientConnection, query: str = FOLLOW, id_: str = "1", **variables: Any) -> None:
+    """Send an operation."""
+    await send(client, type="subscribe", id=id_, payload={"query": query, "variables": variables})
+
+
 async def subscribe(client: ClientConnection, query: str = FOLLOW, id_: str = "1", **variables: Any) -> None:
     """Subscribe, and wait until that is done: what happens from now on is told."""
-    await send(client, type="subscribe", id=id_, payload={"query": query, "variables": variables})
+    await start(client, query, id_, **variables)
     # The server takes messages in order, but starts operations beside each other.
     await ask(client, f"after-{id_}", "{ viewer { subject } }")
 
 
 async def ask(client: ClientConnection, id_: str, query: str) -> Any:
     """The data of a query over the socket."""
-    await send(client, type="subscribe", id=id_, payload={"query": query})
+    await start(client, query, id_)
     answer = await received(client)
     assert answer["type"] == "next", answer
     assert (await received(client)) == {"type": "complete", "id": id_}
