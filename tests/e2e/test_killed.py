@@ -162,7 +162,7 @@ MOMENTS: list[Moment] = [
 ]  # fmt: skip
 
 
-def test_an_import_whose_server_is_killed_happens_wholly_or_not_at_all_and_its_key_ends_it(
+def test_an_import_whose_server_is_killed_happens_wholly_or_not_at_all_and_its_idempotency_key_ends_it(
     tmp_path: Path, files: Files, settings: Json, database: Any
 ) -> None:
     given: dict[str, Json] = {}

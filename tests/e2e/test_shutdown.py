@@ -29,9 +29,7 @@ IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input)
 HOOK = 'mutation { createWebhook(input: {url: %s, events: ["*"]}) { secret problem { detail } } }'
 
 
-async def test_streams_and_deliveries_end_soon_and_go_on_at_the_next_start(
-    mongodb_url: str, tmp_path: Path
-) -> None:
+async def test_streams_and_webhooks_end_soon_and_go_on_at_the_next_start(mongodb_url: str, tmp_path: Path) -> None:
     name = f"shutdown_{uuid.uuid4().hex}"
     settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": name, "files_allow": "127.0.0.1"}
     async with (

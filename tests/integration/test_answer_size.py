@@ -202,7 +202,7 @@ async def test_no_answer_is_larger_than_the_limit(empty: Catalog, limit: int) ->
                 assert body["errors"][0]["extensions"]["limit"] == "bytes"
 
 
-async def test_bytes_are_charged_once_the_answer_is_there(empty: Catalog) -> None:
+async def test_the_rate_limit_counts_bytes_once_the_answer_is_there(empty: Catalog) -> None:
     await fill(empty, 3, 100 * KILOBYTE)
     query = "{ releases(first: 3) { nodes { metadata } } }"
     async with served(empty.database, cost_per_hour=1_000) as http:
@@ -285,7 +285,7 @@ async def test_hal_documents_are_bounded(empty: Catalog) -> None:
         }  # fmt: skip
 
 
-async def test_embedded_hal_documents_are_charged(empty: Catalog) -> None:
+async def test_the_rate_limit_counts_embedded_hal_documents(empty: Catalog) -> None:
     product = await empty.product("app")
     hub = await empty.put(await empty.product("hub"), "1", status="PUBLISHED")
     needs = [{"name": "hub", "version": "1"}]
@@ -310,7 +310,7 @@ async def test_embedded_hal_documents_are_charged(empty: Catalog) -> None:
         assert (await http.get(f"{path}?expand_relationships=true")).status_code == 200
 
 
-async def test_a_count_is_charged_by_what_it_counts(empty: Catalog) -> None:
+async def test_the_rate_limit_counts_what_a_count_counts(empty: Catalog) -> None:
     await fill(empty, 30, 100)
     _, usage = await run(empty, "{ releases { totalCount } }")
     assert usage.counted == 30

@@ -417,7 +417,7 @@ async def test_a_file_that_is_spoiled_changes_nothing(empty: Catalog, file: Path
         assert await viewer(http, **basic("ci", PASSWORD))
 
 
-async def test_a_flood_of_guesses_is_turned_away(empty: Catalog, file: Path) -> None:
+async def test_the_rate_limit_turns_a_flood_of_guesses_away(empty: Catalog, file: Path) -> None:
     async with served(empty.database, accounts=file) as http:
         guesses = [post(http, VIEWER, headers=basic("ci", f"guess {n}")) for n in range(8)]
         answers = await asyncio.gather(*guesses)

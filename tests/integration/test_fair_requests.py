@@ -164,7 +164,7 @@ async def test_sockets_that_are_not_known_make_room_for_connections(empty: Catal
             assert await livez(*await stack.enter_async_context(opened(host))) == b"200"
 
 
-async def test_callers_and_tenants_have_shares_of_the_seats(empty: Catalog) -> None:
+async def test_the_rate_limit_of_subscribers_is_a_share_for_callers_and_tenants(empty: Catalog) -> None:
     app = app_of(empty, subscribers=4, subscribers_per_tenant=3, subscribers_per_caller=2)
     first, second, other = await token(empty), await token(empty), await token(empty, "other")
     async with served(app) as host, contextlib.AsyncExitStack() as stack, httpx2.AsyncClient() as http:
@@ -400,6 +400,7 @@ async def test_wrong_passwords_lock_nobody_out(
         return matches(known, given)
 
     monkeypatch.setattr(passwords, "matches", slow)
+    monkeypatch.setattr(passwords, "WAIT_SECONDS", 300)
     limits = httpx2.Limits(max_connections=None)
     async with (
         served(app_of(empty, accounts=file)) as host,

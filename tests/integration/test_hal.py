@@ -627,7 +627,7 @@ async def test_a_server_that_does_not_tell_the_raw_path_will_do(stocked: Catalog
 # Visibility.
 
 
-async def test_hidden_documents_are_404_for_a_reader(empty: Catalog) -> None:
+async def test_visibility_makes_hidden_documents_404_for_a_reader(empty: Catalog) -> None:
     product = await empty.product("tool", "DOTTED")
     needs = {"dependencies": [{"name": name, "version": "1"} for name in ("draft", "private", "live")]}
     base = await empty.put(await empty.product("base"), "1", "base", status="PUBLISHED", **needs)
@@ -678,7 +678,7 @@ def hidden_in(answer: Any, made: Mapping[str, ReleaseDocument]) -> list[str]:
     return [name for name, one in made.items() if not name.startswith("live") and one["id"] in str(answer)]
 
 
-async def test_a_branch_with_nothing_to_see_does_not_exist(empty: Catalog) -> None:
+async def test_visibility_hides_a_branch_with_nothing_to_see(empty: Catalog) -> None:
     await empty.put(await empty.product("tool"), "1", status="PUBLISHED", private=True, branch="1")
     await Web(empty).read("/v1/applications/product/tool/branch/1")
     await Web(empty.seen_by(READER)).problem(404, "/v1/applications/product/tool/branch/1")

@@ -155,7 +155,7 @@ PROBLEMS = {
 }  # fmt: skip
 
 
-async def test_a_repeat_with_the_same_key_returns_the_outcome(mongod: Mongod, driver: Any) -> None:
+async def test_a_repeat_with_the_same_idempotency_key_returns_the_outcome(mongod: Mongod, driver: Any) -> None:
     given = {"productId": "areal-product", "name": "n", "version": "7", "idempotencyKey": "k"}
     async with application(mongod, driver) as app, client_of(app) as http:
         with mongod.failing("commitTransaction", mode={"times": 1}, blockConnection=True, blockTimeMS=3_500):
@@ -231,7 +231,7 @@ async def test_only_what_the_database_was_too_slow_for_is_to_be_less(mongod: Mon
                     check(await post(http, query, RESPONSE))
 
 
-async def test_writes_that_wait_leave_room_for_reads(mongod: Mongod, driver: Any) -> None:
+async def test_the_rate_limit_of_writes_that_wait_leaves_room_for_reads(mongod: Mongod, driver: Any) -> None:
     async with application(mongod, driver, max_concurrency=10, query_seconds=10) as app, client_of(app) as http:
         # The first write holds up the others.
         with mongod.failing("insert", mode={"times": 1}, blockConnection=True, blockTimeMS=2_000):

@@ -135,7 +135,7 @@ async def test_the_response_to_an_event_has_a_time_limit(empty: Catalog, host: s
     assert 0 < asked["maxTimeMS"] <= 15_000
 
 
-async def test_a_reader_gets_events_of_visible_releases(empty: Catalog) -> None:
+async def test_visibility_gives_a_reader_events_of_visible_releases(empty: Catalog) -> None:
     open_, private = await made(empty, "a"), await made(empty, "b", private=True)
     reader = Caller("local", "reader", frozenset({"release:read"}))
     async with feeding(empty) as feeds:
@@ -413,7 +413,9 @@ async def test_a_socket_is_closed_without_credentials_and_when_they_expire(
                 await send(client, type="connection_init", payload=payload)
                 assert await closing(client) == (4403, "Forbidden: Log in.")
         async with connected(host, {"authorization": "Bearer good"}) as client:
-            await subscribe(client)
+            # On a slow machine, they have expired by then.
+            with contextlib.suppress(websockets.ConnectionClosed):
+                await start(client, FOLLOW_ALL)
             assert await closing(client) == (4403, "Credentials expired")
         async with httpx2.AsyncClient() as http:
             answer = await post(http, FOLLOW_ALL, EVENT_STREAM, url=f"http://{host}")
@@ -585,7 +587,7 @@ async def test_a_client_that_reads_nothing_is_closed_with_a_code(
         assert "after" in reason
 
 
-async def test_each_event_costs_as_much_as_a_query(empty: Catalog) -> None:
+async def test_the_rate_limit_counts_each_event_as_a_query(empty: Catalog) -> None:
     await happen(empty, await made(empty), times=20)
     query = 'subscription { events(after: "0") { id release { name } } }'
     app = create_app(Settings(cost_per_hour=12), database=empty.database)
@@ -634,13 +636,11 @@ async def _until(lines: AsyncIterator[str], count: int) -> AsyncIterator[str]:
 
 async def test_a_server_that_ends_does_not_wait_for_streams(empty: Catalog) -> None:
     app = create_app(Settings(), database=empty.database)
-    async with httpx2.AsyncClient() as http, contextlib.AsyncExitStack() as stack:
-        async with served(app) as host:
+    async with httpx2.AsyncClient() as http, contextlib.AsyncExitStack() as stack, asyncio.timeout(120):
+        async with served(app, grace_seconds=3_600) as host:
             answer = await stack.enter_async_context(stream(http, FOLLOW_ALL, url=f"http://{host}"))
             client = await websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL])  # type: ignore[list-item]
             await send(client, type="connection_init")
             await received(client)
-            began = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - began < 4
         assert (await answer.aread()) == b":\n\n"
         assert (await closing(client))[0] == 1012

@@ -389,7 +389,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     return held
 
 
-async def test_a_caller_above_its_concurrency_is_refused(mongodb_url: str, sample_name: str, held: Held) -> None:
+async def test_the_rate_limit_refuses_a_caller_above_its_concurrency(
+    mongodb_url: str, sample_name: str, held: Held
+) -> None:
     async with served(mongodb_url, sample_name, max_concurrency=3) as http:
         waiting = [asyncio.create_task(post(http, '{ product(key: "x") { id } }')) for _ in range(3)]
         await eventually(lambda: held.count == 3)
@@ -400,7 +402,9 @@ async def test_a_caller_above_its_concurrency_is_refused(mongodb_url: str, sampl
         assert (await post(http, TYPENAME)).status_code == 200
 
 
-async def test_streams_count_as_concurrent_requests(mongodb_url: str, sample_name: str, held: Held) -> None:
+async def test_the_rate_limit_counts_streams_as_concurrent_requests(
+    mongodb_url: str, sample_name: str, held: Held
+) -> None:
     async with served(mongodb_url, sample_name, max_concurrency=1) as http:
         asked = '{ product(key: "x") { id } }'
         waiting = [asyncio.create_task(post(http, asked, EVENT_STREAM)) for _ in range(3)]

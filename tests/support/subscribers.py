@@ -22,10 +22,10 @@ FOLLOW = """subscription($after: ID, $types: [String!], $release: ID, $product: 
 
 
 @contextlib.asynccontextmanager
-async def served(app: Starlette, connections: int = 2_000) -> AsyncIterator[str]:
+async def served(app: Starlette, connections: int = 2_000, grace_seconds: int = 5) -> AsyncIterator[str]:
     """The host and port where the application is served."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn_server.server(app, 5, 10, connections)
+        server = uvicorn_server.server(app, grace_seconds, 10, connections)
         async with app.router.lifespan_context(app):
             running = asyncio.create_task(server.serve([listener]))
             while not server.started:  # noqa: ASYNC110  it has no event for that
