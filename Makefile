@@ -2,13 +2,14 @@
 # make test   run all tests; test-unit: those without a server, in under a minute
 # make faults  tests with killed, frozen and full MongoDBs, killed servers and wrong clocks: a quarter of an hour
 # make test-hostile  all hostile inputs at every place of a request: an hour
+# make test-debian  all of Debian's packages, of which `make test` loads a third
 # make check  check types, style and formatting
 # make bench  compare the speed with other servers; bench-load: loading; bench-memory: memory over many requests;
 #             bench-fairness: delay of a client beside a greedy one; bench-files: fetching and verification
 PYTHON ?= python3
 PORT ?= 8000
-# Test files that run at once, each with a MongoDB of its own.
-JOBS ?= 2
+# Test files that run at once, each with a MongoDB of its own. Many wait for something: two cores have time for three.
+JOBS ?= 3
 BIN := .venv/bin
 # Without compiled modules every start would take seconds longer.
 unexport PYTHONDONTWRITEBYTECODE
@@ -16,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The data is in this folder; an installed catalog uses the data folder of the user.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test test-unit test-hostile faults check schema bench bench-load bench-memory bench-fairness bench-files web clean
+.PHONY: run test test-unit test-hostile test-debian faults check schema bench bench-load bench-memory bench-fairness bench-files web clean
 
 run: .venv/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -25,10 +26,10 @@ run: .venv/.run
 
 test: .venv/.dev
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built: its tests are skipped."
-	$(BIN)/pytest -n $(JOBS) --dist loadfile
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-unit: .venv/.dev
-	$(BIN)/pytest -n $(JOBS) tests/unit
+	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/unit
 
 # SCENARIO=clocks runs the scenarios with that text in their names.
 faults: .venv/.dev
@@ -36,6 +37,9 @@ faults: .venv/.dev
 
 test-hostile: .venv/.dev
 	HOSTILE=wide $(BIN)/pytest -n $(JOBS) tests/integration/test_hostile_inputs.py tests/integration/test_hostile_sockets.py
+
+test-debian: .venv/.dev
+	DEBIAN=whole $(BIN)/pytest tests/integration/test_debian.py
 
 check: .venv/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

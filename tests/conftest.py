@@ -35,6 +35,12 @@ OVER_BOTH_DRIVERS = {
     "test_seeds", "test_release_mutations", "test_lifecycle", "test_pagination", "test_queries", "test_import", "test_events",
     "test_graphs", "test_export", "test_indexes", "test_transactions", "test_outages", "test_write_concern",
 }  # fmt: skip
+# Files that take long, the longest first: they start first, so that no process is left with one of them at the end.
+LONGEST = """test_hostile_inputs test_query_engine test_killed test_debian test_webhooks_under_kills test_outages
+  test_tenant_isolation test_load test_which_database test_embedded test_server test_migrations test_registry_versions
+  test_forms test_hostile_sockets test_slow_clients test_subscriptions test_authentication test_write_concern
+  test_shutdown test_promotion test_files test_access test_waiting test_ledger_command test_webhooks
+  test_release_mutations test_http test_transactions test_events test_answer_size test_fair_workers test_wire""".split()
 # Painting a traceback takes seconds.
 structlog.configure(
     [*structlog.get_config()["processors"][:-1], ConsoleRenderer(exception_formatter=plain_traceback)]
@@ -72,6 +78,12 @@ async def connected(
         closing = client.close()
         if closing is not None:
             await closing
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long."""
+    order = {name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,11 +15,12 @@ import pytest
 
 from conftest import connected
 from release_catalog.domain import caller
+from support.graphql_client import data_of, post
 from support.processes import SCRIPT, environment, run, serving
 
 SECRET = "5ecret-of-the-issuer-that-nobody-may-see"
 PASSWORD = "5ecret password of ci"
-VIEWER = {"query": "{ viewer { subject tenantId } }"}
+VIEWER = "{ viewer { subject tenantId } }"
 
 
 def settings(folder: Path, mongodb_url: str, **more: Any) -> dict[str, Any]:
@@ -123,34 +124,34 @@ def test_no_secret_is_printed_or_stored(tmp_path: Path, mongodb_url: str) -> Non
     create = """mutation { createAccessToken(input: {name: "n", scopes: ["release:write"]}) { token } }"""
     with serving(tmp_path, **mine) as server, httpx2.Client(base_url=server.url) as http:
         assert [entry["event"] for entry in server.entries("serving with authentication")]
-        answer = http.post("/graphql", json={"query": create}, headers={"authorization": f"Bearer {token}"}).json()
-        second = answer["data"]["createAccessToken"]["token"]
+        answer = data_of(post(http, create, headers={"authorization": f"Bearer {token}"}))
+        second = answer["createAccessToken"]["token"]
         for value, subject in (
             (f"Bearer {good}", "ann"),
             (f"Basic {basic}", "account:ci"),
             (f"Bearer {token}", "token"),
         ):
-            response = http.post("/graphql", json=VIEWER, headers={"authorization": value})
-            assert response.json()["data"]["viewer"]["subject"].startswith(subject)
+            response = post(http, VIEWER, headers={"authorization": value})
+            assert data_of(response)["viewer"]["subject"].startswith(subject)
             printed.append(response.text)
         for headers in (
             {"authorization": f"Bearer {bad}"}, {"authorization": f"Basic {guess}"}, {"authorization": f"Bearer {token}x"},
             {"x-project-token": second}, {"authorization": f"Digest {token}"}, {"authorization": token},
             {"authorization": f"Bearer {second}", "x-project-token": token}, {"authorization": "Bearer " + token * 500},
         ):  # fmt: skip
-            for path in (f"/v1/catalogs/default?token={token}", "/graphql"):
-                response = http.post(path, json={"query": "{ catalogs { nodes { id } } x }"}, headers=headers)
-                printed.append(response.text + str(response.headers))
+            responses = [
+                http.post(f"/v1/catalogs/default?token={token}", headers=headers),
+                post(http, "{ catalogs { nodes { id } } x }", headers=headers),
+            ]
+            printed += [response.text + str(response.headers) for response in responses]
         product = 'mutation { saveProduct(input: {key: "tool", name: "Tool"}) { product { id } } }'
         writer = {"x-project-token": second}
-        id_ = http.post("/graphql", json={"query": product}, headers=writer).json()["data"]["saveProduct"][
-            "product"
-        ]["id"]
+        id_ = data_of(post(http, product, headers=writer))["saveProduct"]["product"]["id"]
         release = f'mutation {{ createRelease(input: {{productId: "{id_}", name: "n", version: "1.0"}}) {{ release {{ id }} }} }}'
-        printed.append(http.post("/graphql", json={"query": release}, headers=writer).text)
+        printed.append(post(http, release, headers=writer).text)
         assert '"id"' in printed[-1]
-        everything = {"query": "{ accessTokens { id name } releases { nodes { id } } }"}
-        printed.append(http.post("/graphql", json=everything, headers={"authorization": f"Basic {basic}"}).text)
+        everything = "{ accessTokens { id name } releases { nodes { id } } }"
+        printed.append(post(http, everything, headers={"authorization": f"Basic {basic}"}).text)
         assert server.stop() == 0
         printed.append(server.log.read_text())
     exported = run("export", "--tenant", "acme", **mine)

@@ -104,13 +104,10 @@ def asked(files: Files, key: str, mode: str, count: int = 2) -> Json:
 
 def sent(server: Server, given: Json) -> Json | None:
     """The answer to an import; None where its server was killed."""
-    body = {"query": IMPORT, "variables": {"input": given}}
     try:
-        answer = httpx2.post(f"{server.url}/graphql", json=body, timeout=60).json()
+        done: Json = server.ask(IMPORT, input=given)["importRelease"]
     except httpx2.TransportError:
         return None
-    assert "errors" not in answer, answer
-    done: Json = answer["data"]["importRelease"]
     return done
 
 
@@ -165,7 +162,7 @@ MOMENTS: list[Moment] = [
 ]  # fmt: skip
 
 
-def test_an_import_whose_server_is_killed_happens_wholly_or_not_at_all_and_its_key_ends_it(
+def test_an_import_whose_server_is_killed_happens_wholly_or_not_at_all_and_its_idempotency_key_ends_it(
     tmp_path: Path, files: Files, settings: Json, database: Any
 ) -> None:
     given: dict[str, Json] = {}

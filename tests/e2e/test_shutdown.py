@@ -18,8 +18,9 @@ from release_catalog.storage.collection_names import RELEASES, VERIFICATIONS
 from support import file_server
 from support import subscribers as following
 from support.catalog import Catalog, source
+from support.graphql_client import RESPONSE, data_of, error_of, post, results, stream
 from support.processes import Server, serving
-from support.subscribers import FOLLOW, happen, send, subscribe, told
+from support.subscribers import FOLLOW, happen, start, subscribe, told
 from support.waiting import eventually
 from support.webhook_receivers import OK, receiving
 
@@ -28,12 +29,14 @@ IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input)
 HOOK = 'mutation { createWebhook(input: {url: %s, events: ["*"]}) { secret problem { detail } } }'
 
 
-async def test_streams_and_deliveries_end_soon_and_go_on_at_the_next_start(
-    mongodb_url: str, tmp_path: Path
-) -> None:
+async def test_streams_and_webhooks_end_soon_and_go_on_at_the_next_start(mongodb_url: str, tmp_path: Path) -> None:
     name = f"shutdown_{uuid.uuid4().hex}"
     settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": name, "files_allow": "127.0.0.1"}
-    async with connected(mongodb_url, name) as database, receiving() as receiver, httpx2.AsyncClient() as http:
+    async with (
+        connected(mongodb_url, name) as database,
+        receiving() as receiver,
+        httpx2.AsyncClient(timeout=30) as http,
+    ):
         receiver.answer = None
         with serving(tmp_path / "first", **settings) as server:
             catalog = Catalog(database, LOCAL)
@@ -56,8 +59,7 @@ async def test_streams_and_deliveries_end_soon_and_go_on_at_the_next_start(
         receiver.answer = OK
         with serving(tmp_path / "second", **settings) as server:
             async with following.connected(host(server)) as client, streamed(http, server, "1") as events:
-                variables = {"after": "0000000000000001"}
-                await send(client, type="subscribe", id="1", payload={"query": FOLLOW, "variables": variables})
+                await start(client, after="0000000000000001")
                 assert [int((await told(client))["id"]) for _ in range(2)] == [2, 3]
                 assert [int((await anext(events))["id"]) for _ in range(2)] == [2, 3]
             await eventually(lambda: receiver.ids[-1] == 3)
@@ -76,7 +78,7 @@ async def test_a_client_that_reads_nothing_does_not_delay_the_shutdown(mongodb_u
             await happen(catalog, release, times=12)
             async with following.connected(host(server), max_size=None, max_queue=1) as client:
                 query = 'subscription { events(after: "0") { id data } }'
-                await send(client, type="subscribe", id="1", payload={"query": query})
+                await start(client, query)
                 # It has read two by then, and the server has more for it than a connection holds.
                 await asyncio.sleep(1)
                 assert await asyncio.to_thread(server.stop) == 0
@@ -93,15 +95,8 @@ def host(server: Server) -> str:
 @contextlib.asynccontextmanager
 async def streamed(http: httpx2.AsyncClient, server: Server, after: str) -> AsyncIterator[AsyncIterator[Any]]:
     """Events over Server-Sent Events, until the response is complete."""
-    body = {"query": FOLLOW, "variables": {"after": after}}
-    accept = {"Accept": "text/event-stream"}
-    async with http.stream("POST", f"{server.url}/graphql", json=body, headers=accept, timeout=30) as answer:
-        lines = answer.aiter_lines()
-        yield (
-            json.loads(line.removeprefix("data: "))["data"]["events"]
-            async for line in lines
-            if line.startswith("data: ")
-        )
+    async with stream(http, FOLLOW, url=server.url, variables={"after": after}) as answer:
+        yield (result["data"]["events"] async for result in results(answer))
 
 
 async def test_a_shutdown_answers_waiting_imports_and_hands_over_background_jobs(
@@ -109,7 +104,7 @@ async def test_a_shutdown_answers_waiting_imports_and_hands_over_background_jobs
 ) -> None:
     name, key = f"shutdown_{uuid.uuid4().hex}", {"idempotencyKey": "k"}
     settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": name, "files_allow": "127.0.0.1"}
-    http = httpx2.AsyncClient(timeout=60, headers={"accept": "application/graphql-response+json"})
+    http = httpx2.AsyncClient(timeout=60)
     async with connected(mongodb_url, name) as database, file_server.serving() as files, http:
         files.free.clear()
         file = {"name": "a", "size": 1, "sha256": "ab" * 32, "downloadUrl": files.put("a", b"x")}
@@ -118,8 +113,7 @@ async def test_a_shutdown_answers_waiting_imports_and_hands_over_background_jobs
             document = source(product, artifacts=[file])
             given = {"projectIdentifier": product, "release": document, "verification": mode}
             given |= key if mode == "WAIT" else {}
-            body = {"query": IMPORT, "variables": {"input": given}}
-            return await http.post(f"{server.url}/graphql", json=body)
+            return await post(http, IMPORT, RESPONSE, url=server.url, variables={"input": given})
 
         with serving(tmp_path / "first", **settings) as server:
             assert (await take(server, "later", "BACKGROUND")).status_code == 200
@@ -140,7 +134,7 @@ async def test_a_shutdown_answers_waiting_imports_and_hands_over_background_jobs
             assert job["leaseUntil"] < held["leaseUntil"]
             assert not waiting.done()
             answer = await waiting
-            [error] = answer.json()["errors"]
+            error = error_of(answer)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
             told = {name: error["extensions"][name] for name in ("code", "outcome", "retryAfter")}
             assert told == {"code": "UNAVAILABLE", "outcome": "UNCHANGED", "retryAfter": 2}
@@ -149,7 +143,7 @@ async def test_a_shutdown_answers_waiting_imports_and_hands_over_background_jobs
         assert await database[RELEASES].count_documents({"name": "now"}) == 0
         files.free.set()
         with serving(tmp_path / "second", **settings) as server:
-            again = (await take(server, "now", "WAIT")).json()["data"]["importRelease"]
+            again = data_of(await take(server, "now", "WAIT"))["importRelease"]
             assert again["problem"] is None
             assert again["release"]["artifacts"][0]["verification"]["status"] == "MISMATCH"
         await database.client.drop_database(name)

@@ -14,6 +14,7 @@ import pytest
 import websockets.sync.client
 from websockets.typing import Subprotocol
 
+from support.graphql_client import data_of, post
 from support.processes import Server, eventually, serving
 
 QUERY = json.dumps({"query": "{ viewer { subject } }"}).encode()
@@ -52,10 +53,7 @@ def answered(server: Server, while_true: Callable[[], bool]) -> int:
     count = 0
     with httpx2.Client(timeout=60) as client:
         while while_true():
-            response = client.post(
-                f"{server.url}/graphql", content=QUERY, headers={"content-type": "application/json"}
-            )
-            assert response.status_code == 200
+            assert data_of(post(client, "{ viewer { subject } }", url=server.url))
             count += 1
     return count
 
@@ -111,7 +109,8 @@ def test_a_head_has_an_end(server: Server) -> None:
             for _ in range(100):
                 client.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 10_000 if not _ else b"a" * 10_000)
                 time.sleep(0.005)
-        assert ended(client).startswith((b"HTTP/1.1 431 ", b""))
+        answer = ended(client)
+        assert not answer or answer.startswith(b"HTTP/1.1 431 ")
     assert server.ask("{ viewer { subject } }")
 
 
@@ -136,8 +135,8 @@ def test_500_slow_connections_disturb_nobody(server: Server) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(500):
             stack.enter_context(connected(server)).sendall(HEAD)
-        end = time.monotonic() + SECONDS
-        assert answered(server, lambda: time.monotonic() < end) > 1
+        for _ in range(10):
+            assert server.ask("{ viewer { subject } }")
     assert memory(server) - before < 32
 
 
@@ -160,7 +159,7 @@ def test_subscribers_use_no_slots_of_other_requests(tmp_path: Path, mongodb_url:
         ]
         for each in sockets:
             each.send('{"type": "connection_init"}')
-            assert each.recv(10) == '{"type":"connection_ack"}'
+            assert each.recv(60) == '{"type":"connection_ack"}'
         assert server.ask("{ viewer { subject } }")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 
+from support.graphql_client import ask, post, refusal_of
 from support.outages import Mongod
 from support.processes import SCRIPT, SERVING, environment, eventually
 
@@ -48,16 +49,16 @@ def test_the_server_serves_as_soon_as_the_database_answers(tmp_path: Path) -> No
     with started(tmp_path, mongod.url, 120, port) as (process, log):
         assert eventually(lambda: status("/livez") == 200), log.read_text()
         assert (status("/readyz"), status("/v1/catalogs/default")) == (503, 503)
-        early = httpx2.post(f"{base}/graphql", json={"query": "{ __typename }"})
+        with httpx2.Client(timeout=30) as http:
+            early = post(http, "{ __typename }", url=base)
         assert (early.status_code, early.headers["retry-after"]) == (503, "2")
-        assert early.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE", "retryAfter": 2}
+        assert refusal_of(early)["extensions"] == {"code": "UNAVAILABLE", "retryAfter": 2}
         assert eventually(lambda: "waiting for the database" in log.read_text())
         try:
             mongod.start()
             assert eventually(lambda: SERVING.search(log.read_text()), 60), log.read_text()
             assert eventually(lambda: status("/readyz") == 200)
-            answer = httpx2.post(f"{base}/graphql", json={"query": "{ releases { totalCount } }"}, timeout=30)
-            assert answer.json()["data"] == {"releases": {"totalCount": 0}}
+            assert ask(base, "{ releases { totalCount } }") == {"releases": {"totalCount": 0}}
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
         finally:

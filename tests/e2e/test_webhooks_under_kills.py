@@ -14,6 +14,7 @@ import httpx2
 from conftest import connected
 from release_catalog.domain import events
 from release_catalog.storage.collection_names import COUNTERS, EVENTS, WEBHOOK_DELIVERIES
+from support.graphql_client import data_of, post
 from support.processes import SCRIPT, Server, environment
 from support.webhook_receivers import Receiver, receiving, status
 
@@ -63,13 +64,11 @@ class Fleet:
             return None
         server = random.choice(self.servers)
         with contextlib.suppress(httpx2.TransportError):
-            answer = (
-                await client.post(f"{server.url}/graphql", json={"query": query, "variables": variables})
-            ).json()
-            if [error["extensions"].get("outcome") for error in answer.get("errors", [])] == ["UNCHANGED"]:
+            answer = await post(client, query, url=server.url, variables=variables)
+            errors = answer.json().get("errors", [])
+            if [error["extensions"].get("outcome") for error in errors] == ["UNCHANGED"]:
                 return None
-            assert "errors" not in answer, answer
-            [payload] = answer["data"].values()
+            [payload] = data_of(answer).values()
             assert payload["problem"] is None, payload
             return payload
         return None

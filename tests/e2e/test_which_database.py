@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import orjson
 import pytest
 from pymongo import MongoClient
 
 from release_catalog.embedded_mongodb import supervisor
 from support.catalog import source
+from support.graphql_client import ask
 from support.processes import Done, mongods, run, serving
 
 READING = [
@@ -110,10 +110,8 @@ def test_a_token_before_the_first_serve_opens_what_is_served_then(tmp_path: Path
     with serving(tmp_path / "server", data_dir=usual, authentication="required") as server:
         [entry] = server.entries("serving with authentication")
         assert entry["database"] == done.database
-        asked = {"query": "{ viewer { scopes } }"}
         headers = {"authorization": f"Bearer {done.stdout.strip()}"}
-        answer = httpx2.post(f"{server.url}/graphql", json=asked, headers=headers)
-        assert answer.json()["data"]["viewer"]["scopes"] == ["admin"]
+        assert ask(server.url, "{ viewer { scopes } }", headers=headers) == {"viewer": {"scopes": ["admin"]}}
         # Something serves, and it is this very data.
         assert home(*TOKEN, port=server.url.rpartition(":")[2]).returncode == 0
         assert server.stop() == 0

@@ -14,6 +14,7 @@ import jwt
 
 from faults.ports import free_port
 from faults.replica_set import wait_for
+from support.graphql_client import ask
 from support.processes import SCRIPT, environment
 
 DATABASE = "faults"
@@ -67,12 +68,9 @@ class ApiProcess:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
-    def ask(self, token: str, query: str, variables: Any = None) -> Any:
+    def ask(self, token: str, query: str, **variables: Any) -> Any:
         """Return the data of an operation that has to succeed."""
-        body = {"query": query, "variables": variables or {}}
-        answer = httpx2.post(f"{self.url}/graphql", json=body, headers=bearer(token), timeout=60).json()
-        assert "errors" not in answer, answer
-        return answer["data"]
+        return ask(self.url, query, headers=bearer(token), **variables)
 
 
 def settings_for(mongodb_url: str) -> dict[str, Any]:

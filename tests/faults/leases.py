@@ -88,7 +88,7 @@ class LeaseCheck:
         """Have events sent to a webhook, one of them slowly: each comes once, in order."""
         self._receiver.free.set()
         url = f"{self._receiver.url}/hook"
-        made = self.apis[0].ask(self._token, _HOOK, {"url": url})["createWebhook"]
+        made = self.apis[0].ask(self._token, _HOOK, url=url)["createWebhook"]
         assert made["problem"] is None, made
         for number in range(_EVENTS):
             self._import(self.apis[number % 2], uuid.uuid4().hex, "SKIP")
@@ -150,7 +150,7 @@ class LeaseCheck:
         document: Json = {"name": "tool", "version": key, "project": "tool", "author": None, "artifacts": [file]}
         document |= {"createdAt": "2024-01-01T00:00:00Z"}
         given = {"projectIdentifier": "tool", "release": document, "verification": mode, "idempotencyKey": key}
-        answer: Json = api.ask(self._token, _IMPORT, {"input": given})["importRelease"]
+        answer: Json = api.ask(self._token, _IMPORT, input=given)["importRelease"]
         return answer
 
     def _check_fetched(self, path: str) -> None:
@@ -162,10 +162,10 @@ class LeaseCheck:
         deadline = time.monotonic() + _TAKEN_SECONDS
         found: Any = None
         while time.monotonic() < deadline:
-            found = self.apis[-1].ask(self._token, _RELEASE, {"id": id_})
+            found = self.apis[-1].ask(self._token, _RELEASE, id=id_)
             if found["release"]["artifacts"][0]["verification"]["status"] == "VERIFIED":
                 # The events of the first answer may have been read before the file was verified.
-                found = self.apis[-1].ask(self._token, _RELEASE, {"id": id_})
+                found = self.apis[-1].ask(self._token, _RELEASE, id=id_)
                 types = [event["type"] for event in found["events"]["nodes"]]
                 if types != ["release.imported", "artifact.verified"]:
                     self.complaints.append(f"these events of a file: {types}")

@@ -19,6 +19,8 @@ from typing import Any, TextIO
 
 import httpx2
 
+from support.graphql_client import JSON, RESPONSE, post
+
 Json = dict[str, Any]
 
 _RELEASE = "release { id etag version revision channel status notes }"
@@ -35,7 +37,6 @@ _READ = """query($after: ID) {
   events(after: $after, first: 100) { nodes { id type data } } }"""
 # What says that an operation may be repeated, by the word that the journal has for it.
 _CODES = {"UNAVAILABLE": "unavailable", "TIMEOUT": "timeout"}
-_STRICT = "application/graphql-response+json"
 _PAUSE_SECONDS = 0.03
 _REPEAT_SECONDS = 0.3
 _READ_SECONDS = 0.3
@@ -68,15 +69,15 @@ class Client:
         self._turns = itertools.count()
 
     async def send(self, server: int, token: str, accept: str, body: Json) -> httpx2.Response:
-        headers = {"Authorization": f"Bearer {token}", "Accept": accept}
-        return await self.http.post(f"{self.urls[server]}/graphql", json=body, headers=headers)
+        headers = {"Authorization": f"Bearer {token}"}
+        return await post(self.http, None, accept, url=self.urls[server], headers=headers, **body)
 
     async def do(self, tenant: Json, verb: str, key: str, fields: Json, *, replay: bool = False) -> Json:
         """Return the answer to a mutation, which is repeated until it has one."""
         kind = f"{verb[0].upper()}{verb[1:]}Input"
         query = f"mutation($input: {kind}!) {{ {verb}(input: $input) {{ {_PARTS[verb]} {_PROBLEM} }} }}"
         body = {"query": query, "variables": {"input": {**fields, "idempotencyKey": key}}}
-        first, accept = next(self._turns), random.choice(["application/json", _STRICT])
+        first, accept = next(self._turns), random.choice([JSON, RESPONSE])
         for number in itertools.count():
             server, began = (first + number) % len(self.urls), time.monotonic()
             outcome, told = await self.attempt(server, tenant["token"], accept, body)
@@ -105,7 +106,7 @@ class Client:
         if "errors" not in answer and response.status_code == httpx2.codes.OK:
             return "data", answer["data"]
         told = f"{response.status_code} {dict(response.headers).get('retry-after')} {answer}"
-        return _failed(answer, strictly_refused=accept != _STRICT or _is_503(response)), told
+        return _failed(answer, strictly_refused=accept != RESPONSE or _is_503(response)), told
 
 
 def _failed(answer: Json, *, strictly_refused: bool) -> str:
@@ -212,7 +213,7 @@ class Reader:
         while not self.client.over.is_set():
             body = {"query": _READ, "variables": {"after": after or "0"}}
             began = time.monotonic()
-            outcome, told = await self.client.attempt(self.server, self.tenant["token"], _STRICT, body)
+            outcome, told = await self.client.attempt(self.server, self.tenant["token"], RESPONSE, body)
             if outcome == "data":
                 releases = [release["id"] for release in told["releases"]["nodes"]]
                 events = [(event["id"], event["type"], event["data"]["id"]) for event in told["events"]["nodes"]]

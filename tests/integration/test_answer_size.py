@@ -24,7 +24,7 @@ from release_catalog.storage.database import ReadOnlyDatabase
 from release_catalog.usage import Usage
 from support import subscribers as following
 from support.catalog import Catalog
-from support.graphql_client import HTTPClient, served
+from support.graphql_client import JSON, RESPONSE, data_of, error_of, post, results, served, stream
 
 KILOBYTE, MEGABYTE = 1 << 10, 1 << 20
 TOO_LARGE = {"code": "LIMIT_EXCEEDED", "limit": "bytes"}
@@ -175,14 +175,13 @@ async def test_small_answers_are_not_refused(empty: Catalog, planned: bool) -> N
 async def test_the_limit_names_what_to_do(empty: Catalog) -> None:
     await fill(empty, 40, 100 * KILOBYTE)
     async with served(empty.database, max_response_bytes=MEGABYTE) as http:
-        answer = await http.post("/graphql", json={"query": PAGE}, headers={"accept": "application/json"})
+        answer = await post(http, PAGE, JSON)
         assert answer.status_code == 200
-        [error] = answer.json()["errors"]
+        error = error_of(answer)
         assert error["extensions"] == {**TOO_LARGE, "allowed": MEGABYTE}
         assert "smaller pages" in error["message"]
-        modern = {"accept": "application/graphql-response+json"}
-        assert (await http.post("/graphql", json={"query": PAGE}, headers=modern)).status_code == 400
-        assert (await HTTPClient(http).post(PAGE.replace("40", "5"))).json()["data"]
+        assert (await post(http, PAGE, RESPONSE)).status_code == 400
+        assert data_of(await post(http, PAGE.replace("40", "5")))
 
 
 @pytest.mark.parametrize("limit", [2_000, 4_000, 8_000, 16_000, 32_000])
@@ -191,10 +190,8 @@ async def test_no_answer_is_larger_than_the_limit(empty: Catalog, limit: int) ->
     await fill(empty, 20, 100, notes="\x01" * 300, description="\U0001f600" * 100)
     async with served(empty.database, max_response_bytes=limit) as http:
         for first in (1, 2, 5, 10, 20):
-            query = {"query": "{ releases(first: %d) { nodes { notes description name } } }" % first}
-            answer = await http.post(
-                "/graphql", json=query, headers={"accept": "application/graphql-response+json"}
-            )
+            query = "{ releases(first: %d) { nodes { notes description name } } }" % first
+            answer = await post(http, query, RESPONSE)
             body = answer.json()
             assert ("data" in body) != ("errors" in body)
             assert answer.status_code == (200 if "data" in body else 400)
@@ -206,24 +203,24 @@ async def test_no_answer_is_larger_than_the_limit(empty: Catalog, limit: int) ->
                 assert body["errors"][0]["extensions"]["limit"] == "bytes"
 
 
-async def test_bytes_are_charged_once_the_answer_is_there(empty: Catalog) -> None:
+async def test_the_rate_limit_counts_bytes_once_the_answer_is_there(empty: Catalog) -> None:
     await fill(empty, 3, 100 * KILOBYTE)
     query = "{ releases(first: 3) { nodes { metadata } } }"
     async with served(empty.database, cost_per_hour=1_000) as http:
-        answer = await HTTPClient(http).post(query)
+        answer = await post(http, query)
         # 300 KiB in parts of 16, and a little more around them.
         assert answer.json()["extensions"]["cost"] == {"requested": 4, "limit": 5000, "additional": 15}
         assert answer.headers["x-ratelimit-remaining"] == "981"
-        small = await HTTPClient(http).post("{ releases(first: 3) { nodes { id } } }")
+        small = await post(http, "{ releases(first: 3) { nodes { id } } }")
         assert small.json()["extensions"]["cost"] == {"requested": 4, "limit": 5000}
         assert small.headers["x-ratelimit-remaining"] == "977"
     async with served(empty.database, cost_per_hour=10) as http:
         # What is done is paid, even where it was more than was left.
-        assert (await HTTPClient(http).post(query)).headers["x-ratelimit-remaining"] == "0"
-        assert (await HTTPClient(http).post("{ __typename }")).status_code == 429
+        assert (await post(http, query)).headers["x-ratelimit-remaining"] == "0"
+        assert (await post(http, "{ __typename }")).status_code == 429
     async with served(empty.database, cost_per_hour=1_000, max_response_bytes=100 * KILOBYTE) as http:
-        gone = await HTTPClient(http).post(query)
-        assert gone.json()["errors"][0]["extensions"]["limit"] == "bytes"
+        gone = await post(http, query)
+        assert error_of(gone)["extensions"]["limit"] == "bytes"
         assert int(gone.headers["x-ratelimit-remaining"]) < 990
 
 
@@ -233,12 +230,13 @@ async def test_a_too_large_response_tells_that_the_mutation_may_have_taken_effec
         second: createRelease(input: {productId: "%s", name: "b", version: "1"}) { release { id } } }"""
     fields = {"productId": product["id"], "name": "a", "version": "1", "metadata": {"text": "x" * 20_000}}
     async with served(empty.database, max_response_bytes=10_000) as http:
-        answer = await HTTPClient(http).post(create % ("first", product["id"]), input={**fields, "dryRun": True})
-        [error] = answer.json()["errors"]
-        assert error["extensions"]["limit"] == "bytes"
+        answer = await post(
+            http, create % ("first", product["id"]), variables={"input": {**fields, "dryRun": True}}
+        )
+        assert error_of(answer)["extensions"]["limit"] == "bytes"
         assert await empty.database[RELEASES].count_documents({}) == 0
-        answer = await HTTPClient(http).post(create % ("first", product["id"]), input=fields)
-        assert "Changes made by this request remain" in answer.json()["errors"][0]["message"]
+        answer = await post(http, create % ("first", product["id"]), variables={"input": fields})
+        assert "Changes made by this request remain" in error_of(answer)["message"]
     # It ended there: what came next in the request was not done.
     assert [one["name"] async for one in empty.database[RELEASES].find()] == ["a"]
 
@@ -260,15 +258,13 @@ async def test_events_are_bounded(empty: Catalog) -> None:
         await refused(empty, query, MEGABYTE, planned=planned)
         assert (await run(empty, query, planned=planned))[0].errors is None
     app = create_app(Settings(max_response_bytes=20 * KILOBYTE), database=empty.database)
-    stream = {"query": 'subscription { events(after: "0") { id data } }'}
-    accept = {"accept": "text/event-stream"}
+    follow = 'subscription { events(after: "0") { id data } }'
     async with (
         following.served(app) as host,
         httpx2.AsyncClient(timeout=30) as http,
-        http.stream("POST", f"http://{host}/graphql", json=stream, headers=accept) as answer,
+        stream(http, follow, url=f"http://{host}") as answer,
     ):
-        lines = (line async for line in answer.aiter_lines() if line.startswith("data: {"))
-        told = orjson.loads((await anext(lines))[6:])
+        told = await anext(results(answer))
         assert told["errors"][0]["extensions"] == {**TOO_LARGE, "allowed": 20 * KILOBYTE}
 
 
@@ -290,7 +286,7 @@ async def test_hal_documents_are_bounded(empty: Catalog) -> None:
         }  # fmt: skip
 
 
-async def test_embedded_hal_documents_are_charged(empty: Catalog) -> None:
+async def test_the_rate_limit_counts_embedded_hal_documents(empty: Catalog) -> None:
     product = await empty.product("app")
     hub = await empty.put(await empty.product("hub"), "1", status="PUBLISHED")
     needs = [{"name": "hub", "version": "1"}]
@@ -301,7 +297,7 @@ async def test_embedded_hal_documents_are_charged(empty: Catalog) -> None:
     async def used(address: str) -> int:
         async with served(empty.database, cost_per_hour=10_000) as http:
             assert (await http.get(address)).status_code == 200
-            left = (await HTTPClient(http).post("{ __typename }")).headers["x-ratelimit-remaining"]
+            left = (await post(http, "{ __typename }")).headers["x-ratelimit-remaining"]
             return 10_000 - 1 - int(left)
 
     # Ninety links, and ninety releases with what belongs to each.
@@ -315,7 +311,7 @@ async def test_embedded_hal_documents_are_charged(empty: Catalog) -> None:
         assert (await http.get(f"{path}?expand_relationships=true")).status_code == 200
 
 
-async def test_a_count_is_charged_by_what_it_counts(empty: Catalog) -> None:
+async def test_the_rate_limit_counts_what_a_count_counts(empty: Catalog) -> None:
     await fill(empty, 30, 100)
     _, usage = await run(empty, "{ releases { totalCount } }")
     assert usage.counted == 30

@@ -30,12 +30,12 @@ from release_catalog.settings import Settings
 from release_catalog.storage.collection_names import TOKENS
 from support.catalog import Catalog
 from support.effort import bounded
-from support.graphql_client import served
+from support.graphql_client import client_of, data_of, post, refusal_of, served
 
 SECRET = "an issuer's secret of more than 32 bytes"
 ISSUER, AUDIENCE = "https://issuer.example", "catalog"
 JWT: dict[str, Any] = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
-VIEWER = {"query": "{ viewer { subject tenantId scopes } }"}
+VIEWER = "{ viewer { subject tenantId scopes } }"
 GRAPHQL, HAL = "/graphql", "/v1/registries/none"
 KEYS: dict[str, Any] = {
     "RS256": rsa.generate_private_key(65537, 2048),
@@ -79,9 +79,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def viewer(http: httpx2.AsyncClient, **headers: str) -> dict[str, Any]:
-    response = await http.post(GRAPHQL, json=VIEWER, headers=headers)
-    assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()["data"]["viewer"]
+    answer: dict[str, Any] = data_of(await post(http, VIEWER, headers=headers))["viewer"]
     return answer
 
 
@@ -90,10 +88,10 @@ async def refused(http: httpx2.AsyncClient, status: int = 401, /, **headers: str
     raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
     with bounded():
         hal = await http.get(HAL, headers=raw)
-        response = await http.post(GRAPHQL, json=VIEWER, headers=raw)
+        response = await post(http, VIEWER, headers=raw)
     assert (hal.status_code, response.status_code) == (status, status), (hal.text, response.text)
     assert hal.headers["content-type"] == "application/problem+json"
-    problem, [error] = hal.json(), response.json()["errors"]
+    problem, error = hal.json(), refusal_of(response)
     assert problem == {
         "type": "about:blank", "title": problem["title"], "status": status, "detail": error["message"], "instance": HAL,
     }  # fmt: skip
@@ -121,9 +119,9 @@ async def test_without_credentials_there_is_a_challenge(empty: Catalog) -> None:
         response = await http.post(GRAPHQL, content=b"{", headers={"accept": form})
         assert response.headers["content-type"] == f"{form}; charset=utf-8"
         assert response.status_code == 401
-        assert (await http.post(GRAPHQL, json=VIEWER, headers={"accept": "text/css"})).status_code == 406
+        assert (await post(http, VIEWER, headers={"accept": "text/css"})).status_code == 406
         twice = [("authorization", "Bearer a"), ("authorization", "Bearer b")]
-        assert (await http.post(GRAPHQL, json=VIEWER, headers=twice)).status_code == 400
+        assert (await post(http, VIEWER, headers=twice)).status_code == 400
         _, challenge = await refused(http, 400, **bearer(signed()), **{"x-project-token": texts.new()})
         assert challenge.endswith('error="invalid_request"')
         # RFC 6750: whoever sends what is no credentials here is told what is.
@@ -321,7 +319,7 @@ async def test_keys_are_rotated_and_outlive_their_issuer(
         issuer.publish(old=old)
         assert await viewer(http, **bearer(later))
         for _ in range(100):
-            if (await http.post(GRAPHQL, json=VIEWER, headers=bearer(later))).status_code == 401:
+            if (await post(http, VIEWER, headers=bearer(later))).status_code == 401:
                 break
             await asyncio.sleep(0.02)
         assert await viewer(http, **bearer(token))
@@ -419,9 +417,9 @@ async def test_a_file_that_is_spoiled_changes_nothing(empty: Catalog, file: Path
         assert await viewer(http, **basic("ci", PASSWORD))
 
 
-async def test_a_flood_of_guesses_is_turned_away(empty: Catalog, file: Path) -> None:
+async def test_the_rate_limit_turns_a_flood_of_guesses_away(empty: Catalog, file: Path) -> None:
     async with served(empty.database, accounts=file) as http:
-        guesses = [http.post(GRAPHQL, json=VIEWER, headers=basic("ci", f"guess {n}")) for n in range(8)]
+        guesses = [post(http, VIEWER, headers=basic("ci", f"guess {n}")) for n in range(8)]
         answers = await asyncio.gather(*guesses)
     assert sorted(answer.status_code for answer in answers) == [401] * 5 + [429] * 3
     refusal = next(answer for answer in answers if answer.status_code == 429)
@@ -499,7 +497,7 @@ async def test_a_token_expires_even_while_it_is_known(empty: Catalog, monkeypatc
     async with served(empty.database, authentication="required") as http:
         assert await viewer(http, **bearer(token["token"]))
         monkeypatch.setattr(timestamps, "now", lambda: timestamps.parse("2126-01-01T01:00:00Z"))
-        assert (await http.post(GRAPHQL, json=VIEWER, headers=bearer(token["token"]))).status_code == 401
+        assert (await post(http, VIEWER, headers=bearer(token["token"]))).status_code == 401
 
 
 async def test_the_log_has_why_credentials_are_refused(empty: Catalog, file: Path) -> None:
@@ -514,7 +512,7 @@ async def test_the_log_has_why_credentials_are_refused(empty: Catalog, file: Pat
                 bearer(texts.new()), bearer(back["token"]), bearer(old["token"]),
                 basic("ci", "guess"), basic("guess", PASSWORD),
             ):  # fmt: skip
-                assert (await http.post(GRAPHQL, json=VIEWER, headers=headers)).status_code == 401
+                assert (await post(http, VIEWER, headers=headers)).status_code == 401
     told = [entry for entry in entries if entry["event"] != "request"]
     assert [(entry["event"], entry.get("reason"), entry.get("token_id"), entry.get("account")) for entry in told] == [
         ("token refused", "unknown", None, None),
@@ -624,9 +622,8 @@ async def test_without_authentication_only_this_machine_is_served_as_operator(em
             ("::ffff:10.0.0.1", 401),
             ("", 401),
         ):
-            transport = httpx2.ASGITransport(app, client=(client, 1))
-            async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
-                response = await http.post(GRAPHQL, json=VIEWER)
+            async with client_of(app, client=(client, 1)) as http:
+                response = await post(http, VIEWER)
                 assert (response.status_code, (await http.get(HAL)).status_code == 401) == (status, status == 401)
     assert not authenticator.is_loopback(None)
 

@@ -56,7 +56,9 @@ HOOK = 'mutation($url: String!) { createWebhook(input: {url: $url, events: ["*"]
 IMPORT = """mutation($input: ImportReleaseInput!) { importRelease(input: $input) { release { id } problem { detail } } }"""
 
 
-async def test_a_key_is_remembered_for_a_day(catalog: Catalog, clock: Shift, wrong: datetime.timedelta) -> None:
+async def test_an_idempotency_key_is_remembered_for_a_day(
+    catalog: Catalog, clock: Shift, wrong: datetime.timedelta
+) -> None:
     product = await catalog.product("p", id="p", _id="local/p")
     assert product["id"] == "p"
     first = (await catalog.ask(CREATE, key="k"))["createRelease"]["release"]
@@ -69,7 +71,7 @@ async def test_a_key_is_remembered_for_a_day(catalog: Catalog, clock: Shift, wro
         assert abs(memory["expiresAt"] - timestamps.now() - DAY) < datetime.timedelta(minutes=5)
 
 
-async def test_a_claim_is_held(catalog: Catalog, clock: Shift, wrong: datetime.timedelta) -> None:
+async def test_an_idempotency_lock_is_held(catalog: Catalog, clock: Shift, wrong: datetime.timedelta) -> None:
     async with (
         serving.serving() as files,
         verifier.Fetcher(ALLOWED, max_bytes=9, at_once=1, seconds=60) as fetcher,
@@ -93,7 +95,9 @@ async def test_a_claim_is_held(catalog: Catalog, clock: Shift, wrong: datetime.t
         assert isinstance(await first, dict)
 
 
-async def test_a_process_that_died_is_followed_by_another_in_time(catalog: Catalog, clock: Shift) -> None:
+async def test_an_idempotency_lock_of_a_process_that_died_is_taken_over_in_time(
+    catalog: Catalog, clock: Shift
+) -> None:
     """The clocks of both processes make no difference."""
     given = {"projectIdentifier": "p", "release": source("p"), "verification": "WAIT", "idempotencyKey": "k"}
     clock(3 * DAY)

@@ -97,7 +97,7 @@ async def test_invalid_arguments_of_events_are_errors(
     assert "no longer kept" in (await empty.error(LOG, after="2"))["message"]
 
 
-async def test_a_reader_sees_events_of_releases_that_were_and_are_visible(empty: Catalog) -> None:
+async def test_visibility_shows_a_reader_events_of_releases_that_were_and_are_visible(empty: Catalog) -> None:
     open_ = await released(empty, "open")
     await released(empty, "closed", private=True)
     turned = await released(empty, "turned")
@@ -138,7 +138,7 @@ async def test_a_withdrawal_event_names_affected_releases_within_visibility(empt
     assert draft["id"] not in json.dumps([event, told])
 
 
-async def test_a_withdrawal_by_a_bound_caller_names_releases_that_this_caller_does_not_see(
+async def test_visibility_does_not_bound_the_releases_that_a_withdrawal_names(
     empty: Catalog,
 ) -> None:
     base = await released(empty, "base")

@@ -27,12 +27,12 @@ from release_catalog.settings import Settings
 from release_catalog.storage import access_tokens as stored_tokens
 from release_catalog.storage import database as db
 from support.catalog import Catalog
-from support.subscribers import PROTOCOL, ask, connected, received, send, served, subscribe
+from support.graphql_client import EVENT_STREAM, JSON, post, refusal_of, stream
+from support.subscribers import PROTOCOL, ask, connected, received, send, served, start, subscribe
 from support.waiting import eventually
 
-VIEWER = {"query": "{ viewer { subject } }"}
-EVENTS = {"query": "subscription { events { id } }"}
-STREAM = {"accept": "text/event-stream"}
+VIEWER = "{ viewer { subject } }"
+EVENTS = "subscription { events { id } }"
 HERE, THERE = "127.0.0.1", "127.0.0.2"
 IDLE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -112,7 +112,7 @@ async def test_livez_answers_while_every_connection_answers_somebody(
         httpx2.AsyncClient(limits=limits, timeout=60, headers=headers) as http,
         contextlib.AsyncExitStack() as stack,
     ):
-        busy = [asyncio.create_task(http.post(f"http://{host}/graphql", json=VIEWER)) for _ in range(20)]
+        busy = [asyncio.create_task(post(http, VIEWER, url=f"http://{host}")) for _ in range(20)]
         await eventually(lambda: under_way == 20)
         for _ in range(100):
             assert await livez(*await stack.enter_async_context(opened(host))) == b"200"
@@ -164,17 +164,13 @@ async def test_sockets_that_are_not_known_make_room_for_connections(empty: Catal
             assert await livez(*await stack.enter_async_context(opened(host))) == b"200"
 
 
-async def test_callers_and_tenants_have_shares_of_the_seats(empty: Catalog) -> None:
+async def test_the_rate_limit_of_subscribers_is_a_share_for_callers_and_tenants(empty: Catalog) -> None:
     app = app_of(empty, subscribers=4, subscribers_per_tenant=3, subscribers_per_caller=2)
     first, second, other = await token(empty), await token(empty), await token(empty, "other")
     async with served(app) as host, contextlib.AsyncExitStack() as stack, httpx2.AsyncClient() as http:
 
-        async def stream(headers: dict[str, str]) -> httpx2.Response:
-            url = f"http://{host}/graphql"
-            request = http.build_request("POST", url, json=EVENTS, headers={**headers, **STREAM})
-            response = await http.send(request, stream=True)
-            stack.push_async_callback(response.aclose)
-            return response
+        async def streamed(headers: dict[str, str]) -> httpx2.Response:
+            return await stack.enter_async_context(stream(http, EVENTS, url=f"http://{host}", headers=headers))
 
         for headers in (first, first, second):
             await stack.enter_async_context(connected(host, headers))
@@ -185,13 +181,17 @@ async def test_callers_and_tenants_have_shares_of_the_seats(empty: Catalog) -> N
                 await asyncio.wait_for(client.recv(), 30)
             assert closed.value.rcvd
             assert closed.value.rcvd.code == 1013
-            refused = await stream(headers)
+            refused = await streamed(headers)
             assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
-            [error] = (await refused.aread(), refused.json()["errors"])[1]
-            assert error["extensions"] == {"code": "RATE_LIMITED", "limit": "subscribers", "allowed": 2}
-        assert (await stream(other)).status_code == 200
+            await refused.aread()
+            assert refusal_of(refused)["extensions"] == {
+                "code": "RATE_LIMITED",
+                "limit": "subscribers",
+                "allowed": 2,
+            }
+        assert (await streamed(other)).status_code == 200
         assert app.state.subscriber_limit.used == 4
-        assert (await stream(other)).status_code == 503
+        assert (await streamed(other)).status_code == 503
 
 
 async def test_a_tenant_leaves_as_many_seats_as_it_takes(empty: Catalog) -> None:
@@ -263,16 +263,16 @@ async def test_large_documents_of_one_tenant_delay_another_by_a_turn(
         httpx2.AsyncClient(limits=limits, timeout=60) as http,
         connected(host, many) as client,
     ):
-        url, kind = f"http://{host}/graphql", STREAM if way == "stream" else {}
+        url, accept = f"http://{host}", EVENT_STREAM if way == "stream" else JSON
         flood: list[Any] = []
         for number in range(20):
-            body = {"query": large(f"Flood{number}")}
+            query = large(f"Flood{number}")
             if way == "socket":
-                await send(client, type="subscribe", id=str(number), payload=body)
+                await start(client, query, str(number))
             else:
-                flood.append(asyncio.create_task(http.post(url, json=body, headers={**many, **kind})))
+                flood.append(asyncio.create_task(post(http, query, accept, url=url, headers=many)))
         await eventually(lambda: read)
-        late = asyncio.create_task(http.post(url, json={"query": large("Mine")}, headers=mine))
+        late = asyncio.create_task(post(http, large("Mine"), url=url, headers=mine))
         await eventually(lambda: len(arrived) == 21)
         await asyncio.sleep(0.2)
         held.set()
@@ -291,7 +291,7 @@ async def test_documents_are_read_within_the_concurrency_of_their_caller_over_so
     app = app_of(empty, max_concurrency=2, cost_per_hour=1_200)
     async with served(app) as host, connected(host, many) as client, connected(host, mine) as other:
         for number in range(3):
-            await send(client, type="subscribe", id=str(number), payload={"query": large(f"Q{number}")})
+            await start(client, large(f"Q{number}"), str(number))
         answer = await received(client)
         assert answer["type"] == "error"
         assert answer["payload"][0]["extensions"]["limit"] == "concurrency"
@@ -300,7 +300,7 @@ async def test_documents_are_read_within_the_concurrency_of_their_caller_over_so
         done = {(await received(client))["type"] for _ in range(4)}
         assert done == {"next", "complete"}
         # Each costs its size before it is read.
-        await send(client, type="subscribe", id="more", payload={"query": large("More")})
+        await start(client, large("More"), "more")
         answer = await received(client)
         assert (answer["type"], answer["payload"][0]["extensions"]["limit"]) == ("error", "rate")
     assert len(read) == 2
@@ -400,6 +400,7 @@ async def test_wrong_passwords_lock_nobody_out(
         return matches(known, given)
 
     monkeypatch.setattr(passwords, "matches", slow)
+    monkeypatch.setattr(passwords, "WAIT_SECONDS", 300)
     limits = httpx2.Limits(max_connections=None)
     async with (
         served(app_of(empty, accounts=file)) as host,
@@ -407,8 +408,7 @@ async def test_wrong_passwords_lock_nobody_out(
     ):
 
         async def viewer(name: str, given: str = password) -> int:
-            url = f"http://{host}/graphql"
-            return (await http.post(url, json=VIEWER, headers=basic(name, given))).status_code
+            return (await post(http, VIEWER, url=f"http://{host}", headers=basic(name, given))).status_code
 
         try:
             assert await viewer("ci") == 200

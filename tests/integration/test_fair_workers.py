@@ -83,7 +83,7 @@ async def test_hanging_receivers_of_one_tenant_do_not_take_the_places_of_another
             assert all(len(receiver.open) <= delivery_slots.OF_TENANT_AT_HOST for receiver in hanging)
 
 
-async def test_a_receiver_that_hung_has_few_places_afterwards(
+async def test_a_webhook_receiver_that_hung_has_few_places_afterwards(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery_slots, "SLOW_SECONDS", 0.3)
@@ -123,7 +123,7 @@ async def test_a_webhook_with_much_to_be_told_gives_its_place_back_between_times
             await eventually(lambda: len(busy.got) == 60)
 
 
-async def test_to_find_those_who_are_due_stays_one_covered_walk(empty: Catalog) -> None:
+async def test_to_find_webhooks_that_are_due_stays_one_covered_walk(empty: Catalog) -> None:
     """Nothing is read for a webhook that is not leased, for any shares."""
     async with receiving() as receiver:
         for _ in range(20):

@@ -309,7 +309,7 @@ async def test_changes_of_older_documents_work(empty: Catalog) -> None:
     assert await who(empty, made["id"]) == (None, "bob")
 
 
-async def test_the_answer_that_an_older_process_stored_is_replayed_in_todays_form(empty: Catalog) -> None:
+async def test_idempotency_replays_an_older_answer_in_todays_form(empty: Catalog) -> None:
     product = await empty.product("tool")
     given = {"productId": product["id"], "name": "Tool", "version": "1", "idempotencyKey": "k"}
     made = await do(empty.seen_by(ANN), CREATE, **given)

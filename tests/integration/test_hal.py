@@ -22,7 +22,6 @@ from release_catalog.domain.caller import Caller, local
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.hal.routes import Hal
 from release_catalog.query_engine.context import Context
-from release_catalog.server.app import create_app
 from release_catalog.storage import bulk_load, records
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import (
@@ -35,6 +34,7 @@ from release_catalog.storage.collection_names import (
     CollectionName,
 )
 from support.catalog import Catalog, source
+from support.graphql_client import client_of, served
 from support.promotions import environment, file, promote, published
 
 HAL, PROBLEM = "application/hal+json", "application/problem+json"
@@ -50,8 +50,7 @@ class Web:
     def __init__(self, catalog: Catalog, seconds: float = 10) -> None:
         hal = Hal(lambda _: Context(catalog.caller, catalog.database), seconds)
         self.app = Starlette(routes=[Mount("/v1", hal), Mount("/lifecycle", hal)])
-        transport = httpx2.ASGITransport(app=self.app)
-        self.client = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
+        self.client = client_of(self.app)
 
     async def get(self, href: str, method: str = "GET", **headers: str) -> httpx2.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -628,7 +627,7 @@ async def test_a_server_that_does_not_tell_the_raw_path_will_do(stocked: Catalog
 # Visibility.
 
 
-async def test_hidden_documents_are_404_for_a_reader(empty: Catalog) -> None:
+async def test_visibility_makes_hidden_documents_404_for_a_reader(empty: Catalog) -> None:
     product = await empty.product("tool", "DOTTED")
     needs = {"dependencies": [{"name": name, "version": "1"} for name in ("draft", "private", "live")]}
     base = await empty.put(await empty.product("base"), "1", "base", status="PUBLISHED", **needs)
@@ -679,7 +678,7 @@ def hidden_in(answer: Any, made: Mapping[str, ReleaseDocument]) -> list[str]:
     return [name for name, one in made.items() if not name.startswith("live") and one["id"] in str(answer)]
 
 
-async def test_a_branch_with_nothing_to_see_does_not_exist(empty: Catalog) -> None:
+async def test_visibility_hides_a_branch_with_nothing_to_see(empty: Catalog) -> None:
     await empty.put(await empty.product("tool"), "1", status="PUBLISHED", private=True, branch="1")
     await Web(empty).read("/v1/applications/product/tool/branch/1")
     await Web(empty.seen_by(READER)).problem(404, "/v1/applications/product/tool/branch/1")
@@ -732,17 +731,9 @@ async def test_no_document_takes_many_commands(stocked: Catalog, libc6: str) -> 
 # The application.
 
 
-@pytest.fixture
-async def served(stocked: Catalog) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(database=stocked.database)
-    async with app.router.lifespan_context(app):
-        transport = httpx2.ASGITransport(app=app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            yield client
-
-
-async def test_the_application_answers_at_these_addresses(served: httpx2.AsyncClient) -> None:
-    assert (await served.get(ARGO)).headers["content-type"] == HAL
-    assert (await served.get(f"{CATALINA}/1684477329586")).headers["content-type"] == "application/json"
-    for response in (await served.post(ARGO), await served.get("/v1/nothing"), await served.get("/lifecycle/x")):
-        assert response.headers["content-type"] == PROBLEM
+async def test_the_application_answers_at_these_addresses(stocked: Catalog) -> None:
+    async with served(stocked.database) as http:
+        assert (await http.get(ARGO)).headers["content-type"] == HAL
+        assert (await http.get(f"{CATALINA}/1684477329586")).headers["content-type"] == "application/json"
+        for response in (await http.post(ARGO), await http.get("/v1/nothing"), await http.get("/lifecycle/x")):
+            assert response.headers["content-type"] == PROBLEM

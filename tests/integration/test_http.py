@@ -1,7 +1,6 @@
 """GraphQL over HTTP: what a request may look like, and what nobody should ever see in an answer."""
 
 import collections
-import contextlib
 import hashlib
 import io
 import json
@@ -33,21 +32,11 @@ from release_catalog.settings import Limits, Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import records
 from support.catalog import Catalog
+from support.graphql_client import JSON, RESPONSE, client_of, data_of, error_of, get, post, refusal_of
 
-JSON, RESPONSE = "application/json", "application/graphql-response+json"
-# What a query by GET comes with, unless a browser sends it.
-ASKING = {"accept": JSON}
 VIEWER = "{ viewer { subject } }"
-ANSWER = {"data": {"viewer": {"subject": "local"}}}
+ANSWER = {"viewer": {"subject": "local"}}
 Entries = Callable[[], list[dict[str, Any]]]
-
-
-@contextlib.asynccontextmanager
-async def client_of(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
-    # What the application raises, it raises here: no test passes over an error that nobody caught.
-    transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        yield client
 
 
 @pytest.fixture
@@ -85,28 +74,6 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Entries]:
     structlog.reset_defaults()
 
 
-async def post(
-    http: httpx2.AsyncClient, query: str | None = None, accept: str = JSON, **more: Any
-) -> httpx2.Response:
-    given = more if query is None else {"query": query, **more}
-    return await http.post("/graphql", json=given, headers={"accept": accept})
-
-
-def answer_of(response: httpx2.Response) -> Any:
-    """The body of a response without what it says of its cost, which every executed operation has."""
-    body = response.json()
-    assert set(body.pop("extensions")["cost"]) == {"requested", "limit"}
-    return body
-
-
-def error_of(response: httpx2.Response) -> str:
-    """The message of the one error of a request that was not executed."""
-    body = response.json()
-    assert list(body) == ["errors"]
-    [error] = body["errors"]
-    return str(error["message"])
-
-
 @pytest.mark.parametrize(
     ("accept", "media_type"),
     [
@@ -134,7 +101,7 @@ async def test_the_client_chooses_the_media_type(http: httpx2.AsyncClient, accep
     assert response.status_code == 200
     assert response.headers["content-type"] == f"{media_type}; charset=utf-8"
     assert response.headers["vary"] == "Accept"
-    assert answer_of(response) == ANSWER
+    assert data_of(response) == ANSWER
 
 
 @pytest.mark.parametrize(
@@ -145,7 +112,7 @@ async def test_an_unaccepted_media_type_is_refused_with_the_offered_ones(
 ) -> None:
     response = await post(http, VIEWER, accept)
     assert response.status_code == 406
-    assert JSON in error_of(response)
+    assert JSON in refusal_of(response)["message"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +135,7 @@ async def test_requests_are_json_in_utf_8(http: httpx2.AsyncClient, content_type
     assert response.status_code == status
     if status == 415:
         assert response.headers["accept-post"] == JSON
-        assert ": send " in error_of(response)
+        assert ": send " in refusal_of(response)["message"]
 
 
 async def test_a_body_is_refused_as_soon_as_it_is_too_large(http: httpx2.AsyncClient) -> None:
@@ -182,7 +149,7 @@ async def test_a_body_is_refused_as_soon_as_it_is_too_large(http: httpx2.AsyncCl
 
     response = await http.post("/graphql", content=endless(), headers={"content-type": JSON})
     assert response.status_code == 413
-    assert "1048576 bytes" in error_of(response)
+    assert "1048576 bytes" in refusal_of(response)["message"]
     assert response.headers["connection"] == "close"
     assert sent <= Limits().max_body_bytes + (2 << 16)
 
@@ -209,8 +176,8 @@ async def test_a_head_that_is_too_large_is_refused_before_it_is_read(
     "parameters", [{"operationName": "x" * 1_025}, {"documentId": "x" * 1_025, "query": None}]
 )
 async def test_a_long_name_is_refused(http: httpx2.AsyncClient, parameters: dict[str, Any]) -> None:
-    response = await http.post("/graphql", json={"query": VIEWER, **parameters})
-    assert response.json()["errors"][0]["extensions"] == {
+    response = await post(http, **{"query": VIEWER, **parameters})
+    assert refusal_of(response)["extensions"] == {
         "code": "LIMIT_EXCEEDED", "limit": "texts", "allowed": 1_024,
     }  # fmt: skip
     assert len(response.content) < 300
@@ -260,7 +227,7 @@ async def test_invalid_requests_are_refused_with_a_reason(
 ) -> None:
     response = await http.post("/graphql", content=body, headers={"content-type": JSON})
     assert response.status_code == 400
-    assert reason in error_of(response)
+    assert reason in refusal_of(response)["message"]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +252,7 @@ async def test_a_document_that_can_not_be_executed_is_answered_without_data(
 ) -> None:
     response = await post(http, query, accept, **more)
     assert response.status_code == status
-    assert reason in error_of(response)
+    assert reason in refusal_of(response)["message"]
     assert "Error 6" not in response.text, "there is nothing in the log to look for"
 
 
@@ -306,7 +273,7 @@ async def test_a_variable_of_the_wrong_kind_is_a_request_error(
     query = f"query ($n: {type_}) {{ releases(first: $n) {{ totalCount }} }}"
     response = await post(http, query, RESPONSE, variables={"n": value})
     assert response.status_code == 400
-    assert reason in error_of(response)
+    assert reason in refusal_of(response)["message"]
 
 
 async def test_deep_variables_are_refused_or_passed_over(http: httpx2.AsyncClient) -> None:
@@ -318,7 +285,7 @@ async def test_deep_variables_are_refused_or_passed_over(http: httpx2.AsyncClien
         headers = {"content-type": JSON, "accept": RESPONSE}
         response = await http.post("/graphql", content=content, headers=headers)
         assert response.status_code == status
-        assert "data" in response.json() if status == 200 else error_of(response)
+        assert data_of(response) if status == 200 else refusal_of(response)
 
 
 @pytest.mark.parametrize("text", ["\x00", "\x00$where", "\U0001f4a9", "'\"\\\n\x1b[2J", "$gt", "a" * 1_024])
@@ -329,28 +296,24 @@ async def test_any_text_is_just_text(http: httpx2.AsyncClient, text: str) -> Non
     }"""
     response = await post(http, query, variables={"t": text, "id": text})
     nothing = {"release": None, "product": None, "environment": None, "releases": {"totalCount": 0}}
-    assert answer_of(response) == {"data": nothing}
+    assert data_of(response) == nothing
 
 
 async def test_a_query_may_come_by_get(http: httpx2.AsyncClient) -> None:
     query = "query A($n: Int) { releases(first: $n) { nodes { __typename } } } query B { viewer { subject } }"
-    one = await http.get(
-        "/graphql", params={"query": query, "operationName": "A", "variables": '{"n": 1}'}, headers=ASKING
-    )
-    assert answer_of(one) == {"data": {"releases": {"nodes": [{"__typename": "Release"}]}}}
-    assert (
-        answer_of(await http.get("/graphql", params={"query": VIEWER, "variables": ""}, headers=ASKING)) == ANSWER
-    )
+    one = await get(http, query, JSON, operationName="A", variables='{"n": 1}')
+    assert data_of(one) == {"releases": {"nodes": [{"__typename": "Release"}]}}
+    assert data_of(await get(http, VIEWER, JSON, variables="")) == ANSWER
     # A shared cache knows nothing of X-Project-Token, by which callers may differ.
     assert one.headers["cache-control"] == "private, no-cache"
-    for parameters, reason in (
-        ({"query": VIEWER, "variables": "{"}, "variables is not JSON"),
-        ({"query": VIEWER, "variables": "[1]"}, "variables must be"),
-        ({"variables": "{}"}, "give it as text in query"),
+    for asked, variables, reason in (
+        (VIEWER, "{", "variables is not JSON"),
+        (VIEWER, "[1]", "variables must be"),
+        (None, "{}", "give it as text in query"),
     ):
-        response = await http.get("/graphql", params=parameters, headers=ASKING)
+        response = await get(http, asked, JSON, variables=variables)
         assert response.status_code == 400
-        assert reason in error_of(response)
+        assert reason in refusal_of(response)["message"]
 
 
 def arriving(database: Any) -> Callable[[HTTPConnection], Coroutine[Any, Any, Context]]:
@@ -372,18 +335,17 @@ async def test_only_queries_may_come_by_get(foreign_schema: None) -> None:
     endpoint = view.GraphQLHTTPEndpoint(schema, arriving(unused))
     app = Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["GET", "POST"])])
     async with client_of(app) as http:
-        both = {"query": "query Q { read } mutation M { write }"}
-        response = await http.get("/graphql", params={**both, "operationName": "M"}, headers=ASKING)
+        both = "query Q { read } mutation M { write }"
+        response = await get(http, both, JSON, operationName="M")
         assert (response.status_code, response.headers["allow"]) == (405, "POST")
-        assert "by POST" in error_of(response)
-        read = await http.get("/graphql", params={**both, "operationName": "Q"}, headers=ASKING)
-        assert answer_of(read) == {"data": {"read": None}}
-        assert answer_of(await post(http, **both, operationName="M")) == {"data": {"write": None}}
+        assert "by POST" in refusal_of(response)["message"]
+        assert data_of(await get(http, both, JSON, operationName="Q")) == {"read": None}
+        assert data_of(await post(http, both, operationName="M")) == {"write": None}
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
 async def test_other_methods_are_refused(http: httpx2.AsyncClient, method: str) -> None:
-    response = await http.request(method, "/graphql", json={"query": VIEWER})
+    response = await http.request(method, "/graphql", content=json.dumps({"query": VIEWER}))
     assert response.status_code == 405
     assert response.headers["allow"] == "GET, POST"
 
@@ -479,13 +441,13 @@ async def test_without_a_database_the_server_is_alive_but_not_ready(logged: Entr
     told = [(response.status_code, response.headers.get("retry-after")) for response in responses]
     assert told == [(503, "2"), (200, "2"), (200, None), (200, None)]
     for response in responses:
-        [error] = response.json()["errors"]
+        error = error_of(response)
         assert (error["extensions"]["code"], error["extensions"]["retryAfter"]) == ("UNAVAILABLE", 2)
         assert "outcome" not in error["extensions"]
         assert "try again" in error["message"]
         assert "nowhere" not in response.text
     entries = {entry["error_id"] for entry in logged() if entry["level"] == "error"}
-    assert entries == {response.json()["errors"][0]["extensions"]["errorId"] for response in responses}
+    assert entries == {error_of(response)["extensions"]["errorId"] for response in responses}
 
 
 async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlette, foreign_schema: None) -> None:
@@ -493,7 +455,7 @@ async def test_documents_are_parsed_once_but_huge_ones_are_not_kept(app: Starlet
     endpoint = view.GraphQLHTTPEndpoint(schema, arriving(app.state.database))
     async with client_of(Starlette(routes=[Route("/graphql", endpoint.__call__, methods=["POST"])])) as http:
         for query in ("{ read }", "{ read }", "{ read } #" + "x" * documents.MAX_CACHED_CHARACTERS):
-            assert answer_of(await post(http, query)) == {"data": {"read": None}}
+            assert data_of(await post(http, query)) == {"read": None}
     assert len(endpoint.documents.kept) == 1
     assert await endpoint.documents.meant({"query": "{ read }"}) is endpoint.documents.kept.get("{ read }")
 
@@ -505,21 +467,20 @@ def hashed(query: str) -> dict[str, Any]:
 
 async def test_a_document_is_known_by_its_hash_once_it_was_sent(http: httpx2.AsyncClient) -> None:
     query = "{ viewer { tenantId } }"
-    unknown = (await post(http, **hashed(query))).json()
-    assert unknown["errors"][0]["message"] == "PersistedQueryNotFound"
-    assert unknown["errors"][0]["extensions"] == {"code": "PERSISTED_QUERY_NOT_FOUND"}
+    unknown = refusal_of(await post(http, **hashed(query)))
+    assert unknown["message"] == "PersistedQueryNotFound"
+    assert unknown["extensions"] == {"code": "PERSISTED_QUERY_NOT_FOUND"}
     first = await post(http, query, **hashed(query))
     sent = first.json()
-    assert answer_of(first) == {"data": {"viewer": {"tenantId": "local"}}}
+    assert data_of(first) == {"viewer": {"tenantId": "local"}}
     assert (await post(http, **hashed(query))).json() == sent
     digest = hashed(query)["extensions"]["persistedQuery"]["sha256Hash"]
     assert (await post(http, documentId=f"sha256:{digest}")).json() == sent
     extensions = json.dumps(hashed(query)["extensions"])
-    told = (await http.get("/graphql", params={"extensions": extensions}, headers=ASKING)).json()
-    assert told == sent
-    other = (await post(http, "{ __typename }", **hashed(query))).json()
-    assert "does not match the query" in other["errors"][0]["message"]
-    assert (await post(http, documentId="x")).json()["errors"][0]["extensions"] == {"code": "DOCUMENT_NOT_FOUND"}
+    assert (await get(http, None, JSON, extensions=extensions)).json() == sent
+    other = refusal_of(await post(http, "{ __typename }", **hashed(query)))
+    assert "does not match the query" in other["message"]
+    assert refusal_of(await post(http, documentId="x"))["extensions"] == {"code": "DOCUMENT_NOT_FOUND"}
     assert (await post(http, query, documentId="x")).status_code == 400
 
 
@@ -528,13 +489,12 @@ async def test_untrusted_documents_are_refused(stocked: Catalog, tmp_path: Path)
     file.write_text(json.dumps({"who": "{ viewer { subject } }"}))
     app = create_app(Settings(documents=file), database=stocked.database)
     async with app.router.lifespan_context(app), client_of(app) as http:
-        answer = {"data": {"viewer": {"subject": "local"}}}
-        assert answer_of(await post(http, documentId="who")) == answer
-        assert answer_of(await post(http, "{ viewer { subject } }")) == answer
-        for refused in ({"query": "{ __typename }"}, {"query": "{ __typename }", **hashed("{ __typename }")}):
-            told = (await http.post("/graphql", json=refused)).json()
-            assert told["errors"][0]["extensions"] == {"code": "DOCUMENT_NOT_TRUSTED"}
-        assert "errors" in (await post(http, None, **hashed("{ __typename }"))).json()
+        assert data_of(await post(http, documentId="who")) == ANSWER
+        assert data_of(await post(http, VIEWER)) == ANSWER
+        for more in ({}, hashed("{ __typename }")):
+            refused = refusal_of(await post(http, "{ __typename }", **more))
+            assert refused["extensions"] == {"code": "DOCUMENT_NOT_TRUSTED"}
+        assert refusal_of(await post(http, **hashed("{ __typename }")))
 
 
 def test_kept_documents_weigh_no_more_than_they_may() -> None:

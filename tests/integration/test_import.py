@@ -203,7 +203,9 @@ async def test_skip_hashes_none(empty: Catalog, files: serving.Files) -> None:
     assert files.asked == []
 
 
-async def test_the_same_key_while_the_first_still_runs(empty: Catalog, files: serving.Files) -> None:
+async def test_the_same_idempotency_key_while_the_first_import_still_runs(
+    empty: Catalog, files: serving.Files
+) -> None:
     files.free.clear()
     document = source("tool", artifacts=[file(files, "a")])
     first = asyncio.create_task(take(empty, document, idempotencyKey="k"))
@@ -232,14 +234,14 @@ async def test_ignored_fields_do_not_change_the_idempotency_fingerprint(
     assert "Another input" in other["problem"]["detail"]
 
 
-async def test_a_refused_import_gives_its_key_back(empty: Catalog, files: serving.Files) -> None:
+async def test_a_refused_import_gives_its_idempotency_key_back(empty: Catalog, files: serving.Files) -> None:
     refused = await take(empty, source("tool", author="x"), idempotencyKey="k")
     assert refused["problem"]["status"] == 400
     assert await empty.database[REQUESTS].count_documents({}) == 0
     assert (await take(empty, source("tool"), idempotencyKey="k"))["problem"] is None
 
 
-async def test_a_claim_whose_process_died_is_taken_over(empty: Catalog, files: serving.Files) -> None:
+async def test_an_idempotency_lock_whose_process_died_is_taken_over(empty: Catalog, files: serving.Files) -> None:
     document = source("tool", artifacts=[file(files, "a")])
     files.free.clear()
     first = asyncio.create_task(take(empty, document, idempotencyKey="k"))

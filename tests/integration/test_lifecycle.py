@@ -131,7 +131,7 @@ async def test_a_dry_run_leaves_no_trace(empty: Catalog) -> None:
     assert real["status"] == "PUBLISHED"
 
 
-async def test_the_same_key_gives_the_first_answer_again(empty: Catalog) -> None:
+async def test_the_same_idempotency_key_gives_the_first_answer_again(empty: Catalog) -> None:
     id_ = await draft(empty)
     first, _ = await do(empty, "publish", id_, idempotencyKey="k")
     again, _ = await do(empty, "publish", id_, idempotencyKey="k")
@@ -145,7 +145,7 @@ async def test_the_same_key_gives_the_first_answer_again(empty: Catalog) -> None
     assert late["violations"] == [{"field": "input.id", "code": "WRONG_STATUS"}]
 
 
-async def test_the_same_key_many_times_at_once_publishes_once(empty: Catalog) -> None:
+async def test_the_same_idempotency_key_many_times_at_once_publishes_once(empty: Catalog) -> None:
     id_ = await draft(empty)
     outcomes = await asyncio.gather(*(do(empty, "publish", id_, idempotencyKey="k") for _ in range(30)))
     assert all(answer for answer, _ in outcomes)

@@ -22,11 +22,10 @@ from release_catalog.storage.outages import RETRY_SECONDS
 from support import subscribers as following
 from support import tenant_walls as walls
 from support.catalog import Catalog
-from support.graphql_client import HTTPClient
+from support.graphql_client import EVENT_STREAM, JSON, RESPONSE, client_of, data_of, error_of, post
 from support.outages import HELD, Mongod, heartbeat, running
 from support.waiting import eventually
 
-JSON, RESPONSE, STREAM = "application/json", "application/graphql-response+json", "text/event-stream"
 SECONDS = 2.0
 # On a busy machine an answer may come so much later. Without a deadline, drivers wait for a minute.
 LATE = 25.0
@@ -54,23 +53,14 @@ async def application(mongod: Mongod, driver: Any, **settings: Any) -> AsyncIter
                 mongod.thaw()
 
 
-def client_of(app: Starlette) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost", timeout=60)
-
-
-async def post(http: httpx2.AsyncClient, query: str, accept: str = RESPONSE, **variables: Any) -> httpx2.Response:
-    return await HTTPClient(http, accept).post(query, **variables)
-
-
 def check(response: httpx2.Response, outcome: str | None = None, code: str = "UNAVAILABLE") -> dict[str, Any]:
     """Check the one error of a response, and return its extensions."""
-    told: dict[str, Any] = response.json()
-    assert told["errors"], told
-    extensions: dict[str, Any] = told["errors"][0]["extensions"]
-    assert (extensions["code"], extensions.get("outcome")) == (code, outcome), told
+    error = error_of(response)
+    extensions: dict[str, Any] = error["extensions"]
+    assert (extensions["code"], extensions.get("outcome")) == (code, outcome), error
     if code == "UNAVAILABLE":
         assert extensions["retryAfter"] == RETRY_SECONDS
-        assert "request less at once" not in told["errors"][0]["message"]
+        assert "request less at once" not in error["message"]
     return extensions
 
 
@@ -79,7 +69,7 @@ async def test_while_the_database_is_frozen(mongod: Mongod, driver: Any) -> None
         mongod.freeze()
         async with heartbeat() as beat:
             began = time.monotonic()
-            asked = [post(http, QUERY), post(http, QUERY, JSON), http.get("/v1/catalogs/areal-catalog")]
+            asked = [post(http, QUERY, RESPONSE), post(http, QUERY, JSON), http.get("/v1/catalogs/areal-catalog")]
             asked += [http.get("/readyz"), http.get("/livez")]
             query, as_json, hal, ready, alive = await asyncio.gather(*asked)
             assert time.monotonic() - began < SECONDS + LATE
@@ -96,7 +86,7 @@ async def test_while_the_database_is_frozen(mongod: Mongod, driver: Any) -> None
         assert (await http.get("/readyz")).status_code == 503
         assert time.monotonic() - began < 2 + LATE
         mongod.thaw()
-        assert "errors" not in (await post(http, QUERY)).json()
+        assert data_of(await post(http, QUERY, RESPONSE))
 
 
 async def test_subscribers_who_come_while_the_database_is_frozen(mongod: Mongod, driver: Any) -> None:
@@ -108,10 +98,10 @@ async def test_subscribers_who_come_while_the_database_is_frozen(mongod: Mongod,
     ):
         mongod.freeze()
         began = time.monotonic()
-        query = {"query": 'subscription { events(after: "0") { id } }'}
-        stream = await http.post(f"http://{host}/graphql", json=query, headers={"accept": STREAM})
+        query = 'subscription { events(after: "0") { id } }'
+        stream = await post(http, query, EVENT_STREAM, url=f"http://{host}")
         assert "UNAVAILABLE" in stream.text
-        await following.send(client, type="subscribe", id="1", payload=query)
+        await following.start(client, query)
         told = await following.received(client)
         assert (told["type"], "UNAVAILABLE" in str(told)) == ("next", True)
         assert time.monotonic() - began < 2 * SECONDS + LATE
@@ -123,7 +113,7 @@ async def test_every_mutation_while_the_database_is_frozen(mongod: Mongod, drive
         mongod.freeze()
         began = time.monotonic()
         texts = dict(walls.mutations(walls.world()))
-        answers = await asyncio.gather(*(post(http, text) for text in texts.values()))
+        answers = await asyncio.gather(*(post(http, text, RESPONSE) for text in texts.values()))
         assert time.monotonic() - began < SECONDS + LATE
         met = {name: answer for name, answer in zip(texts, answers, strict=True) if "errors" in answer.json()}
         # The others are refused before anything is read.
@@ -134,7 +124,7 @@ async def test_every_mutation_while_the_database_is_frozen(mongod: Mongod, drive
             "createAccessToken",
         }
         for answer in met.values():
-            assert "Nothing was changed" in answer.json()["errors"][0]["message"]
+            assert "Nothing was changed" in error_of(answer)["message"]
             check(answer, "UNCHANGED")
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
@@ -144,14 +134,14 @@ async def test_every_mutation_whose_commit_is_not_confirmed(mongod: Mongod, driv
     async with application(mongod, driver, query_seconds=1) as app, client_of(app) as http:
         for name, text in dict(walls.mutations(walls.world())).items():
             with mongod.failing("commitTransaction", closeConnection=True):
-                answer = await post(http, text)
+                answer = await post(http, text, RESPONSE)
             body = answer.json()
             if "errors" not in body:  # a problem, or nothing to change
                 assert name in PROBLEMS, (name, body)
                 continue
             check(answer, "UNKNOWN")
-            assert "idempotencyKey" in body["errors"][0]["message"]
-            assert "Without a key" in body["errors"][0]["message"]
+            assert "idempotencyKey" in error_of(answer)["message"]
+            assert "Without a key" in error_of(answer)["message"]
             assert answer.status_code == 503
             # It is brought to an end, and keeps no other write from its own.
             await db.background_ended(30)
@@ -165,15 +155,20 @@ PROBLEMS = {
 }  # fmt: skip
 
 
-async def test_a_repeat_with_the_same_key_returns_the_outcome(mongod: Mongod, driver: Any) -> None:
+async def test_a_repeat_with_the_same_idempotency_key_returns_the_outcome(mongod: Mongod, driver: Any) -> None:
     given = {"productId": "areal-product", "name": "n", "version": "7", "idempotencyKey": "k"}
     async with application(mongod, driver) as app, client_of(app) as http:
         with mongod.failing("commitTransaction", mode={"times": 1}, blockConnection=True, blockTimeMS=3_500):
-            check(await post(http, CREATE, input=given), "UNKNOWN")
+            check(await post(http, CREATE, RESPONSE, variables={"input": given}), "UNKNOWN")
         deadline = time.monotonic() + 60
-        while "errors" in (await post(http, CREATE, input=given)).json():  # the commit is still under way
+        while (
+            "errors" in (await post(http, CREATE, RESPONSE, variables={"input": given})).json()
+        ):  # the commit is still under way
             assert time.monotonic() < deadline
-        answers = [(await post(http, CREATE, input=given)).json()["data"]["createRelease"] for _ in range(2)]
+        answers = [
+            data_of(await post(http, CREATE, RESPONSE, variables={"input": given}))["createRelease"]
+            for _ in range(2)
+        ]
         assert answers[0]["release"]["version"] == "7"
         assert answers[0] == answers[1]
         assert await app.state.database[RELEASES].count_documents({"version": "7"}) == 1
@@ -191,7 +186,7 @@ async def test_a_change_that_took_effect_is_told_even_if_it_can_not_be_read(mong
                 mongod.freeze()
 
             patch.setattr(transactions, "_commit", committed)
-            answer = await post(http, text)
+            answer = await post(http, text, RESPONSE)
         mongod.thaw()
         assert check(answer, "CHANGED")["changed"] == ["a"]
         # A client that repeats what is answered so would make it twice.
@@ -203,11 +198,11 @@ async def test_callers_who_can_not_be_identified(mongod: Mongod, driver: Any) ->
     async with application(mongod, driver, authentication="required") as app, following.served(app) as host:
         catalog = Catalog(app.state.database, LOCAL)
         made = await catalog.ask('mutation { createAccessToken(input: {name: "t", scopes: ["admin"]}) { token } }')
-        headers = {"authorization": f"Bearer {made['createAccessToken']['token']}", "accept": RESPONSE}
+        headers = {"authorization": f"Bearer {made['createAccessToken']['token']}"}
         async with httpx2.AsyncClient(timeout=60, headers=headers) as http:
             mongod.freeze()
             began = time.monotonic()
-            asked = [http.post(f"http://{host}/graphql", json={"query": QUERY})]
+            asked = [post(http, QUERY, RESPONSE, url=f"http://{host}")]
             asked += [http.get(f"http://{host}/v1/catalogs/areal-catalog")]
             graphql, hal = await asyncio.gather(*asked)
             assert time.monotonic() - began < SECONDS + LATE
@@ -223,34 +218,36 @@ async def test_only_what_the_database_was_too_slow_for_is_to_be_less(mongod: Mon
         for query, path in ((QUERY, "/v1/catalogs/areal-catalog"), (FIND, "/v1/base-images/areal-image")):
             # The driver gives up first. Others are answered, so it was this one.
             with mongod.failing("find", "aggregate", **slow):
-                answer = await post(http, query)
+                answer = await post(http, query, RESPONSE)
                 check(answer, code="TIMEOUT")
-                assert "request less at once" in answer.json()["errors"][0]["message"]
+                assert "request less at once" in error_of(answer)["message"]
                 hal = await http.get(path)
                 assert (hal.status_code, "time limit" in hal.json()["detail"]) == (503, True)
             # The database gives up first.
             with mongod.failing("find", "aggregate", errorCode=50):
-                check(await post(http, query), code="TIMEOUT")
+                check(await post(http, query, RESPONSE), code="TIMEOUT")
             for code in (14031, 246, 365):
                 with mongod.failing("find", "aggregate", errorCode=code, errorLabels=[]):
-                    check(await post(http, query))
+                    check(await post(http, query, RESPONSE))
 
 
-async def test_writes_that_wait_leave_room_for_reads(mongod: Mongod, driver: Any) -> None:
+async def test_the_rate_limit_of_writes_that_wait_leaves_room_for_reads(mongod: Mongod, driver: Any) -> None:
     async with application(mongod, driver, max_concurrency=10, query_seconds=10) as app, client_of(app) as http:
         # The first write holds up the others.
         with mongod.failing("insert", mode={"times": 1}, blockConnection=True, blockTimeMS=2_000):
             given = [{"productId": "areal-product", "name": "n", "version": f"9.{n}"} for n in range(10)]
-            writes = [asyncio.create_task(post(http, CREATE, input=each)) for each in given]
+            writes = [
+                asyncio.create_task(post(http, CREATE, RESPONSE, variables={"input": each})) for each in given
+            ]
             await eventually(lambda: sum(write.done() for write in writes) == 2)
-            reads = await asyncio.gather(*(post(http, QUERY) for _ in range(2)))
+            reads = await asyncio.gather(*(post(http, QUERY, RESPONSE) for _ in range(2)))
             assert not [read for read in reads if "errors" in read.json()]
             answers = [await write for write in writes]
         refused = [answer for answer in answers if "errors" in answer.json()]
         assert len(refused) == 2
         for answer in refused:
             assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
-            [error] = answer.json()["errors"]
+            error = error_of(answer)
             assert error["extensions"] == {"code": "RATE_LIMITED", "limit": "writes", "allowed": 8}
             assert "repeat" in error["message"]
 
@@ -267,13 +264,13 @@ async def test_a_write_whose_turn_does_not_come_is_refused(mongod: Mongod, drive
         await held.wait()
         given = {"productId": "areal-product", "name": "n", "version": "10"}
         began = time.monotonic()
-        answer = await post(http, CREATE, input=given)
+        answer = await post(http, CREATE, RESPONSE, variables={"input": given})
         assert time.monotonic() - began < 3 + LATE
         check(answer, "UNCHANGED")
-        assert "Other writes went first" in answer.json()["errors"][0]["message"]
+        assert "Other writes went first" in error_of(answer)["message"]
         free.set()
         await holding
-        assert (await post(http, CREATE, input=given)).json()["data"]["createRelease"]["release"]
+        assert data_of(await post(http, CREATE, RESPONSE, variables={"input": given}))["createRelease"]["release"]
 
 
 async def test_callers_of_a_tenant_write_in_turns(mongod: Mongod, driver: Any) -> None:

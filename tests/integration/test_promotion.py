@@ -273,7 +273,7 @@ async def test_s3_unknown_ids_leave_no_record(qa: Catalog) -> None:
     assert await everything(qa) == before
 
 
-async def test_another_tenant_and_a_reader_find_nothing(qa: Catalog) -> None:
+async def test_visibility_lets_another_tenant_and_a_reader_find_nothing(qa: Catalog) -> None:
     id_ = await published(qa, file("a"), private=True)
     record, _ = await promote(qa, id_)
     reader = Caller("local", "reader", frozenset({READ}))
@@ -307,7 +307,7 @@ async def test_a_dry_run_leaves_no_trace(qa: Catalog) -> None:
     assert await everything(qa) == before
 
 
-async def test_the_same_key_gives_the_first_answer_again(qa: Catalog) -> None:
+async def test_the_same_idempotency_key_gives_the_first_answer_again(qa: Catalog) -> None:
     id_ = await published(qa, file("a"))
     first = await promote(qa, id_, idempotencyKey="k")
     assert await promote(qa, id_, idempotencyKey="k") == first
@@ -319,7 +319,7 @@ async def test_the_same_key_gives_the_first_answer_again(qa: Catalog) -> None:
     assert problem["__typename"] == "ConflictProblem"
 
 
-async def test_the_same_key_gives_a_refusal_again(qa: Catalog) -> None:
+async def test_the_same_idempotency_key_gives_a_refusal_again(qa: Catalog) -> None:
     at = {"path": "a", **MAVEN}
     id_ = await published(qa, file("a", 1, **at))
     await promote(qa, await published(qa, file("b", 2, **at), version="2"))

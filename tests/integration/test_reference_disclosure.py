@@ -71,7 +71,7 @@ def referred(found: dict[str, Any]) -> list[tuple[str, str]]:
     return [(edge["reference"]["name"], edge["reference"]["version"]) for edge in edges]
 
 
-async def test_completed_fields_are_shown_only_to_callers_who_see_the_release(catalog: Catalog) -> None:
+async def test_visibility_of_completed_fields_is_that_of_the_release(catalog: Catalog) -> None:
     hidden = await created(catalog, VERSION, name=HIDDEN)
     other = await created(catalog, "0")
     id_ = await created(catalog, "1", {"releaseId": hidden})

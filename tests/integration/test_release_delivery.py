@@ -133,7 +133,7 @@ async def test_a_dry_run_leaves_no_trace(empty: Catalog) -> None:
     assert await found_by(empty, "NOT_STARTED") == [id_]
 
 
-async def test_the_same_key_gives_the_first_answer_again(empty: Catalog) -> None:
+async def test_the_same_idempotency_key_gives_the_first_answer_again(empty: Catalog) -> None:
     id_ = await delivered(empty)
     answers = await asyncio.gather(*(step(empty, id_, "STARTED", idempotencyKey="k") for _ in range(10)))
     assert all(answer == answers[0] for answer in answers)

@@ -217,7 +217,9 @@ async def test_a_hundred_at_once_make_one_release(empty: Catalog, product: Produ
 
 
 @pytest.mark.usefixtures("patient")
-async def test_the_same_key_a_hundred_times_makes_one_release(empty: Catalog, product: ProductDocument) -> None:
+async def test_the_same_idempotency_key_a_hundred_times_makes_one_release(
+    empty: Catalog, product: ProductDocument
+) -> None:
     given = {"productId": product["id"], "name": "app", "version": "1.0", "idempotencyKey": "k"}
     outcomes = await asyncio.gather(*(write(empty, "create", **given) for _ in range(100)))
     made = [release for release, _ in outcomes if release]
@@ -527,7 +529,9 @@ async def test_a_dry_run_shows_the_release_and_leaves_no_trace(empty: Catalog, p
     assert await empty.database[REQUESTS].count_documents({}) == 0
 
 
-async def test_the_same_key_with_another_input_is_a_conflict(empty: Catalog, product: ProductDocument) -> None:
+async def test_the_same_idempotency_key_with_another_input_is_a_conflict(
+    empty: Catalog, product: ProductDocument
+) -> None:
     made = await create(
         empty, product, idempotencyKey="k", endOfLifeAt="2030-01-01", releasedAt="2026-01-01T00:00:00Z"
     )
@@ -541,7 +545,9 @@ async def test_the_same_key_with_another_input_is_a_conflict(empty: Catalog, pro
     assert (problem["__typename"], problem["status"]) == ("ConflictProblem", 409)
 
 
-async def test_numbers_of_any_size_make_another_input(empty: Catalog, product: ProductDocument) -> None:
+async def test_numbers_of_any_size_make_another_input_of_an_idempotency_key(
+    empty: Catalog, product: ProductDocument
+) -> None:
     """A variable can't hold them, but GraphQL's own literals can."""
     await empty.ask('mutation { savePipeline(input: {id: "p", name: "P"}) { problem { detail } } }')
     for number, made in ((2**70, True), (2**70, True), (2**71, False)):

@@ -78,7 +78,9 @@ async def test_another_tenant_finds_nothing_and_changes_nothing(databases: list[
 
 @pytest.mark.parametrize("caller", [READER, BOUND], ids=["reader", "bound"])
 @pytest.mark.parametrize("hidden", ["-draft", "-private"])
-async def test_hidden_releases_change_no_response(databases: list[Catalog], caller: Caller, hidden: str) -> None:
+async def test_visibility_hidden_releases_change_no_response(
+    databases: list[Catalog], caller: Caller, hidden: str
+) -> None:
     catalog, without = databases
     await walls.stock(catalog)
     await walls.stock(without, hidden=False)
@@ -124,7 +126,7 @@ async def test_a_bound_token_writes_releases_of_its_product_only(databases: list
     assert (await bound.ask(published))["publishRelease"] == {"release": {"status": "PUBLISHED"}}
 
 
-async def test_an_answer_is_not_replayed_to_who_is_bound_elsewhere(databases: list[Catalog]) -> None:
+async def test_idempotency_replays_no_answer_to_who_is_bound_elsewhere(databases: list[Catalog]) -> None:
     catalog, _ = databases
     await walls.stock(catalog)
     publish = """mutation { publishRelease(input: {id: "areal-release-draft", idempotencyKey: "k"}) { release { id }

@@ -434,7 +434,9 @@ async def test_a_secret_is_shown_once_and_rotates_with_an_overlap(catalog: Catal
     assert "whsec" not in str(shown)
 
 
-async def test_a_webhook_gets_no_events_hidden_from_its_creator(catalog: Catalog, receiver: Receiver) -> None:
+async def test_visibility_of_events_for_a_webhook_is_that_of_its_creator(
+    catalog: Catalog, receiver: Receiver
+) -> None:
     await make(catalog, receiver, as_=READER)
     async with receiving() as other:
         await make(catalog, other)

@@ -150,7 +150,7 @@ async def test_refused_and_repeated_withdrawals_do_not_walk(empty: Catalog, gate
     assert gate.walks == 1
 
 
-async def test_callers_who_see_the_same_need_one_walk(empty: Catalog, gate: Gate) -> None:
+async def test_callers_with_the_same_visibility_need_one_walk(empty: Catalog, gate: Gate) -> None:
     gate.opened.set()
     id_, product = await hub(empty)
     base = await empty.database[PRODUCTS].find_one({"key": "base"})

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx2
 import pytest
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
@@ -19,6 +18,7 @@ from release_catalog.storage import bulk_load, indexes
 from release_catalog.storage import database as db
 from support import tenant_walls as walls
 from support.catalog import Catalog, source
+from support.graphql_client import client_of, post
 from support.outages import Mongod, running
 
 READS = {"find", "aggregate", "count", "distinct"}
@@ -94,17 +94,15 @@ def check(listener: Sent, *needed: str) -> None:
 async def test_requests_send_majority_commands_only(sent: tuple[Sent, Any]) -> None:
     listener, database = sent
     app = create_app(Settings(), database=database)
-    transport = httpx2.ASGITransport(app)
-    http = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
-    async with app.router.lifespan_context(app), http:
+    async with app.router.lifespan_context(app), client_of(app) as http:
         catalog = Catalog(app.state.database, LOCAL)
         await walls.stock(catalog)
         for _, text in [*walls.queries(walls.world()), *walls.mutations(walls.world())]:
-            answer = await http.post("/graphql", json={"query": text})
+            answer = await post(http, text)
             assert "INTERNAL_SERVER_ERROR" not in answer.text
         again = walls.world("-draft")
         for _, text in walls.mutations({**again, "used": "areal-used-again"}):
-            await http.post("/graphql", json={"query": text})
+            await post(http, text)
         await walls.hal(catalog, walls.world())
     done = {name for name, command in listener.commands if "autocommit" not in command}
     assert {"insert", "update", "findAndModify"} & done

@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 
 from release_catalog.cli.main import main
+from support import graphql_client
 
 SCRIPT = str(Path(sys.executable).parent / "release-catalog")
 SERVING = re.compile(r'"url":"(http://[^"]+)/graphql"')
@@ -139,11 +140,9 @@ class Server:
         entries: list[dict[str, Any]] = [json.loads(line) for line in self.log.read_text().splitlines()]
         return [entry for entry in entries if entry["event"] == event]
 
-    def ask(self, query: str) -> Any:
+    def ask(self, query: str, **variables: Any) -> Any:
         """The data of a query that has to succeed."""
-        answer = httpx2.post(f"{self.url}/graphql", json={"query": query}).json()
-        assert "errors" not in answer, answer
-        return answer["data"]
+        return graphql_client.ask(self.url, query, **variables)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal; the exit code."""

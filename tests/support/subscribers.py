@@ -22,10 +22,10 @@ FOLLOW = """subscription($after: ID, $types: [String!], $release: ID, $product: 
 
 
 @contextlib.asynccontextmanager
-async def served(app: Starlette, connections: int = 2_000) -> AsyncIterator[str]:
+async def served(app: Starlette, connections: int = 2_000, grace_seconds: int = 5) -> AsyncIterator[str]:
     """The host and port where the application is served."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn_server.server(app, 5, 10, connections)
+        server = uvicorn_server.server(app, grace_seconds, 10, connections)
         async with app.router.lifespan_context(app):
             running = asyncio.create_task(server.serve([listener]))
             while not server.started:  # noqa: ASYNC110  it has no event for that
@@ -56,16 +56,21 @@ async def received(client: ClientConnection) -> Any:
     return orjson.loads(await asyncio.wait_for(client.recv(), 30))
 
 
+async def start(client: ClientConnection, query: str = FOLLOW, id_: str = "1", **variables: Any) -> None:
+    """Send an operation."""
+    await send(client, type="subscribe", id=id_, payload={"query": query, "variables": variables})
+
+
 async def subscribe(client: ClientConnection, query: str = FOLLOW, id_: str = "1", **variables: Any) -> None:
     """Subscribe, and wait until that is done: what happens from now on is told."""
-    await send(client, type="subscribe", id=id_, payload={"query": query, "variables": variables})
+    await start(client, query, id_, **variables)
     # The server takes messages in order, but starts operations beside each other.
     await ask(client, f"after-{id_}", "{ viewer { subject } }")
 
 
 async def ask(client: ClientConnection, id_: str, query: str) -> Any:
     """The data of a query over the socket."""
-    await send(client, type="subscribe", id=id_, payload={"query": query})
+    await start(client, query, id_)
     answer = await received(client)
     assert answer["type"] == "next", answer
     assert (await received(client)) == {"type": "complete", "id": id_}

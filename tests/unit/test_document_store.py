@@ -115,7 +115,7 @@ async def test_a_document_that_many_send_at_once_is_read_once(monkeypatch: pytes
     assert len(reader.read) == len(set(map(id, found))) == 1
 
 
-async def test_reading_is_charged_by_size_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_rate_limit_counts_reading_by_size_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, known = Reader(monkeypatch), DocumentStore(schema._schema)
     reader.held.set()
     charged: list[int] = []
