@@ -220,7 +220,15 @@ def refused(**fields: Any) -> list[tuple[str, str]]:
         ({"artifacts": [{**FILE, "size": -1}]}, [("artifacts[0].size", "NOT_A_SIZE")]),
         ({"artifacts": [{**FILE, "size": MAX_LONG + 1}]}, [("artifacts[0].size", "NOT_A_SIZE")]),
         ({"artifacts": [{**FILE, "size": True}]}, [("artifacts[0].size", "NOT_A_SIZE")]),
-        ({"artifacts": [FILE, {**FILE, "sha256": "z" * 64}]}, [("artifacts[1].sha256", "NOT_A_SHA256")]),
+        (
+            {"artifacts": [FILE, {**FILE, "sha256": "z" * 64, "name": "b"}]},
+            [("artifacts[1].sha256", "NOT_A_SHA256")],
+        ),
+        ({"artifacts": [{**FILE, "platform": "linux"}, {**FILE, "platform": "win64"}]}, []),
+        (
+            {"artifacts": [{**FILE, "platform": "linux"}, {**FILE, "platform": "Linux"}]},
+            [("artifacts[1]", "REPEATED")],
+        ),
         ({"artifacts": [{**FILE, "downloadUrl": "ftp://x/y"}]}, [("artifacts[0].downloadUrl", "NOT_A_URL")]),
         ({"artifacts": [{**FILE, "isExecutable": "yes"}]}, [("artifacts[0].isExecutable", "NOT_BOOLEAN")]),
         ({"dependencies": [{"name": "b"}]}, [("dependencies[0].version", "REQUIRED")]),

@@ -2,7 +2,7 @@
 
 import datetime
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypedDict, cast
 
 import orjson
@@ -46,7 +46,7 @@ def distinct_platforms(checks: Validator, field: str) -> list[PlatformDocument]:
     """Return the platforms of a list by name, each once."""
     names = checks.each(field, MAX_ENTRIES)
     found = [parsed for at in names.fields if (parsed := platform(names, at, required=True))]
-    return list({platform["name"]: platform for platform in found}.values())
+    return platforms.distinct(found)
 
 
 def metadata(doc: Validator, field: str = "metadata") -> str | None:
@@ -83,7 +83,7 @@ class ArtifactDocument(TypedDict):
     name: Annotated[
         str,
         Field(
-            "File name, 1 to 256 characters. A patch finds the file by it.",
+            "File name, 1 to 256 characters. A release knows its files by name and platform.",
             _FILE_NAME,
             default=REQUIRED,
             compared=False,
@@ -159,7 +159,7 @@ class ImageDocument(TypedDict):
     name: Annotated[
         str,
         Field(
-            "Image name, 1 to 256 characters. A patch finds the image by it.",
+            "Image name, 1 to 256 characters. A release knows its images by name and platform.",
             _FILE_NAME,
             default=REQUIRED,
             compared=False,
@@ -282,6 +282,16 @@ def dependency(entry: Validator, id_field: str, *, whole: bool) -> dict[str, Any
 def dependencies(checks: Validator, field: str) -> list[dict[str, Any]]:
     """Return the references of a list; a release that is known by its id can supply name and version."""
     return [dependency(entry, "releaseId", whole=False) for entry in checks.items(field, MAX_ENTRIES)]
+
+
+def file_key(entry: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the key by which a release knows a file or an image: its name and its platform."""
+    return entry["name"], platforms.key(entry["platform"])
+
+
+def file_title(entry: Mapping[str, Any]) -> str:
+    """Return the name of a file or an image for people, with its platform if it has one."""
+    return f"{entry['name']} ({entry['platform']['name']})" if entry["platform"] else entry["name"]
 
 
 def extension(name: str) -> str | None:

@@ -100,6 +100,7 @@ async def _revise(turn: UnitOfWork, values: MutationInput, *, whole: bool) -> An
     fields = release_update.read(checks, now)
     fields |= {"id": before["id"], "version": before["version"]}
     warnings = await resolve_and_complete(turn, checks, fields, before, whole=whole)
+    release_update.find_files(before, checks, fields, replace=whole)
     release_update.unique(checks, fields)
     after = release_update.apply_update(before, checks, fields, now, replace=whole)
     release_update.check_immutable(checks, before, after)

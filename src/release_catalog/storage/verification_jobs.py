@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from release_catalog.domain import caller as callers
 from release_catalog.domain import ids, release_parts
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import ArtifactDocument, VerificationDocument
 from release_catalog.errors import Problem
@@ -41,6 +42,7 @@ class FileWarning(TypedDict):
     """A file that has a mismatch or could not be fetched, as payloads have it (S1)."""
 
     artifactName: str
+    platform: PlatformDocument | None
     message: str | None
     expectedSha256: str
     actualSha256: str | None
@@ -51,6 +53,7 @@ def warnings(made: ReleaseDocument) -> list[FileWarning]:
     return [
         {
             "artifactName": file["name"],
+            "platform": file["platform"],
             "message": file["verification"]["message"],
             "expectedSha256": file["sha256"],
             "actualSha256": file["verification"]["actualSha256"],
