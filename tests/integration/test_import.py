@@ -112,8 +112,10 @@ async def test_s1_files_that_differ_are_warnings_and_the_release_is_imported(
     assert found == ["VERIFIED", "MISMATCH", "MISMATCH", "UNREACHABLE"]
     assert [warning["artifactName"] for warning in answer["warnings"]] == ["long", "wrong", "gone"]
     assert {warning["expectedSha256"] for warning in answer["warnings"]} == {good["sha256"]}
-    assert answer["warnings"][1]["actualSha256"] == hashlib.sha256(b"Content").hexdigest()
-    assert (answer["warnings"][0]["actualSha256"], answer["warnings"][2]["actualSha256"]) == (None, None)
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"content!", b"Content")]
+    assert [warning["actualSha256"] for warning in answer["warnings"]] == [*digests, None]
+    verified = [artifact["verification"]["actualSha256"] for artifact in answer["release"]["artifacts"]]
+    assert verified == [good["sha256"], *digests, None]
     assert all(warning["message"] for warning in answer["warnings"])
     assert "3 of 4 files" in answer["message"]
     text = "mutation($id: ID!) { publishRelease(input: {id: $id}) { problem { __typename } } }"
