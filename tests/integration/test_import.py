@@ -123,6 +123,36 @@ async def test_s1_files_that_differ_are_warnings_and_the_release_is_imported(
     assert refused["publishRelease"]["problem"] == {"__typename": "ValidationProblem"}
 
 
+@pytest.mark.parametrize("url", ["files/a.bin", "ftp://h/a.bin", "javascript:alert(1)", "https:///a.bin"])
+@pytest.mark.parametrize("mode", ["WAIT", "BACKGROUND", "SKIP"])
+async def test_s1_a_url_that_can_not_be_fetched_is_kept_with_a_warning(
+    empty: Catalog, files: serving.Files, url: str, mode: str
+) -> None:
+    wrong = {**file(files, "a.bin"), "downloadUrl": url}
+    for dry_run in (True, False):
+        answer = await take(empty, source("tool", artifacts=[wrong]), verification=mode, dryRun=dry_run)
+        assert [warning["artifactName"] for warning in answer["warnings"]] == ["a.bin"]
+        [verification] = [artifact["verification"] for artifact in answer["release"]["artifacts"]]
+        assert (verification["status"], verification["actualSha256"]) == ("UNREACHABLE", None)
+        assert verification["message"]
+    assert files.asked == []
+    id_ = answer["catalogId"]
+    verified = (await empty.ask(VERIFY, id=id_, mode=mode))["verifyArtifacts"]
+    assert [artifact["verification"]["status"] for artifact in verified["release"]["artifacts"]] == ["UNREACHABLE"]
+    again = await take(empty, source("tool", artifacts=[wrong]), verification="SKIP")
+    assert again["release"]["artifacts"][0]["verification"]["status"] == "UNREACHABLE"
+    text = """mutation($input: PatchReleaseInput!) { patchRelease(input: $input) { release { artifacts { downloadUrl } }
+      problem { ... on ValidationProblem { violations { field code } } } } }"""
+    kept = await empty.ask(text, input={"id": id_, "name": "tool", "artifacts": [{**wrong, "arguments": "-x"}]})
+    assert kept["patchRelease"]["release"]["artifacts"] == [{"downloadUrl": url}]
+    other = await empty.ask(
+        text, input={"id": id_, "name": "tool", "artifacts": [{**wrong, "downloadUrl": "x/y"}]}
+    )
+    assert other["patchRelease"]["problem"]["violations"] == [
+        {"field": "input.artifacts[0].downloadUrl", "code": "NOT_A_URL"}
+    ]
+
+
 async def test_s1_a_draft_is_replaced_and_stays_the_same_release(empty: Catalog, files: serving.Files) -> None:
     first = await take(empty, source("tool", tag="v1", artifacts=[file(files, "a"), file(files, "b")]))
     text = 'mutation($id: ID!) { patchRelease(input: {id: $id, name: "tool", description: "d", branch: "b"}) { problem { detail } } }'

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict, cast
 
 import orjson
 
-from release_catalog.domain import ids, platforms, references
+from release_catalog.domain import ids, platforms, references, timestamps
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.references import DependencyDocument
@@ -15,6 +15,7 @@ from release_catalog.domain.validation import (
     MAX_LONG_TEXT,
     FieldParsers,
     Validator,
+    is_web_url,
     list_of,
     name,
     object_of,
@@ -76,6 +77,14 @@ def not_verified(status: str = "SKIPPED") -> VerificationDocument:
     return {"status": status, "actualSha256": None, "actualSize": None, "message": None, "checkedAt": None}
 
 
+def unreachable(url: str) -> VerificationDocument | None:
+    """Return the verification of a file whose URL can't be fetched; None if it can be tried."""
+    if is_web_url(url):
+        return None
+    message = "The URL can't be fetched: give a complete one that begins with http:// or https://."
+    return {**not_verified("UNREACHABLE"), "message": message, "checkedAt": timestamps.now()}
+
+
 class ArtifactDocument(TypedDict):
     """A file of a release."""
 
@@ -105,8 +114,9 @@ class ArtifactDocument(TypedDict):
     downloadUrl: Annotated[
         str,
         Field(
-            "http or https URL of the file, at most 2048 characters. S2 calls it url.",
-            Validator.url,
+            "http or https URL of the file, at most 2048 characters. S2 calls it url. An import also keeps any "
+            "other URL, and its file is UNREACHABLE.",
+            Validator.address,
             default=REQUIRED,
         ),
     ]

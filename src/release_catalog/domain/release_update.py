@@ -16,7 +16,7 @@ from release_catalog.domain.declarations import SetBy
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import ArtifactDocument
-from release_catalog.domain.validation import Validator
+from release_catalog.domain.validation import Validator, is_web_url
 
 # The parsed fields of an input, or of a part of it.
 Values = dict[str, Any]
@@ -67,6 +67,16 @@ def unique(checks: Validator, values: Values) -> None:
     """Refuse repeated entries of a list."""
     for field in MERGE_KEYS.keys() & values.keys() - {"platforms"}:
         checks.unique(field, [MERGE_KEYS[field](entry) for entry in values[field]])
+
+
+def check_urls(before: ReleaseDocument | None, checks: Validator, values: Values) -> None:
+    """Refuse files with a URL that can't be fetched, except one that an import has given to the release."""
+    known = {file["downloadUrl"] for file in before["artifacts"]} if before else set()
+    for at, file in enumerate(values.get("artifacts", ())):
+        url = file["downloadUrl"]
+        if url and url not in known and not is_web_url(url):
+            message = "This is not a complete URL: give one that begins with http:// or https://."
+            checks.refuse(f"artifacts[{at}].downloadUrl", "NOT_A_URL", message)
 
 
 def find_files(before: ReleaseDocument, checks: Validator, values: Values, *, replace: bool) -> None:

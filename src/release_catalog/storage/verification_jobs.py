@@ -28,10 +28,16 @@ _TOLD = (("VERIFIED", "artifact.verified"), ("MISMATCH", "artifact.mismatched"))
 
 
 def set_verification(made: ReleaseDocument, mode: str, looked: Sequence[VerificationDocument]) -> None:
-    """Set the verification of a release's files: the results, or PENDING or SKIPPED depending on the mode."""
+    """Set the verification of a release's files: the results, or PENDING or SKIPPED depending on the mode.
+
+    A file whose URL can't be fetched is UNREACHABLE in every mode.
+    """
     for at, file in enumerate(made["artifacts"]):
         if looked:
             made["artifacts"][at] = {**file, "verification": looked[at]}
+        elif unreachable := release_parts.unreachable(file["downloadUrl"]):
+            if file["verification"]["status"] != "UNREACHABLE":
+                made["artifacts"][at] = {**file, "verification": unreachable}
         elif mode == "BACKGROUND":
             made["artifacts"][at] = {**file, "verification": release_parts.not_verified("PENDING")}
         elif file["verification"]["status"] == "PENDING":
