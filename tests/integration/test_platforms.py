@@ -1,11 +1,15 @@
 """Files and images are known by name and platform, and releases are found by the platforms of all three."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from release_catalog.domain.reference_data import ProductDocument
 from release_catalog.files import address_guard, verifier
+from release_catalog.storage import migrations
+from release_catalog.storage.collection_names import PRODUCTS
+from support import old_forms
 from support.catalog import Catalog, source
 
 FIELDS = """id etag platforms { name } artifacts { id name arguments platform { name } downloadUrl }
@@ -17,6 +21,10 @@ PATCH = CREATE.replace("Create", "Patch").replace("create", "patch")
 REPLACE = CREATE.replace("Create", "Replace").replace("create", "replace")
 IMPORT = CREATE.replace("Create", "Import").replace("create", "import")
 PUBLISH = "mutation($id: ID!) { publishRelease(input: {id: $id}) { problem { detail } } }"
+FIND = """query($platform: String!, $product: ID!) {
+  releases(filter: {platform: $platform}, orderBy: {field: VERSION, direction: ASC}) { totalCount nodes { version } }
+  named: releases(filter: {platform: $platform, productId: $product}) { totalCount }
+  product(id: $product) { latestRelease(platform: $platform) { version } } }"""
 COMPARE = """query($from: ID!, $to: ID!) { compareReleases(fromId: $from, toId: $to) {
   artifacts { kind key before after } dockerImages { kind key } } }"""
 
@@ -162,3 +170,59 @@ async def test_an_import_warning_names_the_platform(empty: Catalog) -> None:
     async with verifier.Fetcher(address_guard.parse(""), max_bytes=0, at_once=2) as empty.files:
         found = (await empty.ask(text, id=made["id"]))["verifyArtifacts"]["warnings"]
     assert names([{**warning, "name": warning["artifactName"]} for warning in found]) == names(made["artifacts"])
+
+
+async def found(catalog: Catalog, platform: str) -> tuple[list[str], str | None]:
+    """Return the versions on a platform, and the latest published one."""
+    product: Any = await catalog.database[PRODUCTS].find_one({"key": "tool"})
+    answer = await catalog.ask(FIND, platform=platform, product=product["id"])
+    versions = [node["version"] for node in answer["releases"]["nodes"]]
+    assert answer["releases"]["totalCount"] == answer["named"]["totalCount"] == len(versions)
+    latest = answer["product"]["latestRelease"]
+    return versions, latest and latest["version"]
+
+
+async def test_a_release_is_found_by_its_platforms_and_those_of_its_files_and_images(
+    empty: Catalog, product: ProductDocument
+) -> None:
+    new = {"productId": product["id"], "name": "tool"}
+    declared = await send(empty, CREATE, **new, version="1.0", platforms=["Linux/AMD64"])
+    filed = await send(empty, CREATE, **new, version="2.0", artifacts=[file("windows")])
+    pictured = await send(empty, CREATE, **new, version="3.0", dockerImages=[image("linux/arm64")])
+    loaded = await imported(empty, file("win64"), version="4.0", dockerImages=[image("linux/s390x")])
+    assert loaded["platforms"] == [{"name": "win64"}, {"name": "linux/s390x"}]
+    assert filed["platforms"] == []
+    for release in (declared, filed, pictured, loaded):
+        await empty.ask(PUBLISH, id=release["id"])
+    assert await found(empty, "linux/amd64") == (["1.0"], "1.0")
+    assert await found(empty, "AMD64") == (["1.0"], "1.0")
+    assert await found(empty, "Windows") == (["2.0"], "2.0")
+    assert await found(empty, "linux") == (["1.0", "3.0", "4.0"], "4.0")
+    assert await found(empty, "arm64") == (["3.0"], "3.0")
+    assert await found(empty, "WIN64") == (["4.0"], "4.0")
+    assert await found(empty, "amd") == ([], None)
+
+
+async def test_a_changed_release_is_found_by_its_platforms_of_now(
+    empty: Catalog, product: ProductDocument
+) -> None:
+    made = await send(
+        empty, CREATE, productId=product["id"], name="tool", version="1.0", artifacts=[file("linux")]
+    )
+    await send(empty, PATCH, id=made["id"], name="tool", artifacts=[file("windows")])
+    assert [(await found(empty, platform))[0] for platform in ("linux", "windows")] == [["1.0"], ["1.0"]]
+    await send(empty, REPLACE, id=made["id"], name="tool", artifacts=[file("windows")])
+    assert [(await found(empty, platform))[0] for platform in ("linux", "windows")] == [[], ["1.0"]]
+
+
+async def test_releases_of_an_older_form_are_found_once_they_are_migrated(empty: Catalog) -> None:
+    await imported(empty, file("linux/amd64"), dockerImages=[image("windows")])
+    old = old_forms.raw(empty.database).releases
+    [before] = [release async for release in old.find()]
+    terms = [term for term in before["terms"] if not term.startswith("platform:")]
+    await old.update_many({}, {"$set": {"terms": terms, "form": 2}, "$unset": {"platformKeys": 1}})
+    assert await found(empty, "amd64") == ([], None)
+    await migrations.run(empty.database, asyncio.Event(), lambda *_: None)
+    assert await found(empty, "amd64") == (["1.0"], None)
+    assert await found(empty, "windows") == (["1.0"], None)
+    assert [release async for release in old.find()] == [before]

@@ -30,6 +30,16 @@ def key(platform: PlatformDocument | None) -> str | None:
     return platform["name"].casefold() if platform else None
 
 
+def search_keys(release: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the platforms by which a release is found: its own and those of its files and images.
+
+    A pair is also found by its operating system and by its architecture.
+    """
+    found = [*release["platforms"], *united(release["artifacts"], release["dockerImages"])]
+    names = (name for p in found for name in (p["name"], p["osFamily"], p["architecture"]) if name)
+    return list(dict.fromkeys(name.casefold() for name in names))
+
+
 def united(*groups: Sequence[Mapping[str, Any]]) -> list[PlatformDocument]:
     """Return the distinct platforms of the entries in `groups`, in order of first mention."""
     found = (entry["platform"] for group in groups for entry in group if entry["platform"])

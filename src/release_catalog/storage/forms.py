@@ -64,7 +64,11 @@ FORMS: dict[CollectionName[Any], Sequence[Mapping[str, Any]]] = {
     META: [{}],
     PROMOTIONS: [{}],
     MIGRATION_STATE: [{}],
-    RELEASES: [{"createdBy": None, "publishedBy": None}, {"resolvesName": True, "nameSince": None}],
+    RELEASES: [
+        {"createdBy": None, "publishedBy": None},
+        {"resolvesName": True, "nameSince": None},
+        {"platformKeys": []},
+    ],
     EVENTS: [{"actor": None}],
     VERIFICATIONS: [{"actor": None}],
 }
