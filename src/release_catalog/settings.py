@@ -175,7 +175,10 @@ class Settings(Limits, BaseSettings):
         "and hosts or addresses with a port, separated by commas.",
     )
     files_max_bytes: int = Field(
-        default=10 * 1024**3, ge=0, le=2**63 - 1, description="Maximum declared size of a file to fetch, in bytes."
+        default=10 * 1024**3,
+        ge=0,
+        le=2**63 - 1,
+        description="Maximum size of a file to fetch, declared or sent, in bytes.",
     )
     files_deadline: float = Field(
         default=300, gt=0, le=86_400, description="Time limit for fetching all files of a release, in seconds."

@@ -181,23 +181,51 @@ async def test_the_environment_and_netrc_are_ignored(
 
 
 @pytest.mark.parametrize(
-    ("reply", "sha256", "size", "said"),
+    ("reply", "body"),
     [
-        (answer(FILE + b"!"), None, len(FILE) + 1, f"has {len(FILE) + 1} bytes, but {len(FILE)} are declared"),
-        (answer(FILE[:-1]), None, len(FILE) - 1, f"has {len(FILE) - 1} bytes, but {len(FILE)} are declared"),
-        (chunked(FILE + b"!"), None, None, f"exceeds its declared size, {len(FILE)} bytes"),
-        (answer(FILE + b"!", "Connection: close"), None, None, f"exceeds its declared size, {len(FILE)} bytes"),
-        (chunked(b"some"), hashlib.sha256(b"some").hexdigest(), 4, f"has 4 bytes, but {len(FILE)} are declared"),
-        (chunked(b""), hashlib.sha256().hexdigest(), 0, "has 0 bytes"),
+        (answer(FILE + b"!"), FILE + b"!"),
+        (answer(FILE[:-1]), FILE[:-1]),
+        (chunked(FILE + b"!"), FILE + b"!"),
+        (answer(FILE + b"!", "Connection: close"), FILE + b"!"),
+        (answer(FILE * 100), FILE * 100),
+        (chunked(b"some"), b"some"),
+        (chunked(b""), b""),
+        (answer(b""), b""),
     ],
 )
-async def test_another_size(
-    server: Server, fetcher: verifier.Fetcher, reply: bytes, sha256: str | None, size: int | None, said: str
+async def test_a_file_of_another_size_is_hashed_to_its_end(
+    server: Server, fetcher: verifier.Fetcher, reply: bytes, body: bytes
 ) -> None:
     server.behaviour = sending(reply)
     result = await fetcher.check(server.url, len(FILE), SHA256, 5)
-    assert outcome(result) == ("MISMATCH", sha256, size)
-    assert said in str(result["message"])
+    assert outcome(result) == ("MISMATCH", hashlib.sha256(body).hexdigest(), len(body))
+    assert f"has {len(body)} bytes, but {len(FILE)} are declared" in str(result["message"])
+
+
+LONGER = f"Content-Length: {len(FILE) + 1}"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "size"),
+    [
+        (sending(answer(FILE, LONGER)), len(FILE) + 1),
+        (sending(answer(FILE, LONGER), then=60), len(FILE) + 1),
+        (sending(answer(FILE, f"Content-Length: {1 << 40}"), then=60), 1 << 40),
+        (repeating(b"w" * 100, answer(FILE, "Connection: close")), None),
+        (repeating(b"1\r\nw\r\n" * 100, answer(b"", "Transfer-Encoding: chunked")), None),
+        (sending(answer(b"ffffff\r\n" + FILE + b"!", "Transfer-Encoding: chunked"), then=60), None),
+    ],
+    ids=["breaks off", "stalls", "above the limit", "endless", "endless chunks", "stalls in a chunk"],
+)
+async def test_a_file_of_another_size_that_can_not_be_read_to_its_end_has_no_digest(
+    server: Server, behaviour: Behaviour, size: int | None
+) -> None:
+    server.behaviour = behaviour
+    allowed = address_guard.parse("127.0.0.1")
+    async with verifier.Fetcher(allowed, max_bytes=2 * len(FILE), at_once=1) as fetcher:
+        result = await fetcher.check(server.url, len(FILE), SHA256, 1)
+    assert outcome(result) == ("MISMATCH", None, size)
+    assert "declared" in str(result["message"])
 
 
 async def test_another_hash(server: Server, fetcher: verifier.Fetcher) -> None:

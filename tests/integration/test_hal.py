@@ -34,8 +34,12 @@ from release_catalog.storage.collection_names import (
     CollectionName,
 )
 from support.catalog import Catalog, source
+<<<<<<< HEAD
 from support.graphql_client import client_of, served
 from support.promotions import environment, file, promote, published
+=======
+from support.promotions import do, environment, file, promote, published
+>>>>>>> files
 
 HAL, PROBLEM = "application/hal+json", "application/problem+json"
 ARGO = "/v1/catalogs/d16c7f4d-b38a-405b-a1ca-3ac0a79418c1/releases/64455e6bd3c480fd58546c75"
@@ -256,6 +260,39 @@ async def test_s3_a_new_promotion_is_served_in_the_seeds_own_form(empty: Catalog
         assert [(name, type(value)) for name, value in found.items()] == [(n, type(v)) for n, v in wanted.items()]
         assert [list(artifact) for artifact in found["artifacts"]] == [list(wanted["artifacts"][0])]
         assert (found["environment"], found["included_repository_keys"]) == ("QA", ["maven"])
+
+
+async def test_s3_only_promotions_that_took_effect_have_an_address(empty: Catalog) -> None:
+    await environment(empty, "QA")
+    id_ = await published(empty, file("a"), file("b", status="MISMATCH", repositoryKey="raw"))
+    rejected, _ = await promote(empty, id_)
+    assert rejected["status"] == "REJECTED"
+    record, _ = await promote(empty, id_, excludedRepositoryKeys=["raw"])
+    web, of = Web(empty), "/lifecycle/api/v2/promotion/records/tool/1"
+    await web.problem(404, f"{of}/{rejected['createdMillis']}")
+    assert "status" not in (await web.get(f"{of}/{record['createdMillis']}")).json()
+    undone, _ = await do(empty, "rollbackPromotion", promotionId=record["id"], reason="broken")
+    for each in (record, undone):
+        assert (await web.get(f"{of}/{each['createdMillis']}")).json()["status"] == "ROLLED_BACK"
+
+
+async def test_s3_a_project_or_repository_key_that_does_not_fit_the_record_is_404(empty: Catalog) -> None:
+    await environment(empty, "QA")
+    product = await empty.product("key", name="tool")
+    id_ = await published(empty, file("a"), file("b", 2, repositoryKey="raw"), key="key")
+    record, _ = await promote(empty, id_, includedRepositoryKeys=["raw"])
+    web, of = Web(empty), f"/lifecycle/api/v2/promotion/records/tool/1/{record['createdMillis']}"
+    for query in (
+        "repository_key=raw",
+        f"project={product['id']}",
+        "project=key",
+        "project=tool&repository_key=raw",
+    ):
+        assert (await web.get(f"{of}?{query}")).status_code == 200
+    await empty.product("other")
+    for query in ("repository_key=key", "project=other", "project=x", "project=key&repository_key=x"):
+        await web.problem(404, f"{of}?{query}")
+    await web.problem(400, f"{of}?project={'x' * 257}")
 
 
 # Links.

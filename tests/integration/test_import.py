@@ -112,13 +112,45 @@ async def test_s1_files_that_differ_are_warnings_and_the_release_is_imported(
     assert found == ["VERIFIED", "MISMATCH", "MISMATCH", "UNREACHABLE"]
     assert [warning["artifactName"] for warning in answer["warnings"]] == ["long", "wrong", "gone"]
     assert {warning["expectedSha256"] for warning in answer["warnings"]} == {good["sha256"]}
-    assert answer["warnings"][1]["actualSha256"] == hashlib.sha256(b"Content").hexdigest()
-    assert (answer["warnings"][0]["actualSha256"], answer["warnings"][2]["actualSha256"]) == (None, None)
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"content!", b"Content")]
+    assert [warning["actualSha256"] for warning in answer["warnings"]] == [*digests, None]
+    verified = [artifact["verification"]["actualSha256"] for artifact in answer["release"]["artifacts"]]
+    assert verified == [good["sha256"], *digests, None]
     assert all(warning["message"] for warning in answer["warnings"])
     assert "3 of 4 files" in answer["message"]
     text = "mutation($id: ID!) { publishRelease(input: {id: $id}) { problem { __typename } } }"
     refused = await empty.ask(text, id=answer["catalogId"])
     assert refused["publishRelease"]["problem"] == {"__typename": "ValidationProblem"}
+
+
+@pytest.mark.parametrize("url", ["files/a.bin", "ftp://h/a.bin", "javascript:alert(1)", "https:///a.bin"])
+@pytest.mark.parametrize("mode", ["WAIT", "BACKGROUND", "SKIP"])
+async def test_s1_a_url_that_can_not_be_fetched_is_kept_with_a_warning(
+    empty: Catalog, files: serving.Files, url: str, mode: str
+) -> None:
+    wrong = {**file(files, "a.bin"), "downloadUrl": url}
+    for dry_run in (True, False):
+        answer = await take(empty, source("tool", artifacts=[wrong]), verification=mode, dryRun=dry_run)
+        assert [warning["artifactName"] for warning in answer["warnings"]] == ["a.bin"]
+        [verification] = [artifact["verification"] for artifact in answer["release"]["artifacts"]]
+        assert (verification["status"], verification["actualSha256"]) == ("UNREACHABLE", None)
+        assert verification["message"]
+    assert files.asked == []
+    id_ = answer["catalogId"]
+    verified = (await empty.ask(VERIFY, id=id_, mode=mode))["verifyArtifacts"]
+    assert [artifact["verification"]["status"] for artifact in verified["release"]["artifacts"]] == ["UNREACHABLE"]
+    again = await take(empty, source("tool", artifacts=[wrong]), verification="SKIP")
+    assert again["release"]["artifacts"][0]["verification"]["status"] == "UNREACHABLE"
+    text = """mutation($input: PatchReleaseInput!) { patchRelease(input: $input) { release { artifacts { downloadUrl } }
+      problem { ... on ValidationProblem { violations { field code } } } } }"""
+    kept = await empty.ask(text, input={"id": id_, "name": "tool", "artifacts": [{**wrong, "arguments": "-x"}]})
+    assert kept["patchRelease"]["release"]["artifacts"] == [{"downloadUrl": url}]
+    other = await empty.ask(
+        text, input={"id": id_, "name": "tool", "artifacts": [{**wrong, "downloadUrl": "x/y"}]}
+    )
+    assert other["patchRelease"]["problem"]["violations"] == [
+        {"field": "input.artifacts[0].downloadUrl", "code": "NOT_A_URL"}
+    ]
 
 
 async def test_s1_a_draft_is_replaced_and_stays_the_same_release(empty: Catalog, files: serving.Files) -> None:

@@ -208,6 +208,23 @@ async def test_the_latest_release_is_the_first_of_its_index(many: Catalog) -> No
     assert returned == 1
 
 
+async def test_the_latest_release_on_a_platform_is_the_first_of_its_index(many: Catalog) -> None:
+    product = await many.database[PRODUCTS].find_one({"key": "p7"})
+    assert product
+    rare = await many.put(product, "0.1", status="PUBLISHED", platforms=[platforms.parsed("Plan9")])
+    for platform in ("AMD64", "plan9"):
+        question = releases.latest(LOCAL, "p7", channel="stable", platform=platform)
+        found, documents, returned = await explained(many, question)
+        assert not {stage["stage"] for stage in found} & {"COLLSCAN", "SORT"}
+        assert documents <= 2
+        assert returned == 1
+    question = await releases.search(LOCAL, many.database, {"platform": "PLAN9"}, PageArgs(10), "NAME")
+    _, documents, returned = await explained(many, question)
+    assert returned == 1
+    assert documents <= 10
+    await many.database[RELEASES].delete_one({"id": rare["id"]})
+
+
 @pytest.mark.parametrize(
     ("constraint", "most"),
     [

@@ -151,9 +151,13 @@ def fields(required: dict[str, Any], **optional: Any) -> Any:
     return st.fixed_dictionaries(required, optional=optional)
 
 
+def _file_key(entry: Any) -> tuple[str, str]:
+    return entry["name"], entry.get("platform", "").casefold()
+
+
 artifact = fields(
     {
-        "name": path,
+        "name": path | st.just("shared"),
         "size": st.integers(0, MAX_LONG),
         "sha256": st.text("0123456789abcdef", min_size=64, max_size=64),
         "downloadUrl": st.just("http://h/x"),
@@ -162,7 +166,7 @@ artifact = fields(
     platform=platform, arguments=_lines, metadata=metadata, repositoryKey=path, path=path, packageType=text,
     secured=st.just(True),
 )  # fmt: skip
-image = fields({"name": path, "imageUrl": text}, platform=platform, metadata=metadata)
+image = fields({"name": path | st.just("shared"), "imageUrl": text}, platform=platform, metadata=metadata)
 dependency = fields({"name": text, "version": version}, catalogId=_id)
 _file = fields({"id": _id}, mimeType=text, url=text, filename=text)
 _project = st.one_of(
@@ -207,7 +211,7 @@ _seed = {
     "createdAt": _instant,
     "project": text,
     "author": st.just("a@b.example"),
-    "artifacts": st.lists(artifact, max_size=3, unique_by=lambda each: each["name"]),
+    "artifacts": st.lists(artifact, max_size=3, unique_by=_file_key),
     "dependencies": st.lists(dependency, max_size=3, unique_by=lambda each: (each["name"], each["version"])),
 }
 _seed_too = {
@@ -215,14 +219,14 @@ _seed_too = {
     "status": text,
     "releaseNotes": _lines,
     "metadata": metadata,
-    "dockerImages": st.lists(image, min_size=1, max_size=2, unique_by=lambda each: each["name"]),
+    "dockerImages": st.lists(image, min_size=1, max_size=2, unique_by=_file_key),
 }
 _more = {
     "revision": version,
     "channel": text,
     "branch": text.map(lambda value: value[:32]),
     "packagingType": st.sampled_from(["HELM_CHART", "OVA", "CONTAINER_IMAGE"]),
-    "platforms": st.lists(platform, max_size=3, unique=True),
+    "platforms": st.lists(platform, max_size=3, unique_by=str.casefold),
     "private": st.booleans(),
     "trial": st.booleans(),
     "description": _lines,

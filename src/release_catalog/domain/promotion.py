@@ -4,13 +4,13 @@ import collections
 import datetime
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 from release_catalog import errors
 from release_catalog.domain import ids
 from release_catalog.domain.reference_data import EnvironmentDocument, ProductDocument
 from release_catalog.domain.release import ReleaseDocument
-from release_catalog.domain.release_parts import ArtifactDocument, ImageDocument
+from release_catalog.domain.release_parts import ArtifactDocument, ImageDocument, file_title
 from release_catalog.domain.validation import Validator, is_relative
 from release_catalog.errors import Problem, Violation
 
@@ -18,7 +18,7 @@ MAX_KEYS = 1_000
 MAX_KEY = 256
 TAKEN = "PATH_TAKEN"
 
-_DIGEST = re.compile(r"@sha256:([0-9a-f]{64})", re.IGNORECASE)
+_DIGEST = re.compile(r"@sha256:([0-9a-f]{64})\Z", re.IGNORECASE)
 
 
 class PromotedArtifactDocument(TypedDict):
@@ -116,47 +116,84 @@ def chosen(
     found: dict[tuple[str, str], PromotedArtifactDocument] = {}
     wrong = []
     included, excluded = frozenset(included), frozenset(excluded)
-    sources: list[tuple[PromotedArtifactDocument, ArtifactDocument | None]] = [
-        *((_file(file, release, product), file) for file in release["artifacts"]),
-        *((_image(image, release, product), None) for image in release["dockerImages"]),
+    sources: list[_Source] = [
+        *(_file_source(file, product) for file in release["artifacts"]),
+        *(_image_source(image, product) for image in release["dockerImages"]),
     ]
-    for entry, file in sources:
-        if not chooses(included, excluded, entry["repositoryKey"]):
+    shared = collections.Counter((source.key, source.name) for source in sources if not source.path)
+    is_empty = True
+    for source in sources:
+        if not chooses(included, excluded, source.key):
             continue
-        found.setdefault((entry["path"], entry["checksum"]), entry)
-        if file and file["verification"]["status"] == "MISMATCH":
-            message = (
-                f"{file['name']} has another digest or size than declared: replace the file, then verify it again."
+        is_empty = False
+        wrong += source.wrong
+        if source.checksum:
+            path = f"{source.key}/{_path(source, release['version'], shared)}"
+            found.setdefault(
+                (path, source.checksum),
+                {
+                    "path": path,
+                    "checksum": source.checksum,
+                    "packageType": source.package_type,
+                    "repositoryKey": source.key,
+                },
             )
-            wrong.append(Violation("input.releaseId", message, "MISMATCH"))
-    if not found:
+    if is_empty:
         wrong.append(_nothing(release, included, excluded))
     wrong += [_unsafe(path) for path, _ in found if not is_relative(path)]
     return list(found.values()), wrong + _twice(path for path, _ in found)
 
 
-def _file(file: ArtifactDocument, release: ReleaseDocument, product: ProductDocument) -> PromotedArtifactDocument:
-    """Return the promotion entry of a file.
+class _Source(NamedTuple):
+    """A file or an image with what its promotion needs; its checksum is None if it can't be promoted."""
 
-    A file without a repository goes to the product's as `<version>/<file name>`, even if it names a path; a file
-    with a repository but no path goes there under the same path.
-    """
+    key: str
+    path: str | None
+    name: str
+    platform: str | None
+    checksum: str | None
+    package_type: str
+    wrong: list[Violation]
+
+
+def _file_source(file: ArtifactDocument, product: ProductDocument) -> _Source:
+    """Return a file for its promotion; one without a repository goes to the product's, even if it names a path."""
+    wrong = []
+    if file["verification"]["status"] == "MISMATCH":
+        message = (
+            f"{file_title(file)} has another digest or size than declared: replace the file, then verify it again."
+        )
+        wrong.append(Violation("input.releaseId", message, "MISMATCH"))
     key, path, kind = file["repositoryKey"], file["path"], file["packageType"]
     if not key:
         key, path, kind = product["key"], None, None
-    path = path or f"{release['version']}/{file['name']}"
-    return _entry(key, path, file["sha256"], kind or "generic")
+    return _Source(key, path, *_named(file), file["sha256"], kind or "generic", wrong)
 
 
-def _image(image: ImageDocument, release: ReleaseDocument, product: ProductDocument) -> PromotedArtifactDocument:
-    """Return the promotion entry of an image, identified by its digest, or by its whole reference without one."""
+def _image_source(image: ImageDocument, product: ProductDocument) -> _Source:
+    """Return an image for its promotion; its digest is its checksum."""
     digest = _DIGEST.search(image["imageUrl"])
-    checksum = digest[1].lower() if digest else image["imageUrl"]
-    return _entry(product["key"], f"{release['version']}/{image['name']}", checksum, "docker")
+    wrong = []
+    if not digest:
+        message = f"The image {file_title(image)} has no digest: end its imageUrl with @sha256: and the digest."
+        wrong.append(Violation("input.releaseId", message, "NO_DIGEST"))
+    checksum = digest[1].lower() if digest else None
+    return _Source(product["key"], None, *_named(image), checksum, "docker", wrong)
 
 
-def _entry(key: str, path: str, checksum: str, kind: str) -> PromotedArtifactDocument:
-    return {"path": f"{key}/{path}", "checksum": checksum, "packageType": kind, "repositoryKey": key}
+def _named(part: ArtifactDocument | ImageDocument) -> tuple[str, str | None]:
+    return part["name"], part["platform"] and part["platform"]["name"]
+
+
+def _path(source: _Source, version: str, shared: Mapping[tuple[str, str], int]) -> str:
+    """Return the path of a file or image in its repository: by default `<version>/<name>`.
+
+    The platform stands between the two where several files or images of the release would have this path.
+    """
+    if source.path:
+        return source.path
+    platform = source.platform if shared[source.key, source.name] > 1 else None
+    return "/".join(part for part in (version, platform, source.name) if part)
 
 
 def _nothing(release: ReleaseDocument, included: Collection[str], excluded: Collection[str]) -> Violation:

@@ -390,8 +390,8 @@ def check_transition(release: ReleaseDocument, to: str) -> list[Violation]:
         found += [
             Violation(
                 "input.id",
-                f"{file['name']} has another digest or size than declared: replace the file, then verify it "
-                "again.",
+                f"{release_parts.file_title(file)} has another digest or size than declared: replace the file, "
+                "then verify it again.",
                 "MISMATCH",
             )
             for file in release["artifacts"]

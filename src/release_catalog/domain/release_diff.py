@@ -1,6 +1,7 @@
 """The differences between two releases."""
 
-from collections.abc import Callable, Mapping, Sequence
+import collections
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -30,7 +31,7 @@ def fields(before: ReleaseValues, after: ReleaseValues) -> Changes:
 
 
 def _list(name: str, fields: Mapping[str, Field]) -> Callable[[ReleaseValues, ReleaseValues], Changes]:
-    """Return a function that compares the entries of a list by name."""
+    """Return a function that compares the entries of a list by name, and files and images by platform too."""
     compared = _compared(fields)
     return lambda before, after: _items(before[name], after[name], compared)
 
@@ -41,7 +42,8 @@ dependencies = _list("dependencies", release_parts.DEPENDENCY_FIELDS)
 
 
 def _items(before: Sequence[ReleaseValues], after: Sequence[ReleaseValues], names: Sequence[str]) -> Changes:
-    old, new = _by_name(before, names), _by_name(after, names)
+    shared = _shared_names([*before, *after])
+    old, new = _by_title(before, names, shared), _by_title(after, names, shared)
     changes = []
     for key in [*old, *(key for key in new if key not in old)]:
         if _canonical_json(old.get(key)) != _canonical_json(new.get(key)):
@@ -50,17 +52,33 @@ def _items(before: Sequence[ReleaseValues], after: Sequence[ReleaseValues], name
     return changes
 
 
-def _by_name(entries: Sequence[ReleaseValues], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the entries by name, with a number after the second and later one of a name."""
+def _shared_names(entries: Sequence[ReleaseValues]) -> set[str]:
+    """Return the names that files or images for different platforms share."""
+    keys = {release_parts.file_key(entry) for entry in entries if "platform" in entry}
+    return {name for name, count in collections.Counter(name for name, _ in keys).items() if count > 1}
+
+
+def _title(entry: ReleaseValues, shared: Collection[str]) -> str:
+    """Return the name of an entry, with its platform if other files or images share the name."""
+    if entry["name"] not in shared:
+        # A reference whose name the caller may not see goes by its id.
+        return entry["name"] or f"#{entry['releaseId']}"
+    name, platform = release_parts.file_key(entry)
+    return f"{name} ({platform})" if platform else name
+
+
+def _by_title(
+    entries: Sequence[ReleaseValues], names: Sequence[str], shared: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the entries by title, with a number after the second and later one of a title."""
     found: dict[str, dict[str, Any]] = {}
     numbers: dict[str, int] = {}
     for entry in entries:
-        # A reference whose name the caller may not see goes by its id.
-        key = name = entry["name"] or f"#{entry['releaseId']}"
+        key = title = _title(entry, shared)
         while key in found:
-            # Counts on where the last entry of this name has stopped: there may be a thousand of them.
-            numbers[name] = numbers.get(name, 1) + 1
-            key = f"{name} ({numbers[name]})"
+            # Counts on where the last entry of this title has stopped: there may be a thousand of them.
+            numbers[title] = numbers.get(title, 1) + 1
+            key = f"{title} ({numbers[title]})"
         found[key] = {field: _value(field, entry) for field in names}
     return found
 

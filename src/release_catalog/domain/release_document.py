@@ -56,6 +56,7 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
         ],
         "dockerImages": [entry.whole(release_parts.IMAGE) for entry in doc.items("dockerImages", MAX_ENTRIES)],
     }
+    release_update.unique(doc, {field: fields[field] for field in release_update.FILES})
     needed = doc.items("dependencies", MAX_ENTRIES)
     fields["dependencies"] = [release_parts.dependency(entry, "catalogId", whole=True) for entry in needed]
     fields["platforms"] = platforms.united(fields["artifacts"], fields["dockerImages"])

@@ -2,12 +2,12 @@
 
 import datetime
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypedDict, cast
 
 import orjson
 
-from release_catalog.domain import ids, platforms, references
+from release_catalog.domain import ids, platforms, references, timestamps
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.references import DependencyDocument
@@ -15,6 +15,7 @@ from release_catalog.domain.validation import (
     MAX_LONG_TEXT,
     FieldParsers,
     Validator,
+    is_web_url,
     list_of,
     name,
     object_of,
@@ -46,7 +47,7 @@ def distinct_platforms(checks: Validator, field: str) -> list[PlatformDocument]:
     """Return the platforms of a list by name, each once."""
     names = checks.each(field, MAX_ENTRIES)
     found = [parsed for at in names.fields if (parsed := platform(names, at, required=True))]
-    return list({platform["name"]: platform for platform in found}.values())
+    return platforms.distinct(found)
 
 
 def metadata(doc: Validator, field: str = "metadata") -> str | None:
@@ -76,6 +77,14 @@ def not_verified(status: str = "SKIPPED") -> VerificationDocument:
     return {"status": status, "actualSha256": None, "actualSize": None, "message": None, "checkedAt": None}
 
 
+def unreachable(url: str) -> VerificationDocument | None:
+    """Return the verification of a file whose URL can't be fetched; None if it can be tried."""
+    if is_web_url(url):
+        return None
+    message = "The URL can't be fetched: give a complete one that begins with http:// or https://."
+    return {**not_verified("UNREACHABLE"), "message": message, "checkedAt": timestamps.now()}
+
+
 class ArtifactDocument(TypedDict):
     """A file of a release."""
 
@@ -83,7 +92,7 @@ class ArtifactDocument(TypedDict):
     name: Annotated[
         str,
         Field(
-            "File name, 1 to 256 characters. A patch finds the file by it.",
+            "File name, 1 to 256 characters. A release knows its files by name and platform.",
             _FILE_NAME,
             default=REQUIRED,
             compared=False,
@@ -105,8 +114,9 @@ class ArtifactDocument(TypedDict):
     downloadUrl: Annotated[
         str,
         Field(
-            "http or https URL of the file, at most 2048 characters. S2 calls it url.",
-            Validator.url,
+            "http or https URL of the file, at most 2048 characters. S2 calls it url. An import also keeps any "
+            "other URL, and its file is UNREACHABLE.",
+            Validator.address,
             default=REQUIRED,
         ),
     ]
@@ -159,7 +169,7 @@ class ImageDocument(TypedDict):
     name: Annotated[
         str,
         Field(
-            "Image name, 1 to 256 characters. A patch finds the image by it.",
+            "Image name, 1 to 256 characters. A release knows its images by name and platform.",
             _FILE_NAME,
             default=REQUIRED,
             compared=False,
@@ -282,6 +292,16 @@ def dependency(entry: Validator, id_field: str, *, whole: bool) -> dict[str, Any
 def dependencies(checks: Validator, field: str) -> list[dict[str, Any]]:
     """Return the references of a list; a release that is known by its id can supply name and version."""
     return [dependency(entry, "releaseId", whole=False) for entry in checks.items(field, MAX_ENTRIES)]
+
+
+def file_key(entry: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the key by which a release knows a file or an image: its name and its platform."""
+    return entry["name"], platforms.key(entry["platform"])
+
+
+def file_title(entry: Mapping[str, Any]) -> str:
+    """Return the name of a file or an image for people, with its platform if it has one."""
+    return f"{entry['name']} ({entry['platform']['name']})" if entry["platform"] else entry["name"]
 
 
 def extension(name: str) -> str | None:

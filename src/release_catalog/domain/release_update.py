@@ -4,17 +4,19 @@ Null counts as not given. Creating and replacing (S4 PUT) start from the default
 the current values, adds and updates, and never removes: lists are merged by the key of their entries.
 """
 
+import collections
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
 
-from release_catalog.domain import references, release, release_parts
+from release_catalog.domain import platforms, references, release, release_parts
 from release_catalog.domain.declarations import SetBy
+from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import ArtifactDocument
-from release_catalog.domain.validation import Validator
+from release_catalog.domain.validation import Validator, is_web_url
 
 # The parsed fields of an input, or of a part of it.
 Values = dict[str, Any]
@@ -36,13 +38,15 @@ def _by_id(entry: Part) -> Any:
 
 # The key of the entries of each list.
 MERGE_KEYS: dict[str, Callable[[Part], Any]] = {
-    "artifacts": lambda file: file["name"],
-    "dockerImages": lambda image: image["name"],
+    "artifacts": release_parts.file_key,
+    "dockerImages": release_parts.file_key,
     "dependencies": lambda needed: (needed["name"], needed["version"]),
-    "platforms": lambda platform: platform["name"],
-    "platformReleaseMetadata": lambda entry: entry["platform"] and entry["platform"]["name"],
+    "platforms": lambda platform: platforms.key(cast("PlatformDocument", platform)),
+    "platformReleaseMetadata": lambda entry: platforms.key(entry["platform"]),
     "customizations": _by_id,
 }
+# The lists whose entries have a name and a platform.
+FILES = ("artifacts", "dockerImages")
 # Objects of which a patch may give only some fields.
 _PARTS = frozenset(("registryArtifact", "artifact"))
 
@@ -63,6 +67,38 @@ def unique(checks: Validator, values: Values) -> None:
     """Refuse repeated entries of a list."""
     for field in MERGE_KEYS.keys() & values.keys() - {"platforms"}:
         checks.unique(field, [MERGE_KEYS[field](entry) for entry in values[field]])
+
+
+def check_urls(before: ReleaseDocument | None, checks: Validator, values: Values) -> None:
+    """Refuse files with a URL that can't be fetched, except one that an import has given to the release."""
+    known = {file["downloadUrl"] for file in before["artifacts"]} if before else set()
+    for at, file in enumerate(values.get("artifacts", ())):
+        url = file["downloadUrl"]
+        if url and url not in known and not is_web_url(url):
+            message = "This is not a complete URL: give one that begins with http:// or https://."
+            checks.refuse(f"artifacts[{at}].downloadUrl", "NOT_A_URL", message)
+
+
+def find_files(before: ReleaseDocument, checks: Validator, values: Values, *, replace: bool) -> None:
+    """Give the files and images of an update the platforms that they have in the release.
+
+    A patch may leave out the platform of the only entry with a name; it is ambiguous for several. After
+    publication a platform keeps its letter case.
+    """
+    entries: Part = before
+    for field in FILES:
+        platforms_of: dict[str, dict[str | None, PlatformDocument | None]] = {}
+        for entry in entries[field]:
+            platforms_of.setdefault(entry["name"], {})[platforms.key(entry["platform"])] = entry["platform"]
+        for at, entry in enumerate(values.get(field, ())):
+            there, key = platforms_of.get(entry["name"] or "", {}), platforms.key(entry["platform"])
+            if key is None and not replace and len(there) > 1:
+                message = f"The release has {entry['name']} for {len(there)} platforms: give one of them too."
+                checks.refuse(f"{field}[{at}].platform", "AMBIGUOUS", message)
+            elif key is None and not replace and there:
+                [entry["platform"]] = there.values()
+            elif key in there and before["status"] != "DRAFT":
+                entry["platform"] = there[key]
 
 
 def check_references(
@@ -139,7 +175,8 @@ def _merge_fields(before: Part, values: Part, checks: Validator, now: datetime.d
         if raw is None:
             continue
         if field in MERGE_KEYS or field == "releaseMetadata":
-            after[field] = _merge_list(there or (), value, checks, field, now)
+            known = _with_platforms(there or (), value) if field == "dockerImages" else there or ()
+            after[field] = _merge_list(known, value, checks, field, now)
         elif field == "metadata" and value and there:
             after[field] = release_parts.json_text(checks, deep_merge(orjson.loads(there), orjson.loads(value)))
         elif field in _PARTS and value and there and there.get("id") == value.get("id"):
@@ -153,6 +190,21 @@ def _merge_fields(before: Part, values: Part, checks: Validator, now: datetime.d
         if "releaseId" in after:
             after["missing"] = values.get("missing", False)
     return after
+
+
+def _with_platforms(images: Sequence[Part], entries: Sequence[Values]) -> list[Part]:
+    """Give an image without a platform the one that a patch has for its name (S4 merges images by name).
+
+    Only if neither the release nor the patch has another image of the name.
+    """
+    counts = [collections.Counter(entry["name"] for entry in part) for part in (images, entries)]
+    platforms_of = {entry["name"]: entry["platform"] for entry in entries}
+    return [
+        {**image, "platform": image["platform"] or platforms_of[name]}
+        if [count[name := image["name"]] for count in counts] == [1, 1]
+        else image
+        for image in images
+    ]
 
 
 def _merge_list(

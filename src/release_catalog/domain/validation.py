@@ -21,6 +21,7 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f]++@[^@\s.\x00-\x1f]++(?:\.[^@\s.\x00-\x1f]+
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _MAX_SHA256 = len("sha256:") + 64
 _URL = re.compile(r"https?://[^/\s?#]++\S*+", re.IGNORECASE)
+_ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f]++")
 # Names become part of the strings by which releases find each other, and are printed in logs.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -210,6 +211,10 @@ class Validator:
         message = "This is not a complete URL: give one that begins with http:// or https://."
         return self._matching(field, 2048, _URL, "NOT_A_URL", message)
 
+    def address(self, field: str) -> str:
+        """Return a URL of any scheme, or a relative one, of at most 2048 characters without white space."""
+        return self._matching(field, 2048, _ADDRESS, "NOT_A_URL", "This is not a URL: remove its white space.")
+
     def email(self, field: str) -> str:
         """Return an email address of at most 320 characters."""
         return self._matching(
@@ -273,6 +278,11 @@ FieldParsers = Mapping[str, FieldParser]
 def text(limit: int, *, required: bool = False) -> FieldParser:
     """Return a parser of a text of at most `limit` characters."""
     return lambda given, field: given.text(field, limit, required=required)
+
+
+def is_web_url(url: str) -> bool:
+    """Return whether a URL is complete and has the scheme http or https."""
+    return _URL.fullmatch(url) is not None
 
 
 def is_relative(path: str) -> bool:

@@ -28,6 +28,7 @@ MAX_URL = 2_048
 MAX_HOST = 253
 # Smaller buffers cost a tenth and more of the rate; larger ones gain nothing.
 BUFFER = 2 * 1024 * 1024
+_SMALL_BUFFER = 64 * 1024
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PORTS = {"http": 80, "https": 443}
 Progress = Callable[[int], None]
@@ -53,7 +54,7 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Body:
-    """The received body, as it was transferred; not hashed if it can't be the declared file.
+    """The received body, as it was transferred; not hashed if it was not read to its end.
 
     `size` is None if the body was cut.
     """
@@ -61,6 +62,19 @@ class Body:
     size: int | None
     sha256: str | None
     encoding: str | None
+    host: str
+
+
+@dataclasses.dataclass
+class Expected:
+    """The file to receive: its declared size, and the `limit` up to which another one is read.
+
+    `other` is the body as soon as it has another size than declared, in case that reading it fails.
+    """
+
+    size: int
+    limit: int
+    other: Body | None = None
 
 
 def target(url: str) -> Target:
@@ -124,9 +138,9 @@ class _Response(http.client.HTTPResponse):
 
 
 def exchange(
-    sock: socket.socket, goal: Target, size: int, tls: ssl.SSLContext, progress: Progress, pace: Pace
+    sock: socket.socket, goal: Target, expected: Expected, tls: ssl.SSLContext, progress: Progress, pace: Pace
 ) -> Body | str:
-    """Return the body at `goal`, whose declared size is `size` bytes, or the URL that it redirects to.
+    """Return the body at `goal`, or the URL that it redirects to.
 
     Takes over `sock` and closes it. Raise Unreachable with the reason of a failure. Shutting the connection down
     from another thread ends it at once.
@@ -136,7 +150,7 @@ def exchange(
         sock.settimeout(READ_SECONDS)
         if goal.scheme == "https":
             sock = tls.wrap_socket(sock, server_hostname=host)
-        return _exchange(sock, goal, size, progress, pace)
+        return _exchange(sock, goal, expected, progress, pace)
     except TimeoutError as error:
         raise Unreachable(f"{host} sent nothing for {READ_SECONDS:g} seconds: check the server.") from error
     except ssl.SSLCertVerificationError as error:
@@ -159,7 +173,7 @@ def exchange(
         sock.close()
 
 
-def _exchange(sock: socket.socket, goal: Target, size: int, progress: Progress, pace: Pace) -> Body | str:
+def _exchange(sock: socket.socket, goal: Target, expected: Expected, progress: Progress, pace: Pace) -> Body | str:
     there = connection(sock, goal)
     there.response_class = functools.partial(_Response, pace=pace)  # type: ignore[assignment]  # it is only called
     headers = {"Host": goal.authority, "Accept-Encoding": "identity", "User-Agent": "release-catalog"}
@@ -179,26 +193,34 @@ def _exchange(sock: socket.socket, goal: Target, size: int, progress: Progress, 
                 f"{goal.host} transfers the file in an unknown encoding: configure it to send plain bytes."
             )
         encoding = response.getheader("Content-Encoding", "identity").lower()
-        return _hashed(response, size, goal.host, None if encoding == "identity" else encoding[:40], progress)
+        return _hashed(response, expected, goal.host, None if encoding == "identity" else encoding[:40], progress)
 
 
 def _hashed(
-    response: http.client.HTTPResponse, size: int, host: str, encoding: str | None, progress: Progress
+    response: http.client.HTTPResponse, expected: Expected, host: str, encoding: str | None, progress: Progress
 ) -> Body:
+    size = expected.size
     if response.length is not None and response.length != size:
-        return Body(response.length, None, encoding)
+        expected.other = Body(response.length, None, encoding, host)
+        if response.length > expected.limit:
+            return expected.other
     digest, total = hashlib.sha256(), 0
-    buffer = memoryview(bytearray(min(size + 1, BUFFER)))
-    while read := response.readinto(buffer):
+    # The number of bytes is not known beforehand if it is neither declared rightly nor sent.
+    largest = size + 1 if response.length == size else max(size + 1, _SMALL_BUFFER)
+    buffer = memoryview(bytearray(min(largest, BUFFER)))
+    # A read fills its buffer: the first byte too many must not wait for others.
+    while read := response.readinto(buffer if total > size else buffer[: size + 1 - total]):
         total += read
         if total > size:
-            return Body(None, None, encoding)
+            expected.other = expected.other or Body(None, None, encoding, host)
+            if total > expected.limit:
+                return expected.other
         digest.update(buffer[:read])
         progress(read)
     # Truncated headers look like complete ones with no body.
     if response.length or (not total and size and response.length is None and not response.chunked):
         raise Unreachable(_broken(host))
-    return Body(total, digest.hexdigest(), encoding)
+    return Body(total, digest.hexdigest(), encoding, host)
 
 
 def _broken(host: str) -> str:

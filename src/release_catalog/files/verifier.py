@@ -50,6 +50,8 @@ class Fetcher:
     ) -> None:
         """Fetch no files that declare more than `max_bytes`, and those of a release within `seconds` together.
 
+        A file of another size than declared is read to its end, too, up to `max_bytes`.
+
         A server must send `min_rate` bytes a second. `progress` gets the number of received bytes, in the threads
         that fetch. `of_caller` is the number of files fetched for one caller at a time.
         """
@@ -102,15 +104,18 @@ class Fetcher:
             held = [first]
 
             async def one(artifact: DeclaredFile) -> VerificationDocument:
+                expected = http_client.Expected(artifact["size"], self._max_bytes)
                 try:
                     async with asyncio.timeout_at(end), mine, held.pop() if held else self._slots.slot(owner):
-                        return await self._verified(
-                            owner, artifact["downloadUrl"], artifact["size"], artifact["sha256"]
-                        )
+                        body = await self._body(owner, artifact["downloadUrl"], expected)
+                        return _judged(body, artifact["size"], artifact["sha256"])
                 except (TimeoutError, Busy):
-                    return _result("UNREACHABLE", _late(seconds))
-                except address_guard.Unreachable as failure:
-                    return _result("UNREACHABLE", str(failure))
+                    failure = _late(seconds)
+                except address_guard.Unreachable as error:
+                    failure = str(error)
+                if expected.other:
+                    return _judged(expected.other, artifact["size"], artifact["sha256"])
+                return _result("UNREACHABLE", failure)
 
             return await asyncio.gather(*map(one, artifacts))
 
@@ -121,21 +126,21 @@ class Fetcher:
         [result] = await self.check_all(owner, [{"downloadUrl": url, "size": size, "sha256": sha256}], seconds)
         return result
 
-    async def _verified(self, owner: Owner, url: str, size: int, sha256: str) -> VerificationDocument:
-        if size > self._max_bytes:
+    async def _body(self, owner: Owner, url: str, expected: http_client.Expected) -> http_client.Body:
+        if expected.size > self._max_bytes:
             raise address_guard.Unreachable(
-                f"The declared size of {size} bytes exceeds the limit of {self._max_bytes} bytes: verify "
+                f"The declared size of {expected.size} bytes exceeds the limit of {self._max_bytes} bytes: verify "
                 "the file elsewhere, or ask an operator to raise RELEASE_CATALOG_FILES_MAX_BYTES."
             )
         goal = http_client.target(url)
         for _ in range(MAX_REDIRECTS + 1):
             sock = await address_guard.connect(self.allowed, self._resolver, owner, goal.host, goal.port)
             pace = Pace(goal.host, self._min_rate)
-            about = goal, size, self._tls, self._progress, pace
+            about = goal, expected, self._tls, self._progress, pace
             async with pace.kept():
                 answer = await http_client.in_thread(self._threads, sock, http_client.exchange, *about)
             if isinstance(answer, http_client.Body):
-                return _judged(answer, size, sha256, goal.host)
+                return answer
             goal, url = _redirected(goal, url, answer)
         raise address_guard.Unreachable(f"The URL redirects more than {MAX_REDIRECTS} times: give the final URL.")
 
@@ -155,7 +160,7 @@ def _redirected(goal: http_client.Target, url: str, location: str) -> tuple[http
     return after, url
 
 
-def _judged(body: http_client.Body, size: int, sha256: str, host: str) -> VerificationDocument:
+def _judged(body: http_client.Body, size: int, sha256: str) -> VerificationDocument:
     if body.size is None:
         message = f"The file exceeds its declared size, {size} bytes"
     elif body.size != size:
@@ -167,7 +172,7 @@ def _judged(body: http_client.Body, size: int, sha256: str, host: str) -> Verifi
     status = "MISMATCH" if message else "VERIFIED"
     message = message and f"{message}: correct the declaration, or the file."
     if body.encoding:
-        note = f"{host} sent the file encoded ({body.encoding}), and the encoded bytes were compared."
+        note = f"{body.host} sent the file encoded ({body.encoding}), and the encoded bytes were compared."
         message = f"{message} {note}".lstrip()
     return _result(status, message or None, body)
 

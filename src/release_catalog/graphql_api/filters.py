@@ -41,7 +41,8 @@ class ReleaseFilter:
     tag: str | None = _condition("Releases with this tag.")
     channel: list[str] | None = _condition("Releases in one of these channels.")
     platform: str | None = _condition(
-        "Releases for this platform: a name such as linux/amd64, or an operating system such as linux."
+        "Releases for this platform, or with a file or image for it: a name such as linux/amd64, or an operating "
+        "system or architecture such as linux or amd64, in any letter case."
     )
     packaging_type: list[PackagingType] | None = _condition("Releases in one of these packaging formats.")
     status: list[ReleaseStatus] | None = _condition("Releases with one of these lifecycle statuses.")

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from release_catalog.domain import hal_urls, timestamps
 from release_catalog.domain.hal_urls import link, to_release
+from release_catalog.domain.promotion import PromotionDocument
 from release_catalog.domain.reference_data import CatalogDocument, ProductDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.errors import InvalidArgument
@@ -42,6 +43,8 @@ PARAMETERS = {
     "dependants_after": MAX_CURSOR,
     "packaging": 64,
     "distro": MAX_DISTRO,
+    "repository_key": MAX_SEGMENT,
+    "project": MAX_SEGMENT,
 }
 
 
@@ -228,11 +231,28 @@ async def registry(request: HalRequest) -> HalDocument:
 
 
 async def promotion(request: HalRequest) -> HalDocument:
-    """Return a promotion record (S3)."""
+    """Return the record of a promotion that took effect (S3), if it fits the project and the repository key."""
     try:
         created = timestamps.parse_rfc3339_or_millis(request.path["created"])
     except ValueError as error:
         raise InvalidArgument("created", str(error)) from error
     context, path = request.context, request.path
     found = await records.promotion(context.caller, context.database, path["name"], path["version"], created)
-    return found and serializers.promotion(found)
+    if found is None or found["status"] == "REJECTED":
+        return None
+    key = request.query.get("repository_key")
+    if key and all(artifact["repositoryKey"] != key for artifact in found["artifacts"]):
+        return None
+    if (project := request.query.get("project")) and not await _is_of_project(context, found, project):
+        return None
+    undone = found["status"] == "ROLLED_BACK" or await records.is_rolled_back(
+        context.caller, context.database, found["id"]
+    )
+    return {**serializers.promotion(found), **({"status": "ROLLED_BACK"} if undone else {})}
+
+
+async def _is_of_project(context: Context, record: PromotionDocument, project: str) -> bool:
+    """Return whether a record is of the product with this id, key or name."""
+    [release] = await context.by_ids(RELEASES).load_many([record["releaseId"]], frozenset({"productId"}))
+    of = release and await context.one(PRODUCTS, release["productId"])
+    return of is not None and project in {of["id"], of["key"], of["name"]}

@@ -14,7 +14,7 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Violation
-from release_catalog.storage import reference_lookup, release_writes, search_terms, visibility
+from release_catalog.storage import reference_lookup, release_writes, search_terms, verification_jobs, visibility
 from release_catalog.storage.collection_names import (
     CATALOGS,
     PRODUCTS,
@@ -62,6 +62,8 @@ async def load(
     for fields in read:
         attributes = {name: value for name, value in fields.items() if name != "project"}
         made.append(release.document(caller.tenant, products[fields["project"]], now=now, **attributes, **life))
+    for document in made:
+        verification_jobs.set_verification(document, "SKIP", ())
     added = await _insert(database, RELEASES, (search_terms.to_stored(caller, document) for document in made))
     if publish:
         await reference_lookup.settle_names(caller, database, made)

@@ -42,7 +42,11 @@ FORM = "form"
 # defaults, which are JSON. A path may lead through a list: then each of its entries has the field.
 FORMS: dict[CollectionName[Any], Sequence[Mapping[str, Any]]] = {
     **{collection: [{}] for collection in COLLECTIONS},
-    RELEASES: [{"createdBy": None, "publishedBy": None}, {"resolvesName": True, "nameSince": None}],
+    RELEASES: [
+        {"createdBy": None, "publishedBy": None},
+        {"resolvesName": True, "nameSince": None},
+        {"platformKeys": []},
+    ],
     EVENTS: [{"actor": None}],
     VERIFICATIONS: [{"actor": None}],
 }

@@ -5,14 +5,16 @@ instead:
 
 `terms`
     One multikey index over `terms`, the strings that a release is found by (see `storage.search_terms`): id,
-    product, name, version, tag, branch, author, artifact digest, delivery status, end of life, the references
-    that resolve to it and those that it makes. Within a term it holds the default order, so it serves each of
-    those filters, reference lookups, dependants and their counts without sorting. The fields behind the order
-    let the other orders, counts and visibility be judged on index keys alone.
+    product, name, version, tag, branch, author, artifact digest, delivery status, end of life, platforms, the
+    references that resolve to it and those that it makes. Within a term it holds the default order, so it serves
+    each of those filters, reference lookups, dependants and their counts without sorting. The fields behind the
+    order let the other orders, counts and visibility be judged on index keys alone.
 `created`, `updated`, `released`, `name`, `version`
     One for each order: pages without a selective filter, and with one that most releases match.
 `latest`
-    The highest version of a product, for every form of `latestRelease`.
+    The highest version of a product, for `latestRelease`.
+`platform`
+    The highest version of a product on a platform.
 `form`
     Documents of an older form, for migrations (see `storage.migrations`).
 """
@@ -76,6 +78,11 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
         _index(
             "latest",
             productId=UP, status=UP, versionKey=DOWN, revisionKey=DOWN, createdAt=DOWN, id=DOWN,
+            channel=UP, branch=UP, private=UP,
+        ),
+        _index(
+            "platform",
+            productId=UP, status=UP, platformKeys=UP, versionKey=DOWN, revisionKey=DOWN, createdAt=DOWN, id=DOWN,
             channel=UP, branch=UP, private=UP,
         ),
     ],

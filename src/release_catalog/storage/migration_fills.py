@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import caller, events, references, versions
+from release_catalog.domain import caller, events, platforms, references, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.events import EventDocument
-from release_catalog.storage import reference_lookup
+from release_catalog.storage import reference_lookup, search_terms
 from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES
 from release_catalog.storage.database import Database
 from release_catalog.storage.search_terms import StoredReleaseDocument
@@ -78,6 +78,18 @@ async def edges(database: Database, found: Sequence[StoredReleaseDocument]) -> K
         owner, some = caller.local(tenant), [release for release in found if release["tenantId"] == tenant]
         await _settle(owner, database, some, known)
         await _redirect(owner, database, some, known)
+    return known
+
+
+async def platform_keys(_: Database, found: Sequence[StoredReleaseDocument]) -> Known:
+    """Return the platforms by which releases are found, and their terms."""
+    known = {}
+    for release in found:
+        keys = platforms.search_keys(release)
+        known[release["_id"]] = {
+            "platformKeys": keys,
+            "terms": list(dict.fromkeys([*release["terms"], *search_terms.platform_terms(keys)])),
+        }
     return known
 
 

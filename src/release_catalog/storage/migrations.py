@@ -304,6 +304,14 @@ _FILLING = (
         replaces=("terms", "dependencies"),
         unchanged=("etag",),
     ),
+    Migration(
+        RELEASES,
+        3,
+        migration_fills.platform_keys,
+        dict.fromkeys(("platforms", "artifacts.platform", "dockerImages.platform", "terms", "etag"), 1),
+        replaces=("terms", "platformKeys"),
+        unchanged=("etag",),
+    ),
 )
 _KEYS = {(migration.collection, migration.form) for migration in _FILLING}
 _PLAIN = [

@@ -169,3 +169,9 @@ async def promotion(
     stages = [{"$match": match}, *visibility.visible_through(caller, "releaseId"), {"$limit": 1}]
     found = await db.aggregate(database[PROMOTIONS], stages, hint="record")
     return found[0] if found else None
+
+
+async def is_rolled_back(caller: Caller, database: Database, id_: str) -> bool:
+    """Return whether a promotion is rolled back."""
+    match = {"tenantId": caller.tenant, "undoes": id_}
+    return await database[PROMOTIONS].find_one(match, {"_id": 1}, hint="undoes") is not None

@@ -30,6 +30,7 @@ async def create(turn: UnitOfWork, values: MutationInput) -> Answer:
     fields = release_update.read(checks, now)
     fields |= {"id": ids.new(), "version": _version(checks, product), "createdAt": _created(checks, now)}
     warnings = await resolve_and_complete(turn, checks, fields, None)
+    release_update.check_urls(None, checks, fields)
     release_update.unique(checks, fields)
     if checks.found or product is None:
         return errors.ValidationProblem(violations=checks.found)
@@ -100,6 +101,8 @@ async def _revise(turn: UnitOfWork, values: MutationInput, *, whole: bool) -> An
     fields = release_update.read(checks, now)
     fields |= {"id": before["id"], "version": before["version"]}
     warnings = await resolve_and_complete(turn, checks, fields, before, whole=whole)
+    release_update.check_urls(before, checks, fields)
+    release_update.find_files(before, checks, fields, replace=whole)
     release_update.unique(checks, fields)
     after = release_update.apply_update(before, checks, fields, now, replace=whole)
     release_update.check_immutable(checks, before, after)

@@ -31,6 +31,7 @@ ORDERS = {
 _EXACT = ("name", "version", "author")
 _LOW_SELECTIVITY = (("branch", "branch"), ("tag", "tag"), ("catalog", "catalogId"))
 _LATEST = Order("LATEST", "latest", {"versionKey": str, "revisionKey": str, "createdAt": _INSTANT, "id": str})
+_LATEST_ON_PLATFORM = Order("LATEST_ON_PLATFORM", "platform", _LATEST.fields)
 
 
 async def by_ids(
@@ -72,10 +73,11 @@ def latest(
     if channel is not None:
         match["channel"] = channel
     if platform is not None:
-        match |= _on_platform(platform)
+        match["platformKeys"] = platform.casefold()
     if constraint is not None:
         match["$and"] = _within(constraint)
-    return PageQuery(RELEASES, match, _LATEST, PageArgs(1), descending=True)
+    order = _LATEST if platform is None else _LATEST_ON_PLATFORM
+    return PageQuery(RELEASES, match, order, PageArgs(1), descending=True)
 
 
 def constraints(scheme: versions.Scheme, text: str) -> list[KeyRanges]:
@@ -158,8 +160,6 @@ def _plain_conditions(values: Mapping[str, Any]) -> Filter:
             match[field] = bounds if name == "created" else {"$gt": search_terms.NEVER, **bounds}
     if "nameContains" in values:
         match["name"] = containing("filter.nameContains", values["nameContains"])
-    if "platform" in values:
-        match |= _on_platform(values["platform"])
     # These two may stand beside the caller's own visibility: both must hold.
     also = [{"status": {"$in": values["status"]}}] if "status" in values else []
     also += [{"private": values["private"]}] if "private" in values else []
@@ -173,10 +173,6 @@ def containing(argument: str, text: str) -> Filter:
             argument, f"this text can't be searched: give at most {MAX_SUBSTRING} characters, without NUL."
         )
     return {"$regex": re.escape(text), "$options": "i"}
-
-
-def _on_platform(platform: str) -> Filter:
-    return {"platforms": {"$elemMatch": {"$or": [{"name": platform}, {"osFamily": platform}]}}}
 
 
 async def _index_conditions(
@@ -202,9 +198,13 @@ async def _index_conditions(
     if "deliveryStatus" in values:
         statuses = values["deliveryStatus"]
         found.append(([f"delivery:{status}" for status in statuses], {"delivery.status": {"$in": statuses}}))
-    return found + [
+    found += [
         ([f"{kind}:{values[name]}"], {name: values[name]}) for kind, name in _LOW_SELECTIVITY if name in values
     ]
+    if "platform" in values:
+        key = values["platform"].casefold()
+        found.append((search_terms.platform_terms([key]), {"platformKeys": key}))
+    return found
 
 
 async def _needing_id(caller: Caller, database: Database, id_: str) -> list[str]:

@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
-from release_catalog.domain import references, timestamps
+from release_catalog.domain import platforms, references, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.release import FIELDS, ReleaseDocument
 from release_catalog.storage.database import Filter
@@ -28,6 +28,8 @@ class DerivedFields(TypedDict):
 
     terms: list[str]
     releasedKey: datetime.datetime
+    # The platforms that it is found by, in lower case.
+    platformKeys: list[str]
 
 
 class StoredReleaseDocument(ReleaseDocument, DerivedFields):
@@ -43,11 +45,21 @@ def to_stored(caller: Caller, release: ReleaseDocument) -> StoredReleaseDocument
 
 def derived(release: ReleaseDocument) -> DerivedFields:
     """Return the fields that follow from `release`."""
-    return {"terms": search_terms(release), "releasedKey": release["releasedAt"] or NEVER}
+    keys = platforms.search_keys(release)
+    return {
+        "terms": [*search_terms(release), *platform_terms(keys)],
+        "releasedKey": release["releasedAt"] or NEVER,
+        "platformKeys": keys,
+    }
+
+
+def platform_terms(keys: Iterable[str]) -> list[str]:
+    """Return the terms of platforms, which are the last ones of a release."""
+    return [f"platform:{key}" for key in keys]
 
 
 def search_terms(release: ReleaseDocument) -> list[str]:
-    """Return all terms of a release, without repetitions."""
+    """Return the terms of a release except for its platforms, without repetitions."""
     fields: Mapping[str, Any] = release
     found = [f"{kind}:{value}" for kind, field in PLAIN.items() if (value := fields[field]) is not None]
     found += [f"is:{reference}" for reference in references.reference_keys(release)[: 1 + release["resolvesName"]]]

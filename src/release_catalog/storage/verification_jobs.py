@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from release_catalog.domain import caller as callers
 from release_catalog.domain import ids, release_parts
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import ArtifactDocument, VerificationDocument
 from release_catalog.errors import Problem
@@ -27,10 +28,16 @@ _TOLD = (("VERIFIED", "artifact.verified"), ("MISMATCH", "artifact.mismatched"))
 
 
 def set_verification(made: ReleaseDocument, mode: str, looked: Sequence[VerificationDocument]) -> None:
-    """Set the verification of a release's files: the results, or PENDING or SKIPPED depending on the mode."""
+    """Set the verification of a release's files: the results, or PENDING or SKIPPED depending on the mode.
+
+    A file whose URL can't be fetched is UNREACHABLE in every mode.
+    """
     for at, file in enumerate(made["artifacts"]):
         if looked:
             made["artifacts"][at] = {**file, "verification": looked[at]}
+        elif unreachable := release_parts.unreachable(file["downloadUrl"]):
+            if file["verification"]["status"] != "UNREACHABLE":
+                made["artifacts"][at] = {**file, "verification": unreachable}
         elif mode == "BACKGROUND":
             made["artifacts"][at] = {**file, "verification": release_parts.not_verified("PENDING")}
         elif file["verification"]["status"] == "PENDING":
@@ -41,6 +48,7 @@ class FileWarning(TypedDict):
     """A file that has a mismatch or could not be fetched, as payloads have it (S1)."""
 
     artifactName: str
+    platform: PlatformDocument | None
     message: str | None
     expectedSha256: str
     actualSha256: str | None
@@ -51,6 +59,7 @@ def warnings(made: ReleaseDocument) -> list[FileWarning]:
     return [
         {
             "artifactName": file["name"],
+            "platform": file["platform"],
             "message": file["verification"]["message"],
             "expectedSha256": file["sha256"],
             "actualSha256": file["verification"]["actualSha256"],

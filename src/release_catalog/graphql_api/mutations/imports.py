@@ -13,7 +13,7 @@ from release_catalog.files import verification as verifying
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import WRITING, IdempotentInput, PayloadFields, mutation
 from release_catalog.graphql_api.mutations.release_delivery import DeliveryFieldInput
-from release_catalog.graphql_api.types.artifact import ArtifactInput, DockerImageInput
+from release_catalog.graphql_api.types.artifact import ArtifactInput, DockerImageInput, Platform
 from release_catalog.graphql_api.types.release import CHANGED, Release, ReleaseExtraFields
 
 ID = strawberry.ID
@@ -99,6 +99,7 @@ class ImportReleaseInput(IdempotentInput):
 )
 class FileWarning:
     artifact_name: str = field("File name.")
+    platform: Platform | None = field("Platform of the file, by which files of one name differ.")
     message: str = field("Error message for people: what is wrong and what to do next.")
     expected_sha256: str = field("Declared SHA-256 digest.")
     actual_sha256: str | None = field("SHA-256 digest of the fetched bytes. Null if the file was not hashed.")

@@ -42,7 +42,10 @@ def _releases_of(field: str) -> Any:
 Channel = Annotated[str | None, argument("Channel. Null matches all channels.")]
 OnPlatform = Annotated[
     str | None,
-    argument("Platform: a name such as linux/amd64, or an operating system such as linux. Null matches all."),
+    argument(
+        "Platform of the release or of one of its files or images: a name such as linux/amd64, or an operating "
+        "system or architecture such as linux or amd64, in any letter case. Null matches all."
+    ),
 ]
 OnBranch = Annotated[str | None, argument("Branch. Null matches all branches.")]
 Constraint = Annotated[
