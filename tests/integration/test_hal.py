@@ -34,12 +34,8 @@ from release_catalog.storage.collection_names import (
     CollectionName,
 )
 from support.catalog import Catalog, source
-<<<<<<< HEAD
 from support.graphql_client import client_of, served
-from support.promotions import environment, file, promote, published
-=======
 from support.promotions import do, environment, file, promote, published
->>>>>>> files
 
 HAL, PROBLEM = "application/hal+json", "application/problem+json"
 ARGO = "/v1/catalogs/d16c7f4d-b38a-405b-a1ca-3ac0a79418c1/releases/64455e6bd3c480fd58546c75"
