@@ -83,9 +83,7 @@ class ReleaseDocument(TypedDict):
             hal="branch",
         ),
     ]
-    tag: Annotated[
-        str | None, Field("Tag of the release, at most 256 characters (S1).", name(required=False), term="tag")
-    ]
+    tag: Annotated[str | None, Field("Tag, at most 256 characters (S1).", name(required=False), term="tag")]
     channel: Annotated[
         str,
         Field(
