@@ -87,6 +87,16 @@ class InvalidArgument(GraphQLError):  # noqa: N818  it is not an error of this p
         self.reason = message
 
 
+class BrokenDocument(Exception):  # noqa: N818  what is wrong is the document
+    """A stored document with a field that is missing or has a wrong type, which only the log shows."""
+
+    def __init__(self, kind: str, id_: str) -> None:
+        """Name the document by its GraphQL type and its id."""
+        super().__init__(f"{kind} {id_}")
+        self.kind = kind
+        self.id = id_
+
+
 class TooLarge(GraphQLError):  # noqa: N818  likewise
     """An answer that exceeds a limit, which shows only while it is made."""
 

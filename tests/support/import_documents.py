@@ -127,8 +127,8 @@ name = st.text(
     st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters=_BIDIRECTIONAL), min_size=1, max_size=40
 ).filter(lambda value: value == value.strip())
 path = name.filter(is_relative)
-platform = text.map(lambda value: value[:64].replace("/", "-")) | st.sampled_from(["linux/amd64", "win64"])
-version = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=64)
+platform = name.map(lambda value: value.replace("/", "-")) | st.sampled_from(["linux/amd64", "win64"])
+version = name
 leaves = (
     st.none()
     | st.booleans()
@@ -163,15 +163,15 @@ artifact = fields(
         "downloadUrl": st.just("http://h/x"),
         "isExecutable": st.booleans(),
     },
-    platform=platform, arguments=_lines, metadata=metadata, repositoryKey=path, path=path, packageType=text,
+    platform=platform, arguments=_lines, metadata=metadata, repositoryKey=path, path=path, packageType=name,
     secured=st.just(True),
 )  # fmt: skip
 image = fields({"name": path | st.just("shared"), "imageUrl": text}, platform=platform, metadata=metadata)
-dependency = fields({"name": text, "version": version}, catalogId=_id)
-_file = fields({"id": _id}, mimeType=text, url=text, filename=text)
+dependency = fields({"name": name, "version": version}, catalogId=_id)
+_file = fields({"id": _id}, mimeType=text, url=text, filename=name)
 _project = st.one_of(
     fields(
-        {"projectId": st.just("partial"), "projectStreamId": st.sampled_from(["s1", "s2"]), "packageName": text},
+        {"projectId": st.just("partial"), "projectStreamId": st.sampled_from(["s1", "s2"]), "packageName": name},
         buildEnvironmentId=st.sampled_from(["e1", "e2"]), priority=st.integers(1, 2**31 - 1), projectGroups=text,
     ),
     fields(
@@ -200,7 +200,7 @@ delivery = fields(
     {
         "pipelineId": st.just("pipe"),
         "properties": st.lists(
-            fields({"propertyName": text, "propertyValue": _lines}),
+            fields({"propertyName": name, "propertyValue": _lines}),
             max_size=3, unique_by=lambda each: each["propertyName"],
         ),
     }
@@ -209,13 +209,13 @@ _seed = {
     "name": name,
     "version": version,
     "createdAt": _instant,
-    "project": text,
+    "project": name,
     "author": st.just("a@b.example"),
     "artifacts": st.lists(artifact, max_size=3, unique_by=_file_key),
     "dependencies": st.lists(dependency, max_size=3, unique_by=lambda each: (each["name"], each["version"])),
 }
 _seed_too = {
-    "tag": text,
+    "tag": name,
     "status": text,
     "releaseNotes": _lines,
     "metadata": metadata,
@@ -223,8 +223,8 @@ _seed_too = {
 }
 _more = {
     "revision": version,
-    "channel": text,
-    "branch": text.map(lambda value: value[:32]),
+    "channel": name,
+    "branch": name.map(lambda value: value[:32].strip()),
     "packagingType": st.sampled_from(["HELM_CHART", "OVA", "CONTAINER_IMAGE"]),
     "platforms": st.lists(platform, max_size=3, unique_by=str.casefold),
     "private": st.booleans(),
@@ -233,14 +233,14 @@ _more = {
     "releasedAt": _instant,
     "endOfLifeAt": st.dates().map(lambda day: day.isoformat()),
     "registryArtifact": fields(
-        {"name": name, "version": text}, repository=text, url=text, contentDigest=text, repoDigest=text
+        {"name": name, "version": name}, repository=text, url=text, contentDigest=text, repoDigest=text
     ),
     "platformReleaseMetadata": st.lists(
         fields({"releaseMetadata": st.lists(_file, max_size=2)}, platform=platform),
         max_size=2, unique_by=lambda each: each.get("platform"),
     ),
     "customizations": st.lists(
-        fields({"id": _id}, version=text, artifact=fields({"id": _id}, url=text, filename=text)),
+        fields({"id": _id}, version=name, artifact=fields({"id": _id}, url=text, filename=name)),
         max_size=2, unique_by=lambda each: each["id"],
     ),
     "baseImageId": st.just("image"),

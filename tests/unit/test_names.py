@@ -1,13 +1,24 @@
 """Names, keys and paths: no white space at their ends, no bidirectional overrides, no way out of a folder."""
 
+import copy
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.domain import promotion, reference_data, release_parts, timestamps
+from release_catalog.domain import (
+    promotion,
+    reference_data,
+    release,
+    release_delivery,
+    release_document,
+    release_parts,
+    release_update,
+    timestamps,
+)
 from release_catalog.domain.validation import Validator, is_relative
+from support import import_documents
 
 NOW = timestamps.now()
 OUTSIDE = ("..", ".", "../a", "a/..", "a/./b", "/a", "a\\b", "../../../etc/cron.d/x", "\\\\server\\a")
@@ -50,11 +61,89 @@ def test_no_field_of_a_file_leads_out_of_a_folder(field: str, text: str) -> None
     ]
 
 
-@pytest.mark.parametrize("field", ["key", "name"])
-def test_keys_of_products_are_names(field: str) -> None:
-    checks = Validator({field: "a "}, "input")
-    reference_data.read(checks, "products")
-    assert [violation.code for violation in checks.found] == ["WHITE_SPACE"]
+@pytest.mark.parametrize(("text", "character"), [("a\nb", "U+000A"), ("\x00a", "U+0000"), ("a\x85", "U+0085")])
+def test_a_control_character_is_named(text: str, character: str) -> None:
+    [(code, message)] = codes(Validator.name, text)
+    assert code == "CONTROL_CHARACTER"
+    assert character in message
+
+
+@pytest.mark.parametrize(
+    ("collection", "field"),
+    [
+        ("catalogs", "name"),
+        ("products", "key"),
+        ("products", "name"),
+        ("products", "longDisplayName"),
+        ("products", "category"),
+        ("pipelines", "name"),
+        ("pipelines", "properties.name"),
+        ("projects", "name"),
+        ("projects", "streams.name"),
+        ("projects", "buildEnvironments.name"),
+        ("projects", "properties.name"),
+        ("environments", "name"),
+        ("registries", "name"),
+        ("baseImages", "name"),
+        ("baseImages", "operatingSystem.distro"),
+        ("baseImages", "operatingSystem.version"),
+    ],
+)
+def test_reference_data_have_names(collection: str, field: str) -> None:
+    outer, _, inner = field.partition(".")
+    part = {**({} if outer == "properties" else {"id": "i"}), "name": "n", inner: "a "}
+    value: Any = "a " if not inner else part if outer == "operatingSystem" else [part]
+    checks = Validator({outer: value}, "input")
+    reference_data.read(checks, collection)
+    assert {violation.code for violation in checks.found} == {"WHITE_SPACE"}
+
+
+RELEASE_NAMES = (
+    "name", "revision", "branch", "tag", "channel", "platforms[0]", "artifacts[0].name", "artifacts[0].platform",
+    "artifacts[0].repositoryKey", "artifacts[0].path", "artifacts[0].packageType", "dockerImages[0].name",
+    "dockerImages[0].platform", "dependencies[0].name", "dependencies[0].version", "registryArtifact.name",
+    "registryArtifact.version", "platformReleaseMetadata[0].platform",
+    "platformReleaseMetadata[0].releaseMetadata[0].filename", "customizations[0].version",
+    "customizations[0].artifact.filename",
+)  # fmt: skip
+
+
+def spoiled(fields: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return fields with a space at the end of the text at a path."""
+    whole = copy.deepcopy(fields)
+    at: Any = whole
+    *places, last = [
+        int(part) if part.isdecimal() else part for part in path.replace("[", ".").replace("]", "").split(".")
+    ]
+    for place in places:
+        at = at[place]
+    at[last] += " "
+    return whole
+
+
+@pytest.mark.parametrize("path", RELEASE_NAMES)
+def test_releases_have_names(path: str) -> None:
+    whole = {name: value for name, value in import_documents.whole().items() if name in release.INPUT_FIELDS}
+    del whole["delivery"]
+    whole["dependencies"] = [{"name": "lib", "version": "1"}]
+    checks = Validator(spoiled(whole, path), "input")
+    release_update.read(checks, NOW)
+    assert [(violation.field, violation.code) for violation in checks.found] == [(f"input.{path}", "WHITE_SPACE")]
+
+
+@pytest.mark.parametrize("path", [*RELEASE_NAMES, "version", "project"])
+def test_import_documents_have_names(path: str) -> None:
+    _, found = release_document.read(spoiled(import_documents.whole(), path), "release", NOW)
+    assert [(violation.field, violation.code) for violation in found] == [(f"release.{path}", "WHITE_SPACE")]
+
+
+@pytest.mark.parametrize("path", ["pipelineName", "projects[0].packageName", "properties[0].propertyName"])
+def test_deliveries_have_names(path: str) -> None:
+    checks = Validator(spoiled(import_documents.whole()["delivery"], path), "delivery")
+    release_delivery.read(checks)
+    assert [(violation.field, violation.code) for violation in checks.found] == [
+        (f"delivery.{path}", "WHITE_SPACE")
+    ]
 
 
 @given(st.text(st.sampled_from("ab./\\"), max_size=12))
@@ -78,7 +167,7 @@ def test_a_stored_file_that_leads_out_of_its_repository_is_not_promoted(
     version: str, file: dict[str, Any]
 ) -> None:
     stored = release_parts.artifact(NOW, **{"size": 1, "sha256": "0" * 64, "downloadUrl": "https://h/a", **file})
-    release: Any = {"name": "r", "version": version, "artifacts": [stored], "dockerImages": []}
+    source: Any = {"name": "r", "version": version, "artifacts": [stored], "dockerImages": []}
     product: Any = {"key": "p"}
-    _, violations = promotion.chosen(release, product, (), ())
+    _, violations = promotion.chosen(source, product, (), ())
     assert [violation.code for violation in violations] == ["NOT_A_PATH"]

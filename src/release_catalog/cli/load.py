@@ -9,7 +9,7 @@ import orjson
 import rich.progress
 
 from release_catalog.console import errors, printable
-from release_catalog.domain import release_document, timestamps
+from release_catalog.domain import json_values, release_document, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import Violation
 from release_catalog.storage import bulk_load, unit_of_work
@@ -150,7 +150,7 @@ class Loader:
         if len(line) > MAX_LINE_BYTES:
             return {}, [Violation("", f"The line is too long: give at most {MAX_LINE_BYTES} bytes.", "TOO_LONG")]
         try:
-            source = orjson.loads(line)
+            source = json_values.loads(line)
         except orjson.JSONDecodeError as error:
             return {}, [Violation("", f"This is not JSON: correct it ({error}).", "NOT_JSON")]
         fields, violations = release_document.read(source, "", timestamps.now())

@@ -25,7 +25,7 @@ from release_catalog.cli import credentials
 from release_catalog.cli import files as terminal
 from release_catalog.cli import load as bulk
 from release_catalog.console import printable, printable_lines
-from release_catalog.domain import caller
+from release_catalog.domain import caller, json_values
 from release_catalog.domain import ledger as chains
 from release_catalog.embedded_mongodb import binary
 from release_catalog.settings import Settings, unknown
@@ -244,10 +244,10 @@ def import_(
 
 def _documents(text: bytes) -> list[Any]:
     try:
-        return [orjson.loads(text)]
+        return [json_values.loads(text)]
     except orjson.JSONDecodeError:
         try:
-            return [orjson.loads(line) for line in text.splitlines() if not line.isspace()]
+            return [json_values.loads(line) for line in text.splitlines() if not line.isspace()]
         except orjson.JSONDecodeError as error:
             sys.exit(f"The input is neither one JSON document nor one per line: {error}.")
 

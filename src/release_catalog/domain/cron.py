@@ -29,7 +29,8 @@ _ONE_OF_THE_MONTH = re.compile(r"L|(?:[1-7]|SUN|MON|TUE|WED|THU|FRI|SAT)(?:L|#[1
 
 def check(expression: str) -> None:
     """Raise ValueError with the reason unless a scheduler takes `expression`."""
-    fields = expression.upper().split()
+    # Of white space, schedulers know what ASCII has.
+    fields = expression.upper().split() if expression.isascii() else []
     if len(fields) == 5:  # noqa: PLR2004  minutes to day of week
         _check_unix(expression)
     elif len(fields) in {_YEAR, _YEAR + 1}:

@@ -59,7 +59,7 @@ _READERS: FieldParsers = {
     "projectStreamId": key,
     "buildEnvironmentId": key,
     "priority": _priority,
-    "packageName": lambda entry, field: entry.text(field, 256) or None,
+    "packageName": lambda entry, field: entry.name(field, required=False) or None,
     "requestAllFiles": Validator.maybe,
     "projectGroups": text(1024),
 }

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
+from release_catalog.domain.json_values import InexactNumber
 from release_catalog.domain.reference_data import MAX_ENTRIES, PropertyDefinitionDocument
-from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, text
+from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator
 
 _Entry = TypeVar("_Entry", bound=Mapping[str, Any])
 
@@ -25,10 +26,12 @@ def read(checks: Validator, field: str) -> list[dict[str, Any]]:
 
 
 def _value(entry: Validator, field: str) -> str | None:
-    """Return a value as text: an integer as its digits, any other number in its shortest unambiguous form."""
+    """Return a value as text: integers keep their digits, and other numbers have their shortest form."""
     value = entry.fields.get(field)
     if isinstance(value, bool):
         value = str(value).lower()
+    elif isinstance(value, InexactNumber):
+        value = value.text
     elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         value = str(value)
     if not isinstance(value, str):
@@ -37,7 +40,7 @@ def _value(entry: Validator, field: str) -> str | None:
     return Validator({field: value}, entry.path, entry.found).text(field, MAX_LONG_TEXT)
 
 
-_VALUE: FieldParsers = {"propertyName": text(256, required=True), "propertyValue": _value}
+_VALUE: FieldParsers = {"propertyName": Validator.name, "propertyValue": _value}
 
 
 def unique(entries: Iterable[Validator], key: str) -> None:

@@ -98,9 +98,7 @@ def keys(checks: Validator, field: str) -> list[str]:
         checks.refuse(field, "TOO_MANY", f"The list has {len(names)} keys: give at most {MAX_KEYS}.")
         return []
     for index, key in enumerate(names):
-        Validator({f"{field}[{index}]": key}, checks.path, checks.found).text(
-            f"{field}[{index}]", MAX_KEY, required=True
-        )
+        Validator({f"{field}[{index}]": key}, checks.path, checks.found).name(f"{field}[{index}]", MAX_KEY)
     return names
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from release_catalog.domain import dependency_graph
-from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, object_of, text
+from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, name, object_of, text
 from release_catalog.domain.versions import Scheme
 
 # The given fields of one document.
@@ -154,7 +154,7 @@ _READERS: dict[str, FieldParsers] = {
         "key": _name,
         "name": _name,
         **dict.fromkeys(("description", "disclaimer"), text(MAX_LONG_TEXT)),
-        **dict.fromkeys(("longDisplayName", "category"), text(256)),
+        **dict.fromkeys(("longDisplayName", "category"), name(required=False)),
         **dict.fromkeys(("basedOnScratch", "latestFree"), Validator.maybe),
         "versionScheme": lambda given, field: given.choice(field) or "DOTTED",
     },
@@ -177,7 +177,7 @@ _READERS: dict[str, FieldParsers] = {
         "name": _name,
         "description": text(MAX_LONG_TEXT),
         "containerImage": text(2048),
-        "operatingSystem": object_of({**_NAMED, "distro": text(64), "version": text(64)}),
+        "operatingSystem": object_of({**_NAMED, **dict.fromkeys(("distro", "version"), name(64, required=False))}),
         "healthy": Validator.maybe,
         "lastCheckedAt": _as_it_is,
     },
@@ -206,13 +206,13 @@ def environment(checks: Validator, others: Mapping[str, list[str]]) -> Fields:
     """Return the fields of an environment; `others` maps the tenant's environments to those that each requires."""
     fields = read(checks, "environments")
     requires = fields.get("requires", [])
-    for index, name in enumerate(requires):
-        if name not in others and name != fields["name"]:
+    for index, required in enumerate(requires):
+        if required not in others and required != fields["name"]:
             checks.refuse(
-                f"requires[{index}]", "UNKNOWN", f"The environment {name!r} does not exist: save it first."
+                f"requires[{index}]", "UNKNOWN", f"The environment {required!r} does not exist: save it first."
             )
     leading_here = dependency_graph.distances({**others, fields["name"]: requires}, fields["name"])
-    if any(name in leading_here for name in requires):
+    if not leading_here.keys().isdisjoint(requires):
         checks.refuse(
             "requires",
             "REQUIRES_ITSELF",

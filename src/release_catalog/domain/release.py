@@ -68,7 +68,7 @@ class ReleaseDocument(TypedDict):
         str,
         Field(
             'Distinguishes rebuilds of one version, at most 64 characters. Defaults to "0".',
-            text(64, required=True),
+            name(64),
             default="0",
             hal="revision",
         ),
@@ -77,18 +77,18 @@ class ReleaseDocument(TypedDict):
         str | None,
         Field(
             "Line of versions that the release belongs to, at most 32 characters (S5).",
-            text(32),
+            name(32, required=False),
             mutable=True,
             term="branch",
             hal="branch",
         ),
     ]
-    tag: Annotated[str | None, Field("Tag of the release, at most 256 characters (S1).", text(256), term="tag")]
+    tag: Annotated[str | None, Field("Tag, at most 256 characters (S1).", name(required=False), term="tag")]
     channel: Annotated[
         str,
         Field(
             "Channel that the release is published in, at most 256 characters (S2). Defaults to stable.",
-            text(256, required=True),
+            name(),
             default="stable",
             set_by=SetBy.CREATION,
         ),

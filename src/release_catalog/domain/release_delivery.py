@@ -10,7 +10,7 @@ from release_catalog.domain.change_management import CmsDetailsDocument
 from release_catalog.domain.delivery_projects import DeliveryProjectDocument
 from release_catalog.domain.delivery_properties import PropertyValueDocument
 from release_catalog.domain.reference_data import MAX_ENTRIES, PipelineDocument, ProjectDocument
-from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, text
+from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, name, text
 from release_catalog.errors import Violation
 
 MAX_SCHEDULE = 1024
@@ -48,6 +48,7 @@ NEW: DeliveryDocument = {
     "properties": [],
     "cmsDetails": None,
 }
+STARTED_OR_LATER = frozenset(STEPS) - {"NOT_STARTED"}
 UNDER_WAY = frozenset({"STARTED", "SUSPENDED"})
 _BEARING_ON_PROPERTIES = frozenset({"status", "pipelineId", "pipelineName", "projects", "properties"})
 
@@ -79,7 +80,7 @@ def read(validator: Validator) -> dict[str, Any]:
         "description": text(MAX_LONG_TEXT),
         "scheduleBuildExpression": _schedule,
         "pipelineId": delivery_projects.key,
-        "pipelineName": text(256),
+        "pipelineName": name(required=False),
         "projects": lambda checks, field: [delivery_projects.read(e) for e in checks.items(field, MAX_ENTRIES)],
         "properties": delivery_properties.read,
         "cmsDetails": change_management.read,
@@ -94,7 +95,7 @@ def read(validator: Validator) -> dict[str, Any]:
 
 def _schedule(checks: Validator, field: str) -> str | None:
     # S4 rule 11
-    schedule = checks.text(field, MAX_SCHEDULE)
+    schedule = checks.text(field, MAX_SCHEDULE, tabs=True)
     if schedule is None:
         return None
     pieces = schedule.split(";")
@@ -161,8 +162,13 @@ def apply(
         checks.refuse(field, "NO_PROJECT", "The delivery has no project: give at least one to start it.")
     _check_sizes(after, checks)
     if replace or present.keys() & _BEARING_ON_PROPERTIES:
-        _check_properties(after, present, known, checks)
+        warnings += _check_properties(after, present, known, checks)
     return after, warnings
+
+
+def kept(before: DeliveryDocument) -> str:
+    """Return the warning that a replacement without a delivery keeps this one."""
+    return f"The delivery is {before['status']} and stays as it is: give a delivery to replace it."
 
 
 def _check_sizes(after: DeliveryDocument, checks: Validator) -> None:
@@ -204,7 +210,10 @@ def _pipeline(before: str | None, values: Mapping[str, Any], known: Known, check
     return found[0] if found else before
 
 
-def _check_properties(after: DeliveryDocument, values: Mapping[str, Any], known: Known, checks: Validator) -> None:
+def _check_properties(
+    after: DeliveryDocument, values: Mapping[str, Any], known: Known, checks: Validator
+) -> list[str]:
+    """Refuse missing properties; return warnings of those that nothing defines."""
     pipeline = known.pipelines.get(after["pipelineId"] or "")
     # S4 rule 5
     if after["properties"] and not after["pipelineId"] and not values.keys() & {"pipelineId", "pipelineName"}:
@@ -214,12 +223,18 @@ def _check_properties(after: DeliveryDocument, values: Mapping[str, Any], known:
     owners: list[tuple[str, ProjectDocument | PipelineDocument]] = [
         ("project", project) for id_ in used if (project := known.projects.get(id_ or ""))
     ]
-    if used and pipeline:
+    if pipeline:
         owners.append(("pipeline", pipeline))
-    for kind, owner in owners:
-        for name in delivery_properties.missing(after["properties"], owner["properties"]):
-            message = f"The {kind} {owner['name']} requires the property {name!r}: give it a value."
+    for kind, owner in owners if used else ():
+        for property_ in delivery_properties.missing(after["properties"], owner["properties"]):
+            message = f"The {kind} {owner['name']} requires the property {property_!r}: give it a value."
             checks.refuse("properties", "PROPERTY_REQUIRED", message)
+    defined = {definition["name"] for _, owner in owners for definition in owner["properties"]}
+    return [
+        f"Neither the pipeline nor a project defines the property {entry['propertyName']!r}: check its name."
+        for entry in after["properties"]
+        if entry["propertyName"] not in defined
+    ]
 
 
 def _steer(

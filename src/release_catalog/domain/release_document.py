@@ -40,10 +40,10 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
     doc = Validator(source, path)
     doc.known(_ALL)
     fields: dict[str, Any] = {
-        "project": doc.text("project", 256, required=True),
+        "project": doc.name("project"),
         "name": doc.name("name"),
-        "version": doc.text("version", MAX_VERSION, required=True) or "",
-        "tag": doc.text("tag", 256),
+        "version": doc.name("version", MAX_VERSION) or "",
+        "tag": doc.name("tag", required=False),
         "createdAt": doc.instant("createdAt"),
         "importedStatus": doc.text("status", 256),
         "notes": doc.text("releaseNotes", MAX_LONG_TEXT),

@@ -1,13 +1,12 @@
 """The parts of a release in documents and inputs: files, images, references, free JSON."""
 
 import datetime
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypedDict, cast
 
 import orjson
 
-from release_catalog.domain import ids, platforms, references, timestamps
+from release_catalog.domain import ids, json_values, platforms, references, timestamps
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.references import DependencyDocument
@@ -33,7 +32,7 @@ MAX_PLATFORM = 64
 
 def platform(entry: Validator, field: str, *, required: bool = False) -> PlatformDocument | None:
     """Return a platform by name; a bare name and each part of a pair have at most 64 characters (S5)."""
-    name = entry.text(field, 2 * MAX_PLATFORM + 1, required=required)
+    name = entry.name(field, 2 * MAX_PLATFORM + 1, required=required)
     if name and any(len(side) > MAX_PLATFORM for side in name.split("/", 1)):
         entry.refuse(
             field,
@@ -56,8 +55,7 @@ def metadata(doc: Validator, field: str = "metadata") -> str | None:
     return None if value is None else json_text(doc, value)
 
 
-_ID, _NAME, _SHORT, _URL = text(255, required=True), name(), text(256), text(2048)
-_VERSION = text(256, required=True)
+_ID, _NAME, _SHORT_NAME, _URL = text(255, required=True), name(), name(required=False), text(2048)
 _FILE_NAME = relative_path(256, required=True)
 _FREE_JSON = "Free JSON of at most 1 MiB and 100 levels, returned as it was given."
 
@@ -139,7 +137,9 @@ class ArtifactDocument(TypedDict):
     ]
     packageType: Annotated[
         str | None,
-        Field("Package type of the repository, such as maven, at most 64 characters (S3).", text(64)),
+        Field(
+            "Package type of the repository, such as maven, at most 64 characters (S3).", name(64, required=False)
+        ),
     ]
     downloads: Annotated[
         int,
@@ -193,7 +193,7 @@ class RegistryArtifactDocument(TypedDict):
     """A package in its registry (S5)."""
 
     name: Annotated[str, Field("Package name.", _NAME)]
-    version: Annotated[str, Field("Package version, which may differ from the version of the release.", _VERSION)]
+    version: Annotated[str, Field("Package version, which may differ from the version of the release.", _NAME)]
     repository: Annotated[str | None, Field("Repository that holds the package.", _URL)]
     url: Annotated[str | None, Field("URL of the package.", _URL)]
     contentDigest: Annotated[str | None, Field("Digest of the content, such as sha256:….", _URL)]
@@ -204,9 +204,9 @@ class ReleaseMetadataFileDocument(TypedDict):
     """A file with information about a release (S5)."""
 
     id: Annotated[str, Field("Identifier of the file.", _ID)]
-    mimeType: Annotated[str | None, Field("Media type of the file, or any other text.", _SHORT)]
+    mimeType: Annotated[str | None, Field("Media type of the file, or any other text.", text(256))]
     url: Annotated[str | None, Field("URL of the file.", _URL)]
-    filename: Annotated[str | None, Field("File name.", _SHORT)]
+    filename: Annotated[str | None, Field("File name.", _SHORT_NAME)]
 
 
 class PlatformReleaseMetadataDocument(TypedDict):
@@ -223,7 +223,7 @@ class CustomizationArtifactDocument(TypedDict):
 
     id: Annotated[str, Field("Identifier of the file.", _ID)]
     url: Annotated[str | None, Field("URL of the file.", _URL)]
-    filename: Annotated[str | None, Field("File name.", _SHORT)]
+    filename: Annotated[str | None, Field("File name.", _SHORT_NAME)]
 
 
 class WithdrawalDocument(TypedDict):
@@ -239,7 +239,7 @@ class CustomizationDocument(TypedDict):
     """An organisation's change to a release (S5)."""
 
     id: Annotated[str, Field("Identifier of the customization.", _ID)]
-    version: Annotated[str | None, Field("Version of the customization.", _SHORT)]
+    version: Annotated[str | None, Field("Version of the customization.", _SHORT_NAME)]
     artifact: Annotated[CustomizationArtifactDocument | None, Field("File of the customization.")]
 
 
@@ -284,8 +284,8 @@ def dependency(entry: Validator, id_field: str, *, whole: bool) -> dict[str, Any
     required = whole or entry.fields.get(id_field) is None
     return {
         "releaseId": entry.id(id_field),
-        "name": entry.text("name", 256, required=required),
-        "version": entry.text("version", MAX_VERSION, required=required),
+        "name": entry.name("name", required=required),
+        "version": entry.name("version", MAX_VERSION, required=required),
     }
 
 
@@ -319,11 +319,12 @@ def json_text(doc: Validator, value: Any) -> str | None:
         return None
     try:
         written = orjson.dumps(value)
-    except TypeError as error:
-        doc.refuse("metadata", "NOT_JSON", f"This is not valid JSON: correct it ({error}).")
+    except TypeError:
+        if not _refuse_inexact_numbers(doc, value):
+            raise
         return None
-    if b"null" in written and _is_infinite(value):
-        doc.refuse("metadata", "NOT_JSON", "This can't be kept as JSON: a number is too large.")
+    # Infinite numbers are written as null.
+    if b"null" in written and _refuse_inexact_numbers(doc, value):
         return None
     if len(written) > MAX_METADATA_BYTES:
         doc.refuse("metadata", "TOO_LONG", f"The JSON is too large: give at most {MAX_METADATA_BYTES} bytes.")
@@ -335,9 +336,25 @@ def _is_deep(value: Any) -> bool:
     return any(depth > MAX_METADATA_LEVELS for depth, _ in enumerate(_levels(value)))
 
 
-def _is_infinite(value: Any) -> bool:
-    """Return whether `value` contains a number too large for JSON readers, such as 1e400, which becomes null."""
-    return any(isinstance(each, float) and not math.isfinite(each) for level in _levels(value) for each in level)
+def _refuse_inexact_numbers(doc: Validator, value: Any) -> bool:
+    """Refuse the numbers that JSON readers would change, such as 2^64 or 1e400; return whether there are any."""
+    found = list(_inexact_numbers("metadata", value))
+    for path, number in found:
+        message = f"The number {repr(number)[:40]} can't be kept with all its digits: give it as text."
+        doc.refuse(path, "NOT_JSON", message)
+    return bool(found)
+
+
+def _inexact_numbers(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the inexact numbers in `value` with their paths."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _inexact_numbers(f"{path}.{name}", inner)
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _inexact_numbers(f"{path}[{at}]", inner)
+    elif not json_values.is_exact(value):
+        yield path, value
 
 
 def _levels(value: Any) -> Iterator[list[Any]]:

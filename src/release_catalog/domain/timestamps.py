@@ -5,6 +5,9 @@ import re
 
 UTC = datetime.UTC
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# A leap second comes after the last minute of a day in UTC, whatever the offset.
+_LAST_MINUTE = (23, 59)
+_LEAP = re.compile(r"(?<=[Tt]\d\d:\d\d):60", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = datetime.timedelta(milliseconds=1)
@@ -22,18 +25,22 @@ def truncate_to_millis(instant: datetime.datetime) -> datetime.datetime:
 
 
 def parse(text: str) -> datetime.datetime:
-    """Parse an RFC 3339 timestamp with any offset; raise ValueError with the reason if it is invalid."""
+    """Parse an RFC 3339 timestamp with any offset; raise ValueError with the reason if it is invalid.
+
+    A leap second counts as the second before.
+    """
     try:
         # fromisoformat also takes bare dates, week dates and times without an offset, but no lowercase letters.
-        instant = datetime.datetime.fromisoformat(text.upper()) if _RFC_3339.fullmatch(text) else None
-    except ValueError:
-        instant = None
-    if instant is None:
-        raise ValueError(f"{text!r} is not an RFC 3339 timestamp: give one such as 2026-03-01T09:30:00Z.")
-    try:
-        return truncate_to_millis(instant)
+        before = _LEAP.sub(":59", text)
+        instant = datetime.datetime.fromisoformat(before.upper()) if _RFC_3339.fullmatch(text) else None
+        utc = instant and truncate_to_millis(instant)
     except OverflowError as error:
         raise ValueError(f"{text!r} is out of range: give a year from 1 to 9999.") from error
+    except ValueError:
+        utc = None
+    if utc is None or (before != text and (utc.hour, utc.minute) != _LAST_MINUTE):
+        raise ValueError(f"{text!r} is not an RFC 3339 timestamp: give one such as 2026-03-01T09:30:00Z.")
+    return utc
 
 
 def parse_date(text: str) -> datetime.date:

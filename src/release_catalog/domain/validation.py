@@ -23,9 +23,7 @@ _MAX_SHA256 = len("sha256:") + 64
 _URL = re.compile(r"https?://[^/\s?#]++\S*+", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f]++")
 # Names become part of the strings by which releases find each other, and are printed in logs.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Embeddings, overrides and isolates, which let a name look like another one.
 _BIDIRECTIONAL = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -76,10 +74,11 @@ class Validator:
                 self.refuse(f"{field}[{at}]", "REPEATED", f"{_named(key)} is repeated: give it once.")
             seen.add(key)
 
-    def text(self, field: str, limit: int, *, required: bool = False) -> str | None:
+    def text(self, field: str, limit: int, *, required: bool = False, tabs: bool = False) -> str | None:
         """Return the text of a field, of which at most `limit` characters are ever read.
 
-        A longer text is a violation; its beginning is returned, so that the other fields can be checked.
+        A longer text is a violation; its beginning is returned, so that the other fields can be checked. With
+        `tabs`, a short text may contain tabs.
         """
         value = self.fields.get(field)
         if type(value) is str and 0 < len(value) <= limit and value.isprintable():
@@ -94,8 +93,10 @@ class Validator:
         if len(value) > limit:
             self.refuse(field, "TOO_LONG", f"The text has {len(value)} characters: give at most {limit}.")
             return value[:limit]
-        if "\x00" in value or (limit < MAX_LONG_TEXT and _CONTROL.search(value)):
-            self.refuse(field, "CONTROL_CHARACTER", "The text has control characters: remove them.")
+        control = _CONTROL.search(value.replace("\t", "") if tabs else value)
+        if control and (limit < MAX_LONG_TEXT or "\x00" in value):
+            character = _character(control[0] if limit < MAX_LONG_TEXT else "\x00")
+            self.refuse(field, "CONTROL_CHARACTER", f"The text has the control character {character}: remove it.")
         return value
 
     def name(self, field: str, limit: int = 256, *, required: bool = True) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
+from release_catalog.domain import json_values
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
 
 MEDIA_TYPES = "application/json", "application/graphql-response+json", "text/event-stream"
@@ -43,7 +44,7 @@ async def read_request(request: Request, max_bytes: int) -> GraphQLRequest:
     body = await _body(request, max_bytes)
     check_json_size(body, max_bytes)
     try:
-        parameters = orjson.loads(body)
+        parameters = json_values.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestError(400, f"The body is not JSON: correct it ({error}).") from error
     if not isinstance(parameters, dict):
@@ -81,7 +82,7 @@ def _from_url(name: str, value: str) -> Any:
     if name not in {"variables", "extensions"}:
         return value
     try:
-        return orjson.loads(value) if value else None
+        return json_values.loads(value) if value else None
     except orjson.JSONDecodeError as error:
         raise RequestError(400, f"{name} is not JSON: correct it ({error}).") from error
 

@@ -9,6 +9,7 @@ import structlog
 from graphql import ExecutionResult, GraphQLError
 
 from release_catalog.domain import ids
+from release_catalog.errors import BrokenDocument
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import database as db
@@ -87,6 +88,9 @@ def mask_error(error: GraphQLError, error_ids: dict[int, str], met: ErrorContext
     else:
         message = f"Unexpected error {id_}: report this id. The cause is in the server's log."
         extensions = {"code": "INTERNAL_SERVER_ERROR"}
+        if isinstance(cause, BrokenDocument):
+            message = f"The stored {cause.kind} {cause.id!r} can't be read. {message}"
+            extensions["documentId"] = cause.id
     return {**error.formatted, "message": message, "extensions": {**extensions, "errorId": id_}}
 
 

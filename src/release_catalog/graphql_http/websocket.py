@@ -17,6 +17,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from release_catalog.domain import json_values
 from release_catalog.domain.caller import Caller
 from release_catalog.fair_share import Pace
 from release_catalog.graphql_api.request_errors import RequestError
@@ -328,7 +329,7 @@ def _read(received: Any, max_bytes: int) -> dict[str, Any]:
         raise Closed(1009, f"The message is too large: send at most {max_bytes} bytes{when}.")
     try:
         check_json_size(text.encode(), max_bytes)
-        message = orjson.loads(text)
+        message = json_values.loads(text)
     except RequestError as refusal:
         raise Closed(1009, str(refusal)) from refusal
     except orjson.JSONDecodeError as error:

@@ -14,14 +14,19 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from graphql import GraphQLError
+
 from release_catalog import usage
 from release_catalog.errors import TooLarge
 from release_catalog.storage.cursors import ALL, FieldPaths, bound, union
-from release_catalog.storage.database import Unavailable, timed_out
+from release_catalog.storage.database import Failure, Unavailable, timed_out
 from release_catalog.usage import Usage
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+
+# Keys, the fields to read of their values, and the future of these.
+_Waiting = tuple[Sequence[Key], FieldPaths, asyncio.Future[list[Value]]]
 
 # graphql-core needs up to four turns from one awaited field to the next below it.
 IDLE_TICKS = 8
@@ -94,7 +99,7 @@ class DataLoader(Generic[Key, Value]):
         self._identity = identity
         # The key is kept with its value, because an identity may be its address.
         self._known: dict[Hashable, tuple[Key, asyncio.Future[list[Value]]]] = {}
-        self._waiting: list[tuple[Sequence[Key], FieldPaths, asyncio.Future[list[Value]]]] = []
+        self._waiting: list[_Waiting[Key, Value]] = []
 
     async def load(self, key: Key) -> Value:
         """Return the whole value of `key`, read with its level and once a request."""
@@ -124,20 +129,32 @@ class DataLoader(Generic[Key, Value]):
         return future
 
     async def read(self) -> None:
-        """Read all waiting keys; an error goes to every waiter."""
+        """Read all waiting keys; an error goes to every waiter.
+
+        A broken document among them fails only those who wait for it: the others are read again without it.
+        """
         waiting, self._waiting = self._waiting, []
+        error = await self._read(waiting)
+        if error is None:
+            return
+        alone = len(waiting) == 1 or isinstance(error, Failure | GraphQLError)
+        for one in waiting:
+            if failure := error if alone else await self._read([one]):
+                future = one[2]
+                if not future.done():
+                    future.set_exception(failure)
+                    future.exception()  # mark it as retrieved, even if no task awaits it any more
+
+    async def _read(self, waiting: Sequence[_Waiting[Key, Value]]) -> Exception | None:
         keys = (key for some, _, _ in waiting for key in some)
         try:
             found = await self._found(keys, union(*(wanted for _, wanted, _ in waiting)))
         except Exception as error:  # noqa: BLE001  handed on to the tasks that await the values
-            for _, _, future in waiting:
-                if not future.done():
-                    future.set_exception(error)
-                    future.exception()  # mark it as retrieved, even if no task awaits it any more
-            return
+            return error
         for some, _, future in waiting:
             if not future.done():
                 future.set_result([found[self._identity(key)] for key in some])
+        return None
 
     async def _found(self, keys: Iterable[Key], fields: FieldPaths) -> dict[Hashable, Value]:
         """Return the values by the identities of their keys, each read once."""

@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 async def create(caller: Caller, database: Database, values: MutationInput) -> Answer:
     """Create a token of the caller's tenant; only this answer contains it."""
     checks, now = Validator(values, "input"), timestamps.now()
-    name, scopes = checks.text("name", 256, required=True) or "", access_tokens.scopes(checks)
+    name, scopes = checks.name("name") or "", access_tokens.scopes(checks)
     expires, product_id = values.get("expiresAt"), values.get("productId")
     if expires is not None and expires <= now:
         checks.refuse(

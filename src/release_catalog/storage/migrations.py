@@ -206,7 +206,7 @@ async def _migrate_batch(database: Database, migration: Migration) -> _Batch:
         await cursor.close()
     if not found:
         return _Batch(0, 0, is_full=False)
-    known: Known = await migration.fill(database, found) if migration.fill else {}
+    known = await _known(database, migration, found)
     fields = forms.added_by(migration.collection, migration.form)
     ids_ = [document["_id"] for document in found if document["_id"] not in known]
     # The other index would lead through all older documents.
@@ -225,6 +225,24 @@ async def _migrate_batch(database: Database, migration: Migration) -> _Batch:
     return _Batch(len(found), done.modified_count, len(found) == BATCH or size > MAX_BATCH_BYTES)
 
 
+async def _known(database: Database, migration: Migration, found: Sequence[Any]) -> Known:
+    """Return the known values of documents; a broken document has none, and the others keep theirs."""
+    if migration.fill is None:
+        return {}
+    try:
+        return await migration.fill(database, found)
+    except db.Failure:
+        raise
+    except Exception:  # noqa: BLE001  one broken document must not hold up the others
+        if len(found) == 1:
+            about = {"migration": migration.name, "document": found[0]["_id"]}
+            _log.exception("broken document migrated without its known values", **about)
+            return {}
+    half = len(found) // 2
+    some = [await _known(database, migration, part) for part in (found[:half], found[half:])]
+    return {id_: values for known in some for id_, values in known.items()}
+
+
 def _change(
     migration: Migration, fields: Iterable[forms.Added], replaced: Mapping[str, Any] = MappingProxyType({})
 ) -> list[Stage]:
@@ -234,8 +252,7 @@ def _change(
 
 async def _take_back(database: Database, migration: Migration, found: Sequence[Any], known: Known) -> None:
     """Return documents to their older form if what `fill` has read elsewhere was changed meanwhile."""
-    assert migration.fill  # noqa: S101  the caller has checked it
-    again = await migration.fill(database, found)
+    again = await _known(database, migration, found)
     names = migration.replaces
     changed = [
         id_

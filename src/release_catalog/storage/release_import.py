@@ -68,7 +68,7 @@ async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> 
     """Return the product of an identifier, a new one if missing (S1); the document must mean the same product."""
     catalog, identifier = (
         checks.fields.get("catalogId"),
-        checks.text("projectIdentifier", 256, required=True) or "",
+        checks.name("projectIdentifier") or "",
     )
     if catalog and not await turn.one(CATALOGS, catalog):
         checks.refuse("catalogId", "UNKNOWN", f"The catalog {catalog!r} does not exist: save it first.")

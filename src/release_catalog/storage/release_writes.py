@@ -51,7 +51,7 @@ async def _product(turn: UnitOfWork, checks: Validator) -> ProductDocument | Non
 
 
 def _version(checks: Validator, product: ProductDocument | None) -> str:
-    version = checks.text("version", MAX_VERSION, required=True) or ""
+    version = checks.name("version", MAX_VERSION) or ""
     if version and product and (reason := versions.problem(product["versionScheme"], version)):
         checks.refuse("version", "NOT_A_VERSION", reason)
     return version
@@ -145,9 +145,9 @@ async def apply_delivery(
     """Set the delivery in `fields` from the input in `checks`, and return warnings."""
     inner, then = checks.inner("delivery"), before["delivery"] if before else None
     if inner is None:
-        if whole and then and then["status"] in release_delivery.UNDER_WAY:
-            message = f"The delivery is {then['status']}: give the new status again, or complete the delivery."
-            checks.refuse("delivery", "UNDER_WAY", message)
+        if whole and then and then["status"] in release_delivery.STARTED_OR_LATER:
+            fields["delivery"] = then
+            return [release_delivery.kept(then)]
         return []
     values_ = release_delivery.read(inner)
     ids_of = release_delivery.references(then, values_)

@@ -6,9 +6,12 @@ clock.
 """
 
 import datetime
+import functools
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import structlog
 
 from release_catalog.domain import events as kinds
 from release_catalog.domain import ids
@@ -25,6 +28,8 @@ LOOK = datetime.timedelta(seconds=30)
 _IDLE_SECONDS = 60.0
 # Webhooks that are decoded at a time: other tasks go on in between.
 _BATCH = 2_000
+
+_log = structlog.get_logger()
 
 # Takes the due webhooks, with their ids and tenants, and returns those to lease.
 Choose = Callable[[Sequence[WebhookDocument]], Sequence[WebhookDocument]]
@@ -46,7 +51,7 @@ async def take(database: Database, limit: int, choose: Choose = _shuffled) -> tu
     now = await db.now(database)
     fields = ("tenantId", "cursor", "nextAttemptAt", "leaseUntil")
     found = database[WEBHOOKS].find({"active": True}, dict.fromkeys(fields, 1)).hint("due").batch_size(_BATCH)
-    active = await found.to_list(None)
+    active = [webhook for webhook in await found.to_list(None) if _is_sound(webhook)]
     heads = await event_log.heads(database, {webhook["tenantId"] for webhook in active})
     behind = [webhook for webhook in active if webhook["cursor"] < heads.get(webhook["tenantId"], 0)]
     due = [max(webhook["nextAttemptAt"], webhook["leaseUntil"]) for webhook in behind]
@@ -62,6 +67,21 @@ async def take(database: Database, limit: int, choose: Choose = _shuffled) -> tu
     # The process that has leased a free one may die.
     again = min([now + LOOK, *(at if at > now else now + LEASE for at in due)])
     return [webhook for webhook in taken if webhook], (again - now).total_seconds()
+
+
+def _is_sound(webhook: WebhookDocument) -> bool:
+    """Return whether a webhook can be scheduled; a broken one must not hold up the others."""
+    types = {"tenantId": str, "cursor": int, "nextAttemptAt": datetime.datetime, "leaseUntil": datetime.datetime}
+    wrong = [field for field, type_ in types.items() if not isinstance(webhook.get(field), type_)]
+    if wrong:
+        _note_broken(webhook["_id"], *wrong)
+    return not wrong
+
+
+@functools.lru_cache(1_000)
+def _note_broken(webhook: str, *fields: str) -> None:
+    """Log a broken webhook once, and not at each look."""
+    _log.error("broken webhook", webhook=webhook, fields=fields)
 
 
 def leased_at(webhook: WebhookDocument) -> datetime.datetime:

@@ -14,7 +14,7 @@ import structlog
 
 from release_catalog.domain import events as kinds
 from release_catalog.domain import timestamps, webhooks
-from release_catalog.domain.caller import Owner
+from release_catalog.domain.caller import Caller, Owner
 from release_catalog.domain.events import EventDocument
 from release_catalog.domain.webhooks import WebhookDocument
 from release_catalog.events.change_stream import Notify
@@ -107,8 +107,14 @@ async def _take(database: Database, places: Places) -> tuple[list[WebhookDocumen
     try:
         leased, again = await webhook_queue.take(database, AT_ONCE, choose)
         for webhook in leased:
+            try:
+                is_admitted = places.admit(webhook)
+            except Exception:  # noqa: BLE001  one broken webhook must not hold up the others
+                # Its lease ends by itself.
+                _log.exception("broken webhook", webhook=webhook["_id"])
+                continue
             chosen.pop(webhook["_id"])
-            if places.admit(webhook):
+            if is_admitted:
                 taken.append(webhook)
             else:
                 with contextlib.suppress(db.Failure):  # then its lease ends by itself
@@ -204,11 +210,20 @@ async def _deliver_pending(
     end = asyncio.get_running_loop().time() + TURN_SECONDS
     version, wanted, owner = webhook["version"], kinds.matching(webhook["events"]), stored.owner(webhook)
     for row in rows:
-        with db.deadline(db.BACKGROUND_SECONDS):
-            event = await event_log.whole(owner, database, row) if row["type"] in wanted else None
-        if event is None:
+        try:
+            body = await _body(database, owner, row) if row["type"] in wanted else None
+        except db.Failure:
+            raise
+        except Exception:  # noqa: BLE001  one broken event must not hold up the others
+            _log.exception("broken event", event_id=kinds.id_of(row["sequence"]), webhook=webhook["id"])
+            error = "The event can't be read: the cause is in the server's log."
+            await webhook_queue.log_attempt(
+                database, webhook, row["sequence"], "FAILED", lease.now(), attempts=0, error=error
+            )
             continue
-        after = await _deliver(database, poster, webhook, event, lease)
+        if body is None:
+            continue
+        after = await _deliver(database, poster, webhook, row["sequence"], body, lease)
         slow = (lease.seconds or 0) >= SLOW_SECONDS
         if after is None or after["version"] != version or slow or asyncio.get_running_loop().time() > end:
             return
@@ -217,12 +232,23 @@ async def _deliver_pending(
         await webhook_queue.fail_pending(database, webhook, rows[-1]["sequence"])
 
 
+async def _body(database: Database, owner: Caller, header: EventDocument) -> bytes | None:
+    """Return the message about an event, or None if the owner of the webhook can't see it."""
+    with db.deadline(db.BACKGROUND_SECONDS):
+        event = await event_log.whole(owner, database, header)
+    return event and kinds.webhook_body(event, all_=owner.sees_drafts is True)
+
+
 async def _deliver(
-    database: Database, poster: WebhookSender, webhook: WebhookDocument, event: EventDocument, lease: Lease
+    database: Database,
+    poster: WebhookSender,
+    webhook: WebhookDocument,
+    sequence: int,
+    body: bytes,
+    lease: Lease,
 ) -> WebhookDocument | None:
     """Deliver one event; return the updated webhook, or None if it must get no more for now."""
-    now, sequence = lease.now(), event["sequence"]
-    body = kinds.webhook_body(event, all_=stored.owner(webhook).sees_drafts is True)
+    now = lease.now()
     former = webhook["formerSecret"] if webhook["formerUntil"] > now else None
     secrets = [webhook["secret"], *([former] if former else [])]
     headers = webhooks.headers(kinds.id_of(sequence), now, body, secrets)
