@@ -37,8 +37,8 @@ def set_verification(made: ReleaseDocument, mode: str, looked: Sequence[Verifica
             made["artifacts"][at] = {**file, "verification": release_parts.not_verified()}
 
 
-class FileWarning(TypedDict):
-    """A file that has a mismatch or could not be fetched, as payloads have it (S1)."""
+class ReleaseWarning(TypedDict):
+    """A file that has a mismatch or could not be fetched, or another part of an import (S1)."""
 
     artifactName: str
     message: str | None
@@ -46,7 +46,7 @@ class FileWarning(TypedDict):
     actualSha256: str | None
 
 
-def warnings(made: ReleaseDocument) -> list[FileWarning]:
+def warnings(made: ReleaseDocument) -> list[ReleaseWarning]:
     """Return a warning for each file that has a mismatch or could not be fetched (S1)."""
     return [
         {
@@ -58,6 +58,11 @@ def warnings(made: ReleaseDocument) -> list[FileWarning]:
         for file in made["artifacts"]
         if file["verification"]["status"] in {"MISMATCH", "UNREACHABLE"}
     ]
+
+
+def general_warning(message: str) -> ReleaseWarning:
+    """Return a warning about an import that is about none of its files."""
+    return {"artifactName": "", "message": message, "expectedSha256": "", "actualSha256": None}
 
 
 def pending(made: ReleaseDocument) -> list[ArtifactDocument]:
