@@ -76,7 +76,7 @@ def test_commands_work_beside_a_server_and_the_data_outlives_its_death(folder: P
     with serving(folder) as server:
         [pid] = mongods(folder)
         loaded = run("load", "-", source=lines, data_dir=folder / "data")
-        assert (loaded.returncode, loaded.stderr) == (0, "2 added, 0 existing, 0 refused\n")
+        assert (loaded.returncode, loaded.stderr) == (0, "new products: 2\n2 added, 0 existing, 0 refused\n")
         before = server.ask(names)
         assert before == {"releases": {"nodes": [{"name": "here"}, {"name": "there"}]}}
         exported = run("export", data_dir=folder / "data")

@@ -83,7 +83,11 @@ async def test_s1_all_metadata_is_restored(empty: Catalog, files: serving.Files)
     assert (answer["catalogId"], answer["name"], answer["version"], answer["status"]) == (
         made["id"], "tool", "1.0~weird", "DRAFT",
     )  # fmt: skip
-    assert answer["warnings"] == []
+    assert [warning["message"] for warning in answer["warnings"]] == [
+        "The product 'tool' did not exist: it was created with the version scheme ANY.",
+        "The dependency lib 1.0 does not exist yet: save it, or correct the reference.",
+        "The dependency zlib 2 does not exist yet: save it, or correct the reference.",
+    ]
     assert (made["tag"], made["createdAt"], made["importedStatus"], made["notes"]) == (
         "v1", "2020-02-02T02:02:02Z", "released", "# n",
     )  # fmt: skip
@@ -107,6 +111,7 @@ async def test_s1_files_that_differ_are_warnings_and_the_release_is_imported(
     good, long, wrong, gone = (file(files, name) for name in ("good", "long", "wrong", "gone"))
     files.contents |= {"/long": b"content!", "/wrong": b"Content"}
     del files.contents["/gone"]
+    await empty.product("tool")
     answer = await take(empty, source("tool", artifacts=[good, long, wrong, gone]))
     found = [artifact["verification"]["status"] for artifact in answer["release"]["artifacts"]]
     assert found == ["VERIFIED", "MISMATCH", "MISMATCH", "UNREACHABLE"]

@@ -43,7 +43,12 @@ def test_import_and_verify(mongodb_url: str, folder: tuple[Path, str]) -> None:
     lines = b"\n".join([document(folder, "a.bin", b"a" * 5_000_000), document(folder, "b.bin", b"b")])
     done = processes.run("import", "-", source=lines, **settings)
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.splitlines() == ["Created the draft a.bin 1.0.", "Created the draft b.bin 1.0."]
+    assert done.stderr.splitlines() == [
+        "Created the draft a.bin 1.0.",
+        "  The product 'a.bin' did not exist: it was created with the version scheme ANY.",
+        "Created the draft b.bin 1.0.",
+        "  The product 'b.bin' did not exist: it was created with the version scheme ANY.",
+    ]
     done = processes.run("verify", **settings)
     assert done.returncode == 0
     assert done.stderr.count("1 of 1 files match their declaration.") == 2
@@ -91,7 +96,7 @@ def test_refused_documents_are_reported_and_the_others_imported(
         in done.stderr
     )
     assert "  input.release.artifacts: This is not a list: give a list, which may be empty." in done.stderr
-    assert done.stderr.endswith("Created the draft good 1.0.\n")
+    assert "\nCreated the draft good 1.0.\n" in done.stderr
     again = processes.run("import", "-", "--on-conflict", "fail", source=orjson.dumps(source("good")), **settings)
     assert again.returncode == 1
     assert "The version 1.0 of this product exists" in again.stderr
@@ -104,7 +109,24 @@ def test_a_dry_run_says_that_nothing_was_stored(mongodb_url: str) -> None:
     for _ in range(2):
         done = processes.run("import", "-", "--dry-run", source=orjson.dumps(source("tried")), **settings)
         assert done.returncode == 0
-        assert done.stderr == "Created the draft tried 1.0.\nDry run: nothing was stored.\n"
+        assert done.stderr.startswith("Created the draft tried 1.0.\n")
+        assert done.stderr.endswith("\nDry run: nothing was stored.\n")
+
+
+def test_an_import_creates_products_only_where_it_may(mongodb_url: str) -> None:
+    settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal5"}
+    lines = orjson.dumps(source("tool", "1.0.0"))
+    refused = processes.run("import", "-", "--no-create-products", source=lines, **settings)
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "tool 1.0.0: refused\n  input.projectIdentifier: The product 'tool' does not exist: save it first.\n",
+    )
+    refused = processes.run("load", "-", "--no-create-products", source=lines, **settings)
+    assert (refused.returncode, refused.stderr.splitlines()[-1]) == (1, "0 added, 0 existing, 1 refused")
+    done = processes.run("import", "-", "--version-scheme", "SEMVER", source=lines, **settings)
+    assert done.stderr.endswith("it was created with the version scheme SEMVER.\n")
+    done = processes.run("load", "-", "--no-create-products", source=orjson.dumps(source("tool", "1")), **settings)
+    assert "line 1: version: '1' is not a SEMVER version" in done.stderr
 
 
 def test_settings_for_files_are_checked(tmp_path: Path) -> None:

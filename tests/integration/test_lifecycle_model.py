@@ -24,6 +24,7 @@ STEPS = {
 EVENT_OF = {
     "create": "release.created", "import": "release.imported", "patch": "release.updated", "replace": "release.updated",
     "publish": "release.published", "withdraw": "release.withdrawn", "archive": "release.archived",
+    "discard": "release.discarded",
 }  # fmt: skip
 IDENTITIES = [("1.0", "stable"), ("1.0", "beta"), ("2.0", "stable")]
 
@@ -42,17 +43,20 @@ class Expected:
 
 
 class Model:
-    """A tenant's releases by identity, and the events that have happened."""
+    """A tenant's releases by identity, the ids that drafts had, and the events that have happened."""
 
     def __init__(self) -> None:
         self.releases: dict[tuple[str, str], Expected] = {}
+        self.discarded: list[str] = []
         self.events: list[tuple[str, str]] = []
         self.stale: list[str] = []
 
 
 operations = st.fixed_dictionaries(
     {
-        "verb": st.sampled_from(["create", "import", "patch", "replace", "publish", "withdraw", "archive"]),
+        "verb": st.sampled_from(
+            ["create", "import", "patch", "replace", "publish", "withdraw", "archive", "discard"]
+        ),
         "identity": st.sampled_from(IDENTITIES),
         "notes": st.sampled_from([None, "one", "two"]),
         "tag": st.sampled_from([None, "v1", "v2"]),
@@ -60,6 +64,7 @@ operations = st.fixed_dictionaries(
         "file": st.booleans(),
         "ifMatch": st.sampled_from([None, None, "current", "stale"]),
         "fail": st.booleans(),
+        "used": st.booleans(),
     }
 )
 
@@ -100,6 +105,8 @@ class Step:
     async def take(self) -> None:
         if self.verb in {"create", "import"}:
             await getattr(self, f"_{self.verb}")()
+        elif self.before and self.verb == "discard":
+            await self._discard(self.before)
         elif self.before:
             await self._change(self.before)
 
@@ -118,6 +125,10 @@ class Step:
     async def _create(self) -> None:
         version, channel = self.identity
         asked = {**self._said(), "notes": self.given["notes"], "version": version, "channel": channel}
+        if self.given["used"] and self.model.discarded and not self.before:
+            _, problem = await self._ask(productId=self.product_id, **asked, id=self.model.discarded[-1])
+            assert problem == {"__typename": "ConflictProblem", "conflictingId": None}
+            return
         release, problem = await self._ask(productId=self.product_id, **asked)
         if self.before:
             assert problem == {"__typename": "ConflictProblem", "conflictingId": self.before.id}
@@ -133,6 +144,19 @@ class Step:
             assert problem == {"__typename": "ConflictProblem", "conflictingId": self.before.id}
         else:
             self._expect(release, self.before or Expected(release["id"], ""), whole=True)
+
+    async def _discard(self, before: Expected) -> None:
+        text = """mutation($id: ID!) { discardRelease(input: {id: $id}) { discardedId
+          problem { ... on ValidationProblem { violations { field code } } } } }"""
+        answer = (await self.catalog.ask(text, id=before.id))["discardRelease"]
+        if before.status == "DRAFT":
+            assert answer == {"discardedId": before.id, "problem": None}
+            del self.model.releases[self.identity]
+            self.model.discarded.append(before.id)
+            self.model.events.append((EVENT_OF[self.verb], before.id))
+        else:
+            assert answer["discardedId"] is None
+            assert answer["problem"]["violations"] == [{"field": "input.id", "code": "WRONG_STATUS"}]
 
     async def _change(self, before: Expected) -> None:
         asked: Json = {"id": before.id}

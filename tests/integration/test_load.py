@@ -69,6 +69,11 @@ def exported(settings: Settings) -> list[Any]:
     return [orjson.loads(line) for line in done.stdout.splitlines()]
 
 
+def without_id(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as it was before its release got an id here."""
+    return {name: value for name, value in document.items() if name != "id"}
+
+
 async def load(
     database: db.Database, lines: bytes, *, stop: bool = True, publish: bool = False, catalog: str = "default"
 ) -> bulk.Loader:
@@ -98,7 +103,7 @@ def test_loading_again_changes_nothing_and_an_export_gives_all_of_it_back(
 
     first = run("load", file, "--publish", **settings)
     assert (first.returncode, first.stdout) == (0, "")
-    assert first.stderr == "2057 added, 0 existing, 0 refused\n"
+    assert first.stderr == "new products: 2057\n2057 added, 0 existing, 0 refused\n"
     before = documents(settings)
     assert {release["status"] for release in before["releases"]} == {"PUBLISHED"}
 
@@ -108,9 +113,12 @@ def test_loading_again_changes_nothing_and_an_export_gives_all_of_it_back(
 
     copy.write_text("what was there before\n")
     assert run("export", copy, **settings).returncode == 0
-    assert [orjson.loads(line) for line in copy.read_bytes().splitlines()] == [
+    assert [without_id(orjson.loads(line)) for line in copy.read_bytes().splitlines()] == [
         orjson.loads(line) for line in lines
     ]
+    again = run("load", copy, "--publish", **settings)
+    assert (again.returncode, again.stderr) == (0, "0 added, 2057 existing, 0 refused\n")
+    assert documents(settings) == before
     assert sorted(tmp_path.iterdir()) == [copy, file], "nothing half-written is left"
 
 
@@ -146,7 +154,7 @@ async def test_an_export_loads_into_a_new_database_once_what_it_refers_to_is_the
             for collection, entries in refers_to.items():
                 await bulk_load.put(LOCAL, empty, CollectionName[Any](collection), entries)
             loaded = run("load", "-", source=lines.encode(), **elsewhere)
-            assert loaded.stderr == "1 added, 2 existing, 0 refused\n"
+            assert loaded.stderr == "new products: 1\n1 added, 2 existing, 0 refused\n"
             assert run("export", **elsewhere).stdout == lines
             before = {release["name"]: _lasting(release) async for release in database[RELEASES].find()}
             after = {release["name"]: _lasting(release) async for release in empty[RELEASES].find()}
@@ -157,18 +165,7 @@ async def test_an_export_loads_into_a_new_database_once_what_it_refers_to_is_the
 
 def _lasting(release: ReleaseDocument) -> dict[str, Any]:
     """A stored release without what it gets anew wherever it is loaded."""
-    own = {
-        "_id",
-        "id",
-        "etag",
-        "productId",
-        "updatedAt",
-        "importedAt",
-        "importedStatus",
-        "terms",
-        "delivery",
-        "nameSince",
-    }
+    own = {"etag", "productId", "updatedAt", "importedAt", "importedStatus", "terms", "delivery", "nameSince"}
     kept = {name: value for name, value in release.items() if name not in own}
     kept["artifacts"] = [
         {name: value for name, value in file.items() if name not in {"id", "createdAt", "updatedAt"}}
@@ -258,12 +255,12 @@ async def test_a_bad_line_is_told_by_its_number_and_ends_the_load_or_is_skipped(
     assert told[0].startswith("line 3: ")
     for part in reason.split(". "):
         assert part in told[0]
-    assert told[1:] == ["2 added, 0 existing, 1 refused"]
+    assert told[1:] == ["new products: 2", "2 added, 0 existing, 1 refused"]
 
     skipped = await load(database, b"".join(lines), stop=False)
     assert not skipped.stopped
     assert await names(database) == ["before", "behind", "beside"]
-    assert capsys.readouterr().err.splitlines()[1:] == ["1 added, 2 existing, 1 refused"]
+    assert capsys.readouterr().err.splitlines()[1:] == ["new products: 1", "1 added, 2 existing, 1 refused"]
 
 
 async def test_a_reference_that_contradicts_a_release_ends_the_load_just_as_well(
@@ -285,11 +282,12 @@ async def test_a_reference_that_contradicts_a_release_ends_the_load_just_as_well
     assert await names(database) == ["before", "there"]
     assert capsys.readouterr().err.splitlines() == [
         f"line 2: dependencies[0]: The release {there['id']} is there 2.0: correct the id, or the name and version.",
+        "new products: 1",
         "1 added, 0 existing, 1 refused",
     ]
     assert not (await load(database, lines, stop=False)).stopped
     assert await database[RELEASES].count_documents({}) == 3_002
-    *told, summary = capsys.readouterr().err.splitlines()
+    *told, _, summary = capsys.readouterr().err.splitlines()
     assert {line.partition(":")[0] for line in told} == {"line 2", "line 3003"}
     assert summary == "3000 added, 1 existing, 2 refused"
 
@@ -345,8 +343,8 @@ def test_a_killed_load_can_be_repeated(settings: Settings, tmp_path: Path) -> No
         running.kill()
     assert 0 < len(documents(settings)["releases"]) < len(lines)
     again = run("load", "-", source=b"".join(lines), **settings)
-    assert re.fullmatch(r"\d+ added, [1-9]\d* existing, 0 refused\n", again.stderr)
-    assert exported(settings) == [orjson.loads(line) for line in lines]
+    assert re.fullmatch(r"new products: \d+\n\d+ added, [1-9]\d* existing, 0 refused\n", again.stderr)
+    assert [without_id(one) for one in exported(settings)] == [orjson.loads(line) for line in lines]
     kept = documents(settings)
     projects = {orjson.loads(line)["project"] for line in lines}
     assert {product["key"] for product in kept["products"]} == projects
@@ -394,6 +392,7 @@ def test_memory_is_bounded_and_progress_is_told_in_plain_lines(settings: Setting
     assert told == [
         "10000 added, 0 existing, 0 refused",
         "20000 added, 0 existing, 0 refused",
+        "new products: 20000",
         "20000 added, 0 existing, 0 refused",
     ]
 

@@ -24,6 +24,7 @@ PARTIAL: Any = {
 FULL: Any = {**PARTIAL, "id": "full", "name": "Full", "deploymentType": "FULL"}
 
 _WHOLE: Json = {
+    "id": "whole / 1",
     "name": "tool",
     "version": "1.0",
     "tag": "v1",
@@ -142,7 +143,8 @@ anything = st.recursive(
 )
 metadata = st.dictionaries(text, anything, max_size=3)
 _id = st.text("abcdef0123456789-", min_size=3, max_size=40)
-_instant = st.integers(0, 4 * 10**12).map(lambda v: timestamps.format_rfc3339(timestamps.from_milliseconds(v)))
+# In the past, whatever the clock says.
+_instant = st.integers(0, 10**12).map(lambda v: timestamps.format_rfc3339(timestamps.from_milliseconds(v)))
 _lines = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=40)
 
 
@@ -206,6 +208,7 @@ delivery = fields(
     }
 )  # fmt: skip
 _seed = {
+    "id": name.filter(lambda value: value not in {".", ".."}),
     "name": name,
     "version": version,
     "createdAt": _instant,

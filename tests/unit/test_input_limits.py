@@ -78,7 +78,7 @@ PAGE = "query ($after: String, $id: ID!) { releases(after: $after) { totalCount 
         (SEARCH, {"f": {"ids": ["x" * 1_025]}}, "f.ids has 1025 characters"),
         (CREATE, {"i": {"productId": "x" * 1_025}}, "i.productId has 1025 characters"),
         (CREATE, {"i": {"dependencies": [{"releaseId": "x" * 1_025}]}}, "i.dependencies.releaseId has 1025"),
-        (CREATE, {"i": {"notes": "x" * 100_001}}, "i.notes has 100001 characters"),
+        (CREATE, {"i": {"notes": "x" * 300_001}}, "i.notes has 300001 characters"),
     ],
 )
 def test_texts_and_ids_of_variables_are_measured(query: str, variables: Any, path: str) -> None:

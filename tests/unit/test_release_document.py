@@ -36,8 +36,8 @@ def judged(document: Any) -> tuple[dict[str, Any], list[Violation]]:
     if not fields:
         return fields, violations
     checks = Validator(fields, "", violations)
-    fields["id"] = "new"
-    release_update.check_references(checks, fields, THERE, fields)
+    fields["name"] = fields["name"] or "product"
+    release_update.check_references(checks, fields, THERE, {"id": None, **fields})
     if inner := checks.inner("delivery"):
         said = release_delivery.read(inner)
         fields["delivery"], _ = release_delivery.apply(None, said, KNOWN, inner, NOW, replace=True)
@@ -54,7 +54,7 @@ def imported(document: Any) -> ReleaseDocument:
 
 def lasting(made: Mapping[str, Any]) -> dict[str, Any]:
     """A release but for what it gets anew whenever it is made, and for how far it is in its life."""
-    kept = {name: value for name, value in made.items() if name not in {"id", "etag", "importedAt"}}
+    kept = {name: value for name, value in made.items() if name not in {"etag", "importedAt"}}
     kept["artifacts"] = [
         {name: value for name, value in file.items() if name != "id"} for file in made["artifacts"]
     ]
@@ -206,14 +206,26 @@ def refused(**fields: Any) -> list[tuple[str, str]]:
     ("fields", "expected"),
     [
         ({"name": ""}, [("name", "REQUIRED")]),
-        ({"name": None}, [("name", "REQUIRED")]),
+        ({"name": None}, []),
         ({"name": "x" * 257}, [("name", "TOO_LONG")]),
         ({"name": 5}, [("name", "NOT_TEXT")]),
         ({"name": "a\nb"}, [("name", "CONTROL_CHARACTER")]),
         ({"version": "x" * 65}, [("version", "TOO_LONG")]),
         ({"createdAt": "yesterday"}, [("createdAt", "NOT_AN_INSTANT")]),
         ({"author": "nobody"}, [("author", "NOT_AN_EMAIL")]),
-        ({"releaseNotes": "x" * 4097}, [("releaseNotes", "TOO_LONG")]),
+        ({"releaseNotes": "x" * 262_144}, []),
+        ({"releaseNotes": "x" * 262_145}, [("releaseNotes", "TOO_LONG")]),
+        ({"createdAt": "2999-01-01T00:00:00Z"}, [("createdAt", "IN_FUTURE")]),
+        ({"id": "x" * 255}, []),
+        ({"id": None}, []),
+        ({"id": "x" * 256}, [("id", "TOO_LONG")]),
+        ({"id": ""}, [("id", "NOT_AN_ID")]),
+        ({"id": ".."}, [("id", "NOT_AN_ID")]),
+        ({"id": " x"}, [("id", "WHITE_SPACE")]),
+        ({"id": "x\u00a0"}, [("id", "WHITE_SPACE")]),
+        ({"id": "x\u202e"}, [("id", "CONTROL_CHARACTER")]),
+        ({"id": "x\x1f"}, [("id", "CONTROL_CHARACTER")]),
+        ({"id": 5}, [("id", "NOT_TEXT")]),
         ({"colour": "red"}, [("colour", "UNKNOWN_FIELD")]),
         ({"artifacts": None}, [("artifacts", "NOT_A_LIST")]),
         ({"artifacts": ["x"]}, [("artifacts[0]", "NOT_AN_OBJECT")]),
@@ -247,10 +259,10 @@ def test_s1_violations(fields: dict[str, Any], expected: list[tuple[str, str]]) 
 
 def test_s1_all_violations_come_together() -> None:
     found = refused(
-        name="", version=None, createdAt="x", author="y", artifacts=[{**FILE, "sha256": "z", "size": "1"}]
+        id=" ", name="", version=None, createdAt="x", author="y", artifacts=[{**FILE, "sha256": "z", "size": "1"}]
     )
     assert [field for field, _ in found] == [
-        "name", "version", "createdAt", "author", "artifacts[0].size", "artifacts[0].sha256",
+        "name", "version", "createdAt", "author", "artifacts[0].size", "artifacts[0].sha256", "id",
     ]  # fmt: skip
 
 

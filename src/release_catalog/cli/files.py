@@ -62,7 +62,9 @@ class Bar:
             lines = [
                 answer.get("message") or f"{name}: {count - len(wrong)} of {count} files match their declaration."
             ]
-            lines += [f"  {warning['artifactName']}: {warning['message']}" for warning in wrong]
+            for warning in wrong:
+                about = f"{warning['artifactName']}: " if warning["artifactName"] else ""
+                lines.append(f"  {about}{warning['message']}")
         self.console.print("\n".join(map(printable, lines)), soft_wrap=True)
 
 

@@ -1,6 +1,6 @@
 """Load a file of many releases, and report the progress."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Self
 
 import anyio
@@ -11,6 +11,7 @@ import rich.progress
 from release_catalog.console import errors, printable
 from release_catalog.domain import json_values, release_document, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.reference_data import ProductDocument
 from release_catalog.errors import Violation
 from release_catalog.storage import bulk_load, unit_of_work
 from release_catalog.storage.database import Database
@@ -36,7 +37,7 @@ class Report:
         columns = (rich.progress.BarColumn(), rich.progress.TextColumn("{task.description}"))
         self.bar = rich.progress.Progress(*columns, console=self.console, disable=not self.console.is_terminal)
         self.task = self.bar.add_task("", total=total or None)
-        self.bytes = self.added = self.present = self.refused = self.told = 0
+        self.bytes = self.added = self.present = self.refused = self.products = self.told = 0
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -44,6 +45,8 @@ class Report:
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
+        if self.products:
+            self.say(f"new products: {self.products}")
         self.say(str(self))
 
     def __str__(self) -> str:
@@ -58,6 +61,7 @@ class Report:
         self.bytes += size
         self.added += outcome.added
         self.present += outcome.present
+        self.products += outcome.products
         self.bar.update(self.task, completed=self.bytes, description=str(self))
         if self.bar.disable and self.added + self.present >= self.told + LINES_A_REPORT:
             self.told = self.added + self.present
@@ -73,12 +77,22 @@ class Report:
 class Loader:
     """Loads the lines of a file in batches. With `stop`, nothing after a bad line is loaded."""
 
-    def __init__(self, caller: Caller, report: Report, catalog: str, *, publish: bool, stop: bool) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        report: Report,
+        catalog: str,
+        *,
+        publish: bool,
+        stop: bool,
+        new: bulk_load.NewProducts = bulk_load.CREATED,
+    ) -> None:
         self.caller = caller
         self.report = report
         self.catalog = catalog
         self.publish = publish
         self.stop = stop
+        self.new = new
         self.stopped = False
 
     async def run(self, database: Database, source: BinaryIO) -> None:
@@ -100,15 +114,17 @@ class Loader:
                 size, batch = next(batches, (0, None))
                 if batch is None:
                     return
-                batch = await self._without_contradictions(database, batch)
-                group.start_soon(self._store, database, slots, size, batch)
+                checked = await bulk_load.check(
+                    self.caller, database, batch, catalog_id=self.catalog, new=self.new
+                )
+                batch = self._without(checked.refused, batch)
+                group.start_soon(self._store, database, slots, size, batch, checked.products)
                 # Lets the batch go out before the next one is read.
                 await anyio.lowlevel.checkpoint()
 
-    async def _without_contradictions(self, database: Database, batch: _Batch) -> _Batch:
-        """Return the lines that contradict no existing release; with `stop`, those before the first that does."""
+    def _without(self, refused: Mapping[int, list[Violation]], batch: _Batch) -> _Batch:
+        """Return the lines that are not refused; with `stop`, those before the first one that is."""
         kept: _Batch = {}
-        refused = await bulk_load.contradictions(self.caller, database, batch)
         for number, fields in batch.items():
             if number not in refused:
                 kept[number] = fields
@@ -118,14 +134,30 @@ class Loader:
                 break
         return kept
 
-    async def _store(self, database: Database, slots: anyio.Semaphore, size: int, batch: _Batch) -> None:
+    async def _store(
+        self,
+        database: Database,
+        slots: anyio.Semaphore,
+        size: int,
+        batch: _Batch,
+        products: Mapping[str, ProductDocument],
+    ) -> None:
         try:
             outcome = await bulk_load.load(
-                self.caller, database, batch.values(), catalog_id=self.catalog, publish=self.publish
+                self.caller,
+                database,
+                batch.values(),
+                catalog_id=self.catalog,
+                publish=self.publish,
+                new=self.new,
+                known=products,
             )
         finally:
             slots.release()
         self.report.batch(size, outcome)
+        numbers = list(batch)
+        for at, violation in sorted(outcome.refused.items()):
+            self._refuse(numbers[at], [violation])
 
     def _batches(self, source: BinaryIO) -> Iterator[tuple[int, _Batch]]:
         """Yield the fields of valid lines by line number, and the bytes they took."""

@@ -25,7 +25,7 @@ from release_catalog.cli import credentials
 from release_catalog.cli import files as terminal
 from release_catalog.cli import load as bulk
 from release_catalog.console import printable, printable_lines
-from release_catalog.domain import caller, json_values
+from release_catalog.domain import caller, json_values, versions
 from release_catalog.domain import ledger as chains
 from release_catalog.embedded_mongodb import binary
 from release_catalog.settings import Settings, unknown
@@ -44,6 +44,10 @@ cli.command("account")(credentials.account)
 _Tenant = Annotated[
     str | None, typer.Option(help="Tenant of the releases. Defaults to the tenant in the settings.")
 ]
+_CreateProducts = Annotated[
+    bool, typer.Option(help="Create the products that do not exist. Otherwise their releases are refused.")
+]
+_Scheme = Annotated[versions.Scheme, typer.Option(help="Version scheme of the products that the command creates.")]
 _Source = Annotated[str, typer.Argument(help="File of import documents, one per line. Use - for standard input.")]
 
 
@@ -181,6 +185,8 @@ def load(
     catalog: Annotated[str, typer.Option(help="Id of the catalog.")] = bulk_load.DEFAULT_CATALOG,
     publish: Annotated[bool, typer.Option(help="Publish the releases. Otherwise they are drafts.")] = False,
     on_error: Annotated[str, typer.Option(help="Reaction to an invalid line: stop or skip.")] = "stop",
+    create_products: _CreateProducts = True,
+    version_scheme: _Scheme = "ANY",
     tenant: _Tenant = None,
 ) -> None:
     """Load releases from import documents; existing releases do not change."""
@@ -190,7 +196,8 @@ def load(
     with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
         report = bulk.Report(0 if file == "-" else Path(file).stat().st_size)
         user = caller.local(tenant or settings.tenant)
-        loader = bulk.Loader(user, report, catalog, publish=publish, stop=on_error == "stop")
+        new = bulk_load.NewProducts(create_products, version_scheme)
+        loader = bulk.Loader(user, report, catalog, publish=publish, stop=on_error == "stop", new=new)
         # The objects of a batch go with it: looking for cycles among them would take a third of the time.
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
@@ -220,7 +227,8 @@ def import_(
         str, typer.Argument(help="File with one import document, or with one per line. Use - for standard input.")
     ],
     project: Annotated[
-        str | None, typer.Option(help="Id or key of the product. Defaults to the project in the document.")
+        str | None,
+        typer.Option(help="Id, key or name of the product. Defaults to the project in the document."),
     ] = None,
     catalog: Annotated[
         str | None, typer.Option(help="Id of the catalog. Defaults to the default catalog.")
@@ -231,6 +239,8 @@ def import_(
     on_conflict: Annotated[
         Literal["update", "fail"], typer.Option(help="Reaction to a draft with the same identity.")
     ] = "update",
+    create_products: _CreateProducts = True,
+    version_scheme: _Scheme = "ANY",
     dry_run: Annotated[bool, typer.Option(help="Check the documents and store nothing.")] = False,
     tenant: _Tenant = None,
 ) -> None:
@@ -239,6 +249,7 @@ def import_(
         documents = _documents(source.read())
     options: dict[str, Any] = {"projectIdentifier": project, "catalogId": catalog, "dryRun": dry_run}
     options |= {"verification": verification.upper(), "onConflict": on_conflict.upper()}
+    options |= {"createProduct": create_products, "versionScheme": version_scheme}
     _with_files(tenant, functools.partial(terminal.import_all, documents, options))
 
 

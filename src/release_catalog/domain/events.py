@@ -14,7 +14,7 @@ from release_catalog.domain.release_parts import ArtifactDocument, WithdrawalDoc
 
 TYPES = tuple(
     "release.created release.imported release.updated release.published release.archived release.withdrawn "
-    "artifact.verified artifact.mismatched "
+    "release.discarded artifact.verified artifact.mismatched "
     "delivery.started delivery.suspended delivery.resumed delivery.completed "
     "promotion.completed promotion.rejected promotion.rolled_back".split()
 )

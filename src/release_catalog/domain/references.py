@@ -63,8 +63,10 @@ def by_id(release_id: str) -> str:
 
 
 def by_name(catalog_id: str, name: str, version: str) -> str:
-    """Return the string of a reference by name and version; different triples never give the same string."""
-    return f"{_escaped(catalog_id, '/')}/{_escaped(name, '@')}@{version}"
+    """Return the string of a reference by name and version; no other reference has the same string."""
+    reference = f"{_escaped(catalog_id, '/')}/{_escaped(name, '@')}@{version}"
+    # A reference by id begins with this character, and an id may contain the others.
+    return f"%23{reference[1:]}" if reference.startswith("#") else reference
 
 
 def dependency_document(

@@ -34,7 +34,7 @@ class ReleaseDocument(TypedDict):
     id: Annotated[
         str,
         Field(
-            "Unique identifier, at most 255 characters. S1 calls it catalogId, S4 releaseId.",
+            "Unique identifier in the tenant, at most 255 characters. S1 calls it catalogId, S4 releaseId.",
             set_by=SetBy.SERVER,
             default=REQUIRED,
             hal="id",
@@ -156,7 +156,8 @@ class ReleaseDocument(TypedDict):
     notes: Annotated[
         str | None,
         Field(
-            "Release notes in Markdown, at most 4096 characters. S1 calls them releaseNotes.",
+            "Release notes in Markdown, at most 4096 characters, or 262,144 in an import. S1 calls them "
+            "releaseNotes.",
             text(MAX_LONG_TEXT),
             mutable=True,
         ),

@@ -13,14 +13,14 @@ import orjson
 from release_catalog.domain import platforms, release, release_parts, release_update, timestamps
 from release_catalog.domain.declarations import SetBy, defaults
 from release_catalog.domain.release import ReleaseDocument
-from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
+from release_catalog.domain.validation import MAX_IMPORTED_NOTES, Validator
 from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 from release_catalog.errors import Violation
 
 MAX_ENTRIES = release_parts.MAX_ENTRIES
 
 _FIELDS = frozenset(
-    "name version tag createdAt project projectIdentifier status releaseNotes author metadata artifacts "
+    "id name version tag createdAt project projectIdentifier status releaseNotes author metadata artifacts "
     "dockerImages dependencies".split()
 )
 # The fields for which S1 has no name and no rule of its own.
@@ -33,7 +33,8 @@ _DELIVERY = "description scheduleBuildExpression pipelineId projects properties 
 def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any], list[Violation]]:
     """Return the fields for `release.document` with the `project`, and all violations of the import document.
 
-    `path` precedes field names in violations; the fields are usable only without violations.
+    `path` precedes field names in violations; the fields are usable only without violations. They have an `id`
+    only if the document has one, and a `name` of None if the release is to have that of its product.
     """
     if not isinstance(source, dict):
         return {}, [Violation(path, "This is not an import document: give an object.", "NOT_AN_OBJECT")]
@@ -41,12 +42,12 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
     doc.known(_ALL)
     fields: dict[str, Any] = {
         "project": doc.name("project"),
-        "name": doc.name("name"),
+        "name": None if source.get("name") is None else doc.name("name"),
         "version": doc.name("version", MAX_VERSION) or "",
         "tag": doc.name("tag", required=False),
-        "createdAt": doc.instant("createdAt"),
+        "createdAt": _created(doc, now),
         "importedStatus": doc.text("status", 256),
-        "notes": doc.text("releaseNotes", MAX_LONG_TEXT),
+        "notes": doc.text("releaseNotes", MAX_IMPORTED_NOTES),
         "author": _author(doc),
         "metadata": release_parts.metadata(doc),
         "importedAt": now,
@@ -57,6 +58,8 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
         "dockerImages": [entry.whole(release_parts.IMAGE) for entry in doc.items("dockerImages", MAX_ENTRIES)],
     }
     release_update.unique(doc, {field: fields[field] for field in release_update.FILES})
+    if source.get("id") is not None:
+        fields["id"] = doc.new_id("id")
     needed = doc.items("dependencies", MAX_ENTRIES)
     fields["dependencies"] = [release_parts.dependency(entry, "catalogId", whole=True) for entry in needed]
     fields["platforms"] = platforms.united(fields["artifacts"], fields["dockerImages"])
@@ -70,6 +73,19 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
     return fields, doc.found
 
 
+def _created(doc: Validator, now: datetime.datetime) -> datetime.datetime | None:
+    created = doc.instant("createdAt")
+    if created:
+        check_past(doc, "createdAt", created, now)
+    return created
+
+
+def check_past(checks: Validator, field: str, time: datetime.datetime, now: datetime.datetime) -> None:
+    """Refuse a time of creation in the future."""
+    if time > now:
+        checks.refuse(field, "IN_FUTURE", "The time is in the future: give one in the past.")
+
+
 def _author(doc: Validator) -> str | None:
     """Return the author, which S1 requires; null stands for a release that was created here without one."""
     return None if doc.fields.get("author", "") is None else doc.email("author")
@@ -78,6 +94,7 @@ def _author(doc: Validator) -> str | None:
 def written(source: ReleaseDocument, project: str) -> dict[str, Any]:
     """Return the import document of a release whose product has the key `project`; importing it restores it."""
     return {
+        "id": source["id"],
         "name": source["name"],
         "version": source["version"],
         **_present(tag=source["tag"]),

@@ -7,6 +7,7 @@ the current values, adds and updates, and never removes: lists are merged by the
 import collections
 import datetime
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 import orjson
@@ -47,14 +48,19 @@ MERGE_KEYS: dict[str, Callable[[Part], Any]] = {
 }
 # The lists whose entries have a name and a platform.
 FILES = ("artifacts", "dockerImages")
+# Imported notes may be longer than others, and older names may have white space at their ends.
+_KEPT = frozenset(("name", "notes"))
 # Objects of which a patch may give only some fields.
 _PARTS = frozenset(("registryArtifact", "artifact"))
 
 
-def read(checks: Validator, now: datetime.datetime) -> Values:
-    """Return the given fields of a release, as whole values and whole list entries; violations go to `checks`."""
+def read(checks: Validator, now: datetime.datetime, before: Part = MappingProxyType({})) -> Values:
+    """Return the given fields of a release, as whole values and whole list entries; violations go to `checks`.
+
+    A text that the release has `before` may be given again, even if it breaks a rule for new ones.
+    """
     values: Values = {
-        field: parse(checks, field)
+        field: value if field in _KEPT and value == before.get(field) else parse(checks, field)
         for field, value in checks.fields.items()
         if value is not None and (parse := release.PARSERS.get(field))
     }

@@ -16,6 +16,8 @@ MAX_LONG = 2**63 - 1
 MAX_VIOLATIONS = 1_000
 # Texts with at least this limit may contain line breaks and tabs.
 MAX_LONG_TEXT = 4096
+# Imported release notes may be longer (S1).
+MAX_IMPORTED_NOTES = 262_144
 # Possessive quantifiers prevent backtracking: each pattern reads a text once.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]++@[^@\s.\x00-\x1f]++(?:\.[^@\s.\x00-\x1f]++)*+")
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
@@ -142,6 +144,12 @@ class Validator:
         if value in {"", ".", ".."}:
             self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of a URL: give another id.")
         return value
+
+    def new_id(self, field: str) -> str | None:
+        """Return the id of a new document, for which the rules of names hold, too."""
+        before = len(self.found)
+        value = self.name(field, 255, required=False)
+        return self.id(field) if len(self.found) == before else value
 
     def choice(self, field: str, *names: str) -> str | None:
         """Return one of `names`; without any, the name of an enum value, which the schema has checked."""

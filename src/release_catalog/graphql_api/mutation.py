@@ -37,6 +37,10 @@ _PROBLEM = "Reason for the refusal, with what to do next. Null if the mutation s
 # The fields of a payload besides `problem`, each with its type and its description.
 PayloadFields = Mapping[str, tuple[Any, str]]
 
+DRY_RUN: PayloadFields = {
+    "dry_run": (bool, "Whether nothing was stored. A client with a cache must not keep the response then.")
+}
+
 
 @strawberry.input
 class IdempotentInput:
@@ -74,7 +78,7 @@ def input_to_dict(value: Any) -> Any:
 def _payload(input_type: type, fields: PayloadFields) -> tuple[type, dict[str, Any]]:
     """Return the payload type of the mutation with this input type, and its values without a result.
 
-    Without a result, a nullable field is null, a list empty, a text "" and a number 0.
+    Without a result, a nullable field is null, a list empty, a text "", a number 0 and a Boolean false.
     """
     name = input_type.__name__.removesuffix("Input")
     declared = {**fields, "problem": (Problem | None, _PROBLEM)}
@@ -87,7 +91,7 @@ def _payload(input_type: type, fields: PayloadFields) -> tuple[type, dict[str, A
 
 def _empty_value(type_: Any) -> Any:
     plain = typing.get_origin(type_) or type_
-    return plain() if plain in {list, str, int} else None
+    return plain() if plain in {list, str, int, bool} else None
 
 
 def mutation(
@@ -127,13 +131,15 @@ def mutation(
             context.begin()
         if isinstance(answer, Forbidden):
             raise PermissionProblem(answer)
+        dry = {"dryRun": bool(input_.get("dryRun"))} if "dryRun" in empty else {}
         if isinstance(answer, Refusal):
             # S1's payload has a message in any case.
-            return {**empty, **({"message": answer.detail} if "message" in empty else {}), "problem": answer}
+            message = {"message": answer.detail} if "message" in empty else {}
+            return {**empty, **message, **dry, "problem": answer}
         if not input_.get("dryRun"):
             context.changed.add(key)
         context.would_be |= answer.pop("wouldBe", {})
-        return {**empty, **answer}
+        return {**empty, **answer, **dry}
 
     async def resolve(input: Any) -> Any:  # noqa: A002, ARG001  it declares the argument, under the contract's name
         raise AssertionError("`connect` replaces this resolver")

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo.errors import BulkWriteError
 
-from release_catalog.domain import ids, release, release_document, timestamps
+from release_catalog.domain import ids, release, release_document, timestamps, versions
 from release_catalog.domain import release_update as drafts
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.reference_data import CatalogDocument, ProductDocument
@@ -14,7 +14,15 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Violation
-from release_catalog.storage import reference_lookup, release_writes, search_terms, verification_jobs, visibility
+from release_catalog.storage import database as db
+from release_catalog.storage import (
+    named_products,
+    reference_lookup,
+    release_writes,
+    search_terms,
+    verification_jobs,
+    visibility,
+)
 from release_catalog.storage.collection_names import (
     CATALOGS,
     PRODUCTS,
@@ -23,21 +31,40 @@ from release_catalog.storage.collection_names import (
     Stored,
     StoredDocument,
 )
-from release_catalog.storage.database import Database, Filter
+from release_catalog.storage.database import Database
 from release_catalog.storage.unit_of_work import UnitOfWork
 
 DEFAULT_CATALOG = "default"
 BATCH = 1_000
+# The fields that no two releases of a tenant share.
+IDENTITY = ("catalogId", "productId", "version", "revision", "channel")
+_UNSAID = {field: release.FIELDS[field].default for field in ("revision", "channel")}
 
 _DUPLICATE_KEY = 11000
 
 
 @dataclasses.dataclass(frozen=True)
+class NewProducts:
+    """Whether a load or an import creates the products that do not exist, and their version scheme (S1)."""
+
+    create: bool = True
+    scheme: versions.Scheme = "ANY"
+
+
+CREATED = NewProducts()
+
+
+@dataclasses.dataclass(frozen=True)
 class Loaded:
-    """The result of a batch: the number of added releases, and of those that existed before."""
+    """The result of a batch: the number of added releases, of those that existed before, and of new products.
+
+    `refused` has the violation of each other release, by its place in the batch.
+    """
 
     added: int
     present: int
+    products: int = 0
+    refused: Mapping[int, Violation] = dataclasses.field(default_factory=dict)
 
 
 async def load(
@@ -47,86 +74,155 @@ async def load(
     *,
     catalog_id: str = DEFAULT_CATALOG,
     publish: bool = False,
+    new: NewProducts = CREATED,
+    known: Mapping[str, ProductDocument] | None = None,
 ) -> Loaded:
-    """Add the releases that `release_document.read` made of import documents without `contradictions`.
+    """Add the releases that `release_document.read` made of import documents, and that pass `check`.
 
     A release whose identity is taken stays as it is, so that an interrupted load can be repeated. With `publish`
-    the releases come in as published, else as drafts (S1).
+    the releases come in as published, else as drafts (S1). `known` are the products that `check` has found.
     """
     if not read:
         return Loaded(0, 0)
     now = timestamps.now()
-    products = await _products(caller, database, catalog_id, {fields["project"] for fields in read})
+    projects = {fields["project"] for fields in read}
+    if known is None:
+        known = (await named_products.find(caller, database, projects, catalog_id)).products
+    products, created = await _with_new(caller, database, catalog_id, projects, known, new)
     life: Values = {"status": "PUBLISHED", "publishedAt": now, "nameSince": now} if publish else {}
     made = []
     for fields in read:
+        product_ = products[fields["project"]]
         attributes = {name: value for name, value in fields.items() if name != "project"}
-        made.append(release.document(caller.tenant, products[fields["project"]], now=now, **attributes, **life))
+        attributes["name"] = fields["name"] or product_["name"]
+        made.append(release.document(caller.tenant, product_, now=now, **attributes, **life))
     for document in made:
         verification_jobs.set_verification(document, "SKIP", ())
-    added = await _insert(database, RELEASES, (search_terms.to_stored(caller, document) for document in made))
+    failed = await _insert(database, RELEASES, (search_terms.to_stored(caller, document) for document in made))
     if publish:
         await reference_lookup.settle_names(caller, database, made)
-    return Loaded(added, len(made) - added)
+    # A document without an id stands for the release that has its identity, whatever the id of that one is.
+    named = {at: made[at] for at, fields in enumerate(read) if at in failed and "id" in fields}
+    refused = await _refused(caller, database, named)
+    return Loaded(len(made) - len(failed), len(failed) - len(refused), created, refused)
 
 
-async def _insert(database: Database, collection: CollectionName[Stored], documents: Iterable[Stored]) -> int:
-    """Insert the documents that no unique index refuses, and return their number."""
-    documents = list(documents)
+async def _insert(
+    database: Database, collection: CollectionName[Stored], documents: Iterable[Stored]
+) -> frozenset[int]:
+    """Insert the documents that no unique index refuses, and return the places of the others."""
     try:
-        await database[collection].insert_many(documents, ordered=False)
+        await database[collection].insert_many(list(documents), ordered=False)
     except BulkWriteError as error:
-        if any(failure["code"] != _DUPLICATE_KEY for failure in error.details["writeErrors"]):
+        failures = error.details["writeErrors"]
+        if any(failure["code"] != _DUPLICATE_KEY for failure in failures):
             raise
-        return int(error.details["nInserted"])
-    return len(documents)
+        return frozenset(failure["index"] for failure in failures)
+    return frozenset()
 
 
-async def contradictions(
-    caller: Caller, database: Database, read: Mapping[int, Values]
-) -> dict[int, list[Violation]]:
-    """Return the violations in the references of releases, by number, and complete the valid releases."""
-    known = await release_writes.load_referenced(UnitOfWork(caller, database), read.values())
-    refused: dict[int, list[Violation]] = {}
-    for number, fields in read.items():
-        checks = Validator(fields, "")
-        fields["id"] = ids.new()
-        drafts.check_references(checks, fields, known, fields)
-        if "delivery" in fields:
-            await release_writes.apply_delivery(UnitOfWork(caller, database), checks, fields)
-        if checks.found:
-            refused[number] = checks.found
+async def _refused(
+    caller: Caller, database: Database, made: Mapping[int, ReleaseDocument]
+) -> dict[int, Violation]:
+    """Return violations of the releases whose id is taken, or whose identity is that of another id."""
+    if not made:
+        return {}
+    holders = await _holders(caller, database, (document["id"] for document in made.values()))
+    refused = {}
+    for at, document in made.items():
+        holder = holders.get(document["id"])
+        if holder is None:
+            message = (
+                f"The version {document['version']} of this product exists under another id than "
+                f"{document['id']!r}: give that id, or none."
+            )
+            refused[at] = Violation("id", message, "CONFLICT")
+        elif _identity(holder) != _identity(document):
+            refused[at] = _used(document["id"])
     return refused
 
 
-async def _products(
-    caller: Caller, database: Database, catalog_id: str, projects: set[str]
-) -> dict[str, ProductDocument]:
-    """Return the product of each project, found by key or id; create missing products (S1)."""
-    found = await _known_products(caller, database, catalog_id, projects)
-    missing = [product(caller, catalog_id, project) for project in projects if project not in found]
+async def _holders(caller: Caller, database: Database, ids_: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """Return the identities of the releases that have or had these ids, by id; a discarded draft has none."""
+    keys = {caller.key(id_): id_ for id_ in ids_}
+    found: Any = database[RELEASES].find({"_id": {"$in": list(keys)}}, dict.fromkeys(IDENTITY, 1))
+    return {keys[holder["_id"]]: holder async for holder in found.batch_size(db.ONE_BATCH)}
+
+
+def _identity(document: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(document.get(field) for field in IDENTITY)
+
+
+def _used(id_: str) -> Violation:
+    return Violation("id", f"The id {id_!r} was used before: ids are never reused. Give another one.", "CONFLICT")
+
+
+class Checked(NamedTuple):
+    """The violations of a batch by number, and the products that its releases name."""
+
+    refused: dict[int, list[Violation]]
+    products: dict[str, ProductDocument]
+
+
+async def check(
+    caller: Caller,
+    database: Database,
+    read: Mapping[int, Values],
+    *,
+    catalog_id: str = DEFAULT_CATALOG,
+    new: NewProducts = CREATED,
+) -> Checked:
+    """Check releases against stored documents, and complete the valid ones."""
+    turn = UnitOfWork(caller, database)
+    known = await release_writes.load_referenced(turn, read.values())
+    projects = {fields["project"] for fields in read.values()}
+    named = await named_products.find(caller, database, projects, catalog_id)
+    holders = await _holders(caller, database, (fields["id"] for fields in read.values() if "id" in fields))
+    refused: dict[int, list[Violation]] = {}
+    for number, fields in read.items():
+        checks = Validator(fields, "")
+        product_ = named_products.check(checks, "project", fields["project"], named, create=new.create)
+        named_products.check_version(
+            checks, fields["version"], product_["versionScheme"] if product_ else new.scheme
+        )
+        own = {
+            "id": None,
+            **fields,
+            "name": fields["name"] or (product_["name"] if product_ else fields["project"]),
+        }
+        if holder := holders.get(own["id"]):
+            placed = {"catalogId": catalog_id, "productId": product_ and product_["id"], **_UNSAID, **fields}
+            if "productId" not in holder or _identity(holder) != _identity(placed):
+                checks.found.append(_used(own["id"]))
+        drafts.check_references(checks, fields, known, own)
+        if "delivery" in fields:
+            await release_writes.apply_delivery(turn, checks, fields)
+        if checks.found:
+            refused[number] = checks.found
+    return Checked(refused, named.products)
+
+
+async def _with_new(
+    caller: Caller,
+    database: Database,
+    catalog_id: str,
+    projects: Collection[str],
+    known: Mapping[str, ProductDocument],
+    new: NewProducts,
+) -> tuple[Mapping[str, ProductDocument], int]:
+    """Return the product of each project, and the number of those that were created now (S1)."""
+    missing = [product(caller, catalog_id, project, new.scheme) for project in projects if project not in known]
     if not missing:
-        return found
+        return known, 0
     await catalog(caller, database, catalog_id)
-    if await _insert(database, PRODUCTS, missing) == len(missing):
-        return found | {made["key"]: made for made in missing}
-    return await _known_products(caller, database, catalog_id, projects)
+    failed = await _insert(database, PRODUCTS, missing)
+    if not failed:
+        return {**known, **{made["key"]: made for made in missing}}, len(missing)
+    found = await named_products.find(caller, database, projects, catalog_id)
+    return found.products, len(missing) - len(failed)
 
 
-async def _known_products(
-    caller: Caller, database: Database, catalog_id: str, projects: set[str]
-) -> dict[str, ProductDocument]:
-    names = list(projects)
-    by_key: Filter = {"tenantId": caller.tenant, "key": {"$in": names}, "catalogId": catalog_id}
-    by_id = {"_id": {"$in": [caller.key(project) for project in names]}, "catalogId": catalog_id}
-    # A key wins over an id, because an export writes the key.
-    found = [product async for product in database[PRODUCTS].find({"$or": [by_key, by_id]})]
-    return {product["id"]: product for product in found if product["id"] in projects} | {
-        product["key"]: product for product in found if product["key"] in projects
-    }
-
-
-def product(caller: Caller, catalog_id: str, project: str) -> ProductDocument:
+def product(caller: Caller, catalog_id: str, project: str, scheme: versions.Scheme = "ANY") -> ProductDocument:
     """Return a new product as an import makes it (S1)."""
     id_ = ids.new()
     return {
@@ -142,7 +238,7 @@ def product(caller: Caller, catalog_id: str, project: str) -> ProductDocument:
         "category": None,
         "basedOnScratch": None,
         "latestFree": None,
-        "versionScheme": "ANY",
+        "versionScheme": scheme,
     }
 
 
@@ -201,4 +297,4 @@ async def put(
     keyed: list[Any] = [{**d, "_id": caller.key(d["id"]), "tenantId": caller.tenant} for d in documents]
     if collection == RELEASES:
         keyed = [search_terms.to_stored(caller, document) for document in keyed]
-    return await _insert(database, collection, keyed) if keyed else 0
+    return len(keyed) - len(await _insert(database, collection, keyed)) if keyed else 0

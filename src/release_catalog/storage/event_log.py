@@ -57,7 +57,7 @@ async def log(
     if release_id is not None:
         match["releaseId"] = release_id
         index = "release"
-    stages = visibility.visible_through(caller, "releaseId")
+    stages = visibility.visible_through(caller, "releaseId", "productId")
     question = PageQuery(EVENTS, match, _ORDERS[index], window, stages=stages)
     if question.place and (reason := await unkept(caller, database, question.place[0])):
         raise InvalidArgument("after", reason)
@@ -199,7 +199,7 @@ async def since(
     stages: list[Stage] = [
         {"$match": {**match, **_seen(caller)}},
         {"$sort": {"sequence": 1}},
-        *visibility.visible_through(caller, "releaseId"),
+        *visibility.visible_through(caller, "releaseId", "productId"),
         {"$limit": limit},
     ]
     found = await db.aggregate(database[EVENTS], stages)

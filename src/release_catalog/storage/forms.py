@@ -38,6 +38,9 @@ from release_catalog.storage.collection_names import (
 # The field that holds the version.
 FORM = "form"
 
+# The version of a document that only keeps an id from being used again: it has no form, and never gets one.
+REMAINS = -1
+
 # The forms of each collection's documents, from 1: the fields that a form added, by dotted path, with their
 # defaults, which are JSON. A path may lead through a list: then each of its entries has the field.
 FORMS: dict[CollectionName[Any], Sequence[Mapping[str, Any]]] = {

@@ -91,6 +91,8 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
         # Products by key, in all catalogs and in one.
         _index("key", unique=True, key=UP, catalogId=UP),
         _index("catalog", catalogId=UP, key=UP),
+        # Products by name, which several may have, and their ids.
+        _index("named", catalogId=UP, name=UP, id=UP),
     ],
     PROJECTS: _MADE,
     REGISTRIES: _MADE,
@@ -100,6 +102,7 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
         # The newest running executions, and the newest of all.
         _index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN),
         _index("started", pipelineId=UP, startedAt=DOWN),
+        _index("release", releaseId=UP),
     ],
     ENVIRONMENTS: [_index("name", unique=True, name=UP)],
     CONTENTS: [_index("path", unique=True, environment=UP, path=UP)],

@@ -18,6 +18,7 @@ from release_catalog.storage import cursors, search_terms, visibility
 from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.database import ONE_BATCH, Collections, Database, projection
+from release_catalog.storage.search_terms import StoredReleaseDocument
 
 # Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
 REFERENCES_A_COMMAND = 5_000
@@ -193,3 +194,29 @@ async def published_by_name(
             for release in some:
                 found.setdefault(references.name_key(release), []).append(release)
     return found
+
+
+async def forget_id(caller: Caller, database: Database, id_: str, session: Any) -> None:
+    """Let the references by the id of a deleted release lead by name and version."""
+    by_id = f"needs:{references.by_id(id_)}"
+    shown = dict.fromkeys(("catalogId", "dependencies", "terms"), 1)
+    found: Any = database[RELEASES].find({"tenantId": caller.tenant, "terms": by_id}, shown, session=session)
+    makers = cursors.batches(found.hint("terms").batch_size(MAKERS_AT_ONCE), MAKERS_AT_ONCE)
+    async with contextlib.aclosing(makers) as batches:
+        async for some in batches:
+            changes = [UpdateOne({"_id": one["_id"]}, {"$set": _without_id(one, id_)}) for one in some]
+            await database[RELEASES].bulk_write(changes, ordered=False, session=session)
+
+
+def _without_id(release: StoredReleaseDocument, id_: str) -> dict[str, Any]:
+    dependencies = [
+        references.dependency_document(
+            release["catalogId"], id_, one["name"], one["version"], references.completed(one), missing=True
+        )
+        if one["releaseId"] == id_
+        else one
+        for one in release["dependencies"]
+    ]
+    terms = [term for term in release["terms"] if term != f"needs:{references.by_id(id_)}"]
+    by_name = [f"needs:{one['reference']}" for one in dependencies if one["releaseId"] == id_]
+    return {"dependencies": dependencies, "terms": list(dict.fromkeys(terms + by_name))}

@@ -75,11 +75,20 @@ async def record_pipeline_execution(turn: UnitOfWork, values: MutationInput) -> 
         checks.fixed("releaseId", before["releaseId"])
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
-    if not before and values["status"] == RUNNING and await _is_over(turn, values, release):
+    if not before:
+        await _take_turns(turn, release)
+    if not before and values["status"] == RUNNING and _is_over(values, release):
         return errors.Conflict(
             detail="The delivery is COMPLETED, so its pipeline can't run again: use another release."
         )
     return await _record(turn, id_, before, values)
+
+
+async def delete_executions(turn: UnitOfWork, release: ReleaseDocument) -> None:
+    """Delete the runs of all pipelines for a release that is deleted."""
+    await _take_turns(turn, release)
+    match = {"tenantId": turn.caller.tenant, "releaseId": release["id"]}
+    await turn.database[EXECUTIONS].delete_many(match, session=turn.session)
 
 
 async def _is_running(turn: UnitOfWork, release: ReleaseDocument) -> bool:
@@ -92,17 +101,16 @@ async def _is_running(turn: UnitOfWork, release: ReleaseDocument) -> bool:
     return bool(await turn.database[EXECUTIONS].find_one(match, session=turn.session))
 
 
-async def _is_over(turn: UnitOfWork, values: MutationInput, release: ReleaseDocument) -> bool:
+def _is_over(values: MutationInput, release: ReleaseDocument) -> bool:
     """Return whether the delivery that the pipeline would run for is completed."""
-    await _take_turns(turn, release)
     plan = release["delivery"]
     return bool(plan and plan["status"] == "COMPLETED" and plan["pipelineId"] == values["pipelineId"])
 
 
 async def _take_turns(turn: UnitOfWork, release: ReleaseDocument) -> None:
-    """Write a counter that every start of a run and every completion writes.
+    """Write a counter that every new run, every completion and every discarding writes.
 
-    Neither changes what the other reads before it is too late (S4 rule 3). Through this counter the two collide,
+    None of them changes what the others read before it is too late (S4 rule 3). Through this counter they collide,
     and MongoDB has the later one repeated, which then sees the earlier.
     """
     key = {"_id": turn.caller.key(f"executions/{release['id']}")}

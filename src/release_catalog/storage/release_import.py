@@ -14,11 +14,19 @@ from release_catalog.domain.release_parts import VerificationDocument
 from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem, Violation
-from release_catalog.storage import bulk_load, release_writes, unit_of_work, verification_jobs
+from release_catalog.storage import (
+    bulk_load,
+    named_products,
+    reference_lookup,
+    release_writes,
+    unit_of_work,
+    verification_jobs,
+)
 from release_catalog.storage.collection_names import CATALOGS, PRODUCTS, RELEASES
-from release_catalog.storage.database import Database, Filter
+from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput, Payload
 from release_catalog.storage.unit_of_work import UnitOfWork
+from release_catalog.storage.verification_jobs import ReleaseWarning
 
 
 async def import_release(
@@ -40,22 +48,32 @@ async def import_release(
 async def _take(turn: UnitOfWork, values: MutationInput, looked: Sequence[VerificationDocument]) -> Answer:
     now = timestamps.now()
     fields, violations = release_document.read(values["release"], "input.release", now)
-    product = await _product(turn, Validator(values, "input", violations), fields["project"])
-    if refused := unit_of_work.check_product_scope(turn.caller, product["id"]):
-        return refused
-    before = await _before(turn, product, fields)
-    fields["id"] = before["id"] if before else ids.new()
+    checks = Validator(values, "input", violations)
     doc = Validator(values["release"], "input.release", violations)
-    warnings = await release_writes.resolve_and_complete(turn, doc, fields, before)
-    if violations:
+    product, is_new = await _product(turn, checks, fields["project"])
+    before = None
+    if product:
+        if refused := unit_of_work.check_product_scope(turn.caller, product["id"]):
+            return refused
+        fields["name"] = fields["name"] or product["name"]
+        named_products.check_version(doc, fields["version"], product["versionScheme"])
+        before = await _before(turn, product, fields)
+    own_id = fields.get("id")
+    fields["id"] = before["id"] if before else own_id or ids.new()
+    messages = await release_writes.resolve_and_complete(turn, doc, fields, before)
+    if violations or product is None:
         return errors.ValidationProblem(violations=violations)
     if before and (before["status"] != "DRAFT" or values["onConflict"] == "FAIL"):
         return _in_the_way(before)
+    if before and own_id not in {None, before["id"]}:
+        return _under_another_id(before)
     made = _made(turn.caller, product, fields, before)
     verification_jobs.set_verification(made, values["verification"], looked)
     kept = await _keep(turn, product, before, made)
     await verification_jobs.append_events(turn, kept, looked)
-    answer = _answer(kept, before, warnings)
+    warnings = [_created(product)] if is_new else []
+    warnings += await _unresolved(turn, kept)
+    answer = _answer(kept, before, messages, warnings)
     if values.get("dryRun"):
         # The references of a dry run's release may exist only together with it.
         catalog_id = product["catalogId"]
@@ -64,29 +82,38 @@ async def _take(turn: UnitOfWork, values: MutationInput, looked: Sequence[Verifi
     return answer
 
 
-async def _product(turn: UnitOfWork, checks: Validator, project: str | None) -> ProductDocument:
-    """Return the product of an identifier, a new one if missing (S1); the document must mean the same product."""
-    catalog, identifier = (
-        checks.fields.get("catalogId"),
-        checks.name("projectIdentifier") or "",
-    )
+async def _product(
+    turn: UnitOfWork, checks: Validator, project: str | None
+) -> tuple[ProductDocument | None, bool]:
+    """Return the product of an identifier, and whether it is new (S1); the document must mean the same product."""
+    before = len(checks.found)
+    identifier = checks.name("projectIdentifier") or ""
+    is_valid = len(checks.found) == before
+    catalog = checks.fields.get("catalogId")
     if catalog and not await turn.one(CATALOGS, catalog):
         checks.refuse("catalogId", "UNKNOWN", f"The catalog {catalog!r} does not exist: save it first.")
+    if not is_valid:
+        return None, False
     catalog_id = catalog or bulk_load.DEFAULT_CATALOG
-    by_id: Filter = {"_id": turn.caller.key(identifier), **({"catalogId": catalog} if catalog else {})}
-    by_key = {"tenantId": turn.caller.tenant, "key": identifier, "catalogId": catalog_id}
-    product = (
-        await turn.database[PRODUCTS].find_one(by_key, session=turn.session)
-        or await turn.database[PRODUCTS].find_one(by_id, session=turn.session)
-        or bulk_load.product(turn.caller, catalog_id, identifier)
+    named = await named_products.find(
+        turn.caller, turn.database, [identifier], catalog_id, ids_anywhere=not catalog, session=turn.session
     )
+    before = len(checks.found)
+    product = named_products.check(
+        checks, "projectIdentifier", identifier, named, create=checks.fields.get("createProduct", True)
+    )
+    is_new = product is None
+    if product is None:
+        if len(checks.found) > before:
+            return None, False
+        product = bulk_load.product(turn.caller, catalog_id, identifier, checks.fields.get("versionScheme", "ANY"))
     if project is not None and project not in {product["id"], product["key"], product["name"]}:
         message = (
             f"The document is of the product {project!r}, but the request names {identifier!r}: give "
             "the same product in both."
         )
         checks.found.append(Violation("input.release.project", message, "ANOTHER_PROJECT"))
-    return product
+    return product, is_new
 
 
 async def _before(turn: UnitOfWork, product: ProductDocument, fields: Values) -> ReleaseDocument | None:
@@ -105,6 +132,14 @@ def _in_the_way(before: ReleaseDocument) -> Problem:
     detail = (
         f"The version {before['version']} of this product exists and is {before['status']}. Import another "
         "version, or replace a draft with onConflict UPDATE."
+    )
+    return errors.Conflict(detail=detail, conflicting_id=before["id"])
+
+
+def _under_another_id(before: ReleaseDocument) -> Problem:
+    detail = (
+        f"The version {before['version']} of this product is the draft {before['id']!r}: give this id, or none, "
+        "or discard the draft first."
     )
     return errors.Conflict(detail=detail, conflicting_id=before["id"])
 
@@ -134,17 +169,40 @@ async def _keep(
     return made
 
 
-def _answer(made: ReleaseDocument, before: ReleaseDocument | None, warnings: list[str]) -> Payload:
-    found = verification_jobs.warnings(made)
-    messages = [f"{'Updated' if before else 'Created'} the draft {made['name']} {made['version']}.", *warnings]
-    if found:
-        messages.append(f"{len(found)} of {len(made['artifacts'])} files could not be verified: see warnings.")
+def _created(product: ProductDocument) -> ReleaseWarning:
+    return verification_jobs.general_warning(
+        f"The product {product['key']!r} did not exist: it was created with the version scheme "
+        f"{product['versionScheme']}."
+    )
+
+
+async def _unresolved(turn: UnitOfWork, made: ReleaseDocument) -> list[ReleaseWarning]:
+    """Return a warning for each dependency that leads to no release which the caller may see."""
+    needed = made["dependencies"]
+    sought = [one["reference"] for one in needed]
+    found = await reference_lookup.resolve_references(turn.caller, turn.database, sought, frozenset({"id"}))
+    return [
+        verification_jobs.general_warning(
+            f"The dependency {one['name']} {one['version']} does not exist yet: save it, or correct the reference."
+        )
+        for one in needed
+        if one["reference"] not in found
+    ]
+
+
+def _answer(
+    made: ReleaseDocument, before: ReleaseDocument | None, messages: list[str], warnings: list[ReleaseWarning]
+) -> Payload:
+    wrong = verification_jobs.warnings(made)
+    told = [f"{'Updated' if before else 'Created'} the draft {made['name']} {made['version']}.", *messages]
+    if wrong:
+        told.append(f"{len(wrong)} of {len(made['artifacts'])} files could not be verified: see warnings.")
     return {
         "catalogId": made["id"],
         "name": made["name"],
         "version": made["version"],
         "status": made["status"],
-        "message": " ".join(messages),
-        "warnings": found,
+        "message": " ".join(told),
+        "warnings": [*wrong, *warnings],
         "release": made,
     }

@@ -1,4 +1,4 @@
-"""Publication, archiving and withdrawal of releases."""
+"""Publication, archiving, withdrawal and discarding of releases."""
 
 import contextlib
 import dataclasses
@@ -18,11 +18,12 @@ from release_catalog.storage import (
     dependency_traversal,
     idempotency,
     reference_lookup,
+    release_delivery,
     releases,
     unit_of_work,
 )
 from release_catalog.storage import event_log as events_log
-from release_catalog.storage.collection_names import RELEASES
+from release_catalog.storage.collection_names import PROMOTIONS, RELEASES, VERIFICATIONS
 from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
@@ -43,6 +44,41 @@ async def publish(turn: UnitOfWork, values: MutationInput) -> Answer:
 async def archive(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Archive a published or withdrawn release."""
     return await _step(turn, values, "ARCHIVED", _at("archivedAt"))
+
+
+@command("discardRelease")
+async def discard(turn: UnitOfWork, values: MutationInput) -> Answer:
+    """Delete a draft: its version may be used again, but its id is never reused.
+
+    The runs of its pipelines and the verification of its files end with it. References by its id lead by name and
+    version from then on.
+    """
+    found = await unit_of_work.load_for_update(turn, values["id"], values)
+    if isinstance(found, Problem):
+        return found
+    if violations := await _not_discardable(turn, found):
+        return errors.ValidationProblem(violations=violations)
+    await unit_of_work.delete_release(turn, found)
+    await turn.database[VERIFICATIONS].delete_one({"_id": turn.caller.key(found["id"])}, session=turn.session)
+    await release_delivery.delete_executions(turn, found)
+    await reference_lookup.forget_id(turn.caller, turn.database, found["id"], turn.session)
+    last: ReleaseDocument = {**found, "updatedAt": timestamps.now()}
+    await unit_of_work.append_event(turn.caller, turn.database, "release.discarded", last, turn.session)
+    return {"discardedId": found["id"]}
+
+
+async def _not_discardable(turn: UnitOfWork, release: ReleaseDocument) -> list[Violation]:
+    if release["status"] != "DRAFT":
+        message = f"The release is {release['status']}: only a draft can be discarded. Withdraw or archive it."
+        return [Violation("input.id", message, "WRONG_STATUS")]
+    match = {"tenantId": turn.caller.tenant, "releaseId": release["id"]}
+    if await turn.database[PROMOTIONS].find_one(match, {"_id": 1}, hint="release", session=turn.session):
+        message = (
+            "The ledger has an attempt to promote this draft, and its records keep their releases: replace the "
+            "draft instead."
+        )
+        return [Violation("input.id", message, "IN_LEDGER")]
+    return []
 
 
 def _at(field: str) -> Values:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from release_catalog import errors
-from release_catalog.domain import ids, release, release_delivery, release_update, timestamps, versions
+from release_catalog.domain import ids, release, release_delivery, release_document, release_update, timestamps
 from release_catalog.domain.reference_data import ProductDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_delivery import DeliveryDocument
@@ -12,8 +12,8 @@ from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
 from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 from release_catalog.errors import Problem
+from release_catalog.storage import named_products, search_terms, unit_of_work, visibility
 from release_catalog.storage import release_delivery as stored_delivery
-from release_catalog.storage import search_terms, unit_of_work, visibility
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName, StoredDocument
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
@@ -28,7 +28,8 @@ async def create(turn: UnitOfWork, values: MutationInput) -> Answer:
     if product and (refused := unit_of_work.check_product_scope(turn.caller, product["id"])):
         return refused
     fields = release_update.read(checks, now)
-    fields |= {"id": ids.new(), "version": _version(checks, product), "createdAt": _created(checks, now)}
+    fields |= {"version": _version(checks, product), "createdAt": _created(checks, now)}
+    fields["id"] = checks.new_id("id") or ids.new()
     warnings = await resolve_and_complete(turn, checks, fields, None)
     release_update.check_urls(None, checks, fields)
     release_update.unique(checks, fields)
@@ -52,17 +53,14 @@ async def _product(turn: UnitOfWork, checks: Validator) -> ProductDocument | Non
 
 def _version(checks: Validator, product: ProductDocument | None) -> str:
     version = checks.name("version", MAX_VERSION) or ""
-    if version and product and (reason := versions.problem(product["versionScheme"], version)):
-        checks.refuse("version", "NOT_A_VERSION", reason)
+    if product:
+        named_products.check_version(checks, version, product["versionScheme"])
     return version
 
 
 def _created(checks: Validator, now: Any) -> Any:
     created = checks.fields.get("createdAt") or now
-    if created > now:
-        checks.refuse(
-            "createdAt", "IN_FUTURE", "The time is in the future: give one in the past, or none for a new release."
-        )
+    release_document.check_past(checks, "createdAt", created, now)
     return created
 
 
@@ -98,7 +96,7 @@ async def _revise(turn: UnitOfWork, values: MutationInput, *, whole: bool) -> An
     if isinstance(before, Problem):
         return before
     now, checks = timestamps.now(), Validator(values, "input")
-    fields = release_update.read(checks, now)
+    fields = release_update.read(checks, now, before)
     fields |= {"id": before["id"], "version": before["version"]}
     warnings = await resolve_and_complete(turn, checks, fields, before, whole=whole)
     release_update.check_urls(before, checks, fields)

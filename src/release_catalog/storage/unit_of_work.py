@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import re
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast
@@ -35,6 +36,7 @@ from release_catalog.storage.outages import NothingWritten, TurnNotReached
 # MongoDB stores documents of up to 16 MiB; an idempotency record holds the release and more.
 MAX_BYTES = 12 << 20
 _LONGEST_PAUSE = 1.0
+_OF_RELEASES = re.compile(rf"E11000 duplicate key error collection: \S+\.{RELEASES} index: ")
 # The maximum number of a tenant's writes that wait in this process, and the maximum time that each waits.
 _MAX_WAITING = 1_000
 _MAX_WAIT_SECONDS = 10.0
@@ -117,7 +119,7 @@ async def execute(
             return undone.answer
         except DuplicateKeyError as error:
             # Another request was first. If it had the same key, its answer is there now.
-            if again and (problem := await _taken(database, error)):
+            if again and (problem := await _taken(caller, database, error)):
                 return problem
             if pause > _LONGEST_PAUSE:
                 raise NothingWritten("The conflicting document is not confirmed by a majority.") from error
@@ -147,19 +149,29 @@ async def serialized_transaction(
         return await transactions.run(database, work)
 
 
-async def _taken(database: Database, error: DuplicateKeyError) -> Problem | None:
-    """Return the problem that another release has the identity; None if that release can't be read yet."""
-    identity = (error.details or {}).get("keyValue", {})
-    if "revision" not in identity:
+async def _taken(caller: Caller, database: Database, error: DuplicateKeyError) -> Problem | None:
+    """Return the problem that another release has the identity or the id; None if it can't be read yet."""
+    details = error.details or {}
+    taken = details.get("keyValue", {})
+    if "revision" not in taken and not _OF_RELEASES.match(details.get("errmsg", "")):
         raise error
-    other = await database[RELEASES].find_one(identity, {"id": 1, "status": 1})
+    other = await database[RELEASES].find_one(taken, {"id": 1, "status": 1})
     if other is None:
         return None
-    detail = f"The version {identity['version']} of this product exists: revision {identity['revision']}, "
+    if "revision" not in taken:
+        return await _used(caller, database, taken["_id"])
+    detail = f"The version {taken['version']} of this product exists: revision {taken['revision']}, "
     detail += (
-        f"channel {identity['channel']!r}, status {other['status']}. Versions are never reused: give another one."
+        f"channel {taken['channel']!r}, status {other['status']}. Versions are never reused: give another one."
     )
     return errors.Conflict(detail=detail, conflicting_id=other["id"])
+
+
+async def _used(caller: Caller, database: Database, key: str) -> Problem:
+    id_ = key.removeprefix(caller.key(""))
+    holder = await database[RELEASES].find_one({"_id": key, **visibility.visible(caller)}, {"id": 1})
+    detail = f"The id {id_!r} was used before: ids are never reused. Give another one, or none."
+    return errors.Conflict(detail=detail, conflicting_id=id_ if holder else None)
 
 
 async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> ReleaseDocument | Problem:
@@ -246,6 +258,19 @@ async def append_event(
     if open_withdrawal:
         event["openWithdrawal"] = orjson.dumps(open_withdrawal).decode()
     await database[EVENTS].insert_one(event, session=session)
+
+
+async def delete_release(turn: UnitOfWork, release: ReleaseDocument) -> None:
+    """Delete a release that was read in this transaction; the mutation writes the event.
+
+    A document without any field of a release stays under its key, so that the index of keys refuses the id for
+    ever, whoever gives it. No query finds it, because it has no tenant. Its version keeps it apart from others of
+    its kind in the index of identities.
+    """
+    key = turn.caller.key(release["id"])
+    remains: Any = {"version": key, forms.FORM: forms.REMAINS}
+    match = {"_id": key, "etag": release["etag"]}
+    await turn.database[RELEASES].replace_one(match, remains, session=turn.session)
 
 
 async def update_release(turn: UnitOfWork, release: ReleaseDocument, fields: Values) -> ReleaseDocument:

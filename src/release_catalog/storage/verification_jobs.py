@@ -44,8 +44,8 @@ def set_verification(made: ReleaseDocument, mode: str, looked: Sequence[Verifica
             made["artifacts"][at] = {**file, "verification": release_parts.not_verified()}
 
 
-class FileWarning(TypedDict):
-    """A file that has a mismatch or could not be fetched, as payloads have it (S1)."""
+class ReleaseWarning(TypedDict):
+    """A file that has a mismatch or could not be fetched, or another part of an import (S1)."""
 
     artifactName: str
     platform: PlatformDocument | None
@@ -54,7 +54,7 @@ class FileWarning(TypedDict):
     actualSha256: str | None
 
 
-def warnings(made: ReleaseDocument) -> list[FileWarning]:
+def warnings(made: ReleaseDocument) -> list[ReleaseWarning]:
     """Return a warning for each file that has a mismatch or could not be fetched (S1)."""
     return [
         {
@@ -67,6 +67,17 @@ def warnings(made: ReleaseDocument) -> list[FileWarning]:
         for file in made["artifacts"]
         if file["verification"]["status"] in {"MISMATCH", "UNREACHABLE"}
     ]
+
+
+def general_warning(message: str) -> ReleaseWarning:
+    """Return a warning about an import that is about none of its files."""
+    return {
+        "artifactName": "",
+        "platform": None,
+        "message": message,
+        "expectedSha256": "",
+        "actualSha256": None,
+    }
 
 
 def pending(made: ReleaseDocument) -> list[ArtifactDocument]:

@@ -22,15 +22,19 @@ def sees(caller: Caller, release: ReleaseDocument) -> bool:
     return caller.sees_drafts in {True, release["productId"]} or events.is_public(release)
 
 
-def visible_through(caller: Caller, field: str) -> list[Stage]:
-    """Return stages that drop documents whose release, with its id in `field`, is hidden from the caller."""
+def visible_through(caller: Caller, field: str, product_field: str | None = None) -> list[Stage]:
+    """Return stages that drop documents whose release, with its id in `field`, is hidden from the caller.
+
+    A caller bound to a product sees all documents with its id in `product_field`, even of discarded releases.
+    """
     if caller.sees_drafts is True:
         return []
     key = {"$concat": [{"$literal": caller.key("")}, f"${field}"]}
     same = {"$expr": {"$eq": ["$_id", "$$key"]}}
     seen = [{"$match": {**same, **visible(caller)}}, {"$project": {"_id": 1}}]
+    own = [{product_field: caller.sees_drafts}] if product_field and caller.sees_drafts else []
     return [
         {"$lookup": {"from": "releases", "let": {"key": key}, "pipeline": seen, "as": "visible"}},
-        {"$match": {"visible": {"$ne": []}}},
+        {"$match": {"$or": [{"visible": {"$ne": []}}, *own]}},
         {"$project": {"visible": 0}},
     ]

@@ -39,7 +39,7 @@ MAX_CHARACTERS = 100_000
 # At most this many entries in a list, and characters in a text, in the input of a mutation. The domain has limits
 # of its own below these, which it reports as violations together with all others.
 MAX_ENTRIES = 1_000
-MAX_TEXT = 100_000
+MAX_TEXT = 300_000
 # At most this many values in the variables of an operation: 1,000 files with all fields of a file, and as much
 # again.
 MAX_VALUES = 30_000

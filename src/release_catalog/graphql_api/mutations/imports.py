@@ -10,6 +10,7 @@ from strawberry.scalars import JSON
 from release_catalog.domain.declarations import descriptions
 from release_catalog.domain.release import FIELDS
 from release_catalog.files import verification as verifying
+from release_catalog.graphql_api.enums import VersionScheme
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import WRITING, IdempotentInput, PayloadFields, mutation
 from release_catalog.graphql_api.mutations.release_delivery import DeliveryFieldInput
@@ -49,14 +50,15 @@ class DocumentDependencyInput:
 
 @strawberry.input(description="An import document of S1, with all fields that exportRelease writes.")
 class ReleaseDocumentInput(ReleaseExtraFields, DeliveryFieldInput):
-    name: str = field(_ABOUT["name"])
-    version: str = field(
-        "Version in the format of the product's version scheme, 1 to 64 characters. A product that "
-        "the import creates takes any text."
-    )
-    created_at: datetime.datetime = field("Time of the creation.")
+    version: str = field("Version in the format of the product's version scheme, 1 to 64 characters.")
+    created_at: datetime.datetime = field("Time of the creation. It must not be in the future.")
     project: str = field("Id, key or name of the product. It must be the product of projectIdentifier.")
     artifacts: list[ArtifactInput] = field(_ABOUT["artifacts"])
+    id: ID | None = optional_field(
+        "Id of the release in the system of origin, which it keeps: references by catalogId lead to it. An id "
+        "that was ever used by another release is a ConflictProblem. Defaults to a new id."
+    )
+    name: str | None = optional_field("Display name, 1 to 256 characters. Defaults to the name of the product.")
     author: str | None = optional_field(
         "Email address of the author, at most 320 characters. Required, but null is allowed for a "
         "release without an author."
@@ -66,7 +68,7 @@ class ReleaseDocumentInput(ReleaseExtraFields, DeliveryFieldInput):
     status: str | None = optional_field(
         "Status in the system of origin, kept as importedStatus. The release itself starts as DRAFT."
     )
-    release_notes: str | None = optional_field("Release notes in Markdown, at most 4096 characters.")
+    release_notes: str | None = optional_field("Release notes in Markdown, at most 262,144 characters.")
     metadata: JSON | None = optional_field(_ABOUT["metadata"])
     docker_images: list[DockerImageInput] | None = optional_field(_ABOUT["dockerImages"])
     dependencies: list[DocumentDependencyInput] | None = optional_field(
@@ -79,13 +81,21 @@ class ReleaseDocumentInput(ReleaseExtraFields, DeliveryFieldInput):
 @strawberry.input(description="A release to import (S1).")
 class ImportReleaseInput(IdempotentInput):
     project_identifier: str = field(
-        "Id or key of the product. An unknown key creates a product with the version scheme ANY."
+        "Id, key or name of the product, found in this order. A name that several products have is a violation."
     )
     release: ReleaseDocumentInput = field("Import document.")
     catalog_id: ID | None = optional_field("Id of the catalog to import into. Defaults to the default catalog.")
     verification: VerificationMode = strawberry.field(
         default=VerificationMode.WAIT,
         description="Time at which the files are fetched and hashed.",
+    )
+    create_product: bool = strawberry.field(
+        default=True,
+        description="Whether a product that does not exist is created, which is a warning. Otherwise it is a "
+        "violation.",
+    )
+    version_scheme: VersionScheme = strawberry.field(
+        default=VersionScheme.ANY, description="Version scheme of a product that the import creates."
     )
     on_conflict: ImportConflict = strawberry.field(
         default=ImportConflict.UPDATE,
@@ -95,13 +105,15 @@ class ImportReleaseInput(IdempotentInput):
 
 
 @strawberry.type(
-    name="ImportWarning", description="A file that differs from its declaration or could not be fetched (S1)."
+    name="ImportWarning",
+    description="A file that differs from its declaration or could not be fetched (S1), a product that the import "
+    "created, or a dependency that does not exist yet.",
 )
-class FileWarning:
-    artifact_name: str = field("File name.")
+class ReleaseWarning:
+    artifact_name: str = field("File name. Empty if the warning is about no file.")
     platform: Platform | None = field("Platform of the file, by which files of one name differ.")
     message: str = field("Error message for people: what is wrong and what to do next.")
-    expected_sha256: str = field("Declared SHA-256 digest.")
+    expected_sha256: str = field("Declared SHA-256 digest. Empty if the warning is about no file.")
     actual_sha256: str | None = field("SHA-256 digest of the fetched bytes. Null if the file was not hashed.")
 
 
@@ -115,10 +127,11 @@ class VerifyArtifactsInput:
     )
 
 
-_VERIFIED: PayloadFields = {
-    "release": (Release | None, CHANGED),
-    "warnings": (list[FileWarning], "Files that differ from their declaration or could not be fetched."),
-}
+def _with_warnings(about: str) -> PayloadFields:
+    return {"release": (Release | None, CHANGED), "warnings": (list[ReleaseWarning], about)}
+
+
+_WRONG_FILES = "Files that differ from their declaration or could not be fetched"
 
 
 @strawberry.type
@@ -132,7 +145,7 @@ class ImportMutations:
             "version": (str | None, "Version of the release."),
             "status": (str | None, "Status of the release."),
             "message": (str, "Outcome in one sentence, for people."),
-            **_VERIFIED,
+            **_with_warnings(f"{_WRONG_FILES}, a new product, and dependencies that do not exist yet."),
         },
         "Imports a release as a draft, or replaces a draft with the same identity (S1). Its files "
         "are fetched and hashed. A file that differs or can't be fetched is a warning; the release "
@@ -144,7 +157,7 @@ class ImportMutations:
     verify_artifacts = mutation(
         VerifyArtifactsInput,
         verifying.verify_artifacts,
-        _VERIFIED,
+        _with_warnings(f"{_WRONG_FILES}."),
         "Fetches and hashes the files of a release again.",
         **WRITING,
         fetches=True,

@@ -1,4 +1,4 @@
-"""The mutations of releases: creation, updates, publication, archiving and withdrawal."""
+"""The mutations of releases: creation, updates, discarding, publication, archiving and withdrawal."""
 
 import datetime
 
@@ -8,6 +8,7 @@ from release_catalog.domain.declarations import descriptions
 from release_catalog.domain.release import FIELDS
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import (
+    DRY_RUN,
     WRITING,
     ConditionalInput,
     IdempotentInput,
@@ -30,6 +31,10 @@ class CreateReleaseInput(ReleaseFieldsInput, DeliveryFieldInput, IdempotentInput
     name: str = field(_ABOUT["name"])
     version: str = field(_ABOUT["version"])
     channel: str = strawberry.field(default="stable", description=_ABOUT["channel"])
+    id: ID | None = optional_field(
+        "Id of the release in the system of origin, which it keeps, at most 255 characters. An id that was ever "
+        "used is a ConflictProblem. Defaults to a new id."
+    )
     catalog_id: ID | None = optional_field(
         "Id of the product's catalog. Defaults to it; any other is a violation."
     )
@@ -54,6 +59,11 @@ class PatchReleaseInput(ReleaseFieldsInput, DeliveryFieldInput, ConditionalInput
 class ReplaceReleaseInput(ReleaseFieldsInput, DeliveryFieldInput, ConditionalInput):
     id: ID = field(_ID_OF_RELEASE)
     name: str = field(_ABOUT["name"])
+
+
+@strawberry.input(description="A draft to discard.")
+class DiscardReleaseInput(ConditionalInput):
+    id: ID = field(_ID_OF_RELEASE)
 
 
 @strawberry.input(description="A draft to publish.")
@@ -103,6 +113,14 @@ class ReleaseMutations:
         release_writes.replace,
         _RELEASE_AND_WARNINGS,
         f"Replaces all updatable fields of a release (S4 PUT). {_WHEN_PUBLISHED}",
+        **WRITING,
+    )
+    discard_release = mutation(
+        DiscardReleaseInput,
+        release_lifecycle.discard,
+        {**DRY_RUN, "discarded_id": (ID | None, "Id of the discarded release. Null if there is a problem.")},
+        "Deletes a draft. Its version may be used again, but its id is never reused. Refused if the ledger has "
+        "an attempt to promote the draft.",
         **WRITING,
     )
     publish_release = mutation(

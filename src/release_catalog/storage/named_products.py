@@ -1,0 +1,99 @@
+"""The products that import documents name (S1): found by id, key or name, in this order, or created."""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from release_catalog.domain import versions
+from release_catalog.domain.caller import Caller
+from release_catalog.domain.reference_data import ProductDocument
+from release_catalog.domain.validation import Validator
+from release_catalog.storage import database as db
+from release_catalog.storage.collection_names import PRODUCTS
+from release_catalog.storage.database import Database, Filter, Stage
+
+
+class NamedProducts(NamedTuple):
+    """Products by their identifiers in documents, and the number of products of each ambiguous name."""
+
+    products: dict[str, ProductDocument]
+    ambiguous: dict[str, int]
+
+
+async def find(
+    caller: Caller,
+    database: Database,
+    identifiers: Collection[str],
+    catalog_id: str,
+    *,
+    ids_anywhere: bool = False,
+    session: Any = None,
+) -> NamedProducts:
+    """Return the products of a catalog that `identifiers` name; with `ids_anywhere`, an id finds others, too."""
+    known = await _by_id_or_key(
+        caller, database, set(identifiers), catalog_id, ids_anywhere=ids_anywhere, session=session
+    )
+    rest = [identifier for identifier in identifiers if identifier not in known]
+    if not rest:
+        return NamedProducts(known, {})
+    named: Filter = {"tenantId": caller.tenant, "catalogId": catalog_id, "name": {"$in": rest}}
+    counted: list[Stage] = [
+        {"$match": named},
+        {"$group": {"_id": "$name", "id": {"$first": "$id"}, "count": {"$sum": 1}}},
+    ]
+    found: list[Any] = await db.aggregate(
+        database[PRODUCTS], counted, frozenset({"id"}), hint="named", session=session
+    )
+    names = {one["id"]: one["_id"] for one in found if one["count"] == 1}
+    if names:
+        match = {"_id": {"$in": [caller.key(id_) for id_ in names]}}
+        known |= {names[one["id"]]: one async for one in database[PRODUCTS].find(match, session=session)}
+    return NamedProducts(known, {one["_id"]: one["count"] for one in found if one["count"] > 1})
+
+
+async def _by_id_or_key(
+    caller: Caller,
+    database: Database,
+    identifiers: Collection[str],
+    catalog_id: str,
+    *,
+    ids_anywhere: bool,
+    session: Any,
+) -> dict[str, ProductDocument]:
+    by_key: Filter = {"tenantId": caller.tenant, "key": {"$in": list(identifiers)}, "catalogId": catalog_id}
+    by_id: Filter = {"_id": {"$in": [caller.key(identifier) for identifier in identifiers]}}
+    if not ids_anywhere:
+        by_id["catalogId"] = catalog_id
+    found = [one async for one in database[PRODUCTS].find({"$or": [by_id, by_key]}, session=session)]
+    return {one["key"]: one for one in found if one["key"] in identifiers and one["catalogId"] == catalog_id} | {
+        one["id"]: one for one in found if one["id"] in identifiers
+    }
+
+
+def check(
+    checks: Validator,
+    field: str,
+    identifier: str,
+    named: NamedProducts,
+    *,
+    create: bool,
+) -> ProductDocument | None:
+    """Return the product that `field` names; refuse an ambiguous name, and a product that can't be created."""
+    if identifier in named.products:
+        return named.products[identifier]
+    if identifier in named.ambiguous:
+        message = (
+            f"{named.ambiguous[identifier]} products have the name {identifier!r}: give the id or the key of one."
+        )
+        checks.refuse(field, "AMBIGUOUS", message)
+    elif not create:
+        checks.refuse(field, "UNKNOWN", f"The product {identifier!r} does not exist: save it first.")
+    else:
+        # It becomes the key and the name of the product.
+        checks.name(field)
+    return None
+
+
+def check_version(checks: Validator, version: str, scheme: versions.Scheme) -> None:
+    """Refuse a version that is invalid in the scheme of its product."""
+    if version and (reason := versions.problem(scheme, version)):
+        checks.refuse("version", "NOT_A_VERSION", reason)
