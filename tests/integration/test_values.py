@@ -11,8 +11,9 @@ import pytest
 from release_catalog.domain import release_delivery
 from release_catalog.domain.reference_data import ProductDocument
 from release_catalog.storage.collection_names import RELEASES
+from support import graphql_client
 from support.catalog import Catalog, source
-from support.graphql_client import served
+from support.graphql_client import data_of, served
 from support.processes import run
 
 BIG = 12345678901234567890123
@@ -88,7 +89,7 @@ async def test_other_numbers_come_back(http: httpx2.AsyncClient, product: Produc
     assert answer["release"]["metadata"] == [json.loads(number)]
     for verb in ("exportRelease", "release"):
         query = f'{{ {verb}(id: "{answer["release"]["id"]}") {"{ metadata }" if verb == "release" else ""} }}'
-        found = (await http.post("/graphql", json={"query": query})).json()["data"][verb]
+        found = data_of(await graphql_client.post(http, query))[verb]
         assert found["metadata"] == [json.loads(number)]
 
 
