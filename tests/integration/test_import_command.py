@@ -56,6 +56,11 @@ def test_import_and_verify(mongodb_url: str, folder: tuple[Path, str]) -> None:
     done = processes.run("verify", **settings)
     assert done.returncode == 1
     assert f"  b.bin: The SHA-256 digest of the file is {hashlib.sha256(b'c').hexdigest()}" in done.stderr
+    done = processes.run("verify", "--product", "a.bin", **settings)
+    assert done.returncode == 0
+    assert done.stderr == "Releases with files: 1.\na.bin 1.0: 1 of 1 files match their declaration.\n"
+    done = processes.run("verify", "--product", "nobody", **settings)
+    assert (done.returncode, done.stderr) == (1, "The product 'nobody' does not exist: check its id or key.\n")
     done = processes.run("verify", "nobody", **settings)
     assert (done.returncode, done.stderr) == (1, "nobody: The release 'nobody' does not exist: check its id.\n")
 

@@ -11,8 +11,9 @@ from release_catalog.domain.caller import Caller
 from release_catalog.errors import Problem, ValidationProblem
 from release_catalog.files import verification
 from release_catalog.files.verifier import Fetcher
-from release_catalog.storage import releases
+from release_catalog.storage import records, releases
 from release_catalog.storage import verification_jobs as jobs
+from release_catalog.storage.collection_names import PRODUCTS
 from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput
 
@@ -96,10 +97,19 @@ async def import_all(
     return good
 
 
-async def verify_all(ids: Sequence[str], caller: Caller, database: Database, files: Fetcher, bar: Bar) -> bool:
-    """Verify the files of these or of all releases again; return whether all match their declaration."""
+async def verify_all(
+    ids: Sequence[str], product: str | None, caller: Caller, database: Database, files: Fetcher, bar: Bar
+) -> bool:
+    """Verify files again: of these releases, else of a product, else of all; return whether all match."""
     good = True
-    for id_ in ids or await jobs.with_files(caller, database):
+    if not ids:
+        products = None if product is None else await _products(caller, database, product)
+        if products == []:
+            bar.console.print(printable(f"The product {product!r} does not exist: check its id or key."))
+            return False
+        ids = await jobs.with_files(caller, database, products)
+        bar.console.print(f"Releases with files: {len(ids)}.")
+    for id_ in ids:
         release = (await releases.by_ids(caller, database, [id_])).get(id_)
         name = f"{release['name']} {release['version']}" if release else id_
         bar.expect(name, release and release["artifacts"])
@@ -108,3 +118,10 @@ async def verify_all(ids: Sequence[str], caller: Caller, database: Database, fil
         good = good and isinstance(answer, dict) and not answer["warnings"]
         bar.tell(name, answer)
     return good
+
+
+async def _products(caller: Caller, database: Database, name: str) -> list[str]:
+    """Return the ids of the products with this id or key."""
+    by_key = await records.products_by_key(caller, database, name)
+    by_id = await records.by_ids(caller, database, PRODUCTS, [name])
+    return list({product["id"] for product in (*by_key, *by_id.values())})

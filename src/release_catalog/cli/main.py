@@ -266,10 +266,13 @@ def _documents(text: bytes) -> list[Any]:
 @cli.command()
 def verify(
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of releases. Defaults to all releases.")] = None,
+    product: Annotated[
+        str | None, typer.Option(help="Id or key of a product, to verify its releases instead of all.")
+    ] = None,
     tenant: _Tenant = None,
 ) -> None:
     """Fetch and hash the files of releases again; exit code 1 if one differs from its declaration."""
-    _with_files(tenant, functools.partial(terminal.verify_all, ids or []), existing=True)
+    _with_files(tenant, functools.partial(terminal.verify_all, ids or [], product), existing=True)
 
 
 def _with_files(

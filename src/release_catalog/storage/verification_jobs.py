@@ -85,9 +85,11 @@ def pending(made: ReleaseDocument) -> list[ArtifactDocument]:
     return [file for file in made["artifacts"] if file["verification"]["status"] == "PENDING"]
 
 
-async def with_files(caller: Caller, database: Database) -> list[str]:
-    """Return the ids of all releases that have files."""
-    match = {**visibility.visible(caller), "artifacts.0": {"$exists": True}}
+async def with_files(caller: Caller, database: Database, products: Sequence[str] | None = None) -> list[str]:
+    """Return the ids of all releases that have files, or of those of some products."""
+    match: Filter = {**visibility.visible(caller), "artifacts.0": {"$exists": True}}
+    if products is not None:
+        match["productId"] = {"$in": products}
     return [release["id"] async for release in database[RELEASES].find(match, {"id": 1})]
 
 
