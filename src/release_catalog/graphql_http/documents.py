@@ -23,9 +23,9 @@ from graphql import (
 from release_catalog.domain.caller import Owner
 from release_catalog.fair_share import Aside, Busy
 from release_catalog.graphql_api.limits import document_limits
-from release_catalog.graphql_api.limits import input_limits as checks
+from release_catalog.graphql_api.limits.input_limits import InputLimits
 from release_catalog.graphql_api.limits.query_cost import QueryCost
-from release_catalog.graphql_api.request_errors import capacity_exceeded, limit_exceeded
+from release_catalog.graphql_api.request_errors import capacity_exceeded
 from release_catalog.query_engine import executor
 from release_catalog.settings import Limits
 
@@ -100,7 +100,7 @@ class ValidatedDocument(executor.Document):
         super().__init__(schema, node)
         self.points = points
         self.costs = QueryCost(schema, self.fragments)
-        self.inputs = checks.InputLimits(schema, node, limits)
+        self.inputs = InputLimits(schema, node, limits)
 
 
 class DocumentStore:
@@ -193,8 +193,6 @@ class DocumentStore:
         return await self._in_turn(owner, work)
 
     async def _read(self, text: str, owner: Owner, charge: Charge) -> ValidatedDocument:
-        if len(text) > checks.MAX_CHARACTERS:
-            raise limit_exceeded("characters", checks.MAX_CHARACTERS, f"The document has {len(text)} characters")
         tokens = document_limits.tokenize(text, self._limits.max_tokens)
         points = _points(text, tokens)
         if not points:
@@ -227,7 +225,7 @@ class DocumentStore:
         try:
             node = parse(text)
         except GraphQLError as error:
-            raise checks.refused_by_parser(error.message, self._limits) or InvalidDocument(
+            raise document_limits.refused_by_parser(error.message, self._limits) or InvalidDocument(
                 error, read=True
             ) from error
         # If fragments are circular, the rules that follow them would do so for each fragment.

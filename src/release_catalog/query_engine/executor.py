@@ -4,7 +4,7 @@ import asyncio
 import collections
 import dataclasses
 import functools
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -62,10 +62,10 @@ class QueryPlan:
     # Whether what is left to the executor is about the schema alone, which takes it long and reads nothing.
     leaves_introspection: bool = False
 
-    @property
-    def planned(self) -> int:
-        """Return the number of compiled fields."""
-        return sum(map(bool, self.fields.values()))
+    @functools.cached_property
+    def compiled(self) -> Sequence[tuple[str, CompiledSelection]]:
+        """Return the fields that are compiled, by their response names."""
+        return [(name, selection) for name, selection in self.fields.items() if selection]
 
 
 class Document:
@@ -251,14 +251,14 @@ async def answer(
             plan = document.plan(operation, values.coerced)
         for name, reason in plan.reasons.items():
             _note_fallback(name, f"{UNSUPPORTED}{reason}")
-        if plan.planned:
+        if plan.compiled:
             with measuring(context.usage):
                 answered = await _answers(plan, ExecutionContext(context, values))
             if context.usage.exceeded or len(answered) == len(plan.fields):
                 return refuse_exceeded(context.usage, ExecutionResult(answered))
             # The failed plan's reads are charged as well.
             again = context.again()
-        aside = plan.leaves_introspection and len(answered) == plan.planned
+        aside = plan.leaves_introspection and len(answered) == len(plan.compiled)
     build = functools.partial(
         CountingExecutor.build,
         schema,
@@ -309,11 +309,9 @@ def _variables(
 async def _answers(plan: QueryPlan, run: ExecutionContext) -> dict[str, Any]:
     """Return the root fields that the plan can answer, in the order of the document."""
     run.context.level.quiet_turns, run.context.level.single = PLANNED_QUIET_TURNS, plan.single
-    fields = [(name, selection) for name, selection in plan.fields.items() if selection]
-    if len(fields) == 1:
-        found = [await _answered(*fields[0], run)]
-    else:
-        found = await asyncio.gather(*(_answered(*field, run) for field in fields))
+    if len(plan.compiled) == 1:
+        return await _answered(*plan.compiled[0], run)
+    found = await asyncio.gather(*(_answered(*field, run) for field in plan.compiled))
     return {name: value for one in found for name, value in one.items()}
 
 

@@ -5,7 +5,7 @@ form (see `storage.forms`) is in no type, because nothing else reads it.
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Generic, NotRequired, TypedDict, TypeVar
 
 from release_catalog.domain.access_tokens import AccessTokenDocument
@@ -116,6 +116,4 @@ COUNTERS: CollectionName[CounterDocument] = CollectionName("counters")
 META: CollectionName[DeploymentDocument] = CollectionName("meta")
 MIGRATION_STATE: CollectionName[MigrationStateDocument] = CollectionName("migrations")
 
-COLLECTIONS: Sequence[CollectionName[Any]] = [
-    name for name in list(globals().values()) if isinstance(name, CollectionName)
-]
+COLLECTIONS = [name for name in list(globals().values()) if isinstance(name, CollectionName)]

@@ -1,4 +1,4 @@
-"""The limits on a request, and the checks of its input; see document_limits.py for those of its document."""
+"""The limits on the input of a request; see document_limits.py for those on its document."""
 
 import collections
 from collections.abc import Iterator, Mapping
@@ -30,12 +30,10 @@ from graphql import (
     visit,
 )
 
-from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
+from release_catalog.graphql_api.request_errors import limit_exceeded
 from release_catalog.settings import Limits
 from release_catalog.storage.pagination import MAX_CURSOR
 
-# The lexer takes up to 0.2 microseconds a character, whether or not it finds a token.
-MAX_CHARACTERS = 100_000
 # At most this many entries in a list, and characters in a text, in the input of a mutation. The domain has limits
 # of its own below these, which it reports as violations together with all others.
 MAX_ENTRIES = 1_000
@@ -201,10 +199,3 @@ def _check_ids(schema: GraphQLSchema, node: DocumentNode) -> None:
                 _check_text("An id in the document", text.value, MAX_ID)
 
     visit(node, TypeInfoVisitor(types, Ids()))
-
-
-def refused_by_parser(reason: str, limits: Limits) -> RequestError | None:
-    """Return the refusal of a document if the parser's message is about a limit."""
-    if "nested too deeply" in reason:
-        return limit_exceeded("depth", limits.max_depth, "Document is nested too deeply")
-    return None
