@@ -4,7 +4,6 @@ import contextlib
 import re
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import httpx2
 
 from support.graphql_client import ask, post, refusal_of
 from support.outages import Mongod
-from support.processes import SCRIPT, SERVING, environment, eventually
+from support.processes import SERVING, Process, environment, eventually
 
 
 def free_port() -> int:
@@ -22,13 +21,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def started(folder: Path, url: str, seconds: int, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def started(folder: Path, url: str, seconds: int, port: int) -> Iterator[tuple[Process, Path]]:
     """A server that may have no database yet, and its log."""
     log = folder / "server.log"
     settings = {"mongodb_url": url, "database_wait_seconds": seconds, "data_dir": folder / "data"}
-    with log.open("wb") as file:
-        command = [SCRIPT, "serve", "--port", str(port)]
-        process = subprocess.Popen(command, stderr=file, env=environment(**settings))
+    process = Process(("serve", "--port", port), environment(**settings), errors=str(log))
     try:
         yield process, log
     finally:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import random
-import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from conftest import connected
 from release_catalog.domain import events
 from release_catalog.storage.collection_names import COUNTERS, EVENTS, WEBHOOK_DELIVERIES
 from support.graphql_client import data_of, post
-from support.processes import SCRIPT, Server, environment
+from support.processes import Process, Server, environment
 from support.webhook_receivers import Receiver, receiving, status
 
 # Longer runs by hand: WRITE_SECONDS=60.
-SECONDS = float(os.environ.get("WRITE_SECONDS", "12"))
+SECONDS = float(os.environ.get("WRITE_SECONDS", "8"))
 WRITERS = 50
-KILL_EVERY = 3.5
+KILL_EVERY = 2.5
 CREATE = """mutation($input: CreateReleaseInput!) { createRelease(input: $input) { release { id } problem { detail } } }"""
 HOOK = """mutation($url: String!) { createWebhook(input: {url: $url, events: ["*"]}) { secret webhook { id }
   problem { detail } } }"""
@@ -40,9 +39,7 @@ class Fleet:
     def start(self) -> None:
         self._started += 1
         log = self.folder / f"server{self._started}.log"
-        with log.open("wb") as file:
-            command = [SCRIPT, "serve", "--port", "0"]
-            process = subprocess.Popen(command, stderr=file, env=environment(**self.settings))
+        process = Process(("serve", "--port", 0), environment(**self.settings), errors=str(log))
         self.servers.append(Server(process, log))
 
     async def kill(self) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import functools
 import gc
 import json
 import time
@@ -248,6 +249,20 @@ class Raw(str):
     """JSON that goes into a request as it is."""
 
     __slots__ = ()
+
+
+def as_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def quoted(raw: bytes, safe: str = "") -> str:
+    """Return the bytes as a part of a URL, as urllib.parse.quote does, and several times as fast."""
+    return raw.decode("latin-1").translate(_quotes(safe))
+
+
+@functools.cache
+def _quotes(safe: str) -> dict[int, str]:
+    return {code: urllib.parse.quote(bytes([code]), safe=safe) for code in range(256)}
 
 
 def dumps(value: Any) -> bytes:
@@ -593,17 +608,17 @@ def jsons(length: int) -> Iterator[tuple[str, Raw]]:
 
 def hal_requests(text: str, world: walls.World) -> Iterator[tuple[str, Request]]:
     """Return a request for each part of a path and each parameter of each address of HAL, with `text` there."""
-    quoted = urllib.parse.quote(text.encode("utf-8", "surrogatepass"), safe="")[:MAX_TARGET].rstrip("%")
+    target = quoted(as_bytes(text))[:MAX_TARGET].rstrip("%")
+    raw = quoted(as_bytes(text), "&=;%+")[:MAX_TARGET]
     parameters = getattr(handlers, "PARAMETERS", _PARAMETERS)
     for template in routes._ROUTES:
         names = [part[1:-1] for part in template.split("/") if part.startswith("{")]
         real = {name: urllib.parse.quote(world[walls.HAL[name]], safe="") for name in names}
         for name in names:
-            yield f"HAL {template} {name}", Request("GET", template.format(**(real | {name: quoted})))
+            yield f"HAL {template} {name}", Request("GET", template.format(**(real | {name: target})))
         path = template.format(**real)
         for name in parameters:
-            yield f"HAL {template}?{name}", Request("GET", path, f"{name}={quoted}")
-        raw = urllib.parse.quote(text.encode("utf-8", "surrogatepass"), safe="&=;%+")[:MAX_TARGET]
+            yield f"HAL {template}?{name}", Request("GET", path, f"{name}={target}")
         yield f"HAL {template}?", Request("GET", path, raw)
 
 
@@ -666,21 +681,21 @@ def envelopes(text: str) -> Iterator[tuple[str, Request]]:
         post("query ($first: Int) { releases(first: $first) { totalCount } }", {"first": text}),
     )
     yield "text for a truth value", post("query ($a: Boolean!) { viewer @skip(if: $a) { subject } }", {"a": text})
-    quoted = urllib.parse.quote(text.encode("utf-8", "surrogatepass"), safe="")[:MAX_TARGET]
+    target = quoted(as_bytes(text))[:MAX_TARGET]
     for name in ("query", "variables", "extensions", "operationName", "documentId", "other"):
         more = "" if name == "query" else "query=%7Bviewer%7Bsubject%7D%7D&"
-        yield f"GET ?{name}", Request("GET", "/graphql", f"{more}{name}={quoted}", _JSON)
-    inside = urllib.parse.quote(dumps({"a": text}), safe="")[:MAX_TARGET]
+        yield f"GET ?{name}", Request("GET", "/graphql", f"{more}{name}={target}", _JSON)
+    inside = quoted(dumps({"a": text}))[:MAX_TARGET]
     for name in ("variables", "extensions"):
         yield (
             f"GET text in ?{name}",
             Request("GET", "/graphql", f"query=%7Bviewer%7Bsubject%7D%7D&{name}={inside}", _JSON),
         )
-    raw = urllib.parse.quote(text.encode("utf-8", "surrogatepass"), safe="&=;%+")[:MAX_TARGET]
+    raw = quoted(as_bytes(text), "&=;%+")[:MAX_TARGET]
     yield "GET ?", Request("GET", "/graphql", raw, _JSON)
-    yield "GET /", Request("GET", f"/{quoted}")
+    yield "GET /", Request("GET", f"/{target}")
     yield "GET page", Request("GET", "/graphql", raw.replace("query", ""), (("accept", "text/html"),))
-    yield "GET asset", Request("GET", f"/graphiql/{quoted}")
+    yield "GET asset", Request("GET", f"/graphiql/{target}")
     yield "method", Request(word.upper()[:MAX_HEADER], "/graphql")
 
 
@@ -716,8 +731,10 @@ HEADERS: dict[str, tuple[str, ...]] = {
 
 def header_text(text: str) -> str:
     """Return the text as a header may carry it: bytes without controls, at most as many as the head may have."""
-    raw = text.encode("utf-8", "surrogatepass")[:MAX_HEADER].decode("latin-1")
-    return "".join(character if character >= " " and character != "\x7f" else " " for character in raw)
+    return as_bytes(text)[:MAX_HEADER].decode("latin-1").translate(_BLANKS)
+
+
+_BLANKS = dict.fromkeys([*range(32), 127], " ")
 
 
 def header_requests(text: str, world: walls.World) -> Iterator[tuple[str, Request]]:

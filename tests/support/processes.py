@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,23 +39,18 @@ class Done(subprocess.CompletedProcess[str]):
 
 def run(*arguments: object, source: bytes | None = None, folder: Path | None = None, **settings: object) -> Done:
     """Run a command to its end, in a folder; `source` is its standard input."""
-    command, env = [SCRIPT, *map(str, arguments)], environment(**settings)
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.NamedTemporaryFile()) for _ in range(3)]
         files[0].write(source or b"")
         files[0].flush()
-        process = _FORKS.Process(
-            target=_execute, args=(command, env, folder or Path.cwd(), [file.name for file in files])
-        )
-        process.start()
-        process.join(180)
-        if process.is_alive():
+        process = Process(arguments, environment(**settings), *(file.name for file in files), folder=folder)
+        try:
+            code = process.wait(180)
+        finally:
             process.kill()
-        process.join()
         out, told = (Path(file.name).read_text() for file in files[1:])
-    assert process.exitcode is not None
     named = re.match(r"Using the database (.*)\.\n", told)
-    ended = Done(command, process.exitcode, out, told[named.end() :] if named else told)
+    ended = Done(process.command, code, out, told[named.end() :] if named else told)
     ended.database = named[1] if named else None
     return ended
 
@@ -65,7 +60,54 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["__main__", "release_catalog.cli.main", "release_catalog.server.app"])
 
 
-def _execute(command: list[str], env: dict[str, str], folder: Path, files: list[str]) -> None:
+class Process:
+    """A command that runs by itself, with the methods of subprocess.Popen; its standard streams are files."""
+
+    def __init__(
+        self,
+        arguments: Iterable[object],
+        env: dict[str, str],
+        source: str = os.devnull,
+        output: str = os.devnull,
+        errors: str = os.devnull,
+        *,
+        folder: Path | None = None,
+    ) -> None:
+        self.command = [SCRIPT, *map(str, arguments)]
+        for file in {output, errors} - {os.devnull}:
+            Path(file).write_bytes(b"")
+        streams = (source, output, errors)
+        self._forked = _FORKS.Process(target=_execute, args=(self.command, env, folder or Path.cwd(), streams))
+        self._forked.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._forked.pid
+        return self._forked.pid
+
+    def poll(self) -> int | None:
+        """The exit code, if it has ended."""
+        return self._forked.exitcode
+
+    def wait(self, seconds: float | None = None) -> int:
+        """The exit code, once it has ended."""
+        self._forked.join(seconds)
+        if self._forked.exitcode is None:
+            raise subprocess.TimeoutExpired(self.command, seconds or 0)
+        return self._forked.exitcode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _execute(command: list[str], env: dict[str, str], folder: Path, files: tuple[str, str, str]) -> None:
     """Be a command that reads the first file and writes to the others."""
     os.environ.clear()
     os.environ.update(env)
@@ -73,7 +115,7 @@ def _execute(command: list[str], env: dict[str, str], folder: Path, files: list[
     sys.argv = command
     for number, (file, mode) in enumerate(zip(files, "rww", strict=True)):
         os.dup2(os.open(file, os.O_RDONLY if mode == "r" else os.O_WRONLY), number)
-    sys.stdin, sys.stdout, sys.stderr = (open(number, mode) for number, mode in enumerate("rww"))  # noqa: PTH123, SIM115
+    sys.stdin, sys.stdout, sys.stderr = (open(number, mode, 1) for number, mode in enumerate("rww"))  # noqa: PTH123, SIM115
     try:
         main()
     except SystemExit as end:
@@ -93,11 +135,17 @@ def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
     return found
 
 
-def freeze(process: subprocess.Popen[bytes]) -> None:
+def freeze(process: subprocess.Popen[bytes] | Process) -> None:
     """Stop a process, and return when each of its threads stands still: a signal alone takes its time."""
     process.send_signal(signal.SIGSTOP)
     if sys.platform == "linux":
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        threads = Path(f"/proc/{process.pid}/task")
+        assert eventually(lambda: {_state(file) for file in threads.glob("*/stat")} == {"T"})
+
+
+def _state(file: Path) -> str:
+    """The state of a thread, such as R for one that runs and T for one that is stopped."""
+    return file.read_text().rpartition(")")[2].split()[0]
 
 
 def high_water(pid: int) -> int:
@@ -127,7 +175,7 @@ def mongods(folder: Path) -> list[int]:
 class Server:
     """A server that is ready."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: Process, log: Path) -> None:
         self.process = process
         self.log = log
         found = eventually(lambda: SERVING.search(log.read_text()) or process.poll() is not None)
@@ -156,9 +204,7 @@ def serving(folder: Path, *arguments: object, **settings: object) -> Iterator[Se
     settings = {"data_dir": folder / "data", **settings}
     folder.mkdir(exist_ok=True)
     log = folder / "server.log"
-    with log.open("wb") as file:
-        command = [SCRIPT, "serve", "--port", "0", *map(str, arguments)]
-        process = subprocess.Popen(command, stderr=file, env=environment(**settings))
+    process = Process(("serve", "--port", 0, *arguments), environment(**settings), errors=str(log))
     try:
         yield Server(process, log)
     finally:
