@@ -11,7 +11,9 @@ from release_catalog.storage import collection_names
 SET_BY_SERVER = {"_id", "id", "tenantId"}
 MORE = {"catalogs": {"createdAt"}, "products": {"catalogId"}}
 TYPES = {
-    getattr(collection_names, name): get_args(kind)[0] for name, kind in collection_names.__annotations__.items()
+    collection: get_args(kind)[0]
+    for name, kind in collection_names.__annotations__.items()
+    if isinstance(collection := getattr(collection_names, name), collection_names.CollectionName)
 }
 
 

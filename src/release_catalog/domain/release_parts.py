@@ -310,6 +310,11 @@ def file_title(entry: Mapping[str, Any]) -> str:
     return f"{entry['name']} ({entry['platform']['name']})" if entry["platform"] else entry["name"]
 
 
+def mismatch_message(file: Mapping[str, Any]) -> str:
+    """Return the message for people about a file with a MISMATCH."""
+    return f"{file_title(file)} has another digest or size than declared: replace the file, then verify it again."
+
+
 def extension(name: str) -> str | None:
     """Return the part after the last dot of a file name; None without one, as in .profile or README."""
     stem, dot, end = name.rpartition(".")
