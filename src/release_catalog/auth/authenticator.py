@@ -61,6 +61,16 @@ class Authenticator:
     async def _caller(self, headers: Headers, network: str, database: Database) -> Caller:
         if self._everybody:
             raise errors.missing_credentials(_ALONE)
+        return await self._by_credentials(headers, network, database)
+
+    async def check_credentials(self, headers: Headers, client: str | None, database: Database) -> None:
+        """Refuse the operator of this machine, who needs no credentials otherwise, without valid ones."""
+        if self._everybody:
+            found = await self._by_credentials(headers, client_network(client), database)
+            if found.tenant != self._everybody.tenant:
+                raise errors.invalid_credentials()
+
+    async def _by_credentials(self, headers: Headers, network: str, database: Database) -> Caller:
         sent = [("", token) for token in headers.getlist("x-project-token")]
         for value in headers.getlist("authorization"):
             scheme, _, credentials = value.partition(" ")

@@ -10,7 +10,7 @@ from release_catalog import errors
 from release_catalog.domain import ids
 from release_catalog.domain.reference_data import EnvironmentDocument, ProductDocument
 from release_catalog.domain.release import ReleaseDocument
-from release_catalog.domain.release_parts import ArtifactDocument, ImageDocument, file_title
+from release_catalog.domain.release_parts import ArtifactDocument, ImageDocument, file_title, mismatch_message
 from release_catalog.domain.validation import Validator, is_relative
 from release_catalog.errors import Problem, Violation
 
@@ -158,10 +158,7 @@ def _file_source(file: ArtifactDocument, product: ProductDocument) -> _Source:
     """Return a file for its promotion; one without a repository goes to the product's, even if it names a path."""
     wrong = []
     if file["verification"]["status"] == "MISMATCH":
-        message = (
-            f"{file_title(file)} has another digest or size than declared: replace the file, then verify it again."
-        )
-        wrong.append(Violation("input.releaseId", message, "MISMATCH"))
+        wrong.append(Violation("input.releaseId", mismatch_message(file), "MISMATCH"))
     key, path, kind = file["repositoryKey"], file["path"], file["packageType"]
     if not key:
         key, path, kind = product["key"], None, None

@@ -388,12 +388,7 @@ def check_transition(release: ReleaseDocument, to: str) -> list[Violation]:
         found.append(Violation("input.id", message, "WRONG_STATUS"))
     if to == "PUBLISHED":
         found += [
-            Violation(
-                "input.id",
-                f"{release_parts.file_title(file)} has another digest or size than declared: replace the file, "
-                "then verify it again.",
-                "MISMATCH",
-            )
+            Violation("input.id", release_parts.mismatch_message(file), "MISMATCH")
             for file in release["artifacts"]
             if file["verification"]["status"] == "MISMATCH"
         ]

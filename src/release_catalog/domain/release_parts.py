@@ -127,7 +127,7 @@ class ArtifactDocument(TypedDict):
     metadata: Annotated[str | None, Field(_FREE_JSON, metadata)]
     secured: Annotated[
         bool,
-        Field("Whether a download needs credentials (S2). Defaults to false.", Validator.flag, default=False),
+        Field("Whether a download here needs credentials (S2). Defaults to false.", Validator.flag, default=False),
     ]
     repositoryKey: Annotated[
         str | None, Field("Key of the repository that the file is promoted from (S3).", relative_path(256))
@@ -143,7 +143,13 @@ class ArtifactDocument(TypedDict):
     ]
     downloads: Annotated[
         int,
-        Field("Number of recorded downloads.", set_by=SetBy.SERVER, default=0, compared=False),
+        Field(
+            "Number of downloads at /v1/catalogs/{catalog}/releases/{release}/files/{id}, at most some seconds "
+            "late.",
+            set_by=SetBy.SERVER,
+            default=0,
+            compared=False,
+        ),
     ]
     createdAt: Annotated[
         datetime.datetime,
@@ -302,6 +308,11 @@ def file_key(entry: Mapping[str, Any]) -> tuple[str, str | None]:
 def file_title(entry: Mapping[str, Any]) -> str:
     """Return the name of a file or an image for people, with its platform if it has one."""
     return f"{entry['name']} ({entry['platform']['name']})" if entry["platform"] else entry["name"]
+
+
+def mismatch_message(file: Mapping[str, Any]) -> str:
+    """Return the message for people about a file with a MISMATCH."""
+    return f"{file_title(file)} has another digest or size than declared: replace the file, then verify it again."
 
 
 def extension(name: str) -> str | None:

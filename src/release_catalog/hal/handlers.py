@@ -15,6 +15,7 @@ from release_catalog.domain.reference_data import CatalogDocument, ProductDocume
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.hal import serializers
+from release_catalog.hal.downloads import Download
 from release_catalog.hal.links import LATEST, LINKED, PAGE, SHOWN, address, listed, related
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import records, releases
@@ -105,6 +106,18 @@ async def release(request: HalRequest) -> HalDocument:
             _embedded(request.context, whole.needed), _embedded(request.context, whole.needing)
         )
     return answer
+
+
+async def download(request: HalRequest) -> Download | None:
+    """Return a file of a release for its download."""
+    keys = frozenset({"catalogId", "artifacts.id", "artifacts.downloadUrl", "artifacts.secured"})
+    [found] = await request.context.by_ids(RELEASES).load_many([request.path["release"]], keys)
+    if not found or found["catalogId"] != request.path["catalog"]:
+        return None
+    for file in found["artifacts"]:
+        if file["id"] == request.path["file"]:
+            return Download(request.path["release"], file["id"], file["downloadUrl"], file["secured"])
+    return None
 
 
 async def _embedded(context: Context, some: Sequence[ReleaseDocument]) -> list[orjson.Fragment]:

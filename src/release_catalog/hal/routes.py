@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from release_catalog.domain import caller
 from release_catalog.errors import InvalidArgument, TooLarge
 from release_catalog.hal import handlers, responses
+from release_catalog.hal.downloads import Download, Redirector
 from release_catalog.hal.handlers import HalDocument, HalRequest
 from release_catalog.query_engine.context import SECONDS, Context
 from release_catalog.storage import database as db
@@ -19,7 +20,8 @@ from release_catalog.storage.outages import is_silence
 from release_catalog.usage import measuring
 
 _METHODS = ("GET", "HEAD")
-_Answers = Callable[[HalRequest], Awaitable[HalDocument]]
+_Answers = Callable[[HalRequest], Awaitable[HalDocument | Download]]
+_DOWNLOAD = "/v1/catalogs/{catalog}/releases/{release}/files/{file}"
 _ROUTES: dict[str, _Answers] = {
     "/v1/catalogs/{catalog}": handlers.catalog,
     "/v1/catalogs/{catalog}/releases/{release}": handlers.release,
@@ -35,11 +37,20 @@ _ROUTES: dict[str, _Answers] = {
 class Hal:
     """The application behind all links.
 
-    `context` makes the context that a request's reads share; a request has at most `seconds`.
+    `context` makes the context that a request's reads share; a request has at most `seconds`. Without a
+    `redirector`, files have no addresses.
     """
 
-    def __init__(self, context: Callable[[Request], Context], seconds: float = SECONDS) -> None:
-        routes = [Route(path, _Endpoint(answer, context, seconds)) for path, answer in _ROUTES.items()]
+    def __init__(
+        self,
+        context: Callable[[Request], Context],
+        seconds: float = SECONDS,
+        redirector: Redirector | None = None,
+    ) -> None:
+        addresses = _ROUTES | ({_DOWNLOAD: handlers.download} if redirector else {})
+        routes = [
+            Route(path, _Endpoint(answer, context, seconds, redirector)) for path, answer in addresses.items()
+        ]
         self.router = Router(routes, redirect_slashes=False, default=self._unknown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,8 +68,15 @@ class Hal:
 class _Endpoint:
     """One address. As an application of its own it gets requests of every method."""
 
-    def __init__(self, answer: _Answers, context: Callable[[Request], Context], seconds: float) -> None:
+    def __init__(
+        self,
+        answer: _Answers,
+        context: Callable[[Request], Context],
+        seconds: float,
+        redirector: Redirector | None,
+    ) -> None:
         self.answer = answer
+        self.redirector = redirector
         self.seconds = seconds
         self.context = context
         self.media_type = "application/json" if answer is handlers.promotion else "application/hal+json"
@@ -85,7 +103,7 @@ class _Endpoint:
             seconds = self.seconds - min(db.LOOK_SECONDS, self.seconds / 10)
             with db.deadline(seconds), measuring(context.usage):
                 found = await self.answer(HalRequest(request, context))
-            return self._written(request, context, found)
+                return await self._written(request, context, found)
         except TooLarge as error:
             return responses.problem(request, 400, str(error.message), **(error.extensions or {}))
         except InvalidArgument as error:
@@ -94,9 +112,11 @@ class _Endpoint:
             reachable = is_silence(error) and await db.answers(self.context(request).database)
             return responses.failed(request, error, reachable=reachable)
 
-    def _written(self, request: Request, context: Context, found: HalDocument) -> Response:
+    async def _written(self, request: Request, context: Context, found: HalDocument | Download) -> Response:
         if not found:
             return responses.missing(request)
+        if self.redirector and isinstance(found, Download):
+            return await self.redirector.answer(request, context, found)
         body = orjson.dumps(found)
         context.usage.finish(len(body))
         return responses.found(request, body, self.media_type)

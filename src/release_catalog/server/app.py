@@ -29,6 +29,7 @@ from release_catalog.graphql_http import documents, websocket
 from release_catalog.graphql_http.endpoint import GraphQLHTTPEndpoint, refusal_time, wait_until
 from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
 from release_catalog.hal import responses
+from release_catalog.hal.downloads import Redirector
 from release_catalog.hal.routes import Hal
 from release_catalog.query_engine.context import Context, subscription_slots
 from release_catalog.query_engine.dataloader import LookupCoalescer
@@ -37,7 +38,7 @@ from release_catalog.server import middleware as headers
 from release_catalog.server import rate_limit as limited
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
-from release_catalog.storage import migrations, outages
+from release_catalog.storage import downloads, migrations, outages
 from release_catalog.webhooks import dispatcher
 
 # The price of a HAL document, of these points: as much as a release with its artifacts, or with some releases
@@ -76,6 +77,8 @@ def create_app(
                 _log.info("sample loaded", releases=count)
             app.state.database, app.state.reading, app.state.files = used, db.ReadOnlyDatabase(used), files
             async with (
+                # It ends last: nothing is downloaded any more then.
+                downloads.run_counter(used) as app.state.downloads,
                 verification.run_workers(used, files, subscriber_limit.closing),
                 dispatcher.run_dispatcher(used, files.allowed, subscriber_limit.closing) as look,
                 broker.run_broker(used) as feeds,
@@ -138,7 +141,9 @@ def create_app(
     )
 
     allowed = origins(settings.cors_origins)
-    hal = RateLimitedApp(Hal(context, settings.query_seconds), identify, graphql.callers, allowed)
+    hal = RateLimitedApp(
+        Hal(context, settings.query_seconds, _redirector(callers)), identify, graphql.callers, allowed
+    )
     sockets = websocket.Endpoint(graphql.results, authenticate, subscriber_limit, allowed)
 
     endpoint = _Endpoint(graphql)
@@ -163,6 +168,20 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.subscriber_limit, app.state.files, app.state.follow = subscriber_limit, None, None
     return app
+
+
+def _redirector(callers: Authenticator) -> Redirector:
+    """Return the redirects to files; those to secured files need credentials, also on this machine."""
+
+    async def check_credentials(request: Request) -> Response | None:
+        client = request.client.host if request.client else None
+        try:
+            await callers.check_credentials(request.headers, client, request.app.state.database)
+        except AuthenticationError as refused:
+            return responses.unknown(request, refused.status, str(refused), refused.headers)
+        return None
+
+    return Redirector(lambda request: request.app.state.downloads, check_credentials)
 
 
 class _Endpoint:
