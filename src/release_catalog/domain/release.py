@@ -156,8 +156,7 @@ class ReleaseDocument(TypedDict):
     notes: Annotated[
         str | None,
         Field(
-            "Release notes in Markdown, at most 4096 characters, or 262,144 in an import. S1 calls them "
-            "releaseNotes.",
+            "Notes in Markdown, at most 4096 characters, or 262,144 in an import (S1 releaseNotes).",
             text(MAX_LONG_TEXT),
             mutable=True,
         ),
