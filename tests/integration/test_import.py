@@ -133,6 +133,7 @@ async def test_s1_files_that_differ_are_warnings_and_the_release_is_imported(
 async def test_s1_a_url_that_can_not_be_fetched_is_kept_with_a_warning(
     empty: Catalog, files: serving.Files, url: str, mode: str
 ) -> None:
+    await empty.product("tool")
     wrong = {**file(files, "a.bin"), "downloadUrl": url}
     for dry_run in (True, False):
         answer = await take(empty, source("tool", artifacts=[wrong]), verification=mode, dryRun=dry_run)

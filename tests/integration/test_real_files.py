@@ -96,13 +96,18 @@ async def taken(catalog: Catalog, document: dict[str, Any]) -> Any:
     return answer
 
 
+def wrong_files(answer: Any) -> list[dict[str, Any]]:
+    """The warnings that are about a file."""
+    return [warning for warning in answer["warnings"] if warning["artifactName"]]
+
+
 async def test_s1_real_packages_are_what_debian_says_they_are(
     catalog: Catalog, documents: list[dict[str, Any]]
 ) -> None:
     assert len(documents) == len(NAMES)
     for document in documents:
         answer = await taken(catalog, document)
-        assert answer["warnings"] == []
+        assert wrong_files(answer) == []
         assert [file["verification"] for file in answer["release"]["artifacts"]] == [
             {"status": "VERIFIED", "actualSha256": file["sha256"], "actualSize": file["size"]}
             for file in document["artifacts"]
@@ -121,7 +126,7 @@ async def test_s1_one_flipped_bit_is_told_with_both_digests(
         answer = await taken(catalog, documents[0])
     finally:
         package.write_bytes(right)
-    [warning] = answer["warnings"]
+    [warning] = wrong_files(answer)
     assert warning.pop("message")
     actual = hashlib.sha256(wrong).hexdigest()
     assert warning == {"artifactName": file["name"], "expectedSha256": file["sha256"], "actualSha256": actual}

@@ -156,7 +156,7 @@ class ReleaseDocument(TypedDict):
     notes: Annotated[
         str | None,
         Field(
-            "Release notes in Markdown, at most 4096 characters, or 262,144 in an import (S1 releaseNotes).",
+            "Notes in Markdown, at most 4096 characters, or 262,144 in an import (S1 releaseNotes).",
             text(MAX_LONG_TEXT),
             mutable=True,
         ),
@@ -388,7 +388,12 @@ def check_transition(release: ReleaseDocument, to: str) -> list[Violation]:
         found.append(Violation("input.id", message, "WRONG_STATUS"))
     if to == "PUBLISHED":
         found += [
-            Violation("input.id", release_parts.mismatch_message(file), "MISMATCH")
+            Violation(
+                "input.id",
+                f"{release_parts.file_title(file)} has another digest or size than declared: replace the file, "
+                "then verify it again.",
+                "MISMATCH",
+            )
             for file in release["artifacts"]
             if file["verification"]["status"] == "MISMATCH"
         ]

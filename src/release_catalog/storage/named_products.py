@@ -7,6 +7,7 @@ from release_catalog.domain import versions
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.reference_data import ProductDocument
 from release_catalog.domain.validation import Validator
+from release_catalog.storage import cursors
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import PRODUCTS
 from release_catalog.storage.database import Database, Filter, Stage
@@ -46,7 +47,8 @@ async def find(
     names = {one["id"]: one["_id"] for one in found if one["count"] == 1}
     if names:
         match = {"_id": {"$in": [caller.key(id_) for id_ in names]}}
-        known |= {names[one["id"]]: one async for one in database[PRODUCTS].find(match, session=session)}
+        some = await cursors.documents(database[PRODUCTS].find(match, session=session))
+        known |= {names[one["id"]]: one for one in some}
     return NamedProducts(known, {one["_id"]: one["count"] for one in found if one["count"] > 1})
 
 
@@ -63,7 +65,7 @@ async def _by_id_or_key(
     by_id: Filter = {"_id": {"$in": [caller.key(identifier) for identifier in identifiers]}}
     if not ids_anywhere:
         by_id["catalogId"] = catalog_id
-    found = [one async for one in database[PRODUCTS].find({"$or": [by_id, by_key]}, session=session)]
+    found = await cursors.documents(database[PRODUCTS].find({"$or": [by_id, by_key]}, session=session))
     return {one["key"]: one for one in found if one["key"] in identifiers and one["catalogId"] == catalog_id} | {
         one["id"]: one for one in found if one["id"] in identifiers
     }
