@@ -14,6 +14,7 @@ import pytest
 import websockets
 
 from conftest import LOCAL, connected
+from release_catalog.domain import release_parts, timestamps
 from release_catalog.storage.collection_names import RELEASES, VERIFICATIONS
 from support import file_server
 from support import subscribers as following
@@ -84,6 +85,23 @@ async def test_a_client_that_reads_nothing_does_not_delay_the_shutdown(mongodb_u
                 assert await asyncio.to_thread(server.stop) == 0
                 client.transport.abort()
             assert {json.loads(line)["level"] for line in server.log.read_text().splitlines()} == {"info"}
+        await database.client.drop_database(name)
+
+
+async def test_a_shutdown_stores_the_downloads_that_it_has_counted(mongodb_url: str, tmp_path: Path) -> None:
+    name = f"shutdown_{uuid.uuid4().hex}"
+    async with connected(mongodb_url, name) as database, httpx2.AsyncClient() as http:
+        with serving(tmp_path, mongodb_url=mongodb_url, database=name) as server:
+            catalog, now = Catalog(database, LOCAL), timestamps.now()
+            file = release_parts.artifact(now, name="a", size=1, sha256="ab" * 32, downloadUrl="http://h/a")
+            release = await catalog.put(await catalog.product("a"), "1", status="PUBLISHED", artifacts=[file])
+            of = f"{server.url}/v1/catalogs/default/releases/{release['id']}/files/{file['id']}"
+            answers = await asyncio.gather(*(http.get(of) for _ in range(50)))
+            assert {answer.status_code for answer in answers} == {302}
+            assert await asyncio.to_thread(server.stop) == 0
+        stored = await database[RELEASES].find_one({"id": release["id"]})
+        assert stored
+        assert [each["downloads"] for each in stored["artifacts"]] == [50]
         await database.client.drop_database(name)
 
 

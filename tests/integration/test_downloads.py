@@ -14,6 +14,7 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.storage import downloads
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from release_catalog.storage.downloads import DownloadCounter
+from support import old_forms
 from support.catalog import Catalog
 from support.graphql_client import served
 
@@ -191,9 +192,13 @@ async def test_the_number_of_pending_files_is_bounded(empty: Catalog, monkeypatc
 async def test_downloads_of_files_and_releases_that_are_gone_are_dropped(empty: Catalog) -> None:
     release = await released(empty)
     counter = DownloadCounter(empty.database)
-    for release_id, artifact_id in ((release["id"], "gone"), ("gone", "id of a"), (release["id"], "id of a")):
+    await old_forms.raw(empty.database).releases.insert_one({"_id": empty.caller.key("bare")})
+    files = [(release["id"], "gone"), ("gone", "id of a"), ("bare", "id of a"), (release["id"], "id of a")]
+    for release_id, artifact_id in files:
         await counter.add(empty.caller, release_id, artifact_id)
-    await counter.flush()
+    with structlog.testing.capture_logs() as logs:
+        await counter.flush()
+    assert logs == []
     assert counter.pending == 0
     assert await counts(empty, release) == [1, 0]
 

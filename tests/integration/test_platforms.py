@@ -172,6 +172,19 @@ async def test_an_import_warning_names_the_platform(empty: Catalog) -> None:
     assert names([{**warning, "name": warning["artifactName"]} for warning in found]) == names(made["artifacts"])
 
 
+async def test_an_answer_that_an_older_process_kept_is_replayed(empty: Catalog) -> None:
+    document = source("tool", artifacts=[{**file("linux"), "downloadUrl": "a.bin"}], needs=["nothing"])
+    text = """mutation($input: ImportReleaseInput!) { importRelease(input: $input) {
+      warnings { artifactName platform { name } } } }"""
+    given = {"projectIdentifier": "tool", "release": document, "verification": "SKIP", "idempotencyKey": "k"}
+    made = (await empty.ask(text, input=given))["importRelease"]["warnings"]
+    assert {"artifactName": "a.bin", "platform": {"name": "linux"}} in made
+    older = {"$unset": {"answer.warnings.$[].platform": 1}}
+    await old_forms.raw(empty.database).requests.update_one({}, older)
+    replayed = (await empty.ask(text, input=given))["importRelease"]["warnings"]
+    assert replayed == [{**warning, "platform": None} for warning in made]
+
+
 async def found(catalog: Catalog, platform: str) -> tuple[list[str], str | None]:
     """Return the versions on a platform, and the latest published one."""
     product: Any = await catalog.database[PRODUCTS].find_one({"key": "tool"})

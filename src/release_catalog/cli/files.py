@@ -8,6 +8,7 @@ import rich.progress
 from release_catalog.console import errors, printable
 from release_catalog.domain import release_document, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.release_parts import file_title
 from release_catalog.errors import Problem, ValidationProblem
 from release_catalog.files import verification
 from release_catalog.files.verifier import Fetcher
@@ -64,7 +65,8 @@ class Bar:
                 answer.get("message") or f"{name}: {count - len(wrong)} of {count} files match their declaration."
             ]
             for warning in wrong:
-                about = f"{warning['artifactName']}: " if warning["artifactName"] else ""
+                title = file_title({"name": warning["artifactName"], "platform": warning["platform"]})
+                about = f"{title}: " if title else ""
                 lines.append(f"  {about}{warning['message']}")
         self.console.print("\n".join(map(printable, lines)), soft_wrap=True)
 

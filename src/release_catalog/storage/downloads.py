@@ -80,7 +80,7 @@ def _addition(key: str, counts: Mapping[str, int]) -> UpdateOne:
     """Return the change that adds downloads to the files of a release, as far as it still has them."""
     numbered = list(enumerate(counts.items()))
     return UpdateOne(
-        {"_id": key},
+        {"_id": key, "artifacts.id": {"$in": [*counts]}},
         {"$inc": {f"artifacts.$[file{number}].downloads": count for number, (_, count) in numbered}},
         array_filters=[{f"file{number}.id": artifact_id} for number, (artifact_id, _) in numbered],
     )

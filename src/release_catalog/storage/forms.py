@@ -72,6 +72,7 @@ DEFAULTS: dict[CollectionName[Any], Mapping[str, Any]] = {
             for name, default in inner.items()
         },
     },
+    REQUESTS: {"answer.warnings.platform": None},
 }
 # The answers of requests hold documents of other collections, which change with their forms.
 _EMBEDDED: dict[CollectionName[Any], dict[str, CollectionName[Any]]] = {
