@@ -25,6 +25,7 @@ from release_catalog.domain import timestamps
 from release_catalog.storage import idempotency
 from release_catalog.storage.collection_names import EVENTS, RELEASES, REQUESTS, VERIFICATIONS
 from support.catalog import source
+from support.graphql_client import data_of, post
 from support.processes import Server, eventually, serving
 
 Json = dict[str, Any]
@@ -103,12 +104,15 @@ def asked(files: Files, key: str, mode: str, count: int = 2) -> Json:
 
 
 def sent(server: Server, given: Json) -> Json | None:
-    """The answer to an import; None where its server was killed."""
-    try:
-        done: Json = server.ask(IMPORT, input=given)["importRelease"]
-    except httpx2.TransportError:
-        return None
-    return done
+    """The answer to an import, repeated while other writes go first; None where its server was killed."""
+    with httpx2.Client(timeout=60) as http, contextlib.suppress(httpx2.TransportError):
+        while True:
+            answer = post(http, IMPORT, url=server.url, variables={"input": given})
+            errors = answer.json().get("errors", [])
+            if [error["extensions"].get("outcome") for error in errors] != ["UNCHANGED"]:
+                done: Json = data_of(answer)["importRelease"]
+                return done
+    return None
 
 
 def there(database: Any, key: str) -> tuple[bool, bool, bool]:
