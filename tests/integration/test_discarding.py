@@ -7,7 +7,7 @@ import pytest
 
 from release_catalog.domain.caller import PROMOTE, READ, WEBHOOK, WRITE, Caller, local
 from release_catalog.files import address_guard, verification, verifier
-from release_catalog.storage import event_log, migrations, reference_lookup
+from release_catalog.storage import event_log, migration_fills, migrations, reference_lookup, release_lifecycle
 from release_catalog.storage.collection_names import (
     COUNTERS,
     EVENTS,
@@ -229,6 +229,23 @@ async def test_its_verification_ends_with_a_draft(empty: Catalog) -> None:
     assert await empty.database[VERIFICATIONS].count_documents({}) == 0
     async with verifier.Fetcher(address_guard.parse(""), max_bytes=1, at_once=1) as files:
         assert not await verification.process_next_job(empty.database, files, verification.WorkerShutdown())
+
+
+async def test_a_draft_that_is_discarded_while_others_are_read_is_passed_over(empty: Catalog) -> None:
+    """Its key is still there, without a release."""
+    made, hub = await draft(empty), await draft(empty, "hub", status="PUBLISHED")
+    values = {"id": hub["id"], "reason": "r"}
+    notice = await release_lifecycle._look(empty.caller, empty.database, values)
+    await discard(empty, made["id"])
+    answer: Any = await release_lifecycle._withdrawn(empty.caller, empty.database, values, notice)
+    assert (answer["release"]["status"], answer["affectedCount"]) == ("WITHDRAWN", 0)
+    assert await reference_lookup._winners(empty.caller, empty.database, [made["id"]]) == {}
+    old: Any = {
+        **await draft(empty, "old", dependencies=[{"releaseId": made["id"], "name": "tool", "version": "1"}])
+    }
+    old |= {"_id": empty.caller.key(old["id"]), "terms": []}
+    known = await migration_fills.edges(empty.database, [old])
+    assert [one["missing"] for one in known[empty.caller.key(old["id"])]["dependencies"]] == [True]
 
 
 async def test_a_draft_with_a_record_in_the_ledger_stays(empty: Catalog) -> None:
