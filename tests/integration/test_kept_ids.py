@@ -144,6 +144,7 @@ async def test_a_conflict_does_not_tell_of_a_hidden_release(empty: Catalog) -> N
     assert (answer["problem"]["__typename"], answer["problem"]["conflictingId"]) == ("ConflictProblem", None)
 
 
+@pytest.mark.usefixtures("many_processes")
 @pytest.mark.parametrize("verb", ["create", "import", "load"])
 async def test_of_concurrent_writers_of_one_id_one_succeeds(empty: Catalog, verb: str) -> None:
     products = [await empty.product(f"p{number}") for number in range(8)]
@@ -162,6 +163,7 @@ async def test_of_concurrent_writers_of_one_id_one_succeeds(empty: Catalog, verb
     assert await stored_ids(empty) == ["one"]
 
 
+@pytest.mark.usefixtures("many_processes")
 async def test_an_id_is_not_reused_however_a_discarding_and_its_writers_meet(empty: Catalog) -> None:
     product = await empty.product("tool")
     for turn in range(5):
