@@ -23,7 +23,7 @@ from release_catalog.embedded_mongodb import supervisor
 from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import database as db
-from release_catalog.storage import indexes, unit_of_work
+from release_catalog.storage import indexes, transactions, unit_of_work
 from support.catalog import Catalog, Commands
 
 # How long an example takes says more of the machine than of the code.
@@ -178,6 +178,16 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let writes wait for their turns for as long as the machine needs."""
     monkeypatch.setattr(unit_of_work, "_MAX_WAIT_SECONDS", 300.0)
     monkeypatch.setattr(Context, "seconds_left", 300.0)
+
+
+@pytest.fixture
+def many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let writers take no turns, as those of different processes do not."""
+
+    async def at_once(_: caller.Caller, database: db.Database, work: Any) -> Any:
+        return await transactions.run(database, work)
+
+    monkeypatch.setattr(unit_of_work, "serialized_transaction", at_once)
 
 
 @pytest.fixture

@@ -7,7 +7,14 @@ import pytest
 
 from release_catalog.domain.caller import PROMOTE, READ, WEBHOOK, WRITE, Caller, local
 from release_catalog.files import address_guard, verification, verifier
-from release_catalog.storage import event_log, migrations, reference_lookup
+from release_catalog.storage import (
+    event_log,
+    migration_fills,
+    migrations,
+    reference_lookup,
+    release_delivery,
+    release_lifecycle,
+)
 from release_catalog.storage.collection_names import (
     COUNTERS,
     EVENTS,
@@ -106,6 +113,7 @@ async def test_if_match_and_retries(empty: Catalog) -> None:
     assert await empty.database[REQUESTS].count_documents({}) == 1
 
 
+@pytest.mark.usefixtures("many_processes")
 async def test_of_concurrent_discardings_and_publications_one_takes_effect(empty: Catalog) -> None:
     for turn in range(4):
         made = await draft(empty, f"tool-{turn}")
@@ -204,14 +212,27 @@ async def test_its_runs_end_with_a_draft(empty: Catalog) -> None:
     assert (await empty.ask(RECORD, input=late))["done"]["problem"]["__typename"] == "NotFoundProblem"
 
 
+@pytest.mark.usefixtures("many_processes")
 @pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED"])
-async def test_no_run_outlives_a_draft_that_is_discarded_meanwhile(empty: Catalog, status: str) -> None:
+async def test_no_run_outlives_a_draft_that_is_discarded_meanwhile(
+    empty: Catalog, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have read the draft before either writes: one of them is made to look again."""
     await done(empty, "savePipeline", id="pipe", name="Pipe")
-    for turn in range(6):
-        made = await draft(empty, f"tool-{turn}")
-        fields = {"pipelineId": "pipe", "releaseId": made["id"], "status": status}
-        await asyncio.gather(discard(empty, made["id"]), empty.ask(RECORD, input=fields))
-    assert await empty.database[RELEASES].count_documents({"tenantId": "local"}) == 0
+    made = await draft(empty)
+    looked, take_turns, arrived = asyncio.Event(), release_delivery._take_turns, []
+
+    async def together(*arguments: Any) -> None:
+        arrived.append(1)
+        if len(arrived) == 2:
+            looked.set()
+        await asyncio.wait_for(looked.wait(), 60)
+        await take_turns(*arguments)
+
+    monkeypatch.setattr(release_delivery, "_take_turns", together)
+    fields = {"pipelineId": "pipe", "releaseId": made["id"], "status": status}
+    answer, _ = await asyncio.gather(discard(empty, made["id"]), empty.ask(RECORD, input=fields))
+    assert answer["discardedId"] == made["id"]
     assert await empty.database[EXECUTIONS].count_documents({}) == 0
 
 
@@ -229,6 +250,23 @@ async def test_its_verification_ends_with_a_draft(empty: Catalog) -> None:
     assert await empty.database[VERIFICATIONS].count_documents({}) == 0
     async with verifier.Fetcher(address_guard.parse(""), max_bytes=1, at_once=1) as files:
         assert not await verification.process_next_job(empty.database, files, verification.WorkerShutdown())
+
+
+async def test_a_draft_that_is_discarded_while_others_are_read_is_passed_over(empty: Catalog) -> None:
+    """Its key is still there, without a release."""
+    made, hub = await draft(empty), await draft(empty, "hub", status="PUBLISHED")
+    values = {"id": hub["id"], "reason": "r"}
+    notice = await release_lifecycle._look(empty.caller, empty.database, values)
+    await discard(empty, made["id"])
+    answer: Any = await release_lifecycle._withdrawn(empty.caller, empty.database, values, notice)
+    assert (answer["release"]["status"], answer["affectedCount"]) == ("WITHDRAWN", 0)
+    assert await reference_lookup._winners(empty.caller, empty.database, [made["id"]]) == {}
+    old: Any = {
+        **await draft(empty, "old", dependencies=[{"releaseId": made["id"], "name": "tool", "version": "1"}])
+    }
+    old |= {"_id": empty.caller.key(old["id"]), "terms": []}
+    known = await migration_fills.edges(empty.database, [old])
+    assert [one["missing"] for one in known[empty.caller.key(old["id"])]["dependencies"]] == [True]
 
 
 async def test_a_draft_with_a_record_in_the_ledger_stays(empty: Catalog) -> None:

@@ -51,6 +51,12 @@ async def load(catalog: Catalog, *documents: Json, stop: bool = False) -> bulk.L
     return loader
 
 
+async def nodes(catalog: Catalog, id_: str) -> list[str | None]:
+    """The ids of the releases that a release depends on."""
+    edges = (await catalog.ask(EDGES, id=id_))["release"]["dependencies"]["edges"]
+    return [edge["node"] and edge["node"]["id"] for edge in edges]
+
+
 async def stored_ids(catalog: Catalog) -> list[str]:
     found = catalog.database[RELEASES].find({"tenantId": catalog.caller.tenant}).sort("id", 1)
     return [release["id"] async for release in found]
@@ -138,6 +144,7 @@ async def test_a_conflict_does_not_tell_of_a_hidden_release(empty: Catalog) -> N
     assert (answer["problem"]["__typename"], answer["problem"]["conflictingId"]) == ("ConflictProblem", None)
 
 
+@pytest.mark.usefixtures("many_processes")
 @pytest.mark.parametrize("verb", ["create", "import", "load"])
 async def test_of_concurrent_writers_of_one_id_one_succeeds(empty: Catalog, verb: str) -> None:
     products = [await empty.product(f"p{number}") for number in range(8)]
@@ -156,6 +163,7 @@ async def test_of_concurrent_writers_of_one_id_one_succeeds(empty: Catalog, verb
     assert await stored_ids(empty) == ["one"]
 
 
+@pytest.mark.usefixtures("many_processes")
 async def test_an_id_is_not_reused_however_a_discarding_and_its_writers_meet(empty: Catalog) -> None:
     product = await empty.product("tool")
     for turn in range(5):
@@ -230,39 +238,84 @@ async def test_a_retry_of_a_creation_with_an_id_gets_the_first_answer(empty: Cat
 
 # ------------------------------------------------------------------ edges
 
-_ids = st.lists(
-    st.text(st.characters(categories=["L", "N", "P"], exclude_characters="\u200e"), min_size=1, max_size=8),
-    min_size=2, max_size=4, unique=True,
-).filter({".", ".."}.isdisjoint)  # fmt: skip
+_id = st.text(st.characters(categories=["L", "N", "P"], exclude_characters="\u200e"), min_size=1, max_size=8)
+# Two names, each of several releases that only their ids tell apart, and one that has its name for itself.
+_needs = st.fixed_dictionaries({}, optional={"r0": st.integers(0, 1), "r1": st.integers(0, 1), "only": st.none()})
 
 
-@given(_ids, st.data())
+@st.composite
+def catalogs(draw: st.DrawFn) -> tuple[list[Json], list[str]]:
+    """Import documents in any order, and their ids in another order."""
+    ids = draw(st.lists(_id.filter(lambda id_: id_ not in {".", ".."}), min_size=5, max_size=5, unique=True))
+    own = [("r0", 0), ("r0", 1), ("r1", 0), ("r1", 1), ("only", None)]
+    documents = []
+    for id_, (name, number) in zip(ids, own, strict=True):
+        dependencies = [
+            {**({} if other is None else {"catalogId": ids[own.index((to, other))]}), "name": to, "version": "1.0"}
+            for to, other in draw(_needs).items()
+            if to != name
+        ]
+        documents.append(source(name, id=id_, dependencies=dependencies, channel=f"c{number}"))
+    return draw(st.permutations(documents)), draw(st.permutations(ids))
+
+
+@given(catalogs())
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_s1_exported_releases_are_the_same_in_another_tenant_with_their_edges(
-    empty: Catalog, ids: list[str], data: st.DataObject
+    empty: Catalog, given_: tuple[list[Json], list[str]]
 ) -> None:
+    documents, order = given_
     here, there = empty.seen_by(local(uuid.uuid4().hex)), empty.seen_by(local(uuid.uuid4().hex))
-    documents = []
-    for at, id_ in enumerate(ids):
-        needed = data.draw(st.lists(st.sampled_from(range(len(ids))), unique=True))
-        by_id = data.draw(st.booleans())
-        dependencies = [
-            {**({"catalogId": ids[other]} if by_id else {}), "name": f"r{other}", "version": "1.0"}
-            for other in needed
-            if other != at
-        ]
-        documents.append(source(f"r{at}", id=id_, dependencies=dependencies))
-    for document in data.draw(st.permutations(documents)):
+    for document in documents:
         assert (await take(here, document))["problem"] is None
-    exported = {id_: json.loads(json.dumps((await here.ask(EXPORT, id=id_))["exportRelease"])) for id_ in ids}
-    assert list(exported.values()) == documents
-    for id_ in data.draw(st.permutations(ids)):
-        assert (await take(there, exported[id_]))["catalogId"] == id_
-    for id_ in ids:
+    exported = {id_: json.loads(json.dumps((await here.ask(EXPORT, id=id_))["exportRelease"])) for id_ in order}
+    assert exported == {document["id"]: document for document in documents}
+    for document in exported.values():
+        assert (await take(there, document))["catalogId"] == document["id"]
+    by_id = {document["id"]: document for document in documents}
+    only = next(document["id"] for document in documents if document["name"] == "only")
+    for id_ in order:
         assert (await there.ask(EXPORT, id=id_))["exportRelease"] == exported[id_]
-        edges = await here.ask(EDGES, id=id_)
-        assert None not in [edge["node"] for edge in edges["release"]["dependencies"]["edges"]]
-        assert await there.ask(EDGES, id=id_) == edges
+        needed = [one.get("catalogId", only) for one in by_id[id_]["dependencies"]]
+        assert await nodes(here, id_) == await nodes(there, id_) == needed
+
+
+@pytest.mark.parametrize("verb", ["create", "import", "load"])
+async def test_a_reference_by_id_leads_to_the_release_that_gets_this_id_later(empty: Catalog, verb: str) -> None:
+    """Until then, and if the name contradicts it, the reference leads by name and version."""
+    product = await empty.product("lib")
+    needed = {"catalogId": "late", "name": "lib", "version": "1.0"}
+    for name, one in (("app", needed), ("other", {**needed, "version": "2.0"})):
+        assert (await take(empty, source(name, id=name, dependencies=[one])))["problem"] is None
+    await take(empty, source("lib", id="early"))
+    assert await nodes(empty, "app") == ["early"]
+    late: Json = {"channel": "beta"}
+    if verb == "create":
+        await create(empty, product["id"], "1.0", "late", **late, name="lib")
+    elif verb == "import":
+        await take(empty, source("lib", id="late", **late))
+    else:
+        await load(empty, source("lib", id="late", **late))
+    assert (await nodes(empty, "app"), await nodes(empty, "other")) == (["late"], [None])
+    count = "query($id: ID!) { release(id: $id) { dependants { totalCount } } }"
+    for id_, expected in (("late", 1), ("early", 0)):
+        assert (await empty.ask(count, id=id_))["release"]["dependants"]["totalCount"] == expected
+    # As often as its id comes and goes.
+    await discarded(empty, "late")
+    assert await nodes(empty, "app") == ["early"]
+
+
+async def test_a_published_edge_does_not_move_to_the_release_that_gets_its_id(empty: Catalog) -> None:
+    needed = [{"catalogId": f"late-{name}", "name": name, "version": "1.0"} for name in ("lib", "zlib")]
+    await take(empty, source("app", id="app", dependencies=needed))
+    await take(empty, source("lib", id="early"))
+    for id_ in ("early", "app"):
+        await empty.ask(PUBLISH, id=id_)
+    for name in ("lib", "zlib"):
+        await take(empty, source(name, id=f"late-{name}", channel="beta"))
+        await empty.ask(PUBLISH, id=f"late-{name}")
+    # What led nowhere has found its release.
+    assert await nodes(empty, "app") == ["early", "late-zlib"]
 
 
 async def test_a_reference_by_name_never_has_the_text_of_an_id(empty: Catalog) -> None:

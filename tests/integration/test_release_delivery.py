@@ -8,7 +8,6 @@ import pytest
 from release_catalog.domain import release_delivery, timestamps
 from release_catalog.domain.caller import local
 from release_catalog.storage import release_delivery as stored_delivery
-from release_catalog.storage import transactions, unit_of_work
 from release_catalog.storage.collection_names import EVENTS, EXECUTIONS, PRODUCTS, RELEASES
 from support.catalog import Catalog
 
@@ -237,6 +236,7 @@ async def test_runs_that_begin_while_it_is_completed(empty: Catalog) -> None:
         assert (status, running) in {("COMPLETED", 0), ("STARTED", 2)}
 
 
+@pytest.mark.usefixtures("many_processes")
 @pytest.mark.parametrize("first", ["run", "completion"])
 async def test_a_run_and_a_completion_that_have_both_looked(
     empty: Catalog, first: str, monkeypatch: pytest.MonkeyPatch
@@ -252,11 +252,6 @@ async def test_a_run_and_a_completion_that_have_both_looked(
         await asyncio.wait_for(looked.wait(), 20)
         await take_turns(*arguments)
 
-    async def at_once(_: Any, database: Any, work: Any) -> Any:
-        return await transactions.run(database, work)
-
-    # Two processes, which do not take turns as the writers of one do.
-    monkeypatch.setattr(unit_of_work, "serialized_transaction", at_once)
     monkeypatch.setattr(stored_delivery, "_take_turns", together)
     calls = [record(empty, id_, "RUNNING"), step(empty, id_, "COMPLETED")]
     outcomes = await asyncio.gather(*(calls if first == "run" else calls[::-1]))

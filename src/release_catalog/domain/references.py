@@ -96,6 +96,18 @@ def dependency_document(
     return made
 
 
+def redirected(dependency: DependencyDocument, catalog_id: str, *, missing: bool) -> DependencyDocument:
+    """Return a dependency that gives an id, by that id, or by name and version if no release has it."""
+    return dependency_document(
+        catalog_id,
+        dependency["releaseId"],
+        dependency["name"],
+        dependency["version"],
+        completed(dependency),
+        missing,
+    )
+
+
 def completed(dependency: Mapping[str, Any]) -> Sequence[str]:
     """Return the fields of a dependency that the catalog filled in.
 

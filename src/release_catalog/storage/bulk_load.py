@@ -101,6 +101,9 @@ async def load(
     failed = await _insert(database, RELEASES, (search_terms.to_stored(caller, document) for document in made))
     if publish:
         await reference_lookup.settle_names(caller, database, made)
+    known_ids = [made[at] for at, fields in enumerate(read) if at not in failed and "id" in fields]
+    if known_ids:
+        await reference_lookup.learn_ids(caller, database, known_ids)
     # A document without an id stands for the release that has its identity, whatever the id of that one is.
     named = {at: made[at] for at, fields in enumerate(read) if at in failed and "id" in fields}
     refused = await _refused(caller, database, named)

@@ -117,23 +117,18 @@ async def _redirect(
     """Let references by id lead by name and version if no release has the id."""
     ids_ = {needed["releaseId"] for release in some for needed in release["dependencies"] if needed["releaseId"]}
     keys = [owner.key(id_) for id_ in ids_]
-    there = {release["id"] async for release in database[RELEASES].find({"_id": {"$in": keys}}, {"id": 1})}
+    match = {"_id": {"$in": keys}, "tenantId": owner.tenant}
+    there = {release["id"] async for release in database[RELEASES].find(match, {"id": 1})}
     for release in some:
         lost = [one for one in release["dependencies"] if one["releaseId"] and one["releaseId"] not in there]
         if not lost:
             continue
         values = known.setdefault(release["_id"], {})
         redirected = {
-            one["reference"]: references.dependency_document(
-                release["catalogId"],
-                one["releaseId"],
-                one["name"],
-                one["version"],
-                references.completed(one),
-                True,
-            )
-            for one in lost
+            one["reference"]: references.redirected(one, release["catalogId"], missing=True) for one in lost
         }
         values["dependencies"] = [redirected.get(one["reference"], one) for one in release["dependencies"]]
-        terms = {f"needs:{old}": f"needs:{new['reference']}" for old, new in redirected.items()}
-        values["terms"] = [terms.get(term, term) for term in values.get("terms", release["terms"])]
+        terms = {f"needs:{old}": search_terms.reference_terms(new) for old, new in redirected.items()}
+        values["terms"] = [
+            new for term in values.get("terms", release["terms"]) for new in terms.get(term, [term])
+        ]

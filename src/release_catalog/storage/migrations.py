@@ -261,7 +261,8 @@ async def _take_back(database: Database, migration: Migration, found: Sequence[A
     ]
     if changed:
         older = {"$set": {forms.FORM: migration.form - 1}} if migration.form > 1 else {"$unset": {forms.FORM: ""}}
-        await database[migration.collection].update_many({"_id": {"$in": changed}}, older)
+        match = {"_id": {"$in": changed}, forms.FORM: migration.form}
+        await database[migration.collection].update_many(match, older)
 
 
 @db.bounded

@@ -5,6 +5,7 @@ among all releases of the tenant, and then shown only to callers who may see it.
 """
 
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -83,7 +84,7 @@ async def _winners(caller: Caller, database: Collections, ids: Iterable[str]) ->
     keys = [caller.key(id_) for id_ in ids]
     rivals: dict[str, list[ReleaseDocument]] = {}
     for start in range(0, len(keys), REFERENCES_A_COMMAND):
-        match = {"_id": {"$in": keys[start : start + REFERENCES_A_COMMAND]}}
+        match = {"_id": {"$in": keys[start : start + REFERENCES_A_COMMAND]}, "tenantId": caller.tenant}
         cursor = database[RELEASES].find(match, _CANDIDATE_FIELDS).batch_size(NAMES_AT_ONCE)
         async with contextlib.aclosing(cursors.batches(cursor, NAMES_AT_ONCE)) as batches:
             async for some in batches:
@@ -198,25 +199,79 @@ async def published_by_name(
 
 async def forget_id(caller: Caller, database: Database, id_: str, session: Any) -> None:
     """Let the references by the id of a deleted release lead by name and version."""
-    by_id = f"needs:{references.by_id(id_)}"
-    shown = dict.fromkeys(("catalogId", "dependencies", "terms"), 1)
-    found: Any = database[RELEASES].find({"tenantId": caller.tenant, "terms": by_id}, shown, session=session)
-    makers = cursors.batches(found.hint("terms").batch_size(MAKERS_AT_ONCE), MAKERS_AT_ONCE)
-    async with contextlib.aclosing(makers) as batches:
+
+    def forget(dependency: DependencyDocument, catalog_id: str) -> DependencyDocument:
+        if dependency["releaseId"] != id_:
+            return dependency
+        return references.redirected(dependency, catalog_id, missing=True)
+
+    async for some in _makers(caller, database, [f"needs:{references.by_id(id_)}"], session):
+        await _redirect(database, some, forget, session)
+
+
+async def learn_ids(
+    caller: Caller, database: Database, made: Iterable[ReleaseDocument], session: Any = None
+) -> None:
+    """Let the references by the ids of new releases lead to these.
+
+    A reference of a published release that leads to another published release by name stays there.
+    """
+    by_id = {release["id"]: release for release in made}
+    async for some in _makers(caller, database, [f"wants:{references.by_id(id_)}" for id_ in by_id], session):
+        names = {
+            one["reference"]
+            for maker in some
+            if maker["status"] != "DRAFT"
+            for one in maker["dependencies"]
+            if one["releaseId"] in by_id
+        }
+        fixed = await published_by_name(caller, database, names, session) if names else {}
+        drafts = [maker for maker in some if maker["status"] == "DRAFT"]
+        others = [maker for maker in some if maker["status"] != "DRAFT"]
+        await _redirect(database, drafts, functools.partial(_learnt, by_id, ()), session)
+        await _redirect(database, others, functools.partial(_learnt, by_id, fixed), session)
+
+
+def _learnt(
+    by_id: Mapping[str, ReleaseDocument],
+    fixed: Collection[str],
+    dependency: DependencyDocument,
+    catalog_id: str,
+) -> DependencyDocument:
+    release = by_id.get(dependency["releaseId"] or "")
+    names = (dependency["name"], dependency["version"])
+    if release is None or dependency["reference"] in fixed or names != (release["name"], release["version"]):
+        return dependency
+    return references.redirected(dependency, catalog_id, missing=False)
+
+
+async def _makers(
+    caller: Caller, database: Database, terms: Sequence[str], session: Any
+) -> AsyncGenerator[list[StoredReleaseDocument], None]:
+    """Yield the releases with one of these terms, in batches."""
+    shown = dict.fromkeys(("etag", "status", "catalogId", "dependencies", "terms"), 1)
+    match = {"tenantId": caller.tenant, "terms": {"$in": list(terms)}}
+    found: Any = database[RELEASES].find(match, shown, session=session)
+    cursor = found.hint("terms").batch_size(MAKERS_AT_ONCE)
+    async with contextlib.aclosing(cursors.batches(cursor, MAKERS_AT_ONCE)) as batches:
         async for some in batches:
-            changes = [UpdateOne({"_id": one["_id"]}, {"$set": _without_id(one, id_)}) for one in some]
-            await database[RELEASES].bulk_write(changes, ordered=False, session=session)
+            yield some
 
 
-def _without_id(release: StoredReleaseDocument, id_: str) -> dict[str, Any]:
-    dependencies = [
-        references.dependency_document(
-            release["catalogId"], id_, one["name"], one["version"], references.completed(one), missing=True
-        )
-        if one["releaseId"] == id_
-        else one
-        for one in release["dependencies"]
-    ]
-    terms = [term for term in release["terms"] if term != f"needs:{references.by_id(id_)}"]
-    by_name = [f"needs:{one['reference']}" for one in dependencies if one["releaseId"] == id_]
-    return {"dependencies": dependencies, "terms": list(dict.fromkeys(terms + by_name))}
+async def _redirect(
+    database: Database,
+    makers: Iterable[StoredReleaseDocument],
+    redirect: Callable[[DependencyDocument, str], DependencyDocument],
+    session: Any,
+) -> None:
+    changes: list[Any] = []
+    for maker in makers:
+        after = [redirect(one, maker["catalogId"]) for one in maker["dependencies"]]
+        before = {term for one in maker["dependencies"] for term in search_terms.reference_terms(one)}
+        terms = [term for term in maker["terms"] if term not in before]
+        terms += [term for one in after for term in search_terms.reference_terms(one)]
+        # A maker that was changed meanwhile has looked for the release itself.
+        match = {"_id": maker["_id"], "etag": maker["etag"]}
+        changes.append(UpdateOne(match, {"$set": {"dependencies": after, "terms": list(dict.fromkeys(terms))}}))
+    if changes:
+        await database[RELEASES].bulk_write(changes, ordered=False, session=session)

@@ -69,7 +69,7 @@ async def _take(turn: UnitOfWork, values: MutationInput, looked: Sequence[Verifi
         return _under_another_id(before)
     made = _made(turn.caller, product, fields, before)
     verification_jobs.set_verification(made, values["verification"], looked)
-    kept = await _keep(turn, product, before, made)
+    kept = await _keep(turn, product, before, made, has_given_id=own_id is not None)
     await verification_jobs.append_events(turn, kept, looked)
     warnings = [_created(product)] if is_new else []
     warnings += await _unresolved(turn, kept)
@@ -157,7 +157,12 @@ def _made(
 
 
 async def _keep(
-    turn: UnitOfWork, product: ProductDocument, before: ReleaseDocument | None, made: ReleaseDocument
+    turn: UnitOfWork,
+    product: ProductDocument,
+    before: ReleaseDocument | None,
+    made: ReleaseDocument,
+    *,
+    has_given_id: bool,
 ) -> ReleaseDocument:
     await verification_jobs.schedule(turn, made)
     if before:
@@ -165,7 +170,7 @@ async def _keep(
     await bulk_load.catalog(turn.caller, turn.database, product["catalogId"], turn.session)
     key, new = {"_id": product["_id"]}, {"$setOnInsert": product}
     await turn.database[PRODUCTS].update_one(key, new, upsert=True, session=turn.session)
-    await release_writes.add(turn, made, "release.imported")
+    await release_writes.add(turn, made, "release.imported", has_given_id=has_given_id)
     return made
 
 

@@ -243,7 +243,8 @@ async def _outdated(turn: UnitOfWork, release: ReleaseDocument, notice: _Notice)
     if not keys:
         return False
     shown = {**reference_lookup.REFERENCE_FIELDS, "dependencies.reference": 1}
-    found = turn.database[RELEASES].find({"_id": {"$in": keys}}, shown, session=turn.session)
+    match = {"_id": {"$in": keys}, "tenantId": turn.caller.tenant}
+    found = turn.database[RELEASES].find(match, shown, session=turn.session)
     at_once = reference_lookup.MAKERS_AT_ONCE
     async with contextlib.aclosing(cursors.batches(found.batch_size(at_once), at_once)) as batches:
         async for some in batches:

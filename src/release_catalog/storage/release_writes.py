@@ -12,7 +12,7 @@ from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
 from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 from release_catalog.errors import Problem
-from release_catalog.storage import named_products, search_terms, unit_of_work, visibility
+from release_catalog.storage import named_products, reference_lookup, search_terms, unit_of_work, visibility
 from release_catalog.storage import release_delivery as stored_delivery
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName, StoredDocument
 from release_catalog.storage.idempotency import Answer, MutationInput
@@ -36,7 +36,7 @@ async def create(turn: UnitOfWork, values: MutationInput) -> Answer:
     if checks.found or product is None:
         return errors.ValidationProblem(violations=checks.found)
     made = release.document(turn.caller.tenant, product, now=now, createdBy=turn.caller.subject, **fields)
-    await add(turn, made, "release.created")
+    await add(turn, made, "release.created", has_given_id=checks.fields.get("id") is not None)
     return {"release": made, "warnings": warnings}
 
 
@@ -64,10 +64,12 @@ def _created(checks: Validator, now: Any) -> Any:
     return created
 
 
-async def add(turn: UnitOfWork, made: ReleaseDocument, kind: str) -> None:
-    """Insert a release and write its events."""
+async def add(turn: UnitOfWork, made: ReleaseDocument, kind: str, *, has_given_id: bool) -> None:
+    """Insert a release and write its events; other releases may refer to a given id already."""
     unit_of_work.check_size(made)
     await turn.database[RELEASES].insert_one(search_terms.to_stored(turn.caller, made), session=turn.session)
+    if has_given_id:
+        await reference_lookup.learn_ids(turn.caller, turn.database, [made], turn.session)
     await _append_events(turn, kind, None, made)
 
 

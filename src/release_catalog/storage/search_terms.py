@@ -2,7 +2,7 @@
 
 A term is `<kind>:<value>`. `is:` holds the references that may lead to the release and `needs:` those that it
 makes, so its dependencies are one lookup of terms, its dependants another, and a reference to a release that does
-not exist yet resolves by itself later.
+not exist yet resolves by itself later. `wants:` holds those by an id that does not exist yet.
 """
 
 import datetime
@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from release_catalog.domain import platforms, references, timestamps
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import FIELDS, ReleaseDocument
 from release_catalog.storage.database import Filter
 
@@ -63,13 +64,21 @@ def search_terms(release: ReleaseDocument) -> list[str]:
     fields: Mapping[str, Any] = release
     found = [f"{kind}:{value}" for kind, field in PLAIN.items() if (value := fields[field]) is not None]
     found += [f"is:{reference}" for reference in references.reference_keys(release)[: 1 + release["resolvesName"]]]
-    found += [f"needs:{dependency['reference']}" for dependency in release["dependencies"]]
+    found += [term for dependency in release["dependencies"] for term in reference_terms(dependency)]
     found += [f"sha256:{artifact['sha256']}" for artifact in release["artifacts"]]
     if release["delivery"]:
         found.append(f"delivery:{release['delivery']['status']}")
     if day := release["endOfLifeAt"]:
         found += [f"eol:{day[:span]}" for span in _SPANS]
     return list(dict.fromkeys(found))
+
+
+def reference_terms(dependency: DependencyDocument) -> list[str]:
+    """Return the terms of a dependency: the reference that counts, and the id that does not exist yet."""
+    found = [f"needs:{dependency['reference']}"]
+    if dependency.get("missing") and dependency["releaseId"]:
+        found.append(f"wants:{references.by_id(dependency['releaseId'])}")
+    return found
 
 
 def ends_before(day: datetime.date) -> list[str]:
