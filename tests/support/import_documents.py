@@ -239,7 +239,7 @@ _more = {
         {"name": name, "version": name}, repository=text, url=text, contentDigest=text, repoDigest=text
     ),
     "platformReleaseMetadata": st.lists(
-        fields({"releaseMetadata": st.lists(_file, max_size=2)}, platform=platform),
+        fields({"releaseMetadata": st.lists(_file, max_size=2, unique_by=lambda each: each["id"])}, platform=platform),
         max_size=2, unique_by=lambda each: each.get("platform"),
     ),
     "customizations": st.lists(

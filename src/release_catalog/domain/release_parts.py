@@ -261,10 +261,16 @@ CUSTOMIZATION_ARTIFACT_FIELDS = fields_of(CustomizationArtifactDocument)
 ARTIFACT: FieldParsers = parsers(ARTIFACT_FIELDS)
 IMAGE: FieldParsers = parsers(IMAGE_FIELDS)
 REGISTRY_ARTIFACT = object_of(parsers(REGISTRY_ARTIFACT_FIELDS))
-PLATFORM_METADATA: FieldParsers = {
-    **parsers(PLATFORM_METADATA_FIELDS),
-    "releaseMetadata": list_of(parsers(METADATA_FILE_FIELDS), MAX_ENTRIES, required=True),
-}
+
+
+def _metadata_files(checks: Validator, field: str) -> list[dict[str, Any]]:
+    files: list[dict[str, Any]] = list_of(parsers(METADATA_FILE_FIELDS), MAX_ENTRIES, required=True)(checks, field)
+    # A patch finds a file by its id. A missing id is refused already.
+    checks.unique(field, [file["id"] or at for at, file in enumerate(files)])
+    return files
+
+
+PLATFORM_METADATA: FieldParsers = {**parsers(PLATFORM_METADATA_FIELDS), "releaseMetadata": _metadata_files}
 CUSTOMIZATION: FieldParsers = {
     **parsers(CUSTOMIZATION_FIELDS),
     "artifact": object_of(parsers(CUSTOMIZATION_ARTIFACT_FIELDS)),

@@ -297,7 +297,9 @@ def _updated(before: Part, fields: Part, now: datetime.datetime) -> Part:
 
 
 def deep_merge(before: Any, values: Any) -> Any:
-    """Merge objects recursively and replace all other values, so that an update never removes metadata."""
+    """Merge objects recursively and replace all other values; null leaves a value alone, as it does in a field."""
+    if values is None:
+        return before
     if not isinstance(before, dict) or not isinstance(values, dict):
         return values
     return {**before, **{name: deep_merge(before.get(name), value) for name, value in values.items()}}
