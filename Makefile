@@ -5,7 +5,8 @@
 # make test-debian  all of Debian's packages, of which `make test` loads a third
 # make check  check types, style and formatting
 # make bench  compare the speed with other servers; bench-load: loading; bench-memory: memory over many requests;
-#             bench-fairness: delay of a client beside a greedy one; bench-files: fetching and verification
+#             bench-fairness: delay of a client beside a greedy one; bench-files: fetching and verification;
+#             bench-scheme: delay of writes while a product changes its version scheme
 PYTHON ?= python3
 PORT ?= 8000
 # Test files that run at once, each with a MongoDB of its own. Many wait for something: two cores have time for three.
@@ -17,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The data is in this folder; an installed catalog uses the data folder of the user.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test test-unit test-hostile test-debian faults check schema bench bench-load bench-memory bench-fairness bench-files web clean
+.PHONY: run test test-unit test-hostile test-debian faults check schema bench bench-load bench-memory bench-fairness bench-files bench-scheme web clean
 
 run: .venv/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -67,6 +68,9 @@ bench-fairness: .venv/.run
 
 bench-files: .venv/.run
 	$(BENCH)/files.py
+
+bench-scheme: .venv/.run
+	$(BENCH)/scheme_change.py
 
 bench-memory: .venv/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))

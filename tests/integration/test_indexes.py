@@ -9,7 +9,7 @@ import pytest
 
 from conftest import LOCAL, connected
 from release_catalog.domain import platforms, release, release_parts, timestamps
-from release_catalog.storage import bulk_load, indexes, pagination, releases
+from release_catalog.storage import bulk_load, indexes, pagination, releases, version_order
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from release_catalog.storage.pagination import PageArgs
 from support.catalog import Catalog, Commands
@@ -189,6 +189,32 @@ async def test_selective_filters_may_be_combined(many: Catalog) -> None:
         await check(
             many, {"name": "name 7", "tag": "tag 7", "status": ["PUBLISHED"]}, order, PageArgs(5), descending=True
         )
+
+
+async def test_a_product_whose_scheme_changes_is_read_along_an_index_of_its_own(many: Catalog) -> None:
+    changing = {"productId": "p7"}
+    await many.database[RELEASES].update_many(changing, [{"$set": {"nextVersionKey": "$versionKey"}}])
+    [allowed] = releases.constraints("ANY", ">=1,<2")
+    first = await releases.search(LOCAL, many.database, changing, PageArgs(10), "VERSION")
+    [part] = version_order._parts(first, ["p7"])
+    last = (await pagination.read(many.database, part)).rows[-1]
+    later = PageArgs(10, part.order.cursor(last))
+    questions = [
+        first,
+        await releases.search(LOCAL, many.database, changing, later, "VERSION"),
+        await releases.search(LOCAL, many.database, {}, PageArgs(10), "VERSION"),
+        releases.latest(LOCAL, "p7", channel="stable", branch="branch 7", constraint=allowed),
+    ]
+    try:
+        for question in questions:
+            [part, *_] = version_order._parts(question, ["p7"])
+            found, documents, returned = await explained(many, part)
+            kinds = {stage["stage"] for stage in found}
+            assert not kinds & {"COLLSCAN", "SORT"}
+            assert {stage["indexName"] for stage in found if stage["stage"] == "IXSCAN"} == {part.order.index}
+            assert 0 < documents <= returned + 3
+    finally:
+        await many.database[RELEASES].update_many(changing, {"$unset": {"nextVersionKey": ""}})
 
 
 async def test_the_latest_release_is_the_first_of_its_index(many: Catalog) -> None:

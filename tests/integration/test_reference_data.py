@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from release_catalog.domain import versions
-from release_catalog.storage import reference_data, release_writes
+from release_catalog.storage import release_writes, scheme_change
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from support.catalog import Catalog
 
@@ -154,34 +154,39 @@ async def test_a_new_scheme_orders_all_releases_anew(empty: Catalog) -> None:
     assert await order() == ["nightly", "1.0.0-1", "1.0.0-beta", "1.0.0-beta.2", "1.0.0"]
 
 
+@pytest.mark.parametrize("releases", [0, 1])
 async def test_a_release_that_is_made_while_the_scheme_changes_is_ordered_by_the_new_one(
-    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch, releases: int
 ) -> None:
     product = await empty.product("tool", "ANY")
-    looked, ordered = asyncio.Event(), asyncio.Event()
-    order_anew, product_of = reference_data._reorder, release_writes._product
+    for number in range(releases):
+        await empty.put(product, f"{number}")
+    looked, begun = asyncio.Event(), asyncio.Event()
+    begin, product_of = scheme_change.begin, release_writes._product
 
-    async def order(*arguments: Any) -> None:
-        await order_anew(*arguments)
-        ordered.set()
+    async def held(*arguments: Any) -> Any:
+        product = await begin(*arguments)
+        begun.set()
         await asyncio.wait_for(looked.wait(), 20)
+        return product
 
     async def look(*arguments: Any) -> Any:
         found = await product_of(*arguments)
         looked.set()
-        await asyncio.wait_for(ordered.wait(), 20)
+        await asyncio.wait_for(begun.wait(), 20)
         return found
 
-    monkeypatch.setattr(reference_data, "_reorder", order)
+    monkeypatch.setattr(scheme_change, "begin", held)
     monkeypatch.setattr(release_writes, "_product", look)
     text = """mutation($id: ID!) { createRelease(input: {productId: $id, name: "tool", version: "1.0.0-beta"}) {
       problem { detail } } }"""
     given: dict[str, Any] = {"id": product["id"], "key": "tool", "name": "Tool", "versionScheme": "SEMVER"}
     (_, problem), made = await asyncio.gather(save(empty, "Product", **given), empty.ask(text, id=product["id"]))
     assert (problem, made["createRelease"]["problem"]) == (None, None)
-    kept = await empty.database[RELEASES].find_one({})
+    kept = await empty.database[RELEASES].find_one({"version": "1.0.0-beta"})
     assert kept
     assert kept["versionKey"] == versions.sort_key("SEMVER", "1.0.0-beta")
+    assert "nextVersionKey" not in kept
 
 
 async def test_environments_lead_to_one_another_and_never_round(empty: Catalog) -> None:

@@ -10,7 +10,7 @@ from release_catalog.storage.collection_names import CollectionName
 
 # The fields that no input gives.
 SET_BY_SERVER = {"_id", "id", "tenantId"}
-MORE = {"catalogs": {"createdAt"}, "products": {"catalogId"}}
+MORE = {"catalogs": {"createdAt"}, "products": {"catalogId", "schemeChange"}}
 TYPES: dict[str, Any] = {
     collection: get_args(kind)[0]
     for name, kind in collection_names.__annotations__.items()

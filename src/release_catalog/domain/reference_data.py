@@ -5,11 +5,11 @@ A field that is not given keeps its value, or in a new document gets the default
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from release_catalog.domain import dependency_graph
 from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, name, object_of, text
-from release_catalog.domain.versions import Scheme
+from release_catalog.domain.versions import Scheme, sort_key
 
 # The given fields of one document.
 Fields = dict[str, Any]
@@ -33,6 +33,16 @@ class CatalogDocument(_ReferenceDocument):
     createdAt: datetime.datetime
 
 
+class SchemeChangeDocument(TypedDict):
+    """A change of a product's version scheme that is under way (see `storage.scheme_change`)."""
+
+    to: Scheme
+    step: Literal["PREPARE", "COPY", "CLEAN"]
+    # The holder of the lease, and its end.
+    owner: str
+    leaseUntil: datetime.datetime
+
+
 class ProductDocument(_ReferenceDocument):
     """A product, which stays in its catalog."""
 
@@ -45,6 +55,7 @@ class ProductDocument(_ReferenceDocument):
     basedOnScratch: bool | None
     latestFree: bool | None
     versionScheme: Scheme
+    schemeChange: NotRequired[SchemeChangeDocument]
 
 
 class PropertyDefinitionDocument(TypedDict):
@@ -200,6 +211,15 @@ def optional_defaults(collection: str) -> Fields:
     values = checks.whole(_READERS[collection])
     required = {violation.field for violation in checks.found}
     return {name: value for name, value in values.items() if name not in required}
+
+
+def version_keys(product: ProductDocument, version: str) -> dict[str, str]:
+    """Return the keys that order a version among those of `product`, also in the scheme to which it changes."""
+    keys = {"versionKey": sort_key(product["versionScheme"], version)}
+    change = product.get("schemeChange")
+    if change and change["step"] != "CLEAN":
+        keys["nextVersionKey"] = sort_key(change["to"], version)
+    return keys
 
 
 def environment(checks: Validator, others: Mapping[str, list[str]]) -> Fields:

@@ -2,12 +2,12 @@
 
 import datetime
 from collections.abc import Mapping
-from typing import Annotated, Any, TypedDict, cast
+from typing import Annotated, Any, NotRequired, TypedDict, cast
 
 from release_catalog.domain import ids, references, release_parts, versions
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
-from release_catalog.domain.reference_data import ProductDocument
+from release_catalog.domain.reference_data import ProductDocument, version_keys
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release_delivery import DeliveryDocument
 from release_catalog.domain.release_parts import (
@@ -303,8 +303,9 @@ class ReleaseDocument(TypedDict):
             "Opaque version of this document, for ifMatch.", set_by=SetBy.SERVER, default=REQUIRED, compared=False
         ),
     ]
-    # Order of versions and of revisions.
+    # Order of versions, also in the scheme to which the product changes, and of revisions.
     versionKey: str
+    nextVersionKey: NotRequired[str]
     revisionKey: str
     # How references by name find it: see references.Candidate.
     resolvesName: bool
@@ -352,8 +353,7 @@ def document(
         "nameSince": now,
         **fields,
     }
-    keys = versions.release_keys(product["versionScheme"], version, made["revision"])
-    return cast("ReleaseDocument", made | derived_fields(made) | keys)
+    return cast("ReleaseDocument", made | derived_fields(made) | version_keys(product, version))
 
 
 def default_fields() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.fair_share import Aside, FairSlots
 from release_catalog.files.verifier import Fetcher
 from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader, LookupCoalescer
-from release_catalog.storage import pagination, records, reference_lookup, releases
+from release_catalog.storage import pagination, records, reference_lookup, releases, version_order
 from release_catalog.storage.collection_names import RELEASES, CollectionName, Stored, StoredDocument
 from release_catalog.storage.cursors import ALL, NONE, FieldPaths
 from release_catalog.storage.database import Collections, Database
@@ -247,7 +247,7 @@ class Context:
     async def _pages(
         self, questions: list[pagination.PageQuery[Any]], keys: FieldPaths
     ) -> Sequence[pagination.Page[Any]]:
-        found = await pagination.fetch_pages(self.reading, questions, keys)
+        found = await version_order.fetch_pages(self.reading, self.database, questions, keys)
         self.usage.take_nodes(sum(len(page.rows) for page in found))
         return found
 

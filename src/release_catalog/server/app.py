@@ -38,7 +38,7 @@ from release_catalog.server import middleware as headers
 from release_catalog.server import rate_limit as limited
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
-from release_catalog.storage import downloads, migrations, outages
+from release_catalog.storage import downloads, migrations, outages, scheme_change
 from release_catalog.webhooks import dispatcher
 
 # The price of a HAL document, of these points: as much as a release with its artifacts, or with some releases
@@ -84,6 +84,7 @@ def create_app(
                 broker.run_broker(used) as feeds,
                 change_stream.watch_changes(used, feeds.ring, look),
                 migrations.run_in_background(used, subscriber_limit.closing),
+                scheme_change.run_in_background(used, subscriber_limit.closing),
             ):
                 app.state.follow = feeds.follow
                 yield

@@ -19,6 +19,7 @@ from release_catalog.storage import (
     named_products,
     reference_lookup,
     release_writes,
+    scheme_change,
     search_terms,
     verification_jobs,
     visibility,
@@ -99,6 +100,7 @@ async def load(
     for document in made:
         verification_jobs.set_verification(document, "SKIP", ())
     failed = await _insert(database, RELEASES, (search_terms.to_stored(caller, document) for document in made))
+    await scheme_change.order_inserted(caller, database, list(products.values()), made)
     if publish:
         await reference_lookup.settle_names(caller, database, made)
     known_ids = [made[at] for at, fields in enumerate(read) if at not in failed and "id" in fields]

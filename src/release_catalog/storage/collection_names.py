@@ -71,6 +71,9 @@ class CounterDocument(TypedDict, total=False):
     # The number of the tenant's last event and its time, or the number of starts and ends of runs.
     value: int
     at: datetime.datetime
+    # The number of steps of scheme changes, and the products whose releases are read by `nextVersionKey`.
+    schemeSteps: int
+    reordered: list[str]
     # The head of the ledger.
     sequence: int
     hash: str

@@ -15,6 +15,9 @@ instead:
     The highest version of a product, for `latestRelease`.
 `platform`
     The highest version of a product on a platform.
+`next`, `nextLatest`
+    The same as `version` and `latest` for a product whose scheme changes (see `storage.version_order`); they hold
+    no other releases.
 `form`
     Documents of an older form, for migrations (see `storage.migrations`).
 """
@@ -57,6 +60,12 @@ def _index(index: str, /, *, unique: bool = False, **keys: int) -> IndexModel:
     return IndexModel(fields, name=index, unique=unique)
 
 
+def _next(index: str, /, **keys: int) -> IndexModel:
+    """Return an index of the releases of products whose scheme is changing."""
+    fields: list[tuple[str, Any]] = [("tenantId", ASCENDING), ("productId", ASCENDING), *keys.items()]
+    return IndexModel(fields, name=index, partialFilterExpression={"nextVersionKey": {"$exists": True}})
+
+
 UP, DOWN = ASCENDING, DESCENDING
 # For collections read only by _id: concurrent transactions that create a collection would fail at their end.
 _MADE = [IndexModel([("_id", UP)])]
@@ -85,6 +94,12 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
             productId=UP, status=UP, platformKeys=UP, versionKey=DOWN, revisionKey=DOWN, createdAt=DOWN, id=DOWN,
             channel=UP, branch=UP, private=UP,
         ),
+        _next("next", nextVersionKey=DOWN, id=DOWN),
+        _next(
+            "nextLatest",
+            status=UP, nextVersionKey=DOWN, revisionKey=DOWN, createdAt=DOWN, id=DOWN,
+            channel=UP, branch=UP, private=UP,
+        ),
     ],
     CATALOGS: [_index("name", name=UP, id=UP)],
     PRODUCTS: [
@@ -93,6 +108,11 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
         _index("catalog", catalogId=UP, key=UP),
         # Products by name, which several may have, and their ids.
         _index("named", catalogId=UP, name=UP, id=UP),
+        # Across tenants: the scheme changes under way whose lease is over.
+        IndexModel(
+            [("schemeChange.leaseUntil", UP)],
+            name="schemeChange", partialFilterExpression={"schemeChange": {"$exists": True}},
+        ),
     ],
     PROJECTS: _MADE,
     REGISTRIES: _MADE,

@@ -44,6 +44,10 @@ class OutcomeUnknown(PyMongoError):  # noqa: N818  named after its meaning, like
     """A write not confirmed by the database before the deadline: it may take effect, or have done so."""
 
 
+class SchemeChangeUnderWay(OutcomeUnknown):
+    """A new version scheme that takes effect later: the releases of the product are still being sorted."""
+
+
 class NothingWritten(PyMongoError):  # noqa: N818  likewise
     """A mutation that met an outage and left no trace; its cause is the outage."""
 
@@ -80,6 +84,12 @@ UNKNOWN = Outage(
     "The database did not confirm this change in time: it may take effect or not. Repeat the "
     "request with the same idempotencyKey: it takes effect once, and the response shows the "
     "outcome. Without a key, read the document before you repeat the request.",
+    "UNKNOWN",
+)
+SORTING = Outage(
+    "UNAVAILABLE",
+    "The new version scheme takes effect later, because the releases of the product are still being sorted. Until "
+    "then they keep their old order. Repeat the request to wait for it, or read versionScheme.",
     "UNKNOWN",
 )
 CHANGED = Outage(
@@ -123,7 +133,7 @@ def outage(error: object, *, reachable: bool = False) -> Outage | None:
     `reachable` tells that the database answers other commands, so that it was only too busy for this one.
     """
     if isinstance(error, OutcomeUnknown):
-        return UNKNOWN
+        return SORTING if isinstance(error, SchemeChangeUnderWay) else UNKNOWN
     for kind, meaning in ((TurnNotReached, LATE), (Stopping, STOPPING)):
         if isinstance(error, kind):
             return meaning

@@ -143,7 +143,8 @@ class PageQuery(Generic[Stored]):
 
     `match` always holds the caller's tenant. `terms`, where given, are of kinds that the `terms` index serves, and
     a document matches with any of them; an empty list matches nothing. `stages`, for queries without terms, drop
-    documents after the match by conditions on other collections.
+    documents after the match by conditions on other collections. `scheme` is the version scheme that the match
+    supposes of the product; the page has the one in which it was read.
     """
 
     collection: CollectionName[Stored]
@@ -153,6 +154,7 @@ class PageQuery(Generic[Stored]):
     descending: bool = False
     terms: Sequence[str] | None = None
     stages: Sequence[Stage] = ()
+    scheme: str | None = None
     place: list[Any] | None = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -210,6 +212,7 @@ class Page(Generic[Stored]):
     has_next: bool
     has_previous: bool
     cursor: Callable[[StoredDocument], str]
+    scheme: str | None = None
 
 
 def _page(question: PageQuery[Stored], rows: list[Stored]) -> Page[Stored]:

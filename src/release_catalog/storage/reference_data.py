@@ -2,23 +2,20 @@
 
 from typing import Any
 
-from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from release_catalog import errors, usage
-from release_catalog.domain import ids, reference_data, timestamps, versions
+from release_catalog import errors
+from release_catalog.domain import ids, reference_data, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.reference_data import EnvironmentDocument, Fields, ProductDocument
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem
-from release_catalog.storage import bulk_load, cursors, transactions
+from release_catalog.storage import bulk_load, cursors, scheme_change, transactions
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import (
     CATALOGS,
-    COUNTERS,
     ENVIRONMENTS,
     PRODUCTS,
-    RELEASES,
     CollectionName,
     Stored,
 )
@@ -26,8 +23,6 @@ from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import MutationInput
 from release_catalog.storage.records import MAX_LISTED
 from release_catalog.storage.unit_of_work import UnitOfWork
-
-_REKEYED_AT_ONCE = 1_000
 
 
 async def save_reference(
@@ -65,7 +60,7 @@ async def environment(caller: Caller, database: Database, values: MutationInput)
 
 async def product(caller: Caller, database: Database, values: MutationInput) -> ProductDocument | Problem:
     """Save a product, which stays in its catalog; a new version scheme reorders its releases."""
-    catalog_id = values.get("catalogId")
+    catalog_id, owner = values.get("catalogId"), ids.new()
 
     async def work(session: Any) -> ProductDocument | Problem:
         checks = Validator(values, "input")
@@ -79,15 +74,27 @@ async def product(caller: Caller, database: Database, values: MutationInput) -> 
         elif not catalog_id:
             await bulk_load.catalog(caller, database, bulk_load.DEFAULT_CATALOG, session)
         new = {"catalogId": catalog_id or bulk_load.DEFAULT_CATALOG}
+        scheme = fields.pop("versionScheme", None) if before else None
         saved = await _put(turn, PRODUCTS, checks, fields, new)
-        if before and not isinstance(saved, Problem) and saved["versionScheme"] != before["versionScheme"]:
-            await _reorder(turn, saved)
-        return saved
+        if scheme is None or isinstance(saved, Problem):
+            return saved
+        if "schemeChange" in saved:
+            raise scheme_change.UnderWay
+        if saved["versionScheme"] == scheme:
+            return saved
+        return await scheme_change.begin(turn, saved, scheme, owner)
 
-    try:
-        return await transactions.run(database, work)
-    except DuplicateKeyError as error:
-        return await _conflict(caller, database, PRODUCTS, error)
+    while True:
+        try:
+            saved = await transactions.run(database, work)
+        except DuplicateKeyError as error:
+            return await _conflict(caller, database, PRODUCTS, error)
+        except scheme_change.UnderWay:
+            await scheme_change.wait(database, caller.key(values["id"]))
+            continue
+        if isinstance(saved, Problem) or saved.get("schemeChange", {}).get("owner") != owner:
+            return saved
+        return await scheme_change.finish(database, saved, owner)
 
 
 async def _put(
@@ -116,21 +123,3 @@ async def _conflict(
         f"Another document has the value {name!r}: give another value, or the id of that document to change it."
     )
     return errors.Conflict(detail=detail, conflicting_id=other["id"] if other else None)
-
-
-async def _reorder(turn: UnitOfWork, product_: ProductDocument) -> None:
-    """Give all releases of a product the sort keys of its scheme."""
-    # Creating a release writes this counter too, so that a transaction that has read the old scheme is repeated.
-    held = {"$inc": {"held": 1, "value": 0}}
-    await turn.database[COUNTERS].update_one(
-        {"_id": turn.caller.key("events")}, held, upsert=True, session=turn.session
-    )
-    match = {"tenantId": turn.caller.tenant, "productId": product_["id"]}
-    changes: list[UpdateOne] = []
-    async for release in turn.database[RELEASES].find(match, {"id": 1, "version": 1}, session=turn.session):
-        key = versions.sort_key(product_["versionScheme"], release["version"])
-        changes.append(UpdateOne({"_id": turn.caller.key(release["id"])}, {"$set": {"versionKey": key}}))
-    usage.walk(len(changes))
-    for start in range(0, len(changes), _REKEYED_AT_ONCE):
-        some = changes[start : start + _REKEYED_AT_ONCE]
-        await turn.database[RELEASES].bulk_write(some, ordered=False, session=turn.session)

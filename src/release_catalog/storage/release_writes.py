@@ -5,7 +5,7 @@ from typing import Any
 
 from release_catalog import errors
 from release_catalog.domain import ids, release, release_delivery, release_document, release_update, timestamps
-from release_catalog.domain.reference_data import ProductDocument
+from release_catalog.domain.reference_data import ProductDocument, version_keys
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_delivery import DeliveryDocument
 from release_catalog.domain.release_update import Values
@@ -121,6 +121,10 @@ async def store(
     if "name" in changed:
         after["nameSince"] = changed["nameSince"] = timestamps.now()
     unit_of_work.check_size(after)
+    if "revision" in changed:
+        # A change of the version scheme may have passed its new place already.
+        product = await turn.one(PRODUCTS, after["productId"])
+        changed |= version_keys(product, after["version"]) if product else {}
     made = await unit_of_work.update_release(turn, before, changed)
     await _append_events(turn, kind, before["delivery"], made)
     return made

@@ -30,8 +30,8 @@ ORDERS = {
 # Filters whose value is one term; those of the second line usually match many releases.
 _EXACT = ("name", "version", "author")
 _LOW_SELECTIVITY = (("branch", "branch"), ("tag", "tag"), ("catalog", "catalogId"))
-_LATEST = Order("LATEST", "latest", {"versionKey": str, "revisionKey": str, "createdAt": _INSTANT, "id": str})
-_LATEST_ON_PLATFORM = Order("LATEST_ON_PLATFORM", "platform", _LATEST.fields)
+LATEST = Order("LATEST", "latest", {"versionKey": str, "revisionKey": str, "createdAt": _INSTANT, "id": str})
+LATEST_ON_PLATFORM = Order("LATEST_ON_PLATFORM", "platform", LATEST.fields)
 
 
 async def by_ids(
@@ -57,6 +57,7 @@ def latest(
     channel: str | None,
     platform: str | None = None,
     constraint: KeyRanges | None = None,
+    scheme: str | None = None,
     packaging: str | None = None,
     base_images: Sequence[str] | None = None,
     **branch: str | None,
@@ -76,8 +77,8 @@ def latest(
         match["platformKeys"] = platform.casefold()
     if constraint is not None:
         match["$and"] = _within(constraint)
-    order = _LATEST if platform is None else _LATEST_ON_PLATFORM
-    return PageQuery(RELEASES, match, order, PageArgs(1), descending=True)
+    order = LATEST if platform is None else LATEST_ON_PLATFORM
+    return PageQuery(RELEASES, match, order, PageArgs(1), descending=True, scheme=scheme)
 
 
 def constraints(scheme: versions.Scheme, text: str) -> list[KeyRanges]:

@@ -61,7 +61,10 @@ class SaveProductInput:
     )
     latest_free: bool | None = optional_field(f"Whether the latest release is free of charge (S5). {_KEPT}")
     version_scheme: VersionScheme | None = optional_field(
-        "Format and order of the versions. Defaults to DOTTED. A change sorts all releases of the product again."
+        "Format and order of the versions. Defaults to DOTTED. A change sorts all releases of the product again; "
+        "versions that the new scheme refuses are below all others. Readers have the old order until the new one "
+        "is complete. If that takes longer than a request may, the error UNAVAILABLE tells so; a repetition waits "
+        "for it. The cursor of a page in the old order continues at its place in the new one."
     )
 
 

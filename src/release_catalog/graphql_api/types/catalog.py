@@ -1,11 +1,13 @@
 """Catalogs and the products in them."""
 
 import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+import functools
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import strawberry
 
 from release_catalog.domain.reference_data import CatalogDocument, ProductDocument
+from release_catalog.domain.versions import Scheme
 from release_catalog.graphql_api import filters
 from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import VersionScheme
@@ -65,13 +67,20 @@ async def latest(
     constraint: Constraint = None,
 ) -> Any:
     """Return the latest release of the product `root` that matches the channel and the other arguments."""
-    among = {"branch": branch} if branch is not None else {}
-    for allowed in [None] if constraint is None else releases.constraints(root["versionScheme"], constraint):
-        question = releases.latest(
-            info.context.caller, root["id"], channel=channel, platform=platform, constraint=allowed, **among
-        )
-        if found := await info.context.first(question):
-            return found
+    among: dict[str, Any] = {"channel": channel, "platform": platform}
+    among |= {"branch": branch} if branch is not None else {}
+    query = functools.partial(releases.latest, info.context.caller, root["id"], **among)
+    if constraint is None:
+        return await info.context.first(query())
+    scheme, alternatives = root["versionScheme"], releases.constraints(root["versionScheme"], constraint)
+    while alternatives:
+        page = await info.context.page(query(constraint=alternatives.pop(0), scheme=scheme))
+        if page.scheme and page.scheme != scheme:
+            # The scheme has changed since the product was read, and the constraint may mean something else.
+            scheme = cast("Scheme", page.scheme)
+            alternatives = releases.constraints(scheme, constraint)
+        elif page.rows:
+            return page.rows[0]
     return None
 
 
