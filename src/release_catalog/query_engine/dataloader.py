@@ -14,12 +14,12 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from graphql import GraphQLError
+from bson.errors import BSONError
 
 from release_catalog import usage
 from release_catalog.errors import TooLarge
 from release_catalog.storage.cursors import ALL, FieldPaths, bound, union
-from release_catalog.storage.database import Failure, Unavailable, timed_out
+from release_catalog.storage.database import Unavailable, timed_out
 from release_catalog.usage import Usage
 
 Key = TypeVar("Key")
@@ -27,6 +27,9 @@ Value = TypeVar("Value")
 
 # Keys, the fields to read of their values, and the future of these.
 _Waiting = tuple[Sequence[Key], FieldPaths, asyncio.Future[list[Value]]]
+
+# What reading a document raises if a field is missing or has a wrong type.
+OF_DOCUMENTS = (TypeError, ValueError, LookupError, AttributeError, BSONError)
 
 # graphql-core needs up to four turns from one awaited field to the next below it.
 IDLE_TICKS = 8
@@ -137,7 +140,7 @@ class DataLoader(Generic[Key, Value]):
         error = await self._read(waiting)
         if error is None:
             return
-        alone = len(waiting) == 1 or isinstance(error, Failure | GraphQLError)
+        alone = len(waiting) == 1 or not isinstance(error, OF_DOCUMENTS)
         for one in waiting:
             if failure := error if alone else await self._read([one]):
                 future = one[2]

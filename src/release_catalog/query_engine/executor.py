@@ -26,6 +26,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from release_catalog.errors import BrokenDocument
 from release_catalog.query_engine.compiler import MAX_VISITS, Compiler, FieldCollector, directive_variables
 from release_catalog.query_engine.context import Context
+from release_catalog.query_engine.dataloader import OF_DOCUMENTS
 from release_catalog.query_engine.selection import (
     CompiledSelection,
     ExecutionContext,
@@ -144,8 +145,6 @@ def _note_fallback(field: str, reason: str) -> None:
 
 # The types of stored documents; each has an id.
 _DOCUMENTS = frozenset("Release Product Catalog Pipeline Project Registry BaseImage Environment Webhook".split())
-# What reading a document raises if a field is missing or has a wrong type.
-_OF_DOCUMENTS = (TypeError, ValueError, LookupError, AttributeError)
 
 
 class _LeafError(TypeError):
@@ -199,7 +198,7 @@ class CountingExecutor(IncrementalExecutor):
         self, raw_error: Exception, return_type: Any, field_details_list: Any, path: Any
     ) -> None:
         """Add an error, with the name of the stored document that has an invalid value or lacks one."""
-        if isinstance(raw_error, _OF_DOCUMENTS) and (document := self._document(path)):
+        if isinstance(raw_error, OF_DOCUMENTS) and (document := self._document(path)):
             broken = BrokenDocument(*document)
             broken.__cause__ = raw_error
             raw_error = broken
