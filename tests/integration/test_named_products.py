@@ -111,9 +111,9 @@ async def test_a_new_product_has_a_valid_key(empty: Catalog, identifier: str) ->
     answer = await take(empty, source("tool", project=identifier), identifier)
     assert [field for field, _ in codes(answer)] == ["input.release.project", "input.projectIdentifier"]
     assert (await load(empty, source("tool", project=identifier))).report.refused == 1
-    # One that is there already is found.
-    product = await empty.product(identifier)
-    assert (await take(empty, source("tool", project=product["id"]), identifier))["problem"] is None
+    # One that is there already has an id.
+    id_ = (await empty.product(identifier))["id"]
+    assert (await take(empty, source("tool", project=id_), id_))["problem"] is None
 
 
 async def test_s1_a_release_without_a_name_has_the_name_of_its_product(empty: Catalog) -> None:
