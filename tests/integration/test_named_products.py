@@ -109,11 +109,11 @@ async def test_s1_without_create_product_a_new_product_is_a_violation(empty: Cat
 @pytest.mark.parametrize("identifier", [" tool", "tool\u00a0", "to\u202eol"])
 async def test_a_new_product_has_a_valid_key(empty: Catalog, identifier: str) -> None:
     answer = await take(empty, source("tool", project=identifier), identifier)
-    assert [field for field, _ in codes(answer)] == ["input.projectIdentifier"]
+    assert [field for field, _ in codes(answer)] == ["input.release.project", "input.projectIdentifier"]
     assert (await load(empty, source("tool", project=identifier))).report.refused == 1
-    # One that is there already is found.
-    await empty.product(identifier)
-    assert (await take(empty, source("tool", project=identifier), identifier))["problem"] is None
+    # One that is there already has an id.
+    id_ = (await empty.product(identifier))["id"]
+    assert (await take(empty, source("tool", project=id_), id_))["problem"] is None
 
 
 async def test_s1_a_release_without_a_name_has_the_name_of_its_product(empty: Catalog) -> None:

@@ -79,7 +79,7 @@ def check(
     *,
     create: bool,
 ) -> ProductDocument | None:
-    """Return the product that `field` names; refuse an ambiguous name, and a product that can't be created."""
+    """Return the product that `field` names; refuse an ambiguous name, and a new one unless it may be created."""
     if identifier in named.products:
         return named.products[identifier]
     if identifier in named.ambiguous:
@@ -89,9 +89,6 @@ def check(
         checks.refuse(field, "AMBIGUOUS", message)
     elif not create:
         checks.refuse(field, "UNKNOWN", f"The product {identifier!r} does not exist: save it first.")
-    else:
-        # It becomes the key and the name of the product.
-        checks.name(field)
     return None
 
 

@@ -205,7 +205,7 @@ async def forget_id(caller: Caller, database: Database, id_: str, session: Any) 
             return dependency
         return references.redirected(dependency, catalog_id, missing=True)
 
-    async for some in _makers(caller, database, [f"needs:{references.by_id(id_)}"], session):
+    async for some in _maker_batches(caller, database, [f"needs:{references.by_id(id_)}"], session):
         await _redirect(database, some, forget, session)
 
 
@@ -217,7 +217,9 @@ async def learn_ids(
     A reference of a published release that leads to another published release by name stays there.
     """
     by_id = {release["id"]: release for release in made}
-    async for some in _makers(caller, database, [f"wants:{references.by_id(id_)}" for id_ in by_id], session):
+    async for some in _maker_batches(
+        caller, database, [f"wants:{references.by_id(id_)}" for id_ in by_id], session
+    ):
         names = {
             one["reference"]
             for maker in some
@@ -245,7 +247,7 @@ def _learnt(
     return references.redirected(dependency, catalog_id, missing=False)
 
 
-async def _makers(
+async def _maker_batches(
     caller: Caller, database: Database, terms: Sequence[str], session: Any
 ) -> AsyncGenerator[list[StoredReleaseDocument], None]:
     """Yield the releases with one of these terms, in batches."""
