@@ -122,7 +122,9 @@ def check_references(
             _complete(checks, f"dependencies[{at}]", needed, known["releases"].get(needed["releaseId"]))
         is_by_name = needed.get("missing", True)
         has_own_name = needed["version"] == own["version"] and needed["name"] == own["name"]
-        if needed["releaseId"] == own["id"] or (is_by_name and has_own_name):
+        # A release that is loaded has no id yet.
+        has_own_id = needed["releaseId"] is not None and needed["releaseId"] == own["id"]
+        if has_own_id or (is_by_name and has_own_name):
             message = "A release can't depend on itself: remove this dependency."
             checks.refuse(f"dependencies[{at}]", "DEPENDS_ON_ITSELF", message)
 
