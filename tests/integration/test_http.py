@@ -206,8 +206,6 @@ async def test_refusals_are_delayed(http: httpx2.AsyncClient) -> None:
         (b"\xff\xfe{\x00}\x00", "not JSON"),
         (b'{"query": "\xed\xa0\x80"}', "not JSON"),
         (b'{"query": "{ viewer { subject } }", "variables": {"a": "\\ud800"}}', "not JSON"),
-        (b'{"query": "{ viewer { subject } }", "variables": {"a": 1e999}}', "not JSON"),
-        (b'{"query": "{ viewer { subject } }", "variables": {"a": ' + b"9" * 5_000 + b"}}", "not JSON"),
         (b"[" * 60_000, "not JSON"),
         (b"[" * 100_000, "values"),
         (b'{"query": "{ viewer { subject } }", "variables": {"a": [' + b"[]," * 300_000, "values"),
