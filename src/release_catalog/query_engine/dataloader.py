@@ -140,13 +140,15 @@ class DataLoader(Generic[Key, Value]):
         error = await self._read(waiting)
         if error is None:
             return
-        alone = len(waiting) == 1 or not isinstance(error, OF_DOCUMENTS)
-        for one in waiting:
-            if failure := error if alone else await self._read([one]):
-                future = one[2]
-                if not future.done():
-                    future.set_exception(failure)
-                    future.exception()  # mark it as retrieved, even if no task awaits it any more
+        failures: list[Exception | None] = [error] * len(waiting)
+        if len(waiting) > 1 and isinstance(error, OF_DOCUMENTS):
+            again = [await self._read([one]) for one in waiting]
+            # If all fail, the reason is none of the documents.
+            failures = failures if all(again) else again
+        for (_, _, future), failure in zip(waiting, failures, strict=True):
+            if failure and not future.done():
+                future.set_exception(failure)
+                future.exception()  # mark it as retrieved, even if no task awaits it any more
 
     async def _read(self, waiting: Sequence[_Waiting[Key, Value]]) -> Exception | None:
         keys = (key for some, _, _ in waiting for key in some)
