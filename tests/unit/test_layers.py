@@ -43,7 +43,7 @@ ALLOWED = {
     "server": {
         "fair_share",
         "server.connection_limit", "server.rate_limit", "runtime", "auth", "graphql_http",
-        "graphql_api", "hal", "query_engine", "webhooks", "events", "files", "storage", "domain", "settings",
+        "graphql_api", "hal", "query_engine", "webhooks", "events", "files", "storage", "domain", "errors", "settings",
         "logging_config", "sample",
     },
     "cli": {

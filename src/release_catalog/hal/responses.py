@@ -1,7 +1,6 @@
 """A document as an HTTP response, or the problem instead (RFC 9457)."""
 
 import hashlib
-import http
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,6 +62,5 @@ def problem(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
     """Return the problem of a request."""
-    title = http.HTTPStatus(status).phrase
-    body = problem_json(status, title, detail, instance=request.scope["path"], **members)
+    body = problem_json(status, detail, instance=request.scope["path"], **members)
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
