@@ -1,17 +1,18 @@
 """The addresses of HAL documents and promotion records, and the dispatch of requests to their handlers."""
 
+import functools
 import urllib.parse
 from collections.abc import Awaitable, Callable
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from release_catalog.domain import caller
+from release_catalog.domain import caller, hal_urls
 from release_catalog.errors import InvalidArgument, TooLarge
-from release_catalog.hal import handlers, responses
+from release_catalog.hal import handlers, lists, responses
 from release_catalog.hal.downloads import Download, Redirector
 from release_catalog.hal.handlers import HalDocument, HalRequest
 from release_catalog.query_engine.context import SECONDS, Context
@@ -23,8 +24,12 @@ _METHODS = ("GET", "HEAD")
 _Answers = Callable[[HalRequest], Awaitable[HalDocument | Download]]
 _DOWNLOAD = "/v1/catalogs/{catalog}/releases/{release}/files/{file}"
 _ROUTES: dict[str, _Answers] = {
+    hal_urls.ENTRY_POINT: lists.entry_point,
+    hal_urls.CATALOGS: lists.catalogs,
     "/v1/catalogs/{catalog}": handlers.catalog,
+    "/v1/catalogs/{catalog}/releases": lists.catalog_releases,
     "/v1/catalogs/{catalog}/releases/{release}": handlers.release,
+    "/v1/catalogs/{catalog}/applications": lists.catalog_applications,
     "/v1/catalogs/{catalog}/applications/{application}": handlers.application,
     "/v1/catalogs/{catalog}/pipelines/{pipeline}": handlers.pipeline,
     "/v1/base-images/{image}": handlers.base_image,
@@ -34,11 +39,16 @@ _ROUTES: dict[str, _Answers] = {
 }
 
 
+def mounts(app: ASGIApp) -> list[BaseRoute]:
+    """Return the routes that lead to `app` for the addresses of HAL."""
+    return [Route("/v1", app), Mount("/v1", app), Mount("/lifecycle", app)]
+
+
 class Hal:
     """The application behind all links.
 
     `context` makes the context that a request's reads share; a request has at most `seconds`. Without a
-    `redirector`, files have no addresses.
+    `redirector`, files have no addresses. The entry point leads to the GraphQL schema if that is public.
     """
 
     def __init__(
@@ -46,10 +56,16 @@ class Hal:
         context: Callable[[Request], Context],
         seconds: float = SECONDS,
         redirector: Redirector | None = None,
+        *,
+        public_schema: bool = True,
     ) -> None:
-        addresses = _ROUTES | ({_DOWNLOAD: handlers.download} if redirector else {})
+        answers: dict[str, _Answers] = {
+            **_ROUTES,
+            hal_urls.ENTRY_POINT: functools.partial(lists.entry_point, public_schema=public_schema),
+            **({_DOWNLOAD: handlers.download} if redirector else {}),
+        }
         routes = [
-            Route(path, _Endpoint(answer, context, seconds, redirector)) for path, answer in addresses.items()
+            Route(path, _Endpoint(answer, context, seconds, redirector)) for path, answer in answers.items()
         ]
         self.router = Router(routes, redirect_slashes=False, default=self._unknown)
 

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from release_catalog import runtime, sample
@@ -29,8 +29,8 @@ from release_catalog.graphql_http import documents, websocket
 from release_catalog.graphql_http.endpoint import GraphQLHTTPEndpoint, refusal_time, wait_until
 from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
 from release_catalog.hal import responses
+from release_catalog.hal import routes as hal_routes
 from release_catalog.hal.downloads import Redirector
-from release_catalog.hal.routes import Hal
 from release_catalog.query_engine.context import Context, subscription_slots
 from release_catalog.query_engine.dataloader import LookupCoalescer
 from release_catalog.server import connection_limit, graphiql
@@ -143,7 +143,10 @@ def create_app(
 
     allowed = origins(settings.cors_origins)
     hal = RateLimitedApp(
-        Hal(context, settings.query_seconds, _redirector(callers)), identify, graphql.callers, allowed
+        hal_routes.Hal(context, settings.query_seconds, _redirector(callers), public_schema=public),
+        identify,
+        graphql.callers,
+        allowed,
     )
     sockets = websocket.Endpoint(graphql.results, authenticate, subscriber_limit, allowed)
 
@@ -155,8 +158,7 @@ def create_app(
         Route("/livez", _livez),
         Route("/readyz", _Readiness().answer),
         *([graphiql.assets()] if public else []),
-        Mount("/v1", hal),
-        Mount("/lifecycle", hal),
+        *hal_routes.mounts(hal),
     ]
     middleware = [
         Middleware(headers.RequestLog),
