@@ -456,7 +456,7 @@ async def everything_is_reachable(catalog: Catalog, text: str) -> None:
     await catalog.put(product, "1", id=text, status="PUBLISHED", **refers_to)
     web = Web(catalog)
     found = await crawled(web, hal_urls.release(text, text))
-    assert len(found) == 8
+    assert len(found) == 9
     assert {document.get("id", text) for document in found.values()} == {text}
     [branch] = [document for document in found.values() if "branch" in document and "id" not in document]
     assert (branch["branch"], branch["latest_release"]["id"]) == (text, text)
@@ -485,7 +485,11 @@ async def test_a_long_distribution_is_refused_and_looked_up_only_for_a_product_t
     web = Web(empty)
     problem = await web.problem(400, f"/v1/applications/product/tool/branch/1.x?distro={'-' * 20_000}")
     assert problem["violations"] == [
-        {"field": "distro", "message": "the text has 20000 characters: give at most 129."}
+        {
+            "field": "distro",
+            "message": "the text has 20000 characters: give at most 129.",
+            "code": "BAD_USER_INPUT",
+        }
     ]
     await web.problem(404, f"/v1/applications/product/tool/branch/1.x?distro={'-' * 129}")
     empty.commands.reads.clear()

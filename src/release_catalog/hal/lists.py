@@ -1,14 +1,13 @@
 """The entry point of the HAL documents, and the lists of catalogs, releases and products behind it."""
 
 import asyncio
-from typing import Any
 
 from release_catalog.domain import hal_urls
 from release_catalog.domain.hal_urls import link
 from release_catalog.hal.handlers import HalDocument, HalRequest
 from release_catalog.hal.links import listed
-from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage import records, releases
+from release_catalog.storage.cursors import FieldPaths
 
 OPENAPI, SCHEMA = "/openapi.json", "/schema.graphql"
 # The fields that make the title of a link.
@@ -49,7 +48,8 @@ async def catalog_releases(request: HalRequest) -> HalDocument:
     links = [
         link(hal_urls.release(id_, release["id"]), f"{release['name']} {release['version']}") for release in rows
     ]
-    return {"_links": _of_catalog(id_, own) | {"releases": links}} if found else None
+    beside = {"catalog": link(hal_urls.catalog(id_)), "applications": link(hal_urls.applications(id_))}
+    return {"_links": {**own, **beside, "releases": links}} if found else None
 
 
 async def catalog_applications(request: HalRequest) -> HalDocument:
@@ -60,8 +60,5 @@ async def catalog_applications(request: HalRequest) -> HalDocument:
         request.catalog(), listed(context, question, hal_urls.applications(id_), request.query, _NAMED)
     )
     links = [link(hal_urls.application(id_, product["id"]), product["name"]) for product in rows]
-    return {"_links": _of_catalog(id_, own) | {"applications": links}} if found else None
-
-
-def _of_catalog(catalog_id: str, own: dict[str, Any]) -> dict[str, Any]:
-    return {**own, "catalog": link(hal_urls.catalog(catalog_id))}
+    beside = {"catalog": link(hal_urls.catalog(id_)), "releases": link(hal_urls.releases(id_))}
+    return {"_links": {**own, **beside, "applications": links}} if found else None
