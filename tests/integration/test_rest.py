@@ -104,6 +104,15 @@ async def test_s2_needs_only_the_fields_that_it_requires(empty: Catalog, http: h
     assert "1.0" in taken["detail"]
 
 
+async def test_given_ids_are_kept(empty: Catalog, http: httpx2.AsyncClient) -> None:
+    await empty.product("tool", "DOTTED", id="tool", _id=empty.caller.key("tool"))
+    for path, body, key in ((CREATE, described(id="one"), "id"), (IMPORT, source("tool", id="two"), "catalogId")):
+        assert (await http.post(path, json=body)).json()[key] == body["id"]
+        other = {**body, "version": "7.0"}
+        assert body["id"] in problem(await http.post(path, json=other), 409)["detail"]
+    assert fields(problem(await http.post(CREATE, json=described(id=["x"])), 400)) == {"id": "NOT_TEXT"}
+
+
 async def test_s2_reports_all_violations_by_the_names_of_the_body(
     empty: Catalog, http: httpx2.AsyncClient
 ) -> None:
