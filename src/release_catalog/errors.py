@@ -1,6 +1,7 @@
 """The problems and errors that clients can act on."""
 
 import dataclasses
+import http
 from typing import Any
 
 from graphql import GraphQLError
@@ -17,7 +18,10 @@ class Violation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Problem:
-    """The reason of a refusal, in the form of RFC 9457; returned, never raised."""
+    """The reason of a refusal, in the form of RFC 9457; returned, never raised.
+
+    The type about:blank means that the status says it all, so that `title` is the phrase of the status.
+    """
 
     detail: str
     title: str
@@ -32,7 +36,7 @@ class ValidationProblem(Problem):
 
     violations: list[Violation]
     detail: str = "The input is invalid: correct each of the violations."
-    title: str = "Invalid input"
+    title: str = "Bad Request"
     status: int = 400
 
 
@@ -40,7 +44,7 @@ class ValidationProblem(Problem):
 class NotFound(Problem):
     """A reference of the input to something that does not exist for the caller."""
 
-    title: str = "Not found"
+    title: str = "Not Found"
     status: int = 404
 
 
@@ -57,7 +61,7 @@ class Conflict(Problem):
 class PreconditionProblem(Problem):
     """A document that has changed since the caller read it."""
 
-    title: str = "Changed meanwhile"
+    title: str = "Precondition Failed"
     status: int = 412
 
 
@@ -73,7 +77,7 @@ class PermissionProblem(GraphQLError):  # noqa: N818  it is not an error of this
     """A field that is forbidden to the caller, with the problem that gives the reason."""
 
     def __init__(self, why: Forbidden) -> None:
-        problem = problem_json(why.status, why.title, why.detail)
+        problem = problem_json(why.status, why.detail)
         super().__init__(why.detail, extensions={"code": "FORBIDDEN", "problem": problem})
 
 
@@ -128,6 +132,11 @@ class TooBusy(GraphQLError):  # noqa: N818  likewise
         super().__init__(message, extensions={"code": "RATE_LIMITED", "limit": limit, "allowed": allowed})
 
 
-def problem_json(status: int, title: str, detail: str, **members: Any) -> dict[str, Any]:
-    """Return a problem in the form of RFC 9457; `type` is about:blank because the status says all of it."""
+# RFC 9110 has new phrases for these; older versions of Python have the old ones.
+_PHRASES = {413: "Content Too Large", 414: "URI Too Long"}
+
+
+def problem_json(status: int, detail: str, **members: Any) -> dict[str, Any]:
+    """Return a problem of the type about:blank, which has the phrase of its status as title (RFC 9457)."""
+    title = _PHRASES.get(status) or http.HTTPStatus(status).phrase
     return {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}

@@ -4,6 +4,7 @@ import collections
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -54,3 +55,24 @@ def test_no_generated_request_fails_unexpectedly(server: Server) -> None:
 
     roots = [schema._schema.query_type, schema._schema.mutation_type]
     assert asked.keys() == {f"{kind.name}.{name}" for kind in roots if kind for name in kind.fields}
+
+
+def test_no_generated_request_outside_graphql_fails_unexpectedly(server: Server) -> None:
+    made_up: Any = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    given: Any = hypothesis.given
+    statuses: dict[str, set[int]] = collections.defaultdict(set)
+
+    def ask(case: Any) -> None:
+        response = case.call(allow_redirects=False)
+        declared = case.operation.definition.raw["responses"]
+        assert str(response.status_code) in declared, (case.path, case.body, response.text)
+        assert response.status_code < 500, (case.path, case.body, response.text)
+        statuses[case.operation.label].add(response.status_code)
+
+    described = httpx2.get(f"{server.url}/openapi.json").json()["paths"]
+    for operation in made_up.get_all_operations():
+        SETTINGS(given(operation.ok().as_strategy())(ask))()
+    addresses = {f"{method.upper()} {path}" for path, of in described.items() for method in of}
+    # It has read that one already.
+    assert statuses.keys() == addresses - {"GET /openapi.json"}
+    assert {200, 400, 404} <= set().union(*statuses.values())

@@ -92,6 +92,8 @@ async def refused(http: httpx2.AsyncClient, status: int = 401, /, **headers: str
     assert (hal.status_code, response.status_code) == (status, status), (hal.text, response.text)
     assert hal.headers["content-type"] == "application/problem+json"
     problem, error = hal.json(), refusal_of(response)
+    violation = {"field": "", "message": error["message"], "code": "BAD_REQUEST"}
+    assert problem.pop("violations", None) == ([violation] if status == 400 else None)
     assert problem == {
         "type": "about:blank", "title": problem["title"], "status": status, "detail": error["message"], "instance": HAL,
     }  # fmt: skip

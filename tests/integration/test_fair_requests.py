@@ -21,7 +21,7 @@ from release_catalog.domain import access_tokens as texts
 from release_catalog.domain import caller
 from release_catalog.graphql_http import documents, endpoint, subscriber_limit
 from release_catalog.graphql_http.documents import DocumentStore
-from release_catalog.server import app as application
+from release_catalog.server import routes as application
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import access_tokens as stored_tokens

@@ -1,6 +1,7 @@
 """HAL as its clients see it: every link leads somewhere, the seeds come back, and nothing leaks."""
 
 import collections
+import datetime
 import json
 import re
 import uuid
@@ -13,14 +14,13 @@ import pytest
 import structlog.testing
 from pymongo import AsyncMongoClient
 from starlette.applications import Starlette
-from starlette.routing import Mount
 from starlette.types import Message
 
 from release_catalog import sample
-from release_catalog.domain import hal_urls, ids, ledger, platforms, timestamps
+from release_catalog.domain import hal_urls, ids, ledger, platforms, release_parts, timestamps
 from release_catalog.domain.caller import Caller, local
 from release_catalog.domain.release import ReleaseDocument
-from release_catalog.hal.routes import Hal
+from release_catalog.hal.routes import Hal, mounts
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import bulk_load, records
 from release_catalog.storage import database as db
@@ -47,9 +47,9 @@ Json = dict[str, Any]
 class Web:
     """A catalog over HTTP, mounted as the application mounts it."""
 
-    def __init__(self, catalog: Catalog, seconds: float = 10) -> None:
-        hal = Hal(lambda _: Context(catalog.caller, catalog.database), seconds)
-        self.app = Starlette(routes=[Mount("/v1", hal), Mount("/lifecycle", hal)])
+    def __init__(self, catalog: Catalog, seconds: float = 10, *, public_schema: bool = True) -> None:
+        hal = Hal(lambda _: Context(catalog.caller, catalog.database), seconds, public_schema=public_schema)
+        self.app = Starlette(routes=mounts(hal))
         self.client = client_of(self.app)
 
     async def get(self, href: str, method: str = "GET", **headers: str) -> httpx2.Response:
@@ -98,7 +98,7 @@ def hrefs(value: Any) -> Iterator[str]:
 def targets(found: Mapping[str, Any]) -> list[str]:
     """The addresses of one `_links`."""
     listed = [entry if isinstance(entry, list) else [entry] for entry in found.values()]
-    return [link["href"] for entry in listed for link in entry if link]
+    return [link["href"] for entry in listed for link in entry if link and not link.get("templated")]
 
 
 async def crawled(web: Web, *start: str, most: int = 300) -> dict[str, Json]:
@@ -107,7 +107,7 @@ async def crawled(web: Web, *start: str, most: int = 300) -> dict[str, Json]:
     queue = collections.deque(start)
     while queue and len(found) < most:
         href = queue.popleft()
-        if href not in found:
+        if href not in found and href.startswith("/v1"):
             found[href] = await web.read(href)
             queue.extend(hrefs(found[href]))
     return found
@@ -140,6 +140,10 @@ async def promoted(catalog: Catalog, **fields: Any) -> None:
 
 def address(of: Mapping[str, Any]) -> str:
     return hal_urls.release(of["catalogId"], of["id"])
+
+
+def linked_to(document: Json, name: str) -> str:
+    return str(document["_links"][name]["href"])
 
 
 def linked(document: Json, name: str) -> list[str]:
@@ -291,6 +295,82 @@ async def test_s3_a_project_or_repository_key_that_does_not_fit_the_record_is_40
     await web.problem(400, f"{of}?project={'x' * 257}")
 
 
+async def test_s5_has_the_fields_that_it_requires_whatever_a_release_lacks(empty: Catalog) -> None:
+    product, at = await empty.product("tool"), timestamps.EPOCH
+    image = {"name": "tool", "imageUrl": "r.example/tool@sha256:ab", "platform": None, "metadata": None}
+    files = [file_of(name) for name in ("a.deb", "b.deb")]
+    of: Any = {"status": "PUBLISHED", "publishedAt": at}
+    plain = await empty.put(product, "1", **of, artifacts=files)
+    both = await empty.put(product, "2", **of, artifacts=files, dockerImages=[image, {**image, "name": "other"}])
+    own = {"name": "chart", "version": "4", **dict.fromkeys(("repository", "url", "contentDigest", "repoDigest"))}
+    known: Any = {"releasedAt": at + datetime.timedelta(1), "registryArtifact": own}
+    needs = [{"name": "tool", "version": version} for version in "12"]
+    other = await empty.put(await empty.product("other"), "3", **of, **known, dependencies=needs, artifacts=files)
+    draft = await empty.put(product, "4")
+    web = Web(empty)
+    by_file = {
+        "name": "a.deb",
+        "version": "1",
+        "url": "https://f.example/a.deb",
+        "content_digest": "sha256:" + "ab" * 32,
+    }
+    by_image = {"name": "tool", "version": "2", "url": image["imageUrl"], "content_digest": "sha256:ab"}
+    for made, released_at, package in (
+        (plain, "1970-01-01T00:00:00.000Z", by_file),
+        (both, "1970-01-01T00:00:00.000Z", by_image),
+        (other, "1970-01-02T00:00:00.000Z", {"name": "chart", "version": "4"}),
+        (draft, None, None),
+    ):
+        answer = await web.read(address(made))
+        assert (answer["released_at"], answer["artifact"]) == (released_at, package)
+        if made is not draft:
+            assert answer["latest_release"]["released_at"] is not None
+    embedded = (await web.read(f"{address(other)}?expand_relationships=true"))["dependencies"]
+    assert [one["artifact"] for one in embedded] == [by_file, by_image]
+
+
+def file_of(name: str) -> Any:
+    fields = {
+        "name": name,
+        "platform": None,
+        "size": 1,
+        "sha256": "ab" * 32,
+        "downloadUrl": f"https://f.example/{name}",
+    }
+    return release_parts.artifact(timestamps.EPOCH, **fields)
+
+
+async def test_a_release_that_is_not_published_has_its_status(empty: Catalog) -> None:
+    product, web = await empty.product("tool"), Web(empty)
+    for version, status in enumerate(("DRAFT", "PUBLISHED", "WITHDRAWN", "ARCHIVED")):
+        answer = await web.read(address(await empty.put(product, str(version), status=status)))
+        assert answer.get("status", "PUBLISHED") == status
+        assert "withdrawal" not in answer
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_a_withdrawn_release_has_the_reason_and_a_link_to_its_replacement(
+    empty: Catalog, private: bool
+) -> None:
+    product = await empty.product("tool")
+    better = await empty.put(product, "2", status="PUBLISHED", private=private)
+    withdrawal = {
+        "reason": "A leak.",
+        "replacementId": better["id"],
+        "withdrawnAt": timestamps.EPOCH,
+        "withdrawnBy": "me",
+    }
+    made = await empty.put(product, "1", status="WITHDRAWN", withdrawal=withdrawal)
+    for web, sees in ((Web(empty), True), (Web(empty.seen_by(READER)), not private)):
+        answer = await web.read(address(made))
+        assert answer["status"] == "WITHDRAWN"
+        assert answer["withdrawal"] == {
+            "reason": "A leak.", "withdrawn_at": "1970-01-01T00:00:00.000Z", "withdrawn_by": "me",
+        }  # fmt: skip
+        assert answer["_links"].get("replacement") == ({"href": address(better)} if sees else None)
+        assert sees == (better["id"] in str(answer))
+
+
 # Links.
 
 
@@ -376,7 +456,7 @@ async def everything_is_reachable(catalog: Catalog, text: str) -> None:
     await catalog.put(product, "1", id=text, status="PUBLISHED", **refers_to)
     web = Web(catalog)
     found = await crawled(web, hal_urls.release(text, text))
-    assert len(found) == 7
+    assert len(found) == 9
     assert {document.get("id", text) for document in found.values()} == {text}
     [branch] = [document for document in found.values() if "branch" in document and "id" not in document]
     assert (branch["branch"], branch["latest_release"]["id"]) == (text, text)
@@ -405,7 +485,11 @@ async def test_a_long_distribution_is_refused_and_looked_up_only_for_a_product_t
     web = Web(empty)
     problem = await web.problem(400, f"/v1/applications/product/tool/branch/1.x?distro={'-' * 20_000}")
     assert problem["violations"] == [
-        {"field": "distro", "message": "the text has 20000 characters: give at most 129."}
+        {
+            "field": "distro",
+            "message": "the text has 20000 characters: give at most 129.",
+            "code": "BAD_USER_INPUT",
+        }
     ]
     await web.problem(404, f"/v1/applications/product/tool/branch/1.x?distro={'-' * 129}")
     empty.commands.reads.clear()
@@ -467,6 +551,44 @@ async def test_next_leads_through_all_dependencies_and_dependants(empty: Catalog
             if query:
                 embedded = [one["_links"]["self"]["href"] for page in found for one in page[name]]
                 assert embedded == listed
+
+
+async def test_next_leads_through_all_catalogs_products_and_releases(empty: Catalog) -> None:
+    for number in range(101):
+        await empty.product(f"p{number:03}", name=f"Product {number}", catalog_id=f"c{number:03}")
+    await empty.load(source("first", project="many"), publish=True)
+    product = await empty.database[PRODUCTS].find_one({"key": "many"})
+    assert product
+    for number in range(150):
+        await empty.put(product, str(number), f"Release {number}", status="DRAFT" if number % 3 else "PUBLISHED")
+    web = Web(empty)
+    entry = await web.read("/v1")
+    assert entry["_links"]["release"] == {
+        "href": "/v1/catalogs/{catalog}/releases/{release}{?expand_relationships}", "templated": True,
+    }  # fmt: skip
+    pages = [page async for page in web.pages(entry["_links"]["catalogs"]["href"])]
+    assert [len(page["_links"]["catalogs"]) for page in pages] == [100, 2]
+    assert len({link["title"] for page in pages for link in page["_links"]["catalogs"]}) == 102
+    [default] = [h for page in pages for h in linked(page, "catalogs") if h == "/v1/catalogs/default"]
+    catalog = await web.read(default)
+    for name, count, reader, title in (("releases", 151, 51, "Release 149 149"), ("applications", 1, 1, "many")):
+        href = f"{default}/{name}"
+        pages = [page async for page in web.pages(href)]
+        links = [link for page in pages for link in page["_links"][name]]
+        assert len({link["href"] for link in links}) == len(links) == count
+        assert links[0]["title"] == title
+        assert pages[0]["_links"]["catalog"] == {"href": default}
+        seen = [page async for page in Web(empty.seen_by(READER)).pages(href)]
+        assert sum(len(page["_links"][name]) for page in seen) == reader
+    assert catalog["_links"]["releases"] == {"href": f"{default}/releases"}
+
+
+async def test_the_entry_point_leads_everywhere(stocked: Catalog) -> None:
+    entry = await Web(stocked).read("/v1")
+    assert (linked_to(entry, "schema"), linked_to(entry, "service-desc")) == ("/schema.graphql", "/openapi.json")
+    assert "schema" not in (await Web(stocked, public_schema=False).read("/v1"))["_links"]
+    found = await crawled(Web(stocked), "/v1", most=10)
+    assert {form(href) for href in found} >= {"/v1", "/v1/catalogs", "/v1/catalogs/*", "/v1/catalogs/*/releases"}
 
 
 async def test_a_list_that_ends_first_does_not_begin_again(empty: Catalog) -> None:
@@ -544,7 +666,7 @@ async def test_documents_are_only_read(stocked: Catalog, method: str) -> None:
 @pytest.mark.parametrize(
     "href",
     [
-        "/v1/", "/v1/nothing", "/v1/catalogs", "/v1/catalogs/", "/v1/catalogs/none", "/v1/catalogs/default/",
+        "/v1/", "/v1/nothing", "/v1/catalogs/", "/v1/catalogs/none/releases", "/v1/catalogs/none/applications", "/v1/catalogs/none", "/v1/catalogs/default/",
         "/v1/catalogs/default/releases/none", "/v1/catalogs/none/releases/14321", f"{ARGO}/", f"{ARGO}/more",
         "/v1/catalogs/default/releases/64455e6bd3c480fd58546c75", "/v1/catalogs//releases/14321",
         "/v1/catalogs/default/applications/none", "/v1/catalogs/default/pipelines/none", "/v1/registries/none",

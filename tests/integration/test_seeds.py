@@ -15,11 +15,10 @@ from typing import Any
 import httpx2
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from release_catalog.domain import hal_urls
 from release_catalog.files import address_guard, verifier
-from release_catalog.hal.routes import Hal
+from release_catalog.hal.routes import Hal, mounts
 from release_catalog.query_engine.context import Context
 from release_catalog.storage.collection_names import EVENTS
 from support import file_server as serving
@@ -683,7 +682,7 @@ async def released(catalog: Catalog, product: str, version: str, **given: Any) -
 async def read(catalog: Catalog, href: str) -> Json:
     """Return the document at an address, as the application serves it."""
     hal = Hal(lambda _: Context(catalog.caller, catalog.database))
-    app = Starlette(routes=[Mount("/v1", hal), Mount("/lifecycle", hal)])
+    app = Starlette(routes=mounts(hal))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://localhost") as client:
         response = await client.get(href)
     form = "application/json" if href.startswith("/lifecycle") else "application/hal+json"

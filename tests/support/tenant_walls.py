@@ -22,7 +22,6 @@ from graphql import (
     is_required_input_field,
 )
 from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from release_catalog.domain import ledger, release, release_parts, timestamps
 from release_catalog.domain.release import ReleaseDocument
@@ -332,7 +331,7 @@ def mutations(values: World) -> Iterator[tuple[str, str]]:
 async def hal(catalog: Catalog, values: World) -> dict[str, Any]:
     """Return the HAL responses at every address."""
     made = routes.Hal(lambda _: Context(catalog.caller, catalog.database))
-    app = Starlette(routes=[Mount("/v1", made), Mount("/lifecycle", made)])
+    app = Starlette(routes=routes.mounts(made))
     answers = {}
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://catalog") as client:
         for template in routes._ROUTES:

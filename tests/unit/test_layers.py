@@ -1,4 +1,4 @@
-"""Check the direction of imports: cli → server → graphql_http, hal → graphql_api → query_engine → storage → domain."""
+"""Check the direction of imports: cli → server → rest → graphql_http, hal → graphql_api → query_engine → storage → domain."""
 
 import ast
 import importlib.metadata
@@ -27,9 +27,14 @@ ALLOWED = {
     "graphql_api": {"query_engine", "webhooks", "files", "storage", "domain", "errors", "settings"},
     "graphql_http": {
         "usage", "fair_share", "server.connection_limit", "server.rate_limit", "graphql_api", "query_engine", "storage",
-        "domain", "errors", "settings",
+        "graphql_http.request", "domain", "errors", "settings",
     },
-    "hal": {"usage", "query_engine", "storage", "domain", "errors"},
+    "graphql_http.request": {"graphql_api", "domain"},
+    "hal": {"usage", "graphql_http.request", "query_engine", "storage", "domain", "errors"},
+    "rest": {
+        "usage", "server.rate_limit", "hal", "graphql_http", "graphql_http.request", "graphql_api", "query_engine", "files", "storage", "domain",
+        "errors", "settings",
+    },
     "auth": {"fair_share", "storage", "domain", "settings"},
     "settings": {"usage", "files"},
     "console": set(),
@@ -43,7 +48,7 @@ ALLOWED = {
     "server": {
         "fair_share",
         "server.connection_limit", "server.rate_limit", "runtime", "auth", "graphql_http",
-        "graphql_api", "hal", "query_engine", "webhooks", "events", "files", "storage", "domain", "settings",
+        "graphql_api", "hal", "rest", "query_engine", "webhooks", "events", "files", "storage", "domain", "errors", "settings",
         "logging_config", "sample",
     },
     "cli": {

@@ -6,6 +6,11 @@ from typing import TypedDict
 
 from release_catalog.domain.reference_data import OperatingSystemDocument
 
+ENTRY_POINT = "/v1"
+CATALOGS = "/v1/catalogs"
+# URI Template (RFC 6570).
+ANY_RELEASE = "/v1/catalogs/{catalog}/releases/{release}{?expand_relationships}"
+
 
 class ReleaseAddress(TypedDict):
     """The fields of a release that its path is made of."""
@@ -29,17 +34,27 @@ def _quoted(segment: str) -> str:
 @functools.lru_cache(1_000)
 def catalog(catalog_id: str) -> str:
     """Return the path of a catalog."""
-    return f"/v1/catalogs/{_quoted(catalog_id)}"
+    return f"{CATALOGS}/{_quoted(catalog_id)}"
+
+
+def releases(catalog_id: str) -> str:
+    """Return the path of the list of a catalog's releases."""
+    return f"{catalog(catalog_id)}/releases"
+
+
+def applications(catalog_id: str) -> str:
+    """Return the path of the list of a catalog's products."""
+    return f"{catalog(catalog_id)}/applications"
 
 
 def release(catalog_id: str, release_id: str) -> str:
     """Return the path of a release in a catalog."""
-    return f"{catalog(catalog_id)}/releases/{_quoted(release_id)}"
+    return f"{releases(catalog_id)}/{_quoted(release_id)}"
 
 
-def link(href: str) -> dict[str, str]:
+def link(href: str, title: str | None = None) -> dict[str, str]:
     """Return a link of the Hypertext Application Language."""
-    return {"href": href}
+    return {"href": href} if title is None else {"href": href, "title": title}
 
 
 def to_release(source: ReleaseAddress) -> dict[str, str]:
@@ -49,7 +64,7 @@ def to_release(source: ReleaseAddress) -> dict[str, str]:
 
 def application(catalog_id: str, product_id: str) -> str:
     """Return the path of a product in a catalog; S5 calls it an application."""
-    return f"{catalog(catalog_id)}/applications/{_quoted(product_id)}"
+    return f"{applications(catalog_id)}/{_quoted(product_id)}"
 
 
 def pipeline(catalog_id: str, pipeline_id: str) -> str:

@@ -290,6 +290,20 @@ def artifact(now: datetime.datetime, **fields: Any) -> ArtifactDocument:
     return cast("ArtifactDocument", made)
 
 
+def package(version: str, image: Mapping[str, str], file: Mapping[str, str]) -> RegistryArtifactDocument:
+    """Return an image of a release with this version, or without one a file, as the package that S5 requires."""
+    name, url = (image["name"], image["imageUrl"]) if image else (file["name"], file["downloadUrl"])
+    digest = url.partition("@")[2] or None if image else f"sha256:{file['sha256']}"
+    return {
+        "name": name,
+        "version": version,
+        "repository": None,
+        "url": url,
+        "contentDigest": digest,
+        "repoDigest": None,
+    }
+
+
 def dependency(entry: Validator, id_field: str, *, whole: bool) -> dict[str, Any]:
     """Return a reference to a release; it must be `whole` if no other release can supply its name."""
     entry.known({id_field, *references.COMPLETED})

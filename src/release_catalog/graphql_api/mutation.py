@@ -28,6 +28,7 @@ from release_catalog.graphql_api.errors import Problem
 from release_catalog.graphql_api.fields import argument, field, optional_field
 from release_catalog.query_engine.context import Context
 from release_catalog.storage.database import Failure, deadline
+from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.outages import NothingWritten, left_no_trace
 
 # The permission to write releases, even if only those of one product.
@@ -115,22 +116,9 @@ def mutation(
 
     async def execute(context: Context, key: str | int, input_: dict[str, Any]) -> Any:
         """Execute the mutation that the response names `key`."""
-        permissions.check(context.caller, scope, of_product=of_product)
-        # A turn for others between two mutations of a document, even if both are refused at once.
-        await asyncio.sleep(0)
-        more = (context.files,) if fetches else ()
-        limit = {"seconds": context.seconds_left} if takes_long else {}
-        try:
-            with contextlib.nullcontext() if takes_long else deadline(context.seconds_left):
-                answer = await verb(context.caller, context.database, *more, input_, **limit)
-        except Failure as error:
-            if left_no_trace(error):
-                raise NothingWritten(str(error)) from error
-            raise
-        if takes_long:
-            context.begin()
-        if isinstance(answer, Forbidden):
-            raise PermissionProblem(answer)
+        answer = await perform(
+            context, verb, input_, scope=scope, of_product=of_product, fetches=fetches, takes_long=takes_long
+        )
         dry = {"dryRun": bool(input_.get("dryRun"))} if "dryRun" in empty else {}
         if isinstance(answer, Refusal):
             # S1's payload has a message in any case.
@@ -150,6 +138,39 @@ def mutation(
     }
     resolve.execute = execute  # type: ignore[attr-defined]
     return strawberry.mutation(resolver=resolve, description=description)
+
+
+async def perform(
+    context: Context,
+    verb: Callable[..., Awaitable[Answer]],
+    input_: MutationInput,
+    *,
+    scope: str,
+    of_product: bool = False,
+    fetches: bool = False,
+    takes_long: bool = False,
+) -> Answer:
+    """Return the answer of a verb; raise PermissionProblem if it is forbidden.
+
+    See `mutation` for the parameters.
+    """
+    permissions.check(context.caller, scope, of_product=of_product)
+    # A turn for others between two mutations of a document, even if both are refused at once.
+    await asyncio.sleep(0)
+    more = (context.files,) if fetches else ()
+    limit = {"seconds": context.seconds_left} if takes_long else {}
+    try:
+        with contextlib.nullcontext() if takes_long else deadline(context.seconds_left):
+            answer = await verb(context.caller, context.database, *more, input_, **limit)
+    except Failure as error:
+        if left_no_trace(error):
+            raise NothingWritten(str(error)) from error
+        raise
+    if takes_long:
+        context.begin()
+    if isinstance(answer, Forbidden):
+        raise PermissionProblem(answer)
+    return answer
 
 
 def connect(schema: GraphQLSchema) -> None:

@@ -40,16 +40,21 @@ async def read_request(request: Request, max_bytes: int) -> GraphQLRequest:
         raise RequestError(
             405, "This method is not allowed: send requests by POST, or queries by GET.", Allow="GET, POST"
         )
+    parameters = await read_json(request, max_bytes)
+    if not isinstance(parameters, dict):
+        raise RequestError(400, "The body must be a JSON object with the document in query: correct it.")
+    return validate(parameters)
+
+
+async def read_json(request: Request, max_bytes: int) -> Any:
+    """Return the JSON in the body of a request; raise RequestError for another body or one that is too large."""
     _check_media_type(request.headers.get("content-type", ""))
     body = await _body(request, max_bytes)
     check_json_size(body, max_bytes)
     try:
-        parameters = json_values.loads(body)
+        return json_values.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestError(400, f"The body is not JSON: correct it ({error}).") from error
-    if not isinstance(parameters, dict):
-        raise RequestError(400, "The body must be a JSON object with the document in query: correct it.")
-    return validate(parameters)
 
 
 @functools.lru_cache(256)
@@ -146,6 +151,14 @@ def accepted_media_type(accept: bytes) -> str:
         either = ", ".join(MEDIA_TYPES)
         raise RequestError(406, f"This endpoint does not offer an accepted media type: accept one of {either}.")
     return found
+
+
+def prefers_html(accept: str, media_type: str) -> bool:
+    """Return whether `accept` names HTML and likes it better than `media_type`, as that of a browser does."""
+    qualities = dict(_accepted(accept))
+    ranges = (media_type, _JSON, "application/*", "*/*")
+    other = next((qualities[name] for name in ranges if name in qualities), 0)
+    return qualities.get("text/html", 0) > other
 
 
 def _accepted(header: str) -> Iterator[tuple[str, float]]:

@@ -13,6 +13,7 @@ from release_catalog.domain.hal_urls import link, to_release
 from release_catalog.domain.promotion import PromotionDocument
 from release_catalog.domain.reference_data import CatalogDocument, ProductDocument
 from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release_parts import RegistryArtifactDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.hal import serializers
 from release_catalog.hal.downloads import Download
@@ -32,6 +33,8 @@ from release_catalog.storage.records import MAX_DISTRO
 
 # The JSON of a response; None if there is nothing at its address.
 HalDocument = dict[str, Any] | None
+# By the ids of their releases.
+Packages = Mapping[str, RegistryArtifactDocument]
 
 
 # Names and ids have at most 256 characters; longer ones can't be part of an address here.
@@ -100,10 +103,12 @@ async def release(request: HalRequest) -> HalDocument:
     if not found or found["catalogId"] != request.path["catalog"]:
         return None
     whole = await related(request.context, found, request.query, SHOWN if expand else LINKED)
-    answer = serializers.release(found, whole.refers_to, whole.links())
+    embedded = [*whole.needed, *whole.needing] if expand else []
+    packages = await _packages(request.context, [found, *embedded])
+    answer = serializers.release(found, whole.refers_to, whole.links(), packages.get(found["id"]))
     if expand:
         answer["dependencies"], answer["dependants"] = await asyncio.gather(
-            _embedded(request.context, whole.needed), _embedded(request.context, whole.needing)
+            _embedded(request.context, whole.needed, packages), _embedded(request.context, whole.needing, packages)
         )
     return answer
 
@@ -120,11 +125,21 @@ async def download(request: HalRequest) -> Download | None:
     return None
 
 
-async def _embedded(context: Context, some: Sequence[ReleaseDocument]) -> list[orjson.Fragment]:
+async def _packages(context: Context, some: Sequence[ReleaseDocument]) -> Packages:
+    """Return the packages that replace those of the releases that have none in a registry."""
+    without = [release for release in some if not release["registryArtifact"]]
+    return await releases.first_packages(context.caller, context.reading, without)
+
+
+async def _embedded(
+    context: Context, some: Sequence[ReleaseDocument], packages: Packages
+) -> list[orjson.Fragment]:
     """Return releases as JSON texts; write and count each by itself, while other requests are served."""
     texts = []
     for one in await asyncio.gather(*(related(context, release) for release in some)):
-        texts.append(context.usage.send_json(serializers.release(one.release, one.refers_to, one.links())))
+        package = packages.get(one.release["id"])
+        written = serializers.release(one.release, one.refers_to, one.links(), package)
+        texts.append(context.usage.send_json(written))
         await asyncio.sleep(0)
     return texts
 
@@ -143,6 +158,7 @@ async def catalog(request: HalRequest) -> HalDocument:
         "created_at": serializers.instant(found["createdAt"]),
         "_links": {
             **own,
+            "releases": link(hal_urls.releases(found["id"])),
             "applications": [link(hal_urls.application(found["id"], product["id"])) for product in rows],
         },
     }

@@ -14,7 +14,7 @@ from release_catalog.domain.release_links import LINKS, Related
 from release_catalog.errors import InvalidArgument
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import pagination, releases
-from release_catalog.storage.collection_names import BASE_IMAGES, PRODUCTS, REGISTRIES, Stored
+from release_catalog.storage.collection_names import BASE_IMAGES, PRODUCTS, REGISTRIES, RELEASES, Stored
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.pagination import Page, PageArgs, PageQuery
 
@@ -23,10 +23,10 @@ PAGE = 100
 END_CURSOR = "end"
 # The fields to read of a release that is linked to, shown as the latest one, or shown in full.
 LINKED: FieldPaths = frozenset({"id", "catalogId"})
-LATEST: FieldPaths = frozenset({"id", "catalogId", "revision", "version", "releasedAt"})
+LATEST: FieldPaths = frozenset({"id", "catalogId", "revision", "version", "releasedAt", "publishedAt"})
 # Besides what is shown, what its links and its latest sibling are found by.
 SHOWN: FieldPaths = frozenset(
-    {"name", "dependencies.reference"}
+    {"name", "dependencies.reference", "status", "publishedAt", "withdrawal"}
     | {name for name, field in FIELDS.items() if field.hal}
     | {name for link in LINKS.values() for name in link.reads}
 )
@@ -47,6 +47,7 @@ class ReleaseRelations:
     refers_to: Related
     needed: list[ReleaseDocument]
     needing: list[ReleaseDocument]
+    replacement: ReleaseDocument | None
     query: Mapping[str, str]
     # The cursors of the next pages of the lists of releases, by parameter.
     more: Mapping[str, str]
@@ -58,6 +59,7 @@ class ReleaseRelations:
         found["next"] = self._next()
         return {
             **{name: link(target) for name, target in found.items() if target},
+            **({"replacement": to_release(self.replacement)} if self.replacement else {}),
             "dependencies": [to_release(needed) for needed in self.needed],
             "dependants": [to_release(needing) for needing in self.needing],
         }
@@ -81,18 +83,18 @@ async def related(
     # Cursors come first: a refused request reads nothing.
     shown, needed_more = _shown(release, query.get("dependencies_after"))
     window = _window(context, query.get("dependants_after"))
-    product, image, registry, latest, needed, (needing, needing_more) = await asyncio.gather(
+    product, image, registry, (latest, replacement), needed, (needing, needing_more) = await asyncio.gather(
         context.one(PRODUCTS, release["productId"]),
         context.one(BASE_IMAGES, release["baseImageId"]),
         context.one(REGISTRIES, release["registryId"]),
-        _latest(context, release),
+        asyncio.gather(_latest(context, release), _replacement(context, release)),
         context.references.load_many(shown, keys),
         _needing(context, release, window, keys),
     )
     refers_to: Related = {"product": product, "baseImage": image, "registry": registry, "latest": latest}
     # One reference by id and one by name may lead to the same release.
     once = list({one["id"]: one for one in needed if one}.values())
-    return ReleaseRelations(release, refers_to, once, needing, query, needed_more | needing_more)
+    return ReleaseRelations(release, refers_to, once, needing, replacement, query, needed_more | needing_more)
 
 
 async def _latest(context: Context, release: ReleaseDocument) -> ReleaseDocument | None:
@@ -100,6 +102,14 @@ async def _latest(context: Context, release: ReleaseDocument) -> ReleaseDocument
     if await context.one(PRODUCTS, release["productId"]) is None:
         return None
     return (await context.latest_beside_each([release], LATEST))[0]
+
+
+async def _replacement(context: Context, release: ReleaseDocument) -> ReleaseDocument | None:
+    """Return the release to use instead of a withdrawn one, if the caller may see it."""
+    withdrawal = release["withdrawal"]
+    ids = [withdrawal["replacementId"]] if withdrawal and withdrawal["replacementId"] else []
+    found = await context.by_ids(RELEASES).load_many(ids, LINKED)
+    return found[0] if found else None
 
 
 def _shown(release: ReleaseDocument, cursor: str | None) -> tuple[list[str], dict[str, str]]:
@@ -135,11 +145,14 @@ async def _needing(
 
 
 async def listed(
-    context: Context, question: PageQuery[Stored], path: str, query: Mapping[str, str]
+    context: Context, question: PageQuery[Stored], path: str, query: Mapping[str, str], keys: FieldPaths = LINKED
 ) -> tuple[list[Stored], dict[str, Any]]:
-    """Return a page of documents, with links to the page at `path` itself and to the next page if there is one."""
+    """Return a page of documents, with links to the page at `path` itself and to the next page if there is one.
+
+    Of the documents, read `keys`.
+    """
     page: Page[Stored]
-    [page] = await context.pages.load_many([question], LINKED)
+    [page] = await context.pages.load_many([question], keys)
     own = {"self": link(address(path, query, "after"))}
     if page.has_next:
         own["next"] = link(address(path, {"after": page.cursor(page.rows[-1])}, "after"))

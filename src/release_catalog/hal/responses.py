@@ -1,7 +1,6 @@
 """A document as an HTTP response, or the problem instead (RFC 9457)."""
 
 import hashlib
-import http
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,13 +13,16 @@ from release_catalog.domain import ids
 from release_catalog.errors import InvalidArgument, problem_json
 from release_catalog.storage.outages import MAX_REASON, RETRY_SECONDS, outage
 
+NOT_FOUND, _INVALID = 404, 400
+
 _log = structlog.get_logger()
 
 
-def found(request: Request, body: bytes, media_type: str) -> Response:
-    """Return a document as it is written, or only its tag if the client has it already."""
+def found(request: Request, body: bytes, media_type: str, **more: str) -> Response:
+    """Return a document as it is written, with `more` headers, or only its tag if the client has it already."""
     etag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
-    headers = {"etag": etag, "cache-control": "private, no-cache"}
+    headers = {"etag": etag, "cache-control": "private, no-cache", "vary": "Accept"}
+    headers |= {name.replace("_", "-"): value for name, value in more.items()}
     sent_etags = ",".join(request.headers.getlist("if-none-match"))
     known = [tag.strip().removeprefix("W/") for tag in sent_etags.split(",")]
     if etag in known or known == ["*"]:
@@ -30,17 +32,12 @@ def found(request: Request, body: bytes, media_type: str) -> Response:
 
 def missing(request: Request) -> Response:
     """Return 404: the document does not exist for this caller."""
-    return problem(request, 404, "Nothing exists at this address: check it.")
-
-
-def unknown(request: Request, status: int, reason: str, headers: Mapping[str, str]) -> Response:
-    """Return a refusal such as 401 or 429 for a caller that is unknown or has sent too many requests."""
-    return problem(request, status, reason, headers)
+    return problem(request, NOT_FOUND, "Nothing exists at this address: check it.")
 
 
 def refused(request: Request, error: InvalidArgument) -> Response:
     """Return 400: a parameter or a part of the path is invalid."""
-    violations = [{"field": error.argument, "message": error.reason}]
+    violations = [{"field": error.argument, "message": error.reason, "code": "BAD_USER_INPUT"}]
     return problem(request, 400, str(error.message), violations=violations)
 
 
@@ -49,20 +46,24 @@ def failed(request: Request, error: Exception, *, reachable: bool = False) -> Re
 
     See storage.outages.outage for `reachable`.
     """
-    status, detail, headers = 500, "An unexpected error occurred: report it.", {}
+    status, detail, headers, members = 500, "An unexpected error occurred: report it.", {}, {}
     id_, path = ids.new(), request.scope["path"]
     if found := outage(error, reachable=reachable):
         status, detail, headers = 503, found.message, {"retry-after": str(RETRY_SECONDS)}
+        members = found.extensions
         _log.error(found.code.lower(), error_id=id_, path=path, reason=str(error)[:MAX_REASON])
     else:
         _log.error("unexpected error", error_id=id_, path=path, exc_info=error)
-    return problem(request, status, f"{detail} The id in the server's log is {id_}.", headers, error_id=id_)
+    with_id = f"{detail} The id in the server's log is {id_}."
+    return problem(request, status, with_id, headers, error_id=id_, **members)
 
 
 def problem(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
-    """Return the problem of a request."""
-    title = http.HTTPStatus(status).phrase
-    body = problem_json(status, title, detail, instance=request.scope["path"], **members)
+    """Return the problem of a request; an invalid one has at least one violation, if only of the whole request."""
+    if status == _INVALID and "violations" not in members:
+        whole = {"field": "", "message": detail, "code": members.get("code", "BAD_REQUEST")}
+        members["violations"] = [whole]
+    body = problem_json(status, detail, instance=request.scope["path"], **members)
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")

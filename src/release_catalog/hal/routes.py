@@ -1,30 +1,38 @@
 """The addresses of HAL documents and promotion records, and the dispatch of requests to their handlers."""
 
-import urllib.parse
+import functools
 from collections.abc import Awaitable, Callable
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from release_catalog.domain import caller
+from release_catalog.domain import caller, hal_urls
 from release_catalog.errors import InvalidArgument, TooLarge
-from release_catalog.hal import handlers, responses
+from release_catalog.graphql_http.request import prefers_html
+from release_catalog.hal import handlers, html, lists, responses
 from release_catalog.hal.downloads import Download, Redirector
 from release_catalog.hal.handlers import HalDocument, HalRequest
+from release_catalog.hal.path_router import PathRouter
 from release_catalog.query_engine.context import SECONDS, Context
 from release_catalog.storage import database as db
 from release_catalog.storage.outages import is_silence
 from release_catalog.usage import measuring
 
 _METHODS = ("GET", "HEAD")
+# The page of a larger document takes milliseconds, in which other requests are answered.
+_LARGE_BYTES = 64 << 10
 _Answers = Callable[[HalRequest], Awaitable[HalDocument | Download]]
 _DOWNLOAD = "/v1/catalogs/{catalog}/releases/{release}/files/{file}"
 _ROUTES: dict[str, _Answers] = {
+    hal_urls.ENTRY_POINT: lists.entry_point,
+    hal_urls.CATALOGS: lists.catalogs,
     "/v1/catalogs/{catalog}": handlers.catalog,
+    "/v1/catalogs/{catalog}/releases": lists.catalog_releases,
     "/v1/catalogs/{catalog}/releases/{release}": handlers.release,
+    "/v1/catalogs/{catalog}/applications": lists.catalog_applications,
     "/v1/catalogs/{catalog}/applications/{application}": handlers.application,
     "/v1/catalogs/{catalog}/pipelines/{pipeline}": handlers.pipeline,
     "/v1/base-images/{image}": handlers.base_image,
@@ -34,11 +42,16 @@ _ROUTES: dict[str, _Answers] = {
 }
 
 
-class Hal:
+def mounts(app: ASGIApp) -> list[BaseRoute]:
+    """Return the routes that lead to `app` for the addresses of HAL."""
+    return [Route("/v1", app), Mount("/v1", app), Mount("/lifecycle", app)]
+
+
+class Hal(PathRouter):
     """The application behind all links.
 
     `context` makes the context that a request's reads share; a request has at most `seconds`. Without a
-    `redirector`, files have no addresses.
+    `redirector`, files have no addresses. The entry point leads to the GraphQL schema if that is public.
     """
 
     def __init__(
@@ -46,23 +59,17 @@ class Hal:
         context: Callable[[Request], Context],
         seconds: float = SECONDS,
         redirector: Redirector | None = None,
+        *,
+        public_schema: bool = True,
     ) -> None:
-        addresses = _ROUTES | ({_DOWNLOAD: handlers.download} if redirector else {})
-        routes = [
-            Route(path, _Endpoint(answer, context, seconds, redirector)) for path, answer in addresses.items()
-        ]
-        self.router = Router(routes, redirect_slashes=False, default=self._unknown)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Route by the path as it was sent: an id may hold a slash, written as %2F."""
-        sent = scope.get("raw_path") or urllib.parse.quote(scope["path"]).encode()
-        await self.router({**scope, "path": sent.decode("latin-1"), "root_path": ""}, receive, send)
-
-    async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await responses.missing(Request(scope))(scope, receive, send)
-        else:
-            await self.router.not_found(scope, receive, send)
+        answers: dict[str, _Answers] = {
+            **_ROUTES,
+            hal_urls.ENTRY_POINT: functools.partial(lists.entry_point, public_schema=public_schema),
+            **({_DOWNLOAD: handlers.download} if redirector else {}),
+        }
+        super().__init__(
+            [Route(path, _Endpoint(answer, context, seconds, redirector)) for path, answer in answers.items()]
+        )
 
 
 class _Endpoint:
@@ -119,4 +126,13 @@ class _Endpoint:
             return await self.redirector.answer(request, context, found)
         body = orjson.dumps(found)
         context.usage.finish(len(body))
-        return responses.found(request, body, self.media_type)
+        if not prefers_html(request.headers.get("accept", ""), self.media_type):
+            return responses.found(request, body, self.media_type)
+        shown = functools.partial(_page, body, request.url.path)
+        page = await context.run_aside(shown) if len(body) > _LARGE_BYTES else shown()
+        context.usage.finish(len(page))
+        return responses.found(request, page, "text/html", content_security_policy=html.CSP)
+
+
+def _page(body: bytes, path: str) -> bytes:
+    return html.page(orjson.loads(body), path)

@@ -10,7 +10,11 @@ from release_catalog.domain.promotion import PromotionDocument
 from release_catalog.domain.reference_data import BaseImageDocument, ProductDocument, RegistryDocument
 from release_catalog.domain.release import FIELDS, ReleaseDocument
 from release_catalog.domain.release_links import Related
-from release_catalog.domain.release_parts import CustomizationDocument, PlatformReleaseMetadataDocument
+from release_catalog.domain.release_parts import (
+    CustomizationDocument,
+    PlatformReleaseMetadataDocument,
+    RegistryArtifactDocument,
+)
 
 _IMAGE = "id name description container_image operating_system healthy last_checked_at".split()
 _SYSTEM = "id name distro version".split()
@@ -21,6 +25,7 @@ _RECORD = "schema_version service_id environment created_by created".split()
 _PROMOTED = "path checksum package_type".split()
 _CHOICE = "checked_webhooks included_repository_keys excluded_repository_keys overwrite_existing_artifacts".split()
 _METADATA = "id mime_type url filename".split()
+_WITHDRAWAL = "reason withdrawn_at withdrawn_by".split()
 # The fields of a release that S5 requires, even without a value.
 _REQUIRED = frozenset("id version revision released_at artifact".split())
 
@@ -72,20 +77,38 @@ def release_summary(release: ReleaseDocument) -> dict[str, Any]:
     return {
         "id": release["id"],
         "revision": release["revision"],
-        "released_at": instant(release["releasedAt"]),
+        "released_at": instant(_released_at(release)),
         "version": release["version"],
     }
 
 
-def release(document: ReleaseDocument, related: Related, links: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a release with the documents it refers to, and all fields that S5 requires, even without a value."""
+def _released_at(release: ReleaseDocument) -> datetime.datetime | None:
+    """Return the time that S5 requires: the time of the publication if no other is known."""
+    return release["releasedAt"] or release["publishedAt"]
+
+
+def release(
+    document: ReleaseDocument,
+    related: Related,
+    links: Mapping[str, Any],
+    package: RegistryArtifactDocument | None = None,
+) -> dict[str, Any]:
+    """Return a release with the documents it refers to, and all fields that S5 requires, even without a value.
+
+    `package` replaces the package of a release that has none in a registry.
+    A release that is not published has its `status`, and a withdrawn one the reason, which S5 does not know.
+    """
     latest, image, store, of = related["latest"], related["baseImage"], related["registry"], related["product"]
     values: Mapping[str, Any] = document
     fields = {hal: _FORMATS.get(name, _unchanged)(values[name]) for name, hal in _RELEASE.items()}
+    fields["released_at"] = instant(_released_at(document))
+    fields["artifact"] = _package(document["registryArtifact"] or package)
     fields["latest_release"] = latest and release_summary(latest)
     fields["product"] = of and product(of)
     fields["base_image"] = image and base_image(image)
     fields["registry"] = store and registry(store)
+    fields["status"] = document["status"] if document["status"] != "PUBLISHED" else None
+    fields["withdrawal"] = document["withdrawal"] and _pick(document["withdrawal"], _WITHDRAWAL)
     shown = {name: value for name, value in fields.items() if value is not None or name in _REQUIRED}
     return {**shown, "_links": links}
 

@@ -1,17 +1,17 @@
 """The application: its routes, and the resources that live as long as it does."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from release_catalog import runtime, sample
@@ -24,31 +24,23 @@ from release_catalog.fair_share import Aside
 from release_catalog.files import verification
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
-from release_catalog.graphql_http import csrf as cross_site
 from release_catalog.graphql_http import documents, websocket
-from release_catalog.graphql_http.endpoint import GraphQLHTTPEndpoint, refusal_time, wait_until
+from release_catalog.graphql_http.endpoint import GraphQLHTTPEndpoint
 from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
 from release_catalog.hal import responses
 from release_catalog.hal.downloads import Redirector
-from release_catalog.hal.routes import Hal
 from release_catalog.query_engine.context import Context, subscription_slots
 from release_catalog.query_engine.dataloader import LookupCoalescer
 from release_catalog.server import connection_limit, graphiql
 from release_catalog.server import middleware as headers
-from release_catalog.server import rate_limit as limited
+from release_catalog.server import routes as others
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
 from release_catalog.storage import downloads, migrations, outages, scheme_change
 from release_catalog.webhooks import dispatcher
 
-# The price of a HAL document, of these points: as much as a release with its artifacts, or with some releases
-# embedded. A point for each object that was read, and other work, is charged afterwards if it comes to more.
-HAL_POINTS = 10
-HAL_EXPANDED_POINTS = 100
 # The caller of a request must be identified in this time, or the database counts as unavailable.
 IDENTIFICATION_SECONDS = 5.0
-_READY_SECONDS = 2.0
-_UNAVAILABLE = 503
 _RATE_HEADERS = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 _log = structlog.get_logger()
@@ -142,21 +134,15 @@ def create_app(
     )
 
     allowed = origins(settings.cors_origins)
-    hal = RateLimitedApp(
-        Hal(context, settings.query_seconds, _redirector(callers)), identify, graphql.callers, allowed
-    )
     sockets = websocket.Endpoint(graphql.results, authenticate, subscriber_limit, allowed)
 
     endpoint = _Endpoint(graphql)
     routes = [
         Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         WebSocketRoute("/graphql", sockets.serve),
-        Route("/", _home),
-        Route("/livez", _livez),
-        Route("/readyz", _Readiness().answer),
-        *([graphiql.assets()] if public else []),
-        Mount("/v1", hal),
-        Mount("/lifecycle", hal),
+        *others.routes(
+            settings, context, identify, graphql.callers, _redirector(callers), allowed, public_schema=public
+        ),
     ]
     middleware = [
         Middleware(headers.RequestLog),
@@ -164,7 +150,12 @@ def create_app(
         *_cors(settings),
         Middleware(_GraphQLFirst, endpoint),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=middleware)
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=middleware,
+        exception_handlers={HTTPException: others.refuse},
+    )
     # A redirect would go to an address made of the Host header.
     app.router.redirect_slashes = False
     app.state.subscriber_limit, app.state.files, app.state.follow = subscriber_limit, None, None
@@ -179,7 +170,7 @@ def _redirector(callers: Authenticator) -> Redirector:
         try:
             await callers.check_credentials(request.headers, client, request.app.state.database)
         except AuthenticationError as refused:
-            return responses.unknown(request, refused.status, str(refused), refused.headers)
+            return responses.problem(request, refused.status, str(refused), refused.headers)
         return None
 
     return Redirector(lambda request: request.app.state.downloads, check_credentials)
@@ -219,49 +210,6 @@ class _GraphQLFirst:
         await (self.endpoint if is_posted else self.app)(scope, receive, send)
 
 
-class RateLimitedApp:
-    """HAL's application, behind the identification of the caller and its rate limit."""
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        identify: Callable[[HTTPConnection], Awaitable[None]],
-        callers: limited.RateLimiter,
-        origins: Sequence[str],
-    ) -> None:
-        self.app = app
-        self.identify = identify
-        self.callers = callers
-        self.origins = origins
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request, until = Request(scope), refusal_time()
-        try:
-            await self.identify(request)
-            cross_site.check_hal_csrf(request.headers, self.origins)
-            who = request.state.caller
-            with self.callers.concurrency_slot(who):
-                expands = request.query_params.get("expand_relationships") == "true"
-                points = HAL_EXPANDED_POINTS if expands else HAL_POINTS
-                self.callers.consume(who, points)
-                try:
-                    async with self.callers.turn(who, points):
-                        await self.app(scope, receive, send)
-                finally:
-                    if usage := getattr(request.state, "usage", None):
-                        self.callers.settle(who, usage.points - points)
-        except (AuthenticationError, RequestError) as refused:
-            await wait_until(until)
-            if isinstance(refused, RequestError):
-                await self.callers.refusals.wait(request.state.caller.owner)
-            response = responses.unknown(request, refused.status, str(refused), refused.headers)
-            await response(scope, receive, send)
-
-
 def _cors(settings: Settings) -> list[Middleware]:
     """Let pages of the configured origins read responses; credentials go in headers, never in cookies."""
     allowed = origins(settings.cors_origins)
@@ -273,7 +221,7 @@ def _cors(settings: Settings) -> list[Middleware]:
             allow_origins=allowed,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["etag", "retry-after", "x-request-id", *_RATE_HEADERS],
+            expose_headers=["etag", "location", "retry-after", "x-request-id", *_RATE_HEADERS],
         )
     ]
 
@@ -282,41 +230,3 @@ def _is_browser(request: Request) -> bool:
     if request.method != "GET":
         return False
     return "text/html" in request.headers.get("accept", "") and "query" not in request.query_params
-
-
-async def _home(_: Request) -> Response:
-    return RedirectResponse("/graphql")
-
-
-async def _livez(_: Request) -> Response:
-    return PlainTextResponse("ok")
-
-
-class _Readiness:
-    """The check that the database answers. It runs once for all clients that wait for it: they are unknown."""
-
-    def __init__(self) -> None:
-        self._look: asyncio.Task[bool] | None = None
-
-    async def answer(self, request: Request) -> Response:
-        """Answer 200 or 503."""
-        if self._look is None:
-            self._look = asyncio.create_task(_is_ready(request.app.state.database))
-            self._look.add_done_callback(self._end)
-        if await asyncio.shield(self._look):
-            return JSONResponse({"ready": True})
-        return JSONResponse(
-            {"ready": False, "reason": "The primary of the database does not answer: try again soon."}, 503
-        )
-
-    def _end(self, _: asyncio.Task[bool]) -> None:
-        self._look = None
-
-
-async def _is_ready(database: db.Database) -> bool:
-    try:
-        await db.ping(database, _READY_SECONDS)
-    except db.Failure as error:
-        _log.warning("not ready", reason=str(error))
-        return False
-    return True

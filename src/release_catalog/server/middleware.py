@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from release_catalog.domain import ids
+from release_catalog.errors import problem_json
 from release_catalog.logging_config import request_id
 
 SECURITY = {
@@ -29,6 +30,8 @@ SECURITY = {
 CLIENT_GONE = 499
 
 _MAX_HOST = 255
+# Of a path that is too long, this many characters are returned.
+_MAX_INSTANCE = 1_024
 _HOST = re.compile(rb"([A-Za-z0-9._-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?")
 
 # Of a request's head: the bytes of its path and of a header, the bytes and the number of all headers, and the
@@ -38,7 +41,7 @@ MAX_HEADERS = MAX_PARAMETERS = 100
 # Measured by their readers: credentials that are too long are wrong ones, and cookies are ignored.
 _MEASURED_ELSEWHERE = {b"authorization", b"x-project-token", b"cookie"}
 
-_NO_HOST = 400, "Bad Request", "The Host header is missing, repeated or invalid: send one with a host name."
+_NO_HOST = 400, "The Host header is missing, repeated or invalid: send one with a host name."
 
 
 class RequestLog:
@@ -114,16 +117,16 @@ class Head:
                     message["headers"] = [*message["headers"], *absent]
             await send(message)
 
-        await (_refused(*refusal) if refusal else self.app)(scope, receive, answer)
+        await (_refused(scope["path"], *refusal) if refusal else self.app)(scope, receive, answer)
 
-    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         if len(scope.get("raw_path") or scope["path"]) > MAX_PATH:
-            return 414, "URI Too Long", f"The path is too long: send at most {MAX_PATH} bytes."
+            return 414, f"The path is too long: send at most {MAX_PATH} bytes."
         query, headers = scope.get("query_string", b""), scope["headers"]
         if len(query) > MAX_HEADERS_BYTES:
-            return 414, "URI Too Long", f"The query string is too long: send at most {MAX_HEADERS_BYTES} bytes."
+            return 414, f"The query string is too long: send at most {MAX_HEADERS_BYTES} bytes."
         if query.count(b"&") >= MAX_PARAMETERS:
-            return 400, "Bad Request", f"The query string has too many parameters: send at most {MAX_PARAMETERS}."
+            return 400, f"The query string has too many parameters: send at most {MAX_PARAMETERS}."
         hosts, size = [], 0
         for name, value in headers:
             size += len(name) + len(value)
@@ -131,12 +134,12 @@ class Head:
                 hosts.append(value)
         if len(headers) > MAX_HEADERS or (size > MAX_HEADER and _are_too_large(headers)):
             sizes = f"{MAX_HEADERS} headers, of {MAX_HEADER} bytes each and {MAX_HEADERS_BYTES} bytes in all"
-            return 431, "Request Header Fields Too Large", f"The headers are too large: send at most {sizes}."
+            return 431, f"The headers are too large: send at most {sizes}."
         if len(hosts) != 1 and (hosts or scope.get("http_version") != "1.0"):
             return _NO_HOST
         return self._host_refusal(hosts[0][: _MAX_HOST + 1] if hosts else None)
 
-    def _match(self, sent: bytes | None) -> tuple[int, str, str] | None:
+    def _match(self, sent: bytes | None) -> tuple[int, str] | None:
         """Return the refusal of a Host; it is None if a client of HTTP/1.0 sends none."""
         found = _HOST.fullmatch(sent) if sent and len(sent) <= _MAX_HOST else None
         if sent is not None and not found:
@@ -146,11 +149,7 @@ class Head:
             name == host or (host.startswith("*") and name.endswith(host[1:])) for host in self._hosts
         ):
             return None
-        return (
-            400,
-            "Bad Request",
-            "This server does not serve that host: use another one, such as localhost.",
-        )
+        return 400, "This server does not serve that host: use another one, such as localhost."
 
 
 def _are_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -158,9 +157,9 @@ def _are_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return max(lengths, default=0) > MAX_HEADER or sum(lengths) > MAX_HEADERS_BYTES
 
 
-def _refused(status: int, title: str, detail: str) -> Response:
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return Response(json.dumps(body), status, media_type="application/problem+json")
+def _refused(path: str, status: int, detail: str) -> Response:
+    body = json.dumps(problem_json(status, detail, instance=path[:_MAX_INSTANCE]))
+    return Response(body, status, media_type="application/problem+json")
 
 
 _ENCODED = [(name.encode(), value.encode()) for name, value in SECURITY.items()]

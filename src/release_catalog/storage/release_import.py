@@ -203,6 +203,7 @@ def _answer(
     if wrong:
         told.append(f"{len(wrong)} of {len(made['artifacts'])} files could not be verified: see warnings.")
     return {
+        "created": before is None,
         "catalogId": made["id"],
         "name": made["name"],
         "version": made["version"],

@@ -1,5 +1,6 @@
 """Creation, patching and replacement of releases."""
 
+import datetime
 from collections.abc import Collection
 from typing import Any
 
@@ -18,12 +19,27 @@ from release_catalog.storage.collection_names import PRODUCTS, RELEASES, Collect
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
 
+# The fields of a document that a draft is created from.
+_DOCUMENT = release.INPUT_FIELDS | {"id", "productId", "catalogId"}
+
 
 @command("createRelease")
 async def create(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Create a draft (S2)."""
+    return await _create(turn, Validator(values, "input"))
+
+
+@command("createReleaseDocument")
+async def create_from_document(turn: UnitOfWork, values: MutationInput) -> Answer:
+    """Create a draft from the JSON object `values["release"]`, which nothing has checked yet (S2)."""
+    document = values["release"]
+    checks = Validator(document if document.get("name") is not None else {**document, "name": ""}, "")
+    checks.known(_DOCUMENT)
+    return await _create(turn, checks)
+
+
+async def _create(turn: UnitOfWork, checks: Validator) -> Answer:
     now = timestamps.now()
-    checks = Validator(values, "input")
     product = await _product(turn, checks)
     if product and (refused := unit_of_work.check_product_scope(turn.caller, product["id"])):
         return refused
@@ -41,11 +57,12 @@ async def create(turn: UnitOfWork, values: MutationInput) -> Answer:
 
 
 async def _product(turn: UnitOfWork, checks: Validator) -> ProductDocument | None:
-    id_, catalog_id = checks.fields["productId"], checks.fields.get("catalogId")
-    product = await turn.one(PRODUCTS, id_)
-    if product is None:
+    id_ = checks.text("productId", 256, required=True)
+    catalog_id = checks.text("catalogId", 255)
+    product = await turn.one(PRODUCTS, id_) if id_ else None
+    if product is None and id_:
         checks.refuse("productId", "UNKNOWN", f"The product {id_!r} does not exist: save it first.")
-    elif catalog_id not in {None, product["catalogId"]}:
+    elif product and catalog_id not in {None, product["catalogId"]}:
         message = f"The product is in the catalog {product['catalogId']!r}: give this catalog, or none."
         checks.refuse("catalogId", "CONTRADICTORY_REFERENCE", message)
     return product
@@ -58,8 +75,8 @@ def _version(checks: Validator, product: ProductDocument | None) -> str:
     return version
 
 
-def _created(checks: Validator, now: Any) -> Any:
-    created = checks.fields.get("createdAt") or now
+def _created(checks: Validator, now: datetime.datetime) -> datetime.datetime:
+    created = (checks.instant("createdAt") if checks.fields.get("createdAt") else None) or now
     release_document.check_past(checks, "createdAt", created, now)
     return created
 

@@ -5,15 +5,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from release_catalog.domain import versions
+from release_catalog.domain import release_parts, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release_parts import RegistryArtifactDocument
 from release_catalog.domain.version_schemes.key_ranges import PRE_RELEASE_END, KeyRanges, Range, without
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors, pagination, reference_lookup, search_terms, visibility
-from release_catalog.storage.collection_names import PRODUCTS, RELEASES
+from release_catalog.storage import database as db
+from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName
 from release_catalog.storage.cursors import FieldPaths
-from release_catalog.storage.database import ONE_BATCH, Collections, Database, Filter, projection
+from release_catalog.storage.database import ONE_BATCH, Collections, Database, Filter, Stage, projection
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 
 MAX_IDS = 100
@@ -41,6 +43,26 @@ async def by_ids(
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **visibility.visible(caller)}
     found = database[RELEASES].find(match, projection(keys, "id")).batch_size(ONE_BATCH)
     return {release["id"]: release for release in await cursors.documents(found, None, keys)}
+
+
+async def first_packages(
+    caller: Caller, database: Collections, some: Iterable[ReleaseDocument]
+) -> dict[str, RegistryArtifactDocument]:
+    """Return the first image, or else the first file, of each of these visible releases, by release id (S5)."""
+    keys = [caller.key(release["id"]) for release in some]
+    if not keys:
+        return {}
+    # A release may have a thousand files: only the first one leaves the database.
+    first = {
+        "image": {name: {"$first": f"$dockerImages.{name}"} for name in ("name", "imageUrl")},
+        "file": {name: {"$first": f"$artifacts.{name}"} for name in ("name", "downloadUrl", "sha256")},
+    }
+    stages: list[Stage] = [{"$match": {"_id": {"$in": keys}}}, {"$project": {"id": 1, "version": 1, **first}}]
+    packages = {}
+    for found in await db.aggregate(database[CollectionName[Any](RELEASES)], stages, frozenset({"id", "version"})):
+        if found["image"] or found["file"]:
+            packages[found["id"]] = release_parts.package(found["version"], found["image"], found["file"])
+    return packages
 
 
 def dependants(caller: Caller, needing_terms: Sequence[str], window: PageArgs) -> PageQuery[ReleaseDocument]:

@@ -115,6 +115,13 @@ class InputLimits:
         return read
 
 
+def count_values(limits: Limits, name: str, value: Any, type_: GraphQLInputType) -> int:
+    """Return the number of values in an input that is no variable of a document, with the same limits."""
+    walk = _Walk(limits)
+    walk.check(name, value, type_, None, roomy=False)
+    return walk.values
+
+
 class _Walk:
     """A walk through the variables of one request."""
 

@@ -1,0 +1,28 @@
+"""A router for addresses in which an id may hold a slash, written as %2F."""
+
+import urllib.parse
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Router
+from starlette.types import Receive, Scope, Send
+
+from release_catalog.hal import responses
+
+
+class PathRouter:
+    """An application of routes that are matched with the path as it was sent."""
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self.router = Router(routes, redirect_slashes=False, default=self._unknown)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to the route of its path; the parts of the path stay quoted."""
+        sent = scope.get("raw_path") or urllib.parse.quote(scope["path"]).encode()
+        await self.router({**scope, "path": sent.decode("latin-1"), "root_path": ""}, receive, send)
+
+    async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await responses.missing(Request(scope))(scope, receive, send)
+        else:
+            await self.router.not_found(scope, receive, send)

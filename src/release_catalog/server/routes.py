@@ -1,0 +1,122 @@
+"""The routes of everything outside GraphQL."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+
+import orjson
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from release_catalog.graphql_api import schema
+from release_catalog.hal import responses
+from release_catalog.hal import routes as hal
+from release_catalog.hal.downloads import Redirector
+from release_catalog.hal.lists import OPENAPI, SCHEMA
+from release_catalog.query_engine.context import Context
+from release_catalog.rest import openapi
+from release_catalog.rest import routes as rest
+from release_catalog.server import graphiql
+from release_catalog.server.guarded_app import ChargedReads, GuardedApp
+from release_catalog.server.rate_limit import RateLimiter
+from release_catalog.settings import Settings
+from release_catalog.storage import database as db
+
+_READY_SECONDS = 2.0
+
+_log = structlog.get_logger()
+
+
+def routes(
+    settings: Settings,
+    context: Callable[[HTTPConnection], Context],
+    identify: Callable[[HTTPConnection], Awaitable[None]],
+    callers: RateLimiter,
+    redirector: Redirector,
+    origins: Sequence[str],
+    *,
+    public_schema: bool,
+) -> list[BaseRoute]:
+    """Return the routes; those that show or change data identify their callers, and share their limits."""
+    documents = hal.Hal(context, settings.query_seconds, redirector, public_schema=public_schema)
+    writes = rest.rest(context, callers, settings)
+    return [
+        Route("/", _home),
+        Route("/livez", _livez),
+        Route("/readyz", _Readiness().answer),
+        Route(OPENAPI, functools.partial(_openapi, public_schema=public_schema)),
+        *([Route(SCHEMA, _schema), graphiql.assets()] if public_schema else []),
+        *hal.mounts(GuardedApp(ChargedReads(documents, callers), identify, callers, origins)),
+        *rest.mounts(GuardedApp(writes, identify, callers, origins)),
+    ]
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """Return the problem of an address that does not exist, or of a method that it does not allow."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == responses.NOT_FOUND:
+        return responses.missing(request)
+    # Starlette lists methods in any order.
+    allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+    detail = f"This method is not allowed: use one of {allowed}." if allowed else error.detail
+    return responses.problem(request, error.status_code, detail, {"allow": allowed} if allowed else {})
+
+
+async def _openapi(request: Request, *, public_schema: bool) -> Response:
+    return responses.found(request, _described(public_schema=public_schema), "application/json")
+
+
+@functools.cache
+def _described(*, public_schema: bool) -> bytes:
+    return orjson.dumps(openapi.document(public_schema=public_schema))
+
+
+async def _schema(request: Request) -> Response:
+    return responses.found(request, _printed(), "text/plain")
+
+
+@functools.cache
+def _printed() -> bytes:
+    return schema.printed().encode()
+
+
+async def _home(_: Request) -> Response:
+    return RedirectResponse("/graphql")
+
+
+async def _livez(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+class _Readiness:
+    """The check that the database answers. It runs once for all clients that wait for it: they are unknown."""
+
+    def __init__(self) -> None:
+        self._look: asyncio.Task[bool] | None = None
+
+    async def answer(self, request: Request) -> Response:
+        """Answer 200 or 503."""
+        if self._look is None:
+            self._look = asyncio.create_task(_is_ready(request.app.state.database))
+            self._look.add_done_callback(self._end)
+        if await asyncio.shield(self._look):
+            return JSONResponse({"ready": True})
+        return JSONResponse(
+            {"ready": False, "reason": "The primary of the database does not answer: try again soon."}, 503
+        )
+
+    def _end(self, _: asyncio.Task[bool]) -> None:
+        self._look = None
+
+
+async def _is_ready(database: db.Database) -> bool:
+    try:
+        await db.ping(database, _READY_SECONDS)
+    except db.Failure as error:
+        _log.warning("not ready", reason=str(error))
+        return False
+    return True
