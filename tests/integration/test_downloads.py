@@ -11,9 +11,9 @@ from pymongo.errors import AutoReconnect
 
 from release_catalog.domain import release_parts, timestamps
 from release_catalog.domain.release import ReleaseDocument
-from release_catalog.storage import downloads
+from release_catalog.storage import download_counts
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES
-from release_catalog.storage.downloads import DownloadCounter
+from release_catalog.storage.download_counts import DownloadCounter
 from support import old_forms
 from support.catalog import Catalog
 from support.graphql_client import served
@@ -135,7 +135,7 @@ async def test_only_web_urls_are_redirected_to(empty: Catalog, web: httpx2.Async
 async def test_the_end_of_the_application_stores_all_downloads(
     empty: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "FLUSH_SECONDS", 3600)
+    monkeypatch.setattr(download_counts, "FLUSH_SECONDS", 3600)
     release = await released(empty)
     async with served(empty.database) as web:
         for _ in range(5):
@@ -145,7 +145,7 @@ async def test_the_end_of_the_application_stores_all_downloads(
 
 
 async def test_downloads_wait_for_a_database_that_is_away(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr(download_counts, "FLUSH_SECONDS", 0.01)
     release, failures, store = await released(empty), list(range(3)), DownloadCounter._store
 
     async def fail(self: DownloadCounter, batch: Any) -> None:
@@ -156,7 +156,7 @@ async def test_downloads_wait_for_a_database_that_is_away(empty: Catalog, monkey
 
     monkeypatch.setattr(DownloadCounter, "_store", fail)
     with structlog.testing.capture_logs() as logs:
-        async with downloads.run_counter(empty.database) as counter:
+        async with download_counts.run_counter(empty.database) as counter:
             for _ in range(4):
                 await counter.add(empty.caller, release["id"], "id of a")
             await counted(empty, release, 4, 0)
@@ -172,13 +172,13 @@ async def test_downloads_that_can_not_be_stored_at_the_end_are_logged(
 
     monkeypatch.setattr(DownloadCounter, "_store", fail)
     with structlog.testing.capture_logs() as logs:
-        async with downloads.run_counter(empty.database) as counter:
+        async with download_counts.run_counter(empty.database) as counter:
             await counter.add(empty.caller, "x", "y")
     assert [(entry["event"], entry["downloads"]) for entry in logs] == [("downloads lost", 1)]
 
 
 async def test_the_number_of_pending_files_is_bounded(empty: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "MAX_FILES", 10)
+    monkeypatch.setattr(download_counts, "MAX_FILES", 10)
     names = [f"f{number}" for number in range(25)]
     release = await released(empty, artifacts=[file(name) for name in names])
     counter = DownloadCounter(empty.database)

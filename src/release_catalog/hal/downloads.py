@@ -11,7 +11,7 @@ from starlette.responses import Response
 from release_catalog.domain.validation import is_web_url
 from release_catalog.hal import responses
 from release_catalog.query_engine.context import Context
-from release_catalog.storage.downloads import DownloadCounter
+from release_catalog.storage.download_counts import DownloadCounter
 
 # Characters that a URL keeps in a header.
 _SAFE = string.ascii_letters + string.digits + string.punctuation

@@ -36,7 +36,7 @@ from release_catalog.server import middleware as headers
 from release_catalog.server import routes as others
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
-from release_catalog.storage import downloads, migrations, outages, scheme_change
+from release_catalog.storage import download_counts, migrations, outages, scheme_change
 from release_catalog.webhooks import dispatcher
 
 # The caller of a request must be identified in this time, or the database counts as unavailable.
@@ -70,7 +70,7 @@ def create_app(
             app.state.database, app.state.reading, app.state.files = used, db.ReadOnlyDatabase(used), files
             async with (
                 # It ends last: nothing is downloaded any more then.
-                downloads.run_counter(used) as app.state.downloads,
+                download_counts.run_counter(used) as app.state.downloads,
                 verification.run_workers(used, files, subscriber_limit.closing),
                 dispatcher.run_dispatcher(used, files.allowed, subscriber_limit.closing) as look,
                 broker.run_broker(used) as feeds,
