@@ -216,7 +216,7 @@ async def test_a_file_does_not_steer_the_terminal(
 
 def test_a_release_that_grows_too_large_for_a_document_is_refused(settings: Settings) -> None:
     """Short as it is in JSON, each of these files has fields of its own in the database."""
-    files = b'{"releaseMetadata":[' + b",".join([b'{"id":"x"}'] * 600) + b"]}"
+    files = b'{"releaseMetadata":[' + b",".join(b'{"id":"%d"}' % at for at in range(600)) + b"]}"
     large = ndjson(source("large", platformReleaseMetadata=[])).replace(
         b":[]}", b":[" + b",".join([files] * 600) + b"]}"
     )
