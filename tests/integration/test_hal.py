@@ -861,7 +861,7 @@ async def surrounded(catalog: Catalog, count: int) -> str:
     return address(hub)
 
 
-@pytest.mark.parametrize(("query", "most"), [("", 8), ("?expand_relationships=true", 13)])
+@pytest.mark.parametrize(("query", "most"), [("", 9), ("?expand_relationships=true", 14)])
 async def test_commands_do_not_grow_with_relations(empty: Catalog, query: str, most: int) -> None:
     web = Web(empty)
     counts = []

@@ -294,14 +294,8 @@ def package(version: str, image: Mapping[str, str], file: Mapping[str, str]) -> 
     """Return an image of a release with this version, or without one a file, as the package that S5 requires."""
     name, url = (image["name"], image["imageUrl"]) if image else (file["name"], file["downloadUrl"])
     digest = url.partition("@")[2] or None if image else f"sha256:{file['sha256']}"
-    return {
-        "name": name,
-        "version": version,
-        "repository": None,
-        "url": url,
-        "contentDigest": digest,
-        "repoDigest": None,
-    }
+    known = {"name": name, "version": version, "url": url, "contentDigest": digest}
+    return cast("RegistryArtifactDocument", dict.fromkeys(REGISTRY_ARTIFACT_FIELDS) | known)
 
 
 def dependency(entry: Validator, id_field: str, *, whole: bool) -> dict[str, Any]:
