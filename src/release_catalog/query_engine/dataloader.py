@@ -14,11 +14,9 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from bson.errors import BSONError
-
 from release_catalog import usage
 from release_catalog.errors import TooLarge
-from release_catalog.storage.cursors import ALL, FieldPaths, bound, union
+from release_catalog.storage.cursors import ALL, UNREADABLE, FieldPaths, bound, union
 from release_catalog.storage.database import Unavailable, timed_out
 from release_catalog.usage import Usage
 
@@ -27,9 +25,6 @@ Value = TypeVar("Value")
 
 # Keys, the fields to read of their values, and the future of these.
 _Waiting = tuple[Sequence[Key], FieldPaths, asyncio.Future[list[Value]]]
-
-# What reading a document raises if a field is missing or has a wrong type.
-OF_DOCUMENTS = (TypeError, ValueError, LookupError, AttributeError, BSONError)
 
 # graphql-core needs up to four turns from one awaited field to the next below it.
 IDLE_TICKS = 8
@@ -141,7 +136,7 @@ class DataLoader(Generic[Key, Value]):
         if error is None:
             return
         failures: list[Exception | None] = [error] * len(waiting)
-        if len(waiting) > 1 and isinstance(error, OF_DOCUMENTS):
+        if len(waiting) > 1 and isinstance(error, UNREADABLE):
             again = [await self._read([one]) for one in waiting]
             # If all fail, the reason is none of the documents.
             failures = failures if all(again) else again

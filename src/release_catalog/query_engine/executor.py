@@ -26,13 +26,13 @@ from graphql.execution.values import VariableValues, get_variable_values
 from release_catalog.errors import BrokenDocument
 from release_catalog.query_engine.compiler import MAX_VISITS, Compiler, FieldCollector, directive_variables
 from release_catalog.query_engine.context import Context
-from release_catalog.query_engine.dataloader import OF_DOCUMENTS
 from release_catalog.query_engine.selection import (
     CompiledSelection,
     ExecutionContext,
     PlanMismatch,
     UnsupportedByPlan,
 )
+from release_catalog.storage.cursors import UNREADABLE
 from release_catalog.storage.database import Failure, deadline
 from release_catalog.usage import FIELD_BYTES, Usage, measuring
 
@@ -198,7 +198,7 @@ class CountingExecutor(IncrementalExecutor):
         self, raw_error: Exception, return_type: Any, field_details_list: Any, path: Any
     ) -> None:
         """Add an error, with the name of the stored document that has an invalid value or lacks one."""
-        if isinstance(raw_error, OF_DOCUMENTS) and (document := self._document(path)):
+        if isinstance(raw_error, UNREADABLE) and (document := self._document(path)):
             broken = BrokenDocument(*document)
             broken.__cause__ = raw_error
             raw_error = broken

@@ -8,6 +8,8 @@ import functools
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import Protocol
 
+from bson.errors import BSONError
+
 from release_catalog import usage
 from release_catalog.errors import TooLarge
 from release_catalog.storage.collection_names import Stored, StoredDocument
@@ -16,6 +18,9 @@ from release_catalog.storage.collection_names import Stored, StoredDocument
 FieldPaths = frozenset[str] | None
 NONE: FieldPaths = frozenset()
 ALL: FieldPaths = None
+
+# What reading a document raises if it is broken, or if a field of it is missing or has a wrong type.
+UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, BSONError)
 
 # Documents to take before their bytes are counted, if they may be large; the number doubles each time.
 STEP = 8
