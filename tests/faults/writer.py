@@ -69,8 +69,9 @@ class Client:
         self._turns = itertools.count()
 
     async def send(self, server: int, token: str, accept: str, body: Json) -> httpx2.Response:
-        headers = {"Authorization": f"Bearer {token}"}
-        return await post(self.http, None, accept, url=self.urls[server], headers=headers, **body)
+        headers, parameters = {"Authorization": f"Bearer {token}"}, {**body}
+        query = parameters.pop("query")
+        return await post(self.http, query, accept, url=self.urls[server], headers=headers, **parameters)
 
     async def do(self, tenant: Json, verb: str, key: str, fields: Json, *, replay: bool = False) -> Json:
         """Return the answer to a mutation, which is repeated until it has one."""

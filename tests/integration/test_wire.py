@@ -136,7 +136,8 @@ async def test_unhandled_errors(production: httpx2.AsyncClient) -> None:
 async def test_no_page_for_queries(production: httpx2.AsyncClient, path: str) -> None:
     found = await production.get(path, headers={"accept": "text/html"}, follow_redirects=True)
     assert found.status_code in {404, 406}
-    assert "graphiql" not in found.text.lower()
+    # A problem repeats the path alone.
+    assert "graphiql" not in found.text.lower().replace(path, "")
 
 
 @pytest.mark.parametrize("field", ["__typename", "viewer { subject }"])

@@ -57,7 +57,7 @@ def test_a_patch_never_removes_a_file(files: list[dict[str, Any]], more: list[di
     given_ = {release_parts.file_key(file): file["sha256"] for file in of(more)["artifacts"]}
     for (name, platform), digest in given_.items():
         found = {key: value for key, value in digests(after).items() if key[0] == name}
-        assert found.get((name, platform)) == digest or (platform is None and [*found.values()] == [digest])
+        assert found.get((name, platform)) == digest or (platform is None and digest in found.values())
 
 
 @given(FILES, FILES)
