@@ -1,8 +1,6 @@
 """GraphiQL in a real browser: it works, and it asks nobody but this server for anything."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
@@ -16,40 +14,11 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from release_catalog.server import graphiql
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-CHROMEDRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,1000",
-)
 QUERY = "{ releases(first: 3) { nodes { name version } } }"
 
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM or not CHROMEDRIVER, reason="needs chromium and chromedriver on the PATH"),
-    pytest.mark.skipif(not (graphiql.BUILT / "graphiql.js").is_file(), reason="GraphiQL is not built: make web"),
-]
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A browser with a profile of its own."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    try:
-        yield driver
-    finally:
-        driver.quit()
+pytestmark = pytest.mark.skipif(
+    not (graphiql.BUILT / "graphiql.js").is_file(), reason="GraphiQL is not built: make web"
+)
 
 
 @pytest.fixture

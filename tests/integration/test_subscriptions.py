@@ -30,7 +30,8 @@ from release_catalog.fair_share import Pace
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http import endpoint as view
-from release_catalog.graphql_http import sse, subscriber_limit, websocket
+from release_catalog.graphql_http import stream as endless
+from release_catalog.graphql_http import subscriber_limit, websocket
 from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
 from release_catalog.query_engine.context import Context
 from release_catalog.server.app import create_app
@@ -148,7 +149,7 @@ async def test_visibility_gives_a_reader_events_of_visible_releases(empty: Catal
         assert (await anext(await feeds.follow(reader, "0")))["sequence"] == 2
         assert len(feeds._feeds) == 2
         for each in late:
-            await each.aclose()  # type: ignore[attr-defined]
+            await each.aclose()
 
 
 async def test_a_subscriber_that_drops_and_resumes_a_hundred_times_has_seen_each_event(
@@ -423,7 +424,7 @@ async def test_a_socket_is_closed_without_credentials_and_when_they_expire(
             assert (answer.status_code, refusal_of(answer)) == (401, {"message": "Log in."})
             known = {"Authorization": "Bearer good"}
             answer = await post(http, FOLLOW_ALL, EVENT_STREAM, url=f"http://{host}", headers=known)
-            assert (answer.status_code, answer.text) == (200, ":\n\n")
+            assert (answer.status_code, answer.text) == (200, ":\nid: 0000000000000000\n\n")
 
 
 async def test_credentials_in_the_payload_are_as_in_a_header(arriving: Callable[..., Starlette]) -> None:
@@ -604,7 +605,7 @@ async def test_the_rate_limit_counts_each_event_as_a_query(empty: Catalog) -> No
 async def test_events_come_as_a_stream_of_their_own(
     empty: Catalog, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(endless, "SILENCE_SECONDS", 0.2)
     release = await made(empty)
     await happen(empty, release)
     async with httpx2.AsyncClient() as http:
@@ -614,11 +615,11 @@ async def test_events_come_as_a_stream_of_their_own(
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith("text/event-stream")
             lines = answer.aiter_lines()
-            got = [line async for line in _until(lines, 6)]
-            assert got[:3] == [":", "", "event: next"]
+            got = [line async for line in _until(lines, 9)]
+            assert got[:5] == [":", "id: 0000000000000000", "", f"id: {ids(1)[0]}", "event: next"]
             told = {"data": {"events": {"id": ids(1)[0], "release": {"name": "a"}}}}
-            assert orjson.loads(got[3].removeprefix("data: ")) == told
-            assert got[4:] == ["", ":"]
+            assert orjson.loads(got[5].removeprefix("data: ")) == told
+            assert got[6:] == ["", ":", f"id: {ids(1)[0]}"]
         answer = await post(http, "{ viewer { subject } }", EVENT_STREAM, url=f"http://{host}")
         text = '{"data":{"viewer":{"subject":"local"}},"extensions":{"cost":{"requested":1,"limit":5000}}}'
         assert answer.text == f":\n\nevent: next\ndata: {text}\n\nevent: complete\ndata:\n\n"
@@ -643,5 +644,5 @@ async def test_a_server_that_ends_does_not_wait_for_streams(empty: Catalog) -> N
             client = await websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL])  # type: ignore[list-item]
             await send(client, type="connection_init")
             await received(client)
-        assert (await answer.aread()) == b":\n\n"
+        assert (await answer.aread()) == b":\nid: 0000000000000000\n\n"
         assert (await closing(client))[0] == 1012

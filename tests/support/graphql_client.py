@@ -76,11 +76,17 @@ async def get(
 
 @contextlib.asynccontextmanager
 async def stream(
-    http: httpx2.AsyncClient, query: str, *, url: str = "", headers: Any = None, **parameters: Any
+    http: httpx2.AsyncClient,
+    query: str,
+    accept: str = EVENT_STREAM,
+    *,
+    url: str = "",
+    headers: Any = None,
+    **parameters: Any,
 ) -> AsyncIterator[Response]:
-    """The response to a query that comes as events, not yet read."""
+    """The response to a query that comes as events or in parts, not yet read."""
     body = {"query": query, **parameters}
-    accepting = _headers(EVENT_STREAM, headers)
+    accepting = _headers(accept, headers)
     async with http.stream("POST", f"{url}/graphql", json=body, headers=accepting) as response:
         yield response
 

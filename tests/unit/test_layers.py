@@ -21,7 +21,7 @@ ALLOWED = {
     "usage": {"errors"},
     "storage": {"usage", "fair_share", "domain", "errors"},
     "files": {"fair_share", "storage", "domain", "errors"},
-    "query_engine": {"usage", "fair_share", "files", "storage", "domain", "errors"},
+    "query_engine": {"usage", "fair_share", "events", "files", "storage", "domain", "errors"},
     "events": {"fair_share", "storage", "domain"},
     "webhooks": {"fair_share", "events", "files", "storage", "domain"},
     "graphql_api": {"query_engine", "webhooks", "files", "storage", "domain", "errors", "settings"},

@@ -9,11 +9,12 @@ import collections
 import contextlib
 import functools
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Self, TypeVar
 
 import structlog
 
+from release_catalog.domain import events
 from release_catalog.domain.caller import Caller, Owner
 from release_catalog.domain.events import EventDocument
 from release_catalog.fair_share import FairSlots
@@ -61,10 +62,15 @@ class Subscription:
 
     async def next(self) -> EventDocument | None:
         """Return the next event; None if the events after the last one were not queued."""
-        while not self._waiting and not self._behind:
+        while self.idle:
             self._changed.clear()
             await self._changed.wait()
         return self._waiting.popleft() if self._waiting else None
+
+    @property
+    def idle(self) -> bool:
+        """Return whether the subscriber got all events that were offered."""
+        return not self._waiting and not self._behind
 
 
 class EventStream:
@@ -95,6 +101,50 @@ class EventStream:
             self.bell.set()
 
 
+class FollowedEvents:
+    """The events of one subscriber, in order, and the positions from which it could continue."""
+
+    def __init__(self, at: int, follow: Callable[[Self], AsyncGenerator[EventDocument]]) -> None:
+        """Begin after the event with the number `at`; `follow` makes the generator of the events."""
+        # The numbers of the last event that was returned, and of the last one that the subscriber is done with.
+        self._returned = self._done = at
+        # The stream and the queue of the subscriber while it waits for new events.
+        self.waits_for: tuple[EventStream, Subscription] | None = None
+        self._events = follow(self)
+
+    @property
+    def last_id(self) -> str:
+        """Return the id of the last event that was returned, or of the one to begin after."""
+        return events.id_of(self._returned)
+
+    @property
+    def position(self) -> str:
+        """Return the id of an event after which the subscriber can continue and misses nothing.
+
+        Events that its filter excludes count, too. It is done with an event when it requests the next one.
+        """
+        if self.waits_for:
+            stream, queue = self.waits_for
+            if queue.idle:
+                return events.id_of(max(self._done, stream.at))
+        return events.id_of(self._done)
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> EventDocument:
+        """Wait for the next event."""
+        self._done = self._returned
+        event = await anext(self._events)
+        self._returned = event["sequence"]
+        return event
+
+    async def aclose(self) -> None:
+        """Stop following."""
+        await self._events.aclose()
+
+
 class EventBroker:
     """The subscribers of this process and their streams."""
 
@@ -120,13 +170,15 @@ class EventBroker:
         types: Sequence[str] | None = None,
         release_id: str | None = None,
         product_id: str | None = None,
-    ) -> AsyncIterator[EventDocument]:
+    ) -> FollowedEvents:
         """Return the events after a given one, or from now on; raise InvalidArgument if that is impossible."""
         filters = event_log.event_filter(types, release_id, product_id)
         at = await self._read(caller, functools.partial(event_log.start, caller, self._database, after))
-        return self._followed(caller, at, filters)
+        return FollowedEvents(at, lambda followed: self._events(caller, at, filters, followed))
 
-    async def _followed(self, caller: Caller, at: int, filters: EventFilter) -> AsyncIterator[EventDocument]:
+    async def _events(
+        self, caller: Caller, at: int, filters: EventFilter, followed: FollowedEvents
+    ) -> AsyncGenerator[EventDocument]:
         while True:
             feed = await _retry_until_available(lambda: self._feed(caller))
             with _subscribed(feed, filters) as subscriber:
@@ -138,10 +190,15 @@ class EventBroker:
                         at = event["sequence"]
                         yield event
                 at = max(at, reached)
-                while event_ := await subscriber.next():
-                    if event_["sequence"] > at:
-                        at = event_["sequence"]
-                        yield event_
+                while True:
+                    followed.waits_for = feed, subscriber
+                    next_ = await subscriber.next()
+                    followed.waits_for = None
+                    if next_ is None:
+                        break
+                    if next_["sequence"] > at:
+                        at = next_["sequence"]
+                        yield next_
 
     async def _missed(self, caller: Caller, at: int, filters: EventFilter) -> tuple[list[EventDocument], int]:
         since = functools.partial(event_log.since, caller, self._database, at, filters, REPLAYED)

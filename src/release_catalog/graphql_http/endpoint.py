@@ -20,11 +20,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import TooLarge
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
-from release_catalog.graphql_http import csrf, response, sse
+from release_catalog.graphql_http import csrf, response
 from release_catalog.graphql_http import request as parameters
 from release_catalog.graphql_http.documents import DocumentStore, InvalidDocument, ValidatedDocument
+from release_catalog.graphql_http.multipart import MultipartStream
 from release_catalog.graphql_http.request import GraphQLRequest
 from release_catalog.graphql_http.response import Json, Results
+from release_catalog.graphql_http.sse import EventStream
 from release_catalog.graphql_http.subscriber_limit import Authenticate, SubscriberLimiter
 from release_catalog.query_engine import executor, subscriptions
 from release_catalog.query_engine.context import Context
@@ -35,9 +37,10 @@ from release_catalog.usage import Usage
 
 # Number of values in the variables of an operation that cost one point.
 VALUES_A_POINT = 100
-_JSON, _RESPONSE_JSON, _ = parameters.MEDIA_TYPES
+_JSON, _RESPONSE_JSON, *_ = parameters.MEDIA_TYPES
 _STREAMED = (
-    f"A subscription needs a stream: send it over WebSocket (graphql-transport-ws), or accept {sse.MEDIA_TYPE}."
+    "A subscription needs a stream: send it over WebSocket (graphql-transport-ws), or accept "
+    f"{parameters.EVENT_STREAM} or {parameters.MULTIPART}."
 )
 
 
@@ -80,10 +83,9 @@ class GraphQLHTTPEndpoint:
     async def __call__(self, request: Request) -> ASGIApp:
         """Return the response to any request for the endpoint except that for its page."""
         media_type, headers, until, caller = _JSON, {}, refusal_time(), None
+        accept = b",".join([value for name, value in request.scope["headers"] if name == b"accept"])
         try:
-            media_type = parameters.accepted_media_type(
-                b",".join([value for name, value in request.scope["headers"] if name == b"accept"])
-            )
+            media_type = parameters.accepted_media_type(accept)
             context = await self.authenticate(request)
             caller = context.caller
             headers = self.callers.headers(context.caller)
@@ -93,9 +95,16 @@ class GraphQLHTTPEndpoint:
                     csrf.check_csrf(request.headers, strict=not self.public)
                 graphql_request = await parameters.read_request(request, self.limits.max_body_bytes)
                 document = await self._resolve_document(graphql_request, caller)
-                _check_method(request.method, document, graphql_request, media_type)
-                if media_type == sse.MEDIA_TYPE:
-                    return await self._stream(document, graphql_request, context, request)
+                kind = _kind(document, graphql_request)
+                if media_type == parameters.MULTIPART and kind is not OperationType.SUBSCRIPTION:
+                    media_type = parameters.accepted_media_type(accept, multipart=False)
+                _check_method(request.method, kind, media_type)
+                if media_type in parameters.STREAMS:
+                    context.resume_after = _last_event_id(request, media_type)
+                    found = await self._stream_results(document, graphql_request, context)
+                    again = functools.partial(self.authenticate, request)
+                    streams = EventStream if media_type == parameters.EVENT_STREAM else MultipartStream
+                    return streams(found, self.subscriber_limit, again, context)
                 result = await self._answer(
                     document, graphql_request, context, self._charge_cost(document, graphql_request, context)
                 )
@@ -220,19 +229,14 @@ class GraphQLHTTPEndpoint:
                 raise limit_exceeded(limit, most, f"This operation may {what.format(came)}: request smaller pages")
         return points
 
-    async def _stream(
-        self,
-        document: ValidatedDocument | InvalidDocument,
-        graphql_request: GraphQLRequest,
-        context: Context,
-        request: Request,
-    ) -> ASGIApp:
+    async def _stream_results(
+        self, document: ValidatedDocument | InvalidDocument, graphql_request: GraphQLRequest, context: Context
+    ) -> Results:
         self.subscriber_limit.check(context.caller)
         found = await self._results(document, graphql_request, context)
         # Nothing runs between this check and the moment when the stream takes its slot.
         self.subscriber_limit.check(context.caller)
-        again = functools.partial(self.authenticate, request)
-        return sse.Stream(found, self.subscriber_limit, again, context)
+        return found
 
     async def results(self, parameters_: dict[str, Any], context: Context) -> Results:
         """Return the responses to an operation: one for each event of a subscription, otherwise one.
@@ -323,19 +327,28 @@ async def wait_until(time: float) -> None:
     await asyncio.sleep(time - asyncio.get_running_loop().time())
 
 
-def _kind(document: executor.Document, graphql_request: GraphQLRequest) -> OperationType | None:
-    operation = document.operation(graphql_request.operation_name)
+def _kind(document: ValidatedDocument | InvalidDocument, graphql_request: GraphQLRequest) -> OperationType | None:
+    """Return the kind of the operation; None for an invalid document or operation name."""
+    operation = (
+        None if isinstance(document, InvalidDocument) else document.operation(graphql_request.operation_name)
+    )
     return operation.operation if operation else None
 
 
-def _check_method(
-    method: str, document: ValidatedDocument | InvalidDocument, graphql_request: GraphQLRequest, media_type: str
-) -> None:
-    if method != "GET" or isinstance(document, InvalidDocument):
-        return
-    may = {None, OperationType.QUERY} | ({OperationType.SUBSCRIPTION} if media_type == sse.MEDIA_TYPE else set())
-    if _kind(document, graphql_request) not in may:
+def _check_method(method: str, kind: OperationType | None, media_type: str) -> None:
+    may = {None, OperationType.QUERY} | (
+        {OperationType.SUBSCRIPTION} if media_type in parameters.STREAMS else set()
+    )
+    if method == "GET" and kind not in may:
         raise RequestError(405, "GET is for queries only: send this operation by POST.", Allow="POST")
+
+
+def _last_event_id(request: Request, media_type: str) -> str | None:
+    """Return the event after which a client of server-sent events continues."""
+    id_ = request.headers.get("last-event-id", "") if media_type == parameters.EVENT_STREAM else ""
+    if len(id_) > parameters.MAX_NAME:
+        raise limit_exceeded("texts", parameters.MAX_NAME, f"Last-Event-ID has {len(id_)} characters")
+    return id_ or None
 
 
 class _Response:
@@ -362,7 +375,7 @@ def _response(body: dict[str, Any], media_type: str, status: int, headers: Mappi
 
 @functools.cache
 def _fixed_headers(media_type: str) -> Sequence[tuple[bytes, bytes]]:
-    if media_type == sse.MEDIA_TYPE:  # a refusal is not a stream
+    if media_type in parameters.STREAMS:  # a refusal is not a stream
         media_type = _JSON
     # Browsers get a page from the same address, and other callers other responses: no shared cache may keep them.
     kind = f"{media_type}; charset=utf-8".encode()

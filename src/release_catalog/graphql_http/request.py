@@ -12,8 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 from release_catalog.domain import json_values
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
 
-MEDIA_TYPES = "application/json", "application/graphql-response+json", "text/event-stream"
-_JSON, _, _STREAM = MEDIA_TYPES
+EVENT_STREAM = "text/event-stream"
+# The name for any notation of Apollo's multipart/mixed;subscriptionSpec="1.0".
+MULTIPART = "multipart/mixed;subscriptionSpec=1.0"
+MEDIA_TYPES = "application/json", "application/graphql-response+json", EVENT_STREAM, MULTIPART
+_JSON, _RESPONSE_JSON, *_ = MEDIA_TYPES
+STREAMS = frozenset({EVENT_STREAM, MULTIPART})
+_SUBSCRIPTION_SPEC = re.compile(r"subscriptionspec=\"?1\.0\"?")
 _WEIGHT = re.compile(r"q=([01](?:\.\d*)?)")
 # At most this many characters in the name of an operation, and in the id or hash of a document.
 MAX_NAME = 1_024
@@ -133,10 +138,10 @@ def check_json_size(body: bytes, most_bytes: int) -> None:
 
 
 @functools.lru_cache(256)
-def accepted_media_type(accept: bytes) -> str:
+def accepted_media_type(accept: bytes, *, multipart: bool = True) -> str:
     """Return the media type that the client likes best: RFC 9110, 12.5.1; a stream only if `accept` names it.
 
-    Raise RequestError if it accepts none.
+    Without `multipart`, leave MULTIPART out. Raise RequestError if the client accepts none.
     """
     qualities = dict(_accepted(accept.decode("latin-1") or "*/*"))
 
@@ -145,8 +150,8 @@ def accepted_media_type(accept: bytes) -> str:
         return next((qualities[name] for name in ranges if name in qualities), 0)
 
     # Of equals, the first that the client names; a client that names neither is used to JSON.
-    named = [name for name in qualities if name in MEDIA_TYPES]
-    found = max((*named, *(name for name in MEDIA_TYPES if name != _STREAM)), key=quality)
+    named = [name for name in qualities if name in MEDIA_TYPES and (multipart or name != MULTIPART)]
+    found = max((*named, _JSON, _RESPONSE_JSON), key=quality)
     if not quality(found):
         either = ", ".join(MEDIA_TYPES)
         raise RequestError(406, f"This endpoint does not offer an accepted media type: accept one of {either}.")
@@ -166,4 +171,6 @@ def _accepted(header: str) -> Iterator[tuple[str, float]]:
     for entry in header.lower().split(","):
         media_range, *parameters = (part.strip() for part in entry.split(";"))
         weights = (match[1] for part in parameters if (match := _WEIGHT.fullmatch(part)))
+        if media_range == "multipart/mixed" and any(map(_SUBSCRIPTION_SPEC.fullmatch, parameters)):
+            media_range = MULTIPART
         yield media_range, float(next(weights, 1))

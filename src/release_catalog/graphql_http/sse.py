@@ -1,116 +1,36 @@
 """GraphQL over Server-Sent Events: graphql-sse's "distinct connections mode", one response for an operation.
 
-https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. A stream that ends without the event `complete`
-was cut: the client took nothing for 30 seconds, its credentials have ended, or the server shuts down. The client
-may subscribe again, and with `after` continue after its last event.
+https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md. Each event has an id. A client that sends the
+last one in the header Last-Event-ID continues after it: an EventSource does so by itself after a cut. The first
+part and heartbeats have ids, too, so that a client that was cut before its first event continues where it began.
+A stream that was cut lacks the event `complete` (see `stream`).
 """
 
-import asyncio
-import contextlib
-import datetime
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any
-
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-
-from release_catalog.domain import timestamps
 from release_catalog.graphql_http import response
-from release_catalog.graphql_http.response import Json, Results
-from release_catalog.graphql_http.subscriber_limit import (
-    Reauthenticate,
-    SubscriberLimiter,
-    wait_until_unauthorized,
-)
-from release_catalog.query_engine.context import Context
-
-MEDIA_TYPE = "text/event-stream"
-# The longest time that a client may take to read a message.
-PATIENCE_SECONDS = 30.0
-# Proxies close a connection that is silent for a minute, some sooner.
-SILENCE_SECONDS = 12.0
-_HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept", "X-Accel-Buffering": "no"}
+from release_catalog.graphql_http.response import Json
+from release_catalog.graphql_http.stream import Stream
 
 
-def seconds_until(instant: datetime.datetime | None) -> float | None:
-    """Return the seconds until `instant`; None means never."""
-    return None if instant is None else max(0.0, (instant - timestamps.now()).total_seconds())
+class EventStream(Stream):
+    """The results of an operation as server-sent events."""
 
+    media_type = "text/event-stream"
 
-class Stream(Response):
-    """The streamed results of an operation."""
+    def beginning(self) -> bytes:
+        """Return a comment with the position."""
+        return self.heartbeat()
 
-    def __init__(
-        self,
-        results: Results,
-        subscriber_limit: SubscriberLimiter,
-        admit: Reauthenticate,
-        context: Context,
-    ) -> None:
-        """Take `admit`, which authenticates the client again; `context` is the result of the first time."""
-        super().__init__(None, headers=_HEADERS, media_type=MEDIA_TYPE)
-        del self.headers["content-length"]
-        self.results = results
-        self.subscriber_limit = subscriber_limit
-        self.admit = admit
-        self.context = context
+    def part(self, result: Json) -> bytes:
+        """Return the event `next`; a refusal has no id, so that a client continues before the refused event."""
+        followed = self.context.followed
+        id_ = b"id: %s\n" % followed.last_id.encode() if followed and "data" in result else b""
+        return b"%sevent: next\ndata: %s\n\n" % (id_, response.encode_json(result))
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send results until they end, or until the client is gone or has lost access."""
-        with self.subscriber_limit.slot(self.context.caller):
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            writing = asyncio.create_task(self._write(send))
-            lost = wait_until_unauthorized(self.admit, self.context)
-            ends: list[Coroutine[Any, Any, Any]] = [_gone(receive), self.subscriber_limit.closing.wait(), lost]
-            tasks = [writing, *map(asyncio.create_task, ends)]
-            timeout = seconds_until(self.context.caller.expires_at)
-            try:
-                await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-            if isinstance(outcomes[0], Exception) and not isinstance(outcomes[0], TimeoutError | OSError):
-                raise outcomes[0]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await send({"type": "http.response.body", "body": b""})
+    def heartbeat(self) -> bytes:
+        """Return a comment with the position; it makes no event in the client."""
+        followed = self.context.followed
+        return b":\nid: %s\n\n" % followed.position.encode() if followed else b":\n\n"
 
-    async def _write(self, send: Send) -> None:
-        async def write(text: bytes) -> None:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await send({"type": "http.response.body", "body": text + b"\n\n", "more_body": True})
-
-        await write(b":")
-        async with (
-            contextlib.aclosing(self.results),
-            contextlib.aclosing(_breathing(self.results)) as breathing,
-        ):
-            async for result in breathing:
-                await write(b":" if result is None else b"event: next\ndata: " + response.encode_json(result))
-        await write(b"event: complete\ndata:")
-
-
-async def _breathing(results: Results) -> AsyncGenerator[Json | None, None]:
-    """Yield the results, and None after each silence of SILENCE_SECONDS."""
-    while True:
-        coming = asyncio.ensure_future(anext(results, _END))
-        try:
-            while not (await asyncio.wait({coming}, timeout=SILENCE_SECONDS))[0]:
-                yield None
-        finally:
-            if not coming.done():
-                coming.cancel()
-                await asyncio.wait({coming})
-        result = coming.result()
-        if result is _END:
-            return
-        yield result
-
-
-_END: Json = {}
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    def ending(self) -> bytes:
+        """Return the event `complete`."""
+        return b"event: complete\ndata:\n\n"

@@ -21,7 +21,7 @@ from release_catalog.domain import json_values
 from release_catalog.domain.caller import Caller
 from release_catalog.fair_share import Pace
 from release_catalog.graphql_api.request_errors import RequestError
-from release_catalog.graphql_http import response, sse
+from release_catalog.graphql_http import response, stream
 from release_catalog.graphql_http.request import check_json_size
 from release_catalog.graphql_http.response import Results
 from release_catalog.graphql_http.subscriber_limit import (
@@ -176,7 +176,7 @@ class Socket:
             # Wait at least a turn of the event loop: a client that sends without a pause holds up nobody else.
             await self._pace.wait()
             if self._context:
-                left = sse.seconds_until(self._context.caller.expires_at)
+                left = stream.seconds_until(self._context.caller.expires_at)
                 deadline = None if left is None else loop.time() + left
 
     def _check_early(self, message: Mapping[str, Any]) -> None:

@@ -4,15 +4,15 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import strawberry
 
 from release_catalog.domain.caller import Caller
-from release_catalog.domain.events import EventDocument
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
+from release_catalog.events.broker import FollowedEvents
 from release_catalog.fair_share import Aside, FairSlots
 from release_catalog.files.verifier import Fetcher
 from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader, LookupCoalescer
@@ -29,7 +29,7 @@ SECONDS = 15.0
 # answered no sooner, and would delay other work of the event loop.
 ANSWERS, ANSWERS_OF_TENANT, ANSWERS_OF_CALLER = 8, 3, 2
 # A source of events: see `events.broker`.
-EventSource = Callable[..., Awaitable[AsyncIterator[EventDocument]]]
+EventSource = Callable[..., Awaitable[FollowedEvents]]
 
 
 def subscription_slots() -> FairSlots:
@@ -70,6 +70,9 @@ class Context:
         self.follow = follow
         self.answering = answering or subscription_slots()
         self._aside = aside
+        # The id of the event after which a subscription continues, whatever its arguments say, and its events.
+        self.resume_after: str | None = None
+        self.followed: FollowedEvents | None = None
         # By their ids, the pairs of releases that are compared.
         self.comparisons: dict[tuple[str, str], dict[Any, Any]] = {}
         self.usage = Usage()

@@ -10,6 +10,7 @@ from strawberry.scalars import JSON
 from release_catalog.domain import caller as callers
 from release_catalog.domain import events as kinds
 from release_catalog.domain.events import EventDocument
+from release_catalog.errors import InvalidArgument
 from release_catalog.graphql_api import permissions
 from release_catalog.graphql_api.fields import First, argument, computed_field, reference
 from release_catalog.graphql_api.types.release import Release
@@ -75,16 +76,28 @@ async def _following(
         strawberry.ID | None, argument("Id of the product whose releases to follow. Null matches all.")
     ] = None,
 ) -> Any:
+    context = info.context
     # Read before the first event is requested, so that "from now on" means since the operation was sent.
-    permissions.check(info.context.caller, callers.READ)
-    assert info.context.follow, "this context can't follow events"  # noqa: S101  a mistake of the code that made it
-    return await info.context.follow(info.context.caller, after, types, release_id, product_id)
+    permissions.check(context.caller, callers.READ)
+    assert context.follow, "this context can't follow events"  # noqa: S101  a mistake of the code that made it
+    try:
+        context.followed = await context.follow(
+            context.caller, context.resume_after or after, types, release_id, product_id
+        )
+    except InvalidArgument as error:
+        if error.argument == "after" and context.resume_after:
+            raise InvalidArgument("Last-Event-ID", error.reason) from error
+        raise
+    return context.followed
 
 
-@strawberry.type(description="Subscriptions, over WebSocket (graphql-transport-ws) or server-sent events.")
+@strawberry.type(
+    description="Subscriptions, over WebSocket (graphql-transport-ws), server-sent events or multipart responses."
+)
 class Subscription:
     events: AsyncGenerator[Event, None] = strawberry.subscription(
         resolver=_following,
         description="New events, in order, each at least once. With `after`, missed events come first. An error "
-        "tells if events after the cursor are no longer kept.",
+        "tells if events after the cursor are no longer kept. Over server-sent events, the header Last-Event-ID "
+        "takes the place of `after`.",
     )
