@@ -3,7 +3,7 @@
 # make faults  tests with killed, frozen and full MongoDBs, killed servers and wrong clocks: a quarter of an hour
 # make test-hostile  all hostile inputs at every place of a request: an hour
 # make test-debian  all of Debian's packages, of which `make test` loads a third
-# make check  check types, style and formatting
+# make check  check types, style, formatting, and the schema for changes that break clients
 # make bench  compare the speed with other servers; bench-load: loading; bench-memory: memory over many requests;
 #             bench-fairness: delay of a client beside a greedy one; bench-files: fetching and verification;
 #             bench-scheme: delay of writes while a product changes its version scheme
@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The data is in this folder; an installed catalog uses the data folder of the user.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test test-unit test-hostile test-debian faults check schema bench bench-load bench-memory bench-fairness bench-files bench-scheme web clean
+.PHONY: run test test-unit test-hostile test-debian faults check schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme web clean
 
 run: .venv/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -44,9 +44,14 @@ test-debian: .venv/.dev
 
 check: .venv/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/release-catalog schema --since docs/released.graphql
 
 schema: .venv/.run
 	$(BIN)/release-catalog schema > schema.graphql
+
+# A part of a release: see docs/schema-changes.md.
+release-schema: schema
+	cp schema.graphql docs/released.graphql
 
 # RELEASES=debian.ndjson measures on a file of import documents, otherwise on the sample.
 BENCH := $(BIN)/python benchmarks

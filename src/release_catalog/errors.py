@@ -2,9 +2,70 @@
 
 import dataclasses
 import http
-from typing import Any
+from typing import Any, Literal
 
 from graphql import GraphQLError
+
+# The codes of violations; docs/codes.md explains each.
+ViolationCode = Literal[
+    "AMBIGUOUS",
+    "ANOTHER_PIPELINE",
+    "ANOTHER_PROJECT",
+    "BEYOND_PRODUCT",
+    "CONFLICT",
+    "CONTRADICTORY_REFERENCE",
+    "CONTROL_CHARACTER",
+    "DEPENDS_ON_ITSELF",
+    "FIXED",
+    "FORBIDDEN",
+    "IN_FUTURE",
+    "IN_LEDGER",
+    "IN_PAST",
+    "MISMATCH",
+    "NOTHING_CHOSEN",
+    "NOT_AN_EMAIL",
+    "NOT_AN_EVENT",
+    "NOT_AN_ID",
+    "NOT_AN_INSTANT",
+    "NOT_AN_OBJECT",
+    "NOT_A_DATE",
+    "NOT_A_LIST",
+    "NOT_A_PATH",
+    "NOT_A_PRIORITY",
+    "NOT_A_SHA256",
+    "NOT_A_SIZE",
+    "NOT_A_URL",
+    "NOT_A_VALUE",
+    "NOT_A_VERSION",
+    "NOT_BOOLEAN",
+    "NOT_CRON",
+    "NOT_JSON",
+    "NOT_KEPT",
+    "NOT_REACHED",
+    "NOT_TEXT",
+    "NO_DELIVERY",
+    "NO_DIGEST",
+    "NO_PIPELINE",
+    "NO_PROJECT",
+    "PATH_TAKEN",
+    "PROPERTY_REQUIRED",
+    "REPEATED",
+    "REQUIRED",
+    "REQUIRES_ITSELF",
+    "RUNNING",
+    "SAME_PATH",
+    "TOO_DEEP",
+    "TOO_LARGE",
+    "TOO_LONG",
+    "TOO_MANY",
+    "TOO_MANY_VIOLATIONS",
+    "UNKNOWN",
+    "UNKNOWN_FIELD",
+    "UNUSABLE",
+    "WHITE_SPACE",
+    "WRONG_LENGTH",
+    "WRONG_STATUS",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,7 +74,7 @@ class Violation:
 
     field: str
     message: str
-    code: str
+    code: ViolationCode
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,10 @@ def unknown() -> list[str]:
     return sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
 
 
+# Who may read the schema.
+Introspection = Literal["public", "authenticated", "off"]
+
+
 class Limits(BaseModel):
     """The limits on requests to a process."""
 
@@ -137,10 +141,11 @@ class Settings(Limits, BaseSettings):
         description="Origins of pages that may read responses, such as https://portal.example, separated by "
         "commas.",
     )
-    public_schema: bool | None = Field(
+    introspection: Introspection | None = Field(
         default=None,
-        description="Whether introspection, suggestions and GraphiQL are on. By default, they are on without "
-        "authentication only.",
+        description="Who may read the schema, by introspection or as a file, and gets suggestions in errors: "
+        "public (everybody), authenticated (known callers), or off (nobody, and there is no GraphiQL). Defaults "
+        "to authenticated with authentication, to public without.",
     )
     authentication: Literal["auto", "required"] = Field(
         default="auto",
@@ -279,6 +284,11 @@ class Settings(Limits, BaseSettings):
     def authenticated(self) -> bool:
         """Return whether callers need credentials."""
         return self.authentication == "required" or bool(self.accounts or self.jwt_issuer)
+
+    @property
+    def schema_readers(self) -> Introspection:
+        """Return who may read the schema; without the setting, it depends on who may call."""
+        return self.introspection or ("authenticated" if self.authenticated else "public")
 
     @property
     def tenants_share(self) -> bool:

@@ -111,7 +111,7 @@ def basic(name: str, password: str) -> dict[str, str]:
 
 
 async def test_without_credentials_there_is_a_challenge(empty: Catalog) -> None:
-    async with served(empty.database, **JWT, jwt_secret=SECRET, public_schema=True) as http:
+    async with served(empty.database, **JWT, jwt_secret=SECRET, introspection="public") as http:
         _, challenge = await refused(http)
         assert challenge == 'Bearer realm="release-catalog"'
         page = await http.get(GRAPHQL, headers={"accept": "text/html"})
@@ -132,6 +132,27 @@ async def test_without_credentials_there_is_a_challenge(empty: Catalog) -> None:
             assert told == (
                 "Credentials are missing: send a token in the header Authorization: Bearer, for example.", 'Bearer realm="release-catalog"'
             )  # fmt: skip
+
+
+async def test_known_callers_read_the_schema_unless_introspection_is_off(empty: Catalog) -> None:
+    known = bearer(signed())
+    introspect, misspelt = "{ __schema { queryType { name } } }", "{ viewr { subject } }"
+    for setting, strangers, callers in ((None, 401, 200), ("public", 200, 200), ("off", 404, 404)):
+        async with served(empty.database, **JWT, jwt_secret=SECRET, introspection=setting) as http:
+            assert (await http.get("/schema.graphql")).status_code == strangers
+            found = await http.get("/schema.graphql", headers=known)
+            assert found.status_code == callers
+            assert ("type Query" in found.text) == (callers == 200)
+            is_off = setting == "off"
+            assert (
+                "introspection has been disabled" in (await post(http, introspect, headers=known)).text
+            ) == is_off
+            assert ("Did you mean" in (await post(http, misspelt, headers=known)).text) == (not is_off)
+            # Only callers who are known get this far, whatever the setting says.
+            assert (await post(http, introspect)).status_code == 401
+            page = await http.get(GRAPHQL, headers={"accept": "text/html"})
+            assert page.headers["content-type"].startswith("text/html") == (not is_off)
+            assert ("schema" in (await http.get("/v1", headers=known)).json()["_links"]) == (not is_off)
 
 
 async def test_a_jwt_identifies_the_caller(empty: Catalog) -> None:

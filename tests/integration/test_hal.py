@@ -47,8 +47,8 @@ Json = dict[str, Any]
 class Web:
     """A catalog over HTTP, mounted as the application mounts it."""
 
-    def __init__(self, catalog: Catalog, seconds: float = 10, *, public_schema: bool = True) -> None:
-        hal = Hal(lambda _: Context(catalog.caller, catalog.database), seconds, public_schema=public_schema)
+    def __init__(self, catalog: Catalog, seconds: float = 10, *, has_schema: bool = True) -> None:
+        hal = Hal(lambda _: Context(catalog.caller, catalog.database), seconds, has_schema=has_schema)
         self.app = Starlette(routes=mounts(hal))
         self.client = client_of(self.app)
 
@@ -586,7 +586,7 @@ async def test_next_leads_through_all_catalogs_products_and_releases(empty: Cata
 async def test_the_entry_point_leads_everywhere(stocked: Catalog) -> None:
     entry = await Web(stocked).read("/v1")
     assert (linked_to(entry, "schema"), linked_to(entry, "service-desc")) == ("/schema.graphql", "/openapi.json")
-    assert "schema" not in (await Web(stocked, public_schema=False).read("/v1"))["_links"]
+    assert "schema" not in (await Web(stocked, has_schema=False).read("/v1"))["_links"]
     found = await crawled(Web(stocked), "/v1", most=10)
     assert {form(href) for href in found} >= {"/v1", "/v1/catalogs", "/v1/catalogs/*", "/v1/catalogs/*/releases"}
 

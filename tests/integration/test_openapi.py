@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 from release_catalog.domain import release_parts, timestamps
 from release_catalog.rest import openapi
 from release_catalog.server.app import create_app
-from release_catalog.settings import Settings
+from release_catalog.settings import Introspection, Settings
 from support.catalog import Catalog, source
 from support.graphql_client import served
 
@@ -33,7 +33,7 @@ async def http(stocked: Catalog) -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture(scope="module")
 def described() -> Json:
-    return openapi.document(public_schema=True)
+    return openapi.document()
 
 
 def closed(kind: Any) -> Any:
@@ -86,19 +86,19 @@ def application(**settings: Any) -> Starlette:
 async def test_the_document_is_valid(http: httpx2.AsyncClient) -> None:
     response = await http.get("/openapi.json")
     openapi_spec_validator.validate(response.json())
-    assert response.json() == openapi.document(public_schema=True)
+    assert response.json() == openapi.document()
     assert (
         await http.get("/openapi.json", headers={"if-none-match": response.headers["etag"]})
     ).status_code == 304
 
 
-@pytest.mark.parametrize("public_schema", [True, False])
-def test_every_route_is_described_and_every_description_has_a_route(public_schema: bool) -> None:
+@pytest.mark.parametrize("readers", ["public", "authenticated", "off"])
+def test_every_route_is_described_and_every_description_has_a_route(readers: Introspection) -> None:
     # GraphQL describes itself; the page of GraphiQL belongs to it.
     own = {"/graphql", "/graphiql"}
-    found = set(routed(application(public_schema=public_schema).routes)) - own
-    assert found == openapi.document(public_schema=public_schema)["paths"].keys()
-    assert ("/schema.graphql" in found) == public_schema
+    found = set(routed(application(introspection=readers).routes)) - own
+    assert found == openapi.document(readers)["paths"].keys()
+    assert ("/schema.graphql" in found) == (readers != "off")
 
 
 def test_every_parameter_and_operation_has_a_description(described: Json) -> None:
@@ -131,7 +131,7 @@ async def filled(http: httpx2.AsyncClient) -> dict[str, list[str]]:
         if href in seen:
             continue
         seen.add(href)
-        for path in openapi.document(public_schema=True)["paths"]:
+        for path in openapi.document()["paths"]:
             if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), href.partition("?")[0]):
                 answers.setdefault(path, []).append(href)
         response = await http.get(href)

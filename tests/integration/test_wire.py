@@ -13,6 +13,7 @@ from graphql import get_introspection_query, parse
 from pymongo.monitoring import CommandStartedEvent
 
 from conftest import LOCAL, connected
+from release_catalog.domain import timestamps
 from release_catalog.graphql_api.schema import schema
 from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
@@ -51,7 +52,7 @@ async def home(mongodb_url: str, sample_name: str) -> AsyncIterator[httpx2.Async
 @pytest.fixture
 async def production(mongodb_url: str, sample_name: str) -> AsyncIterator[httpx2.AsyncClient]:
     """With the schema kept private, as it is where callers log in."""
-    async with served(mongodb_url, sample_name, public_schema=False, cost_per_hour=1_000_000) as client:
+    async with served(mongodb_url, sample_name, introspection="off", cost_per_hour=1_000_000) as client:
         yield client
 
 
@@ -355,6 +356,21 @@ async def test_the_rate_limit_is_shown_and_enforced(mongodb_url: str, sample_nam
         assert int(refused.headers["retry-after"]) > 3_000
         assert refusal_of(refused)["extensions"]["code"] == "RATE_LIMITED"
         assert (await post(http, TYPENAME)).status_code == 200
+
+
+async def test_a_query_shows_the_rate_limit(empty: Catalog) -> None:
+    query = "{ rateLimit { cost limit remaining resetAt } a: viewer { subject } b: viewer { subject } }"
+    async with graphql_client.served(empty.database, cost_per_hour=50) as http:
+        before = timestamps.now()
+        for left in (47, 44):
+            response = await post(http, query)
+            shown = data_of(response)["rateLimit"]
+            assert (shown["cost"], shown["limit"], shown["remaining"]) == (3, 50, left)
+            assert response.headers["x-ratelimit-remaining"] == str(left)
+            seconds = (timestamps.parse(shown["resetAt"]) - before).total_seconds()
+            assert 3_590 <= seconds <= 3_600 + (timestamps.now() - before).total_seconds()
+    async with graphql_client.served(empty.database) as http:
+        assert data_of(await post(http, "{ rateLimit { cost } }")) == {"rateLimit": None}
 
 
 async def test_hal_shares_the_rate_limit_and_the_concurrency(mongodb_url: str, sample_name: str) -> None:

@@ -1,12 +1,20 @@
 from pathlib import Path
 
 import pytest
-from graphql import GraphQLObjectType, build_schema
+from graphql import (
+    GraphQLObjectType,
+    build_schema,
+    get_introspection_query,
+    graphql_sync,
+    specified_scalar_types,
+)
 from graphql.utilities import find_breaking_changes
 
 from release_catalog.graphql_api import schema as graphql
 
 PRINTED = Path(__file__).parents[2] / "schema.graphql"
+# The lists of a type in introspection.
+PARTS = "fields", "inputFields", "enumValues", "interfaces", "possibleTypes"
 
 
 def test_the_committed_schema_is_the_one_that_is_served() -> None:
@@ -27,3 +35,40 @@ def test_lists_take_the_arguments_of_a_page(name: str) -> None:
             for field, it in kind.fields.items():
                 if str(it.type).endswith("Connection!"):
                     assert name in it.args, f"{kind.name}.{field}"
+
+
+def test_a_released_schema_is_not_broken() -> None:
+    released = (PRINTED.parent / "docs" / "released.graphql").read_text()
+    assert graphql.breaking_changes(released) == []
+
+
+def test_a_breaking_change_is_named_unless_it_was_deprecated() -> None:
+    released = """
+        type Query { gone: Int, old: Int @deprecated(reason: "Use release."), release(id: ID!, old: Int): Int }
+        enum ReleaseStatus { DRAFT GONE OLD @deprecated(reason: "Use DRAFT.") }
+        type Old { status: ReleaseStatus }
+    """
+    changes = graphql.breaking_changes(released)
+    for name in ("Query.gone", "ReleaseStatus.GONE", "Old was removed", "Query.release"):
+        assert any(name in change for change in changes), name
+    assert not [change for change in changes if "Query.old" in change or "OLD" in change]
+
+
+def test_introspection_is_sorted_and_described() -> None:
+    result = graphql_sync(
+        graphql.schema._schema, get_introspection_query(specified_by_url=True, schema_description=True)
+    )
+    assert result.data
+    schema = result.data["__schema"]
+    assert schema["description"].startswith("Software releases")
+    kinds = schema["types"]
+    for named in (kinds, schema["directives"], *(kind[part] or [] for kind in kinds for part in PARTS)):
+        names = [one["name"] for one in named]
+        assert names == sorted(names)
+    for kind in kinds:
+        for field in kind["fields"] or []:
+            names = [argument["name"] for argument in field["args"]]
+            assert names == sorted(names), (kind["name"], field["name"])
+    own = [kind for kind in kinds if kind["kind"] == "SCALAR" and kind["name"] not in specified_scalar_types]
+    assert [kind["name"] for kind in own] == ["Date", "DateTime", "JSON", "Long"]
+    assert all(kind["specifiedByURL"].startswith("https://") for kind in own)

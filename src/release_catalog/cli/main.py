@@ -172,11 +172,21 @@ def _announce(settings: Settings, listener: socket.socket) -> None:
 
 
 @cli.command()
-def schema() -> None:
-    """Print the GraphQL schema."""
+def schema(
+    since: Annotated[
+        str | None,
+        typer.Option(help="File with a released schema. Fail if a change since then can break its clients."),
+    ] = None,
+) -> None:
+    """Print the GraphQL schema, or check what changed in it."""
     from release_catalog.graphql_api import schema as graphql  # noqa: PLC0415  as above
 
-    print(graphql.printed(), end="")  # noqa: T201  what the command is for
+    if since is None:
+        print(graphql.printed(), end="")  # noqa: T201  what the command is for
+        return
+    with _opened(since, "rb") as released:
+        if changes := graphql.breaking_changes(released.read().decode()):
+            sys.exit("\n".join([f"{len(changes)} changes break clients: deprecate first.", *changes]))
 
 
 @cli.command()

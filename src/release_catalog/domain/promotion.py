@@ -4,7 +4,7 @@ import collections
 import datetime
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import Final, NamedTuple, NotRequired, TypedDict
 
 from release_catalog import errors
 from release_catalog.domain import ids
@@ -16,7 +16,7 @@ from release_catalog.errors import Problem, Violation
 
 MAX_KEYS = 1_000
 MAX_KEY = 256
-TAKEN = "PATH_TAKEN"
+TAKEN: Final = "PATH_TAKEN"
 
 _DIGEST = re.compile(r"@sha256:([0-9a-f]{64})\Z", re.IGNORECASE)
 

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 from release_catalog.domain import timestamps
-from release_catalog.errors import Violation
+from release_catalog.errors import Violation, ViolationCode
 
 _Time = TypeVar("_Time", datetime.datetime, datetime.date)
 
@@ -42,7 +42,7 @@ class Validator:
     def _at(self, field: str) -> str:
         return f"{self.path}.{field}" if self.path else field
 
-    def refuse(self, field: str, code: str, message: str) -> None:
+    def refuse(self, field: str, code: ViolationCode, message: str) -> None:
         """Add a violation of `field`; after 1,000 violations, a last one says that there are more."""
         if len(self.found) < MAX_VIOLATIONS:
             self.found.append(Violation(self._at(field), message, code))
@@ -130,7 +130,9 @@ class Validator:
             self.refuse(field, "NOT_A_PATH", message)
         return value
 
-    def _matching(self, field: str, limit: int, pattern: re.Pattern[str], code: str, message: str) -> str:
+    def _matching(
+        self, field: str, limit: int, pattern: re.Pattern[str], code: ViolationCode, message: str
+    ) -> str:
         """Return a required text of at most `limit` characters; it is a violation unless it matches `pattern`."""
         before = len(self.found)
         value = self.text(field, limit, required=True) or ""

@@ -28,7 +28,9 @@ class Problem:
 class Violation:
     field: str = fields.field("Path in the input, such as input.artifacts[2].sha256.")
     message: str = fields.field("Error message for people: what is wrong and what to give instead.")
-    code: str = fields.field("Error code for programs, the same for each violation of a rule.")
+    code: str = fields.field(
+        "Error code for programs, the same for each violation of a rule. docs/codes.md lists all."
+    )
 
 
 @strawberry.type(description="The input is invalid. All violations are listed.")

@@ -12,7 +12,7 @@ from release_catalog.errors import InvalidArgument
 from release_catalog.graphql_api import filters, permissions
 from release_catalog.graphql_api.connection import Connection, ConnectionWithoutCount
 from release_catalog.graphql_api.enums import PromotionStatus
-from release_catalog.graphql_api.fields import After, Before, First, Id, Last, argument, field, projects
+from release_catalog.graphql_api.fields import After, Before, First, Id, Last, argument, projects
 from release_catalog.graphql_api.filters import FilterArgument, OrderArgument
 from release_catalog.graphql_api.types import catalog, event
 from release_catalog.graphql_api.types import webhook as webhooks
@@ -24,6 +24,7 @@ from release_catalog.graphql_api.types.registry import BaseImage, Registry
 from release_catalog.graphql_api.types.release import Release
 from release_catalog.graphql_api.types.release_delivery import Pipeline, Project
 from release_catalog.graphql_api.types.release_diff import ReleaseComparison
+from release_catalog.graphql_api.types.viewer import RateLimit, Viewer, rate_limit, viewer
 from release_catalog.graphql_api.types.webhook import Webhook
 from release_catalog.query_engine.completion import json_fragment
 from release_catalog.query_engine.context import Info
@@ -43,18 +44,6 @@ from release_catalog.storage.collection_names import (
     StoredDocument,
 )
 from release_catalog.storage.database import Database
-
-
-@strawberry.type(description="The caller.")
-class Viewer:
-    subject: str = field("Subject: the user, service account or access token.")
-    tenant_id: strawberry.ID = field("Id of the caller's organisation.")
-    scopes: list[str] = field("Scopes, such as release:read.")
-
-
-def _viewer(info: Info) -> Any:
-    asking = info.context.caller
-    return {"subject": asking.subject, "tenantId": asking.tenant, "scopes": sorted(asking.scopes)}
 
 
 def _one(collection: CollectionName[Any], description: str) -> Any:
@@ -210,11 +199,18 @@ async def _pipeline(
     return await info.context.one(PIPELINES, id)
 
 
-@permissions.needed(viewer=None, access_tokens=caller.ADMIN, webhook=caller.WEBHOOK, webhooks=caller.WEBHOOK)
+@permissions.needed(
+    viewer=None, rate_limit=None, access_tokens=caller.ADMIN, webhook=caller.WEBHOOK, webhooks=caller.WEBHOOK
+)
 @strawberry.type(description="Queries. A document that does not exist, or is hidden from the caller, is null.")
 class Query:
     viewer: Viewer = strawberry.field(
-        resolver=_viewer, description="The caller and the caller's scopes. Needs no scope."
+        resolver=viewer, description="The caller and the caller's scopes. Needs no scope."
+    )
+    rate_limit: RateLimit | None = strawberry.field(
+        resolver=rate_limit,
+        description="The caller's points: what this operation costs, what is left, and when all are there again. "
+        "Null if no rate is set. Needs no scope.",
     )
     catalog: Catalog | None = _one(CATALOGS, "Catalog with this id.")
     catalogs: Connection[Catalog] = strawberry.field(

@@ -79,6 +79,7 @@ SCALARS: dict[object, ScalarDefinition] = {
     Long: strawberry.scalar(
         name="Long",
         description="Signed 64-bit integer, as a JSON number: sizes in bytes, epoch milliseconds.",
+        specified_by_url="https://scalars.graphql.org/chillicream/long.html",
         serialize=_long,
         parse_value=_long,
     ),
@@ -100,6 +101,7 @@ SCALARS: dict[object, ScalarDefinition] = {
     datetime.date: strawberry.scalar(
         name="Date",
         description="ISO 8601 calendar date, such as 2026-03-01.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
         serialize=str,
         # S5: a calendar date, or the date in a date-time.
         parse_value=_read("Date", timestamps.parse_date, "2026-03-01"),

@@ -1,6 +1,18 @@
 """The schema, put together."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import strawberry
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    build_schema,
+)
+from graphql.utilities import find_breaking_changes
 from strawberry.schema.config import StrawberryConfig
 
 from release_catalog.graphql_api import fields, mutation, scalars
@@ -39,9 +51,57 @@ schema = strawberry.Schema(
     types=PROBLEMS,
     config=StrawberryConfig(default_resolver=fields.default_resolver, scalar_map=scalars.SCALARS),
 )
+_DESCRIPTION = (
+    "Software releases: what exists, what is the latest, what needs it, where it runs, and whether it can be "
+    "trusted. Everything belongs to the caller's organisation. Deprecated fields name their successors."
+)
+
+
+def _sort(graphql: GraphQLSchema) -> None:
+    """Sort what introspection lists by name, so that files made from it change only with the schema."""
+    graphql.type_map = _by_name(graphql.type_map)
+    graphql.directives = _sorted(graphql.directives)
+    for implementations in graphql._implementations_map.values():
+        implementations.objects[:] = _sorted(implementations.objects)
+    for kind in graphql.type_map.values():
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
+            kind.fields = _by_name(kind.fields)
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
+            for field in kind.fields.values():
+                field.args = _by_name(field.args)
+        if isinstance(kind, GraphQLEnumType):
+            kind.values = _by_name(kind.values)
+
+
+def _sorted(named: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(named, key=lambda one: one.name))
+
+
+def _by_name(named: dict[str, Any]) -> Any:
+    return type(named)(sorted(named.items()))
+
+
+schema._schema.description = _DESCRIPTION
+_sort(schema._schema)
 mutation.connect(schema._schema)
 
 
 def printed() -> str:
     """Return the schema in the schema definition language."""
-    return f"{schema}\n"
+    roots = "".join(f"  {kind}: {kind.title()}\n" for kind in ("query", "mutation", "subscription"))
+    return f'"""\n{_DESCRIPTION}\n"""\nschema {{\n{roots}}}\n\n{schema}\n'
+
+
+def breaking_changes(released: str) -> list[str]:
+    """Return the changes since a released schema that can break its clients.
+
+    Fields and values that were deprecated in it may be removed.
+    """
+    before = build_schema(released)
+    for name, kind in before.type_map.items():
+        now = schema._schema.type_map.get(name)
+        for members in ("fields", "values"):
+            kept, there = getattr(kind, members, {}), getattr(now, members, {})
+            for gone in [one for one, member in kept.items() if member.deprecation_reason and one not in there]:
+                del kept[gone]
+    return [change.description for change in find_breaking_changes(before, schema._schema)]

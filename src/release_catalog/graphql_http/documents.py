@@ -112,16 +112,16 @@ class DocumentStore:
         trusted: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         *,
-        public: bool = True,
+        introspects: bool = True,
     ) -> None:
         """Accept only the texts in `trusted`, a mapping by id, if it is present.
 
-        Unless the schema is `public`, there is no introspection, and no error tells which names it has.
+        Unless it `introspects`, there is no introspection, and no error tells which names the schema has.
         """
         self._schema = schema
         self._limits = limits or Limits()
-        self._public = public
-        self._rules = specified_rules if public else (*specified_rules, NoSchemaIntrospectionCustomRule)
+        self._introspects = introspects
+        self._rules = specified_rules if introspects else (*specified_rules, NoSchemaIntrospectionCustomRule)
         self._trusted = trusted
         self._texts = frozenset((trusted or {}).values())
         self._hashed: WeightedLRUCache[str] = WeightedLRUCache(MAX_KEPT, MAX_HASHED_CHARACTERS)
@@ -231,7 +231,7 @@ class DocumentStore:
         # If fragments are circular, the rules that follow them would do so for each fragment.
         for rules in ((NoFragmentCyclesRule,), self._rules) if circular else (self._rules,):
             if errors := validate(
-                self._schema, node, rules, MAX_VALIDATION_ERRORS, hide_suggestions=not self._public
+                self._schema, node, rules, MAX_VALIDATION_ERRORS, hide_suggestions=not self._introspects
             ):
                 raise InvalidDocument(*errors, read=True)
         _unlink(node)

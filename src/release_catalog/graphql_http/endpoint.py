@@ -31,7 +31,7 @@ from release_catalog.graphql_http.subscriber_limit import Authenticate, Subscrib
 from release_catalog.query_engine import executor, subscriptions
 from release_catalog.query_engine.context import Context
 from release_catalog.server.rate_limit import RateLimiter
-from release_catalog.settings import Limits
+from release_catalog.settings import Introspection, Limits
 from release_catalog.storage.database import LOOK_SECONDS, deadline, shielded
 from release_catalog.usage import Usage
 
@@ -63,21 +63,22 @@ class GraphQLHTTPEndpoint:
         planned: bool = True,
         trusted: Mapping[str, str] | None = None,
         limits: Limits | None = None,
-        public: bool = True,
+        introspection: Introspection = "public",
         subscriber_limit: SubscriberLimiter | None = None,
     ) -> None:
         """Use the ordinary executor alone unless `planned`.
 
-        See DocumentStore for `trusted`, and for a schema that is not `public`. Each streamed response takes one
-        slot of `subscriber_limit`.
+        See DocumentStore for `trusted`. `introspection` says who may read the schema; only known callers get this
+        far. Each streamed response takes one slot of `subscriber_limit`.
         """
         self.schema = schema
         self.authenticate = authenticate
         self.planned = planned
-        self.public = public
+        self.introspection = introspection
+        self.introspects = introspection != "off"
         self.limits = limits or Limits()
         self.callers = RateLimiter(self.limits)
-        self.documents = DocumentStore(schema, trusted, self.limits, public=public)
+        self.documents = DocumentStore(schema, trusted, self.limits, introspects=self.introspects)
         self.subscriber_limit = subscriber_limit or SubscriberLimiter()
 
     async def __call__(self, request: Request) -> ASGIApp:
@@ -92,7 +93,7 @@ class GraphQLHTTPEndpoint:
             self._apply_limits(context)
             with self.callers.concurrency_slot(caller):
                 if request.method == "GET":
-                    csrf.check_csrf(request.headers, strict=not self.public)
+                    csrf.check_csrf(request.headers, strict=self.introspection != "public")
                 graphql_request = await parameters.read_request(request, self.limits.max_body_bytes)
                 document = await self._resolve_document(graphql_request, caller)
                 kind = _kind(document, graphql_request)
@@ -170,7 +171,7 @@ class GraphQLHTTPEndpoint:
                         graphql_request.variables,
                         graphql_request.operation_name,
                         planned=self.planned,
-                        suggesting=self.public,
+                        suggesting=self.introspects,
                         planner=functools.partial(self.documents.plan, context.caller.owner, charge),
                     )
             finally:
@@ -212,6 +213,7 @@ class GraphQLHTTPEndpoint:
             cost = self._check_cost(document, operation, graphql_request.variables)
         self.callers.consume(context.caller, cost)
         context.usage.charged = cost
+        context.points_left = functools.partial(self.callers.points_left, context.caller)
         return cost
 
     def _check_cost(
@@ -270,7 +272,7 @@ class GraphQLHTTPEndpoint:
                 context,
                 graphql_request.variables,
                 graphql_request.operation_name,
-                suggesting=self.public,
+                suggesting=self.introspects,
             )
         return self._event_responses(each, context, cost)
 

@@ -15,9 +15,9 @@ _NAMED: FieldPaths = frozenset({"id", "catalogId", "name"})
 _TITLED: FieldPaths = frozenset({"id", "catalogId", "name", "version"})
 
 
-async def entry_point(_: HalRequest, *, public_schema: bool = True) -> HalDocument:
+async def entry_point(_: HalRequest, *, has_schema: bool = True) -> HalDocument:
     """Return the links from which a client finds everything else."""
-    schema = {"schema": link(SCHEMA, "GraphQL schema")} if public_schema else {}
+    schema = {"schema": link(SCHEMA, "GraphQL schema")} if has_schema else {}
     return {
         "_links": {
             "self": link(hal_urls.ENTRY_POINT),

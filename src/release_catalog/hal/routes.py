@@ -60,11 +60,11 @@ class Hal(PathRouter):
         seconds: float = SECONDS,
         redirector: Redirector | None = None,
         *,
-        public_schema: bool = True,
+        has_schema: bool = True,
     ) -> None:
         answers: dict[str, _Answers] = {
             **_ROUTES,
-            hal_urls.ENTRY_POINT: functools.partial(lists.entry_point, public_schema=public_schema),
+            hal_urls.ENTRY_POINT: functools.partial(lists.entry_point, has_schema=has_schema),
             **({_DOWNLOAD: handlers.download} if redirector else {}),
         }
         super().__init__(

@@ -73,6 +73,8 @@ class Context:
         # The id of the event after which a subscription continues, whatever its arguments say, and its events.
         self.resume_after: str | None = None
         self.followed: FollowedEvents | None = None
+        # The points that the caller may use in an hour, those left, and the seconds until all are there again.
+        self.points_left: Callable[[], tuple[int, int, float] | None] = _unlimited
         # By their ids, the pairs of releases that are compared.
         self.comparisons: dict[tuple[str, str], dict[Any, Any]] = {}
         self.usage = Usage()
@@ -258,6 +260,10 @@ class Context:
         counts = await pagination.count_many(self.reading, questions)
         self.usage.count(sum(counts))
         return counts
+
+
+def _unlimited() -> None:
+    """Return that no limit is set."""
 
 
 def _id(release: ReleaseDocument) -> str:

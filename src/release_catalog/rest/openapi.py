@@ -8,6 +8,7 @@ from typing import Any
 from release_catalog.graphql_api import json_schema
 from release_catalog.graphql_api.json_schema import TEXT, Schema, described, reference
 from release_catalog.rest import operations, response_schemas
+from release_catalog.settings import Introspection
 
 _HAL = "application/hal+json"
 _JSON = "application/json"
@@ -63,8 +64,8 @@ _READING = (400, 401, 403, 404, 429, 500, 503)
 _WRITING = (*_READING, 409, 413, 415)
 
 
-def document(*, public_schema: bool) -> dict[str, Any]:
-    """Return the document; a schema that is not public has no address."""
+def document(schema_readers: Introspection = "public") -> dict[str, Any]:
+    """Return the document; without readers, the schema has no address."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -82,7 +83,7 @@ def document(*, public_schema: bool) -> dict[str, Any]:
             {"name": "writing", "description": "Import and creation of releases."},
             {"name": "server", "description": "The server itself."},
         ],
-        "paths": {**_documents(), **_writes(), **_server(public_schema=public_schema)},
+        "paths": {**_documents(), **_writes(), **_server(schema_readers)},
         "components": {
             "schemas": {**response_schemas.outputs(), **_inputs()},
             "responses": {f"Problem{status}": _problem(text) for status, text in _REFUSALS.items()},
@@ -225,7 +226,7 @@ def _writing(path: str, summary: str, successes: Mapping[int, tuple[str, Schema]
     }
 
 
-def _server(*, public_schema: bool) -> dict[str, Any]:
+def _server(schema_readers: Introspection) -> dict[str, Any]:
     plain = {"text/plain": {"schema": TEXT}}
     readiness = {_JSON: {"schema": reference("Readiness")}}
     redirect = {"307": {"description": "GraphQL.", "headers": {"Location": {"schema": TEXT}}}}
@@ -244,9 +245,13 @@ def _server(*, public_schema: bool) -> dict[str, Any]:
             "Get this document.", "openapi", _ok("This document.", {_JSON: {"schema": {"type": "object"}}})
         ),
     }
-    if public_schema:
-        text = _ok("The schema in the schema definition language.", plain)
-        found["/schema.graphql"] = _public("Get the GraphQL schema.", "schema", text)
+    text = _ok("The schema in the schema definition language.", plain)
+    described = _public("Get the GraphQL schema.", "schema", text)
+    if schema_readers == "public":
+        found["/schema.graphql"] = described
+    elif schema_readers == "authenticated":
+        get = {name: value for name, value in described["get"].items() if name != "security"}
+        found["/schema.graphql"] = {"get": {**get, "responses": {**text, **_refusals(*_READING)}}}
     return found
 
 

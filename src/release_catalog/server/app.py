@@ -115,7 +115,6 @@ def create_app(
             raise RequestError(refused.status, str(refused), limited, **refused.headers) from refused
         return context(connection)
 
-    public = settings.public_schema if settings.public_schema is not None else not settings.authenticated
     subscriber_limit = SubscriberLimiter(
         settings.subscribers,
         per_tenant=settings.subscribers_per_tenant,
@@ -129,7 +128,7 @@ def create_app(
         planned=planned,
         trusted=documents.load_trusted_documents(settings.documents) if settings.documents else None,
         limits=settings,
-        public=public,
+        introspection=settings.schema_readers,
         subscriber_limit=subscriber_limit,
     )
 
@@ -140,9 +139,7 @@ def create_app(
     routes = [
         Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         WebSocketRoute("/graphql", sockets.serve),
-        *others.routes(
-            settings, context, identify, graphql.callers, _redirector(callers), allowed, public_schema=public
-        ),
+        *others.routes(settings, context, identify, graphql.callers, _redirector(callers), allowed),
     ]
     middleware = [
         Middleware(headers.RequestLog),
@@ -177,7 +174,7 @@ def _redirector(callers: Authenticator) -> Redirector:
 
 
 class _Endpoint:
-    """GraphQL's application: it answers requests, and serves browsers a page if the schema is public."""
+    """GraphQL's application: it answers requests, and serves browsers a page unless introspection is off."""
 
     def __init__(self, graphql: GraphQLHTTPEndpoint) -> None:
         self.graphql = graphql
@@ -185,7 +182,7 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         # The page holds no private data: its requests come with credentials of their own.
-        if self.graphql.public and _is_browser(request):
+        if self.graphql.introspects and _is_browser(request):
             response: ASGIApp = graphiql.graphiql(request)
         else:
             response = await self.graphql(request)

@@ -142,15 +142,23 @@ class RateLimiter:
             end, used = self._window(who)
             self._used[who] = end, used + points
 
+    def points_left(self, caller: Caller) -> tuple[int, int, float] | None:
+        """Return the points of an hour, those left, and the seconds to its end; None without a rate."""
+        if not self._an_hour:
+            return None
+        end, used = self._window(caller.owner)
+        return self._an_hour, max(0, self._an_hour - used), end - self._clock()
+
     def headers(self, caller: Caller) -> dict[str, str]:
         """Return the headers that show the rest of the caller's hour."""
-        if not self._an_hour:
+        standing = self.points_left(caller)
+        if standing is None:
             return {}
-        end, used = self._window(caller.owner)
+        limit, remaining, seconds = standing
         return {
-            "x-ratelimit-limit": str(self._an_hour),
-            "x-ratelimit-remaining": str(max(0, self._an_hour - used)),
-            "x-ratelimit-reset": str(math.ceil(end - self._clock())),
+            "x-ratelimit-limit": str(limit),
+            "x-ratelimit-remaining": str(remaining),
+            "x-ratelimit-reset": str(math.ceil(seconds)),
         }
 
     def _window(self, who: Owner) -> tuple[float, int]:

@@ -9,7 +9,8 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, request_response
+from starlette.types import ASGIApp
 
 from release_catalog.graphql_api import schema
 from release_catalog.hal import responses
@@ -22,7 +23,7 @@ from release_catalog.rest import routes as rest
 from release_catalog.server import graphiql
 from release_catalog.server.guarded_app import ChargedReads, GuardedApp
 from release_catalog.server.rate_limit import RateLimiter
-from release_catalog.settings import Settings
+from release_catalog.settings import Introspection, Settings
 from release_catalog.storage import database as db
 
 _READY_SECONDS = 2.0
@@ -37,20 +38,29 @@ def routes(
     callers: RateLimiter,
     redirector: Redirector,
     origins: Sequence[str],
-    *,
-    public_schema: bool,
 ) -> list[BaseRoute]:
     """Return the routes; those that show or change data identify their callers, and share their limits."""
-    documents = hal.Hal(context, settings.query_seconds, redirector, public_schema=public_schema)
+    readers = settings.schema_readers
+    documents = hal.Hal(context, settings.query_seconds, redirector, has_schema=readers != "off")
     writes = rest.rest(context, callers, settings)
+
+    def guarded(app: ASGIApp) -> GuardedApp:
+        return GuardedApp(app, identify, callers, origins)
+
+    schema_routes = {
+        "public": [Route(SCHEMA, _schema)],
+        "authenticated": [Route(SCHEMA, guarded(request_response(_schema)), methods=["GET"])],
+        "off": [],
+    }
     return [
         Route("/", _home),
         Route("/livez", _livez),
         Route("/readyz", _Readiness().answer),
-        Route(OPENAPI, functools.partial(_openapi, public_schema=public_schema)),
-        *([Route(SCHEMA, _schema), graphiql.assets()] if public_schema else []),
-        *hal.mounts(GuardedApp(ChargedReads(documents, callers), identify, callers, origins)),
-        *rest.mounts(GuardedApp(writes, identify, callers, origins)),
+        Route(OPENAPI, functools.partial(_openapi, schema_readers=readers)),
+        *([graphiql.assets()] if readers != "off" else []),
+        *schema_routes[readers],
+        *hal.mounts(guarded(ChargedReads(documents, callers))),
+        *rest.mounts(guarded(writes)),
     ]
 
 
@@ -66,13 +76,13 @@ async def refuse(request: Request, error: Exception) -> Response:
     return responses.problem(request, error.status_code, detail, {"allow": allowed} if allowed else {})
 
 
-async def _openapi(request: Request, *, public_schema: bool) -> Response:
-    return responses.found(request, _described(public_schema=public_schema), "application/json")
+async def _openapi(request: Request, *, schema_readers: Introspection) -> Response:
+    return responses.found(request, _described(schema_readers), "application/json")
 
 
 @functools.cache
-def _described(*, public_schema: bool) -> bytes:
-    return orjson.dumps(openapi.document(public_schema=public_schema))
+def _described(schema_readers: Introspection) -> bytes:
+    return orjson.dumps(openapi.document(schema_readers))
 
 
 async def _schema(request: Request) -> Response:

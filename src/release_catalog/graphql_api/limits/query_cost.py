@@ -92,8 +92,8 @@ _REGISTRY = Price(points=1, entries=20)
 
 PRICES: Mapping[str, Price] = {
     # One document by its id or name, or nothing that has to be read.
-    **dict(_each("Query", "viewer catalog release environment promotion pipeline project registry", _ONE)),
-    **dict(_each("Query", "baseImage webhook", _ONE)),
+    **dict(_each("Query", "viewer rateLimit catalog release environment promotion pipeline project", _ONE)),
+    **dict(_each("Query", "registry baseImage webhook", _ONE)),
     # By its key, it may be one of a hundred catalogs.
     "Query.product": Price(arguments={"key": 2}),
     **dict(_each("Product", "catalog", _ONE)),

@@ -37,7 +37,7 @@ class Event:
         "Unique identifier, and the cursor to resume after. Later events have higher ids.",
         keys=["sequence"],
     )
-    type: str = strawberry.field(description="Event type, such as release.published.")
+    type: str = strawberry.field(description="Event type, such as release.published. docs/codes.md lists all.")
     triggered_at: datetime.datetime = strawberry.field(description="Time of the event.")
     release: Release | None = reference(
         RELEASES, "releaseId", "Release in its current state. Null if it is hidden from the caller."
