@@ -2,8 +2,10 @@
 
 import asyncio
 import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx2
 import pytest
 import structlog.testing
 
@@ -11,7 +13,14 @@ from release_catalog.domain import release_parts, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.files import address_guard, verification, verifier
 from release_catalog.storage import migrations, webhook_queue
-from release_catalog.storage.collection_names import EVENTS, RELEASES, WEBHOOK_DELIVERIES, WEBHOOKS
+from release_catalog.storage.collection_names import (
+    EVENTS,
+    PRODUCTS,
+    RELEASES,
+    WEBHOOK_DELIVERIES,
+    WEBHOOKS,
+    CollectionName,
+)
 from release_catalog.webhooks import dispatcher
 from support import old_forms
 from support.catalog import Catalog
@@ -82,14 +91,64 @@ async def test_a_nullable_field_leaves_the_rest_of_the_page(empty: Catalog, ids:
     assert [error["path"] for error in response["errors"]] == [["releases", "nodes", 1, "notes"]]
 
 
-async def test_hal_tells_an_error_id_alone(empty: Catalog, ids: list[str]) -> None:
-    await empty.database[RELEASES].update_one({"id": ids[1]}, {"$set": {"createdAt": "hunter2", "artifacts": 5}})
-    async with served(empty.database) as http:
-        response = await http.get(f"/v1/catalogs/default/releases/{ids[1]}")
-        assert (await http.get(f"/v1/catalogs/default/releases/{ids[0]}")).status_code == 200
-    assert response.status_code in {200, 500}
+# Each breaks a field that HAL shows.
+HAL_BREAKS: dict[str, Any] = {
+    "an object for a version": {"version": SECRET},
+    "a number for a branch": {"branch": 7},
+    "a text for a list": {"platforms": "hunter2"},
+    "a text for an entry": {"platforms": ["hunter2"]},
+    "an object inside": {"registryArtifact": {"name": SECRET, "version": "1"}},
+    "a text for an instant": {"releasedAt": "hunter2"},
+    "an unknown status": {"status": "hunter2"},
+    "a number for an id": {"productId": 7},
+    "files without their fields": {"customizations": [{"id": SECRET}]},
+}
+
+
+@pytest.mark.parametrize("change", HAL_BREAKS.values(), ids=HAL_BREAKS.keys())
+async def test_hal_tells_a_broken_release_by_its_id(empty: Catalog, ids: list[str], change: Any) -> None:
+    await empty.database[RELEASES].update_one({"id": ids[1]}, {"$set": change})
+    with structlog.testing.capture_logs() as entries:
+        async with served(empty.database) as http:
+            response = await http.get(f"/v1/catalogs/default/releases/{ids[1]}")
+            assert (await http.get(f"/v1/catalogs/default/releases/{ids[0]}")).status_code == 200
+    told(response, "Release", ids[1], entries)
+
+
+async def test_hal_tells_which_of_several_documents_is_broken(empty: Catalog) -> None:
+    lib, app = await empty.product("lib"), await empty.product("app")
+    needed = await empty.put(lib, "1", name="lib", status="PUBLISHED")
+    made = await empty.put(
+        app, "1", status="PUBLISHED", dependencies=[{"name": "lib", "version": "1", "releaseId": None}]
+    )
+    path = f"/v1/catalogs/default/releases/{made['id']}"
+    expanded = f"{path}?expand_relationships=true"
+    lists = "/v1/catalogs/default/releases", "/v1/catalogs/default/applications"
+    cases: list[tuple[CollectionName[Any], str, Any, str, list[str]]] = [
+        (RELEASES, needed["id"], {"branch": SECRET}, "Release", [expanded]),
+        (RELEASES, needed["id"], {"branch": None, "name": SECRET}, "Release", [lists[0]]),
+        (PRODUCTS, app["id"], {"category": SECRET}, "Product", [path, expanded]),
+        (PRODUCTS, app["id"], {"category": None, "name": SECRET}, "Product", [path, lists[1]]),
+    ]
+    for collection, id_, change, kind, paths in cases:
+        await empty.database[collection].update_one({"id": id_}, {"$set": change})
+        for broken in paths:
+            with structlog.testing.capture_logs() as entries:
+                async with served(empty.database) as http:
+                    response = await http.get(broken)
+            told(response, kind, id_, entries)
+
+
+def told(response: httpx2.Response, kind: str, id_: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Check that a response names the broken document, and the log its cause."""
+    body = response.json()
+    assert (response.status_code, body["status"], body["title"]) == (500, 500, "Internal Server Error"), body
+    assert f"The stored {kind} {id_!r} can't be read" in body["detail"]
+    assert body["document_id"] == id_
     assert "hunter2" not in response.text
     assert "Traceback" not in response.text
+    [entry] = [entry for entry in entries if entry.get("error_id") == body["error_id"]]
+    assert entry["exc_info"].__cause__
 
 
 # ------------------------------------------------------------------ workers

@@ -123,7 +123,18 @@ async def test_a_secured_file_needs_credentials(empty: Catalog, web: httpx2.Asyn
     await counted(empty, release, 0, 2)
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "files/a", "ftp://h/a", "//h/a"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "files/a",
+        "ftp://h/a",
+        "//h/a",
+        "https://[::1",
+        "https://h:99999/a",
+    ],
+)
 async def test_only_web_urls_are_redirected_to(empty: Catalog, web: httpx2.AsyncClient, url: str) -> None:
     release = await released(empty, artifacts=[file("a", downloadUrl=url)])
     response = await web.get(address(release))

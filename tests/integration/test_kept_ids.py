@@ -326,3 +326,21 @@ async def test_a_reference_by_name_never_has_the_text_of_an_id(empty: Catalog) -
     app = (await take(empty, needing, catalogId="#c"))["catalogId"]
     edges = (await empty.ask(EDGES, id=app))["release"]["dependencies"]["edges"]
     assert edges == [{"node": None}]
+
+
+async def test_releases_that_were_before_a_change_of_scheme_stay_known(empty: Catalog) -> None:
+    """A version that the present scheme refuses is that of an existing release, and of no new one."""
+    product = await empty.product("tool", "DOTTED")
+    draft = await empty.put(product, "1.0-beta")
+    done = await empty.put(product, "odd", status="PUBLISHED")
+    known = [source("tool", "1.0-beta", tag="again"), source("tool", "odd")]
+    updated, refused = [await take(empty, document) for document in known]
+    assert updated["release"] == {"id": draft["id"], "name": "tool", "version": "1.0-beta", "tag": "again"}
+    assert refused["problem"]["__typename"] == "ConflictProblem"
+    assert refused["problem"]["conflictingId"] == done["id"]
+    new = [source("tool", "new"), source("tool", "odd", channel="beta"), source("tool", "odd", revision="1")]
+    for document in new:
+        problem = (await take(empty, document))["problem"]
+        assert problem["violations"] == [{"field": "input.release.version", "code": "NOT_A_VERSION"}]
+    loader = await load(empty, *known, {**known[1], "id": done["id"]}, *new)
+    assert str(loader.report) == "0 added, 3 existing, 3 refused"

@@ -210,6 +210,59 @@ async def test_s1_finds_a_project_whose_name_holds_a_slash(empty: Catalog, http:
     assert made["productId"] == product["id"]
 
 
+# Retries.
+
+
+@pytest.mark.parametrize("path", [CREATE, IMPORT])
+async def test_a_retry_with_the_same_key_gets_the_first_response(
+    empty: Catalog, http: httpx2.AsyncClient, path: str
+) -> None:
+    await empty.product("tool", "DOTTED", id="tool", _id=empty.caller.key("tool"))
+    body, key = (described() if path == CREATE else source("tool")), {"idempotency-key": "k" * 255}
+    first, again = [await http.post(path, json=body, headers=key) for _ in range(2)]
+    assert first.status_code == again.status_code == 201, again.text
+    assert first.content == again.content
+    assert first.headers["location"] == again.headers["location"]
+    assert await empty.database[RELEASES].count_documents({}) == 1
+    other = {**body, "version": "9.9"}
+    assert "idempotency key" in problem(await http.post(path, json=other, headers=key), 409)["detail"]
+    for refused in ("", "k" * 256):
+        found = problem(await http.post(path, json=body, headers={"idempotency-key": refused}), 400)
+        assert fields(found) == {"Idempotency-Key": "WRONG_LENGTH"}
+    repeated = [("idempotency-key", "a"), ("idempotency-key", "b")]
+    assert "Idempotency-Key" in problem(await http.post(path, json=body, headers=repeated), 400)["detail"]
+
+
+async def test_a_key_is_of_one_project_and_one_tenant(empty: Catalog) -> None:
+    await empty.product("tool")
+    await empty.product("other")
+    key = {"idempotency-key": "k"}
+    async with served(empty.database, **JWT) as http:
+        mine = key | bearer()
+        assert (await http.post(IMPORT, json=source("tool"), headers=mine)).status_code == 201
+        elsewhere = IMPORT.replace("tool", "other")
+        problem(await http.post(elsewhere, json=source("other"), headers=mine), 409)
+        theirs = key | bearer(tenant="theirs")
+        assert (await http.post(IMPORT, json=source("tool"), headers=theirs)).status_code == 201
+
+
+async def test_a_retry_of_a_running_request_is_refused(empty: Catalog) -> None:
+    await empty.product("tool")
+    key = {"idempotency-key": "k"}
+    async with file_server.serving() as files, served(empty.database, files_allow=files.url[7:]) as http:
+        files.free.clear()
+        url = files.put("a.bin", b"x")
+        artifact = {"name": "a.bin", "size": 1, "sha256": hashlib.sha256(b"x").hexdigest(), "downloadUrl": url}
+        body = source("tool", artifacts=[artifact])
+        first = asyncio.create_task(http.post(IMPORT, json=body, headers=key))
+        await files.arrived.get()
+        assert "still running" in problem(await http.post(IMPORT, json=body, headers=key), 409)["detail"]
+        files.free.set()
+        response = await first
+        assert response.status_code == 201
+        assert (await http.post(IMPORT, json=body, headers=key)).content == response.content
+
+
 # Who may.
 
 
@@ -273,7 +326,8 @@ async def test_only_post_is_allowed(http: httpx2.AsyncClient, path: str, method:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api", "/api/", "/v3", "/v3/releases/", "/api/v1/catalog/releases/project//import"]
+    "path",
+    ["/api", "/api/", "/v3", "/v3/releases/", IMPORT.replace("/tool/", "//"), IMPORT.replace("tool", "%FF")],
 )
 async def test_another_address_is_a_404_problem(http: httpx2.AsyncClient, path: str) -> None:
     problem(await http.post(path, json={}), 404)

@@ -49,6 +49,11 @@ def test_input_takes_any_offset_and_keeps_milliseconds(text: str, same: str) -> 
     assert timestamps.format_rfc3339(timestamps.parse(text)) == same
 
 
+def test_milliseconds_have_the_digits_of_ascii() -> None:
+    with pytest.raises(ValueError, match="RFC 3339"):
+        timestamps.parse_rfc3339_or_millis("\u0661\u0662")
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "now", "2023-05-19", "2023-05-19T06:22:09", "2023-05-19 06:22:09Z", "2023-13-01T00:00:00Z", "2023-W20-5T06:22:09Z",

@@ -53,6 +53,20 @@ def test_other_names_are_kept(text: str) -> None:
     assert codes(Validator.name, text) == codes(lambda checks, field: checks.relative_path(field, 256), text) == []
 
 
+@pytest.mark.parametrize("text", [".", ".."])
+def test_no_link_has_a_segment_that_clients_remove(text: str) -> None:
+    branch = [code for code, _ in codes(lambda checks, _: release.PARSERS["branch"](checks, "name"), text)]
+    checks = Validator({"key": text, "name": text}, "input")
+    reference_data.read(checks, "products")
+    assert branch == [violation.code for violation in checks.found] == ["NOT_A_NAME"]
+    assert [violation.field for violation in checks.found] == ["input.key"]
+    assert codes(Validator.segment, f"{text}.a") == []
+
+
+def test_a_long_platform_is_refused_once() -> None:
+    assert [code for code, _ in codes(release_parts.platform, "x" * 257)] == ["TOO_LONG"]
+
+
 @pytest.mark.parametrize("text", OUTSIDE)
 @pytest.mark.parametrize("field", ["name", "path", "repositoryKey"])
 def test_no_field_of_a_file_leads_out_of_a_folder(field: str, text: str) -> None:

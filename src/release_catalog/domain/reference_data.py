@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypedDict
 
 from release_catalog.domain import dependency_graph
-from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, name, object_of, text
+from release_catalog.domain.validation import (
+    MAX_LONG_TEXT,
+    FieldParsers,
+    Validator,
+    name,
+    object_of,
+    segment,
+    text,
+)
 from release_catalog.domain.versions import Scheme, sort_key
 
 # The given fields of one document.
@@ -162,7 +170,7 @@ def _properties(checks: Validator, field: str) -> list[Fields]:
 _READERS: dict[str, FieldParsers] = {
     "catalogs": {"name": _name, "description": text(MAX_LONG_TEXT), "public": Validator.flag},
     "products": {
-        "key": _name,
+        "key": segment(),
         "name": _name,
         **dict.fromkeys(("description", "disclaimer"), text(MAX_LONG_TEXT)),
         **dict.fromkeys(("longDisplayName", "category"), name(required=False)),

@@ -18,7 +18,7 @@ from release_catalog.domain.release_parts import (
     RegistryArtifactDocument,
     WithdrawalDocument,
 )
-from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, list_of, name, text
+from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, list_of, name, segment, text
 from release_catalog.errors import Violation
 
 PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
@@ -77,7 +77,7 @@ class ReleaseDocument(TypedDict):
         str | None,
         Field(
             "Line of versions that the release belongs to, at most 32 characters (S5).",
-            name(32, required=False),
+            segment(32, required=False),
             mutable=True,
             term="branch",
             hal="branch",
@@ -322,7 +322,7 @@ IMMUTABLE_WHEN_PUBLISHED = tuple(
 )
 
 # The statuses from which a release reaches each other status; ARCHIVED is the last.
-_STEPS_TO = {
+STEPS_TO = {
     "PUBLISHED": frozenset({"DRAFT"}),
     "WITHDRAWN": frozenset({"PUBLISHED"}),
     "ARCHIVED": frozenset({"PUBLISHED", "WITHDRAWN"}),
@@ -382,8 +382,8 @@ def derived_fields(release: Mapping[str, Any]) -> dict[str, Any]:
 def check_transition(release: ReleaseDocument, to: str) -> list[Violation]:
     """Return the violations that prevent the step to `to`; a file with a MISMATCH prevents publication."""
     found = []
-    if release["status"] not in _STEPS_TO[to]:
-        before = " or ".join(sorted(_STEPS_TO[to]))
+    if release["status"] not in STEPS_TO[to]:
+        before = " or ".join(sorted(STEPS_TO[to]))
         message = f"The release is {release['status']}: only a release that is {before} can become {to}."
         found.append(Violation("input.id", message, "WRONG_STATUS"))
     if to == "PUBLISHED":

@@ -32,8 +32,9 @@ MAX_PLATFORM = 64
 
 def platform(entry: Validator, field: str, *, required: bool = False) -> PlatformDocument | None:
     """Return a platform by name; a bare name and each part of a pair have at most 64 characters (S5)."""
+    before = len(entry.found)
     name = entry.name(field, 2 * MAX_PLATFORM + 1, required=required)
-    if name and any(len(side) > MAX_PLATFORM for side in name.split("/", 1)):
+    if name and len(entry.found) == before and any(len(side) > MAX_PLATFORM for side in name.split("/", 1)):
         entry.refuse(
             field,
             "TOO_LONG",

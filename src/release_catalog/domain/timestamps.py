@@ -70,7 +70,7 @@ def from_milliseconds(value: int) -> datetime.datetime:
 
 def parse_rfc3339_or_millis(text: str) -> datetime.datetime:
     """Parse a timestamp in RFC 3339 or epoch milliseconds (S3); raise ValueError with the reason."""
-    if not text.removeprefix("-").isdecimal():
+    if not (text.isascii() and text.removeprefix("-").isdecimal()):
         return parse(text)
     try:
         return from_milliseconds(int(text))

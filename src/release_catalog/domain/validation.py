@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import urllib.parse
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
@@ -143,8 +144,15 @@ class Validator:
     def id(self, field: str) -> str | None:
         """Return an id of at most 255 characters that fits into a URL."""
         value = self.text(field, 255)
-        if value in {"", ".", ".."}:
+        if value == "" or is_dots(value):
             self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of a URL: give another id.")
+        return value
+
+    def segment(self, field: str, limit: int = 256, *, required: bool = True) -> str | None:
+        """Return a name that is part of the path of a URL."""
+        value = self.name(field, limit, required=required)
+        if is_dots(value):
+            self.refuse(field, "NOT_A_NAME", f"{value!r} can't be part of a URL: give another name.")
         return value
 
     def new_id(self, field: str) -> str | None:
@@ -293,7 +301,17 @@ def text(limit: int, *, required: bool = False) -> FieldParser:
 
 def is_web_url(url: str) -> bool:
     """Return whether a URL is complete and has the scheme http or https."""
-    return _URL.fullmatch(url) is not None
+    try:
+        parts = urllib.parse.urlsplit(url)
+        # An invalid port raises an error.
+        return _URL.fullmatch(url) is not None and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def is_dots(text: str | None) -> bool:
+    """Return whether clients remove this segment from the path of a URL, however it is quoted."""
+    return text in {".", ".."}
 
 
 def is_relative(path: str) -> bool:
@@ -304,6 +322,11 @@ def is_relative(path: str) -> bool:
 def name(limit: int = 256, *, required: bool = True) -> FieldParser:
     """Return a parser of a name or key of at most `limit` characters."""
     return lambda checks, field: checks.name(field, limit, required=required)
+
+
+def segment(limit: int = 256, *, required: bool = True) -> FieldParser:
+    """Return a parser of a name that is part of the path of a URL."""
+    return lambda checks, field: checks.segment(field, limit, required=required)
 
 
 def relative_path(limit: int, *, required: bool = False) -> FieldParser:

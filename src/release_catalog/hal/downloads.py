@@ -45,7 +45,7 @@ class Redirector:
     async def answer(self, request: Request, context: Context, file: Download) -> Response:
         """Return the redirect, or the refusal of a request without credentials for a secured file."""
         if not is_web_url(file.url):
-            detail = "The file can't be downloaded from here: its downloadUrl is neither http nor https."
+            detail = "The file can't be downloaded from here: its downloadUrl is no complete http or https URL."
             return responses.problem(request, 404, detail)
         if file.secured and (refusal := await self.check_credentials(request)):
             return refusal

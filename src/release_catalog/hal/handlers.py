@@ -9,7 +9,7 @@ import orjson
 from starlette.requests import Request
 
 from release_catalog.domain import hal_urls, timestamps
-from release_catalog.domain.hal_urls import link, to_release
+from release_catalog.domain.hal_urls import link
 from release_catalog.domain.promotion import PromotionDocument
 from release_catalog.domain.reference_data import CatalogDocument, ProductDocument
 from release_catalog.domain.release import ReleaseDocument
@@ -17,7 +17,8 @@ from release_catalog.domain.release_parts import RegistryArtifactDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.hal import serializers
 from release_catalog.hal.downloads import Download
-from release_catalog.hal.links import LATEST, LINKED, PAGE, SHOWN, address, listed, related
+from release_catalog.hal.links import LATEST, LINKED, PAGE, SHOWN, ReleaseRelations, address, listed, related
+from release_catalog.hal.serializers import reading
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import records, releases
 from release_catalog.storage.collection_names import (
@@ -98,14 +99,15 @@ def _limited(name: str, text: str, limit: int) -> str:
 
 async def release(request: HalRequest) -> HalDocument:
     """Return a release, with its relationships embedded if `expand_relationships` is true."""
-    expand = request.flag("expand_relationships")
-    [found] = await request.context.by_ids(RELEASES).load_many([request.path["release"]], SHOWN)
+    expand, id_ = request.flag("expand_relationships"), request.path["release"]
+    [found] = await request.context.by_ids(RELEASES).load_many([id_], SHOWN)
     if not found or found["catalogId"] != request.path["catalog"]:
         return None
-    whole = await related(request.context, found, request.query, SHOWN if expand else LINKED)
-    embedded = [*whole.needed, *whole.needing] if expand else []
-    packages = await _packages(request.context, [found, *embedded])
-    answer = serializers.release(found, whole.refers_to, whole.links(), packages.get(found["id"]))
+    with reading("Release", id_):
+        whole = await related(request.context, found, request.query, SHOWN if expand else LINKED)
+        embedded = [*whole.needed, *whole.needing] if expand else []
+        packages = await _packages(request.context, [found, *embedded])
+        answer = serializers.release(found, whole.refers_to, whole.links(), packages.get(found["id"]))
     if expand:
         answer["dependencies"], answer["dependants"] = await asyncio.gather(
             _embedded(request.context, whole.needed, packages), _embedded(request.context, whole.needing, packages)
@@ -119,9 +121,10 @@ async def download(request: HalRequest) -> Download | None:
     [found] = await request.context.by_ids(RELEASES).load_many([request.path["release"]], keys)
     if not found or found["catalogId"] != request.path["catalog"]:
         return None
-    for file in found["artifacts"]:
-        if file["id"] == request.path["file"]:
-            return Download(request.path["release"], file["id"], file["downloadUrl"], file["secured"])
+    with reading("Release", request.path["release"]):
+        for file in found["artifacts"]:
+            if file["id"] == request.path["file"]:
+                return Download(request.path["release"], file["id"], file["downloadUrl"], file["secured"])
     return None
 
 
@@ -136,12 +139,17 @@ async def _embedded(
 ) -> list[orjson.Fragment]:
     """Return releases as JSON texts; write and count each by itself, while other requests are served."""
     texts = []
-    for one in await asyncio.gather(*(related(context, release) for release in some)):
+    for one in await asyncio.gather(*(_related(context, release) for release in some)):
         package = packages.get(one.release["id"])
         written = serializers.release(one.release, one.refers_to, one.links(), package)
         texts.append(context.usage.send_json(written))
         await asyncio.sleep(0)
     return texts
+
+
+async def _related(context: Context, release: ReleaseDocument) -> ReleaseRelations:
+    with reading("Release", release["id"]):
+        return await related(context, release)
 
 
 async def catalog(request: HalRequest) -> HalDocument:
@@ -151,11 +159,8 @@ async def catalog(request: HalRequest) -> HalDocument:
         return None
     question = records.products(request.context.caller, request.window, found["id"])
     rows, own = await listed(request.context, question, hal_urls.catalog(found["id"]), request.query)
-    fields = {"id": found["id"], "name": found["name"], "description": found["description"]}
     return {
-        **serializers.present(fields),
-        "public": found["public"],
-        "created_at": serializers.instant(found["createdAt"]),
+        **serializers.catalog(found),
         "_links": {
             **own,
             "releases": link(hal_urls.releases(found["id"])),
@@ -184,8 +189,8 @@ async def application(request: HalRequest) -> HalDocument:
         "_links": {
             **own,
             "catalog": link(hal_urls.catalog(found["catalogId"])),
-            **({"latest_release": to_release(latest)} if latest else {}),
-            "releases": [to_release(row) for row in rows],
+            **({"latest_release": serializers.link_to_release(latest)} if latest else {}),
+            "releases": [serializers.link_to_release(row) for row in rows],
         },
     }
 
@@ -213,7 +218,7 @@ async def product_branch(request: HalRequest) -> HalDocument:
             "self": link(address(path, request.query, "packaging", "distro")),
             "catalog": link(hal_urls.catalog(product["catalogId"])),
             "application": link(hal_urls.application(product["catalogId"], product["id"])),
-            **({"latest_release": to_release(latest)} if latest else {}),
+            **({"latest_release": serializers.link_to_release(latest)} if latest else {}),
         },
     }
 
@@ -239,12 +244,8 @@ async def pipeline(request: HalRequest) -> HalDocument:
     found, of = await asyncio.gather(request.context.one(PIPELINES, request.path["pipeline"]), request.catalog())
     if not found or not of:
         return None
-    properties = [
-        serializers.present({"name": p["name"], "required": p["required"], "default_value": p["defaultValue"]})
-        for p in found["properties"]
-    ]
     own = {"self": link(hal_urls.pipeline(of["id"], found["id"])), "catalog": link(hal_urls.catalog(of["id"]))}
-    return {"id": found["id"], "name": found["name"], "properties": properties, "_links": own}
+    return {**serializers.pipeline(found), "_links": own}
 
 
 async def base_image(request: HalRequest) -> HalDocument:

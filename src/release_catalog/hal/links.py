@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from release_catalog.domain import hal_urls, references
-from release_catalog.domain.hal_urls import link, to_release
+from release_catalog.domain.hal_urls import link
 from release_catalog.domain.release import FIELDS, ReleaseDocument
 from release_catalog.domain.release_links import LINKS, Related
 from release_catalog.errors import InvalidArgument
+from release_catalog.hal.serializers import link_to_release
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import pagination, releases
 from release_catalog.storage.collection_names import BASE_IMAGES, PRODUCTS, REGISTRIES, RELEASES, Stored
@@ -59,9 +60,9 @@ class ReleaseRelations:
         found["next"] = self._next()
         return {
             **{name: link(target) for name, target in found.items() if target},
-            **({"replacement": to_release(self.replacement)} if self.replacement else {}),
-            "dependencies": [to_release(needed) for needed in self.needed],
-            "dependants": [to_release(needing) for needing in self.needing],
+            **({"replacement": link_to_release(self.replacement)} if self.replacement else {}),
+            "dependencies": [link_to_release(needed) for needed in self.needed],
+            "dependants": [link_to_release(needing) for needing in self.needing],
         }
 
     def _next(self) -> str | None:

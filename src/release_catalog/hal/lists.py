@@ -1,11 +1,14 @@
 """The entry point of the HAL documents, and the lists of catalogs, releases and products behind it."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from release_catalog.domain import hal_urls
 from release_catalog.domain.hal_urls import link
 from release_catalog.hal.handlers import HalDocument, HalRequest
 from release_catalog.hal.links import listed
+from release_catalog.hal.serializers import reading
 from release_catalog.storage import records, releases
 from release_catalog.storage.cursors import FieldPaths
 
@@ -34,7 +37,7 @@ async def catalogs(request: HalRequest) -> HalDocument:
     context = request.context
     question = records.catalogs(context.caller, request.window)
     rows, own = await listed(context, question, hal_urls.CATALOGS, request.query, _NAMED)
-    links = [link(hal_urls.catalog(catalog["id"]), catalog["name"]) for catalog in rows]
+    links = [_titled("Catalog", catalog, hal_urls.catalog(catalog["id"]), "name") for catalog in rows]
     return {"_links": {**own, "catalogs": links}}
 
 
@@ -46,7 +49,7 @@ async def catalog_releases(request: HalRequest) -> HalDocument:
         request.catalog(), listed(context, question, hal_urls.releases(id_), request.query, _TITLED)
     )
     links = [
-        link(hal_urls.release(id_, release["id"]), f"{release['name']} {release['version']}") for release in rows
+        _titled("Release", release, hal_urls.release(id_, release["id"]), "name", "version") for release in rows
     ]
     beside = {"catalog": link(hal_urls.catalog(id_)), "applications": link(hal_urls.applications(id_))}
     return {"_links": {**own, **beside, "releases": links}} if found else None
@@ -59,6 +62,12 @@ async def catalog_applications(request: HalRequest) -> HalDocument:
     found, (rows, own) = await asyncio.gather(
         request.catalog(), listed(context, question, hal_urls.applications(id_), request.query, _NAMED)
     )
-    links = [link(hal_urls.application(id_, product["id"]), product["name"]) for product in rows]
+    links = [_titled("Product", product, hal_urls.application(id_, product["id"]), "name") for product in rows]
     beside = {"catalog": link(hal_urls.catalog(id_)), "releases": link(hal_urls.releases(id_))}
     return {"_links": {**own, **beside, "applications": links}} if found else None
+
+
+def _titled(kind: str, document: Mapping[str, Any], path: str, *title: str) -> dict[str, str]:
+    """Return a link to a document, with the texts of these fields as title."""
+    with reading(kind, document["id"]):
+        return link(path, " ".join([document[name] for name in title]))

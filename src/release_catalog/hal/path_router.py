@@ -17,12 +17,24 @@ class PathRouter:
         self.router = Router(routes, redirect_slashes=False, default=self._unknown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on to the route of its path; the parts of the path stay quoted."""
+        """Pass a request on to the route of its path; the parts of the path stay quoted.
+
+        Nothing has a path that is not UTF-8.
+        """
         sent = scope.get("raw_path") or urllib.parse.quote(scope["path"]).encode()
-        await self.router({**scope, "path": sent.decode("latin-1"), "root_path": ""}, receive, send)
+        app = self.router if _is_utf8(sent) else self._unknown
+        await app({**scope, "path": sent.decode("latin-1"), "root_path": ""}, receive, send)
 
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await responses.missing(Request(scope))(scope, receive, send)
         else:
             await self.router.not_found(scope, receive, send)
+
+
+def _is_utf8(path: bytes) -> bool:
+    try:
+        urllib.parse.unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from release_catalog.domain import ids
-from release_catalog.errors import InvalidArgument, problem_json
+from release_catalog.errors import BrokenDocument, InvalidArgument, problem_json
 from release_catalog.storage.outages import MAX_REASON, RETRY_SECONDS, outage
 
 NOT_FOUND, _INVALID = 404, 400
@@ -54,6 +54,9 @@ def failed(request: Request, error: Exception, *, reachable: bool = False) -> Re
         _log.error(found.code.lower(), error_id=id_, path=path, reason=str(error)[:MAX_REASON])
     else:
         _log.error("unexpected error", error_id=id_, path=path, exc_info=error)
+        if isinstance(error, BrokenDocument):
+            detail = f"The stored {error.kind} {error.id!r} can't be read: report it."
+            members = {"document_id": error.id}
     with_id = f"{detail} The id in the server's log is {id_}."
     return problem(request, status, with_id, headers, error_id=id_, **members)
 

@@ -1,33 +1,53 @@
 """Documents in the seeds' own snake_case format. Optional fields without a value are left out."""
 
+import contextlib
 import datetime
-from collections.abc import Callable, Mapping
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from release_catalog.domain import timestamps
+from release_catalog.domain.hal_urls import to_release
 from release_catalog.domain.platforms import PlatformDocument
-from release_catalog.domain.promotion import PromotionDocument
-from release_catalog.domain.reference_data import BaseImageDocument, ProductDocument, RegistryDocument
-from release_catalog.domain.release import FIELDS, ReleaseDocument
+from release_catalog.domain.promotion import PromotedArtifactDocument, PromotionDocument
+from release_catalog.domain.reference_data import (
+    BaseImageDocument,
+    CatalogDocument,
+    OperatingSystemDocument,
+    PipelineDocument,
+    ProductDocument,
+    PropertyDefinitionDocument,
+    RegistryDocument,
+)
+from release_catalog.domain.release import FIELDS, STEPS_TO, ReleaseDocument
 from release_catalog.domain.release_links import Related
 from release_catalog.domain.release_parts import (
+    CustomizationArtifactDocument,
     CustomizationDocument,
     PlatformReleaseMetadataDocument,
     RegistryArtifactDocument,
+    ReleaseMetadataFileDocument,
+    WithdrawalDocument,
 )
+from release_catalog.errors import BrokenDocument
+from release_catalog.storage.cursors import UNREADABLE
 
-_IMAGE = "id name description container_image operating_system healthy last_checked_at".split()
-_SYSTEM = "id name distro version".split()
-_REGISTRY = "id name url healthy last_checked_at".split()
-_PRODUCT = ("name key description long_display_name disclaimer category based_on_scratch latest_free").split()
-_ARTIFACT = "content_digest repo_digest name version repository url".split()
-_RECORD = "schema_version service_id environment created_by created".split()
-_PROMOTED = "path checksum package_type".split()
-_CHOICE = "checked_webhooks included_repository_keys excluded_repository_keys overwrite_existing_artifacts".split()
-_METADATA = "id mime_type url filename".split()
-_WITHDRAWAL = "reason withdrawn_at withdrawn_by".split()
-# The fields of a release that S5 requires, even without a value.
-_REQUIRED = frozenset("id version revision released_at artifact".split())
+# The fields of a stored document under their HAL names: the names in the document, and the types of their values.
+_Fields = Mapping[str, tuple[str, tuple[type, ...]]]
+
+
+def _fields(document: Any, names: str) -> _Fields:
+    """Return the fields of a type of documents that have these HAL names."""
+    hints = typing.get_type_hints(document)
+    return {name: (key, _types(hints[key])) for name in names.split() for key in [_key(name)]}
+
+
+def _types(hint: Any) -> tuple[type, ...]:
+    """Return the types of the values that a hint allows; an object of any kind is a dict."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    found = (typing.get_origin(option) or option for option in options)
+    return tuple(dict if typing.is_typeddict(kind) else str if kind is typing.Literal else kind for kind in found)
 
 
 def _key(name: str) -> str:
@@ -35,9 +55,53 @@ def _key(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
-def _pick(document: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
-    values = ((name, document[_key(name)]) for name in names)
-    return present({n: instant(v) if isinstance(v, datetime.datetime) else v for n, v in values})
+_CATALOG = _fields(CatalogDocument, "id name description public created_at")
+_PIPELINE = _fields(PipelineDocument, "id name properties")
+_PROPERTY = _fields(PropertyDefinitionDocument, "name required default_value")
+_SYSTEM = _fields(OperatingSystemDocument, "id name distro version")
+_IMAGE = _fields(BaseImageDocument, "id name description container_image operating_system healthy last_checked_at")
+_REGISTRY = _fields(RegistryDocument, "id name url healthy last_checked_at")
+_PRODUCT = _fields(
+    ProductDocument,
+    "name key description long_display_name disclaimer category based_on_scratch latest_free",
+)
+_PLATFORM = _fields(PlatformDocument, "os_family architecture")
+_ARTIFACT = _fields(RegistryArtifactDocument, "content_digest repo_digest name version repository url")
+_RECORD = _fields(PromotionDocument, "schema_version service_id environment created_by created")
+_PROMOTED = _fields(PromotedArtifactDocument, "path checksum package_type")
+_CHOICE = _fields(
+    PromotionDocument,
+    "checked_webhooks included_repository_keys excluded_repository_keys overwrite_existing_artifacts",
+)
+_METADATA = _fields(ReleaseMetadataFileDocument, "id mime_type url filename")
+_CUSTOMIZATION = _fields(CustomizationDocument, "id version artifact")
+_CUSTOMIZED = _fields(CustomizationArtifactDocument, "id url filename")
+_WITHDRAWAL = _fields(WithdrawalDocument, "reason withdrawn_at withdrawn_by")
+_SUMMARY = _fields(ReleaseDocument, "id revision released_at version")
+# The fields of a release that S5 requires, even without a value.
+_REQUIRED = frozenset("id version revision released_at artifact".split())
+
+
+@contextlib.contextmanager
+def reading(kind: str, id_: str) -> Iterator[None]:
+    """Name the stored document in the error if a field of it is missing or has a wrong type."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise BrokenDocument(kind, id_) from error
+
+
+def _pick(document: Mapping[str, Any], fields: _Fields) -> dict[str, Any]:
+    """Return fields that have a value; raise TypeError for a value of another type than declared."""
+    found = {name: _value(document, *field) for name, field in fields.items()}
+    return present({n: instant(v) if isinstance(v, datetime.datetime) else v for n, v in found.items()})
+
+
+def _value(document: Mapping[str, Any], key: str, kinds: tuple[type, ...]) -> Any:
+    value = document[key]
+    if value is not None and not isinstance(value, kinds):
+        raise TypeError(f"{key} is a {type(value).__name__}")
+    return value
 
 
 def present(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,34 +116,52 @@ def instant(value: datetime.datetime | None) -> str | None:
 
 def _platform(platform: PlatformDocument) -> dict[str, Any]:
     """Return a platform as a pair, the only form in S5: a bare name becomes the operating system."""
-    pair = {"os_family": platform["osFamily"] or platform["name"], "architecture": platform["architecture"]}
-    return present(pair)
+    return _pick({**platform, "osFamily": platform["osFamily"] or platform["name"]}, _PLATFORM)
 
 
 def product(document: ProductDocument) -> dict[str, Any]:
     """Return a product as a release shows it."""
-    return _pick(document, _PRODUCT)
+    with reading("Product", document["id"]):
+        return _pick(document, _PRODUCT)
+
+
+def catalog(document: CatalogDocument) -> dict[str, Any]:
+    """Return a catalog."""
+    with reading("Catalog", document["id"]):
+        return _pick(document, _CATALOG)
+
+
+def pipeline(document: PipelineDocument) -> dict[str, Any]:
+    """Return a pipeline with the properties that a delivery gives."""
+    with reading("Pipeline", document["id"]):
+        properties = [_pick(property_, _PROPERTY) for property_ in document["properties"]]
+        return _pick({**document, "properties": properties}, _PIPELINE)
 
 
 def base_image(document: BaseImageDocument) -> dict[str, Any]:
     """Return a base image with its operating system."""
-    system = document["operatingSystem"]
-    return _pick({**document, "operatingSystem": system and _pick(system, _SYSTEM)}, _IMAGE)
+    with reading("BaseImage", document["id"]):
+        system = document["operatingSystem"]
+        return _pick({**document, "operatingSystem": system and _pick(system, _SYSTEM)}, _IMAGE)
 
 
 def registry(document: RegistryDocument) -> dict[str, Any]:
     """Return a registry."""
-    return _pick(document, _REGISTRY)
+    with reading("Registry", document["id"]):
+        return _pick(document, _REGISTRY)
+
+
+def link_to_release(release: ReleaseDocument) -> dict[str, str]:
+    """Return the link to a release."""
+    with reading("Release", release["id"]):
+        return to_release(release)
 
 
 def release_summary(release: ReleaseDocument) -> dict[str, Any]:
     """Return a release as another one shows its latest."""
-    return {
-        "id": release["id"],
-        "revision": release["revision"],
-        "released_at": instant(_released_at(release)),
-        "version": release["version"],
-    }
+    with reading("Release", release["id"]):
+        found = _pick({**release, "releasedAt": _released_at(release)}, _SUMMARY)
+        return {name: found.get(name) for name in _SUMMARY}
 
 
 def _released_at(release: ReleaseDocument) -> datetime.datetime | None:
@@ -99,18 +181,27 @@ def release(
     A release that is not published has its `status`, and a withdrawn one the reason, which S5 does not know.
     """
     latest, image, store, of = related["latest"], related["baseImage"], related["registry"], related["product"]
-    values: Mapping[str, Any] = document
-    fields = {hal: _FORMATS.get(name, _unchanged)(values[name]) for name, hal in _RELEASE.items()}
-    fields["released_at"] = instant(_released_at(document))
-    fields["artifact"] = _package(document["registryArtifact"] or package)
-    fields["latest_release"] = latest and release_summary(latest)
-    fields["product"] = of and product(of)
-    fields["base_image"] = image and base_image(image)
-    fields["registry"] = store and registry(store)
-    fields["status"] = document["status"] if document["status"] != "PUBLISHED" else None
-    fields["withdrawal"] = document["withdrawal"] and _pick(document["withdrawal"], _WITHDRAWAL)
-    shown = {name: value for name, value in fields.items() if value is not None or name in _REQUIRED}
-    return {**shown, "_links": links}
+    with reading("Release", document["id"]):
+        fields = {
+            hal: _FORMATS.get(key, _unchanged)(_value(document, key, k)) for hal, (key, k) in _RELEASE.items()
+        }
+        fields["released_at"] = instant(_value({"at": _released_at(document)}, "at", (datetime.datetime,)))
+        fields["artifact"] = _package(document["registryArtifact"] or package)
+        fields["latest_release"] = latest and release_summary(latest)
+        fields["product"] = of and product(of)
+        fields["base_image"] = image and base_image(image)
+        fields["registry"] = store and registry(store)
+        fields["status"] = _status(document["status"])
+        fields["withdrawal"] = document["withdrawal"] and _pick(document["withdrawal"], _WITHDRAWAL)
+        shown = {name: value for name, value in fields.items() if value is not None or name in _REQUIRED}
+        return {**shown, "_links": links}
+
+
+def _status(status: str) -> str | None:
+    """Return the status of a release that is not published."""
+    if status not in {"DRAFT", *STEPS_TO}:
+        raise ValueError("status is unknown")
+    return None if status == "PUBLISHED" else status
 
 
 def _unchanged(value: Any) -> Any:
@@ -131,12 +222,13 @@ def _metadata(entry: PlatformReleaseMetadataDocument) -> dict[str, Any]:
 
 
 def _customization(entry: CustomizationDocument) -> dict[str, Any]:
-    file = entry["artifact"] and _pick(entry["artifact"], ["id", "url", "filename"])
-    return present({"id": entry["id"], "version": entry["version"], "artifact": file})
+    file = entry["artifact"] and _pick(entry["artifact"], _CUSTOMIZED)
+    return _pick({**entry, "artifact": file}, _CUSTOMIZATION)
 
 
-# The HAL name of each field of a release that has one, and the formats of those that are no plain values.
-_RELEASE = {name: field.hal for name, field in FIELDS.items() if field.hal}
+_HINTS = typing.get_type_hints(ReleaseDocument)
+# The fields of a release that HAL shows, and the formats of those that are no plain values.
+_RELEASE: _Fields = {field.hal: (name, _types(_HINTS[name])) for name, field in FIELDS.items() if field.hal}
 _FORMATS: dict[str, Callable[[Any], Any]] = {
     "releasedAt": instant,
     "endOfLifeAt": _day,
@@ -149,9 +241,10 @@ _FORMATS: dict[str, Callable[[Any], Any]] = {
 
 def promotion(record: PromotionDocument) -> dict[str, Any]:
     """Return S3's record, to the letter."""
-    return {
-        **_pick(record, _RECORD),
-        "created_millis": timestamps.milliseconds(record["created"]),
-        "artifacts": [_pick(artifact, _PROMOTED) for artifact in record["artifacts"]],
-        **_pick(record, _CHOICE),
-    }
+    with reading("Promotion", record["id"]):
+        return {
+            **_pick(record, _RECORD),
+            "created_millis": timestamps.milliseconds(record["created"]),
+            "artifacts": [_pick(artifact, _PROMOTED) for artifact in record["artifacts"]],
+            **_pick(record, _CHOICE),
+        }

@@ -9,6 +9,7 @@ from release_catalog.graphql_api import json_schema
 from release_catalog.graphql_api.json_schema import TEXT, Schema, described, reference
 from release_catalog.rest import operations, response_schemas
 from release_catalog.settings import Introspection
+from release_catalog.storage.idempotency import MAX_KEY
 
 _HAL = "application/hal+json"
 _JSON = "application/json"
@@ -48,12 +49,20 @@ _DESCRIPTIONS = {
     "project": "Id, key or name of the product, which must be that of the record.",
     "repository_key": "Key of a repository, of which the record must have promoted something.",
 }
+_IDEMPOTENCY_KEY: Mapping[str, Any] = {
+    "name": operations.IDEMPOTENCY_KEY,
+    "in": "header",
+    "required": False,
+    "description": "Key that makes a retry safe. The same request with the same key gets the first response again "
+    "for 24 hours. Another request with it, and a retry while the first one is still running, are 409.",
+    "schema": {**TEXT, "minLength": 1, "maxLength": MAX_KEY},
+}
 _REFUSALS = {
     400: "The request is invalid: violations lists what to correct.",
     401: "The credentials are missing or invalid.",
     403: "The credentials do not allow this.",
     404: "Nothing exists at this address, for this caller.",
-    409: "Another document is in the way.",
+    409: "Another document or request is in the way.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     429: "The caller has made too many requests: Retry-After tells when to repeat this one.",
@@ -209,12 +218,13 @@ def _writes() -> dict[str, Any]:
 def _writing(path: str, summary: str, successes: Mapping[int, tuple[str, Schema]]) -> dict[str, Any]:
     operation = operations.OPERATIONS[path]
     location = {"Location": {"description": "Path of the release.", "schema": TEXT}}
+    parameters = [*_parameters(path).get("parameters", []), _IDEMPOTENCY_KEY]
     return {
         "operationId": operation.mutation,
         "summary": summary,
         "description": "Needs the scope release:write. Costs as much as the mutation of this name in GraphQL.",
         "tags": ["writing"],
-        **_parameters(path),
+        "parameters": parameters,
         "requestBody": {"required": True, "content": {_JSON: {"schema": reference(operation.body)}}},
         "responses": {
             **{

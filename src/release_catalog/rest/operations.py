@@ -12,6 +12,8 @@ from release_catalog.storage import release_writes
 from release_catalog.storage.idempotency import Answer, Payload
 
 _IMPORTED = "catalogId name version status warnings message".split()
+# The fields of a mutation's input that are headers here.
+Headers = Mapping[str, str]
 _WARNING = "artifactName message expectedSha256 actualSha256".split()
 
 
@@ -31,15 +33,16 @@ class Operation:
 
     mutation: str
     body: str
-    # Does the work with the decoded parts of the path and the body.
-    perform: Callable[[Context, Mapping[str, str], dict[str, Any]], Awaitable[Answer]]
+    # Does the work with the decoded parts of the path, the body and the fields that the headers give.
+    perform: Callable[[Context, Mapping[str, str], dict[str, Any], Headers], Awaitable[Answer]]
     respond: Callable[[Payload], Written]
     # Precede the names of the body's fields in violations.
     prefixes: tuple[str, ...] = ()
 
 
-async def _import(context: Context, path: Mapping[str, str], document: dict[str, Any]) -> Answer:
+async def _import(context: Context, path: Mapping[str, str], document: dict[str, Any], headers: Headers) -> Answer:
     input_ = {
+        **headers,
         "projectIdentifier": path["projectIdentifier"],
         "release": document,
         "verification": "WAIT",
@@ -54,8 +57,9 @@ def _imported(answer: Payload) -> Written:
     return Written(201 if answer["created"] else 200, body, _location(answer))
 
 
-async def _create(context: Context, _: Mapping[str, str], document: dict[str, Any]) -> Answer:
-    return await perform(context, release_writes.create_from_document, {"release": document}, **WRITING)
+async def _create(context: Context, _: Mapping[str, str], document: dict[str, Any], headers: Headers) -> Answer:
+    input_ = {**headers, "release": document}
+    return await perform(context, release_writes.create_from_document, input_, **WRITING)
 
 
 def _created(answer: Payload) -> Written:
@@ -66,6 +70,8 @@ def _location(answer: Payload) -> str:
     return hal_urls.release(answer["release"]["catalogId"], answer["release"]["id"])
 
 
+# The header with the `idempotencyKey` of the mutation.
+IDEMPOTENCY_KEY = "Idempotency-Key"
 IMPORT = "/api/v1/catalog/releases/project/{projectIdentifier}/import"
 CREATE = "/v3/releases"
 OPERATIONS: Mapping[str, Operation] = {

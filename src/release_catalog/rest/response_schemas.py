@@ -305,7 +305,8 @@ def outputs() -> dict[str, Schema]:
                     "Whether a request that writes took effect before the database failed.",
                 ),
                 "error_id": described(TEXT, "Id of the failure in the server's log."),
+                "document_id": described(TEXT, "Id of a stored document that can't be read."),
             },
-            *"violations code limit allowed retryAfter outcome error_id".split(),
+            *"violations code limit allowed retryAfter outcome error_id document_id".split(),
         ),
     }  # fmt: skip

@@ -19,7 +19,7 @@ from release_catalog.graphql_http.request import read_json
 from release_catalog.hal import responses
 from release_catalog.hal.path_router import PathRouter
 from release_catalog.query_engine.context import Context
-from release_catalog.rest.operations import OPERATIONS, Operation
+from release_catalog.rest.operations import IDEMPOTENCY_KEY, OPERATIONS, Headers, Operation
 from release_catalog.server.rate_limit import RateLimiter
 from release_catalog.settings import Limits
 from release_catalog.storage import database as db
@@ -94,12 +94,13 @@ class _Endpoint:
             raise limit_exceeded("cost", self.limits.max_cost, f"This request costs {points} points")
         self.callers.consume(caller, points)
         path = {name: urllib.parse.unquote(value) for name, value in request.path_params.items()}
+        headers = _headers(request)
         usage.writes = True
         async with self.callers.turn(caller, points):
             context.begin()
             try:
                 with self.callers.write_slot(caller), measuring(usage):
-                    return await self.operation.perform(context, path, document)
+                    return await self.operation.perform(context, path, document, headers)
             finally:
                 self.callers.settle(caller, usage.points - points)
 
@@ -121,8 +122,18 @@ class _Endpoint:
         return Response(orjson.dumps(written.body), written.status, headers, media_type="application/json")
 
     def _field(self, path: str) -> str:
-        """Return the path of a field in the body; that of the body itself is empty."""
+        """Return the path of a field in the body, or the name of a header; that of the body itself is empty."""
+        if path == "input.idempotencyKey":
+            return IDEMPOTENCY_KEY
         if f"{path}." in self.operation.prefixes:
             return ""
         prefix = next((prefix for prefix in self.operation.prefixes if path.startswith(prefix)), "")
         return path.removeprefix(prefix)
+
+
+def _headers(request: Request) -> Headers:
+    """Return the fields of the mutation's input that the headers of a request give."""
+    keys = request.headers.getlist(IDEMPOTENCY_KEY)
+    if len(keys) > 1:
+        raise RequestError(400, f"The header {IDEMPOTENCY_KEY} is repeated: send it once.")
+    return {"idempotencyKey": keys[0]} if keys else {}

@@ -183,20 +183,21 @@ async def check(
     projects = {fields["project"] for fields in read.values()}
     named = await named_products.find(caller, database, projects, catalog_id)
     holders = await _holders(caller, database, (fields["id"] for fields in read.values() if "id" in fields))
+    there = await _with_old_versions(caller, database, read, named.products, catalog_id)
     refused: dict[int, list[Violation]] = {}
     for number, fields in read.items():
         checks = Validator(fields, "")
         product_ = named_products.check(checks, "project", fields["project"], named, create=new.create)
-        named_products.check_version(
-            checks, fields["version"], product_["versionScheme"] if product_ else new.scheme
-        )
+        if number not in there:
+            scheme = product_["versionScheme"] if product_ else new.scheme
+            named_products.check_version(checks, fields["version"], scheme)
         own = {
             "id": None,
             **fields,
             "name": fields["name"] or (product_["name"] if product_ else fields["project"]),
         }
         if holder := holders.get(own["id"]):
-            placed = {"catalogId": catalog_id, "productId": product_ and product_["id"], **_UNSAID, **fields}
+            placed = _placed(fields, product_, catalog_id)
             if "productId" not in holder or _identity(holder) != _identity(placed):
                 checks.found.append(_used(own["id"]))
         drafts.check_references(checks, fields, known, own)
@@ -205,6 +206,36 @@ async def check(
         if checks.found:
             refused[number] = checks.found
     return Checked(refused, named.products)
+
+
+def _placed(fields: Values, product_: ProductDocument | None, catalog_id: str) -> dict[str, Any]:
+    return {"catalogId": catalog_id, "productId": product_ and product_["id"], **_UNSAID, **fields}
+
+
+async def _with_old_versions(
+    caller: Caller,
+    database: Database,
+    read: Mapping[int, Values],
+    known: Mapping[str, ProductDocument],
+    catalog_id: str,
+) -> frozenset[int]:
+    """Return the numbers of existing releases whose version the present scheme of their product refuses."""
+    odd = {
+        number: _identity(_placed(fields, product_, catalog_id))
+        for number, fields in read.items()
+        if (product_ := known.get(fields["project"]))
+        and versions.problem(product_["versionScheme"], fields["version"])
+    }
+    if not odd:
+        return frozenset()
+    match = {
+        "$or": [
+            {"tenantId": caller.tenant, **dict(zip(IDENTITY, identity, strict=True))} for identity in odd.values()
+        ]
+    }
+    found: Any = database[RELEASES].find(match, dict.fromkeys(IDENTITY, 1), hint="identity")
+    there = {_identity(holder) async for holder in found.batch_size(db.ONE_BATCH)}
+    return frozenset(number for number, identity in odd.items() if identity in there)
 
 
 async def _with_new(

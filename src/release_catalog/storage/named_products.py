@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from release_catalog.domain import versions
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.reference_data import ProductDocument
-from release_catalog.domain.validation import Validator
+from release_catalog.domain.validation import Validator, is_dots
 from release_catalog.storage import cursors
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import PRODUCTS
@@ -89,6 +89,10 @@ def check(
         checks.refuse(field, "AMBIGUOUS", message)
     elif not create:
         checks.refuse(field, "UNKNOWN", f"The product {identifier!r} does not exist: save it first.")
+    elif is_dots(identifier):
+        checks.refuse(
+            field, "NOT_A_NAME", f"{identifier!r} can't be part of a URL: give the product another name."
+        )
     return None
 
 

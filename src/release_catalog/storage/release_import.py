@@ -56,8 +56,10 @@ async def _take(turn: UnitOfWork, values: MutationInput, looked: Sequence[Verifi
         if refused := unit_of_work.check_product_scope(turn.caller, product["id"]):
             return refused
         fields["name"] = fields["name"] or product["name"]
-        named_products.check_version(doc, fields["version"], product["versionScheme"])
         before = await _before(turn, product, fields)
+        if before is None:
+            # The product may have got another scheme after the release.
+            named_products.check_version(doc, fields["version"], product["versionScheme"])
     own_id = fields.get("id")
     fields["id"] = before["id"] if before else own_id or ids.new()
     messages = await release_writes.resolve_and_complete(turn, doc, fields, before)
