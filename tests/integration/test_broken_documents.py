@@ -9,13 +9,19 @@ import httpx2
 import pytest
 import structlog.testing
 
+from release_catalog import sample
 from release_catalog.domain import release_parts, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.files import address_guard, verification, verifier
 from release_catalog.storage import migrations, webhook_queue
 from release_catalog.storage.collection_names import (
+    BASE_IMAGES,
+    CATALOGS,
     EVENTS,
+    PIPELINES,
     PRODUCTS,
+    PROMOTIONS,
+    REGISTRIES,
     RELEASES,
     WEBHOOK_DELIVERIES,
     WEBHOOKS,
@@ -137,6 +143,33 @@ async def test_hal_tells_which_of_several_documents_is_broken(empty: Catalog) ->
                 async with served(empty.database) as http:
                     response = await http.get(broken)
             told(response, kind, id_, entries)
+
+
+async def test_hal_tells_other_broken_documents_by_their_ids(empty: Catalog) -> None:
+    of = empty.database
+    assert await sample.load(empty.caller, of)
+    argo: Any = await of[RELEASES].find_one({"id": "64455e6bd3c480fd58546c75"})
+    pipeline: Any = await of[PIPELINES].find_one({})
+    record: Any = await of[PROMOTIONS].find_one({"status": "COMPLETED"})
+    catalog = f"/v1/catalogs/{argo['catalogId']}"
+    promotion = f"/lifecycle/api/v2/promotion/records/{record['name']}/{record['version']}/{timestamps.milliseconds(record['created'])}"
+    cases: list[tuple[CollectionName[Any], str, str, str, Any, str]] = [
+        (CATALOGS, "Catalog", argo["catalogId"], "description", SECRET, catalog),
+        (PIPELINES, "Pipeline", pipeline["id"], "properties", ["hunter2"], f"{catalog}/pipelines/{pipeline['id']}"),
+        (BASE_IMAGES, "BaseImage", argo["baseImageId"], "healthy", "hunter2", f"/v1/base-images/{argo['baseImageId']}"),
+        (REGISTRIES, "Registry", argo["registryId"], "url", SECRET, f"/v1/registries/{argo['registryId']}"),
+        (PROMOTIONS, "Promotion", record["id"], "artifacts", ["hunter2"], promotion),
+        (PROMOTIONS, "Promotion", record["id"], "artifacts", ["hunter2"], f"{promotion}?repository_key=x"),
+        (RELEASES, "Release", argo["id"], "artifacts", [{"name": "a"}], f"{catalog}/releases/{argo['id']}/files/x"),
+    ]  # fmt: skip
+    async with served(of) as http:
+        for collection, kind, id_, field, broken, path in cases:
+            [whole] = await of[collection].find({"id": id_}).to_list()
+            await of[collection].update_one({"id": id_}, {"$set": {field: broken}})
+            with structlog.testing.capture_logs() as entries:
+                response = await http.get(path)
+            told(response, kind, id_, entries)
+            await of[collection].update_one({"id": id_}, {"$set": {field: whole[field]}})
 
 
 def told(response: httpx2.Response, kind: str, id_: str, entries: Sequence[Mapping[str, Any]]) -> None:

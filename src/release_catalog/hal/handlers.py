@@ -270,8 +270,7 @@ async def promotion(request: HalRequest) -> HalDocument:
     found = await records.promotion(context.caller, context.database, path["name"], path["version"], created)
     if found is None or found["status"] == "REJECTED":
         return None
-    key = request.query.get("repository_key")
-    if key and all(artifact["repositoryKey"] != key for artifact in found["artifacts"]):
+    if (key := request.query.get("repository_key")) and key not in serializers.repository_keys(found):
         return None
     if (project := request.query.get("project")) and not await _is_of_project(context, found, project):
         return None

@@ -239,6 +239,12 @@ _FORMATS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def repository_keys(record: PromotionDocument) -> set[str]:
+    """Return the repositories of which a promotion has promoted something."""
+    with reading("Promotion", record["id"]):
+        return {artifact["repositoryKey"] for artifact in record["artifacts"]}
+
+
 def promotion(record: PromotionDocument) -> dict[str, Any]:
     """Return S3's record, to the letter."""
     with reading("Promotion", record["id"]):
