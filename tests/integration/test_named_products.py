@@ -70,6 +70,42 @@ async def test_s1_a_name_of_several_products_is_a_violation(
     assert answer["release"]["product"]["key"] == "d"
 
 
+async def test_s1_a_product_is_found_in_whichever_catalog_has_it(empty: Catalog) -> None:
+    """The default catalog comes first, unless a catalog is given."""
+    elsewhere = await empty.product("k", name="Name", catalog_id="other")
+    for version, identifier in enumerate(("k", "Name", elsewhere["id"])):
+        answer = await take(empty, source("tool", str(version), project=identifier), identifier)
+        assert (answer["problem"], answer["warnings"]) == (None, [])
+        assert answer["release"]["product"]["id"] == elsewhere["id"]
+    by_name = await empty.product("there", name="k")
+    assert (await take(empty, source("tool", "4", project="k"), "k"))["release"]["product"]["id"] == by_name["id"]
+    await empty.product("Name", name="x", catalog_id="third")
+    answer = await take(empty, source("tool", "5", project="Name"), "Name")
+    assert answer["release"]["product"]["name"] == "x"
+    for catalog in ("a", "b"):
+        await empty.product("$both", name="Two", catalog_id=catalog)
+    for identifier in ("$both", "Two"):
+        answer = await take(empty, source("tool", project=identifier), identifier)
+        assert codes(answer) == [("input.projectIdentifier", "AMBIGUOUS")]
+    assert await empty.database[PRODUCTS].count_documents({}) == 5
+    document = {"projectIdentifier": "k", "release": source("tool", project="k"), "catalogId": "nowhere"}
+    answer = (await empty.ask(IMPORT, input=document))["importRelease"]
+    assert codes(answer) == [("input.catalogId", "UNKNOWN")]
+
+
+async def test_a_product_elsewhere_is_found_by_indexes(empty: Catalog) -> None:
+    some = [bulk_load.product(LOCAL, f"c{at}", f"p{at}") for at in range(1_000)]
+    await bulk_load.put(LOCAL, empty.database, PRODUCTS, some)
+    empty.commands.clear()
+    found = await named_products.find_elsewhere(LOCAL, empty.database, "p7")
+    assert found.products["p7"]["catalogId"] == "c7"
+    command, _ = empty.commands.sent
+    plain = {name: value for name, value in command.items() if name not in {"lsid", "$db", "$clusterTime"}}
+    plan = await empty.database.command("explain", plain, verbosity="executionStats")
+    assert '"COLLSCAN"' not in json.dumps(plan, default=str)
+    assert '"totalDocsExamined": 1,' in json.dumps(plan, default=str)
+
+
 async def test_s1_a_new_product_is_a_warning(empty: Catalog) -> None:
     answer = await take(empty, source("tool"), "tool")
     assert answer["warnings"] == [

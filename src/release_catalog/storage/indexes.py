@@ -106,8 +106,8 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
         # Products by key, in all catalogs and in one.
         _index("key", unique=True, key=UP, catalogId=UP),
         _index("catalog", catalogId=UP, key=UP),
-        # Products by name, which several may have, and their ids.
-        _index("named", catalogId=UP, name=UP, id=UP),
+        # Products by name, in all catalogs and in one; several may have it.
+        _index("name", name=UP, catalogId=UP, id=UP),
         # Across tenants: the scheme changes under way whose lease is over.
         IndexModel(
             [("schemeChange.leaseUntil", UP)],

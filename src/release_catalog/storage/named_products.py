@@ -1,6 +1,6 @@
 """The products that import documents name (S1): found by id, key or name, in this order, or created."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from release_catalog.domain import versions
@@ -14,10 +14,10 @@ from release_catalog.storage.database import Database, Filter, Stage
 
 
 class NamedProducts(NamedTuple):
-    """Products by their identifiers in documents, and the number of products of each ambiguous name."""
+    """Products by their identifiers in documents, and the reason why each ambiguous identifier names none."""
 
     products: dict[str, ProductDocument]
-    ambiguous: dict[str, int]
+    ambiguous: dict[str, str]
 
 
 async def find(
@@ -42,14 +42,45 @@ async def find(
         {"$group": {"_id": "$name", "id": {"$first": "$id"}, "count": {"$sum": 1}}},
     ]
     found: list[Any] = await db.aggregate(
-        database[PRODUCTS], counted, frozenset({"id"}), hint="named", session=session
+        database[PRODUCTS], counted, frozenset({"id"}), hint="name", session=session
     )
     names = {one["id"]: one["_id"] for one in found if one["count"] == 1}
     if names:
         match = {"_id": {"$in": [caller.key(id_) for id_ in names]}}
         some = await cursors.documents(database[PRODUCTS].find(match, session=session))
         known |= {names[one["id"]]: one for one in some}
-    return NamedProducts(known, {one["_id"]: one["count"] for one in found if one["count"] > 1})
+    return NamedProducts(known, {one["_id"]: _ambiguous("name", one) for one in found if one["count"] > 1})
+
+
+async def find_elsewhere(
+    caller: Caller, database: Database, identifier: str, session: Any = None
+) -> NamedProducts:
+    """Return the product of any catalog that has this key, or else this name."""
+    counted: list[Stage] = [
+        {"$match": {"tenantId": caller.tenant, "$or": [{"key": identifier}, {"name": identifier}]}},
+        {
+            "$group": {
+                "_id": {"$eq": ["$key", {"$literal": identifier}]},
+                "id": {"$first": "$id"},
+                "count": {"$sum": 1},
+            }
+        },
+    ]
+    found: list[Any] = await db.aggregate(database[PRODUCTS], counted, frozenset({"id"}), session=session)
+    if not found:
+        return NamedProducts({}, {})
+    best = max(found, key=lambda one: one["_id"])
+    if best["count"] > 1:
+        return NamedProducts(
+            {}, {identifier: _ambiguous("key" if best["_id"] else "name", {**best, "_id": identifier})}
+        )
+    product = await database[PRODUCTS].find_one({"_id": caller.key(best["id"])}, session=session)
+    return NamedProducts({identifier: product} if product else {}, {})
+
+
+def _ambiguous(field: str, found: Mapping[str, Any]) -> str:
+    better = "the id or the key" if field == "name" else "the id"
+    return f"{found['count']} products have the {field} {found['_id']!r}: give {better} of one."
 
 
 async def _by_id_or_key(
@@ -83,10 +114,7 @@ def check(
     if identifier in named.products:
         return named.products[identifier]
     if identifier in named.ambiguous:
-        message = (
-            f"{named.ambiguous[identifier]} products have the name {identifier!r}: give the id or the key of one."
-        )
-        checks.refuse(field, "AMBIGUOUS", message)
+        checks.refuse(field, "AMBIGUOUS", named.ambiguous[identifier])
     elif not create:
         checks.refuse(field, "UNKNOWN", f"The product {identifier!r} does not exist: save it first.")
     elif is_dots(identifier):

@@ -100,6 +100,8 @@ async def _product(
     named = await named_products.find(
         turn.caller, turn.database, [identifier], catalog_id, ids_anywhere=not catalog, session=turn.session
     )
+    if not (catalog or named.products or named.ambiguous):
+        named = await named_products.find_elsewhere(turn.caller, turn.database, identifier, turn.session)
     before = len(checks.found)
     product = named_products.check(
         checks, "projectIdentifier", identifier, named, create=checks.fields.get("createProduct", True)

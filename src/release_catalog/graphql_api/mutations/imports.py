@@ -84,7 +84,10 @@ class ImportReleaseInput(IdempotentInput):
         "Id, key or name of the product, found in this order. A name that several products have is a violation."
     )
     release: ReleaseDocumentInput = field("Import document.")
-    catalog_id: ID | None = optional_field("Id of the catalog to import into. Defaults to the default catalog.")
+    catalog_id: ID | None = optional_field(
+        "Id of the catalog to import into. Defaults to that of the product, and for a new product to the default "
+        "catalog."
+    )
     verification: VerificationMode = strawberry.field(
         default=VerificationMode.WAIT,
         description="Time at which the files are fetched and hashed.",
