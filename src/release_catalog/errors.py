@@ -198,6 +198,12 @@ _PHRASES = {413: "Content Too Large", 414: "URI Too Long"}
 
 
 def problem_json(status: int, detail: str, **members: Any) -> dict[str, Any]:
-    """Return a problem of the type about:blank, which has the phrase of its status as title (RFC 9457)."""
+    """Return a problem of the type about:blank, which has the phrase of its status as title (RFC 9457).
+
+    An invalid request has at least one violation, if only of the whole request.
+    """
     title = _PHRASES.get(status) or http.HTTPStatus(status).phrase
+    if status == http.HTTPStatus.BAD_REQUEST and "violations" not in members:
+        whole = {"field": "", "message": detail, "code": members.get("code", "BAD_REQUEST")}
+        members["violations"] = [whole]
     return {"type": "about:blank", "title": title, "status": status, "detail": detail, **members}

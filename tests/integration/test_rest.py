@@ -333,6 +333,16 @@ async def test_another_address_is_a_404_problem(http: httpx2.AsyncClient, path: 
     problem(await http.post(path, json={}), 404)
 
 
+async def test_a_refused_head_is_a_problem_with_a_violation(http: httpx2.AsyncClient) -> None:
+    for refused in (
+        await http.post(CREATE, json={}, headers={"host": "evil.example"}),
+        await http.post(f"{CREATE}?{'&' * 120}", json={}),
+    ):
+        body = refused.json()
+        assert (refused.status_code, refused.headers["content-type"]) == (400, PROBLEM)
+        assert (body["instance"], fields(body)) == (CREATE, {"": "BAD_REQUEST"})
+
+
 async def test_a_page_of_another_site_writes_nothing(empty: Catalog, http: httpx2.AsyncClient) -> None:
     await empty.product("tool", "DOTTED", id="tool", _id=empty.caller.key("tool"))
     across = {"sec-fetch-site": "cross-site", "content-type": "text/plain"}

@@ -21,9 +21,10 @@ class PathRouter:
 
         Nothing has a path that is not UTF-8.
         """
-        sent = scope.get("raw_path") or urllib.parse.quote(scope["path"]).encode()
+        sent = responses.sent_path(scope)
         app = self.router if _is_utf8(sent) else self._unknown
-        await app({**scope, "path": sent.decode("latin-1"), "root_path": ""}, receive, send)
+        place = {"path": sent, "raw_path": sent.encode(), "root_path": ""}
+        await app({**scope, **place}, receive, send)
 
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -32,9 +33,9 @@ class PathRouter:
             await self.router.not_found(scope, receive, send)
 
 
-def _is_utf8(path: bytes) -> bool:
+def _is_utf8(path: str) -> bool:
     try:
-        urllib.parse.unquote_to_bytes(path).decode()
+        urllib.parse.unquote(path, errors="strict")
     except UnicodeDecodeError:
         return False
     return True

@@ -1,6 +1,8 @@
 """A document as an HTTP response, or the problem instead (RFC 9457)."""
 
 import hashlib
+import string
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,12 +10,13 @@ import orjson
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from release_catalog.domain import ids
 from release_catalog.errors import BrokenDocument, InvalidArgument, problem_json
 from release_catalog.storage.outages import MAX_REASON, RETRY_SECONDS, outage
 
-NOT_FOUND, _INVALID = 404, 400
+NOT_FOUND = 404
 
 _log = structlog.get_logger()
 
@@ -61,12 +64,16 @@ def failed(request: Request, error: Exception, *, reachable: bool = False) -> Re
     return problem(request, status, with_id, headers, error_id=id_, **members)
 
 
+def sent_path(scope: Scope) -> str:
+    """Return the path of a request as it was sent, but in ASCII."""
+    sent: bytes | None = scope.get("raw_path")
+    # Some servers give only the decoded path.
+    return urllib.parse.quote(sent, safe=string.punctuation) if sent else urllib.parse.quote(scope["path"])
+
+
 def problem(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
-    """Return the problem of a request; an invalid one has at least one violation, if only of the whole request."""
-    if status == _INVALID and "violations" not in members:
-        whole = {"field": "", "message": detail, "code": members.get("code", "BAD_REQUEST")}
-        members["violations"] = [whole]
-    body = problem_json(status, detail, instance=request.scope["path"], **members)
+    """Return the problem of a request."""
+    body = problem_json(status, detail, instance=sent_path(request.scope), **members)
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")

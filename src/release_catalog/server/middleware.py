@@ -1,11 +1,11 @@
 """The log of requests, the limits on the head of each, and the security headers of each response."""
 
 import functools
-import json
 import re
 import time
 from collections.abc import Iterable, Sequence
 
+import orjson
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from release_catalog.domain import ids
 from release_catalog.errors import problem_json
+from release_catalog.hal.responses import sent_path
 from release_catalog.logging_config import request_id
 
 SECURITY = {
@@ -117,7 +118,7 @@ class Head:
                     message["headers"] = [*message["headers"], *absent]
             await send(message)
 
-        await (_refused(scope["path"], *refusal) if refusal else self.app)(scope, receive, answer)
+        await (_refused(sent_path(scope), *refusal) if refusal else self.app)(scope, receive, answer)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         if len(scope.get("raw_path") or scope["path"]) > MAX_PATH:
@@ -158,8 +159,8 @@ def _are_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def _refused(path: str, status: int, detail: str) -> Response:
-    body = json.dumps(problem_json(status, detail, instance=path[:_MAX_INSTANCE]))
-    return Response(body, status, media_type="application/problem+json")
+    body = problem_json(status, detail, instance=path[:_MAX_INSTANCE])
+    return Response(orjson.dumps(body), status, media_type="application/problem+json")
 
 
 _ENCODED = [(name.encode(), value.encode()) for name, value in SECURITY.items()]
