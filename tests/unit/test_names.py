@@ -58,7 +58,7 @@ def test_no_link_has_a_segment_that_clients_remove(text: str) -> None:
     branch = [code for code, _ in codes(lambda checks, _: release.PARSERS["branch"](checks, "name"), text)]
     checks = Validator({"key": text, "name": text}, "input")
     reference_data.read(checks, "products")
-    assert branch == [violation.code for violation in checks.found] == ["NOT_A_NAME"]
+    assert branch == [violation.code for violation in checks.found] == ["NOT_AN_ID"]
     assert [violation.field for violation in checks.found] == ["input.key"]
     assert codes(Validator.segment, f"{text}.a") == []
 

@@ -152,7 +152,7 @@ class Validator:
         """Return a name that is part of the path of a URL."""
         value = self.name(field, limit, required=required)
         if is_dots(value):
-            self.refuse(field, "NOT_A_NAME", f"{value!r} can't be part of a URL: give another name.")
+            self.refuse(field, "NOT_AN_ID", f"{value!r} can't be part of a URL: give another name.")
         return value
 
     def new_id(self, field: str) -> str | None:

@@ -118,9 +118,7 @@ def check(
     elif not create:
         checks.refuse(field, "UNKNOWN", f"The product {identifier!r} does not exist: save it first.")
     elif is_dots(identifier):
-        checks.refuse(
-            field, "NOT_A_NAME", f"{identifier!r} can't be part of a URL: give the product another name."
-        )
+        checks.refuse(field, "NOT_AN_ID", f"{identifier!r} can't be part of a URL: give the product another name.")
     return None
 
 
