@@ -9,7 +9,7 @@ import pytest
 
 from conftest import LOCAL, connected
 from release_catalog.domain import platforms, release, release_parts, timestamps
-from release_catalog.storage import bulk_load, indexes, pagination, releases, version_order
+from release_catalog.storage import bulk_load, indexes, pagination, releases, version_constraints, version_order
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES
 from release_catalog.storage.pagination import PageArgs
 from support.catalog import Catalog, Commands
@@ -194,7 +194,7 @@ async def test_selective_filters_may_be_combined(many: Catalog) -> None:
 async def test_a_product_whose_scheme_changes_is_read_along_an_index_of_its_own(many: Catalog) -> None:
     changing = {"productId": "p7"}
     await many.database[RELEASES].update_many(changing, [{"$set": {"nextVersionKey": "$versionKey"}}])
-    [allowed] = releases.constraints("ANY", ">=1,<2")
+    [allowed] = version_constraints.constraints("ANY", ">=1,<2")
     first = await releases.search(LOCAL, many.database, changing, PageArgs(10), "VERSION")
     [part] = version_order._parts(first, ["p7"])
     last = (await pagination.read(many.database, part)).rows[-1]
@@ -220,7 +220,7 @@ async def test_a_product_whose_scheme_changes_is_read_along_an_index_of_its_own(
 async def test_the_latest_release_is_the_first_of_its_index(many: Catalog) -> None:
     product = await many.database[PRODUCTS].find_one({"key": "p7"})
     assert product
-    [allowed] = releases.constraints(product["versionScheme"], ">=1,<2")
+    [allowed] = version_constraints.constraints(product["versionScheme"], ">=1,<2")
     question = releases.latest(LOCAL, product["id"], channel="stable", branch="branch 7", constraint=allowed)
     found, documents, returned = await explained(many, question)
     assert {stage["stage"] for stage in found} <= {
@@ -268,7 +268,7 @@ async def test_a_constraint_is_judged_on_keys_of_versions(many: Catalog, constra
         for pre in ("-rc.1", "-rc.2", "")
     ]
     await bulk_load.put(LOCAL, many.database, RELEASES, iter(made))
-    [allowed] = releases.constraints("SEMVER", constraint)
+    [allowed] = version_constraints.constraints("SEMVER", constraint)
     question = releases.latest(LOCAL, product["id"], channel="stable", constraint=allowed)
     found, documents, _ = await explained(many, question)
     assert not {stage["stage"] for stage in found} & {"COLLSCAN", "SORT"}

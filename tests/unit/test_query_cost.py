@@ -21,7 +21,7 @@ TYPES = schema._schema.type_map
 # The filters that an index finds few entries for.
 SELECTIVE = set(
     "catalogId productId productKey name version branch tag author deliveryStatus createdFrom createdBefore "
-    "artifactSha256".split()
+    "artifactSha256 baseImageId registryId pipelineId".split()
 )
 
 

@@ -62,6 +62,7 @@ def test_each_object_costs_a_point_times_the_pages_around_it(text: str, points: 
 @pytest.mark.parametrize(
     ("filter_", "points"),
     [({}, 6), ({"name": "x"}, 6), ({"nameContains": "x"}, 206), ({"nameContains": None}, 6),
+     ({"search": "x"}, 26), ({"updatedFrom": "x", "constraint": "x"}, 20),
      ({"channel": ["x"], "status": ["DRAFT"], "dependsOnId": "1", "author": "x"}, 36)],
 )  # fmt: skip
 def test_a_filter_costs_by_what_it_looks_through(filter_: dict[str, Any], points: int) -> None:
@@ -74,6 +75,22 @@ def test_a_filter_costs_by_what_it_looks_through(filter_: dict[str, Any], points
     fields = ", ".join(f"{name}: $v" for name, value in filter_.items() if value)
     if fields:
         assert cost("query ($v: Any) { releases(filter: {%s}) { totalCount } }" % fields, v=1).points == points
+
+
+def test_conditions_in_any_and_none_cost_the_same_as_outside() -> None:
+    filter_ = {"any": [{"search": "x"}, {"none": [{"nameContains": "x"}]}], "none": {"status": "DRAFT"}}
+    declared = "query ($f: ReleaseFilter, $l: [ReleaseFilter!]) { releases(filter: %s) { totalCount } }"
+    points = 1 + 5 + 2 * (5 + 10 + 5 + 100 + 5 + 5)
+    assert cost(declared % "$f", f=filter_).points == points
+    written = 'any: [{search: "x"}, {none: [{nameContains: "x"}]}], none: {status: DRAFT}'
+    assert cost(declared % ("{%s}" % written)).points == points
+    listed = [{"search": "x"}, {"none": [{"nameContains": "x"}]}]
+    assert cost(declared % "{any: $l, none: {status: DRAFT}}", l=listed).points == points
+    wide: Any = {"search": "x"}
+    for _ in range(50):
+        wide = {"any": [wide] * 50, "none": [wide] * 50}
+    with bounded():
+        assert cost(declared % "$f", f=wide).points < 1_000
 
 
 def _literal(value: Any) -> str:

@@ -47,6 +47,8 @@ class EnvironmentContentDocument(ContentDocument):
     tenantId: str
     # The environment's name.
     environment: str
+    # The time of the promotion.
+    since: datetime.datetime
 
 
 class PromotionAttempt(TypedDict):

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Mapping
-from typing import Annotated, Any, NotRequired, TypedDict, cast
+from typing import Annotated, Any, TypedDict, cast
 
 from release_catalog.domain import ids, references, release_parts, versions
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
@@ -10,6 +10,7 @@ from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.reference_data import ProductDocument, version_keys
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release_delivery import DeliveryDocument
+from release_catalog.domain.release_internals import InternalFields
 from release_catalog.domain.release_parts import (
     ArtifactDocument,
     CustomizationDocument,
@@ -24,7 +25,7 @@ from release_catalog.errors import Violation
 PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
 
 
-class ReleaseDocument(TypedDict):
+class ReleaseDocument(InternalFields, TypedDict):
     """A release; the storage adds `_id`, `terms` and `releasedKey`.
 
     Keys are the names of the GraphQL type; relations are kept as ids (`catalogId`), free JSON as text. A projected
@@ -207,13 +208,14 @@ class ReleaseDocument(TypedDict):
             hal="customizations",
         ),
     ]
-    baseImageId: Annotated[str | None, Field("Base image that the release is built on.", Validator.id)]
-    registryId: Annotated[str | None, Field("Registry that the release is pushed to.", Validator.id)]
+    baseImageId: Annotated[str | None, Field("Base image that it is built on.", Validator.id, term="image")]
+    registryId: Annotated[str | None, Field("Registry that it is pushed to.", Validator.id, term="registry")]
     pipelineId: Annotated[
         str | None,
         Field(
             "Pipeline that made the release (S5). The delivery has a pipeline of its own.",
             Validator.id,
+            term="pipeline",
             hal="pipeline_id",
         ),
     ]
@@ -280,6 +282,7 @@ class ReleaseDocument(TypedDict):
         Field(
             "Subject of the caller who created the release. Null if it was loaded in bulk, or if it is unknown.",
             set_by=SetBy.SERVER,
+            term="creator",
             compared=False,
         ),
     ]
@@ -303,13 +306,6 @@ class ReleaseDocument(TypedDict):
             "Opaque version of this document, for ifMatch.", set_by=SetBy.SERVER, default=REQUIRED, compared=False
         ),
     ]
-    # Order of versions, also in the scheme to which the product changes, and of revisions.
-    versionKey: str
-    nextVersionKey: NotRequired[str]
-    revisionKey: str
-    # How references by name find it: see references.Candidate.
-    resolvesName: bool
-    nameSince: datetime.datetime | None
 
 
 FIELDS = fields_of(ReleaseDocument)
@@ -349,6 +345,8 @@ def document(
         "createdAt": now,
         "updatedAt": now,
         "etag": ids.new(),
+        "productName": product.get("name"),
+        "environments": [],
         "resolvesName": True,
         "nameSince": now,
         **fields,

@@ -10,6 +10,8 @@ _LAST_MINUTE = (23, 59)
 _LEAP = re.compile(r"(?<=[Tt]\d\d:\d\d):60", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+# Sorts before every real time: documents without one come last when the newest come first.
+NEVER = datetime.datetime(1, 1, 1, tzinfo=UTC)
 MILLISECOND = datetime.timedelta(milliseconds=1)
 
 

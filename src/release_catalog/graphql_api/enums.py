@@ -121,6 +121,9 @@ class ReleaseOrderField(enum.Enum):
     RELEASED_AT = _value(
         "RELEASED_AT", description="Time when the release was finished. Releases without a time count as oldest."
     )
+    PUBLISHED_AT = _value(
+        "PUBLISHED_AT", description="Time of the publication. Releases that were never published count as oldest."
+    )
     NAME = _value("NAME", description="Name, compared character by character.")
     VERSION = _value("VERSION", description="Version, in the order of the product's version scheme.")
 

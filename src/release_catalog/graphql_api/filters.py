@@ -60,6 +60,29 @@ class ReleaseFilter:
         "Releases that have a file with one of these verification results."
     )
     depends_on_id: strawberry.ID | None = _condition("Releases that depend directly on this one.")
+    updated_from: datetime.datetime | None = _condition("Releases last changed at this time or later.")
+    updated_before: datetime.datetime | None = _condition("Releases last changed before this time.")
+    published_from: datetime.datetime | None = _condition("Releases published at this time or later.")
+    published_before: datetime.datetime | None = _condition("Releases published before this time.")
+    constraint: str | None = _condition(
+        "Releases whose version is in this range, such as `>=1.2,<2`, in the syntax of the product's version "
+        "scheme. Needs productId or productKey, in the same filter or around it."
+    )
+    search: str | None = _condition(
+        "Releases that have words beginning with each word of this text, which has at most 256 characters and 20 "
+        "words. It looks at the first 1000 different words of the name, the product's name, the description and "
+        "the notes, regardless of letter case and accents."
+    )
+    environment: str | None = _condition("Releases of which the environment with this name holds something now.")
+    base_image_id: str | None = _condition("Releases built on this base image.")
+    registry_id: str | None = _condition("Releases pushed to this registry.")
+    pipeline_id: str | None = _condition("Releases made by this pipeline.")
+    created_by: str | None = _condition("Releases created by the caller with this subject.")
+    any: list["ReleaseFilter"] | None = _condition(
+        "At least one of these filters matches as well. `any` and `none` are nested at most 3 deep, and a filter "
+        "has at most 20 conditions with all in it."
+    )
+    none: list["ReleaseFilter"] | None = _condition("None of these filters matches.")
 
 
 @strawberry.input(description="Sort order of releases.")

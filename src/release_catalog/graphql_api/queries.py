@@ -22,6 +22,7 @@ from release_catalog.graphql_api.types.event import Event
 from release_catalog.graphql_api.types.promotion import Environment, Promotion
 from release_catalog.graphql_api.types.registry import BaseImage, Registry
 from release_catalog.graphql_api.types.release import Release
+from release_catalog.graphql_api.types.release_connection import ReleaseConnection
 from release_catalog.graphql_api.types.release_delivery import Pipeline, Project
 from release_catalog.graphql_api.types.release_diff import ReleaseComparison
 from release_catalog.graphql_api.types.viewer import RateLimit, Viewer, rate_limit, viewer
@@ -227,7 +228,7 @@ class Query:
         metadata=projects(RELEASES, "catalogId"),
         description="Release with this id. With `catalogId`, null unless the release is in that catalog.",
     )
-    releases: Connection[Release] = strawberry.field(
+    releases: ReleaseConnection = strawberry.field(
         resolver=_releases,
         description="Releases, newest first by default. Without `first` or `last`, the page has 20.",
     )

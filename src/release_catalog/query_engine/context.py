@@ -10,13 +10,22 @@ from typing import Any, Self, TypeVar
 import strawberry
 
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.reference_data import EnvironmentDocument, ProductDocument
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.events.broker import FollowedEvents
 from release_catalog.fair_share import Aside, FairSlots
 from release_catalog.files.verifier import Fetcher
 from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader, LookupCoalescer
-from release_catalog.storage import pagination, records, reference_lookup, releases, version_order
+from release_catalog.storage import (
+    environment_holdings,
+    pagination,
+    records,
+    reference_lookup,
+    releases,
+    version_order,
+)
+from release_catalog.storage import facets as stored_facets
 from release_catalog.storage.collection_names import RELEASES, CollectionName, Stored, StoredDocument
 from release_catalog.storage.cursors import ALL, NONE, FieldPaths
 from release_catalog.storage.database import Collections, Database
@@ -111,6 +120,27 @@ class Context:
     def counts(self) -> DataLoader[pagination.PageQuery[Any], int]:
         """Return the loader of the total counts of queries."""
         return self._loader("counts", self._counts, id)
+
+    @property
+    def facets(self) -> DataLoader[pagination.PageQuery[Any], stored_facets.Facets]:
+        """Return the loader of the facets of queries."""
+        return self._loader("facets", self._facets, id)
+
+    @property
+    def environments(self) -> DataLoader[str, EnvironmentDocument | None]:
+        """Return the loader of environments by name."""
+        return self._loader("environments by name", self._environments, str)
+
+    async def in_environments(
+        self, products: Sequence[ProductDocument], keys: FieldPaths
+    ) -> list[list[environment_holdings.ProductHolding]]:
+        """Return the environments that hold releases of products, with `keys` of these releases."""
+        ids = list(dict.fromkeys(product["id"] for product in products))
+        found: dict[str, list[environment_holdings.ProductHolding]] = {}
+        for start in range(0, len(ids), pagination.QUESTIONS_A_COMMAND):
+            some = ids[start : start + pagination.QUESTIONS_A_COMMAND]
+            found |= await environment_holdings.of_products(self.caller, self.reading, some, keys)
+        return [found.get(product["id"], []) for product in products]
 
     def _loader(self, name: str, many: Any, identity: Callable[[Any], Hashable]) -> DataLoader[Any, Any]:
         loader = self._loaders.get(name)
@@ -246,6 +276,22 @@ class Context:
         found = await self._look_up("references", keys, references, find)
         return [found.get(reference) for reference in references]
 
+    async def _facets(
+        self, questions: list[pagination.PageQuery[Any]], keys: FieldPaths
+    ) -> Sequence[stored_facets.Facets]:
+        names = stored_facets.FACETS.keys() & (
+            {path.partition(".")[0] for path in keys} if keys is not None else stored_facets.FACETS
+        )
+
+        async def read(questions: Sequence[pagination.PageQuery[Any]]) -> Sequence[stored_facets.Facets]:
+            return await stored_facets.read(self.database, questions, names)
+
+        return await version_order.read_all(self.database, questions, read)
+
+    async def _environments(self, names: list[str], keys: FieldPaths) -> Sequence[EnvironmentDocument | None]:
+        found = await environment_holdings.environments_by_name(self.caller, self.reading, names, keys)
+        return [found.get(name) for name in names]
+
     async def _needing(self, some: list[ReleaseDocument], _: FieldPaths) -> Sequence[list[str]]:
         return await reference_lookup.dependant_terms(self.caller, self.reading, some)
 
@@ -257,7 +303,10 @@ class Context:
         return found
 
     async def _counts(self, questions: list[pagination.PageQuery[Any]], _: FieldPaths) -> Sequence[int]:
-        counts = await pagination.count_many(self.reading, questions)
+        async def count(questions: Sequence[pagination.PageQuery[Any]]) -> Sequence[int]:
+            return await pagination.count_many(self.reading, questions)
+
+        counts = await version_order.read_all(self.database, questions, count)
         self.usage.count(sum(counts))
         return counts
 

@@ -26,6 +26,7 @@ from release_catalog.storage import (
 )
 from release_catalog.storage.collection_names import (
     CATALOGS,
+    COUNTERS,
     PRODUCTS,
     RELEASES,
     CollectionName,
@@ -106,6 +107,7 @@ async def load(
     known_ids = [made[at] for at, fields in enumerate(read) if at not in failed and "id" in fields]
     if known_ids:
         await reference_lookup.learn_ids(caller, database, known_ids)
+    await _count_change(caller, database)
     # A document without an id stands for the release that has its identity, whatever the id of that one is.
     named = {at: made[at] for at, fields in enumerate(read) if at in failed and "id" in fields}
     refused = await _refused(caller, database, named)
@@ -333,4 +335,12 @@ async def put(
     keyed: list[Any] = [{**d, "_id": caller.key(d["id"]), "tenantId": caller.tenant} for d in documents]
     if collection == RELEASES:
         keyed = [search_terms.to_stored(caller, document) for document in keyed]
-    return len(keyed) - len(await _insert(database, collection, keyed)) if keyed else 0
+    added = len(keyed) - len(await _insert(database, collection, keyed)) if keyed else 0
+    if collection == RELEASES:
+        await _count_change(caller, database)
+    return added
+
+
+async def _count_change(caller: Caller, database: Database) -> None:
+    """Let the counter of events show that releases were added without an event: see storage.facets."""
+    await database[COUNTERS].update_one({"_id": caller.key("events")}, {"$inc": {"held": 1}}, upsert=True)

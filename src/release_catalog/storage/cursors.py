@@ -26,11 +26,11 @@ UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, BSONError)
 STEP = 8
 # The fields with at most 256 characters in any document. All other fields count as large.
 SHORT = frozenset(
-    "_id id tenantId catalogId productId releaseId promotionId baseImageId registryId pipelineId sequence etag "
-    "name key version versionKey nextVersionKey revision revisionKey branch tag channel trial status "
-    "importedStatus private author createdAt updatedAt publishedAt archivedAt releasedAt releasedKey importedAt "
-    "endOfLifeAt versionScheme startedAt endedAt packagingType packageType environment checksum type open "
-    "triggeredAt createdBy publishedBy actor".split()
+    "_id id tenantId catalogId productId releaseId promotionId baseImageId registryId pipelineId sequence "
+    "etag name key version versionKey nextVersionKey revision revisionKey branch tag channel trial status "
+    "importedStatus private author createdAt updatedAt publishedAt archivedAt releasedAt releasedKey "
+    "publishedKey importedAt endOfLifeAt versionScheme startedAt endedAt packagingType packageType "
+    "environment checksum type open triggeredAt createdBy publishedBy actor productName since".split()
 )
 SHORT_TEXT = 256
 # Lists whose entries are of bounded length if only these fields are read, with the length of an entry.

@@ -14,12 +14,13 @@ from typing import Any, Self
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from release_catalog.domain import reference_data, release, release_delivery, release_parts
+from release_catalog.domain import reference_data, release, release_delivery, release_parts, timestamps
 from release_catalog.domain.declarations import SetBy, defaults
 from release_catalog.storage.collection_names import (
     BASE_IMAGES,
     CATALOGS,
     COLLECTIONS,
+    CONTENTS,
     ENVIRONMENTS,
     EVENTS,
     EXECUTIONS,
@@ -42,14 +43,16 @@ FORM = "form"
 REMAINS = -1
 
 # The forms of each collection's documents, from 1: the fields that a form added, by dotted path, with their
-# defaults, which are JSON. A path may lead through a list: then each of its entries has the field.
+# defaults, which are JSON or instants. A path may lead through a list: then each of its entries has the field.
 FORMS: dict[CollectionName[Any], Sequence[Mapping[str, Any]]] = {
     **{collection: [{}] for collection in COLLECTIONS},
     RELEASES: [
         {"createdBy": None, "publishedBy": None},
         {"resolvesName": True, "nameSince": None},
         {"platformKeys": []},
+        {"environments": [], "productName": None, "publishedKey": timestamps.NEVER},
     ],
+    CONTENTS: [{}, {"since": timestamps.NEVER}],
     EVENTS: [{"actor": None}],
     VERIFICATIONS: [{"actor": None}],
 }

@@ -9,12 +9,14 @@ instead:
     references that resolve to it and those that it makes. Within a term it holds the default order, so it serves
     each of those filters, reference lookups, dependants and their counts without sorting. The fields behind the
     order let the other orders, counts and visibility be judged on index keys alone.
-`created`, `updated`, `released`, `name`, `version`
+`created`, `updated`, `released`, `published`, `name`, `version`
     One for each order: pages without a selective filter, and with one that most releases match.
 `latest`
     The highest version of a product, for `latestRelease`.
 `platform`
     The highest version of a product on a platform.
+`held`
+    The releases of a product of which any environment holds something.
 `next`, `nextLatest`
     The same as `version` and `latest` for a product whose scheme changes (see `storage.version_order`); they hold
     no other releases.
@@ -82,6 +84,7 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
         _index("created", createdAt=DOWN, id=DOWN),
         _index("updated", updatedAt=DOWN, id=DOWN),
         _index("released", releasedKey=DOWN, id=DOWN),
+        _index("published", publishedKey=DOWN, id=DOWN),
         _index("name", name=DOWN, id=DOWN),
         _index("version", versionKey=DOWN, id=DOWN),
         _index(
@@ -93,6 +96,11 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
             "platform",
             productId=UP, status=UP, platformKeys=UP, versionKey=DOWN, revisionKey=DOWN, createdAt=DOWN, id=DOWN,
             channel=UP, branch=UP, private=UP,
+        ),
+        # The releases of a product of which any environment holds something.
+        IndexModel(
+            [("tenantId", UP), ("productId", UP), ("createdAt", DOWN), ("id", DOWN)],
+            name="held", partialFilterExpression={"environments.environment": {"$exists": True}},
         ),
         _next("next", nextVersionKey=DOWN, id=DOWN),
         _next(
@@ -125,7 +133,11 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
         _index("release", releaseId=UP),
     ],
     ENVIRONMENTS: [_index("name", unique=True, name=UP)],
-    CONTENTS: [_index("path", unique=True, environment=UP, path=UP)],
+    CONTENTS: [
+        _index("path", unique=True, environment=UP, path=UP),
+        # The environments that hold something of a release, and the oldest promotion that brought it.
+        _index("release", releaseId=UP, environment=UP, since=UP, promotionId=UP),
+    ],
     EVENTS: [
         _index("sequence", unique=True, sequence=UP),
         _index("type", type=UP, sequence=UP),

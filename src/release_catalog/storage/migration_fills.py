@@ -2,15 +2,16 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
-from release_catalog.domain import caller, events, platforms, references, versions
+from release_catalog.domain import caller, events, platforms, references, timestamps, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.events import EventDocument
-from release_catalog.storage import reference_lookup, search_terms
-from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES
+from release_catalog.domain.promotion import EnvironmentContentDocument
+from release_catalog.storage import cursors, environment_holdings, reference_lookup, search_terms
+from release_catalog.storage.collection_names import EVENTS, PRODUCTS, PROMOTIONS, RELEASES, CollectionName
 from release_catalog.storage.database import Database
 from release_catalog.storage.search_terms import StoredReleaseDocument
 
@@ -90,6 +91,35 @@ async def platform_keys(_: Database, found: Sequence[StoredReleaseDocument]) -> 
             "platformKeys": keys,
             "terms": list(dict.fromkeys([*release["terms"], *search_terms.platform_terms(keys)])),
         }
+    return known
+
+
+async def content_times(database: Database, found: Sequence[EnvironmentContentDocument]) -> Known:
+    """Return the times of the promotions that brought contents of environments."""
+    keys = {content["_id"]: caller.local(content["tenantId"]).key(content["promotionId"]) for content in found}
+    some = database[CollectionName[Any](PROMOTIONS)].find({"_id": {"$in": [*set(keys.values())]}}, {"created": 1})
+    times = {promotion["_id"]: promotion["created"] for promotion in await cursors.documents(some)}
+    return {id_: {"since": times[key]} for id_, key in keys.items() if key in times}
+
+
+async def environments_and_words(database: Database, found: Sequence[StoredReleaseDocument]) -> Known:
+    """Return the environments of releases, the names of their products, and the terms that come from both."""
+    known: dict[Any, dict[str, Any]] = {}
+    for tenant in {release["tenantId"] for release in found}:
+        owner, some = caller.local(tenant), [release for release in found if release["tenantId"] == tenant]
+        holdings = await environment_holdings.of_releases(database, tenant, [release["id"] for release in some])
+        products = {"_id": {"$in": [*{owner.key(release["productId"]) for release in some}]}}
+        shown = {"_id": 0, "id": 1, "name": 1}
+        found_products = await cursors.documents(database[PRODUCTS].find(products, shown))
+        names = {product["id"]: product["name"] for product in found_products}
+        for release in some:
+            values = {
+                "environments": holdings.get(release["id"], []),
+                "productName": names.get(release["productId"]),
+                "publishedKey": release["publishedAt"] or timestamps.NEVER,
+            }
+            terms = search_terms.with_later_terms(cast("StoredReleaseDocument", {**release, **values}))
+            known[release["_id"]] = {**values, "terms": terms}
     return known
 
 

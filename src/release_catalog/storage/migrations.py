@@ -21,8 +21,8 @@ from pymongo import UpdateMany, UpdateOne
 
 from release_catalog.domain import ids
 from release_catalog.storage import database as db
-from release_catalog.storage import forms, leases, migration_fills
-from release_catalog.storage.collection_names import EVENTS, MIGRATION_STATE, RELEASES, CollectionName
+from release_catalog.storage import forms, leases, migration_fills, search_terms
+from release_catalog.storage.collection_names import CONTENTS, EVENTS, MIGRATION_STATE, RELEASES, CollectionName
 from release_catalog.storage.database import Database, Stage
 from release_catalog.storage.migration_fills import Known
 
@@ -328,6 +328,21 @@ _FILLING = (
         migration_fills.platform_keys,
         dict.fromkeys(("platforms", "artifacts.platform", "dockerImages.platform", "terms", "etag"), 1),
         replaces=("terms", "platformKeys"),
+        unchanged=("etag",),
+    ),
+    Migration(CONTENTS, 2, migration_fills.content_times, {"tenantId": 1, "promotionId": 1}),
+    Migration(
+        RELEASES,
+        4,
+        migration_fills.environments_and_words,
+        dict.fromkeys(
+            (
+                *("id", "tenantId", "productId", *search_terms.SEARCHED, *search_terms.LATER.values()),
+                *("publishedAt", "terms", "etag"),
+            ),
+            1,
+        ),
+        replaces=("terms", "environments", "productName", "publishedKey"),
         unchanged=("etag",),
     ),
 )

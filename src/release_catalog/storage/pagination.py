@@ -18,18 +18,18 @@ from release_catalog.domain.references import DependencyDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import cursors
 from release_catalog.storage import database as db
+from release_catalog.storage.access_paths import Access, Rebuild, Term, both, terms_condition
 from release_catalog.storage.collection_names import CollectionName, Stored, StoredDocument
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.database import Collections, Filter, Stage, projection
 
 MAX_PAGE = 100
-# A cursor holds a catalog, a name and a version, or a path in an environment, of up to four bytes a character.
+# A cursor holds a catalog, a name and a version, or a path, of up to four bytes a character.
 MAX_CURSOR = 10_000
 # A term with more matches than this is read along the order's own index, where it occurs often enough. With fewer,
 # the top ones are picked from their index keys, at about 5 microseconds a key.
 SELECTIVE_LIMIT = 2_000
-# MongoDB takes 1,000 stages in a pipeline.
-QUESTIONS_A_COMMAND = 400
+QUESTIONS_A_COMMAND = 400  # MongoDB takes 1,000 stages in a pipeline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +144,8 @@ class PageQuery(Generic[Stored]):
     `match` always holds the caller's tenant. `terms`, where given, are of kinds that the `terms` index serves, and
     a document matches with any of them; an empty list matches nothing. `stages`, for queries without terms, drop
     documents after the match by conditions on other collections. `scheme` is the version scheme that the match
-    supposes of the product; the page has the one in which it was read.
+    supposes of the product; the page has the one in which it was read. A query without terms may have `accesses`:
+    the one that leads through the fewest index keys is taken, if these are few.
     """
 
     collection: CollectionName[Stored]
@@ -152,9 +153,11 @@ class PageQuery(Generic[Stored]):
     order: Order
     window: PageArgs
     descending: bool = False
-    terms: Sequence[str] | None = None
+    terms: Sequence[Term] | None = None
     stages: Sequence[Stage] = ()
     scheme: str | None = None
+    accesses: Sequence[Access] = ()
+    rebuild: Rebuild | None = None
     place: list[Any] | None = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -167,20 +170,31 @@ class PageQuery(Generic[Stored]):
         """Return the whole condition without the cursor."""
         if self.terms is None:
             return dict(self.match)
-        return {**self.match, "terms": self.terms[0] if len(self.terms) == 1 else {"$in": [*self.terms]}}
+        return both({"terms": terms_condition(self.terms)}, self.match)
+
+    def conditions_by(self, access: Access) -> Filter:
+        """Return the whole condition without the cursor, for a way to the documents."""
+        return both(access.condition, self.match if access.match is None else access.match)
+
+    def beyond(self) -> Filter:
+        """Return the condition for the documents from the cursor on."""
+        return {"$or": self._places(self.place)} if self.place is not None else {}
+
+    def _places(self, place: list[Any]) -> list[Filter]:
+        beyond = "$lt" if self.direction < 0 else "$gt"
+        fields = list(self.order.fields)
+        return [
+            {**dict(zip(fields[:depth], place, strict=False)), field: {beyond: place[depth]}}
+            for depth, field in enumerate(fields)
+        ]
 
     def onwards(self) -> Filter:
         """Return the whole condition from the cursor on, in a form that leaves the order to the index."""
         if self.place is None:
             return self.conditions()
-        beyond = "$lt" if self.direction < 0 else "$gt"
-        fields = list(self.order.fields)
-        places = [
-            {**dict(zip(fields[:depth], self.place, strict=False)), field: {beyond: self.place[depth]}}
-            for depth, field in enumerate(fields)
-        ]
+        places = self._places(self.place)
         # Multiplied out: an $or inside an $and takes longer, and is merged in order only beside equalities.
-        each = [{**self.match, "terms": term} for term in self.terms or ()] or [self.conditions()]
+        each = [both({"terms": term}, self.match) for term in self.terms or ()] or [self.conditions()]
         return {"$or": [{"$and": [condition, place]} for condition in each for place in places]}
 
     @property
@@ -230,6 +244,11 @@ async def read(database: Collections, question: PageQuery[Stored], keys: FieldPa
     collection = database[question.collection]
     if question.terms is not None and not question.terms:
         return _page(question, [])
+    [access] = await _best_accesses(database, [question])
+    if access:
+        return _page(
+            question, await db.aggregate(collection, _top_by(question, access, keys), keys, hint=access.name)
+        )
     index = question.index
     if question.stages or (index == "terms" and not question.ordered_by_terms):
         if question.stages or not await _has_many(collection, question):
@@ -257,16 +276,47 @@ async def _has_many(collection: AsyncCollection[Stored], question: PageQuery[Sto
     return count == limit
 
 
+async def _best_accesses(database: Collections, questions: Sequence[PageQuery[Any]]) -> list[Access | None]:
+    """Return for each query the way through the fewest index keys; None if no way leads through few."""
+    ways = [(question, access) for question in questions for access in question.accesses]
+    if not ways:
+        return [None] * len(questions)
+
+    def counted(question: PageQuery[Any], access: Access) -> list[Stage]:
+        match = {"tenantId": question.match["tenantId"], **access.condition}
+        return [{"$match": match}, {"$limit": SELECTIVE_LIMIT + 1}, {"$count": "count"}]
+
+    parts = [(question.collection, counted(question, access)) for question, access in ways]
+    counts = [found[0]["count"] if found else 0 for found in await _run_together(database, parts, frozenset())]
+    best: list[Access | None] = []
+    left = iter(zip(counts, ways, strict=True))
+    for question in questions:
+        some = [next(left) for _ in question.accesses]
+        count, (_, access) = min(some, key=lambda one: one[0], default=(SELECTIVE_LIMIT + 1, (question, None)))
+        best.append(access if count <= SELECTIVE_LIMIT else None)
+    return best
+
+
 def _pipeline(question: PageQuery[Any], keys: FieldPaths) -> list[Stage]:
     """Return the query as aggregation stages, none of which sorts more than the page."""
     limit, shown = question.window.size + 1, {"$project": projection(keys, *question.order.fields)}
     if question.terms is None or question.ordered_by_terms:
         ordered: list[Stage] = [{"$sort": question.sort}, *question.stages, {"$limit": limit}]
         return [{"$match": question.onwards()}, *ordered, shown]
+    return _top(question, question.onwards(), keys)
+
+
+def _top_by(question: PageQuery[Any], access: Access, keys: FieldPaths) -> list[Stage]:
+    return _top(question, both(question.conditions_by(access), question.beyond()), keys)
+
+
+def _top(question: PageQuery[Any], match: Filter, keys: FieldPaths) -> list[Stage]:
+    """Return stages that pick the page from the index keys of all documents that match, then read it."""
+    limit, shown = question.window.size + 1, {"$project": projection(keys, *question.order.fields)}
     top = {"n": limit, "sortBy": question.sort, "output": "$_id"}
     found = {"from": question.collection, "localField": "top", "foreignField": "_id", "as": "found"}
     return [
-        {"$match": question.onwards()},
+        {"$match": match},
         {"$group": {"_id": None, "top": {"$topN": top}}},
         {"$unwind": "$top"},
         {"$lookup": found},
@@ -281,7 +331,13 @@ async def fetch_pages(
     """Return the pages of several queries, with one command for each collection."""
     if len(questions) == 1:
         return [await read(database, questions[0], keys)]
-    rows = await _union(database, questions, lambda q: _pipeline(q, keys), keys)
+    best = dict(zip(map(id, questions), await _best_accesses(database, questions), strict=True))
+
+    def stages(question: PageQuery[Any]) -> list[Stage]:
+        access = best[id(question)]
+        return _top_by(question, access, keys) if access else _pipeline(question, keys)
+
+    rows = await _union(database, questions, stages, keys)
     return [_page(question, found) for question, found in zip(questions, rows, strict=True)]
 
 
@@ -289,14 +345,26 @@ async def count_many(database: Collections, questions: Sequence[PageQuery[Any]])
     """Return the number of documents that match each query, regardless of its page."""
     if len(questions) == 1 and not questions[0].stages and questions[0].terms != []:
         question = questions[0]
-        return [await database[question.collection].count_documents(question.conditions(), hint=question.index)]
+        match, hint = counted(question)
+        return [await database[question.collection].count_documents(match, **hint)]
     counts = await _union(
         database,
         questions,
-        lambda q: [{"$match": q.conditions()}, *q.stages, {"$count": "count"}],
+        lambda q: [{"$match": counted(q)[0]}, *q.stages, {"$count": "count"}],
         frozenset(),
     )
     return [found[0]["count"] if found else 0 for found in counts]
+
+
+def counted(question: PageQuery[Any]) -> tuple[Filter, dict[str, Any]]:
+    """Return the condition by which all documents of a query are counted, and the hint to its index.
+
+    If several ways lead to them, the database tries all and takes the shortest.
+    """
+    if not question.accesses:
+        return question.conditions(), {"hint": question.index}
+    [access, *others] = question.accesses
+    return question.conditions_by(access), {} if others else {"hint": access.name}
 
 
 async def _union(
@@ -306,12 +374,23 @@ async def _union(
     keys: FieldPaths,
 ) -> list[list[Any]]:
     """Run `pipeline` for all queries together; `keys` are read of the documents."""
-    found: list[list[Any]] = [[] for _ in questions]
+    parts = [
+        (question.collection, pipeline(question) if question.terms is None or question.terms else None)
+        for question in questions
+    ]
+    return await _run_together(database, parts, keys)
+
+
+async def _run_together(
+    database: Collections, pipelines: Sequence[tuple[CollectionName[Any], list[Stage] | None]], keys: FieldPaths
+) -> list[list[Any]]:
+    """Run pipelines together, each in its collection; None finds nothing."""
+    found: list[list[Any]] = [[] for _ in pipelines]
     by_collection: dict[CollectionName[Any], list[list[Stage]]] = {}
-    for index, question in enumerate(questions):
-        if question.terms is None or question.terms:
-            stages = [*pipeline(question), {"$set": {"question": index}}]
-            by_collection.setdefault(question.collection, []).append(stages)
+    for index, (collection, stages) in enumerate(pipelines):
+        if stages is not None:
+            marked = [*stages, {"$set": {"question": index}}]
+            by_collection.setdefault(collection, []).append(marked)
     for name, parts in by_collection.items():
         for start in range(0, len(parts), QUESTIONS_A_COMMAND):
             first, *others = parts[start : start + QUESTIONS_A_COMMAND]

@@ -4,6 +4,7 @@ Each path of an environment holds the artifact of the last promotion that is not
 what its paths held before, so that a rollback can restore it.
 """
 
+import datetime
 from collections.abc import Iterable
 
 from pymongo import UpdateOne
@@ -21,7 +22,7 @@ from release_catalog.domain.reference_data import EnvironmentDocument, ProductDo
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
 from release_catalog.errors import Problem
-from release_catalog.storage import cursors, forms, ledger, unit_of_work
+from release_catalog.storage import cursors, environment_holdings, forms, ledger, unit_of_work
 from release_catalog.storage.collection_names import CONTENTS, ENVIRONMENTS, PRODUCTS, PROMOTIONS
 from release_catalog.storage.idempotency import Answer, MutationInput, Payload
 from release_catalog.storage.unit_of_work import UnitOfWork, command
@@ -48,21 +49,25 @@ async def promote(turn: UnitOfWork, values: MutationInput) -> Answer:
     reasons = promotion.unready(release, environment, reached) + wrong
     reasons += [] if overwrite else promotion.conflicts(artifacts, held)
     record = promotion.record(release, environment, keys, artifacts, reasons, overwrite=overwrite)
-    if not reasons:
-        record["before"] = list(held.values())
-        brought: list[ContentDocument] = [
-            {
-                "path": artifact["path"],
-                "checksum": artifact["checksum"],
-                "packageType": artifact["packageType"],
-                "releaseId": release["id"],
-                "promotionId": record["id"],
-            }
-            for artifact in artifacts
-        ]
-        await _write_contents(turn, environment["name"], brought)
+    if reasons:
+        answer = await _record(turn, previous, record, release)
+        return {**answer, "problem": promotion.refusal(reasons)}
+    record["before"] = list(held.values())
     answer = await _record(turn, previous, record, release)
-    return {**answer, "problem": promotion.refusal(reasons)}
+    brought: list[ContentDocument] = [
+        {
+            "path": artifact["path"],
+            "checksum": artifact["checksum"],
+            "packageType": artifact["packageType"],
+            "releaseId": release["id"],
+            "promotionId": record["id"],
+        }
+        for artifact in artifacts
+    ]
+    await _write_contents(turn, environment["name"], brought)
+    overwritten = {content["releaseId"] for content in held.values()}
+    await environment_holdings.record(turn, environment["name"], overwritten | {release["id"]})
+    return {**answer, "problem": None}
 
 
 async def _load_subjects(
@@ -131,6 +136,8 @@ async def _restore(turn: UnitOfWork, undone: PromotionDocument) -> list[Promoted
     gone = paths - {content["path"] for content in restored}
     match = {"tenantId": turn.caller.tenant, "environment": environment, "path": {"$in": list(gone)}}
     await turn.database[CONTENTS].delete_many(match, session=turn.session)
+    releases = {content["releaseId"] for content in restored} | {undone["releaseId"]}
+    await environment_holdings.record(turn, environment, releases)
     return taken
 
 
@@ -183,15 +190,23 @@ async def _contents_at(
 
 async def _write_contents(turn: UnitOfWork, environment: str, contents: Iterable[ContentDocument]) -> None:
     """Set the content of each path, replacing any earlier one."""
-    changes = []
+    contents, changes = list(contents), []
+    times = await _creation_times(turn, {content["promotionId"] for content in contents})
     for content in contents:
         at = {"tenantId": turn.caller.tenant, "environment": environment, "path": content["path"]}
         key = {"_id": turn.caller.key(ids.new()), forms.FORM: forms.current(CONTENTS)}
-        new = {"$set": content, "$setOnInsert": key}
+        new = {"$set": {**content, "since": times[content["promotionId"]]}, "$setOnInsert": key}
         changes.append(UpdateOne(at, new, upsert=True))
     usage.walk(len(changes))
     if changes:
         await turn.database[CONTENTS].bulk_write(changes, ordered=False, session=turn.session)
+
+
+async def _creation_times(turn: UnitOfWork, ids_: Iterable[str]) -> dict[str, datetime.datetime]:
+    """Return the times of promotions, by id."""
+    keys = {"_id": {"$in": [turn.caller.key(id_) for id_ in ids_]}}
+    found = turn.database[PROMOTIONS].find(keys, {"id": 1, "created": 1}, session=turn.session)
+    return {record["id"]: record["created"] for record in await cursors.documents(found)}
 
 
 async def _record(

@@ -12,7 +12,7 @@ from release_catalog.domain.reference_data import (
     ProductDocument,
 )
 from release_catalog.errors import InvalidArgument
-from release_catalog.storage import cursors, releases, visibility
+from release_catalog.storage import cursors, release_filters, visibility
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import (
     BASE_IMAGES,
@@ -71,7 +71,7 @@ def products(
     if catalog_id is not None:
         match["catalogId"] = catalog_id
     if name_contains is not None:
-        match["name"] = releases.containing("nameContains", name_contains)
+        match["name"] = release_filters.containing("nameContains", name_contains)
     return PageQuery(PRODUCTS, match, _BY_KEY if catalog_id is None else _BY_KEY_IN_CATALOG, window)
 
 

@@ -1,37 +1,42 @@
 """Reads of releases: pages by any filter, lookups by id, and the latest of a product."""
 
+import dataclasses
 import datetime
-import re
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from release_catalog.domain import release_parts, versions
+from release_catalog.domain import release_parts
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import RegistryArtifactDocument
-from release_catalog.domain.version_schemes.key_ranges import PRE_RELEASE_END, KeyRanges, Range, without
-from release_catalog.errors import InvalidArgument
-from release_catalog.storage import cursors, pagination, reference_lookup, search_terms, visibility
+from release_catalog.domain.version_schemes.key_ranges import KeyRanges
+from release_catalog.storage import (
+    cursors,
+    filter_lookups,
+    release_filters,
+    search_terms,
+    version_constraints,
+    visibility,
+)
 from release_catalog.storage import database as db
-from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName
+from release_catalog.storage.access_paths import Access, Rebuild, both, terms_condition
+from release_catalog.storage.collection_names import RELEASES, CollectionName
 from release_catalog.storage.cursors import FieldPaths
-from release_catalog.storage.database import ONE_BATCH, Collections, Database, Filter, Stage, projection
+from release_catalog.storage.database import ONE_BATCH, Collections, Database, Stage, projection
+from release_catalog.storage.filter_lookups import Lookups
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
-
-MAX_IDS = 100
-MAX_SUBSTRING = 256
+from release_catalog.storage.release_filters import Compiled
 
 _INSTANT = datetime.datetime
 ORDERS = {
     "CREATED_AT": Order("CREATED_AT", "created", {"createdAt": _INSTANT, "id": str}),
     "UPDATED_AT": Order("UPDATED_AT", "updated", {"updatedAt": _INSTANT, "id": str}),
     "RELEASED_AT": Order("RELEASED_AT", "released", {"releasedKey": _INSTANT, "id": str}),
+    "PUBLISHED_AT": Order("PUBLISHED_AT", "published", {"publishedKey": _INSTANT, "id": str}),
     "NAME": Order("NAME", "name", {"name": str, "id": str}),
     "VERSION": Order("VERSION", "version", {"versionKey": str, "id": str}),
 }
-# Filters whose value is one term; those of the second line usually match many releases.
-_EXACT = ("name", "version", "author")
-_LOW_SELECTIVITY = (("branch", "branch"), ("tag", "tag"), ("catalog", "catalogId"))
 LATEST = Order("LATEST", "latest", {"versionKey": str, "revisionKey": str, "createdAt": _INSTANT, "id": str})
 LATEST_ON_PLATFORM = Order("LATEST_ON_PLATFORM", "platform", LATEST.fields)
 
@@ -72,6 +77,14 @@ def dependants(caller: Caller, needing_terms: Sequence[str], window: PageArgs) -
     )
 
 
+def held(caller: Caller, environment: str, window: PageArgs) -> PageQuery[ReleaseDocument]:
+    """Return a query for the releases of which an environment holds something now, newest first."""
+    terms = [search_terms.environment_term(environment)]
+    return PageQuery(
+        RELEASES, visibility.visible(caller), ORDERS["CREATED_AT"], window, descending=True, terms=terms
+    )
+
+
 def latest(
     caller: Caller,
     product_id: str,
@@ -98,35 +111,9 @@ def latest(
     if platform is not None:
         match["platformKeys"] = platform.casefold()
     if constraint is not None:
-        match["$and"] = _within(constraint)
+        match["$and"] = version_constraints.within(constraint)
     order = LATEST if platform is None else LATEST_ON_PLATFORM
     return PageQuery(RELEASES, match, order, PageArgs(1), descending=True, scheme=scheme)
-
-
-def constraints(scheme: versions.Scheme, text: str) -> list[KeyRanges]:
-    """Return the constraints in `text`, of which the first that any release fits counts."""
-    try:
-        return versions.constraint(scheme, text)
-    except ValueError as error:
-        raise InvalidArgument("constraint", str(error)) from error
-
-
-def _within(allowed: KeyRanges) -> list[dict[str, Any]]:
-    """Return conditions on the sort key that leave both its ranges and the pre-releases in them to the index."""
-    pre_releases = allowed.pre_releases
-    ranges = [_bounds(keys) for keys in pre_releases]
-    ranges += [
-        {**_bounds(keys), "$regex": f"[^{PRE_RELEASE_END}]$"} for keys in without(allowed.releases, pre_releases)
-    ]
-    if len(ranges) <= 1:
-        return [{"versionKey": keys} for keys in ranges or [{"$in": []}]]
-    whole = _bounds((allowed.releases[0][0], allowed.releases[-1][1]))
-    return [{"versionKey": whole}, {"$or": [{"versionKey": keys} for keys in ranges]}]
-
-
-def _bounds(keys: Range) -> dict[str, Any]:
-    low, high = keys
-    return {"$gte": low} if high is None else {"$gte": low, "$lt": high}
 
 
 async def search(
@@ -139,107 +126,38 @@ async def search(
     descending: bool = True,
 ) -> PageQuery[ReleaseDocument]:
     """Return a query for the releases that meet every condition of `filter_`, with the keys of ReleaseFilter."""
-    conditions = {name: value for name, value in filter_.items() if value is not None}
-    _contradictions(conditions)
-    match = visibility.visible(caller)
-    match |= _plain_conditions(conditions)
-    chosen: list[str] | None = None
-    for found, condition in await _index_conditions(caller, database, conditions):
-        if chosen is None:
-            chosen = found
-        else:
-            match["$and"] = [*match.get("$and", []), condition]
-    return PageQuery(RELEASES, match, ORDERS[order], window, descending=descending, terms=chosen)
+    release_filters.check(filter_)
+    lookups = await filter_lookups.look_up(caller, database, filter_)
+
+    def build(lookups: Lookups) -> PageQuery[ReleaseDocument]:
+        return _query(caller, release_filters.compiled(filter_, lookups), window, ORDERS[order], descending)
+
+    question = build(lookups)
+    return dataclasses.replace(question, rebuild=Rebuild(lookups, build)) if lookups.schemes else question
 
 
-def _contradictions(values: Mapping[str, Any]) -> None:
-    for start, end in (("createdFrom", "createdBefore"), ("releasedFrom", "releasedBefore")):
-        if start in values and end in values and values[start] >= values[end]:
-            raise InvalidArgument(f"filter.{start}", f"the range ends before it begins: give a time before {end}.")
-    if len(values.get("ids", ())) > MAX_IDS:
-        raise InvalidArgument("filter.ids", f"the list has too many ids: give at most {MAX_IDS}.")
-    for name in ("channel", "packagingType", "status", "deliveryStatus", "verification"):
-        if values.get(name) == []:
-            raise InvalidArgument(f"filter.{name}", "an empty list matches nothing: leave it out to match all.")
-
-
-def _plain_conditions(values: Mapping[str, Any]) -> Filter:
-    """Return conditions on fields with few distinct values, judged while walking an order's index."""
-    match: Filter = {}
-    for name in ("revision", "trial"):
-        if name in values:
-            match[name] = values[name]
-    for name, path in (
-        ("channel", "channel"),
-        ("packagingType", "packagingType"),
-        ("verification", "artifacts.verification.status"),
-    ):
-        if name in values:
-            match[path] = {"$in": values[name]}
-    for name, field in (("created", "createdAt"), ("released", "releasedKey")):
-        bounds = {"$gte": values.get(f"{name}From"), "$lt": values.get(f"{name}Before")}
-        if bounds := {operator: value for operator, value in bounds.items() if value is not None}:
-            # Releases without this time have NEVER.
-            match[field] = bounds if name == "created" else {"$gt": search_terms.NEVER, **bounds}
-    if "nameContains" in values:
-        match["name"] = containing("filter.nameContains", values["nameContains"])
-    # These two may stand beside the caller's own visibility: both must hold.
-    also = [{"status": {"$in": values["status"]}}] if "status" in values else []
-    also += [{"private": values["private"]}] if "private" in values else []
-    return match | ({"$and": also} if also else {})
-
-
-def containing(argument: str, text: str) -> Filter:
-    """Return a condition on texts that contain `text` in any case; raise InvalidArgument if no name could."""
-    if len(text) > MAX_SUBSTRING or "\x00" in text:
-        raise InvalidArgument(
-            argument, f"this text can't be searched: give at most {MAX_SUBSTRING} characters, without NUL."
-        )
-    return {"$regex": re.escape(text), "$options": "i"}
-
-
-async def _index_conditions(
-    caller: Caller, database: Database, values: Mapping[str, Any]
-) -> list[tuple[list[str], Filter]]:
-    """Return the conditions that the terms index serves, most selective first: as terms, and as a condition."""
-    found: list[tuple[list[str], Filter]] = []
-    if "ids" in values:
-        found.append(([f"is:#{id_}" for id_ in values["ids"]], {"id": {"$in": values["ids"]}}))
-    if "artifactSha256" in values:
-        digest = values["artifactSha256"].lower().removeprefix("sha256:")
-        found.append(([f"sha256:{digest}"], {"artifacts.sha256": digest}))
-    if "dependsOnId" in values:
-        needed = await _needing_id(caller, database, values["dependsOnId"])
-        paths = [term.removeprefix("needs:") for term in needed]
-        found.append((needed, {"dependencies.reference": {"$in": paths}}))
-    if (products := await _product_ids(caller, database, values)) is not None:
-        found.append(([f"product:{id_}" for id_ in products], {"productId": {"$in": products}}))
-    found += [([f"{kind}:{values[kind]}"], {kind: values[kind]}) for kind in _EXACT if kind in values]
-    if "endOfLifeBefore" in values:
-        day = values["endOfLifeBefore"]
-        found.append((search_terms.ends_before(day), {"endOfLifeAt": {"$lt": day.isoformat()}}))
-    if "deliveryStatus" in values:
-        statuses = values["deliveryStatus"]
-        found.append(([f"delivery:{status}" for status in statuses], {"delivery.status": {"$in": statuses}}))
-    found += [
-        ([f"{kind}:{values[name]}"], {name: values[name]}) for kind, name in _LOW_SELECTIVITY if name in values
+def _query(
+    caller: Caller,
+    found: Compiled,
+    window: PageArgs,
+    order: Order,
+    descending: bool,
+) -> PageQuery[ReleaseDocument]:
+    """Return a query by the best way to the releases that meet a filter."""
+    seen = visibility.visible(caller)
+    query = functools.partial(PageQuery, RELEASES, order=order, window=window, descending=descending)
+    accesses = [access for access in found.accesses if access.name != order.index]
+    covered = sorted((one for one in found.conditions if one.cover is not None), key=lambda one: one.rank)
+    is_in_order = all(release_filters.is_in_order(one.cover) for one in covered)
+    best = covered[0] if covered else None
+    if best and best.cover is not None:
+        compares = not is_in_order or accesses
+        if not best.cover or not compares or release_filters.is_selective(best, accesses):
+            return query(match=both(seen, *found.match_without(best)), terms=best.cover)
+    ways = [
+        Access("terms", {"terms": terms_condition(one.cover)}, both(seen, *found.match_without(one)))
+        for one in covered[: release_filters.MAX_ACCESSES]
+        if one.cover is not None
     ]
-    if "platform" in values:
-        key = values["platform"].casefold()
-        found.append((search_terms.platform_terms([key]), {"platformKeys": key}))
-    return found
-
-
-async def _needing_id(caller: Caller, database: Database, id_: str) -> list[str]:
-    found = await by_ids(caller, database, [id_], frozenset(reference_lookup.REFERENCE_FIELDS))
-    return (await reference_lookup.dependant_terms(caller, database, [found[id_]]))[0] if id_ in found else []
-
-
-async def _product_ids(caller: Caller, database: Database, values: Mapping[str, Any]) -> list[str] | None:
-    if "productKey" not in values:
-        return [values["productId"]] if "productId" in values else None
-    match = {"tenantId": caller.tenant, "key": values["productKey"]}
-    if "productId" in values:
-        match["id"] = values["productId"]
-    found = database[PRODUCTS].find(match, {"id": 1}).hint("key").limit(pagination.MAX_PAGE)
-    return [product["id"] for product in await cursors.documents(found, None, frozenset({"id"}))]
+    match = both(seen, *found.match_without(None))
+    return query(match=match, accesses=[*ways, *accesses])

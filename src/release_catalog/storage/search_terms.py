@@ -2,24 +2,27 @@
 
 A term is `<kind>:<value>`. `is:` holds the references that may lead to the release and `needs:` those that it
 makes, so its dependencies are one lookup of terms, its dependants another, and a reference to a release that does
-not exist yet resolves by itself later. `wants:` holds those by an id that does not exist yet.
+not exist yet resolves by itself later. `wants:` holds those by an id that does not exist yet. `in:` holds the
+environments that hold something of it, and `word:` the words that a search finds it by.
 """
 
 import datetime
 from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
-from release_catalog.domain import platforms, references, timestamps
+from release_catalog.domain import platforms, references, search_words, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import FIELDS, ReleaseDocument
 from release_catalog.storage.database import Filter
 
-# Sorts before every real time: releases without one come last when the newest come first.
-NEVER = datetime.datetime(1, 1, 1, tzinfo=timestamps.UTC)
-
+# The fields that a search looks in, and the kind of their words.
+SEARCHED: Final = ("name", "productName", "description", "notes")
+WORD = "word:"
 # Kinds whose value is a field of the release.
 PLAIN = {field.term: name for name, field in FIELDS.items() if field.term}
+# Those of them that form 4 of releases added.
+LATER = {kind: PLAIN[kind] for kind in ("image", "registry", "pipeline", "creator")}
 # Prefixes of an ISO date: century, decade, year, month and day.
 _SPANS = (2, 3, 4, 7, 10)
 
@@ -28,7 +31,9 @@ class DerivedFields(TypedDict):
     """The stored fields for finding and ordering a release, which follow every change."""
 
     terms: list[str]
+    # The times to order by, NEVER instead of none.
     releasedKey: datetime.datetime
+    publishedKey: datetime.datetime
     # The platforms that it is found by, in lower case.
     platformKeys: list[str]
 
@@ -48,21 +53,47 @@ def derived(release: ReleaseDocument) -> DerivedFields:
     """Return the fields that follow from `release`."""
     keys = platforms.search_keys(release)
     return {
-        "terms": [*search_terms(release), *platform_terms(keys)],
-        "releasedKey": release["releasedAt"] or NEVER,
+        "terms": [*search_terms(release), *platform_terms(keys), *_later_terms(release)],
+        "releasedKey": release["releasedAt"] or timestamps.NEVER,
+        "publishedKey": release["publishedAt"] or timestamps.NEVER,
         "platformKeys": keys,
     }
 
 
 def platform_terms(keys: Iterable[str]) -> list[str]:
-    """Return the terms of platforms, which are the last ones of a release."""
+    """Return the terms of platforms."""
     return [f"platform:{key}" for key in keys]
 
 
+def word_terms(release: ReleaseDocument) -> list[str]:
+    """Return the terms of the words by which a search finds the release, which are its last ones."""
+    texts = [release[name] for name in SEARCHED]
+    return [f"{WORD}{word}" for word in search_words.words(text for text in texts if text)]
+
+
+def with_later_terms(release: StoredReleaseDocument) -> list[str]:
+    """Return the terms of a release that was stored before it had those of `LATER`, environments and words."""
+    later = (*(f"{kind}:" for kind in LATER), environment_term(""), WORD)
+    return [*(term for term in release["terms"] if not term.startswith(later)), *_later_terms(release)]
+
+
+def _later_terms(release: ReleaseDocument) -> list[str]:
+    environments = [environment_term(holding["environment"]) for holding in release["environments"]]
+    return [*_plain(release, LATER), *environments, *word_terms(release)]
+
+
+def _plain(release: Mapping[str, Any], fields: Mapping[str, str]) -> list[str]:
+    return [f"{kind}:{value}" for kind, field in fields.items() if (value := release[field]) is not None]
+
+
+def environment_term(environment: str) -> str:
+    """Return the term of the releases of which an environment holds something."""
+    return f"in:{environment}"
+
+
 def search_terms(release: ReleaseDocument) -> list[str]:
-    """Return the terms of a release except for its platforms, without repetitions."""
-    fields: Mapping[str, Any] = release
-    found = [f"{kind}:{value}" for kind, field in PLAIN.items() if (value := fields[field]) is not None]
+    """Return the terms of a release except for its platforms and those of `LATER`, without repetitions."""
+    found = _plain(release, {kind: field for kind, field in PLAIN.items() if kind not in LATER})
     found += [f"is:{reference}" for reference in references.reference_keys(release)[: 1 + release["resolvesName"]]]
     found += [term for dependency in release["dependencies"] for term in reference_terms(dependency)]
     found += [f"sha256:{artifact['sha256']}" for artifact in release["artifacts"]]

@@ -7,16 +7,19 @@ counter is read: if a step has begun meanwhile, the page is read again. So a pag
 
 import dataclasses
 import weakref
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from release_catalog.domain import caller as callers
 from release_catalog.storage import cursors, pagination
+from release_catalog.storage.access_paths import Rebuild
 from release_catalog.storage.collection_names import COUNTERS, PRODUCTS
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.database import Collections, Database, Filter
 from release_catalog.storage.pagination import Order, Page, PageQuery
 from release_catalog.storage.releases import LATEST, LATEST_ON_PLATFORM, ORDERS
+
+Result = TypeVar("Result")
 
 # The condition that lets the indexes of `nextVersionKey` serve a query.
 PREPARED: Filter = {"nextVersionKey": {"$gte": ""}}
@@ -53,23 +56,80 @@ async def fetch_pages(
 
     The documents come from `reading`, which is `database` or the same with other options.
     """
+
+    async def read(questions: Sequence[PageQuery[Any]], reordered: Sequence[str]) -> list[Page[Any]]:
+        return await _read(reading, questions, keys, reordered)
+
     by_version = [question for question in questions if question.order.index in _NEXT]
-    if not by_version:
-        return await pagination.fetch_pages(reading, questions, keys)
-    counters, tenant = _counters.setdefault(database, {}), by_version[0].match["tenantId"]
+    pages, schemes = await _consistent(database, questions, by_version, read)
+    return [
+        dataclasses.replace(page, scheme=schemes.get(question.match["productId"])) if question.scheme else page
+        for question, page in zip(questions, pages, strict=True)
+    ]
+
+
+async def read_all(
+    database: Database,
+    questions: Sequence[PageQuery[Any]],
+    read: Callable[[Sequence[PageQuery[Any]]], Awaitable[Sequence[Result]]],
+) -> Sequence[Result]:
+    """Return the results of `read` for all documents of several queries, whose order does not matter."""
+
+    async def ignoring_order(questions: Sequence[PageQuery[Any]], _: Sequence[str]) -> Sequence[Result]:
+        return await read(questions)
+
+    return (await _consistent(database, questions, (), ignoring_order))[0]
+
+
+async def _consistent(
+    database: Database,
+    questions: Sequence[PageQuery[Any]],
+    by_version: Sequence[PageQuery[Any]],
+    read: Callable[[Sequence[PageQuery[Any]], Sequence[str]], Awaitable[Sequence[Result]]],
+) -> tuple[Sequence[Result], Mapping[str, Any]]:
+    """Return what `read` gives while no scheme changes, and the schemes of the products that queries depend on.
+
+    It gets the queries as they are for the current schemes, and the products to read by `nextVersionKey`.
+    """
+    depending = [*by_version, *(question for question in questions if question.rebuild)]
+    if not depending:
+        return await read(questions, ()), {}
+    counters, tenant = _counters.setdefault(database, {}), depending[0].match["tenantId"]
     known = counters.get(tenant, _Known())
     while True:
-        pages = await _read(reading, questions, keys, known.reordered)
-        schemes = await _schemes(database, tenant, by_version)
+        results = await read([_rebuilt(question, known.reordered) for question in questions], known.reordered)
+        schemes = await _schemes(database, tenant, depending)
         now = await _counter(database, tenant)
-        if now == known:
-            return [
-                dataclasses.replace(page, scheme=schemes.get(question.match["productId"]))
-                if question.scheme
-                else page
-                for question, page in zip(questions, pages, strict=True)
-            ]
-        known = counters[tenant] = now
+        changed = [_with_schemes(question, schemes) for question in questions]
+        if now == known and all(one is other for one, other in zip(changed, questions, strict=True)):
+            return results, schemes
+        known, questions = now, changed
+        counters[tenant] = now
+
+
+def _rebuilt(question: PageQuery[Any], reordered: Sequence[str]) -> PageQuery[Any]:
+    """Return a query whose constraints read the versions of `reordered` products by their next keys.
+
+    A page in the order of versions is divided by these products anyway: see `_parts`.
+    """
+    if question.rebuild is None or not reordered or question.order.index in _NEXT:
+        return question
+    rebuilt: PageQuery[Any] = question.rebuild.build(
+        dataclasses.replace(question.rebuild.lookups, reordered=reordered)
+    )
+    return rebuilt
+
+
+def _with_schemes(question: PageQuery[Any], schemes: Mapping[str, Any]) -> PageQuery[Any]:
+    """Return the query itself, or one for the schemes that its products have now."""
+    if question.rebuild is None:
+        return question
+    lookups, build = question.rebuild
+    current = {id_: schemes.get(id_, scheme) for id_, scheme in lookups.schemes.items()}
+    if current == lookups.schemes:
+        return question
+    lookups = dataclasses.replace(lookups, schemes=current)
+    return dataclasses.replace(build(lookups), rebuild=Rebuild(lookups, build))
 
 
 async def _counter(database: Collections, tenant: str) -> _Known:
@@ -81,6 +141,7 @@ async def _counter(database: Collections, tenant: str) -> _Known:
 async def _schemes(database: Collections, tenant: str, questions: Sequence[PageQuery[Any]]) -> dict[str, Any]:
     """Return the schemes of the products whose queries depend on them."""
     products = {question.match["productId"] for question in questions if question.scheme}
+    products |= {id_ for question in questions if question.rebuild for id_ in question.rebuild.lookups.schemes}
     if not products:
         return {}
     match = {"_id": {"$in": [callers.local(tenant).key(id_) for id_ in products]}}
@@ -110,8 +171,8 @@ def _parts(question: PageQuery[Any], reordered: Sequence[str]) -> list[PageQuery
     only: list[str] | None = None
     if "productId" in question.match:
         only = [question.match["productId"]]
-    elif terms and all(term.startswith(prefix) for term in terms):
-        only = [term.removeprefix(prefix) for term in terms]
+    elif terms and all(isinstance(term, str) and term.startswith(prefix) for term in terms):
+        only = [str(term).removeprefix(prefix) for term in terms]
     by_term = only is not None and "productId" not in question.match
     parts = []
     for product in reordered:
@@ -119,10 +180,11 @@ def _parts(question: PageQuery[Any], reordered: Sequence[str]) -> list[PageQuery
             match = {"$and": [_renamed(question.match), {"productId": product}, PREPARED]}
             match["tenantId"] = question.match["tenantId"]
             order = _NEXT[question.order.index]
-            parts.append(dataclasses.replace(question, match=match, order=order, terms=None if by_term else terms))
+            own = None if by_term else terms
+            parts.append(dataclasses.replace(question, match=match, order=order, terms=own, accesses=()))
     if only is None:
         others = {"$and": [*question.match.get("$and", []), {"productId": {"$nin": list(reordered)}}]}
-        parts.append(dataclasses.replace(question, match={**question.match, **others}))
+        parts.append(dataclasses.replace(question, match={**question.match, **others}, accesses=()))
     elif left := [product for product in only if product not in reordered]:
         some = [f"{prefix}{product}" for product in left] if by_term else terms
         parts.append(dataclasses.replace(question, terms=some))

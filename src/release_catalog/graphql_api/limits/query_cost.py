@@ -23,6 +23,7 @@ from graphql import (
     GraphQLNamedType,
     GraphQLSchema,
     IntValueNode,
+    ListValueNode,
     NullValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
@@ -34,8 +35,10 @@ from graphql import (
     is_non_null_type,
 )
 
+from release_catalog.graphql_api.limits.filter_prices import FILTERS, set_names
 from release_catalog.storage.dependency_traversal import MAX_NODES
 from release_catalog.storage.pagination import MAX_PAGE
+from release_catalog.storage.release_filters import NESTED
 
 # A walk reads little of each release: this many of them cost a point.
 WALKED_A_POINT = 50
@@ -66,25 +69,14 @@ def _each(type_: str, fields: str, price: Price) -> Iterable[tuple[str, Price]]:
     return ((f"{type_}.{field}", price) for field in fields.split())
 
 
-# An index finds few entries for the other filters. These are judged entry by entry until a page is full, and text
-# within a name costs most of all.
-_FILTERS = {
-    f"filter.{name}": points
-    for names, points in (
-        ("nameContains", 100),
-        ("endOfLifeBefore ids", 10),
-        ("channel packagingType platform verification revision trial private status", 5),
-        ("releasedFrom releasedBefore dependsOnId", 5),
-    )
-    for name in names.split()
-}
 _ONE = Price()
 _FREE = Price()
 _PAGE = Price()
 _LIST = Price(entries=FEW)
-_RELEASES = Price(arguments=_FILTERS)
+_RELEASES = Price(arguments=FILTERS)
 # A count goes through the index; a point for each thousand entries is charged afterwards.
 _COUNT = Price(points=5)
+_FACET = Price(points=5, entries=20)
 # The versions of a product are searched from the highest until one fits.
 _LATEST = Price(points=1, arguments={"platform": 5, "branch": 2, "constraint": 1})
 # Lists without pages, of which a tenant has a few entries; up to a thousand, which then are charged afterwards.
@@ -99,6 +91,8 @@ PRICES: Mapping[str, Price] = {
     **dict(_each("Product", "catalog", _ONE)),
     **dict(_each("Release", "catalog product baseImage registry pipeline", _ONE)),
     **dict(_each("Withdrawal", "replacement", _ONE)),
+    **dict(_each("ReleaseInEnvironment", "environment promotion", _ONE)),
+    **dict(_each("ProductInEnvironment", "environment", _ONE)),
     **dict(_each("Delivery", "pipeline", _ONE)),
     **dict(_each("DeliveryProject", "project stream buildEnvironment", _ONE)),
     **dict(_each("DependencyEdge", "node reference", _ONE)),
@@ -125,7 +119,7 @@ PRICES: Mapping[str, Price] = {
     **dict(_each("Catalog", "products", _PAGE)),
     **dict(_each("Release", "dependants promotions", _PAGE)),
     **dict(_each("ReleaseLinks", "dependants", _PAGE)),
-    **dict(_each("Environment", "contents promotions", _PAGE)),
+    **dict(_each("Environment", "contents promotions releases", _PAGE)),
     **dict(_each("Webhook", "deliveries", _PAGE)),
     # The references of a release stand in its document; most have few.
     "Release.dependencies": Price(entries=10),
@@ -134,6 +128,9 @@ PRICES: Mapping[str, Price] = {
     **dict(_each("*Connection", "nodes edges pageInfo", _FREE)),
     **dict(_each("*Connection", "totalCount", _COUNT)),
     "DependencyConnection.totalCount": _FREE,
+    # Each facet goes through all documents; a point for each thousand of them is charged afterwards.
+    "ReleaseConnection.facets": _COUNT,
+    **dict(_each("ReleaseFacets", "status channel packagingType platform product verification", _FACET)),
     # Walks.
     "Release.dependencyGraph": Price(walk=True),
     **dict(_each("DependencyGraph", "nodes edges unresolved cycles", _FREE)),
@@ -146,7 +143,11 @@ PRICES: Mapping[str, Price] = {
     # Lists without pages.
     **dict(_each("Query", "environments webhooks accessTokens", _REGISTRY)),
     "Pipeline.executions": Price(points=5, entries=100),
+    # The releases that environments hold are read; a point for each five of them is charged afterwards.
+    "Product.inEnvironments": Price(points=2, entries=FEW),
     # Lists that stand in the document of their object.
+    **dict(_each("Release", "inEnvironments", _LIST)),
+    **dict(_each("ProductInEnvironment", "releases", _LIST)),
     **dict(_each("Release", "platforms artifacts dockerImages platformReleaseMetadata customizations", _LIST)),
     **dict(_each("PlatformReleaseMetadata", "releaseMetadata", _LIST)),
     **dict(_each("Pipeline", "properties", _LIST)),
@@ -178,8 +179,6 @@ def find_price(type_: str, field: str) -> Price | None:
     return known
 
 
-# The fields of input objects that have prices.
-_PRICED = frozenset(name.partition(".")[2] for price in PRICES.values() for name in price.arguments if "." in name)
 # Fewer than there are page sizes: no client uses all of them.
 MAX_KEPT = 50
 
@@ -228,17 +227,12 @@ def get_named(type_: Any) -> Any:
 
 def _deciding(value: Any) -> Any:
     """Return the part of a variable's value that decides about a price."""
-    return frozenset(_set_names(value)) if isinstance(value, dict) else _int(value)
+    return tuple(sorted(set_names(value))) if isinstance(value, dict | list) else _int(value)
 
 
 def _int(value: Any) -> int | None:
     # Only as far as it tells sizes apart. GraphQL takes 5.0 for 5.
     return int(min(max(value, 0), MAX_NODES + 1)) if type(value) in {int, float} else None
-
-
-def _set_names(value: Mapping[str, Any]) -> list[str]:
-    """Return the priced fields of an input object."""
-    return [name for name in _PRICED if value.get(name) is not None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,12 +325,16 @@ class _CostVisitor:
         """Return the priced fields of an input object, in the document or in a variable."""
         if isinstance(value, VariableNode):
             known = self._given.get(value.name.value)
-            if isinstance(known, dict):
-                return _set_names(known)
+            if isinstance(known, dict | list):
+                return set_names(known)
             value = self._defaults.get(value.name.value) if value.name.value not in self._given else None
+        if isinstance(value, ListValueNode):
+            return [name for one in value.values for name in self._inside(one)]
         if not isinstance(value, ObjectValueNode):
             return []
-        return [f.name.value for f in value.fields if not isinstance(f.value, NullValueNode)]
+        found = [field.name.value for field in value.fields if not isinstance(field.value, NullValueNode)]
+        nested = [field.value for field in value.fields if field.name.value in NESTED]
+        return found + [name for one in nested for name in self._inside(one)]
 
     def _page(self, price: Price, field: GraphQLField, node: FieldNode, search: int) -> _Page | None:
         """Return the page of a field, of the requested size or of its default size."""

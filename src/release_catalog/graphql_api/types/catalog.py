@@ -13,9 +13,12 @@ from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import VersionScheme
 from release_catalog.graphql_api.fields import After, Before, First, Last, argument, field, projects, reference
 from release_catalog.graphql_api.filters import FilterArgument, OrderArgument
+from release_catalog.graphql_api.types import environment_holding
+from release_catalog.graphql_api.types.environment_holding import ProductInEnvironment
+from release_catalog.graphql_api.types.release_connection import ReleaseConnection
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
-from release_catalog.storage import pagination, records, releases
+from release_catalog.storage import pagination, records, releases, version_constraints
 from release_catalog.storage.collection_names import CATALOGS, RELEASES
 
 if TYPE_CHECKING:
@@ -72,13 +75,14 @@ async def latest(
     query = functools.partial(releases.latest, info.context.caller, root["id"], **among)
     if constraint is None:
         return await info.context.first(query())
-    scheme, alternatives = root["versionScheme"], releases.constraints(root["versionScheme"], constraint)
+    scheme = root["versionScheme"]
+    alternatives = version_constraints.constraints(scheme, constraint)
     while alternatives:
         page = await info.context.page(query(constraint=alternatives.pop(0), scheme=scheme))
         if page.scheme and page.scheme != scheme:
             # The scheme has changed since the product was read, and the constraint may mean something else.
             scheme = cast("Scheme", page.scheme)
-            alternatives = releases.constraints(scheme, constraint)
+            alternatives = version_constraints.constraints(scheme, constraint)
         elif page.rows:
             return page.rows[0]
     return None
@@ -99,7 +103,8 @@ class Product:
     based_on_scratch: bool | None = field("Whether the product is built from an empty image (S5).")
     latest_free: bool | None = field("Whether the latest release is free of charge (S5).")
     version_scheme: VersionScheme = field("Format and order of the versions.")
-    releases: Connection[_Release] = strawberry.field(
+    in_environments: list[ProductInEnvironment] = environment_holding.of_product()
+    releases: ReleaseConnection = strawberry.field(
         resolver=_releases_of("productId"),
         metadata=source_metadata(FieldSource(reads("id"))),
         description="Releases, newest first by default. Without `first` or `last`, the page has 20.",
@@ -130,7 +135,7 @@ class Catalog:
         metadata=source_metadata(FieldSource(reads("id"))),
         description="Products, ordered by key.",
     )
-    releases: Connection[_Release] = strawberry.field(
+    releases: ReleaseConnection = strawberry.field(
         resolver=_releases_of("catalogId"),
         metadata=source_metadata(FieldSource(reads("id"))),
         description="Releases, newest first by default. Without `first` or `last`, the page has 20.",

@@ -12,9 +12,10 @@ from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PromotionStatus
 from release_catalog.graphql_api.fields import After, First, argument, computed_field, field, reference
 from release_catalog.graphql_api.scalars import Long
+from release_catalog.graphql_api.types.release_connection import ReleaseConnection
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
-from release_catalog.storage import pagination, records
+from release_catalog.storage import pagination, records, releases
 from release_catalog.storage.collection_names import PROMOTIONS, RELEASES
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ def _contents(
     return records.contents(info.context.caller, root["name"], path_prefix, window)
 
 
+def _releases(
+    root: strawberry.Parent[EnvironmentDocument], info: Info, first: First = 20, after: After = None
+) -> Any:
+    return releases.held(info.context.caller, root["name"], pagination.window(first, after))
+
+
 def _promotions(
     root: strawberry.Parent[EnvironmentDocument], info: Info, first: First = 20, after: After = None
 ) -> Any:
@@ -105,6 +112,11 @@ class Environment:
         resolver=_contents,
         metadata=source_metadata(FieldSource(reads("name"))),
         description="Current contents, ordered by path.",
+    )
+    releases: ReleaseConnection = strawberry.field(
+        resolver=_releases,
+        metadata=source_metadata(FieldSource(reads("name"))),
+        description="Releases of which it holds files or images now, newest first.",
     )
     promotions: Connection[Promotion] = strawberry.field(
         resolver=_promotions,

@@ -22,7 +22,7 @@ from release_catalog.graphql_api.fields import (
     optional_field,
     reference,
 )
-from release_catalog.graphql_api.types import artifact, dependency
+from release_catalog.graphql_api.types import artifact, dependency, environment_holding
 from release_catalog.graphql_api.types.artifact import (
     Artifact,
     ArtifactInput,
@@ -43,9 +43,11 @@ from release_catalog.graphql_api.types.dependency import (
     DependencyInput,
     DependencyPath,
 )
+from release_catalog.graphql_api.types.environment_holding import ReleaseInEnvironment
 from release_catalog.graphql_api.types.links import ReleaseLinks
 from release_catalog.graphql_api.types.promotion import Promotion
 from release_catalog.graphql_api.types.registry import BaseImage, Registry
+from release_catalog.graphql_api.types.release_connection import ReleaseConnection
 from release_catalog.graphql_api.types.release_delivery import Delivery, Pipeline
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
@@ -130,6 +132,7 @@ class Release:
     etag: str = field(_ABOUT["etag"])
     created_by: str | None = field(_ABOUT["createdBy"])
     published_by: str | None = field(_ABOUT["publishedBy"])
+    in_environments: list[ReleaseInEnvironment] = environment_holding.of_release()
 
     artifacts: list[Artifact] = computed_field(artifact.of, _ABOUT["artifacts"], keys=artifact.keys)
     artifact_count: int = computed_field(
@@ -151,7 +154,7 @@ class Release:
         metadata=source_metadata(FieldSource(lambda asked: prefixed(asked, "dependencies"))),
         description=_ABOUT["dependencies"],
     )
-    dependants: Connection["Release"] = strawberry.field(
+    dependants: ReleaseConnection = strawberry.field(
         resolver=dependency.dependants,
         metadata=source_metadata(FieldSource(reads("id", "catalogId", "name", "version"))),
         description="Releases that need this one, newest first.",

@@ -1,0 +1,274 @@
+"""Filters of releases against a predicate in Python over the same documents, and their limits."""
+
+import datetime
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from conftest import LOCAL, connected
+from release_catalog.domain import caller, platforms, release, release_parts, timestamps, versions
+from release_catalog.domain.caller import Caller
+from release_catalog.storage import bulk_load, indexes
+from release_catalog.storage.collection_names import RELEASES
+from support.catalog import Catalog
+
+PAGE = """query($filter: ReleaseFilter, $first: Int, $order: ReleaseOrder) {
+  releases(filter: $filter, first: $first, orderBy: $order) { totalCount nodes { id } } }"""
+START = timestamps.parse("2026-01-01T00:00:00Z")
+COUNT = 60
+READER = Caller("local", "reader", frozenset({caller.READ}))
+BOUND = Caller("local", "bound", frozenset({caller.READ, caller.WRITE}), product="p1")
+NOTES = ["Fixes libssl3 on x86_64.", "发布目录的搜索", "Größe, café and foo-bar", "", "libssl-dev 1.2.3 and libc6"]
+WORDS = ["lib", "libssl", "LIBSSL3", "x86_64", "x86", "foo-bar", "bar", "目录", "目", "搜索", "grösse", "CAFE", "1.2",
+         "tool", "tool 1", "product two", "fixes x86", "nothing", "and lib"]  # fmt: skip
+
+
+def at(seconds: int) -> datetime.datetime:
+    return START + datetime.timedelta(seconds=seconds)
+
+
+def document(number: int, products: list[Any]) -> Any:
+    published = number % 4 != 0
+    file = release_parts.artifact(START, name="f", sha256=f"{number % 7:064x}", size=1, downloadUrl="http://h/f")
+    return release.document(
+        "local", products[number % 3], f"tool {number % 5}", f"1.{number % 6}.{number}", at(number // 2),
+        id=f"r{number:02d}", revision=str(number % 2), branch=[None, "main"][number % 2], tag=f"t{number % 3}",
+        channel=["stable", "beta"][number % 2], private=number % 11 == 0, trial=number % 5 == 0,
+        packagingType=[None, "OVA", "HELM_CHART"][number % 3], author=f"a{number % 2}@x.example",
+        platforms=[platforms.parsed(["linux/amd64", "windows"][number % 2])],
+        status=["DRAFT", "PUBLISHED", "WITHDRAWN", "ARCHIVED"][number % 4],
+        publishedAt=at(number) if published else None, releasedAt=at(number) if number % 3 else None,
+        updatedAt=at(2 * number), endOfLifeAt=f"2026-0{1 + number % 5}-01" if number % 2 else None,
+        artifacts=[file] if number % 3 else [], notes=NOTES[number % 5], createdBy=["ann", None][number % 2],
+        baseImageId=[None, "b1"][number % 2], registryId=[None, "g1", "g2"][number % 3],
+        pipelineId=[None, "l1"][number % 2],
+        dependencies=[{"releaseId": f"r{number - 1:02d}", "name": "x", "version": "1"}] if number % 4 == 3 else [],
+        delivery={"status": "STARTED"} if number % 6 == 0 else None,
+        environments=[{"environment": "QA", "promotionId": "x", "since": START}] if number % 8 == 1 else [],
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- the predicate
+
+
+def plain(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
+
+
+def finds(text: str, document: Any) -> bool:
+    """Whether each word of a text begins a word of the document, where CJK words begin anywhere."""
+    texts = [plain(document[name] or "") for name in ("name", "productName", "description", "notes")]
+    for word in plain(text).replace("-", " ").split():
+        found = False
+        for where in texts:
+            for place in range(len(where)):
+                begins = place == 0 or not where[place - 1].isalnum() or ord(word[0]) > 0x3000
+                found = found or (begins and where.startswith(word, place))
+        if not found:
+            return False
+    return True
+
+
+def between(value: Any, start: Any, end: Any) -> bool:
+    return value is not None and (start is None or value >= start) and (end is None or value < end)
+
+
+def allowed(text: str, version: str) -> bool:
+    key = versions.sort_key("SEMVER", version)
+    [ranges] = versions.constraint("SEMVER", text)
+    return any(key >= low and (high is None or key < high) for low, high in ranges.releases)
+
+
+TESTS: dict[str, Callable[[Any, Any], bool]] = {
+    "ids": lambda d, v: d["id"] in v,
+    "catalogId": lambda d, v: d["catalogId"] == v,
+    "productId": lambda d, v: d["productId"] == v,
+    "productKey": lambda d, v: d["productId"] == v,
+    "name": lambda d, v: d["name"] == v,
+    "nameContains": lambda d, v: v.lower() in d["name"].lower(),
+    "version": lambda d, v: d["version"] == v,
+    "revision": lambda d, v: d["revision"] == v,
+    "branch": lambda d, v: d["branch"] == v,
+    "tag": lambda d, v: d["tag"] == v,
+    "channel": lambda d, v: d["channel"] in v,
+    "platform": lambda d, v: v in {d["platforms"][0]["name"], *d["platforms"][0]["name"].split("/")},
+    "packagingType": lambda d, v: d["packagingType"] in v,
+    "status": lambda d, v: d["status"] in v,
+    "deliveryStatus": lambda d, v: d["delivery"] is not None and d["delivery"]["status"] in v,
+    "private": lambda d, v: d["private"] is v,
+    "trial": lambda d, v: d["trial"] is v,
+    "author": lambda d, v: d["author"] == v,
+    "createdFrom": lambda d, v: between(d["createdAt"], v, None),
+    "createdBefore": lambda d, v: between(d["createdAt"], None, v),
+    "updatedFrom": lambda d, v: between(d["updatedAt"], v, None),
+    "updatedBefore": lambda d, v: between(d["updatedAt"], None, v),
+    "releasedFrom": lambda d, v: between(d["releasedAt"], v, None),
+    "releasedBefore": lambda d, v: between(d["releasedAt"], None, v),
+    "publishedFrom": lambda d, v: between(d["publishedAt"], v, None),
+    "publishedBefore": lambda d, v: between(d["publishedAt"], None, v),
+    "endOfLifeBefore": lambda d, v: d["endOfLifeAt"] is not None and d["endOfLifeAt"] < v,
+    "artifactSha256": lambda d, v: any(file["sha256"] == v for file in d["artifacts"]),
+    "verification": lambda d, v: any(file["verification"]["status"] in v for file in d["artifacts"]),
+    "dependsOnId": lambda d, v: any(needed["releaseId"] == v for needed in d["dependencies"]),
+    "constraint": lambda d, v: allowed(v, d["version"]),
+    "search": lambda d, v: finds(v, d),
+    "environment": lambda d, v: any(one["environment"] == v for one in d["environments"]),
+    "baseImageId": lambda d, v: d["baseImageId"] == v,
+    "registryId": lambda d, v: d["registryId"] == v,
+    "pipelineId": lambda d, v: d["pipelineId"] == v,
+    "createdBy": lambda d, v: d["createdBy"] == v,
+    "any": lambda d, v: any(matches(d, one) for one in v),
+    "none": lambda d, v: not any(matches(d, one) for one in v),
+}
+
+
+def matches(document: Any, filter_: dict[str, Any]) -> bool:
+    return all(TESTS[name](document, value) for name, value in filter_.items())
+
+
+def sees(who: Caller, document: Any) -> bool:
+    return who.sees_drafts in {True, document["productId"]} or (
+        document["status"] != "DRAFT" and not document["private"]
+    )
+
+
+# ---------------------------------------------------------------- any filter
+
+_instants = st.integers(-1, 2 * COUNT).map(at)
+
+
+def _among(*values: Any) -> Any:
+    return st.sampled_from(values)
+
+
+def _some(*values: Any) -> Any:
+    return st.lists(st.sampled_from(values), min_size=1, max_size=2)
+
+
+VALUES: dict[str, Any] = {
+    "ids": st.lists(st.integers(0, COUNT).map(lambda n: f"r{n:02d}"), max_size=9),
+    "catalogId": _among("default", "other"),
+    "productId": _among("p0", "p1", "nobody"),
+    "productKey": _among("p0", "p2", "nobody"),
+    "name": _among("tool 1", "tool 2", "none"),
+    "nameContains": _among("TOOL", "3", ".*"),
+    "version": _among("1.1.1", "1.2.8"),
+    "revision": _among("0", "1"),
+    "branch": _among("main", "x"),
+    "tag": _among("t0", "t1"),
+    "channel": _some("stable", "beta"),
+    "platform": _among("linux/amd64", "amd64", "windows"),
+    "packagingType": _some("OVA", "HELM_CHART"),
+    "status": _some("DRAFT", "PUBLISHED", "WITHDRAWN", "ARCHIVED"),
+    "deliveryStatus": _some("STARTED", "COMPLETED"),
+    "private": st.booleans(),
+    "trial": st.booleans(),
+    "author": _among("a0@x.example", "a1@x.example"),
+    **{name: _instants for name in TESTS if name.endswith(("From", "Before")) and not name.startswith("end")},
+    "endOfLifeBefore": _among("2026-03-01", "2026-02-02"),
+    "artifactSha256": st.integers(0, 8).map(lambda n: f"{n:064x}"),
+    "verification": _some("SKIPPED", "PENDING"),
+    "dependsOnId": st.integers(0, COUNT).map(lambda n: f"r{n:02d}"),
+    "search": _among(*WORDS),
+    "environment": _among("QA", "PROD"),
+    "baseImageId": _among("b1", "b2"),
+    "registryId": _among("g1", "g2"),
+    "pipelineId": _among("l1", "l2"),
+    "createdBy": _among("ann", "bob"),
+}
+assert VALUES.keys() == TESTS.keys() - {"constraint", "any", "none"}
+
+
+@st.composite
+def filters(draw: Any, depth: int = 0, product: bool = False) -> dict[str, Any]:
+    names = draw(st.lists(st.sampled_from(list(VALUES)), max_size=2 if depth else 3, unique=True))
+    found = {name: draw(VALUES[name]) for name in names}
+    product = product or "productId" in found or "productKey" in found
+    if product and draw(st.booleans()):
+        found["constraint"] = draw(_among(">=1.2", "^1.3", "<1.2 || >=1.4", "1.1.x", "*"))
+    for name in ("any", "none") if depth < 3 else ():
+        if draw(st.integers(0, 3)) == 0:
+            inner = filters(depth + 1, product)
+            found[name] = draw(st.lists(inner, min_size=name == "any", max_size=2))
+    return found
+
+
+def conditions(filter_: dict[str, Any], depth: int = 0) -> int:
+    own = len(filter_.keys() - {"any", "none"})
+    inner = [one for name in ("any", "none") for one in filter_.get(name, ())]
+    return (max(own, 1) if depth else own) + sum(conditions(one, depth + 1) for one in inner)
+
+
+def is_ordered(filter_: dict[str, Any]) -> bool:
+    inner = [one for name in ("any", "none") for one in filter_.get(name, ())]
+    ranges = [
+        (filter_.get(f"{name}From"), filter_.get(f"{name}Before"))
+        for name in ("created", "updated", "released", "published")
+    ]
+    return all(a is None or b is None or a < b for a, b in ranges) and all(map(is_ordered, inner))
+
+
+def sent(value: Any) -> Any:
+    """A filter as a client sends it."""
+    if isinstance(value, dict):
+        return {name: sent(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [sent(inner) for inner in value]
+    return timestamps.format_rfc3339(value) if isinstance(value, datetime.datetime) else value
+
+
+def test_any_filter_matches_as_its_predicate_says(mongodb_url: str) -> None:
+    async def run() -> None:
+        async with connected(mongodb_url, "generated") as database:
+            await database.client.drop_database("generated")
+            await indexes.ensure(database)
+            catalog = Catalog(database, LOCAL)
+            names = ("Product one", "Product two", "Werkzeug")
+            products = [
+                await catalog.product(f"p{n}", "SEMVER", id=f"p{n}", _id=f"local/p{n}", name=name)
+                for n, name in enumerate(names)
+            ]
+            documents = [document(number, products) for number in range(COUNT)]
+            await bulk_load.put(LOCAL, database, RELEASES, documents)
+            portal = anyio.from_thread.BlockingPortal()
+            async with portal:
+                await anyio.to_thread.run_sync(lambda: generated(portal, catalog, documents))
+
+    anyio.run(run)
+
+
+def generated(portal: Any, catalog: Catalog, documents: list[Any]) -> None:
+    orders = ["CREATED_AT", "UPDATED_AT", "RELEASED_AT", "PUBLISHED_AT", "NAME", "VERSION"]
+
+    @settings(max_examples=250, suppress_health_check=list(HealthCheck))
+    @given(filters().filter(lambda f: conditions(f) <= 20 and is_ordered(f)), st.sampled_from(orders),
+           st.sampled_from([LOCAL, READER, BOUND]))  # fmt: skip
+    def check(filter_: dict[str, Any], order: str, who: Caller) -> None:
+        expected = {d["id"] for d in documents if sees(who, d) and matches(d, filter_)}
+        if not sees_reference(filter_, who, documents):
+            return
+        variables = {"filter": sent(filter_), "first": 100, "order": {"field": order}}
+
+        async def ask() -> Any:
+            return (await catalog.seen_by(who).ask(PAGE, **variables))["releases"]
+
+        found = portal.call(ask)
+        note(f"{filter_} {order} {who.subject}")
+        assert {node["id"] for node in found["nodes"]} == expected
+        assert found["totalCount"] == len(expected) == len(found["nodes"])
+
+    check()
+
+
+def sees_reference(filter_: dict[str, Any], who: Caller, documents: list[Any]) -> bool:
+    """Whether the caller sees the releases that the filter's dependsOnId names: hidden ones have no dependants."""
+    inner = [one for name in ("any", "none") for one in filter_.get(name, ())]
+    needed = [d for d in documents if d["id"] == filter_.get("dependsOnId")]
+    return all(sees(who, d) for d in needed) and all(sees_reference(one, who, documents) for one in inner)
