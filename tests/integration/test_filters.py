@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import anyio.from_thread
 import anyio.to_thread
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from release_catalog.domain import caller, platforms, release, release_parts, ti
 from release_catalog.domain.caller import Caller
 from release_catalog.storage import bulk_load, indexes
 from release_catalog.storage.collection_names import RELEASES
+from support import old_forms
 from support.catalog import Catalog
 
 PAGE = """query($filter: ReleaseFilter, $first: Int, $order: ReleaseOrder) {
@@ -272,3 +274,129 @@ def sees_reference(filter_: dict[str, Any], who: Caller, documents: list[Any]) -
     inner = [one for name in ("any", "none") for one in filter_.get(name, ())]
     needed = [d for d in documents if d["id"] == filter_.get("dependsOnId")]
     return all(sees(who, d) for d in needed) and all(sees_reference(one, who, documents) for one in inner)
+
+
+# ---------------------------------------------------------------- limits
+
+
+def nest(depth: int) -> dict[str, Any]:
+    return {"name": "x"} if depth == 0 else {"any" if depth % 2 else "none": [nest(depth - 1)]}
+
+
+@pytest.mark.parametrize(
+    ("filter_", "argument", "says"),
+    [
+        (nest(4), "filter.none[0].any[0].none[0].any[0]", "at most 3 deep"),
+        (nest(8), "filter.none[0].any[0].none[0].any[0]", "at most 3 deep"),
+        ({"any": [{"name": f"{n}"} for n in range(21)]}, "filter", "at most 20"),
+        ({"any": [{}] * 21}, "filter", "at most 20"),
+        ({"none": [{"any": [{"name": "x", "tag": "x"}] * 11}]}, "filter", "at most 20"),
+        ({"any": []}, "filter.any", "leave it out"),
+        ({"any": [{"status": []}]}, "filter.any[0].status", "leave it out"),
+        ({"none": [{"ids": [f"{n}" for n in range(101)]}]}, "filter.none[0].ids", "at most 100"),
+        ({"any": [{"updatedFrom": "2026-01-02T00:00:00Z", "updatedBefore": "2026-01-01T00:00:00Z"}]},
+         "filter.any[0].updatedFrom", "ends before it begins"),
+        ({"publishedFrom": "2026-01-02T00:00:00Z", "publishedBefore": "2026-01-02T00:00:00Z"},
+         "filter.publishedFrom", "ends before it begins"),
+        ({"constraint": ">=1"}, "filter.constraint", "productId or productKey"),
+        ({"any": [{"productId": "p"}, {"constraint": ">=1"}]}, "filter.any[1].constraint", "productId or productKey"),
+        ({"productKey": "tool", "constraint": "~~1"}, "filter.constraint", ">="),
+        ({"productKey": "tool", "none": [{"constraint": "x" * 1000}]}, "filter.none[0].constraint", "at most"),
+        ({"search": "x" * 257}, "filter.search", "at most 256"),
+        ({"search": " ".join(f"w{n}x" for n in range(21))}, "filter.search", "at most 20"),
+        ({"search": "..."}, "filter.search", "no word"),
+        ({"any": [{"nameContains": "x" * 257}]}, "filter.any[0].nameContains", "at most 256"),
+    ],
+)  # fmt: skip
+async def test_a_filter_beyond_a_limit_is_refused_by_its_name(
+    empty: Catalog, filter_: dict[str, Any], argument: str, says: str
+) -> None:
+    await empty.product("tool", "SEMVER", id="p", _id="local/p")
+    error = await empty.error(PAGE, filter=filter_)
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": argument}
+    assert says in error["message"]
+    assert error["path"] == ["releases"]
+
+
+async def test_a_filter_at_its_limits_is_answered(empty: Catalog) -> None:
+    filters_: list[dict[str, Any]] = [
+        nest(3), {"any": [{"name": f"{n}"} for n in range(20)]}, {"none": []}, {"search": "a" * 256},
+    ]  # fmt: skip
+    for filter_ in filters_:
+        assert (await empty.ask(PAGE, filter=filter_))["releases"]["totalCount"] == 0
+
+
+# ---------------------------------------------------------------- searches
+
+
+@pytest.mark.parametrize(
+    ("notes", "texts"),
+    [
+        ("Uses libssl3.", ["libssl3", "libssl", "LIBSSL3", "uses lib"]),
+        ("Built for x86_64 only", ["x86_64", "x86", "64", "X86_64"]),
+        ("The foo-bar tool", ["foo-bar", "foo", "bar", "bar foo", "foo bar"]),
+        ("发布目录的搜索", ["目录", "发布目录", "搜索", "录", "目录的搜"]),
+        ("リリースカタログ", ["カタログ", "リリース", "ﾘﾘｰｽ"]),
+        ("릴리스를 저장한다", ["릴리스", "저장", "리스를"]),
+        ("Größe des Cafés", ["größe", "GROSSE", "cafe", "Cafés"]),
+        ("python3.11 and 1.2.3", ["python3.11", "python3", "1.2", "1.2.3"]),
+        ("हिन्दी में", ["हिन्दी"]),
+        ("line\nbreak\ttab", ["break tab"]),
+        ("a" * 100, ["a" * 100, "a" * 10]),
+    ],
+)
+async def test_a_search_finds_words_by_their_beginnings(empty: Catalog, notes: str, texts: list[str]) -> None:
+    product = await empty.product("tool")
+    await empty.put(product, "1", notes=notes)
+    await empty.put(product, "2", notes="nothing of it")
+    for text in texts:
+        assert (await empty.ask(PAGE, filter={"search": text}))["releases"]["totalCount"] == 1, text
+    for text in ("zzz", f"{texts[0]} zzz", "word:zzz", "^zzz"):
+        assert (await empty.ask(PAGE, filter={"search": text}))["releases"]["totalCount"] == 0, text
+
+
+async def test_words_of_long_notes_are_bounded(empty: Catalog) -> None:
+    product = await empty.product("tool")
+    made = await empty.put(product, "1", notes=" ".join(f"w{number}x" for number in range(40_000)))
+    [stored] = [one async for one in old_forms.raw(empty.database).releases.find({"id": made["id"]})]
+    assert sum(term.startswith("word:") for term in stored["terms"]) == 1_000
+    assert (await empty.ask(PAGE, filter={"search": "w900x"}))["releases"]["totalCount"] == 1
+
+
+async def test_an_update_changes_the_words(empty: Catalog) -> None:
+    product = await empty.product("tool")
+    made = await empty.put(product, "1", notes="before", name="tool")
+    text = "mutation($input: PatchReleaseInput!) { patchRelease(input: $input) { problem { detail } } }"
+    await empty.ask(text, input={"id": made["id"], "name": "tool", "notes": "after"})
+    for word, count in (("before", 0), ("after", 1)):
+        assert (await empty.ask(PAGE, filter={"search": word}))["releases"]["totalCount"] == count
+
+
+async def test_a_filtered_page_takes_few_commands(empty: Catalog) -> None:
+    product = await empty.product("tool", "SEMVER", id="p", _id="local/p")
+    for number in range(5):
+        await empty.put(product, f"1.0.{number}", notes="Fixes libssl3.")
+    query = "query($filter: ReleaseFilter) { releases(filter: $filter) { nodes { id } } }"
+    for filter_, reads in (
+        ({"search": "libssl fixes"}, {"releases": 2}),
+        ({"environment": "QA"}, {"releases": 1}),
+        ({"any": [{"tag": "x"}, {"search": "lib"}], "none": [{"status": ["DRAFT"]}]}, {"releases": 2}),
+        ({"updatedFrom": "2026-01-01T00:00:00Z"}, {"releases": 2}),
+        ({"productKey": "tool", "constraint": ">=1"}, {"products": 3, "releases": 2, "counters": 1}),
+        ({"any": [{"productKey": key, "constraint": "^1"} for key in ("tool", "x", "y")]},
+         {"products": 3, "releases": 1, "counters": 1}),
+    ):  # fmt: skip
+        await empty.ask(query, filter=filter_)
+        assert empty.commands.reads == reads, filter_
+
+
+async def test_many_connections_share_the_commands_of_a_search(empty: Catalog) -> None:
+    for number in range(5):
+        await empty.put(await empty.product(f"p{number}", catalog_id=f"c{number}"), "1", notes="Fixes libssl3.")
+    query = """query { catalogs { nodes { releases(filter: {search: "libssl"}) { totalCount nodes { id } } } }
+      products { nodes { releases(filter: {search: "libssl"}) { totalCount nodes { id } } } } }"""
+    data = await empty.ask(query)
+    assert empty.commands.reads == {"catalogs": 1, "products": 1, "releases": 3}
+    for name in ("catalogs", "products"):
+        assert [len(one["releases"]["nodes"]) for one in data[name]["nodes"]] == [1] * 5
+        assert [one["releases"]["totalCount"] for one in data[name]["nodes"]] == [1] * 5

@@ -15,7 +15,7 @@ from release_catalog.storage.pagination import PageArgs
 from support.catalog import Catalog, Commands
 
 COUNT = 4_000
-ORDERS = ["CREATED_AT", "UPDATED_AT", "RELEASED_AT", "NAME", "VERSION"]
+ORDERS = ["CREATED_AT", "UPDATED_AT", "RELEASED_AT", "PUBLISHED_AT", "NAME", "VERSION"]
 # Each matches about 1 release in 100.
 SELECTIVE: dict[str, Any] = {
     "ids": [f"{number:024d}" for number in range(0, COUNT, 100)],
@@ -30,6 +30,35 @@ SELECTIVE: dict[str, Any] = {
     "dependsOnId": f"{7:024d}",
     "endOfLifeBefore": datetime.date(2026, 1, 2),
     "deliveryStatus": ["SUSPENDED"],
+    "baseImageId": "image 7",
+    "registryId": "registry 7",
+    "pipelineId": "pipeline 7",
+    "createdBy": "creator 7",
+    "environment": "environment 7",
+    "search": "word07x",
+}
+MINUTE = {
+    "From": datetime.datetime(2026, 1, 1, 0, 30, tzinfo=datetime.UTC),
+    "Before": datetime.datetime(2026, 1, 1, 0, 30, 40, tzinfo=datetime.UTC),
+}
+# Combinations of which each matches about 1 release in 100, or a few times as many.
+COMBINED: dict[str, dict[str, Any]] = {
+    **{
+        f"a time of {name}": {f"{name}{end}": at for end, at in MINUTE.items()}
+        for name in ("created", "updated", "released", "published")
+    },
+    "the beginning of a word": {"search": "word07"},
+    "several words": {"search": "common word07x"},
+    "a word and a common tag": {"search": "word07x", "catalogId": "default", "platform": "linux"},
+    "a constraint": {"productId": "p7", "constraint": ">=1.7,<1.8"},
+    "a constraint by key": {"productKey": "p7", "constraint": "=1.7"},
+    "any of two": {"any": [{"tag": "tag 7"}, {"author": "a8@acme.example"}]},
+    "any with a search": {"any": [{"search": "word07x"}, {"name": "name 8"}]},
+    "any in any": {"any": [{"any": [{"tag": "tag 7"}, {"search": "word08x"}]}, {"baseImageId": "image 9"}]},
+    "any beside a common condition": {"catalogId": "default", "any": [{"search": "word07x"}, {"tag": "tag 8"}]},
+    "a word of one and none of another": {"search": "word07x", "none": [{"status": ["DRAFT"]}, {"tag": "tag 8"}]},
+    "none of many": {"none": [{"tag": "tag 7"}, {"search": "word08x"}]},
+    "a time and none": {**{f"updated{end}": at for end, at in MINUTE.items()}, "none": [{"channel": ["beta"]}]},
 }
 OTHERS: dict[str, Any] = {
     "catalogId": "default",
@@ -57,7 +86,9 @@ async def many(mongodb_url: str) -> AsyncIterator[Catalog]:
         await database.client.drop_database("explained")
         await indexes.ensure(database)
         catalog = Catalog(database, LOCAL, commands)
-        products = [await catalog.product(f"p{number}", id=f"p{number}") for number in range(100)]
+        products = [
+            await catalog.product(f"p{number}", id=f"p{number}", _id=f"local/p{number}") for number in range(100)
+        ]
         await bulk_load.put(LOCAL, database, RELEASES, _releases(products))
         yield catalog
 
@@ -67,7 +98,7 @@ def _releases(products: list[Any]) -> Iterator[Any]:
     start = timestamps.parse("2026-01-01T00:00:00Z")
     for number in range(COUNT):
         seven = shuffled.randrange(100)
-        at = [start + datetime.timedelta(seconds=shuffled.randrange(COUNT)) for _ in range(3)]
+        at = [start + datetime.timedelta(seconds=shuffled.randrange(COUNT)) for _ in range(4)]
         file = {"name": "f", "sha256": f"{seven:064x}", "size": 1, "downloadUrl": "http://h/f"}
         yield release.document(
             "local", products[seven], f"name {seven}", f"1.{seven}", at[0],
@@ -76,6 +107,9 @@ def _releases(products: list[Any]) -> Iterator[Any]:
             platforms=[platforms.parsed("linux/amd64")], packagingType="OVA",
             artifacts=[release_parts.artifact(at[0], **file)],
             dependencies=[{"releaseId": f"{seven:024d}", "name": "x", "version": "1"}],
+            baseImageId=f"image {seven}", registryId=f"registry {seven}", pipelineId=f"pipeline {seven}",
+            createdBy=f"creator {seven}", notes=f"A common word{seven:02d}x.", publishedAt=at[3],
+            environments=[{"environment": f"environment {seven}", "promotionId": "x", "since": at[0]}],
             endOfLifeAt=f"2026-{1 if seven == 7 else 2:02d}-01",
             delivery={"status": "SUSPENDED" if seven == 7 else "NOT_STARTED"},
         )  # fmt: skip
@@ -106,6 +140,12 @@ def examined(plan: Any) -> int:
     )
 
 
+async def plan_of(catalog: Catalog, command: dict[str, Any]) -> Any:
+    """The plan of a command, as it was executed."""
+    plain = {name: value for name, value in command.items() if name not in {"lsid", "$db", "$clusterTime"}}
+    return await catalog.database.command("explain", plain, verbosity="executionStats")
+
+
 async def explained(
     catalog: Catalog, question: pagination.PageQuery[Any]
 ) -> tuple[list[dict[str, Any]], int, int]:
@@ -115,8 +155,7 @@ async def explained(
     found: list[dict[str, Any]] = []
     documents = 0
     for command in list(catalog.commands.sent):
-        plain = {name: value for name, value in command.items() if name not in {"lsid", "$db", "$clusterTime"}}
-        answer = await catalog.database.command("explain", plain, verbosity="executionStats")
+        answer = await plan_of(catalog, command)
         found += [stage for stage in stages(answer) if "nReturned" in stage]
         documents += examined(answer)
     return found, documents, len(rows)
@@ -148,6 +187,40 @@ async def test_a_selective_filter_examines_little_more_than_it_returns(
         window = PageArgs(10, question.order.cursor(rows[-1]), backwards=not descending)
         documents, returned = await check(many, filter_, order, window, descending=descending)
         assert documents <= 10 * max(returned, 1), (name, order, "behind a cursor")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", COMBINED)
+async def test_combined_conditions_examine_little_more_than_they_return(
+    many: Catalog, name: str, order: str
+) -> None:
+    for descending in (True, False):
+        question = await releases.search(
+            LOCAL, many.database, COMBINED[name], PageArgs(20), order, descending=descending
+        )
+        rows = (await pagination.read(many.database, question)).rows
+        for window in (PageArgs(20), PageArgs(20, question.order.cursor(rows[-1]), backwards=not descending)):
+            documents, returned = await check(many, COMBINED[name], order, window, descending=descending)
+            assert documents <= 10 * max(returned, 1), (name, order, window)
+    await many.ask("query($f: ReleaseFilter) { releases(filter: $f) { totalCount } }", f=_sent(COMBINED[name]))
+    for command in [command for command in many.commands.sent if "releases" in command.values()]:
+        assert "COLLSCAN" not in str(await plan_of(many, command))
+
+
+def _sent(value: Any) -> Any:
+    """A filter as clients send it."""
+    if isinstance(value, dict):
+        return {name: _sent(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_sent(inner) for inner in value]
+    return timestamps.format_rfc3339(value) if isinstance(value, datetime.datetime) else value
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_a_word_of_most_releases_is_read_along_the_order(many: Catalog, order: str) -> None:
+    for filter_ in ({"search": "common"}, {"search": "com"}, {"any": [{"search": "common"}, {"tag": "tag 7"}]}):
+        documents, returned = await check(many, filter_, order, PageArgs(10), descending=True)
+        assert documents <= 2 * returned
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -21,7 +21,7 @@ query($first: Int, $after: String, $last: Int, $before: String, $filter: Release
   }
 }
 """
-FIELDS = ["CREATED_AT", "UPDATED_AT", "RELEASED_AT", "NAME", "VERSION"]
+FIELDS = ["CREATED_AT", "UPDATED_AT", "RELEASED_AT", "PUBLISHED_AT", "NAME", "VERSION"]
 
 
 async def forwards(catalog: Catalog, size: int, **variables: Any) -> list[str]:
@@ -62,6 +62,7 @@ async def stock(catalog: Catalog, count: int) -> list[ReleaseDocument]:
             "updatedAt": at,
         }
         fields |= {"tag": "even" if number % 2 == 0 else "odd", "releasedAt": at if number % 5 else None}
+        fields |= {"publishedAt": at if number % 4 else None}
         fields |= {"dependencies": [{"name": "base", "version": "1"}] if number % 3 == 0 else []}
         made.append(await catalog.put(product, f"1.{number % 7}", **fields))
     return made
@@ -76,6 +77,7 @@ async def test_every_order_is_walked_both_ways(empty: Catalog, field: str, direc
         "CREATED_AT": lambda r: r["createdAt"],
         "UPDATED_AT": lambda r: r["updatedAt"],
         "RELEASED_AT": lambda r: r["releasedAt"] or never,
+        "PUBLISHED_AT": lambda r: r["publishedAt"] or never,
         "NAME": lambda r: r["name"],
         "VERSION": lambda r: r["versionKey"],
     }

@@ -20,6 +20,7 @@ from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader, 
 from release_catalog.storage import (
     environment_holdings,
     pagination,
+    pipelines,
     records,
     reference_lookup,
     releases,
@@ -137,8 +138,8 @@ class Context:
         """Return the environments that hold releases of products, with `keys` of these releases."""
         ids = list(dict.fromkeys(product["id"] for product in products))
         found: dict[str, list[environment_holdings.ProductHolding]] = {}
-        for start in range(0, len(ids), pagination.QUESTIONS_A_COMMAND):
-            some = ids[start : start + pagination.QUESTIONS_A_COMMAND]
+        for start in range(0, len(ids), pipelines.QUESTIONS_A_COMMAND):
+            some = ids[start : start + pipelines.QUESTIONS_A_COMMAND]
             found |= await environment_holdings.of_products(self.caller, self.reading, some, keys)
         return [found.get(product["id"], []) for product in products]
 

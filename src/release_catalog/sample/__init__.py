@@ -18,7 +18,7 @@ libvirt-daemon-system ansible vim emacs tmux curl wireshark nmap graphviz pandoc
 
 import gzip
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -28,6 +28,7 @@ from release_catalog.domain.caller import Caller
 from release_catalog.domain.promotion import PromotionDocument
 from release_catalog.domain.reference_data import ProductDocument
 from release_catalog.domain.release import ReleaseDocument
+from release_catalog.domain.release_internals import HoldingDocument
 from release_catalog.storage import bulk_load
 from release_catalog.storage import ledger as chain
 from release_catalog.storage.collection_names import (
@@ -80,11 +81,29 @@ async def _load_seeds(caller: Caller, database: Database) -> int:
     for record in seeds[PROMOTIONS]:
         placed: Any = {**record, "_id": caller.key(record["id"]), "tenantId": caller.tenant}
         records.append(ledger.append_hash(placed, records[-1] if records else None))
+    seeds[CONTENTS] = _placed(seeds[CONTENTS], records, made)
     for collection in _UNCHANGED:
         await bulk_load.put(caller, database, collection, seeds[collection])
     await bulk_load.put(caller, database, PROMOTIONS, records)
     await bulk_load.put(caller, database, COUNTERS, [{"id": chain.HEAD, **chain.head(records[-1])}])
     return await bulk_load.put(caller, database, RELEASES, made)
+
+
+def _placed(
+    contents: Sequence[Any], records: Sequence[PromotionDocument], releases: Sequence[ReleaseDocument]
+) -> list[Any]:
+    """Return contents of environments with the times of their promotions, which their releases get as well."""
+    times = {record["id"]: record["created"] for record in records}
+    held: dict[tuple[str, str], HoldingDocument] = {}
+    for content in contents:
+        name, promotion = content["environment"], content["promotionId"]
+        holding: HoldingDocument = {"environment": name, "promotionId": promotion, "since": times[promotion]}
+        before = held.setdefault((content["releaseId"], name), holding)
+        if holding["since"] < before["since"]:
+            held[content["releaseId"], name] = holding
+    for release_ in releases:
+        release_["environments"] = [holding for (id_, _), holding in held.items() if id_ == release_["id"]]
+    return [{**content, "since": times[content["promotionId"]]} for content in contents]
 
 
 def _release(caller: Caller, products: Mapping[str, ProductDocument], fields: dict[str, Any]) -> ReleaseDocument:

@@ -106,7 +106,10 @@ async def _alternative(
     caller: Caller, database: Collections, product_id: str, scheme: versions.Scheme, text: str
 ) -> int:
     """Return the place of the first constraint in `text` that any visible release of a product fits, or 0."""
-    ranges = version_constraints.constraints(scheme, text, "filter.constraint")
+    try:
+        ranges = versions.constraint(scheme, text)
+    except ValueError:
+        return 0  # it is refused with its place in the filter
     for place, allowed in enumerate(ranges if len(ranges) > 1 else ()):
         statuses = {"status": {"$in": ["DRAFT", "PUBLISHED", "WITHDRAWN", "ARCHIVED"]}}
         match = {"productId": product_id, "$and": [statuses, *version_constraints.within(allowed)]}

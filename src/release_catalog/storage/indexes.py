@@ -121,6 +121,8 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
             [("schemeChange.leaseUntil", UP)],
             name="schemeChange", partialFilterExpression={"schemeChange": {"$exists": True}},
         ),
+        # Across tenants: those whose releases may still have an older name of theirs.
+        IndexModel([("renamed", UP)], name="renamed", partialFilterExpression={"renamed": True}),
     ],
     PROJECTS: _MADE,
     REGISTRIES: _MADE,

@@ -13,23 +13,21 @@ from typing import Any, Generic
 import orjson
 from pymongo.asynchronous.collection import AsyncCollection
 
+from release_catalog.domain import caller as callers
 from release_catalog.domain import timestamps
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.errors import InvalidArgument
-from release_catalog.storage import cursors
+from release_catalog.storage import access_paths, cursors
 from release_catalog.storage import database as db
 from release_catalog.storage.access_paths import Access, Rebuild, Term, both, terms_condition
 from release_catalog.storage.collection_names import CollectionName, Stored, StoredDocument
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.database import Collections, Filter, Stage, projection
+from release_catalog.storage.pipelines import run_together
 
 MAX_PAGE = 100
 # A cursor holds a catalog, a name and a version, or a path, of up to four bytes a character.
 MAX_CURSOR = 10_000
-# A term with more matches than this is read along the order's own index, where it occurs often enough. With fewer,
-# the top ones are picked from their index keys, at about 5 microseconds a key.
-SELECTIVE_LIMIT = 2_000
-QUESTIONS_A_COMMAND = 400  # MongoDB takes 1,000 stages in a pipeline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,11 +242,10 @@ async def read(database: Collections, question: PageQuery[Stored], keys: FieldPa
     collection = database[question.collection]
     if question.terms is not None and not question.terms:
         return _page(question, [])
-    [access] = await _best_accesses(database, [question])
+    [access] = await access_paths.best(database, [question])
     if access:
-        return _page(
-            question, await db.aggregate(collection, _top_by(question, access, keys), keys, hint=access.name)
-        )
+        stages = _top(question, question.conditions_by(access), keys)
+        return _page(question, await db.aggregate(collection, stages, keys, hint=access.name))
     index = question.index
     if question.stages or (index == "terms" and not question.ordered_by_terms):
         if question.stages or not await _has_many(collection, question):
@@ -267,7 +264,7 @@ async def _seek(
 
 
 async def _has_many(collection: AsyncCollection[Stored], question: PageQuery[Stored]) -> bool:
-    conditions, limit = question.conditions(), SELECTIVE_LIMIT + 1
+    conditions, limit = question.conditions(), access_paths.SELECTIVE_LIMIT + 1
     matching = {field: conditions[field] for field in ("tenantId", "terms")}
     count = await collection.count_documents(matching, limit=limit, hint="terms")
     if count == limit and "createdAt" in conditions:  # which the index covers as well, but not without documents
@@ -276,49 +273,27 @@ async def _has_many(collection: AsyncCollection[Stored], question: PageQuery[Sto
     return count == limit
 
 
-async def _best_accesses(database: Collections, questions: Sequence[PageQuery[Any]]) -> list[Access | None]:
-    """Return for each query the way through the fewest index keys; None if no way leads through few."""
-    ways = [(question, access) for question in questions for access in question.accesses]
-    if not ways:
-        return [None] * len(questions)
-
-    def counted(question: PageQuery[Any], access: Access) -> list[Stage]:
-        match = {"tenantId": question.match["tenantId"], **access.condition}
-        return [{"$match": match}, {"$limit": SELECTIVE_LIMIT + 1}, {"$count": "count"}]
-
-    parts = [(question.collection, counted(question, access)) for question, access in ways]
-    counts = [found[0]["count"] if found else 0 for found in await _run_together(database, parts, frozenset())]
-    best: list[Access | None] = []
-    left = iter(zip(counts, ways, strict=True))
-    for question in questions:
-        some = [next(left) for _ in question.accesses]
-        count, (_, access) = min(some, key=lambda one: one[0], default=(SELECTIVE_LIMIT + 1, (question, None)))
-        best.append(access if count <= SELECTIVE_LIMIT else None)
-    return best
-
-
 def _pipeline(question: PageQuery[Any], keys: FieldPaths) -> list[Stage]:
     """Return the query as aggregation stages, none of which sorts more than the page."""
     limit, shown = question.window.size + 1, {"$project": projection(keys, *question.order.fields)}
     if question.terms is None or question.ordered_by_terms:
         ordered: list[Stage] = [{"$sort": question.sort}, *question.stages, {"$limit": limit}]
         return [{"$match": question.onwards()}, *ordered, shown]
-    return _top(question, question.onwards(), keys)
+    return _top(question, question.conditions(), keys)
 
 
-def _top_by(question: PageQuery[Any], access: Access, keys: FieldPaths) -> list[Stage]:
-    return _top(question, both(question.conditions_by(access), question.beyond()), keys)
-
-
-def _top(question: PageQuery[Any], match: Filter, keys: FieldPaths) -> list[Stage]:
+def _top(question: PageQuery[Any], conditions: Filter, keys: FieldPaths) -> list[Stage]:
     """Return stages that pick the page from the index keys of all documents that match, then read it."""
     limit, shown = question.window.size + 1, {"$project": projection(keys, *question.order.fields)}
-    top = {"n": limit, "sortBy": question.sort, "output": "$_id"}
+    # Indexes hold the id, and not the key that is made of it.
+    prefix = {"$literal": callers.local(question.match["tenantId"]).key("")}
+    top = {"n": limit, "sortBy": question.sort, "output": "$id"}
     found = {"from": question.collection, "localField": "top", "foreignField": "_id", "as": "found"}
     return [
-        {"$match": match},
+        {"$match": both(conditions, question.beyond())},
         {"$group": {"_id": None, "top": {"$topN": top}}},
         {"$unwind": "$top"},
+        {"$set": {"top": {"$concat": [prefix, "$top"]}}},
         {"$lookup": found},
         {"$replaceRoot": {"newRoot": {"$first": "$found"}}},
         shown,
@@ -331,11 +306,11 @@ async def fetch_pages(
     """Return the pages of several queries, with one command for each collection."""
     if len(questions) == 1:
         return [await read(database, questions[0], keys)]
-    best = dict(zip(map(id, questions), await _best_accesses(database, questions), strict=True))
+    best = dict(zip(map(id, questions), await access_paths.best(database, questions), strict=True))
 
     def stages(question: PageQuery[Any]) -> list[Stage]:
         access = best[id(question)]
-        return _top_by(question, access, keys) if access else _pipeline(question, keys)
+        return _top(question, question.conditions_by(access), keys) if access else _pipeline(question, keys)
 
     rows = await _union(database, questions, stages, keys)
     return [_page(question, found) for question, found in zip(questions, rows, strict=True)]
@@ -378,23 +353,4 @@ async def _union(
         (question.collection, pipeline(question) if question.terms is None or question.terms else None)
         for question in questions
     ]
-    return await _run_together(database, parts, keys)
-
-
-async def _run_together(
-    database: Collections, pipelines: Sequence[tuple[CollectionName[Any], list[Stage] | None]], keys: FieldPaths
-) -> list[list[Any]]:
-    """Run pipelines together, each in its collection; None finds nothing."""
-    found: list[list[Any]] = [[] for _ in pipelines]
-    by_collection: dict[CollectionName[Any], list[list[Stage]]] = {}
-    for index, (collection, stages) in enumerate(pipelines):
-        if stages is not None:
-            marked = [*stages, {"$set": {"question": index}}]
-            by_collection.setdefault(collection, []).append(marked)
-    for name, parts in by_collection.items():
-        for start in range(0, len(parts), QUESTIONS_A_COMMAND):
-            first, *others = parts[start : start + QUESTIONS_A_COMMAND]
-            unions = [{"$unionWith": {"coll": name, "pipeline": stages}} for stages in others]
-            for document in await db.aggregate(database[name], [*first, *unions], keys):
-                found[document.pop("question")].append(document)
-    return found
+    return await run_together(database, parts, keys)

@@ -10,7 +10,7 @@ from release_catalog.domain.caller import Caller
 from release_catalog.domain.reference_data import EnvironmentDocument, Fields, ProductDocument
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Problem
-from release_catalog.storage import bulk_load, cursors, scheme_change, transactions
+from release_catalog.storage import bulk_load, cursors, renamed_products, scheme_change, transactions
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import (
     CATALOGS,
@@ -76,6 +76,7 @@ async def product(caller: Caller, database: Database, values: MutationInput) -> 
         new = {"catalogId": catalog_id or bulk_load.DEFAULT_CATALOG}
         scheme = fields.pop("versionScheme", None) if before else None
         saved = await _put(turn, PRODUCTS, checks, fields, new)
+        await renamed_products.mark(turn, before, saved)
         if scheme is None or isinstance(saved, Problem):
             return saved
         if "schemeChange" in saved:
@@ -92,6 +93,7 @@ async def product(caller: Caller, database: Database, values: MutationInput) -> 
         except scheme_change.UnderWay:
             await scheme_change.wait(database, caller.key(values["id"]))
             continue
+        await renamed_products.finish(database, saved)
         if isinstance(saved, Problem) or saved.get("schemeChange", {}).get("owner") != owner:
             return saved
         return await scheme_change.finish(database, saved, owner)

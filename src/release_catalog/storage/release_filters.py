@@ -31,7 +31,7 @@ MAX_CONDITIONS = 20
 # More terms than this are not merged in the order of their index.
 MAX_TERMS_IN_ORDER = 160
 # The ways to find the releases that are compared by their numbers of index keys.
-MAX_ACCESSES = 6
+MAX_ACCESSES = 4
 NESTED = ("any", "none")
 
 # The conditions that terms serve, the most selective first: these usually match few releases.
@@ -199,7 +199,9 @@ def _any(filters: Sequence[Compiled]) -> Condition:
         return Condition(match)
     terms = {repr(term): term for condition in best for term in condition.cover or ()}
     rank = max(condition.rank for condition in best)
-    return Condition(match, rank, list(terms.values()), is_exact=False)
+    # The terms say all if each filter has one condition, which its terms say.
+    is_exact = all(len(one.match_without(one.best())) == 0 for one in filters)
+    return Condition(match, rank, list(terms.values()), is_exact)
 
 
 def _none(filters: Sequence[Compiled]) -> Condition:

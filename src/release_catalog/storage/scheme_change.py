@@ -35,7 +35,7 @@ from release_catalog.domain.reference_data import ProductDocument, version_keys
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.versions import Scheme
 from release_catalog.storage import database as db
-from release_catalog.storage import leases, unit_of_work, version_order
+from release_catalog.storage import leases, renamed_products, search_terms, unit_of_work, version_order
 from release_catalog.storage.collection_names import COUNTERS, PRODUCTS, RELEASES
 from release_catalog.storage.database import Database, Filter, Update
 from release_catalog.storage.outages import SchemeChangeUnderWay, TurnNotReached
@@ -125,12 +125,12 @@ async def wait(database: Database, key: str) -> None:
 async def order_inserted(
     caller: Caller, database: Database, products: Sequence[ProductDocument], inserted: Sequence[ReleaseDocument]
 ) -> None:
-    """Correct the keys of releases that were inserted without a transaction, if a step has begun meanwhile.
+    """Correct the keys and terms of releases that were inserted without a transaction, if their product changed.
 
     `products` are their products as they were before.
     """
     keys = {"_id": {"$in": [product["_id"] for product in products]}}
-    shown = {"versionScheme": 1, "schemeChange": 1}
+    shown = {"versionScheme": 1, "schemeChange": 1, "name": 1}
     now = {product["_id"]: _state(product) async for product in database[PRODUCTS].find(keys, shown)}
     for product in products:
         if now[product["_id"]] != _state(product):
@@ -141,7 +141,7 @@ async def order_inserted(
 
 def _state(product: ProductDocument) -> Any:
     change = product.get("schemeChange")
-    return product["versionScheme"], change and (change["to"], change["step"])
+    return product["versionScheme"], product["name"], change and (change["to"], change["step"])
 
 
 async def _order_again(
@@ -153,6 +153,9 @@ async def _order_again(
     for release in inserted:
         keys: Update = {"nextVersionKey": None, **version_keys(product, release["version"])}
         update = {"$set": {name: value for name, value in keys.items() if value is not None}}
+        if release["productName"] != product["name"]:
+            renamed: ReleaseDocument = {**release, "productName": product["name"]}
+            update["$set"] |= {"productName": product["name"], "terms": search_terms.derived(renamed)["terms"]}
         if keys["nextVersionKey"] is None:
             update["$unset"] = {"nextVersionKey": ""}
         changes.append(UpdateOne({"_id": caller.key(release["id"])}, update))
@@ -176,6 +179,7 @@ async def run_in_background(database: Database, ending: asyncio.Event | None = N
 async def _continue(database: Database, over: asyncio.Event) -> None:
     while not over.is_set():
         try:
+            await renamed_products.finish_all(database)
             while not over.is_set() and (product := await _take(database, {})):
                 _log.info("scheme change continued", product=product["id"])
                 await _run(database, product["_id"], product["schemeChange"]["owner"], over)
