@@ -6,7 +6,8 @@
 # make check  check types, style, formatting, and the schema for changes that break clients
 # make bench  compare the speed with other servers; bench-load: loading; bench-memory: memory over many requests;
 #             bench-fairness: delay of a client beside a greedy one; bench-files: fetching and verification;
-#             bench-scheme: delay of writes while a product changes its version scheme
+#             bench-scheme: delay of writes while a product changes its version scheme;
+#             bench-filters: searches, any and none, and facets beside plain pages, on the documents in RELEASES
 PYTHON ?= python3
 PORT ?= 8000
 # Test files that run at once, each with a MongoDB of its own. Many wait for something: two cores have time for three.
@@ -18,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The data is in this folder; an installed catalog uses the data folder of the user.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test test-unit test-hostile test-debian faults check schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme web clean
+.PHONY: run test test-unit test-hostile test-debian faults check schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme bench-filters web clean
 
 run: .venv/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -76,6 +77,9 @@ bench-files: .venv/.run
 
 bench-scheme: .venv/.run
 	$(BENCH)/scheme_change.py
+
+bench-filters: .venv/.run
+	$(BENCH)/filters.py $(RELEASES)
 
 bench-memory: .venv/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from conftest import LOCAL, connected
 from release_catalog.domain import caller, platforms, release, release_parts, timestamps, versions
 from release_catalog.domain.caller import Caller
-from release_catalog.storage import bulk_load, indexes
-from release_catalog.storage.collection_names import RELEASES
+from release_catalog.storage import bulk_load, indexes, pagination
+from release_catalog.storage.collection_names import COUNTERS, PRODUCTS, RELEASES
 from support import old_forms
 from support.catalog import Catalog
 
@@ -400,3 +400,58 @@ async def test_many_connections_share_the_commands_of_a_search(empty: Catalog) -
     for name in ("catalogs", "products"):
         assert [len(one["releases"]["nodes"]) for one in data[name]["nodes"]] == [1] * 5
         assert [one["releases"]["totalCount"] for one in data[name]["nodes"]] == [1] * 5
+
+
+# ---------------------------------------------------------------- changes of version schemes
+
+CONSTRAINED = """query($filter: ReleaseFilter, $order: ReleaseOrder) { releases(filter: $filter, orderBy: $order) {
+  totalCount nodes { version } facets { status { count } } } }"""
+
+
+@pytest.mark.parametrize("order", ["CREATED_AT", "VERSION", "NAME"])
+async def test_a_constraint_reads_the_new_keys_while_a_scheme_changes(empty: Catalog, order: str) -> None:
+    """In the step COPY, some releases still have their old keys."""
+    product = await empty.product("tool", "SEMVER", id="p", _id="local/p")
+    other = await empty.product("other", "SEMVER", id="q", _id="local/q")
+    for number in range(6):
+        made = await empty.put(product, f"1.{number}.0", revision=f"{number}")
+        keys = {"nextVersionKey": made["versionKey"], **({"versionKey": "!old"} if number % 2 else {})}
+        await empty.database[RELEASES].update_one({"id": made["id"]}, {"$set": keys})
+        await empty.put(other, f"1.{number}.0", revision=f"{number}")
+    counter = {"$set": {"reordered": ["p"], "schemeSteps": 1}}
+    await empty.database[COUNTERS].update_one({"_id": "local/events"}, counter, upsert=True)
+    narrow = {"constraint": ">=1.3"}
+    for filter_, count in (
+        ({"productId": "p", **narrow}, 3),
+        ({"any": [{"productId": "p", **narrow}, {"productId": "q", "constraint": "<1.1"}]}, 4),
+        ({"productId": "p", "none": [narrow]}, 3),
+    ):
+        found = (await empty.ask(CONSTRAINED, filter=filter_, order={"field": order}))["releases"]
+        assert len(found["nodes"]) == found["totalCount"] == count, filter_
+        assert found["facets"]["status"] == [{"count": count}]
+
+
+async def test_a_constraint_has_the_meaning_of_the_scheme_at_the_time(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheme changes after the filter was read, before the page is."""
+    product = await empty.product("tool", "SEMVER", id="p", _id="local/p")
+    for version in ("1.9.0", "1.10.0-rc.1"):
+        made = await empty.put(product, version, revision=version)
+        key = versions.sort_key("ANY", version)
+        await empty.database[RELEASES].update_one({"id": made["id"]}, {"$set": {"nextVersionKey": key}})
+    read = pagination.fetch_pages
+    done: list[int] = []
+
+    async def changing(*arguments: Any, **options: Any) -> Any:
+        if not done:
+            done.append(1)
+            await empty.database[PRODUCTS].update_one({"id": "p"}, {"$set": {"versionScheme": "ANY"}})
+            counter = {"$set": {"reordered": ["p"], "schemeSteps": 1}}
+            await empty.database[COUNTERS].update_one({"_id": "local/events"}, counter, upsert=True)
+        return await read(*arguments, **options)
+
+    monkeypatch.setattr(pagination, "fetch_pages", changing)
+    query = "query($filter: ReleaseFilter) { releases(filter: $filter) { nodes { version } } }"
+    found = (await empty.ask(query, filter={"productId": "p", "constraint": ">=1.9.5"}))["releases"]["nodes"]
+    assert found == [{"version": "1.10.0-rc.1"}], "SEMVER leaves the pre-release out"

@@ -270,10 +270,14 @@ async def _redirect(
     for maker in makers:
         after = [redirect(one, maker["catalogId"]) for one in maker["dependencies"]]
         before = {term for one in maker["dependencies"] for term in search_terms.reference_terms(one)}
-        terms = [term for term in maker["terms"] if term not in before]
-        terms += [term for one in after for term in search_terms.reference_terms(one)]
-        # A maker that was changed meanwhile has looked for the release itself.
+        terms = {term for one in after for term in search_terms.reference_terms(one)}
+        # A maker that was changed meanwhile has looked for the release itself. Its other terms may have changed.
         match = {"_id": maker["_id"], "etag": maker["etag"]}
-        changes.append(UpdateOne(match, {"$set": {"dependencies": after, "terms": list(dict.fromkeys(terms))}}))
+        others = {"$setDifference": ["$terms", {"$literal": sorted(before | terms)}]}
+        fields = {
+            "dependencies": {"$literal": after},
+            "terms": {"$concatArrays": [others, {"$literal": sorted(terms)}]},
+        }
+        changes.append(UpdateOne(match, [{"$set": fields}]))
     if changes:
         await database[RELEASES].bulk_write(changes, ordered=False, session=session)

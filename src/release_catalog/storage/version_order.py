@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from release_catalog.domain import caller as callers
 from release_catalog.storage import cursors, pagination
-from release_catalog.storage.access_paths import Rebuild
+from release_catalog.storage.access_paths import Rebuild, both
 from release_catalog.storage.collection_names import COUNTERS, PRODUCTS
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.database import Collections, Database, Filter
@@ -58,7 +58,9 @@ async def fetch_pages(
     """
 
     async def read(questions: Sequence[PageQuery[Any]], reordered: Sequence[str]) -> list[Page[Any]]:
-        return await _read(reading, questions, keys, reordered)
+        # A page in the order of versions is divided by products anyway: see `_parts`.
+        rebuilt = [one if one.order.index in _NEXT else _rebuilt(one, reordered) for one in questions]
+        return await _read(reading, rebuilt, keys, reordered)
 
     by_version = [question for question in questions if question.order.index in _NEXT]
     pages, schemes = await _consistent(database, questions, by_version, read)
@@ -75,8 +77,8 @@ async def read_all(
 ) -> Sequence[Result]:
     """Return the results of `read` for all documents of several queries, whose order does not matter."""
 
-    async def ignoring_order(questions: Sequence[PageQuery[Any]], _: Sequence[str]) -> Sequence[Result]:
-        return await read(questions)
+    async def ignoring_order(questions: Sequence[PageQuery[Any]], reordered: Sequence[str]) -> Sequence[Result]:
+        return await read([_rebuilt(question, reordered) for question in questions])
 
     return (await _consistent(database, questions, (), ignoring_order))[0]
 
@@ -97,7 +99,7 @@ async def _consistent(
     counters, tenant = _counters.setdefault(database, {}), depending[0].match["tenantId"]
     known = counters.get(tenant, _Known())
     while True:
-        results = await read([_rebuilt(question, known.reordered) for question in questions], known.reordered)
+        results = await read(questions, known.reordered)
         schemes = await _schemes(database, tenant, depending)
         now = await _counter(database, tenant)
         changed = [_with_schemes(question, schemes) for question in questions]
@@ -108,11 +110,8 @@ async def _consistent(
 
 
 def _rebuilt(question: PageQuery[Any], reordered: Sequence[str]) -> PageQuery[Any]:
-    """Return a query whose constraints read the versions of `reordered` products by their next keys.
-
-    A page in the order of versions is divided by these products anyway: see `_parts`.
-    """
-    if question.rebuild is None or not reordered or question.order.index in _NEXT:
+    """Return a query whose constraints read the versions of `reordered` products by their next keys."""
+    if question.rebuild is None or not reordered:
         return question
     rebuilt: PageQuery[Any] = question.rebuild.build(
         dataclasses.replace(question.rebuild.lookups, reordered=reordered)
@@ -170,7 +169,8 @@ def _parts(question: PageQuery[Any], reordered: Sequence[str]) -> list[PageQuery
     prefix, terms = "product:", question.terms
     only: list[str] | None = None
     if "productId" in question.match:
-        only = [question.match["productId"]]
+        product = question.match["productId"]
+        only = product["$in"] if isinstance(product, dict) else [product]
     elif terms and all(isinstance(term, str) and term.startswith(prefix) for term in terms):
         only = [str(term).removeprefix(prefix) for term in terms]
     by_term = only is not None and "productId" not in question.match
@@ -187,7 +187,8 @@ def _parts(question: PageQuery[Any], reordered: Sequence[str]) -> list[PageQuery
         parts.append(dataclasses.replace(question, match={**question.match, **others}, accesses=()))
     elif left := [product for product in only if product not in reordered]:
         some = [f"{prefix}{product}" for product in left] if by_term else terms
-        parts.append(dataclasses.replace(question, terms=some))
+        match = both(question.match, {} if by_term else {"productId": {"$in": left}})
+        parts.append(dataclasses.replace(question, match=match, terms=some, accesses=()))
     return parts
 
 
