@@ -64,8 +64,6 @@ class ProductDocument(_ReferenceDocument):
     latestFree: bool | None
     versionScheme: Scheme
     schemeChange: NotRequired[SchemeChangeDocument]
-    # Whether its releases may still have an older name of it (see `storage.renamed_products`).
-    renamed: NotRequired[bool]
 
 
 class PropertyDefinitionDocument(TypedDict):

@@ -74,9 +74,9 @@ class ReleaseFilter:
         "the notes, regardless of letter case and accents."
     )
     environment: str | None = _condition("Releases of which the environment with this name holds something now.")
-    base_image_id: str | None = _condition("Releases built on this base image.")
-    registry_id: str | None = _condition("Releases pushed to this registry.")
-    pipeline_id: str | None = _condition("Releases made by this pipeline.")
+    base_image_id: strawberry.ID | None = _condition("Releases built on this base image.")
+    registry_id: strawberry.ID | None = _condition("Releases pushed to this registry.")
+    pipeline_id: strawberry.ID | None = _condition("Releases made by this pipeline.")
     created_by: str | None = _condition("Releases created by the caller with this subject.")
     any: list["ReleaseFilter"] | None = _condition(
         "At least one of these filters matches as well. `any` and `none` are nested at most 3 deep, and a filter "

@@ -6,7 +6,7 @@ does the batches, and any process continues them. Two at once would store the sa
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any, NotRequired, cast
 
 from pymongo import UpdateOne
 
@@ -27,11 +27,17 @@ _IDENTITY = Order("IDENTITY", "identity", {"version": str, "revision": str, "cha
 _RENAMED = {"renamed": True}
 
 
+class _Renamed(ProductDocument):
+    """A product whose releases may still have an older name of it."""
+
+    renamed: NotRequired[bool]
+
+
 async def mark(turn: UnitOfWork, before: ProductDocument | None, saved: ProductDocument | Problem) -> None:
     """Mark a product if this transaction renames it."""
     if before is None or isinstance(saved, Problem) or saved["name"] == before["name"]:
         return
-    saved["renamed"] = True
+    cast("_Renamed", saved)["renamed"] = True
     match = {"_id": turn.caller.key(saved["id"])}
     await turn.database[PRODUCTS].update_one(match, {"$set": _RENAMED}, session=turn.session)
     await _count(turn.database, turn.caller.tenant, turn.session)
@@ -39,7 +45,7 @@ async def mark(turn: UnitOfWork, before: ProductDocument | None, saved: ProductD
 
 async def finish(database: Database, saved: ProductDocument | Problem) -> None:
     """Give the releases of a renamed product its name; once the time is short, continue in the background."""
-    if isinstance(saved, Problem) or not saved.get("renamed"):
+    if isinstance(saved, Problem) or not cast("_Renamed", saved).get("renamed"):
         return
     task = db.in_background(_finish(database, callers.local(saved["tenantId"]).key(saved["id"])))
     await asyncio.wait([task], timeout=max(0, min(db.remaining(), 60) - _ANSWER_SECONDS))
