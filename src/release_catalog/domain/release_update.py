@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import orjson
 
-from release_catalog.domain import platforms, references, release, release_parts
+from release_catalog.domain import metadata, platforms, references, release, release_parts
 from release_catalog.domain.declarations import SetBy
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.release import ReleaseDocument
@@ -185,7 +185,7 @@ def _merge_fields(before: Part, values: Part, checks: Validator, now: datetime.d
             known = _with_platforms(there or (), value) if field == "dockerImages" else there or ()
             after[field] = _merge_list(known, value, checks, field, now)
         elif field == "metadata" and value and there:
-            after[field] = release_parts.json_text(checks, deep_merge(orjson.loads(there), orjson.loads(value)))
+            after[field] = metadata.text(checks, deep_merge(orjson.loads(there), orjson.loads(value)))
         elif field in _PARTS and value and there and there.get("id") == value.get("id"):
             inner = Validator(raw, f"{checks.path}.{field}", checks.found)
             after[field] = {**there, **_merge_fields(there, value, inner, now)}
