@@ -34,6 +34,8 @@ from release_catalog.storage import database as db
 
 # Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
 MAX_GRACE_SECONDS = 15
+# The exit code of `migrate --check` while migrations are pending; 1 is a failure, and 2 an error of usage.
+PENDING = 3
 
 _log = structlog.get_logger()
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve and manage a release catalog.")
@@ -47,7 +49,10 @@ _Tenant = Annotated[
 _CreateProducts = Annotated[
     bool, typer.Option(help="Create the products that do not exist. Otherwise their releases are refused.")
 ]
-_Scheme = Annotated[versions.Scheme, typer.Option(help="Version scheme of the products that the command creates.")]
+_Scheme = Annotated[
+    versions.Scheme | None,
+    typer.Option(help="Version scheme of the products that the command creates. Defaults to ANY."),
+]
 _Source = Annotated[str, typer.Argument(help="File of import documents, one per line. Use - for standard input.")]
 
 
@@ -196,17 +201,18 @@ def load(
     publish: Annotated[bool, typer.Option(help="Publish the releases. Otherwise they are drafts.")] = False,
     on_error: Annotated[str, typer.Option(help="Reaction to an invalid line: stop or skip.")] = "stop",
     create_products: _CreateProducts = True,
-    version_scheme: _Scheme = "ANY",
+    version_scheme: _Scheme = None,
     tenant: _Tenant = None,
 ) -> None:
     """Load releases from import documents; existing releases do not change."""
     if on_error not in {"stop", "skip"}:
         raise typer.BadParameter("this reaction does not exist: give stop or skip", param_hint="--on-error")
+    scheme = _new_scheme(version_scheme, create=create_products)
     settings = Settings()
     with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
         report = bulk.Report(0 if file == "-" else Path(file).stat().st_size)
         user = caller.local(tenant or settings.tenant)
-        new = bulk_load.NewProducts(create_products, version_scheme)
+        new = bulk_load.NewProducts(create_products, scheme)
         loader = bulk.Loader(user, report, catalog, publish=publish, stop=on_error == "stop", new=new)
         # The objects of a batch go with it: looking for cycles among them would take a third of the time.
         gc.freeze()
@@ -250,17 +256,26 @@ def import_(
         Literal["update", "fail"], typer.Option(help="Reaction to a draft with the same identity.")
     ] = "update",
     create_products: _CreateProducts = True,
-    version_scheme: _Scheme = "ANY",
+    version_scheme: _Scheme = None,
     dry_run: Annotated[bool, typer.Option(help="Check the documents and store nothing.")] = False,
     tenant: _Tenant = None,
 ) -> None:
     """Import releases as drafts, verifying their files; exit code 1 if one was refused."""
+    scheme = _new_scheme(version_scheme, create=create_products)
     with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
         documents = _documents(source.read())
     options: dict[str, Any] = {"projectIdentifier": project, "catalogId": catalog, "dryRun": dry_run}
     options |= {"verification": verification.upper(), "onConflict": on_conflict.upper()}
-    options |= {"createProduct": create_products, "versionScheme": version_scheme}
+    options |= {"createProduct": create_products, "versionScheme": scheme}
     _with_files(tenant, functools.partial(terminal.import_all, documents, options))
+
+
+def _new_scheme(scheme: versions.Scheme | None, *, create: bool) -> versions.Scheme:
+    """Return the scheme of new products; refuse one for products that may not be created."""
+    if scheme and not create:
+        message = "no product is created: leave out --version-scheme or --no-create-products"
+        raise typer.BadParameter(message, param_hint="--version-scheme")
+    return scheme or "ANY"
 
 
 def _documents(text: bytes) -> list[Any]:
@@ -275,13 +290,18 @@ def _documents(text: bytes) -> list[Any]:
 
 @cli.command()
 def verify(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of releases. Defaults to all releases.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids of releases, without --product. Defaults to all releases.")
+    ] = None,
     product: Annotated[
         str | None, typer.Option(help="Id or key of a product, to verify its releases instead of all.")
     ] = None,
     tenant: _Tenant = None,
 ) -> None:
     """Fetch and hash the files of releases again; exit code 1 if one differs from its declaration."""
+    if ids and product is not None:
+        message = "it selects releases, and so do ids: give either ids or --product"
+        raise typer.BadParameter(message, param_hint="--product")
     _with_files(tenant, functools.partial(terminal.verify_all, ids or [], product), existing=True)
 
 
@@ -307,7 +327,8 @@ def migrate(
     """Migrate all stored documents to the form that this version writes.
 
     Servers do the same in the background. Older servers may keep running. The command may be interrupted and
-    repeated at any time. With --check, the exit code is 0 if nothing is pending, and 1 otherwise.
+    repeated at any time. With --check, the exit code is 0 if nothing is pending, 3 if migrations are pending, and
+    1 after a failure.
     """
 
     def report(step: str, migration: migrations.Migration, documents: int) -> None:
@@ -322,7 +343,7 @@ def migrate(
     found = runtime.run_with_database(Settings(), run, existing=True)
     for name, count in found.items():
         typer.echo(f"{name} is pending: {count} documents")
-    sys.exit(1 if found else 0)
+    sys.exit(PENDING if found else 0)
 
 
 @ledgers.command("verify")
