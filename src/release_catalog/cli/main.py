@@ -21,15 +21,14 @@ import typer
 
 from release_catalog import logging_config, runtime
 from release_catalog.auth import authenticator, service_accounts
-from release_catalog.cli import credentials
+from release_catalog.cli import credentials, ledger
 from release_catalog.cli import files as terminal
 from release_catalog.cli import load as bulk
-from release_catalog.console import printable, printable_lines
+from release_catalog.console import printable_lines
 from release_catalog.domain import caller, json_values, versions
-from release_catalog.domain import ledger as chains
 from release_catalog.embedded_mongodb import binary
 from release_catalog.settings import Settings, unknown
-from release_catalog.storage import bulk_load, ledger, migrations
+from release_catalog.storage import bulk_load, migrations
 from release_catalog.storage import database as db
 
 # Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
@@ -41,6 +40,7 @@ _log = structlog.get_logger()
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve and manage a release catalog.")
 ledgers = typer.Typer(no_args_is_help=True, help="Manage the ledger of promotions.")
 cli.add_typer(ledgers, name="ledger")
+ledgers.command("verify")(ledger.verify)
 cli.command("token")(credentials.token)
 cli.command("account")(credentials.account)
 _Tenant = Annotated[
@@ -271,7 +271,7 @@ def import_(
 
 
 def _new_scheme(scheme: versions.Scheme | None, *, create: bool) -> versions.Scheme:
-    """Return the scheme of new products; refuse one for products that may not be created."""
+    """Return the scheme of new products; refuse one if no product is created."""
     if scheme and not create:
         message = "no product is created: leave out --version-scheme or --no-create-products"
         raise typer.BadParameter(message, param_hint="--version-scheme")
@@ -344,49 +344,6 @@ def migrate(
     for name, count in found.items():
         typer.echo(f"{name} is pending: {count} documents")
     sys.exit(PENDING if found else 0)
-
-
-@ledgers.command("verify")
-def verify_ledger(
-    tenant: Annotated[
-        str | None, typer.Option(help="Tenant of the ledger. Defaults to the tenant in the settings.")
-    ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(
-            help="Hash of a record, kept outside of the database: from this command or a promotion event. The "
-            "ledger must still contain it."
-        ),
-    ] = None,
-) -> None:
-    """Find every promotion record that was changed, removed or moved; exit code 1 if there is any."""
-    settings, chain = Settings(), chains.HashChain(head)
-
-    async def run(database: db.Database) -> int:
-        found = 0
-        async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain):
-            found += 1
-            typer.echo(printable(wrong))
-        return found
-
-    if runtime.run_with_database(settings, run, existing=True):
-        sys.exit(1)
-    typer.echo(printable(f"{chain.sequence} records, head {chain.hash}"))
-    typer.echo(_proven(chain), err=True)
-
-
-def _proven(chain: chains.HashChain) -> str:
-    """Say what a ledger without faults proves, and what not."""
-    if chain.witnessed is None:
-        return (
-            "Without --head, this command can't detect a ledger that was rewritten as a whole or "
-            "restored to an earlier state. Keep the head outside of this database and give it next time; "
-            "promotion events and webhooks contain it too (data.ledger.hash)."
-        )
-    return (
-        f"Records 1 to {chain.witnessed} are unchanged since the given head. Later records may have "
-        "been rewritten as a whole: keep the head printed here for the next verification."
-    )
 
 
 @contextlib.contextmanager

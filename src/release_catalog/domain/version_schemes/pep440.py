@@ -74,7 +74,7 @@ class Pep440(VersionScheme):
         raise self._misused(operator, version.strip(), text)
 
     def _misused(self, operator: str, version: str, text: str) -> ValueError:
-        """Return the error for a comparison that is none."""
+        """Return the error for a comparison that `packaging` does not take."""
         number = version.removesuffix(".*")
         if operator not in _OPERATORS or not number[:1].isalnum():
             return self.no_constraint(text)
