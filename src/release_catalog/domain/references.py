@@ -96,16 +96,29 @@ def dependency_document(
     return made
 
 
-def redirected(dependency: DependencyDocument, catalog_id: str, *, missing: bool) -> DependencyDocument:
-    """Return a dependency that gives an id, by that id, or by name and version if no release has it."""
+def redirected(dependency: DependencyDocument, maker: Named, *, missing: bool) -> DependencyDocument:
+    """Return a dependency of `maker` that gives an id, by that id, or by name and version if no release has it.
+
+    The name and version of `maker` itself lead nowhere: then the reference stays one by id.
+    """
+    by_name = {**dependency, "releaseId": None}
     return dependency_document(
-        catalog_id,
+        maker["catalogId"],
         dependency["releaseId"],
         dependency["name"],
         dependency["version"],
         completed(dependency),
-        missing,
+        missing and not depends_on_itself(maker, by_name),
     )
+
+
+def depends_on_itself(release: Mapping[str, Any], dependency: Mapping[str, Any]) -> bool:
+    """Return whether a dependency of `release`, as declared or as stored, leads to it by id or by name."""
+    id_ = dependency["releaseId"]
+    is_by_name = id_ is None or dependency.get("missing", False)
+    names = (dependency["name"], dependency["version"])
+    has_own_id = id_ is not None and id_ == release.get("id")
+    return has_own_id or (is_by_name and names == (release["name"], release["version"]))
 
 
 def completed(dependency: Mapping[str, Any]) -> Sequence[str]:

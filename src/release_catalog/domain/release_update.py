@@ -120,10 +120,7 @@ def check_references(
     for at, needed in enumerate(values.get("dependencies", ())):
         if needed["releaseId"]:
             _complete(checks, f"dependencies[{at}]", needed, known["releases"].get(needed["releaseId"]))
-        is_by_name = needed.get("missing", True)
-        has_own_name = needed["version"] == own["version"] and needed["name"] == own["name"]
-        has_own_id = needed["releaseId"] is not None and needed["releaseId"] == own.get("id")
-        if has_own_id or (is_by_name and has_own_name):
+        if references.depends_on_itself(own, needed):
             message = "A release can't depend on itself: remove this dependency."
             checks.refuse(f"dependencies[{at}]", "DEPENDS_ON_ITSELF", message)
 
@@ -162,16 +159,18 @@ def apply_update(
         after = cast("ReleaseDocument", {**before, **changed})
     else:
         after = cast("ReleaseDocument", {**before, **_merge_fields(before, values, checks, now)})
-        own = {"releaseId": None, "name": after["name"], "version": after["version"]}
-        if any(own.items() <= needed.items() for needed in before["dependencies"]):
-            checks.refuse(
-                "name",
-                "DEPENDS_ON_ITSELF",
-                "With this name the release would depend on itself: give another name.",
-            )
+        _check_name(checks, after)
     if not checks.found:
         return cast("ReleaseDocument", {**after, **release.derived_fields(after)})
     return after
+
+
+def _check_name(checks: Validator, after: ReleaseDocument) -> None:
+    """Refuse a name with which a dependency that the release has already would lead to the release itself."""
+    is_refused = any(violation.code == "DEPENDS_ON_ITSELF" for violation in checks.found)
+    if not is_refused and any(references.depends_on_itself(after, needed) for needed in after["dependencies"]):
+        message = "With this name the release would depend on itself: give another name."
+        checks.refuse("name", "DEPENDS_ON_ITSELF", message)
 
 
 def _merge_fields(before: Part, values: Part, checks: Validator, now: datetime.datetime) -> Values:

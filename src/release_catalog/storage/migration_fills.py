@@ -124,9 +124,7 @@ async def _redirect(
         if not lost:
             continue
         values = known.setdefault(release["_id"], {})
-        redirected = {
-            one["reference"]: references.redirected(one, release["catalogId"], missing=True) for one in lost
-        }
+        redirected = {one["reference"]: references.redirected(one, release, missing=True) for one in lost}
         values["dependencies"] = [redirected.get(one["reference"], one) for one in release["dependencies"]]
         terms = {f"needs:{old}": search_terms.reference_terms(new) for old, new in redirected.items()}
         values["terms"] = [

@@ -200,10 +200,10 @@ async def published_by_name(
 async def forget_id(caller: Caller, database: Database, id_: str, session: Any) -> None:
     """Let the references by the id of a deleted release lead by name and version."""
 
-    def forget(dependency: DependencyDocument, catalog_id: str) -> DependencyDocument:
+    def forget(dependency: DependencyDocument, maker: ReleaseDocument) -> DependencyDocument:
         if dependency["releaseId"] != id_:
             return dependency
-        return references.redirected(dependency, catalog_id, missing=True)
+        return references.redirected(dependency, maker, missing=True)
 
     async for some in _maker_batches(caller, database, [f"needs:{references.by_id(id_)}"], session):
         await _redirect(database, some, forget, session)
@@ -238,20 +238,20 @@ def _learnt(
     by_id: Mapping[str, ReleaseDocument],
     fixed: Collection[str],
     dependency: DependencyDocument,
-    catalog_id: str,
+    maker: ReleaseDocument,
 ) -> DependencyDocument:
     release = by_id.get(dependency["releaseId"] or "")
     names = (dependency["name"], dependency["version"])
     if release is None or dependency["reference"] in fixed or names != (release["name"], release["version"]):
         return dependency
-    return references.redirected(dependency, catalog_id, missing=False)
+    return references.redirected(dependency, maker, missing=False)
 
 
 async def _maker_batches(
     caller: Caller, database: Database, terms: Sequence[str], session: Any
 ) -> AsyncGenerator[list[StoredReleaseDocument], None]:
     """Yield the releases with one of these terms, in batches."""
-    shown = dict.fromkeys(("etag", "status", "catalogId", "dependencies", "terms"), 1)
+    shown = dict.fromkeys(("etag", "status", "catalogId", "name", "version", "dependencies", "terms"), 1)
     match = {"tenantId": caller.tenant, "terms": {"$in": list(terms)}}
     found: Any = database[RELEASES].find(match, shown, session=session)
     cursor = found.hint("terms").batch_size(MAKERS_AT_ONCE)
@@ -263,12 +263,12 @@ async def _maker_batches(
 async def _redirect(
     database: Database,
     makers: Iterable[StoredReleaseDocument],
-    redirect: Callable[[DependencyDocument, str], DependencyDocument],
+    redirect: Callable[[DependencyDocument, ReleaseDocument], DependencyDocument],
     session: Any,
 ) -> None:
     changes: list[Any] = []
     for maker in makers:
-        after = [redirect(one, maker["catalogId"]) for one in maker["dependencies"]]
+        after = [redirect(one, maker) for one in maker["dependencies"]]
         before = {term for one in maker["dependencies"] for term in search_terms.reference_terms(one)}
         terms = [term for term in maker["terms"] if term not in before]
         terms += [term for one in after for term in search_terms.reference_terms(one)]
