@@ -99,16 +99,17 @@ def dependency_document(
 def redirected(dependency: DependencyDocument, maker: Named, *, missing: bool) -> DependencyDocument:
     """Return a dependency of `maker` that gives an id, by that id, or by name and version if no release has it.
 
-    The name and version of `maker` itself lead nowhere: then the reference stays one by id.
+    The name and version of `maker` itself lead nowhere, nor does a hidden name: the reference stays one by id.
     """
     by_name = {**dependency, "releaseId": None}
+    is_named = bool(dependency["name"] and dependency["version"])
     return dependency_document(
         maker["catalogId"],
         dependency["releaseId"],
         dependency["name"],
         dependency["version"],
         completed(dependency),
-        missing and not depends_on_itself(maker, by_name),
+        missing and is_named and not depends_on_itself(maker, by_name),
     )
 
 

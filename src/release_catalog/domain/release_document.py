@@ -108,7 +108,7 @@ def written(source: ReleaseDocument, project: str) -> dict[str, Any]:
             dockerImages=[_written_part(image, release_parts.IMAGE) for image in source["dockerImages"]] or None
         ),
         "dependencies": [
-            _present(catalogId=d["releaseId"], name=d["name"] or None, version=d["version"] or None)
+            _present(catalogId=d["releaseId"], name=d["name"], version=d["version"])
             for d in source["dependencies"]
         ],
         **_written_more(source),

@@ -287,13 +287,18 @@ def package(version: str, image: Mapping[str, str], file: Mapping[str, str]) -> 
 
 
 def dependency(entry: Validator, id_field: str, *, whole: bool) -> dict[str, Any]:
-    """Return a reference to a release; it must be `whole` if no other release can supply its name."""
+    """Return a reference to a release; it must be `whole` if no other release can supply its name.
+
+    Beside an id, an empty name or version is one that an export has hidden.
+    """
     entry.known({id_field, *references.COMPLETED})
+    id_ = entry.id(id_field)
     required = whole or entry.fields.get(id_field) is None
+    hidden = [field for field in references.COMPLETED if whole and id_ and entry.fields.get(field) == ""]
     return {
-        "releaseId": entry.id(id_field),
-        "name": entry.name("name", required=required),
-        "version": entry.name("version", MAX_VERSION, required=required),
+        "releaseId": id_,
+        "name": "" if "name" in hidden else entry.name("name", required=required),
+        "version": "" if "version" in hidden else entry.name("version", MAX_VERSION, required=required),
     }
 
 

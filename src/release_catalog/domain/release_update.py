@@ -127,13 +127,14 @@ def check_references(
 
 def _complete(checks: Validator, path: str, needed: Values, target: Part | None) -> None:
     # Callers who must not see that release must not learn its name here either.
-    needed["completed"] = [name for name in references.COMPLETED if needed[name] is None]
-    needed["missing"] = target is None
+    needed["completed"] = [name for name in references.COMPLETED if not needed[name]]
+    # A reference with a hidden name leads by its id alone.
+    needed["missing"] = target is None and "" not in {needed[name] for name in references.COMPLETED}
     for name in references.COMPLETED:
         if needed[name] is None and target is None:
             message = f"The release {needed['releaseId']!r} does not exist yet: give its {name} too."
             checks.refuse(f"{path}.{name}", "REQUIRED", message)
-        elif needed[name] is None and target:
+        elif not needed[name] and target:
             needed[name] = target[name]
     if target and (target["name"], target["version"]) != (needed["name"], needed["version"]):
         message = (

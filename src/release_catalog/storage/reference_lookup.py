@@ -30,7 +30,7 @@ MAKERS_AT_ONCE = 100
 # The fields by which a reference finds a release, and those that decide whether a caller sees it.
 REFERENCE_FIELDS = dict.fromkeys(("id", "catalogId", "name", "version", "productId", "status", "private"), 1)
 # The fields that decide between releases of the same name and version.
-_CANDIDATE_FIELDS = {
+CANDIDATE_FIELDS = {
     **REFERENCE_FIELDS,
     **dict.fromkeys(("channel", "revisionKey", "createdAt", "publishedAt", "resolvesName", "nameSince"), 1),
 }
@@ -85,7 +85,7 @@ async def _winners(caller: Caller, database: Collections, ids: Iterable[str]) ->
     rivals: dict[str, list[ReleaseDocument]] = {}
     for start in range(0, len(keys), REFERENCES_A_COMMAND):
         match = {"_id": {"$in": keys[start : start + REFERENCES_A_COMMAND]}, "tenantId": caller.tenant}
-        cursor = database[RELEASES].find(match, _CANDIDATE_FIELDS).batch_size(NAMES_AT_ONCE)
+        cursor = database[RELEASES].find(match, CANDIDATE_FIELDS).batch_size(NAMES_AT_ONCE)
         async with contextlib.aclosing(cursors.batches(cursor, NAMES_AT_ONCE)) as batches:
             async for some in batches:
                 for release in some:
@@ -152,18 +152,24 @@ async def find_dependants(
 
 
 async def settle_names(
-    caller: Caller, database: Database, published: Iterable[ReleaseDocument], session: Any = None
+    caller: Caller,
+    database: Database,
+    published: Iterable[ReleaseDocument],
+    others: Iterable[ReleaseDocument] = (),
+    session: Any = None,
 ) -> None:
     """Make references by name lead to no release that has lost its name for good, after these were published.
 
-    Thus a reference is decided among the winner and drafts, however many releases have its name and version.
+    Thus a reference is decided among the winner and drafts, however many releases have its name and version. The
+    names of `others` are settled, too.
     """
-    new = {release["id"]: references.name_key(release) for release in published}
+    new = {release["id"] for release in published}
+    names = {references.name_key(release) for some in (published, others) for release in some}
     changes: list[Any] = []
-    for name, some in (await published_by_name(caller, database, set(new.values()), session)).items():
+    for name, some in (await published_by_name(caller, database, names, session)).items():
         if len(some) == 1:
             continue
-        _date_after(some, new.keys())
+        _date_after(some, new)
         winner = references.resolve_winner(some)
         assert winner  # noqa: S101  one of several published releases always wins
         losers = [caller.key(release["id"]) for release in some if release is not winner]
@@ -178,9 +184,11 @@ async def settle_names(
 def _date_after(some: Sequence[ReleaseDocument], new: Collection[str]) -> None:
     """Date the new ones among releases after all others, whatever the clocks of their processes said."""
     last = max((references.name_since(release) for release in some if release["id"] not in new), default=None)
-    for release in some:
-        if last and release["id"] in new and references.name_since(release) <= last:
-            release["nameSince"] = last + timestamps.MILLISECOND
+    for release in sorted(some, key=references.name_since):
+        if release["id"] in new:
+            if last and references.name_since(release) <= last:
+                release["nameSince"] = last + timestamps.MILLISECOND
+            last = references.name_since(release)
 
 
 async def published_by_name(
@@ -189,7 +197,7 @@ async def published_by_name(
     """Return the releases that were ever published and that these references by name may lead to."""
     match = {"tenantId": caller.tenant, **search_terms.resolves_any(names), "status": {"$ne": "DRAFT"}}
     found: dict[str, list[ReleaseDocument]] = {}
-    cursor = database[RELEASES].find(match, _CANDIDATE_FIELDS, session=session).hint("terms")
+    cursor = database[RELEASES].find(match, CANDIDATE_FIELDS, session=session).hint("terms")
     async with contextlib.aclosing(cursors.batches(cursor.batch_size(NAMES_AT_ONCE), NAMES_AT_ONCE)) as batches:
         async for some in batches:
             for release in some:
@@ -210,11 +218,16 @@ async def forget_id(caller: Caller, database: Database, id_: str, session: Any) 
 
 
 async def learn_ids(
-    caller: Caller, database: Database, made: Iterable[ReleaseDocument], session: Any = None
+    caller: Caller,
+    database: Database,
+    made: Iterable[ReleaseDocument],
+    session: Any = None,
+    beside: Collection[str] = (),
 ) -> None:
     """Let the references by the ids of new releases lead to these.
 
-    A reference of a published release that leads to another published release by name stays there.
+    A reference of a published release that leads to another published release by name stays there. `beside` are
+    the ids of releases that were made at the same time: they count if they had the name earlier.
     """
     by_id = {release["id"]: release for release in made}
     async for some in _maker_batches(
@@ -230,20 +243,25 @@ async def learn_ids(
         fixed = await published_by_name(caller, database, names, session) if names else {}
         drafts = [maker for maker in some if maker["status"] == "DRAFT"]
         others = [maker for maker in some if maker["status"] != "DRAFT"]
-        await _redirect(database, drafts, functools.partial(_learnt, by_id, ()), session)
-        await _redirect(database, others, functools.partial(_learnt, by_id, fixed), session)
+        await _redirect(database, drafts, functools.partial(_learnt, by_id, {}, beside), session)
+        await _redirect(database, others, functools.partial(_learnt, by_id, fixed, beside), session)
 
 
 def _learnt(
     by_id: Mapping[str, ReleaseDocument],
-    fixed: Collection[str],
+    fixed: Mapping[str, Sequence[ReleaseDocument]],
+    beside: Collection[str],
     dependency: DependencyDocument,
     maker: ReleaseDocument,
 ) -> DependencyDocument:
     release = by_id.get(dependency["releaseId"] or "")
     names = (dependency["name"], dependency["version"])
-    if release is None or dependency["reference"] in fixed or names != (release["name"], release["version"]):
+    if release is None or names != (release["name"], release["version"]):
         return dependency
+    for rival in fixed.get(dependency["reference"], ()):
+        is_later = rival["id"] in beside and references.name_since(rival) >= references.name_since(release)
+        if rival["id"] != release["id"] and not is_later:
+            return dependency
     return references.redirected(dependency, maker, missing=False)
 
 

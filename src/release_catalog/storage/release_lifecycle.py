@@ -37,7 +37,7 @@ async def publish(turn: UnitOfWork, values: MutationInput) -> Answer:
     fields |= {"publishedBy": turn.caller.subject, "nameSince": fields["publishedAt"]}
     answer = await _step(turn, values, "PUBLISHED", fields)
     if not isinstance(answer, Problem):
-        await reference_lookup.settle_names(turn.caller, turn.database, [answer["release"]], turn.session)
+        await reference_lookup.settle_names(turn.caller, turn.database, [answer["release"]], session=turn.session)
     return answer
 
 
