@@ -8,6 +8,7 @@ release takes over, except a higher published revision of the same product and c
 """
 
 import datetime
+import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
 
@@ -67,6 +68,19 @@ def by_name(catalog_id: str, name: str, version: str) -> str:
     reference = f"{_escaped(catalog_id, '/')}/{_escaped(name, '@')}@{version}"
     # A reference by id begins with this character, and an id may contain the others.
     return f"%23{reference[1:]}" if reference.startswith("#") else reference
+
+
+def parsed(reference: str) -> dict[str, str] | None:
+    """Return the catalog, name and version of a reference by name; None for one by id."""
+    if reference.startswith("#"):
+        return None
+    catalog_id, _, rest = reference.partition("/")
+    name, _, version = rest.partition("@")
+    return {
+        "catalogId": urllib.parse.unquote(catalog_id),
+        "name": urllib.parse.unquote(name),
+        "version": version,
+    }
 
 
 def dependency_document(

@@ -16,9 +16,10 @@ from release_catalog.domain.caller import Caller
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.storage import cursors, search_terms, visibility
+from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.cursors import FieldPaths
-from release_catalog.storage.database import ONE_BATCH, Collections, Database, projection
+from release_catalog.storage.database import ONE_BATCH, Collections, Database, Filter, Stage, projection
 from release_catalog.storage.search_terms import StoredReleaseDocument
 
 # Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
@@ -27,6 +28,10 @@ REFERENCES_A_COMMAND = 5_000
 # thousand references each.
 NAMES_AT_ONCE = 1_000
 MAKERS_AT_ONCE = 100
+# More releases than this with the names of a lookup, on top of two for each, are looked up name by name.
+_MANY_OF_A_NAME = 100
+_LOOKUPS_A_COMMAND = 100
+PUBLISHED = ["PUBLISHED", "WITHDRAWN", "ARCHIVED"]
 # The fields by which a reference finds a release, and those that decide whether a caller sees it.
 REFERENCE_FIELDS = dict.fromkeys(("id", "catalogId", "name", "version", "productId", "status", "private"), 1)
 # The fields that decide between releases of the same name and version.
@@ -45,7 +50,7 @@ async def resolve_references(
 ) -> dict[str, ReleaseDocument]:
     """Return the release that each reference leads to, if the caller sees it.
 
-    A command looks up `at_once` references. If several releases have one name and version, another one follows.
+    A command looks up `at_once` references.
     """
     found = await _led_to(caller, database, names, keys, at_once)
     return {reference: release for reference, release in found.items() if visibility.sees(caller, release)}
@@ -54,44 +59,51 @@ async def resolve_references(
 async def _led_to(
     caller: Caller, database: Collections, names: Iterable[str], keys: FieldPaths, at_once: int
 ) -> dict[str, ReleaseDocument]:
-    names, shown = list(dict.fromkeys(names)), projection(keys, *REFERENCE_FIELDS)
+    names, read = list(dict.fromkeys(names)), keys and keys.union(CANDIDATE_FIELDS)
     sought = set(names)
     found: dict[str, list[ReleaseDocument]] = {}
     for start in range(0, len(names), at_once):
-        some = search_terms.resolves_any(names[start : start + at_once])
-        match = {"tenantId": caller.tenant, **some}
-        cursor = database[RELEASES].find(match, shown).hint("terms").batch_size(ONE_BATCH)
-        for release in await cursors.documents(cursor, None, keys and keys.union(REFERENCE_FIELDS)):
+        some = names[start : start + at_once]
+        match = {"tenantId": caller.tenant, **search_terms.resolves_any(some)}
+        # Few releases have the name of another one, unless somebody saves thousands of drafts of it.
+        limit = 2 * len(some) + _MANY_OF_A_NAME
+        cursor = database[RELEASES].find(match, projection(keys, *CANDIDATE_FIELDS)).hint("terms").limit(limit)
+        releases = await cursors.documents(cursor.batch_size(ONE_BATCH), None, read)
+        if len(releases) == limit:
+            releases = await _first_of_each(caller, database, some, keys)
+        for release in releases:
             for reference in references.reference_keys(release):
                 if reference in sought:
                     found.setdefault(reference, []).append(release)
-    rivals = [release["id"] for some in found.values() if len(some) > 1 for release in some]
-    winners = await _winners(caller, database, rivals) if rivals else {}
-    chosen = {reference: _chosen(some, winners) for reference, some in found.items()}
-    return {reference: release for reference, release in chosen.items() if release}
+    winners = {
+        reference: some[0] if len(some) == 1 else references.resolve_winner(some)
+        for reference, some in found.items()
+    }
+    return {reference: winner for reference, winner in winners.items() if winner}
 
 
-def _chosen(some: Sequence[ReleaseDocument], winners: Mapping[str, str]) -> ReleaseDocument | None:
-    """Return the only release, or the one that wins the name of all; None if that one has changed meanwhile."""
-    if len(some) == 1:
-        return some[0]
-    winner = winners.get(references.name_key(some[0]))
-    return next((release for release in some if release["id"] == winner), None)
-
-
-async def _winners(caller: Caller, database: Collections, ids: Iterable[str]) -> dict[str, str]:
-    """Return the ids of the releases that win among those with these ids, by reference string."""
-    keys = [caller.key(id_) for id_ in ids]
-    rivals: dict[str, list[ReleaseDocument]] = {}
-    for start in range(0, len(keys), REFERENCES_A_COMMAND):
-        match = {"_id": {"$in": keys[start : start + REFERENCES_A_COMMAND]}, "tenantId": caller.tenant}
-        cursor = database[RELEASES].find(match, CANDIDATE_FIELDS).batch_size(NAMES_AT_ONCE)
-        async with contextlib.aclosing(cursors.batches(cursor, NAMES_AT_ONCE)) as batches:
-            async for some in batches:
-                for release in some:
-                    rivals.setdefault(references.name_key(release), []).append(release)
-    winners = {name: references.resolve_winner(some) for name, some in rivals.items()}
-    return {name: winner["id"] for name, winner in winners.items() if winner}
+async def _first_of_each(
+    caller: Caller, database: Collections, names: Sequence[str], keys: FieldPaths
+) -> list[ReleaseDocument]:
+    """Return, for each reference, the few published releases that it may lead to, and only the oldest draft."""
+    found: list[ReleaseDocument] = []
+    shown: Stage = {"$project": projection(keys, *CANDIDATE_FIELDS)}
+    for start in range(0, len(names), _LOOKUPS_A_COMMAND):
+        looks: list[list[Stage]] = []
+        for name in names[start : start + _LOOKUPS_A_COMMAND]:
+            match: Filter = {"tenantId": caller.tenant, "terms": f"is:{name}"}
+            if (named := references.parsed(name)) is not None:
+                match |= named
+                published = {**match, "resolvesName": {"$ne": False}, "status": {"$in": PUBLISHED}}
+                looks.append([{"$match": published}, {"$limit": _MANY_OF_A_NAME}, shown])
+                match["status"] = "DRAFT"
+            oldest: Stage = {"$sort": {"nameSince": 1, "id": 1}}
+            looks.append([{"$match": match}, oldest, {"$limit": 1}, shown])
+        unions: list[Stage] = [{"$unionWith": {"coll": str(RELEASES), "pipeline": look}} for look in looks]
+        # Unions follow a collection of which nothing is taken.
+        stages = [{"$match": {"_id": None}}, *unions]
+        found += await db.aggregate(database[RELEASES], stages, keys and keys.union(CANDIDATE_FIELDS))
+    return found
 
 
 async def disclosed(
