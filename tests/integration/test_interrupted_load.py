@@ -22,7 +22,7 @@ class KilledError(Exception):
 
 
 async def load(catalog: Catalog, *sources: dict[str, Any]) -> bulk_load.Loaded:
-    return await catalog.load(*sources, publish=True)
+    return await catalog.load(*sources, publish=True, check=True)
 
 
 async def interrupted(catalog: Catalog, step: str, *sources: dict[str, Any]) -> None:

@@ -28,6 +28,8 @@ REFERENCES_A_COMMAND = 5_000
 # thousand references each.
 NAMES_AT_ONCE = 1_000
 MAKERS_AT_ONCE = 100
+# Releases that one transaction redirects: all writers of the tenant wait for it.
+MAX_REDIRECTED = 1_000
 # More releases than this with the names of a lookup, on top of two for each, are looked up name by name.
 _MANY_OF_A_NAME = 100
 _LOOKUPS_A_COMMAND = 100
@@ -47,39 +49,52 @@ async def resolve_references(
     names: Iterable[str],
     keys: FieldPaths = None,
     at_once: int = REFERENCES_A_COMMAND,
+    *,
+    is_walk: bool = False,
 ) -> dict[str, ReleaseDocument]:
     """Return the release that each reference leads to, if the caller sees it.
 
-    A command looks up `at_once` references.
+    A command looks up `at_once` references. A walk of many reads what decides between releases of one name only
+    where there are several, with a further command.
     """
-    found = await _led_to(caller, database, names, keys, at_once)
+    found = await _led_to(caller, database, names, keys, at_once, is_walk=is_walk)
     return {reference: release for reference, release in found.items() if visibility.sees(caller, release)}
 
 
 async def _led_to(
-    caller: Caller, database: Collections, names: Iterable[str], keys: FieldPaths, at_once: int
+    caller: Caller, database: Collections, names: Iterable[str], keys: FieldPaths, at_once: int, *, is_walk: bool
 ) -> dict[str, ReleaseDocument]:
-    names, read = list(dict.fromkeys(names)), keys and keys.union(CANDIDATE_FIELDS)
-    sought = set(names)
-    found: dict[str, list[ReleaseDocument]] = {}
+    fields = REFERENCE_FIELDS if is_walk else CANDIDATE_FIELDS
+    names, read = list(dict.fromkeys(names)), None if keys is None else keys.union(fields)
+    found: dict[str, dict[str, ReleaseDocument]] = {name: {} for name in names}
     for start in range(0, len(names), at_once):
         some = names[start : start + at_once]
         match = {"tenantId": caller.tenant, **search_terms.resolves_any(some)}
         # Few releases have the name of another one, unless somebody saves thousands of drafts of it.
         limit = 2 * len(some) + _MANY_OF_A_NAME
-        cursor = database[RELEASES].find(match, projection(keys, *CANDIDATE_FIELDS)).hint("terms").limit(limit)
+        cursor = database[RELEASES].find(match, projection(keys, *fields)).hint("terms").limit(limit)
         releases = await cursors.documents(cursor.batch_size(ONE_BATCH), None, read)
         if len(releases) == limit:
             releases = await _first_of_each(caller, database, some, keys)
-        for release in releases:
-            for reference in references.reference_keys(release):
-                if reference in sought:
-                    found.setdefault(reference, []).append(release)
-    winners = {
-        reference: some[0] if len(some) == 1 else references.resolve_winner(some)
-        for reference, some in found.items()
-    }
+        _collect(found, releases)
+        rivals = [name for name in some if len(found[name]) > 1]
+        if is_walk and rivals:
+            found |= {name: {} for name in rivals}
+            _collect(found, await _first_of_each(caller, database, rivals, keys))
+    winners = {reference: _winner(some.values()) for reference, some in found.items()}
     return {reference: winner for reference, winner in winners.items() if winner}
+
+
+def _collect(found: Mapping[str, dict[str, ReleaseDocument]], releases: Iterable[ReleaseDocument]) -> None:
+    for release in releases:
+        for reference in references.reference_keys(release):
+            if reference in found:
+                found[reference][release["id"]] = release
+
+
+def _winner(some: Collection[ReleaseDocument]) -> ReleaseDocument | None:
+    """Return the only release, or the one that wins the name of all."""
+    return next(iter(some)) if len(some) == 1 else references.resolve_winner(some)
 
 
 async def _first_of_each(
@@ -102,7 +117,9 @@ async def _first_of_each(
         unions: list[Stage] = [{"$unionWith": {"coll": str(RELEASES), "pipeline": look}} for look in looks]
         # Unions follow a collection of which nothing is taken.
         stages = [{"$match": {"_id": None}}, *unions]
-        found += await db.aggregate(database[RELEASES], stages, keys and keys.union(CANDIDATE_FIELDS))
+        found += await db.aggregate(
+            database[RELEASES], stages, None if keys is None else keys.union(CANDIDATE_FIELDS)
+        )
     return found
 
 
@@ -132,7 +149,7 @@ async def dependant_terms(
     Of the releases with one name and version, only the one that wins has dependants by name.
     """
     names = [references.name_key(release) for release in releases]
-    found = await _led_to(caller, database, names, frozenset(), NAMES_AT_ONCE)
+    found = await _led_to(caller, database, names, frozenset(), NAMES_AT_ONCE, is_walk=True)
     answer = []
     for release in releases:
         by_id, by_name = references.reference_keys(release)
@@ -227,6 +244,13 @@ async def forget_id(caller: Caller, database: Database, id_: str, session: Any) 
 
     async for some in _maker_batches(caller, database, [f"needs:{references.by_id(id_)}"], session):
         await _redirect(database, some, forget, session)
+
+
+async def is_wanted_by_many(caller: Caller, database: Database, id_: str, session: Any) -> bool:
+    """Return whether more references by this id wait for a release than one transaction may redirect."""
+    match = {"tenantId": caller.tenant, "terms": f"wants:{references.by_id(id_)}"}
+    limit = MAX_REDIRECTED + 1
+    return await database[RELEASES].count_documents(match, limit=limit, hint="terms", session=session) == limit
 
 
 async def learn_ids(
