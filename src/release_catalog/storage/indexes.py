@@ -15,6 +15,8 @@ instead:
     The highest version of a product, for `latestRelease`.
 `platform`
     The highest version of a product on a platform.
+`named`
+    The oldest draft of a name and version, and its published releases, where very many drafts have them.
 `next`, `nextLatest`
     The same as `version` and `latest` for a product whose scheme changes (see `storage.version_order`); they hold
     no other releases.
@@ -93,6 +95,9 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
             "platform",
             productId=UP, status=UP, platformKeys=UP, versionKey=DOWN, revisionKey=DOWN, createdAt=DOWN, id=DOWN,
             channel=UP, branch=UP, private=UP,
+        ),
+        _index(
+            "named", catalogId=UP, name=UP, version=UP, status=UP, nameSince=UP, id=UP, resolvesName=UP,
         ),
         _next("next", nextVersionKey=DOWN, id=DOWN),
         _next(
