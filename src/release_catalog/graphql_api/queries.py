@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 from release_catalog.domain import caller, release_document, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import InvalidArgument
-from release_catalog.graphql_api import filters, permissions
+from release_catalog.graphql_api import filters, nodes, permissions
 from release_catalog.graphql_api.connection import Connection, ConnectionWithoutCount
 from release_catalog.graphql_api.enums import PromotionStatus
 from release_catalog.graphql_api.fields import After, Before, First, Id, Last, argument, projects
@@ -19,6 +19,7 @@ from release_catalog.graphql_api.types import webhook as webhooks
 from release_catalog.graphql_api.types.access_token import AccessToken
 from release_catalog.graphql_api.types.catalog import Catalog, Product
 from release_catalog.graphql_api.types.event import Event
+from release_catalog.graphql_api.types.node import Node
 from release_catalog.graphql_api.types.promotion import Environment, Promotion
 from release_catalog.graphql_api.types.registry import BaseImage, Registry
 from release_catalog.graphql_api.types.release import Release
@@ -200,7 +201,13 @@ async def _pipeline(
 
 
 @permissions.needed(
-    viewer=None, rate_limit=None, access_tokens=caller.ADMIN, webhook=caller.WEBHOOK, webhooks=caller.WEBHOOK
+    viewer=None,
+    rate_limit=None,
+    node=None,
+    nodes=None,
+    access_tokens=caller.ADMIN,
+    webhook=caller.WEBHOOK,
+    webhooks=caller.WEBHOOK,
 )
 @strawberry.type(description="Queries. A document that does not exist, or is hidden from the caller, is null.")
 class Query:
@@ -211,6 +218,18 @@ class Query:
         resolver=rate_limit,
         description="The caller's points: what this operation costs, what is left, and when all are there again. "
         "Null if no rate is set. Needs no scope.",
+    )
+    node: Node | None = strawberry.field(
+        resolver=nodes.node,
+        metadata=nodes.METADATA,
+        description="Document with this node id, of any type that has one. It needs the scope of the query for "
+        "that type.",
+    )
+    nodes: list[Node | None] = strawberry.field(
+        resolver=nodes.nodes,
+        metadata=nodes.METADATA,
+        description="Documents with these node ids, at most 100, in their order. An entry is null if its document "
+        "does not exist or is hidden from the caller.",
     )
     catalog: Catalog | None = _one(CATALOGS, "Catalog with this id.")
     catalogs: Connection[Catalog] = strawberry.field(

@@ -13,7 +13,8 @@ from release_catalog.errors import InvalidArgument
 from release_catalog.storage import database as db
 from release_catalog.storage import visibility
 from release_catalog.storage.collection_names import COUNTERS, EVENTS, RELEASES
-from release_catalog.storage.database import Database, Filter, Stage
+from release_catalog.storage.cursors import FieldPaths
+from release_catalog.storage.database import Collections, Database, Filter, Stage
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 
 # The number of events checked for a webhook at a time.
@@ -62,6 +63,17 @@ async def log(
     if question.place and (reason := await unkept(caller, database, question.place[0])):
         raise InvalidArgument("after", reason)
     return question
+
+
+async def by_ids(
+    caller: Caller, database: Collections, ids: Iterable[str], keys: FieldPaths = None
+) -> dict[str, EventDocument]:
+    """Return `keys` of events by id, as far as `log` shows them to the caller."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **_seen(caller)}
+    seen = visibility.visible_through(caller, "releaseId", "productId")
+    stages = [{"$match": match}, *seen, {"$project": db.projection(keys, "sequence")}]
+    found = await db.aggregate(database[EVENTS], stages, keys)
+    return {events.id_of(event["sequence"]): event for event in found}
 
 
 def _seen(caller: Caller) -> Filter:

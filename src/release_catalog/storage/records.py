@@ -161,6 +161,16 @@ def promotions(caller: Caller, window: PageArgs, **wanted: str | None) -> PageQu
     return PageQuery(PROMOTIONS, match, _BY_SEQUENCE[index], window, descending=True, stages=stages)
 
 
+async def promotions_by_ids(
+    caller: Caller, database: db.Collections, ids: Iterable[str], keys: cursors.FieldPaths = None
+) -> dict[str, PromotionDocument]:
+    """Return `keys` of promotion records by id, as far as their releases are visible to the caller."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
+    seen = visibility.visible_through(caller, "releaseId")
+    stages = [{"$match": match}, *seen, {"$project": db.projection(keys, "id")}]
+    return {record["id"]: record for record in await db.aggregate(database[PROMOTIONS], stages, keys)}
+
+
 async def promotion(
     caller: Caller, database: Database, name: str, version: str, created: datetime.datetime
 ) -> PromotionDocument | None:

@@ -23,6 +23,7 @@ from graphql import (
     GraphQLNamedType,
     GraphQLSchema,
     IntValueNode,
+    ListValueNode,
     NullValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
@@ -39,8 +40,10 @@ from release_catalog.storage.pagination import MAX_PAGE
 
 # A walk reads little of each release: this many of them cost a point.
 WALKED_A_POINT = 50
-# The arguments that give the number of entries, and the maximum that each allows.
-SIZE_ARGUMENTS: Mapping[str, int] = MappingProxyType({"first": MAX_PAGE, "last": MAX_PAGE, "maxNodes": MAX_NODES})
+# The arguments that give the number of entries, as a number or as a list, and the maximum that each allows.
+SIZE_ARGUMENTS: Mapping[str, int] = MappingProxyType(
+    {"first": MAX_PAGE, "last": MAX_PAGE, "maxNodes": MAX_NODES, "nodeIds": MAX_PAGE}
+)
 # A page without a size, and entries of lists that stand in their documents.
 PAGE, FEW = 20, 5
 # The price of introspection, whose responses are walked field by field.
@@ -93,7 +96,9 @@ _REGISTRY = Price(points=1, entries=20)
 PRICES: Mapping[str, Price] = {
     # One document by its id or name, or nothing that has to be read.
     **dict(_each("Query", "viewer rateLimit catalog release environment promotion pipeline project", _ONE)),
-    **dict(_each("Query", "registry baseImage webhook", _ONE)),
+    **dict(_each("Query", "registry baseImage webhook node", _ONE)),
+    # As many documents as there are ids.
+    "Query.nodes": _PAGE,
     # By its key, it may be one of a hundred catalogs.
     "Query.product": Price(arguments={"key": 2}),
     **dict(_each("Product", "catalog", _ONE)),
@@ -208,7 +213,7 @@ class QueryCost:
             sizing = self._sizing[id(operation)] = [
                 definition.variable.name.value
                 for definition in operation.variable_definitions or ()
-                if getattr(get_named(definition.type), "value", None) in {"Int", "ReleaseFilter"}
+                if getattr(get_named(definition.type), "value", None) in {"Int", "ID", "ReleaseFilter"}
             ]
         key = id(operation), *[_deciding(variables.get(name)) for name in sizing]
         cost = self._known.get(key)
@@ -233,6 +238,7 @@ def _deciding(value: Any) -> Any:
 
 def _int(value: Any) -> int | None:
     # Only as far as it tells sizes apart. GraphQL takes 5.0 for 5.
+    value = len(value) if isinstance(value, list) else value
     return int(min(max(value, 0), MAX_NODES + 1)) if type(value) in {int, float} else None
 
 
@@ -348,9 +354,10 @@ class _CostVisitor:
                     return _page(min(max(size, 1), most), argument, search)
         if price.entries is not None:
             return _page(price.entries, "", search)
-        for argument in SIZE_ARGUMENTS.keys() & field.args:
-            default = field.args[argument].default_value
-            return _page(default if isinstance(default, int) else PAGE, argument, search)
+        for argument in SIZE_ARGUMENTS:
+            if argument in field.args:
+                default = field.args[argument].default_value
+                return _page(default if isinstance(default, int) else PAGE, argument, search)
         return None
 
     def _size(self, node: Any) -> int | None:
@@ -362,6 +369,8 @@ class _CostVisitor:
         if isinstance(node, IntValueNode):
             # Longer ones are refused later, and not all of them can be read.
             return _int(int(node.value)) if len(node.value) < len(str(MAX_NODES)) + 2 else MAX_NODES
+        if isinstance(node, ListValueNode):
+            return len(node.values)
         return None
 
 

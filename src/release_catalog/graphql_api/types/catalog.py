@@ -13,6 +13,7 @@ from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import VersionScheme
 from release_catalog.graphql_api.fields import After, Before, First, Last, argument, field, projects, reference
 from release_catalog.graphql_api.filters import FilterArgument, OrderArgument
+from release_catalog.graphql_api.types.node import Node, node_id
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, records, releases
@@ -85,7 +86,8 @@ async def latest(
 
 
 @strawberry.type(description="A product with releases. S1 calls it project, S2 product, S5 application.")
-class Product:
+class Product(Node):
+    node_id: strawberry.ID = node_id("Product")
     id: strawberry.ID = field("Unique identifier. S5 calls it application_id.")
     catalog: Annotated["Catalog", strawberry.lazy("release_catalog.graphql_api.types.catalog")] = reference(
         CATALOGS, "catalogId", "Catalog of the product.", lasting=True
@@ -117,7 +119,8 @@ def _products(root: strawberry.Parent[CatalogDocument], info: Info, first: First
 
 
 @strawberry.type(description="A catalog: a collection of products and their releases.")
-class Catalog:
+class Catalog(Node):
+    node_id: strawberry.ID = node_id("Catalog")
     id: strawberry.ID = field("Unique identifier.")
     name: str = field("Display name.")
     description: str | None = field("Description.")

@@ -13,6 +13,7 @@ from release_catalog.domain.events import EventDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.graphql_api import permissions
 from release_catalog.graphql_api.fields import First, argument, computed_field, reference
+from release_catalog.graphql_api.types.node import Node, node_id_of
 from release_catalog.graphql_api.types.release import Release
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
@@ -31,7 +32,8 @@ def _data(root: strawberry.Parent[EventDocument], info: Info) -> Any:
 
 
 @strawberry.type(description="An event in the life of a release, such as its publication or a promotion of it.")
-class Event:
+class Event(Node):
+    node_id: strawberry.ID = node_id_of("Event", lambda event: kinds.id_of(event["sequence"]), "sequence")
     id: strawberry.ID = computed_field(
         lambda event: kinds.id_of(event["sequence"]),
         "Unique identifier, and the cursor to resume after. Later events have higher ids.",

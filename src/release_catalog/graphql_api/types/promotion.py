@@ -12,6 +12,7 @@ from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PromotionStatus
 from release_catalog.graphql_api.fields import After, First, argument, computed_field, field, reference
 from release_catalog.graphql_api.scalars import Long
+from release_catalog.graphql_api.types.node import Node, node_id
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, records
@@ -35,7 +36,8 @@ class PromotedArtifact:
     description="One attempt to promote a release (S3). Records of all attempts are kept, failed ones too, "
     "and never change."
 )
-class Promotion:
+class Promotion(Node):
+    node_id: strawberry.ID = node_id("Promotion")
     id: strawberry.ID = field("Unique identifier.")
     schema_version: str = field("Version of the record's format: 1.0.0.")
     service_id: str = field("Identifier of this deployment. It never changes.")
@@ -97,7 +99,8 @@ def _promotions(
 
 
 @strawberry.type(description="An environment that releases are promoted to, such as QA or production (S3).")
-class Environment:
+class Environment(Node):
+    node_id: strawberry.ID = node_id("Environment")
     id: strawberry.ID = field("Unique identifier.")
     name: str = field("Name, unique in the tenant.")
     requires: list[str] = field("Environments that a release must have reached before it may be promoted here.")

@@ -44,6 +44,7 @@ from release_catalog.graphql_api.types.dependency import (
     DependencyPath,
 )
 from release_catalog.graphql_api.types.links import ReleaseLinks
+from release_catalog.graphql_api.types.node import Node, node_id
 from release_catalog.graphql_api.types.promotion import Promotion
 from release_catalog.graphql_api.types.registry import BaseImage, Registry
 from release_catalog.graphql_api.types.release_delivery import Delivery, Pipeline
@@ -94,7 +95,8 @@ def _promotions(
 
 
 @strawberry.type(description="A version of a product, with its files, images and dependencies.")
-class Release:
+class Release(Node):
+    node_id: strawberry.ID = node_id("Release")
     id: strawberry.ID = field(_ABOUT["id"])
     tenant_id: strawberry.ID = field(_ABOUT["tenantId"])
     catalog: Catalog = reference(CATALOGS, "catalogId", _ABOUT["catalogId"], lasting=True)

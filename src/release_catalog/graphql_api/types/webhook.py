@@ -15,6 +15,7 @@ from release_catalog.graphql_api.connection import ConnectionWithoutCount
 from release_catalog.graphql_api.enums import WebhookDeliveryStatus
 from release_catalog.graphql_api.fields import After, First, Id, computed_field, field, optional_field
 from release_catalog.graphql_api.mutation import mutation
+from release_catalog.graphql_api.types.node import Node, node_id
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, webhooks
@@ -54,7 +55,8 @@ def _deliveries(
     "of releases that its creator could see; createdBy, scopes and updatedBy show who let that "
     "data leave the catalog."
 )
-class Webhook:
+class Webhook(Node):
+    node_id: strawberry.ID = node_id("Webhook")
     id: ID = field("Unique identifier.")
     url: str = field("URL that events are sent to by POST.")
     events: list[str] = field("Event types to send. release.* matches all types of that kind, and * all types.")
