@@ -27,7 +27,7 @@ def test_the_contract_is_kept(shared: Path) -> None:
     assert not [change.description for change in changes]
 
 
-@pytest.mark.parametrize("name", ["first", "after"])
+@pytest.mark.parametrize("name", ["first", "after", "last", "before"])
 def test_lists_take_the_arguments_of_a_page(name: str) -> None:
     schema = build_schema(graphql.printed())
     for kind in schema.type_map.values():

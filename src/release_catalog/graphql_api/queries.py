@@ -45,6 +45,7 @@ from release_catalog.storage.collection_names import (
     StoredDocument,
 )
 from release_catalog.storage.database import Database
+from release_catalog.storage.pagination import DEFAULT_PAGE
 
 
 def _one(collection: CollectionName[Any], description: str) -> Any:
@@ -61,8 +62,22 @@ def _all(read: Callable[[Caller, Database], Awaitable[Sequence[StoredDocument]]]
     return resolve
 
 
-def _catalogs(info: Info, first: First = 20, after: After = None) -> Any:
-    return records.catalogs(info.context.caller, pagination.window(first, after))
+_NameContains = Annotated[str | None, argument("Text in the name, in any letter case. Null matches all.")]
+
+
+def _by_name(collection: CollectionName[Any], things: str) -> Any:
+    def resolve(
+        info: Info,
+        name_contains: _NameContains = None,
+        first: First = DEFAULT_PAGE,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Any:
+        window = pagination.window(first, after, last, before)
+        return records.by_name(info.context.caller, collection, window, name_contains)
+
+    return strawberry.field(resolver=resolve, description=f"{things}, ordered by name.")
 
 
 async def _product(
@@ -83,13 +98,14 @@ async def _product(
 def _products(
     info: Info,
     catalog_id: Annotated[strawberry.ID | None, argument("Id of the catalog. Null matches all.")] = None,
-    name_contains: Annotated[
-        str | None, argument("Text in the name, in any letter case. Null matches all.")
-    ] = None,
-    first: First = 20,
+    name_contains: _NameContains = None,
+    first: First = DEFAULT_PAGE,
     after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
-    return records.products(info.context.caller, pagination.window(first, after), catalog_id, name_contains)
+    window = pagination.window(first, after, last, before)
+    return records.products(info.context.caller, window, catalog_id, name_contains)
 
 
 async def _release(
@@ -175,12 +191,14 @@ def _promotions(
     name: Annotated[str | None, argument("Name of the release. Null matches all.")] = None,
     version: Annotated[str | None, argument("Version of the release. Null matches all.")] = None,
     status: Annotated[PromotionStatus | None, argument("Result of the attempt. Null matches all.")] = None,
-    first: First = 20,
+    first: First = DEFAULT_PAGE,
     after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
     return records.promotions(
         info.context.caller,
-        pagination.window(first, after),
+        pagination.window(first, after, last, before),
         environment=environment,
         name=name,
         version=version,
@@ -232,9 +250,7 @@ class Query:
         "does not exist or is hidden from the caller.",
     )
     catalog: Catalog | None = _one(CATALOGS, "Catalog with this id.")
-    catalogs: Connection[Catalog] = strawberry.field(
-        resolver=_catalogs, description="All catalogs, ordered by name."
-    )
+    catalogs: Connection[Catalog] = _by_name(CATALOGS, "Catalogs")
     product: Product | None = strawberry.field(
         resolver=_product,
         metadata=projects(PRODUCTS, "catalogId"),
@@ -282,9 +298,13 @@ class Query:
         metadata=projects(PIPELINES),
         description="Pipeline with this id or this name. Give either of them.",
     )
+    pipelines: Connection[Pipeline] = _by_name(PIPELINES, "Pipelines")
     project: Project | None = _one(PROJECTS, "Project with this id.")
+    projects: Connection[Project] = _by_name(PROJECTS, "Projects")
     registry: Registry | None = _one(REGISTRIES, "Registry with this id.")
+    registries: Connection[Registry] = _by_name(REGISTRIES, "Registries")
     base_image: BaseImage | None = _one(BASE_IMAGES, "Base image with this id.")
+    base_images: Connection[BaseImage] = _by_name(BASE_IMAGES, "Base images")
     events: ConnectionWithoutCount[Event] = strawberry.field(
         resolver=event.log,
         description="Event log, oldest first. An error tells if events after the cursor are no longer kept.",

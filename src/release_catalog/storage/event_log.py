@@ -60,8 +60,11 @@ async def log(
         index = "release"
     stages = visibility.visible_through(caller, "releaseId", "productId")
     question = PageQuery(EVENTS, match, _ORDERS[index], window, stages=stages)
-    if question.place and (reason := await unkept(caller, database, question.place[0])):
-        raise InvalidArgument("after", reason)
+    if question.place:
+        # Backwards, the log begins with the oldest event that is still kept.
+        check = _not_written if window.backwards else unkept
+        if reason := await check(caller, database, question.place[0]):
+            raise InvalidArgument(window.argument, reason)
     return question
 
 
@@ -97,11 +100,10 @@ def known() -> str:
 
 async def unkept(caller: Caller, database: Database, after: int) -> str | None:
     """Return the reason why the log can't be read after this number, or None."""
-    last = await head(caller, database)
-    if after > last:
-        return f"the event does not exist yet: the last one is {events.id_of(last)}. Give the id of an event."
+    if reason := await _not_written(caller, database, after):
+        return reason
     first = await database[EVENTS].find_one({"tenantId": caller.tenant}, _HEADER, sort=[("sequence", 1)])
-    oldest = first["sequence"] if first else last + 1
+    oldest = first["sequence"] if first else await head(caller, database) + 1
     if after + 1 < oldest:
         return (
             f"events from {events.id_of(after + 1)} to {events.id_of(oldest - 1)} are no longer kept "
@@ -109,6 +111,14 @@ async def unkept(caller: Caller, database: Database, after: int) -> str | None:
             f"kept event: after {events.id_of(oldest - 1)}."
         )
     return None
+
+
+async def _not_written(caller: Caller, database: Database, number: int) -> str | None:
+    """Return the reason why no event has this number yet, or None."""
+    last = await head(caller, database)
+    if number <= last:
+        return None
+    return f"the event does not exist yet: the last one is {events.id_of(last)}. Give the id of an event."
 
 
 async def head(caller: Caller, database: Database) -> int:

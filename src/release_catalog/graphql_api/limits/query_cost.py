@@ -86,6 +86,7 @@ _FREE = Price()
 _PAGE = Price()
 _LIST = Price(entries=FEW)
 _RELEASES = Price(arguments=_FILTERS)
+_NAMED = Price(arguments={"nameContains": 50})
 # A count goes through the index; a point for each thousand entries is charged afterwards.
 _COUNT = Price(points=5)
 # The versions of a product are searched from the highest until one fits.
@@ -122,8 +123,9 @@ PRICES: Mapping[str, Price] = {
     "Query.releases": _RELEASES,
     "Catalog.releases": _RELEASES,
     "Product.releases": _RELEASES,
-    "Query.products": Price(arguments={"nameContains": 50}),
-    **dict(_each("Query", "catalogs promotions", _PAGE)),
+    "Query.products": _NAMED,
+    **dict(_each("Query", "catalogs pipelines projects registries baseImages", _NAMED)),
+    **dict(_each("Query", "promotions", _PAGE)),
     # For callers who do not see all, each event, path and record is checked against its release until a page is
     # full.
     "Query.events": Price(points=5, arguments={"types": 5}),

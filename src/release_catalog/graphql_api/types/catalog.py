@@ -18,6 +18,7 @@ from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, records, releases
 from release_catalog.storage.collection_names import CATALOGS, RELEASES
+from release_catalog.storage.pagination import DEFAULT_PAGE
 
 if TYPE_CHECKING:
     from release_catalog.graphql_api.types.release import Release
@@ -114,8 +115,15 @@ class Product(Node):
     )
 
 
-def _products(root: strawberry.Parent[CatalogDocument], info: Info, first: First = 20, after: After = None) -> Any:
-    return records.products(info.context.caller, pagination.window(first, after), root["id"])
+def _products(
+    root: strawberry.Parent[CatalogDocument],
+    info: Info,
+    first: First = DEFAULT_PAGE,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> Any:
+    return records.products(info.context.caller, pagination.window(first, after, last, before), root["id"])
 
 
 @strawberry.type(description="A catalog: a collection of products and their releases.")

@@ -13,7 +13,9 @@ from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PackagingType, ReleaseStatus
 from release_catalog.graphql_api.fields import (
     After,
+    Before,
     First,
+    Last,
     argument,
     batched_field,
     computed_field,
@@ -60,6 +62,7 @@ from release_catalog.storage.collection_names import (
     RELEASES,
 )
 from release_catalog.storage.cursors import FieldPaths, prefixed
+from release_catalog.storage.pagination import DEFAULT_PAGE
 
 
 @strawberry.type(description="Withdrawal of a published release.")
@@ -87,10 +90,12 @@ def _promotions(
     root: strawberry.Parent[ReleaseDocument],
     info: Info,
     environment: Annotated[str | None, argument("Name of the environment. Null matches all.")] = None,
-    first: First = 20,
+    first: First = DEFAULT_PAGE,
     after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
-    window = pagination.window(first, after)
+    window = pagination.window(first, after, last, before)
     return records.promotions(info.context.caller, window, releaseId=root["id"], environment=environment)
 
 
