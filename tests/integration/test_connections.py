@@ -271,3 +271,23 @@ async def test_lists_by_name_are_read_along_an_index(
         assert not {stage["stage"] for stage in stages(plan)} & {"COLLSCAN", "SORT"}
         # A name is judged on the keys of the index.
         assert examined(plan) <= len(rows) + 1
+
+
+@pytest.mark.parametrize("name", [name for name in LISTS if not name.startswith("Query.")])
+async def test_a_list_is_paged_to_its_end_by_fetching_its_parent_again(listed: Catalog, name: str) -> None:
+    """So does Relay, which knows of the parent nothing but its node id."""
+    type_, field = name.split(".")
+    around, _ = LISTS[name]
+    [parent] = (await listed.ask(f"{{ {around % 'nodeId'} }}")).values()
+    text = f"""query($id: ID!, $size: Int, $after: String) {{ node(nodeId: $id) {{ __typename nodeId ... on {type_} {{
+      {field}(first: $size, after: $after) {{ {PAGE} }} }} }} }}"""
+    cursors: list[str] = []
+    after, more = None, True
+    while more:
+        node = (await listed.ask(text, id=parent["nodeId"], size=3, after=after))["node"]
+        assert (node["__typename"], node["nodeId"]) == (type_, parent["nodeId"])
+        # The parent, the list, and for dependants the references to the parent.
+        assert listed.commands.reads.total() <= 3
+        cursors += [edge["cursor"] for edge in node[field]["edges"]]
+        after, more = node[field]["pageInfo"]["endCursor"], node[field]["pageInfo"]["hasNextPage"]
+    assert cursors == await walked(listed, name, 100, backwards=False)

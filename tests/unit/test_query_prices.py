@@ -45,6 +45,8 @@ def priced(text: str, variables: Mapping[str, Any]) -> Cost:
         ("{ release(id: 1) { dependencies(last: 3) { nodes { id } } } }", 5),
         ("{ node(nodeId: 1) { nodeId } }", 1),
         ("{ node(nodeId: 1) { ... on Release { dependants(first: 3) { nodes { id } } } } }", 5),
+        ("{ node(nodeId: 1) { ... on Artifact { release { product { id } } } } }", 3),
+        ("{ nodes(nodeIds: [1, 2]) { ...F } } fragment F on Artifact { release { product { id } } }", 6),
         ("{ nodes(nodeIds: []) { nodeId } }", 1),
         ("{ nodes(nodeIds: [1, 2, 3]) { nodeId } }", 3),
         ("{ nodes(nodeIds: [1, 2, 3]) { ... on Product { releases(first: 2) { nodes { id } } } } }", 12),

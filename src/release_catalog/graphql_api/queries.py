@@ -247,7 +247,7 @@ class Query:
         resolver=nodes.nodes,
         metadata=nodes.METADATA,
         description="Documents with these node ids, at most 100, in their order. An entry is null if its document "
-        "does not exist or is hidden from the caller.",
+        "does not exist or is hidden from the caller, and null with an error without the scope for its type.",
     )
     catalog: Catalog | None = _one(CATALOGS, "Catalog with this id.")
     catalogs: Connection[Catalog] = _by_name(CATALOGS, "Catalogs")

@@ -30,6 +30,7 @@ from graphql import (
     SelectionSetNode,
     VariableNode,
     get_named_type,
+    is_abstract_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
@@ -256,8 +257,11 @@ class _Page:
     points: int
     nodes: int
     search: int = 0
+    # Whether entries come by ids of their own, so that the way back from each leads to one parent.
+    by_ids: bool = False
 
 
+_BY_IDS = _Page(FEW, FEW, by_ids=True)
 _LIST_PAGE = _Page(FEW, FEW)
 _ONE_PAGE = _Page(1, 1)
 
@@ -319,11 +323,12 @@ class _CostVisitor:
             return Cost(INTROSPECTION + inner.points, inner.nodes)
         sized, is_list = self._page(price, field, node, search), _is_list(field)
         times = (sized or page or _LIST_PAGE) if is_list else _ONE_PAGE
-        inner = self._selection(get_named_type(field.type), node.selection_set, None if is_list else sized)
+        named = get_named_type(field.type)
+        below = _BY_IDS if is_abstract_type(named) else None if is_list else sized
+        inner = self._selection(named, node.selection_set, below)
         own += sized.points if price.walk and sized else 0
-        return Cost(
-            own + times.points * (1 + price.back * inner.points), times.nodes * (1 + price.back * inner.nodes)
-        )
+        back = 1 if page and page.by_ids else price.back
+        return Cost(own + times.points * (1 + back * inner.points), times.nodes * (1 + back * inner.nodes))
 
     def _search(self, price: Price, node: FieldNode) -> int:
         """Return the points of the arguments that are present."""
