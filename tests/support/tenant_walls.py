@@ -78,7 +78,8 @@ OWN = {
     "saveProduct": "product", "savePipeline": "pipeline", "saveProject": "project",
     "saveEnvironment": "environment", "saveRegistry": "registry", "saveBaseImage": "image",
     "revokeAccessToken": "token", "recordPipelineExecution": "run", "webhook": "webhook", "updateWebhook": "webhook",
-    "deleteWebhook": "webhook", "replayWebhook": "webhook",
+    "deleteWebhook": "webhook", "replayWebhook": "webhook", "pipelines": "pipeline", "projects": "project",
+    "registries": "registry",
 }  # fmt: skip
 # The documents with a node id, by their types.
 NODES = {
@@ -148,10 +149,17 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
     await put(PIPELINES, id=w["pipeline"], name=w["pipeline"], properties=[])
     named = [{"id": w["stream"], "name": SECRET}]
     await put(
-        PROJECTS, id=w["project"], name=SECRET, applicationPath=SECRET, deploymentType="FULL", streams=named,
+        PROJECTS, id=w["project"], name=f"{w['project']} {SECRET}", applicationPath=SECRET, deploymentType="FULL", streams=named,
         buildEnvironments=named, properties=[],
     )  # fmt: skip
-    await put(REGISTRIES, id=w["registry"], name=SECRET, url="https://r", healthy=True, lastCheckedAt=None)
+    await put(
+        REGISTRIES,
+        id=w["registry"],
+        name=f"{w['registry']} {SECRET}",
+        url="https://r",
+        healthy=True,
+        lastCheckedAt=None,
+    )
     system = {"id": "areal-system", "name": SECRET, "distro": "d", "version": "1"}
     await put(
         BASE_IMAGES, id=w["image"], containerImage=SECRET, healthy=None, lastCheckedAt=None, operatingSystem=system,
@@ -265,7 +273,7 @@ def literal(of: str, name: str, kind: Any, values: World) -> str:
         text = json.dumps(values[OWN.get(of, "release")])
     elif name == "idempotencyKey":
         text = json.dumps(f"{values['used']}-{of}")
-    elif name == "name" and of in OWN:
+    elif name in {"name", "nameContains"} and of in OWN:
         text = json.dumps(values[OWN[of]])
     elif inner.name == "DependencyInput":
         # Its name and version are filled in where there is such a release.
