@@ -26,7 +26,7 @@ MAX_PAGE = 100
 
 
 class DefaultSize(int):
-    """A page size that stands in the schema, as against the same number from a client."""
+    """A page size from the schema, which differs from the same number of a client."""
 
 
 DEFAULT_PAGE, LONG_PAGE = DefaultSize(20), DefaultSize(100)
