@@ -198,7 +198,9 @@ class RegistryArtifactDocument(TypedDict):
 class ReleaseMetadataFileDocument(TypedDict):
     """A file with information about a release (S5)."""
 
-    id: Annotated[str, Field("Identifier of the file.", _ID)]
+    id: Annotated[
+        str, Field("Identifier of the file, unique only among those of one platform of its release.", _ID)
+    ]
     mimeType: Annotated[str | None, Field("Media type of the file, or any other text.", text(256))]
     url: Annotated[str | None, Field("URL of the file.", _URL)]
     filename: Annotated[str | None, Field("File name.", _SHORT_NAME)]
@@ -216,7 +218,7 @@ class PlatformReleaseMetadataDocument(TypedDict):
 class CustomizationArtifactDocument(TypedDict):
     """The file of a customization (S5)."""
 
-    id: Annotated[str, Field("Identifier of the file.", _ID)]
+    id: Annotated[str, Field("Identifier of the file, unique only within its customization.", _ID)]
     url: Annotated[str | None, Field("URL of the file.", _URL)]
     filename: Annotated[str | None, Field("File name.", _SHORT_NAME)]
 
@@ -233,7 +235,7 @@ class WithdrawalDocument(TypedDict):
 class CustomizationDocument(TypedDict):
     """An organisation's change to a release (S5)."""
 
-    id: Annotated[str, Field("Identifier of the customization.", _ID)]
+    id: Annotated[str, Field("Identifier of the customization, unique only within its release.", _ID)]
     version: Annotated[str | None, Field("Version of the customization.", _SHORT_NAME)]
     artifact: Annotated[CustomizationArtifactDocument | None, Field("File of the customization.")]
 

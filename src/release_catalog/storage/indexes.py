@@ -119,10 +119,11 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
             name="schemeChange", partialFilterExpression={"schemeChange": {"$exists": True}},
         ),
     ],
-    PROJECTS: _MADE,
-    REGISTRIES: _MADE,
-    BASE_IMAGES: [_index("name", name=UP)],
-    PIPELINES: [_index("name", name=UP)],
+    # Older databases have an index called `name` without the id besides.
+    **{
+        collection: [_index("listed", name=UP, id=UP)]
+        for collection in (PROJECTS, REGISTRIES, BASE_IMAGES, PIPELINES)
+    },
     EXECUTIONS: [
         # The newest running executions, and the newest of all.
         _index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN),
