@@ -30,7 +30,8 @@ SHORT = frozenset(
     "etag name key version versionKey nextVersionKey revision revisionKey branch tag channel trial status "
     "importedStatus private author createdAt updatedAt publishedAt archivedAt releasedAt releasedKey "
     "publishedKey importedAt endOfLifeAt versionScheme startedAt endedAt packagingType packageType "
-    "environment checksum type open triggeredAt createdBy publishedBy actor productName since".split()
+    "environment checksum type open triggeredAt resolvesName nameSince createdBy publishedBy actor "
+    "productName since".split()
 )
 SHORT_TEXT = 256
 # Lists whose entries are of bounded length if only these fields are read, with the length of an entry.

@@ -17,6 +17,8 @@ instead:
     The highest version of a product on a platform.
 `held`
     The releases of a product of which any environment holds something.
+`named`
+    The oldest draft of a name and version, and its published releases, where very many drafts have them.
 `next`, `nextLatest`
     The same as `version` and `latest` for a product whose scheme changes (see `storage.version_order`); they hold
     no other releases.
@@ -102,6 +104,9 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
             [("tenantId", UP), ("productId", UP), ("createdAt", DOWN), ("id", DOWN)],
             name="held", partialFilterExpression={"environments.environment": {"$exists": True}},
         ),
+        _index(
+            "named", catalogId=UP, name=UP, version=UP, status=UP, nameSince=UP, id=UP, resolvesName=UP,
+        ),
         _next("next", nextVersionKey=DOWN, id=DOWN),
         _next(
             "nextLatest",
@@ -124,10 +129,11 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
         # Across tenants: those whose releases may still have an older name of theirs.
         IndexModel([("renamed", UP)], name="renamed", partialFilterExpression={"renamed": True}),
     ],
-    PROJECTS: _MADE,
-    REGISTRIES: _MADE,
-    BASE_IMAGES: [_index("name", name=UP)],
-    PIPELINES: [_index("name", name=UP)],
+    # Older databases have an index called `name` without the id besides.
+    **{
+        collection: [_index("listed", name=UP, id=UP)]
+        for collection in (PROJECTS, REGISTRIES, BASE_IMAGES, PIPELINES)
+    },
     EXECUTIONS: [
         # The newest running executions, and the newest of all.
         _index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN),

@@ -9,6 +9,7 @@ from release_catalog.domain import ids, release, release_document, timestamps
 from release_catalog.domain import release_update as drafts
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.reference_data import ProductDocument
+from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import VerificationDocument
 from release_catalog.domain.release_update import Values
@@ -192,11 +193,16 @@ async def _unresolved(turn: UnitOfWork, made: ReleaseDocument) -> list[ReleaseWa
     found = await reference_lookup.resolve_references(turn.caller, turn.database, sought, frozenset({"id"}))
     return [
         verification_jobs.general_warning(
-            f"The dependency {one['name']} {one['version']} does not exist yet: save it, or correct the reference."
+            f"The dependency {_title(one)} does not exist yet: save it, or correct the reference."
         )
         for one in needed
         if one["reference"] not in found
     ]
+
+
+def _title(dependency: DependencyDocument) -> str:
+    """Return the name and version of a dependency for people, or its id if they are hidden."""
+    return f"{dependency['name']} {dependency['version']}".strip() or repr(dependency["releaseId"])
 
 
 def _answer(

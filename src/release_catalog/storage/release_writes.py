@@ -1,11 +1,14 @@
 """Creation, patching and replacement of releases."""
 
+import contextlib
 import datetime
+import functools
 from collections.abc import Collection
 from typing import Any
 
 from release_catalog import errors
 from release_catalog.domain import ids, release, release_delivery, release_document, release_update, timestamps
+from release_catalog.domain.caller import Caller
 from release_catalog.domain.reference_data import ProductDocument, version_keys
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_delivery import DeliveryDocument
@@ -13,12 +16,23 @@ from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
 from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 from release_catalog.errors import Problem
-from release_catalog.storage import named_products, reference_lookup, search_terms, unit_of_work, visibility
+from release_catalog.storage import database as db
+from release_catalog.storage import (
+    forms,
+    named_products,
+    reference_lookup,
+    search_terms,
+    unit_of_work,
+    visibility,
+)
 from release_catalog.storage import release_delivery as stored_delivery
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName, StoredDocument
+from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.unit_of_work import UnitOfWork, command
 
+# The time in which the references to a new release are redirected; a migration does what is left then.
+_LEARN_SECONDS = 300.0
 # The fields of a document that a draft is created from.
 _DOCUMENT = release.INPUT_FIELDS | {"id", "productId", "catalogId"}
 
@@ -84,10 +98,28 @@ def _created(checks: Validator, now: datetime.datetime) -> datetime.datetime:
 async def add(turn: UnitOfWork, made: ReleaseDocument, kind: str, *, has_given_id: bool) -> None:
     """Insert a release and write its events; other releases may refer to a given id already."""
     unit_of_work.check_size(made)
-    await turn.database[RELEASES].insert_one(search_terms.to_stored(turn.caller, made), session=turn.session)
-    if has_given_id:
+    stored: Any = search_terms.to_stored(turn.caller, made)
+    if has_given_id and await reference_lookup.is_wanted_by_many(
+        turn.caller, turn.database, made["id"], turn.session
+    ):
+        # Until then its name leads here. If this process ends before, a migration does the rest.
+        stored[forms.FORM] = forms.UNSETTLED
+        turn.later.append(functools.partial(_learn_id, turn.caller, turn.database, made))
+    await turn.database[RELEASES].insert_one(stored, session=turn.session)
+    if has_given_id and forms.FORM not in stored:
         await reference_lookup.learn_ids(turn.caller, turn.database, [made], turn.session)
     await _append_events(turn, kind, None, made)
+
+
+async def _learn_id(caller: Caller, database: Database, made: ReleaseDocument) -> None:
+    """Let references by the id of a new release lead to it, in batches outside of any transaction."""
+    key = {"_id": caller.key(made["id"])}
+    with db.deadline(_LEARN_SECONDS), contextlib.suppress(db.Failure):  # then a migration repeats it
+        await reference_lookup.learn_ids(caller, database, [made])
+        if await database[RELEASES].find_one({**key, "tenantId": caller.tenant}, {"_id": 1}) is None:
+            await reference_lookup.forget_id(caller, database, made["id"], None)
+        settled = {"$set": {forms.FORM: forms.current(RELEASES)}}
+        await database[RELEASES].update_one({**key, forms.FORM: forms.UNSETTLED}, settled)
 
 
 async def _append_events(

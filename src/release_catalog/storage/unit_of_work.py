@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import re
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import bson
@@ -53,6 +53,8 @@ class UnitOfWork:
     caller: Caller
     database: Database
     session: Any = None
+    # Steps that follow the commit, in the background; another process repeats them if this one ends before.
+    later: list[Callable[[], Coroutine[Any, Any, None]]] = dataclasses.field(default_factory=list)
 
     async def one(self, collection: CollectionName[Stored], id_: str) -> Stored | None:
         """Return a document of the caller's tenant by id."""
@@ -98,13 +100,16 @@ async def execute(
         return unusable
     fingerprint = idempotency.fingerprint_of(caller, verb, values) if key is not None else ""
 
+    later: list[Callable[[], Coroutine[Any, Any, None]]] = []
+
     async def attempt(session: Any) -> Answer:
+        later.clear()
         known = (
             await idempotency.find_record(caller, database, key, session) if key is not None and not dry else None
         )
         if known and (answer := idempotency.replay(known, fingerprint, claim)):
             return answer
-        answer = await work(UnitOfWork(caller, database, session), values)
+        answer = await work(UnitOfWork(caller, database, session, later), values)
         if dry or isinstance(answer, Problem):
             raise Rollback(answer)
         if key is not None:
@@ -114,7 +119,7 @@ async def execute(
     pause, again = 0.0, False
     while True:
         try:
-            return await serialized_transaction(caller, database, attempt)
+            answer = await serialized_transaction(caller, database, attempt)
         except Rollback as undone:
             return undone.answer
         except DuplicateKeyError as error:
@@ -123,9 +128,17 @@ async def execute(
                 return problem
             if pause > _LONGEST_PAUSE:
                 raise NothingWritten("The conflicting document is not confirmed by a majority.") from error
+        else:
+            _start(later)
+            return answer
         # A majority may not have the first one yet, and a failover may undo it.
         await asyncio.sleep(pause)
         pause, again = 2 * pause + 0.01 * again, True
+
+
+def _start(steps: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    for step in steps:
+        db.in_background(step())
 
 
 async def serialized_transaction(
