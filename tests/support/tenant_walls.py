@@ -69,7 +69,7 @@ NAMED = {
     "name": "name", "nameContains": "name", "author": "author", "tag": "tag", "branch": "branch", "channel": "channel",
     "idempotencyKey": "used", "artifactSha256": "sha", "sha256": "sha", "created": "created", "requires": "environment",
     "downloadUrl": "url", "url": "url", "pathPrefix": "path", "ifMatch": "etag", "platform": "platform", "platforms": "platform",
-    "nodeId": "node", "nodeIds": "node",
+    "nodeId": "node", "nodeIds": "node", "search": "name",
 }  # fmt: skip
 # What an id means where it is just called so, and a name that is not a release's.
 OWN = {
@@ -306,6 +306,8 @@ def literal(of: str, name: str, kind: Any, values: World) -> str:
 
 
 def useful(field: str, kind: Any) -> bool:
+    if field in {"any", "none"}:
+        return False  # filters in filters, without end
     return (
         field in {"id", "verification"}
         or field in NAMED
@@ -325,7 +327,10 @@ def queries(values: World) -> Iterator[tuple[str, str]]:
             )
     filters: Any = SCHEMA.type_map["ReleaseFilter"]
     for field, it in filters.fields.items():
-        condition = f"{{{field}: {literal('releases', field, it.type, values)}}}"
+        # A constraint needs a product.
+        more = f" productId: {json.dumps(values['product'])}" if field == "constraint" else ""
+        text = '"*"' if more else literal("releases", field, it.type, values)
+        condition = f"{{{field}: {text}{more}}}"
         for inner in ("totalCount", "nodes { id name } totalCount pageInfo { hasNextPage endCursor }"):
             yield f"releases by {field}", f"{{ releases(filter: {condition}) {{ {inner} }} }}"
     for type_, kind in NODES.items():

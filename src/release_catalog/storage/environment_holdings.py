@@ -80,7 +80,9 @@ async def of_releases(
     ]
     found: dict[str, list[HoldingDocument]] = {}
     contents = database[CollectionName[Any](CONTENTS)]
-    for one in await db.aggregate(contents, stages, frozenset(), hint="release"):
+    # In one order, so that a migration that compares two reads finds no difference.
+    some = await db.aggregate(contents, stages, frozenset(), hint="release")
+    for one in sorted(some, key=lambda one: one["_id"]["environment"]):
         holding = {"environment": one["_id"]["environment"], **one["oldest"]}
         found.setdefault(one["_id"]["release"], []).append(cast("HoldingDocument", holding))
     return found

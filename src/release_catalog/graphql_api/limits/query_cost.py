@@ -234,7 +234,7 @@ def get_named(type_: Any) -> Any:
 
 def _deciding(value: Any) -> Any:
     """Return the part of a variable's value that decides about a price."""
-    return tuple(sorted(set_names(value))) if isinstance(value, dict | list) else _int(value)
+    return _int(value), *sorted(set_names(value))
 
 
 def _int(value: Any) -> int | None:
