@@ -85,7 +85,8 @@ async def test_s3_a_promotion_is_a_record_contents_and_an_event(qa: Catalog) -> 
     contents = [content async for content in qa.database[CONTENTS].find({}, {"_id": 0})]
     assert contents == [
         {"tenantId": "local", "environment": "QA", "path": path, "checksum": checksum, "packageType": kind,
-         "releaseId": id_, "promotionId": record["id"], "form": 1}
+         "releaseId": id_, "promotionId": record["id"], "since": stored["created"],
+         "form": 2}
         for path, checksum, kind, _ in expected
     ]  # fmt: skip
     [event] = await events(qa)

@@ -121,7 +121,8 @@ async def load(
     await _lead_by_id(caller, database, made, with_id, added)
     await _lead_by_name(caller, database, {made[at]["id"] for at in refused})
     await _settled(caller, database, added)
-    await facets.count_change(database, caller.tenant)
+    if added:
+        await facets.count_change(database, caller.tenant)
     return Loaded(len(added), len(failed) - len(refused), created, refused)
 
 
@@ -390,6 +391,6 @@ async def put(
     if collection == RELEASES:
         keyed = [search_terms.to_stored(caller, document) for document in keyed]
     added = len(keyed) - len(await _insert(database, collection, keyed)) if keyed else 0
-    if collection == RELEASES:
+    if collection == RELEASES and added:
         await facets.count_change(database, caller.tenant)
     return added
