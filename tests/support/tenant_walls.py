@@ -51,7 +51,7 @@ SECRET = "nobody else may read this"
 CREATED = "2026-01-02T03:04:05.000Z"
 SHA = "ab" * 32
 PROBLEM = """problem { __typename title status detail instance ... on ValidationProblem { violations { field message code } }
-  ... on ConflictProblem { conflictingId } }"""
+  ... on ConflictProblem { conflictingId } ... on ForbiddenProblem { scope } }"""
 SCHEMA = schema._schema
 assert SCHEMA.query_type
 assert SCHEMA.mutation_type

@@ -52,7 +52,7 @@ async def import_release(
         if answer is not None:
             return answer
         with db.deadline(until - time.monotonic()):
-            tried = await release_import.import_release(caller, database, {**values, "dryRun": True})
+            tried = await release_import.import_release(caller, database, {**values, "dryRun": True}, claim=claim)
         if isinstance(tried, Problem):
             return tried
         looked = await _looked(caller, files, tried["release"]["artifacts"])

@@ -21,7 +21,8 @@ from graphql import (
 from strawberry.utils.str_converters import to_camel_case
 
 from release_catalog.domain import caller
-from release_catalog.errors import Forbidden, PermissionProblem
+from release_catalog.domain.caller import Caller
+from release_catalog.errors import ForbiddenProblem
 from release_catalog.errors import Problem as Refusal
 from release_catalog.graphql_api import permissions
 from release_catalog.graphql_api.errors import Problem
@@ -38,9 +39,15 @@ _PROBLEM = "Reason for the refusal, with what to do next. Null if the mutation s
 # The fields of a payload besides `problem`, each with its type and its description.
 PayloadFields = Mapping[str, tuple[Any, str]]
 
-DRY_RUN: PayloadFields = {
-    "dry_run": (bool, "Whether nothing was stored. A client with a cache must not keep the response then.")
+_DRY_RUN: PayloadFields = {
+    "dry_run": (
+        bool,
+        "Whether this was a dry run, of which nothing was stored: a client with a cache must not keep the answer.",
+    )
 }
+
+# By the names of mutations, the problem of a caller who lacks their scope.
+_permissions: dict[str, Callable[[Caller], ForbiddenProblem | None]] = {}
 
 
 @strawberry.input
@@ -50,7 +57,9 @@ class IdempotentInput:
         "the first answer again for 24 hours; another input with it is a ConflictProblem."
     )
     dry_run: bool | None = optional_field(
-        "Whether to check the input and return the outcome without storing anything. Defaults to false."
+        "Whether to check the input and return the outcome without storing anything, writing an event or fetching "
+        "a file. A client with a cache must not keep the response: `release` has values that were never stored, "
+        "beside the stored etag. Defaults to false."
     )
 
 
@@ -82,12 +91,19 @@ def _payload(input_type: type, fields: PayloadFields) -> tuple[type, dict[str, A
     Without a result, a nullable field is null, a list empty, a text "", a number 0 and a Boolean false.
     """
     name = input_type.__name__.removesuffix("Input")
-    declared = {**fields, "problem": (Problem | None, _PROBLEM)}
+    dry_run = _DRY_RUN if issubclass(input_type, IdempotentInput) else {}
+    declared = {**dry_run, **fields, "problem": (Problem | None, _PROBLEM)}
     body: dict[str, Any] = {field_: field(description) for field_, (_, description) in declared.items()}
     body["__annotations__"] = {field_: type_ for field_, (type_, _) in declared.items()}
     payload = type(f"{name}Payload", (), body)
     empty = {to_camel_case(field_): _empty_value(type_) for field_, (type_, _) in declared.items()}
-    return strawberry.type(payload, description=f"Result of {name[0].lower()}{name[1:]}."), empty
+    return strawberry.type(payload, description=f"Result of {_name_of(input_type)}."), empty
+
+
+def _name_of(input_type: type) -> str:
+    """Return the name of the mutation with this input type."""
+    name = input_type.__name__.removesuffix("Input")
+    return name[0].lower() + name[1:]
 
 
 def _empty_value(type_: Any) -> Any:
@@ -113,12 +129,15 @@ def mutation(
     that `fetches` files gets the fetcher. One that `takes_long` gets the `seconds` that its commands have.
     """
     payload, empty = _payload(input_type, fields)
+    _permissions[_name_of(input_type)] = functools.partial(permissions.refusal, scope=scope, of_product=of_product)
 
     async def execute(context: Context, key: str | int, input_: dict[str, Any]) -> Any:
         """Execute the mutation that the response names `key`."""
-        answer = await perform(
-            context, verb, input_, scope=scope, of_product=of_product, fetches=fetches, takes_long=takes_long
-        )
+        answer: Answer | None = _forbidden(context, key)
+        if answer is None:
+            answer = await perform(
+                context, verb, input_, scope=scope, of_product=of_product, fetches=fetches, takes_long=takes_long
+            )
         dry = {"dryRun": bool(input_.get("dryRun"))} if "dryRun" in empty else {}
         if isinstance(answer, Refusal):
             # S1's payload has a message in any case.
@@ -140,6 +159,23 @@ def mutation(
     return strawberry.mutation(resolver=resolve, description=description)
 
 
+def _forbidden(context: Context, own: str | int) -> ForbiddenProblem | None:
+    """Return the reason why the caller must not call a mutation, or another one of the same operation."""
+    refusals = {
+        key: refused
+        for key, name in context.mutations.items()
+        if name in _permissions and (refused := _permissions[name](context.caller))
+    }
+    if own in refusals or not refusals:
+        return refusals.get(str(own))
+    key, refused = next(iter(refusals.items()))
+    detail = (
+        f"Nothing of this document ran, because its mutation {key} is forbidden: remove that one, or use other "
+        f"credentials. {refused.detail}"
+    )
+    return dataclasses.replace(refused, detail=detail)
+
+
 async def perform(
     context: Context,
     verb: Callable[..., Awaitable[Answer]],
@@ -150,11 +186,9 @@ async def perform(
     fetches: bool = False,
     takes_long: bool = False,
 ) -> Answer:
-    """Return the answer of a verb; raise PermissionProblem if it is forbidden.
-
-    See `mutation` for the parameters.
-    """
-    permissions.check(context.caller, scope, of_product=of_product)
+    """Return the answer of a verb; see `mutation` for the parameters."""
+    if refused := permissions.refusal(context.caller, scope, of_product=of_product):
+        return refused
     # A turn for others between two mutations of a document, even if both are refused at once.
     await asyncio.sleep(0)
     more = (context.files,) if fetches else ()
@@ -168,8 +202,6 @@ async def perform(
         raise
     if takes_long:
         context.begin()
-    if isinstance(answer, Forbidden):
-        raise PermissionProblem(answer)
     return answer
 
 

@@ -113,12 +113,15 @@ def refused(key: str | None) -> Problem | None:
 
 
 def fingerprint_of(caller: Caller, verb: str, values: MutationInput) -> str:
-    """Return the fingerprint of a request, which is the same for the same input of the same mutation."""
+    """Return the fingerprint of a request, which is the same for the same input of the same mutation.
+
+    A dry run has the fingerprint of its mutation: it answers with what the key would give, and keeps nothing.
+    """
     # A caller bound to a product must not get an answer that was given to another caller.
     request = {
         "verb": verb,
         "product": caller.product,
-        **{name: value for name, value in values.items() if name != "idempotencyKey"},
+        **{name: value for name, value in values.items() if name not in {"idempotencyKey", "dryRun"}},
     }
     try:
         return hashlib.sha256(_canonical_json(request)).hexdigest()

@@ -19,7 +19,7 @@ from pymongo.errors import DuplicateKeyError
 
 from release_catalog import errors, usage
 from release_catalog.domain import events, ids, timestamps
-from release_catalog.domain.caller import Caller
+from release_catalog.domain.caller import WRITE, Caller
 from release_catalog.domain.events import EventDocument
 from release_catalog.domain.promotion import PromotionDocument
 from release_catalog.domain.release import ReleaseDocument
@@ -48,11 +48,15 @@ _tenant_locks: weakref.WeakValueDictionary[tuple[int, str, str], FairSlots] = we
 
 @dataclasses.dataclass(frozen=True)
 class UnitOfWork:
-    """The caller, database and transaction of a mutation; without a transaction, it only reads."""
+    """The caller, database and transaction of a mutation; without a transaction, it only reads.
+
+    A dry run is rolled back.
+    """
 
     caller: Caller
     database: Database
     session: Any = None
+    dry: bool = False
 
     async def one(self, collection: CollectionName[Stored], id_: str) -> Stored | None:
         """Return a document of the caller's tenant by id."""
@@ -93,18 +97,16 @@ async def execute(
     `values` may hold an `idempotencyKey`, under which the same input gets the first answer again, and `dryRun`,
     with which everything is tried and nothing kept. A request with a `claim` on its key continues.
     """
-    key, dry = values.get("idempotencyKey"), values.get("dryRun")
+    key, dry = values.get("idempotencyKey"), bool(values.get("dryRun"))
     if unusable := idempotency.refused(key):
         return unusable
     fingerprint = idempotency.fingerprint_of(caller, verb, values) if key is not None else ""
 
     async def attempt(session: Any) -> Answer:
-        known = (
-            await idempotency.find_record(caller, database, key, session) if key is not None and not dry else None
-        )
+        known = await idempotency.find_record(caller, database, key, session) if key is not None else None
         if known and (answer := idempotency.replay(known, fingerprint, claim)):
             return answer
-        answer = await work(UnitOfWork(caller, database, session), values)
+        answer = await work(UnitOfWork(caller, database, session, dry), values)
         if dry or isinstance(answer, Problem):
             raise Rollback(answer)
         if key is not None:
@@ -197,7 +199,7 @@ def check_product_scope(caller: Caller, product_id: str) -> Problem | None:
         f"Your token is bound to the product {caller.product!r}: write releases of this product, or "
         "use another token."
     )
-    return errors.Forbidden(detail=detail)
+    return errors.ForbiddenProblem(detail=detail, scope=WRITE)
 
 
 def too_large(release: Mapping[str, Any], path: str) -> list[Violation]:
@@ -278,7 +280,9 @@ async def update_release(turn: UnitOfWork, release: ReleaseDocument, fields: Val
 
     `release` is whole except for its terms, which are derived from the changed release.
     """
-    changed = {"updatedAt": timestamps.now(), **fields, "etag": ids.new()}
+    # The etag that a dry run answers with is the stored one: `ifMatch` takes it.
+    etag = release["etag"] if turn.dry else ids.new()
+    changed = {"updatedAt": timestamps.now(), **fields, "etag": etag}
     after = cast("ReleaseDocument", {**release, **changed})
     match = {"_id": turn.caller.key(release["id"]), "etag": release["etag"]}
     stored = {"$set": {**changed, **search_terms.derived(after)}}

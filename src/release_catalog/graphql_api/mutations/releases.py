@@ -8,7 +8,6 @@ from release_catalog.domain.declarations import descriptions
 from release_catalog.domain.release import FIELDS
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import (
-    DRY_RUN,
     WRITING,
     ConditionalInput,
     IdempotentInput,
@@ -118,7 +117,7 @@ class ReleaseMutations:
     discard_release = mutation(
         DiscardReleaseInput,
         release_lifecycle.discard,
-        {**DRY_RUN, "discarded_id": (ID | None, "Id of the discarded release. Null if there is a problem.")},
+        {"discarded_id": (ID | None, "Id of the discarded release. Null if there is a problem.")},
         "Deletes a draft. Its version may be used again, but its id is never reused. Refused if the ledger has "
         "an attempt to promote the draft.",
         **WRITING,
