@@ -46,6 +46,9 @@ _DRY_RUN: PayloadFields = {
     )
 }
 
+_RESULTS = "Results, one for each input, in the order of the inputs. Empty if the whole is refused."
+# By their input types, the payloads of mutations with their values without a result.
+_payloads: dict[type, tuple[Any, dict[str, Any]]] = {}
 # By the names of mutations, the problem of a caller who lacks their scope.
 _permissions: dict[str, Callable[[Caller], ForbiddenProblem | None]] = {}
 
@@ -60,6 +63,21 @@ class IdempotentInput:
         "Whether to check the input and return the outcome without storing anything, writing an event or fetching "
         "a file. A client with a cache must not keep the response: `release` has values that were never stored, "
         "beside the stored etag. Defaults to false."
+    )
+
+
+OF_A_BULK = (
+    "The results are those of one request after another: a release may depend on an earlier one or conflict with "
+    "it, and one that is refused does not keep the others from being stored."
+)
+
+
+@strawberry.input
+class BulkInput:
+    idempotency_key: str | None = optional_field(
+        "Key that makes a retry of the whole safe, at most 255 characters. Each release gets a key derived from "
+        "it and from its place; an input with a key of its own is refused. The same input with the same key gets "
+        "the first results again for 24 hours, problems included; another input with it is a ConflictProblem."
     )
 
 
@@ -121,14 +139,18 @@ def mutation(
     of_product: bool = False,
     fetches: bool = False,
     takes_long: bool = False,
+    each: type | None = None,
 ) -> Any:
     """Declare a mutation that hands its input to a verb and answers with its result or its problem.
 
     `fields` are those of its payload, for which the verb gives the values. The mutation needs `scope`; with
     `of_product`, a caller that has it for a single product may call it too, and the verb checks the rest. A verb
-    that `fetches` files gets the fetcher. One that `takes_long` gets the `seconds` that its commands have.
+    that `fetches` files gets the fetcher. One that `takes_long` gets the `seconds` that its commands have. A bulk
+    mutation answers with a result for `each` of its inputs, which have this type and a mutation of their own.
     """
-    payload, empty = _payload(input_type, fields)
+    if each:
+        fields = {"results": (list[_payloads[each][0]], _RESULTS), **fields}  # type: ignore[misc]
+    payload, empty = _payloads[input_type] = _payload(input_type, fields)
     _permissions[_name_of(input_type)] = functools.partial(permissions.refusal, scope=scope, of_product=of_product)
 
     async def execute(context: Context, key: str | int, input_: dict[str, Any]) -> Any:
@@ -138,15 +160,11 @@ def mutation(
             answer = await perform(
                 context, verb, input_, scope=scope, of_product=of_product, fetches=fetches, takes_long=takes_long
             )
-        dry = {"dryRun": bool(input_.get("dryRun"))} if "dryRun" in empty else {}
-        if isinstance(answer, Refusal):
-            # S1's payload has a message in any case.
-            message = {"message": answer.detail} if "message" in empty else {}
-            return {**empty, **message, **dry, "problem": answer}
-        if not input_.get("dryRun"):
-            context.changed.add(key)
-        context.would_be |= answer.pop("wouldBe", {})
-        return {**empty, **answer, **dry}
+        if each is None or isinstance(answer, Refusal):
+            return _finished(context, key, answer, input_, empty)
+        inner = _payloads[each][1]
+        pairs = zip(answer["results"], input_["releases"], strict=True)
+        return {**empty, "results": [_finished(context, key, result, one, inner) for result, one in pairs]}
 
     async def resolve(input: Any) -> Any:  # noqa: A002, ARG001  it declares the argument, under the contract's name
         raise AssertionError("`connect` replaces this resolver")
@@ -174,6 +192,21 @@ def _forbidden(context: Context, own: str | int) -> ForbiddenProblem | None:
         f"credentials. {refused.detail}"
     )
     return dataclasses.replace(refused, detail=detail)
+
+
+def _finished(
+    context: Context, key: str | int, answer: Answer, input_: Mapping[str, Any], empty: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the payload with an answer; `empty` are its values without a result."""
+    dry = {"dryRun": bool(input_.get("dryRun"))} if "dryRun" in empty else {}
+    if isinstance(answer, Refusal):
+        # S1's payload has a message in any case.
+        message = {"message": answer.detail} if "message" in empty else {}
+        return {**empty, **message, **dry, "problem": answer}
+    if not input_.get("dryRun"):
+        context.changed.add(key)
+    context.would_be |= {(kind, document["id"]): document for kind, document in answer.pop("wouldBe", ())}
+    return {**empty, **answer, **dry}
 
 
 async def perform(

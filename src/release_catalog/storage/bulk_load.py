@@ -278,9 +278,9 @@ def product(caller: Caller, catalog_id: str, project: str, scheme: versions.Sche
     }
 
 
-async def catalog(caller: Caller, database: Database, catalog_id: str, session: Any = None) -> None:
-    """Create the catalog with this id if it does not exist."""
-    made: CatalogDocument = {
+def new_catalog(caller: Caller, catalog_id: str) -> CatalogDocument:
+    """Return a new catalog with this id."""
+    return {
         "_id": caller.key(catalog_id),
         "id": catalog_id,
         "tenantId": caller.tenant,
@@ -289,6 +289,11 @@ async def catalog(caller: Caller, database: Database, catalog_id: str, session: 
         "public": False,
         "createdAt": timestamps.now(),
     }
+
+
+async def catalog(caller: Caller, database: Database, catalog_id: str, session: Any = None) -> None:
+    """Create the catalog with this id if it does not exist."""
+    made = new_catalog(caller, catalog_id)
     await database[CATALOGS].update_one({"_id": made["_id"]}, {"$setOnInsert": made}, upsert=True, session=session)
 
 

@@ -34,6 +34,7 @@ _CANDIDATE_FIELDS = {
     **REFERENCE_FIELDS,
     **dict.fromkeys(("channel", "revisionKey", "createdAt", "publishedAt", "resolvesName", "nameSince"), 1),
 }
+_CANDIDATES = frozenset(_CANDIDATE_FIELDS)
 
 
 async def resolve_references(
@@ -69,6 +70,19 @@ async def _led_to(
     winners = await _winners(caller, database, rivals) if rivals else {}
     chosen = {reference: _chosen(some, winners) for reference, some in found.items()}
     return {reference: release for reference, release in chosen.items() if release}
+
+
+async def candidates(
+    caller: Caller, database: Database, names: Iterable[str], session: Any
+) -> list[ReleaseDocument]:
+    """Return the releases of the tenant that references may lead to, with the fields that decide between them."""
+    names = list(names)
+    found: list[ReleaseDocument] = []
+    for start in range(0, len(names), REFERENCES_A_COMMAND):
+        some = search_terms.resolves_any(names[start : start + REFERENCES_A_COMMAND])
+        cursor = database[RELEASES].find({"tenantId": caller.tenant, **some}, _CANDIDATE_FIELDS, session=session)
+        found += await cursors.documents(cursor.hint("terms").batch_size(ONE_BATCH), None, _CANDIDATES)
+    return found
 
 
 def _chosen(some: Sequence[ReleaseDocument], winners: Mapping[str, str]) -> ReleaseDocument | None:

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import re
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import bson
@@ -35,8 +35,10 @@ from release_catalog.storage.outages import NothingWritten, TurnNotReached
 
 # MongoDB stores documents of up to 16 MiB; an idempotency record holds the release and more.
 MAX_BYTES = 12 << 20
-_LONGEST_PAUSE = 1.0
+LONGEST_PAUSE = 1.0
 _OF_RELEASES = re.compile(rf"E11000 duplicate key error collection: \S+\.{RELEASES} index: ")
+# The fields by which a release is in the way of others.
+HEAD = dict.fromkeys(("id", "catalogId", "productId", "version", "revision", "channel", "status", "private"), 1)
 # The maximum number of a tenant's writes that wait in this process, and the maximum time that each waits.
 _MAX_WAITING = 1_000
 _MAX_WAIT_SECONDS = 10.0
@@ -123,7 +125,7 @@ async def execute(
             # Another request was first. If it had the same key, its answer is there now.
             if again and (problem := await _taken(caller, database, error)):
                 return problem
-            if pause > _LONGEST_PAUSE:
+            if pause > LONGEST_PAUSE:
                 raise NothingWritten("The conflicting document is not confirmed by a majority.") from error
         # A majority may not have the first one yet, and a failover may undo it.
         await asyncio.sleep(pause)
@@ -157,23 +159,27 @@ async def _taken(caller: Caller, database: Database, error: DuplicateKeyError) -
     taken = details.get("keyValue", {})
     if "revision" not in taken and not _OF_RELEASES.match(details.get("errmsg", "")):
         raise error
-    other = await database[RELEASES].find_one(taken, {"id": 1, "status": 1})
+    other = await database[RELEASES].find_one(taken, HEAD)
     if other is None:
         return None
-    if "revision" not in taken:
-        return await _used(caller, database, taken["_id"])
-    detail = f"The version {taken['version']} of this product exists: revision {taken['revision']}, "
-    detail += (
-        f"channel {taken['channel']!r}, status {other['status']}. Versions are never reused: give another one."
+    return identity_taken(other) if "revision" in taken else id_taken(caller, taken["_id"], other)
+
+
+def identity_taken(other: ReleaseDocument) -> Problem:
+    """Return the problem that another release has the product, version, revision and channel."""
+    detail = (
+        f"The version {other['version']} of this product exists: revision {other['revision']}, channel "
+        f"{other['channel']!r}, status {other['status']}. Versions are never reused: give another one."
     )
     return errors.Conflict(detail=detail, conflicting_id=other["id"])
 
 
-async def _used(caller: Caller, database: Database, key: str) -> Problem:
+def id_taken(caller: Caller, key: str, holder: ReleaseDocument) -> Problem:
+    """Return the problem that a release has or had the id behind `key`; a discarded one has no fields any more."""
     id_ = key.removeprefix(caller.key(""))
-    holder = await database[RELEASES].find_one({"_id": key, **visibility.visible(caller)}, {"id": 1})
     detail = f"The id {id_!r} was used before: ids are never reused. Give another one, or none."
-    return errors.Conflict(detail=detail, conflicting_id=id_ if holder else None)
+    is_seen = "id" in holder and visibility.sees(caller, holder)
+    return errors.Conflict(detail=detail, conflicting_id=id_ if is_seen else None)
 
 
 async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> ReleaseDocument | Problem:
@@ -204,18 +210,22 @@ def check_product_scope(caller: Caller, product_id: str) -> Problem | None:
 
 def too_large(release: Mapping[str, Any], path: str) -> list[Violation]:
     """Return a violation if a release is larger than a document may be."""
+    return check_size(stored_size(release), path)
+
+
+def stored_size(release: Mapping[str, Any]) -> int:
+    """Return the number of bytes that a release takes, and charge the current request for them."""
     size = len(bson.encode(release))
     usage.write(size)
+    return size
+
+
+def check_size(size: int, path: str) -> list[Violation]:
+    """Return a violation if a release of `size` bytes is larger than a document may be."""
     if size <= MAX_BYTES:
         return []
     message = f"The release would take {size} bytes: store at most {MAX_BYTES}, with all of its parts."
     return [Violation(path, message, "TOO_LARGE")]
-
-
-def check_size(release: ReleaseDocument) -> None:
-    """Roll back and refuse the request if `release` is larger than a document may be."""
-    if violations := too_large(release, "input"):
-        raise Rollback(errors.ValidationProblem(violations=violations))
 
 
 async def append_event(
@@ -229,37 +239,61 @@ async def append_event(
     withdrawal: MutationInput | None = None,
     open_withdrawal: MutationInput | None = None,
 ) -> None:
-    """Write an event about a release, or about its promotion or withdrawal.
-
-    Its number comes from the tenant's counter, which the transaction holds until it ends: numbers become visible
-    in the order in which they were taken, so that a reader of one event has missed none before it. The counter
-    also supplies `writtenAt`, from which the event's retention is counted: it is the database's time, whatever the
-    clocks of other machines say.
+    """Write an event about a release, or about its promotion or withdrawal: see `append_events`.
 
     `open_withdrawal` is the withdrawal for callers with only `release:read`, if they see less of it.
     """
-    number = {"$add": [{"$ifNull": ["$value", 0]}, 1]}
-    form = {"$ifNull": [f"${forms.FORM}", forms.current(COUNTERS)]}
-    change = [{"$set": {"value": number, "at": {"$max": ["$at", "$$NOW"]}, forms.FORM: form}}]
-    counter = await db.upsert(database[COUNTERS], {"_id": caller.key("events")}, change, session)
+    event = new_event(caller, kind, release, promotion=promotion, withdrawal=withdrawal)
+    if open_withdrawal:
+        event["openWithdrawal"] = orjson.dumps(open_withdrawal).decode()
+    await append_events(caller, database, [event], session)
+
+
+def new_event(
+    caller: Caller,
+    kind: str,
+    release: ReleaseDocument,
+    *,
+    promotion: PromotionDocument | None = None,
+    withdrawal: MutationInput | None = None,
+) -> EventDocument:
+    """Return an event about a release as it is now, which `append_events` numbers and dates."""
     more: dict[str, Any] = events.promotion_payload(promotion) if promotion else {}
     more |= {"withdrawal": {**withdrawal}} if withdrawal else {}
-    event: EventDocument = {
-        "_id": caller.key(events.id_of(counter["value"])),
+    at = promotion["created"] if promotion else release["updatedAt"]
+    return {
+        "_id": "",
         "tenantId": caller.tenant,
-        "sequence": counter["value"],
+        "sequence": 0,
         "type": kind,
-        "triggeredAt": promotion["created"] if promotion else release["updatedAt"],
-        "writtenAt": counter["at"],
+        "triggeredAt": at,
+        "writtenAt": at,
         "releaseId": release["id"],
         "productId": release["productId"],
         "actor": caller.subject or None,
         "open": events.is_public(release),
         "data": orjson.dumps(events.release_payload(release) | more).decode(),
     }
-    if open_withdrawal:
-        event["openWithdrawal"] = orjson.dumps(open_withdrawal).decode()
-    await database[EVENTS].insert_one(event, session=session)
+
+
+async def append_events(caller: Caller, database: Database, new: Sequence[EventDocument], session: Any) -> None:
+    """Write events in their order.
+
+    Their numbers come from the tenant's counter, which the transaction holds until it ends: numbers become visible
+    in the order in which they were taken, so that a reader of one event has missed none before it. The counter
+    also supplies `writtenAt`, from which an event's retention is counted: it is the database's time, whatever the
+    clocks of other machines say.
+    """
+    if not new:
+        return
+    number = {"$add": [{"$ifNull": ["$value", 0]}, len(new)]}
+    form = {"$ifNull": [f"${forms.FORM}", forms.current(COUNTERS)]}
+    change = [{"$set": {"value": number, "at": {"$max": ["$at", "$$NOW"]}, forms.FORM: form}}]
+    counter = await db.upsert(database[COUNTERS], {"_id": caller.key("events")}, change, session)
+    for sequence, event in enumerate(new, counter["value"] - len(new) + 1):
+        event["_id"], event["sequence"] = caller.key(events.id_of(sequence)), sequence
+        event["writtenAt"] = counter["at"]
+    await database[EVENTS].insert_many(new, session=session)
 
 
 async def delete_release(turn: UnitOfWork, release: ReleaseDocument) -> None:

@@ -34,6 +34,7 @@ from graphql import (
     is_non_null_type,
 )
 
+from release_catalog.graphql_api.limits import bulk_size
 from release_catalog.storage.dependency_traversal import MAX_NODES
 from release_catalog.storage.pagination import MAX_PAGE
 
@@ -52,7 +53,8 @@ class Price:
     """The price of a field: `points` for itself, and the prices of the `arguments` that are present.
 
     `entries` is the length of its list if no argument gives it. The fields below an entry come `back` times as
-    often. A `walk` costs by its maximum length, whatever is requested of the releases it finds.
+    often. A `walk` costs by its maximum length, whatever is requested of the releases it finds. A `bulk` costs its
+    points for each entry of its input.
     """
 
     points: int = 0
@@ -60,6 +62,7 @@ class Price:
     arguments: Mapping[str, int] = dataclasses.field(default_factory=dict)
     back: int = 1
     walk: bool = False
+    bulk: bool = False
 
 
 def _each(type_: str, fields: str, price: Price) -> Iterable[tuple[str, Price]]:
@@ -166,6 +169,9 @@ PRICES: Mapping[str, Price] = {
     **dict(_each("Event", "data", _FREE)),
     # A transaction, for which the other writers of the tenant wait.
     **dict(_each("Mutation", "*", Price(points=10))),
+    **dict(_each("Mutation", "createReleases importReleases", Price(points=10, bulk=True))),
+    **dict(_each("CreateReleasesPayload", "results", _FREE)),
+    **dict(_each("ImportReleasesPayload", "results", _FREE)),
     "Subscription.events": _ONE,
 }  # fmt: skip
 
@@ -208,7 +214,7 @@ class QueryCost:
             sizing = self._sizing[id(operation)] = [
                 definition.variable.name.value
                 for definition in operation.variable_definitions or ()
-                if getattr(get_named(definition.type), "value", None) in {"Int", "ReleaseFilter"}
+                if getattr(get_named(definition.type), "value", None) in {"Int", "ReleaseFilter", *bulk_size.TYPES}
             ]
         key = id(operation), *[_deciding(variables.get(name)) for name in sizing]
         cost = self._known.get(key)
@@ -228,7 +234,9 @@ def get_named(type_: Any) -> Any:
 
 def _deciding(value: Any) -> Any:
     """Return the part of a variable's value that decides about a price."""
-    return frozenset(_set_names(value)) if isinstance(value, dict) else _int(value)
+    if isinstance(value, dict):
+        return frozenset(_set_names(value)), bulk_size.length(value.get(bulk_size.LIST))
+    return bulk_size.length(value) if isinstance(value, list) else _int(value)
 
 
 def _int(value: Any) -> int | None:
@@ -302,7 +310,7 @@ class _CostVisitor:
         price = find_price(of.name, node.name.value) or Price()
         field = self._schema.get_field(of, node.name.value)  # type: ignore[arg-type]
         search = self._search(price, node)
-        own = price.points + search
+        own = price.points * (bulk_size.entries(node, self._given, self._defaults) if price.bulk else 1) + search
         if field is None or node.selection_set is None or is_leaf_type(get_named_type(field.type)):
             counted = page.search if page and node.name.value == "totalCount" else 0
             return Cost(own + counted, 0)
@@ -346,6 +354,8 @@ class _CostVisitor:
                 size = self._size(arguments[argument])
                 if size is not None:
                     return _page(min(max(size, 1), most), argument, search)
+        if price.bulk:
+            return _page(bulk_size.entries(node, self._given, self._defaults), "", search)
         if price.entries is not None:
             return _page(price.entries, "", search)
         for argument in SIZE_ARGUMENTS.keys() & field.args:

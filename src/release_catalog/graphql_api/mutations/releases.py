@@ -8,7 +8,9 @@ from release_catalog.domain.declarations import descriptions
 from release_catalog.domain.release import FIELDS
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import (
+    OF_A_BULK,
     WRITING,
+    BulkInput,
     ConditionalInput,
     IdempotentInput,
     PayloadFields,
@@ -41,6 +43,11 @@ class CreateReleaseInput(ReleaseFieldsInput, DeliveryFieldInput, IdempotentInput
     created_at: datetime.datetime | None = optional_field(
         "Time of the creation, for recording old releases. It must not be in the future. Defaults to now."
     )
+
+
+@strawberry.input(description="Releases to create, at most 100.")
+class CreateReleasesInput(BulkInput):
+    releases: list[CreateReleaseInput] = field("Releases, in the order in which they are created.")
 
 
 @strawberry.input(
@@ -99,6 +106,14 @@ class ReleaseMutations:
         _RELEASE_AND_WARNINGS,
         "Creates a release as a draft (S2).",
         **WRITING,
+    )
+    create_releases = mutation(
+        CreateReleasesInput,
+        release_writes.create_all,
+        {},
+        f"Creates up to 100 releases, each as createRelease does. {OF_A_BULK}",
+        **WRITING,
+        each=CreateReleaseInput,
     )
     patch_release = mutation(
         PatchReleaseInput,
