@@ -62,8 +62,9 @@ class Bulk:
         self._verb = verb
         self._values = values
         self.places = [Place(number, one) for number, one in enumerate(values["releases"])]
-        is_kept = not all(place.dry for place in self.places)
-        self.key: str | None = values.get("idempotencyKey") if is_kept else None
+        # Of a bulk of dry runs alone, not even the results are stored.
+        is_dry = bool(self.places) and all(place.dry for place in self.places)
+        self.key: str | None = None if is_dry else values.get("idempotencyKey")
         self.claim: str | None = None
         self._fingerprint = idempotency.fingerprint_of(caller, verb, values) if self.key is not None else ""
 
@@ -177,7 +178,7 @@ async def _decide(
             answers.append(problem)
             continue
         answer, new = decide()
-        answers.append(answer)
+        answers.append(_at(place, answer))
         if new and not place.dry:
             batch.keep(new)
             size += new.size
@@ -198,4 +199,20 @@ def _key_inside(place: Place) -> Problem | None:
     if place.values.get("idempotencyKey") is None:
         return None
     message = "The key of the bulk covers this release: give it there, and leave this one out."
-    return errors.ValidationProblem(violations=[Violation("input.idempotencyKey", message, "KEY_OF_BULK")])
+    field = f"{_path(place)}.idempotencyKey"
+    return errors.ValidationProblem(violations=[Violation(field, message, "KEY_OF_BULK")])
+
+
+def _path(place: Place) -> str:
+    return f"input.releases[{place.number}]"
+
+
+def _at(place: Place, answer: Answer) -> Answer:
+    """Return an answer whose violations have their paths in the input of the bulk."""
+    if not isinstance(answer, errors.ValidationProblem):
+        return answer
+    violations = [
+        dataclasses.replace(one, field=f"{_path(place)}{one.field.removeprefix('input')}")
+        for one in answer.violations
+    ]
+    return dataclasses.replace(answer, violations=violations)

@@ -181,7 +181,8 @@ class ImportBatch(Batch):
 
     async def _within(self, places: Sequence[Identity | None], max_bytes: float) -> Sequence[Identity | None]:
         """Return the first places whose releases take at most `max_bytes` together, or one."""
-        sizes, total = await self.sizes({place for place in places if place}), 0
+        known = {place for place in places if place}
+        sizes, total = await self.sizes(known) if known else {}, 0
         for at, place in enumerate(places):
             total += sizes.pop(place, 0) if place else 0
             if at and total > max_bytes:
