@@ -62,7 +62,7 @@ class NewRelease:
     release: ReleaseDocument
     before: ReleaseDocument | None = None
     events: list[EventDocument] = dataclasses.field(default_factory=list)
-    # The bytes that it takes, 0 if nothing of it changes.
+    # The bytes that it takes.
     size: int = 0
     has_given_id: bool = False
     # Imports may create these, and schedule the verification of files.
@@ -196,13 +196,10 @@ class Batch:
             self.new_products[new.product["catalogId"], new.product["key"]] = new.product
 
     def changed(self, before: ReleaseDocument, after: ReleaseDocument, kind: str, *, dry: bool) -> NewRelease:
-        """Return the writes for a release that replaces `before`, without events if nothing changes."""
-        fields = {field: value for field, value in after.items() if value != before.get(field)}
-        if not fields:
-            return NewRelease(before, before)
-        if "name" in fields:
-            after["nameSince"] = timestamps.now()
+        """Return the writes for a release that replaces `before`."""
         after["updatedAt"] = timestamps.now()
+        if after["name"] != before["name"]:
+            after["nameSince"] = after["updatedAt"]
         # The etag that a dry run answers with is the stored one: `ifMatch` takes it.
         after["etag"] = before["etag"] if dry else ids.new()
         return self._with_events(after, before, kind)
@@ -252,7 +249,7 @@ class Batch:
         changes: list[Any] = []
         for id_, new in first.items():
             before, after = new.before, last[id_]
-            if before is None or after == before:
+            if before is None:
                 continue
             fields = {field: value for field, value in after.items() if value != before.get(field)}
             match = {"_id": turn.caller.key(id_), "etag": before["etag"]}
