@@ -1,6 +1,7 @@
 """Bulk writes: each release has the result of a request of its own, and all take few commands and transactions."""
 
 import asyncio
+import hashlib
 import itertools
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,10 +13,12 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from conftest import connected
 from release_catalog.domain.caller import READ, WRITE, Caller, local
+from release_catalog.files import address_guard, verifier
 from release_catalog.storage import bulk_writes, release_batch, transactions
 from release_catalog.storage.collection_names import EVENTS, RELEASES, REQUESTS
 from release_catalog.storage.outages import OutcomeUnknown
 from support import bulks
+from support import file_server as serving
 from support.catalog import Catalog, source
 from support.graphql_client import error_of, post, served
 
@@ -432,3 +435,80 @@ async def test_a_token_of_one_product_writes_only_the_places_of_its_product(
     kinds = [one["problem"] and one["problem"]["__typename"] for one in results]
     assert kinds == ["ForbiddenProblem", None, "ForbiddenProblem"]
     assert results[0]["problem"]["scope"] == WRITE
+
+
+# Files.
+
+
+@pytest.fixture
+async def files(stocked_tenant: Catalog) -> AsyncIterator[serving.Files]:
+    """Files that the catalog may fetch."""
+    allowed = address_guard.parse("127.0.0.0/8")
+    async with (
+        serving.serving() as server,
+        verifier.Fetcher(allowed, max_bytes=1 << 30, at_once=4, seconds=20) as fetcher,
+    ):
+        stocked_tenant.files = fetcher
+        yield server
+
+
+def file(files: serving.Files, name: str, content: bytes, declared: bytes | None = None) -> Json:
+    digest = hashlib.sha256(content if declared is None else declared).hexdigest()
+    return {"name": name, "size": len(content), "sha256": digest, "downloadUrl": files.put(name, content)}
+
+
+async def test_the_files_of_a_bulk_are_fetched_together_before_anything_is_stored(
+    stocked_tenant: Catalog, files: serving.Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = stocked_tenant
+    assert catalog.files
+    calls: list[list[str]] = []
+    check_all = catalog.files.check_all
+
+    async def noted(owner: Any, artifacts: Any, *arguments: Any, **named: Any) -> Any:
+        assert (await bulks.stored(catalog))["releases"] == []
+        calls.append([artifact["name"] for artifact in artifacts])
+        return await check_all(owner, artifacts, *arguments, **named)
+
+    monkeypatch.setattr(catalog.files, "check_all", noted)
+    wrong = file(files, "wrong", b"wrong", b"right")
+    inputs = [
+        document("new", "1", artifacts=[file(files, "a", b"a"), wrong], verification="WAIT"),
+        document("new", "x" * 65, artifacts=[file(files, "refused", b"r")], verification="WAIT"),
+        document("new", "2", artifacts=[file(files, "later", b"l")], verification="BACKGROUND"),
+        document("new", "3", artifacts=[file(files, "tried", b"t")], verification="WAIT", dryRun=True),
+        document("new", "4", artifacts=[file(files, "b", b"b")], verification="WAIT", createProduct=False),
+    ]
+    results = await bulks.at_once(catalog, "importRelease", inputs, "k")
+    assert calls == [["a", "wrong", "b"]]
+    statuses = [
+        one["release"] and [artifact["verification"]["status"] for artifact in one["release"]["artifacts"]]
+        for one in results
+    ]
+    assert statuses == [["VERIFIED", "MISMATCH"], None, ["PENDING"], ["SKIPPED"], ["VERIFIED"]]
+    assert results[1]["problem"]["violations"][0]["field"] == "input.releases[1].release.version"
+    assert [warning["artifactName"] for warning in results[0]["warnings"]] == ["wrong", ""]
+    events = [event["type"] for event in (await bulks.stored(catalog))["events"]]
+    imported = "release.imported"
+    assert events == [
+        imported,
+        "artifact.verified",
+        "artifact.mismatched",
+        imported,
+        imported,
+        "artifact.verified",
+    ]
+    assert await bulks.at_once(catalog, "importRelease", inputs, "k") == results
+    assert len(calls) == 1, "a replay fetches nothing"
+
+
+async def test_a_bulk_gives_up_its_files_at_the_deadline_of_one_release(
+    stocked_tenant: Catalog, files: serving.Files
+) -> None:
+    assert stocked_tenant.files
+    stocked_tenant.files._seconds = 0.0
+    inputs = [
+        document("one", f"1.{at}", artifacts=[file(files, "a", b"a")], verification="WAIT") for at in range(3)
+    ]
+    results = await bulks.at_once(stocked_tenant, "importRelease", inputs)
+    assert [one["release"]["artifacts"][0]["verification"]["status"] for one in results] == ["UNREACHABLE"] * 3
