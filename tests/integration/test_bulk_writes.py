@@ -352,6 +352,36 @@ async def test_concurrent_bulks_create_each_version_once(stocked_tenant: Catalog
     assert problems == {"ConflictProblem"}
 
 
+@pytest.mark.usefixtures("many_processes")
+async def test_short_writes_of_other_processes_do_not_keep_a_bulk_from_its_end(stocked_tenant: Catalog) -> None:
+    catalog, over, made = stocked_tenant, asyncio.Event(), itertools.count()
+
+    async def write() -> None:
+        while not over.is_set():
+            [result] = await bulks.one_by_one(catalog, "createRelease", [new(f"2.{next(made)}")])
+            assert result["problem"] is None
+
+    writers = [asyncio.ensure_future(write()) for _ in range(4)]
+    try:
+        results = await bulks.at_once(catalog, "createRelease", [new(f"1.{at}") for at in range(100)])
+    finally:
+        over.set()
+        await asyncio.gather(*writers)
+    assert [one["problem"] for one in results] == [None] * 100
+
+
+async def test_an_input_that_is_too_deep_is_refused_alone_and_told_apart(stocked_tenant: Catalog) -> None:
+    deep: Any = []
+    for _ in range(400):
+        deep = [deep]
+    inputs = [new("1.0", metadata={"deep": deep}), new("2.0")]
+    first = await bulks.at_once(stocked_tenant, "createRelease", inputs, "k")
+    assert [bool(one["problem"]) for one in first] == [True, False]
+    values = {"releases": [inputs[0], new("3.0")], "idempotencyKey": "k"}
+    done = (await stocked_tenant.ask(bulks.bulk_text("createRelease"), input=values))["done"]
+    assert done["problem"]["__typename"] == "ConflictProblem"
+
+
 async def test_a_key_inside_is_a_violation_of_its_place(stocked_tenant: Catalog) -> None:
     catalog = stocked_tenant
     inputs = [new("1.0"), new("2.0", idempotencyKey="own")]

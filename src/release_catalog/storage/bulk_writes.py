@@ -65,8 +65,12 @@ class Bulk:
         # Of a bulk of dry runs alone, not even the results are stored.
         is_dry = bool(self.places) and all(place.dry for place in self.places)
         self.key: str | None = None if is_dry else values.get("idempotencyKey")
-        self.claim: str | None = None
-        self._fingerprint = idempotency.fingerprint_of(caller, verb, values) if self.key is not None else ""
+        # Free JSON that is too deep for a fingerprint has its release refused, and not the others.
+        prints = [
+            [idempotency.fingerprint_of(caller, verb, one.values), one.dry] for one in self.places if self.key
+        ]
+        self._request: MutationInput = {"idempotencyKey": self.key, "releases": prints}
+        self._fingerprint = idempotency.fingerprint_of(caller, verb, self._request)
 
     def refused(self) -> Problem | None:
         """Return the problem of an input that is invalid as a whole."""
@@ -85,13 +89,12 @@ class Bulk:
         if self.key is None:
             yield []
             return
-        lock = idempotency.idempotency_lock(self.caller, self.database, self._verb, self._values, seconds)
-        async with lock as (self.claim, answer):
-            if isinstance(answer, Problem):
-                yield answer
-            else:
+        lock = idempotency.idempotency_lock(self.caller, self.database, self._verb, self._request, seconds)
+        async with lock as (_, answer):
+            if not isinstance(answer, Problem):
                 with db.deadline(seconds):
-                    yield await self.recorded(0, None)
+                    known = await self.recorded(0, None)
+            yield answer if isinstance(answer, Problem) else known
 
     async def recorded(self, start: int, session: Any) -> list[Answer] | Problem:
         """Return the recorded answers from place `start` on."""
@@ -128,6 +131,7 @@ class Bulk:
             if known:
                 return known
             turn = UnitOfWork(self.caller, self.database, session)
+            await unit_of_work.hold_events(turn)
             answers, batch = await _decide(turn, places, start, MAX_BYTES)
             await batch.store()
             await self._remember(places[0].number, answers, session)

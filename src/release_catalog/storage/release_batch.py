@@ -97,10 +97,10 @@ class Batch:
         self._candidates: dict[str, dict[str, ReleaseDocument]] = {}
         self._new: list[NewRelease] = []
 
-    async def load_deliveries(self, wanted: Iterable[release_delivery.References]) -> None:
+    async def load_deliveries(self, deliveries: Iterable[release_delivery.References]) -> None:
         """Read the pipelines and projects of release deliveries."""
         united = release_delivery.References(frozenset(), frozenset(), frozenset())
-        for one in wanted:
+        for one in deliveries:
             united = release_delivery.References(
                 united.pipelines | one.pipelines, united.names | one.names, united.projects | one.projects
             )
@@ -151,10 +151,10 @@ class Batch:
         )
         return {identity(one): one["size"] for one in found}
 
-    async def load_candidates(self, wanted: Iterable[str]) -> None:
+    async def load_candidates(self, names: Iterable[str]) -> None:
         """Read the releases that references may lead to."""
         turn = self.turn
-        self._candidates = {reference: {} for reference in wanted}
+        self._candidates = {reference: {} for reference in names}
         for release in await reference_lookup.candidates(
             turn.caller, turn.database, self._candidates, turn.session
         ):

@@ -296,6 +296,16 @@ async def append_events(caller: Caller, database: Database, new: Sequence[EventD
     await database[EVENTS].insert_many(new, session=session)
 
 
+async def hold_events(turn: UnitOfWork) -> None:
+    """Keep other transactions of the tenant from writing events until this one ends.
+
+    Without this, a long transaction would find in its last command that shorter ones of other processes have
+    written events since it began, again and again.
+    """
+    key, change = {"_id": turn.caller.key("events")}, {"$inc": {"held": 1, "value": 0}}
+    await turn.database[COUNTERS].update_one(key, change, upsert=True, session=turn.session)
+
+
 async def delete_release(turn: UnitOfWork, release: ReleaseDocument) -> None:
     """Delete a release that was read in this transaction; the mutation writes the event.
 
