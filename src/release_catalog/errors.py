@@ -21,6 +21,7 @@ ViolationCode = Literal[
     "IN_FUTURE",
     "IN_LEDGER",
     "IN_PAST",
+    "KEY_OF_BULK",
     "MISMATCH",
     "NOTHING_CHOSEN",
     "NOT_AN_EMAIL",
