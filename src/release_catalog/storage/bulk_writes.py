@@ -22,9 +22,9 @@ from release_catalog.storage import database as db
 from release_catalog.storage import idempotency, transactions, unit_of_work
 from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput, Payload
-from release_catalog.storage.outages import NothingWritten
+from release_catalog.storage.outages import NothingWritten, OutcomeUnknown
 from release_catalog.storage.release_batch import Batch, Decision
-from release_catalog.storage.unit_of_work import UnitOfWork
+from release_catalog.storage.unit_of_work import Rollback, UnitOfWork
 
 MAX_RELEASES = 100
 # A transaction ends after the release with which its documents exceed this. MongoDB logs a transaction in entries
@@ -117,7 +117,12 @@ class Bulk:
         """Return the results of all places, the first of which are `done`."""
         results = list(done)
         while len(results) < len(places):
-            more = await self._transaction(places[len(results) :], start)
+            try:
+                more = await self._transaction(places[len(results) :], start)
+            except db.Failure as error:
+                if len(results) > len(done):
+                    raise OutcomeUnknown("A part of the bulk was stored before this failure.") from error
+                raise
             if isinstance(more, Problem):
                 return more
             results += more
@@ -133,6 +138,8 @@ class Bulk:
             turn = UnitOfWork(self.caller, self.database, session)
             await unit_of_work.hold_events(turn)
             answers, batch = await _decide(turn, places, start, MAX_BYTES)
+            if batch.is_empty and self.key is None:
+                raise Rollback({"results": answers})
             await batch.store()
             await self._remember(places[0].number, answers, session)
             return answers
@@ -141,6 +148,9 @@ class Bulk:
         while True:
             try:
                 return await unit_of_work.serialized_transaction(self.caller, self.database, attempt)
+            except Rollback as undone:
+                results: list[Answer] = undone.answer["results"]  # type: ignore[index]
+                return results
             except DuplicateKeyError as error:
                 # Another request was first: the next attempt reads what it wrote, once a majority has it.
                 if pause > unit_of_work.LONGEST_PAUSE:

@@ -180,6 +180,11 @@ class Batch:
             return unit_of_work.identity_taken(other)
         return None
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there is nothing to store."""
+        return not self._new
+
     def keep(self, new: NewRelease) -> None:
         """Store this later, and decide the next releases as if it were stored already."""
         made = new.release
