@@ -276,6 +276,15 @@ async def test_a_replay_gives_the_same_results_problems_included(stocked_tenant:
     assert await bulks.stored(catalog) == stored
 
 
+async def test_a_bulk_that_was_refused_in_all_places_can_be_repeated(stocked_tenant: Catalog) -> None:
+    catalog, inputs = stocked_tenant, [new("1.0", "three"), new("2.0", "three")]
+    first = await bulks.at_once(catalog, "createRelease", inputs, "k")
+    assert all(one["problem"] for one in first)
+    assert await catalog.database[REQUESTS].find_one({}) is None
+    await catalog.product("three", id="three", _id=catalog.caller.key("three"))
+    assert not any(one["problem"] for one in await bulks.at_once(catalog, "createRelease", inputs, "k"))
+
+
 @pytest.mark.parametrize("name", ["createRelease", "importRelease"])
 async def test_other_input_with_the_same_key_is_a_conflict(stocked_tenant: Catalog, name: str) -> None:
     catalog = stocked_tenant
@@ -424,7 +433,7 @@ async def test_a_bulk_of_dry_runs_stores_nothing(stocked_tenant: Catalog) -> Non
 
 
 async def test_a_replayed_dry_run_keeps_the_product_that_it_would_create(stocked_tenant: Catalog) -> None:
-    inputs = [document("one", "1"), document("new", "1", dryRun=True)]
+    inputs = [document("one", "1.0"), document("new", "1", dryRun=True)]
     first = await bulks.at_once(stocked_tenant, "importRelease", inputs, "k")
     assert first[1]["release"]["product"]["key"] == "new"
     assert await bulks.at_once(stocked_tenant, "importRelease", inputs, "k") == first

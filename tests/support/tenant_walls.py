@@ -258,10 +258,12 @@ def literal(of: str, name: str, kind: Any, values: World) -> str:
         # Its name and version are filled in where there is such a release.
         text = f'{{releaseId: "{values["release"]}"}}'
     elif isinstance(inner, GraphQLInputObjectType):
+        # The key of a bulk covers its inputs.
+        left_out = LEFT_OUT | ({"idempotencyKey"} if name == "releases" else set())
         fields = {
             field: literal(of, field, it.type, values)
             for field, it in inner.fields.items()
-            if is_required_input_field(it) or (field not in LEFT_OUT and useful(field, it.type))
+            if is_required_input_field(it) or (field not in left_out and useful(field, it.type))
         }
         text = f"{{{', '.join(f'{field}: {value}' for field, value in fields.items())}}}"
     elif isinstance(inner, GraphQLEnumType):

@@ -76,8 +76,9 @@ OF_A_BULK = (
 class BulkInput:
     idempotency_key: str | None = optional_field(
         "Key that makes a retry of the whole safe, at most 255 characters. Each release gets a key derived from "
-        "it and from its place; an input with a key of its own is refused. The same input with the same key gets "
-        "the first results again for 24 hours, problems included; another input with it is a ConflictProblem."
+        "it and from its place; an input with a key of its own is refused. If any release was stored, the same "
+        "input with the same key gets the same results for 24 hours, problems included; another input with it is "
+        "a ConflictProblem."
     )
 
 

@@ -138,7 +138,8 @@ class Bulk:
             turn = UnitOfWork(self.caller, self.database, session)
             await unit_of_work.hold_events(turn)
             answers, batch = await _decide(turn, places, start, MAX_BYTES)
-            if batch.is_empty and self.key is None:
+            # As of a single request, nothing is kept of a bulk that is refused in all its places.
+            if batch.is_empty and (self.key is None or len(answers) == len(self.places)):
                 raise Rollback({"results": answers})
             await batch.store()
             await self._remember(places[0].number, answers, session)
