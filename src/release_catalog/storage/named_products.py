@@ -24,7 +24,7 @@ class Counted(NamedTuple):
     """The id of one of the products that have something in common, and their number."""
 
     id: str
-    count: int
+    number: int
 
 
 async def find(
@@ -56,13 +56,12 @@ async def find(
         match = {"_id": {"$in": [caller.key(id_) for id_ in names]}}
         some = await cursors.documents(database[PRODUCTS].find(match, session=session))
         known |= {names[one["id"]]: one for one in some}
-    return NamedProducts(
-        known, {one["_id"]: _ambiguous("name", one["count"], one["_id"]) for one in found if one["count"] > 1}
-    )
+    several = [one for one in found if one["count"] > 1]
+    return NamedProducts(known, {one["_id"]: _ambiguous("name", one["count"], one["_id"]) for one in several})
 
 
 class Elsewhere(NamedTuple):
-    """Products of any catalog: one for each key and for each name, with the number of others like it, and by id."""
+    """Products of any catalog: one for each key and for each name with the number of these, and by id."""
 
     keys: dict[str, Counted]
     names: dict[str, Counted]
@@ -73,9 +72,9 @@ class Elsewhere(NamedTuple):
         known = self.keys.get(identifier) or self.names.get(identifier)
         if known is None:
             return NamedProducts({}, {})
-        if known.count > 1:
+        if known.number > 1:
             field = "key" if identifier in self.keys else "name"
-            return NamedProducts({}, {identifier: _ambiguous(field, known.count, identifier)})
+            return NamedProducts({}, {identifier: _ambiguous(field, known.number, identifier)})
         return NamedProducts({identifier: self.products[known.id]}, {})
 
 
@@ -91,7 +90,7 @@ async def find_elsewhere(
         ]
         found: list[Any] = await db.aggregate(database[PRODUCTS], stages, frozenset({"id"}), session=session)
         counted[field] = {one["_id"]: Counted(one["id"], one["count"]) for one in found}
-    ids = {one.id for some in counted.values() for one in some.values() if one.count == 1}
+    ids = {one.id for some in counted.values() for one in some.values() if one.number == 1}
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
     some = await cursors.documents(database[PRODUCTS].find(match, session=session)) if ids else []
     return Elsewhere(counted["key"], counted["name"], {one["id"]: one for one in some})
