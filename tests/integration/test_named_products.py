@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from typing import Any
 
 import orjson
@@ -104,7 +105,8 @@ async def test_a_product_elsewhere_is_found_by_indexes(empty: Catalog) -> None:
         plain = {name: value for name, value in command.items() if name not in {"lsid", "$db", "$clusterTime"}}
         plan = await empty.database.command("explain", plain, verbosity="executionStats")
         assert '"COLLSCAN"' not in json.dumps(plan, default=str)
-        assert '"totalDocsExamined": 1,' in json.dumps(plan, default=str)
+        # The second needs only the index.
+        assert re.search(r'"totalDocsExamined": [01],', json.dumps(plan, default=str))
 
 
 async def test_s1_a_new_product_is_a_warning(empty: Catalog) -> None:
