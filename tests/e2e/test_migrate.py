@@ -54,7 +54,7 @@ def test_the_command_lists_what_is_pending_and_migrates_it(
     settings: dict[str, Any], database: Database[dict[str, Any]]
 ) -> None:
     checked = run("migrate", "--check", **settings)
-    assert (checked.returncode, checked.stderr) == (1, "")
+    assert (checked.returncode, checked.stderr) == (3, "")
     assert checked.stdout.splitlines() == [
         f"counters-1 is pending: {COUNT} documents",
         *(f"{name} is pending: 1 documents" for name in OF_RELEASES),
@@ -77,7 +77,13 @@ def test_the_command_lists_what_is_pending_and_migrates_it(
 
 def test_the_help_tells_the_exit_codes() -> None:
     told = " ".join(run("migrate", "--help").stdout.replace("│", " ").split())
-    assert "With --check, the exit code is 0 if nothing is pending, and 1 otherwise." in told
+    assert "With --check, the exit code is 0 if nothing is pending, 3 if migrations are pending, and 1" in told
+
+
+def test_a_check_that_fails_has_another_exit_code_than_pending_migrations(mongodb_url: str) -> None:
+    failed = run("migrate", "--check", mongodb_url=mongodb_url, database=f"test_{uuid.uuid4().hex}")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "has no catalog" in failed.stderr
 
 
 def test_a_server_migrates_once_it_is_ready(

@@ -257,7 +257,7 @@ async def test_a_draft_that_is_discarded_while_others_are_read_is_passed_over(em
     await discard(empty, made["id"])
     answer: Any = await release_lifecycle._withdrawn(empty.caller, empty.database, values, notice)
     assert (answer["release"]["status"], answer["affectedCount"]) == ("WITHDRAWN", 0)
-    assert await reference_lookup._winners(empty.caller, empty.database, [made["id"]]) == {}
+    assert await reference_lookup.resolve_references(empty.caller, empty.database, [f"#{made['id']}"]) == {}
     old: Any = {
         **await draft(empty, "old", dependencies=[{"releaseId": made["id"], "name": "tool", "version": "1"}])
     }

@@ -134,6 +134,23 @@ def test_an_import_creates_products_only_where_it_may(mongodb_url: str) -> None:
     assert "line 1: version: '1' is not a SEMVER version" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("verify", "r1", "--product", "tool"), "give either ids or --product"),
+        (("verify", "--product", "", "r1"), "give either ids or --product"),
+        (("load", "-", "--no-create-products", "--version-scheme", "ANY"), "leave out --version-scheme or"),
+        (("import", "-", "--version-scheme", "SEMVER", "--no-create-products"), "leave out --version-scheme or"),
+    ],
+)
+def test_contradictory_options_are_an_error_of_usage(
+    mongodb_url: str, arguments: tuple[str, ...], message: str
+) -> None:
+    done = processes.run(*arguments, source=b"", mongodb_url=mongodb_url, database="never_made")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_settings_for_files_are_checked(tmp_path: Path) -> None:
     done = processes.run("verify", files_allow="10.0.0.1/8, what", data_dir=tmp_path)
     assert done.returncode == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from release_catalog.domain import release, release_parts, timestamps
+from release_catalog.domain import lifecycle, release_parts, timestamps
 from release_catalog.domain.caller import local
 from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES, REQUESTS
 from support.catalog import Catalog
@@ -73,7 +73,7 @@ def test_only_the_steps_of_the_model_are_taken(steps: list[str]) -> None:
     for step in steps:
         to = STATUS[step]
         made: Any = {"status": status, "artifacts": []}
-        taken = not release.check_transition(made, to)
+        taken = not lifecycle.check_transition(made, to)
         assert taken == ((status, to) in allowed)
         status = to if taken else status
 

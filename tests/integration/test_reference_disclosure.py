@@ -83,7 +83,7 @@ async def test_visibility_of_completed_fields_is_that_of_the_release(catalog: Ca
         assert found["release"]["dependencyGraph"]["unresolved"] == [
             {"releaseId": hidden, "name": "", "version": ""}
         ]
-        assert found["exportRelease"]["dependencies"] == [{"catalogId": hidden}]
+        assert found["exportRelease"]["dependencies"] == [{"catalogId": hidden, "name": "", "version": ""}]
         [change] = found["compareReleases"]["dependencies"]
         assert change == {
             "kind": "ADDED", "key": f"#{hidden}", "before": None, "after": {"releaseId": hidden, "version": ""},

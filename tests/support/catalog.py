@@ -94,15 +94,20 @@ class Catalog(GraphQLClient):
         return _body(await executor.answer(prepared, schema._schema, context, variables, None, planned=planned))
 
     async def load(
-        self, *sources: dict[str, Any], publish: bool = False, catalog_id: str = "default"
+        self, *sources: dict[str, Any], publish: bool = False, catalog_id: str = "default", check: bool = False
     ) -> bulk_load.Loaded:
-        """Load import documents."""
+        """Load import documents; with `check`, their references are completed first."""
         now = timestamps.now()
         read = []
         for source in sources:
             fields, violations = release_document.read(source, "", now)
             assert not violations
             read.append(fields)
+        if check:
+            checked = await bulk_load.check(
+                self.caller, self.database, dict(enumerate(read)), catalog_id=catalog_id
+            )
+            assert not checked.refused
         return await bulk_load.load(self.caller, self.database, read, publish=publish, catalog_id=catalog_id)
 
     async def put(

@@ -23,6 +23,7 @@ from graphql import (
     GraphQLObjectType,
     get_named_type,
     is_input_object_type,
+    is_interface_type,
     is_list_type,
     is_non_null_type,
     is_object_type,
@@ -505,6 +506,8 @@ def _others(name: str, field: GraphQLField, besides: str | None, world: walls.Wo
 
 def _shown(field: GraphQLField) -> str:
     type_: Any = get_named_type(field.type)
+    if is_interface_type(type_):
+        return "{ __typename }"
     if not is_object_type(type_):
         return ""
     names = [

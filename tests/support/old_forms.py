@@ -79,6 +79,11 @@ async def forget(database: Database) -> None:
     await old.events.update_many({}, {"$unset": {"form": 1, "actor": 1}})
 
 
+async def migrate(database: Database) -> None:
+    """Run all migrations."""
+    await migrations.run(database, asyncio.Event(), lambda *_: None)
+
+
 async def _migrate(url: str, name: str, *, wait: bool) -> None:
     write = migrations._migrate_batch
 

@@ -1,12 +1,14 @@
 """Queries made up from the schema: any fields, fragments, aliases, arguments and directives, good and bad."""
 
 import dataclasses
+import json
 from typing import Any
 
 from graphql import (
     GraphQLArgument,
     GraphQLEnumType,
     GraphQLInputObjectType,
+    GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
     get_named_type,
@@ -16,6 +18,7 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
+from release_catalog.domain import node_ids
 from release_catalog.graphql_api.schema import schema
 
 TYPES = schema._schema.type_map
@@ -90,6 +93,10 @@ class Asked:
         arguments = f"({', '.join(given)})" if given else ""
         named = _bare(field.type)
         inner = f"{{ {self.selection(named, depth - 1)} }}" if isinstance(named, GraphQLObjectType) else ""
+        if isinstance(named, GraphQLInterfaceType):
+            # Fields of two types would contradict each other.
+            some = self.draw(st.sampled_from(schema._schema.get_possible_types(named)))
+            inner = f"{{ __typename nodeId ... on {some.name} {{ {self.selection(some, depth)} }} }}"
         return f"{alias}{name}{arguments} {self.steered()} {inner}"
 
     def gives(self, name: str, argument: GraphQLArgument) -> bool:
@@ -102,6 +109,9 @@ class Asked:
     def value(self, argument: Any, of: str = "") -> str:
         """A literal for an argument of the field `of`, or for an input field."""
         kind = argument.type
+        if of == "nodes":
+            some = self.draw(st.lists(st.sampled_from([*NODE_IDS, "x"]), max_size=4))
+            return f"[{', '.join(map(json.dumps, some))}]"
         if of in KNOWN and self.draw(st.integers(0, 9)):
             return f'"{self.draw(st.sampled_from(KNOWN[of]))}"'
         if is_list_type(getattr(kind, "of_type", kind) if is_non_null_type(kind) else kind):
@@ -123,6 +133,13 @@ class Asked:
         )
 
 
+NODE_IDS = [
+    node_ids.encode(*key)
+    for key in (
+        ("Release", ARGO), ("Release", "13607"), ("Product", "5e1f0c3a9b7d4e2f8a6c0003"), ("Catalog", "default"),
+        ("Pipeline", "12345"), ("Project", "10000"), ("Event", "0000000000000001"), ("Environment", "nobody"),
+    )
+]  # fmt: skip
 # What most arguments of some fields are, so that most of these find something.
 KNOWN = {
     "release": [ARGO, "13607"],
@@ -133,6 +150,7 @@ KNOWN = {
     "project": ["10000"],
     "registry": ["549cfa79-352c-4555-9d28-4442de551829"],
     "baseImage": ["d16c7f4d-b38a-405b-a1ca-3ac0a79418c1"],
+    "node": NODE_IDS,
 }
 
 

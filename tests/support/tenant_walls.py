@@ -4,6 +4,7 @@ Whatever belongs to somebody has "areal" in its name or id. The same questions a
 in its place, so that two answers to a caller who sees none of it are equal once one is put for the other.
 """
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from graphql import (
 )
 from starlette.applications import Starlette
 
-from release_catalog.domain import ledger, release, release_parts, timestamps
+from release_catalog.domain import events, ledger, node_ids, release, release_parts, timestamps
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.graphql_api.schema import schema
 from release_catalog.hal import routes
@@ -68,6 +69,7 @@ NAMED = {
     "name": "name", "nameContains": "name", "author": "author", "tag": "tag", "branch": "branch", "channel": "channel",
     "idempotencyKey": "used", "artifactSha256": "sha", "sha256": "sha", "created": "created", "requires": "environment",
     "downloadUrl": "url", "url": "url", "pathPrefix": "path", "ifMatch": "etag", "platform": "platform", "platforms": "platform",
+    "nodeId": "node", "nodeIds": "node",
 }  # fmt: skip
 # What an id means where it is just called so, and a name that is not a release's.
 OWN = {
@@ -76,7 +78,14 @@ OWN = {
     "saveProduct": "product", "savePipeline": "pipeline", "saveProject": "project",
     "saveEnvironment": "environment", "saveRegistry": "registry", "saveBaseImage": "image",
     "revokeAccessToken": "token", "recordPipelineExecution": "run", "webhook": "webhook", "updateWebhook": "webhook",
-    "deleteWebhook": "webhook", "replayWebhook": "webhook",
+    "deleteWebhook": "webhook", "replayWebhook": "webhook", "pipelines": "pipeline", "projects": "project",
+    "registries": "registry",
+}  # fmt: skip
+# The documents with a node id, by their types.
+NODES = {
+    "Release": "release", "Artifact": "file", "Catalog": "catalog", "Product": "product", "Pipeline": "pipeline",
+    "Project": "project", "Registry": "registry", "BaseImage": "image", "Environment": "environment",
+    "Promotion": "promotion", "Event": "event", "Webhook": "webhook", "AccessToken": "token",
 }  # fmt: skip
 # Optional fields that would have a mutation refused before it looks at anything.
 LEFT_OUT = {"ifMatch", "platformReleaseMetadata", "customizations", "cmsDetails", "registryArtifact"}
@@ -105,7 +114,10 @@ def world(suffix: str = "") -> World:
         "platform",
     )
     made |= {kind: f"areal-{kind}{suffix}" for kind in own}
+    made |= {"file": f"areal-file{suffix}"}
     return made | {
+        "node": node_ids.encode("Release", made["release"]),
+        "event": events.id_of(["", "-draft", "-private"].index(suffix) + 1),
         "sha": SHA,
         "created": CREATED,
         "author": f"areal{suffix}@acme.example",
@@ -116,6 +128,7 @@ def world(suffix: str = "") -> World:
 def unreal(real: World) -> World:
     """The same for what never existed."""
     made = {kind: text.replace("areal", "bfake") for kind, text in real.items()}
+    made |= {"node": node_ids.encode("Release", made["release"]), "event": events.id_of(99)}
     return made | {"sha": "cd" * 32, "created": "2026-01-02T03:04:05.678Z"}
 
 
@@ -136,10 +149,17 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
     await put(PIPELINES, id=w["pipeline"], name=w["pipeline"], properties=[])
     named = [{"id": w["stream"], "name": SECRET}]
     await put(
-        PROJECTS, id=w["project"], name=SECRET, applicationPath=SECRET, deploymentType="FULL", streams=named,
+        PROJECTS, id=w["project"], name=f"{w['project']} {SECRET}", applicationPath=SECRET, deploymentType="FULL", streams=named,
         buildEnvironments=named, properties=[],
     )  # fmt: skip
-    await put(REGISTRIES, id=w["registry"], name=SECRET, url="https://r", healthy=True, lastCheckedAt=None)
+    await put(
+        REGISTRIES,
+        id=w["registry"],
+        name=f"{w['registry']} {SECRET}",
+        url="https://r",
+        healthy=True,
+        lastCheckedAt=None,
+    )
     system = {"id": "areal-system", "name": SECRET, "distro": "d", "version": "1"}
     await put(
         BASE_IMAGES, id=w["image"], containerImage=SECRET, healthy=None, lastCheckedAt=None, operatingSystem=system,
@@ -171,7 +191,7 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
         if suffix and not hidden:
             continue
         w = world(suffix)
-        file = release_parts.artifact(now, name=SECRET, size=1, sha256=SHA, downloadUrl="http://h/x")
+        file = release_parts.artifact(now, id=w["file"], name=SECRET, size=1, sha256=SHA, downloadUrl="http://h/x")
         platform = {"name": w["platform"], "osFamily": None, "architecture": None}
         needs = [{"releaseId": None, "name": "areal-base", "version": "1"}]
         made = release.document(
@@ -212,7 +232,8 @@ def selection(kind: Any, values: World, depth: int = 3) -> str:
     """All fields of a type, and of what they lead to."""
     kind = get_named_type(kind)
     if isinstance(kind, GraphQLInterfaceType):
-        raise TypeError(kind)
+        # Fields of two types would contradict each other; each type has questions of its own.
+        return "{ __typename nodeId }"
     if not isinstance(kind, GraphQLObjectType):
         return ""
     fields = ["__typename"]
@@ -252,7 +273,7 @@ def literal(of: str, name: str, kind: Any, values: World) -> str:
         text = json.dumps(values[OWN.get(of, "release")])
     elif name == "idempotencyKey":
         text = json.dumps(f"{values['used']}-{of}")
-    elif name == "name" and of in OWN:
+    elif name in {"name", "nameContains"} and of in OWN:
         text = json.dumps(values[OWN[of]])
     elif inner.name == "DependencyInput":
         # Its name and version are filled in where there is such a release.
@@ -309,6 +330,12 @@ def queries(values: World) -> Iterator[tuple[str, str]]:
         condition = f"{{{field}: {literal('releases', field, it.type, values)}}}"
         for inner in ("totalCount", "nodes { id name } totalCount pageInfo { hasNextPage endCursor }"):
             yield f"releases by {field}", f"{{ releases(filter: {condition}) {{ {inner} }} }}"
+    for type_, kind in NODES.items():
+        owner = values["release"] if type_ == "Artifact" else None
+        id_ = node_ids.encode(type_, values[kind], owner)
+        inside = f"{{ __typename nodeId ... on {type_} {selection(SCHEMA.type_map[type_], values)} }}"
+        yield f"node of {type_}", f'{{ node(nodeId: "{id_}") {inside} }}'
+        yield f"nodes of {type_}", f'{{ nodes(nodeIds: "{id_}") {inside} }}'
     yield "product by key", f'{{ product(key: "{values["key"]}") {selection(QUERIES["product"].type, values)} }}'
     yield (
         "pipeline by name",
@@ -352,7 +379,12 @@ async def answers(catalog: Catalog, values: World, *, read: bool = True, change:
     return {name: plain(json.dumps(answer), values, catalog.caller.tenant) for name, answer in told.items()}
 
 
+def _spelled(node_id: re.Match[str]) -> str:
+    return f'"nodeId": "{base64.urlsafe_b64decode(node_id[1] + "===").decode()}"'
+
+
 def plain(text: str, values: World, tenant: str) -> str:
+    text = re.sub(r'"nodeId": "([\w-]+)"', _spelled, text)
     for one, other in (
         (values["created"], "CREATED"),
         (values["sha"], "SHA"),

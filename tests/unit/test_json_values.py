@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from release_catalog.domain import json_values
+from release_catalog.domain import json_values, metadata
 from release_catalog.domain.json_values import InexactNumber
-from release_catalog.domain.release_parts import json_text
 from release_catalog.domain.validation import Validator
 
 EXACT = (
@@ -24,16 +23,16 @@ INEXACT = (
 )  # fmt: skip
 
 
-def metadata(source: str) -> tuple[str | None, list[tuple[str, str]]]:
+def as_text(source: str) -> tuple[str | None, list[tuple[str, str]]]:
     checks = Validator({}, "input")
-    text = json_text(checks, json_values.loads(source))
+    text = metadata.text(checks, json_values.loads(source))
     return text, [(violation.field, violation.code) for violation in checks.found]
 
 
 @pytest.mark.parametrize("number", EXACT)
 @pytest.mark.parametrize("shape", ["%s", "[%s]", '{"a":%s}', "[1,%s ,2]", "\n%s\n"])
 def test_exact_numbers_are_kept(shape: str, number: str) -> None:
-    text, violations = metadata(shape % number)
+    text, violations = as_text(shape % number)
     assert not violations
     kept = json.loads(text or "", parse_int=decimal.Decimal, parse_float=decimal.Decimal)
     assert kept == json.loads(shape % number, parse_int=decimal.Decimal, parse_float=decimal.Decimal)
@@ -51,11 +50,11 @@ def test_exact_numbers_are_kept(shape: str, number: str) -> None:
     ],
 )
 def test_other_numbers_are_refused_with_their_paths(shape: str, path: str, number: str) -> None:
-    assert metadata(shape % number) == (None, [(path, "NOT_JSON")])
+    assert as_text(shape % number) == (None, [(path, "NOT_JSON")])
 
 
 def test_all_inexact_numbers_are_refused_together() -> None:
-    _, violations = metadata('{"a": 18446744073709551616, "b": ["18446744073709551616", 1e999], "c": 1}')
+    _, violations = as_text('{"a": 18446744073709551616, "b": ["18446744073709551616", 1e999], "c": 1}')
     assert violations == [("input.metadata.a", "NOT_JSON"), ("input.metadata.b[1]", "NOT_JSON")]
 
 

@@ -36,6 +36,20 @@ def priced(text: str, variables: Mapping[str, Any]) -> Cost:
         ("{ releases { nodes { id } pageInfo { hasNextPage } } }", 22),
         ("{ releases(first: 3) { edges { node { id } } } }", 7),
         ("{ releases(last: 3) { nodes { product { id } } } }", 7),
+        # The default size is that of a page from the beginning, and does not count where another size stands.
+        ("{ catalogs { nodes { id } } }", 21),
+        ("{ catalogs(last: 3) { nodes { id } } }", 4),
+        ('{ catalogs(last: 3, nameContains: "x") { nodes { id } } }', 54),
+        ("{ environment(name: 1) { contents { nodes { path } } } }", 102),
+        ("{ environment(name: 1) { contents(last: 3) { nodes { path } } } }", 5),
+        ("{ release(id: 1) { dependencies(last: 3) { nodes { id } } } }", 5),
+        ("{ node(nodeId: 1) { nodeId } }", 1),
+        ("{ node(nodeId: 1) { ... on Release { dependants(first: 3) { nodes { id } } } } }", 5),
+        ("{ node(nodeId: 1) { ... on Artifact { release { product { id } } } } }", 3),
+        ("{ nodes(nodeIds: [1, 2]) { ...F } } fragment F on Artifact { release { product { id } } }", 6),
+        ("{ nodes(nodeIds: []) { nodeId } }", 1),
+        ("{ nodes(nodeIds: [1, 2, 3]) { nodeId } }", 3),
+        ("{ nodes(nodeIds: [1, 2, 3]) { ... on Product { releases(first: 2) { nodes { id } } } } }", 12),
         ("{ releases(first: 101) { nodes { id } } }", 101),
         ("{ releases(first: -1) { nodes { id } } }", 2),
         ("{ release(id: 1) { dependencies { nodes { id } } } }", 12),
@@ -140,3 +154,12 @@ def test_fragments_are_priced_once_however_often_they_are_spread() -> None:
     )
     with bounded():
         assert cost("{ release(id: 1) { ...F0 } }" + spreads + "fragment F60 on Release { id }").points > 2**60
+
+
+def test_a_list_of_node_ids_in_a_variable_counts_by_its_length() -> None:
+    text = "query($ids: [ID!]!) { nodes(nodeIds: $ids) { nodeId } }"
+    document = QueryCost(schema._schema, {})
+    operation = get_operation_ast(parse(text))
+    assert operation
+    for count in (1, 7, 100, 100_000):
+        assert document.of(operation, {"ids": ["x"] * count}).points == min(count, 100)

@@ -27,7 +27,7 @@ def test_the_contract_is_kept(shared: Path) -> None:
     assert not [change.description for change in changes]
 
 
-@pytest.mark.parametrize("name", ["first", "after"])
+@pytest.mark.parametrize("name", ["first", "after", "last", "before"])
 def test_lists_take_the_arguments_of_a_page(name: str) -> None:
     schema = build_schema(graphql.printed())
     for kind in schema.type_map.values():
@@ -72,3 +72,13 @@ def test_introspection_is_sorted_and_described() -> None:
     own = [kind for kind in kinds if kind["kind"] == "SCALAR" and kind["name"] not in specified_scalar_types]
     assert [kind["name"] for kind in own] == ["Date", "DateTime", "JSON", "Long"]
     assert all(kind["specifiedByURL"].startswith("https://") for kind in own)
+
+
+def test_types_say_where_their_ids_are_unique() -> None:
+    """With a node id they are cached by that; other types say that their id is unique, or within which parent."""
+    schema = build_schema(graphql.printed())
+    for kind in schema.type_map.values():
+        if isinstance(kind, GraphQLObjectType) and "id" in kind.fields and "nodeId" not in kind.fields:
+            about = kind.fields["id"].description or ""
+            assert about.startswith("Unique identifier") or "unique only" in about, kind.name
+            assert ("unique only" in about) == ("unique only" in (kind.description or "")), kind.name

@@ -21,24 +21,26 @@ import typer
 
 from release_catalog import logging_config, runtime
 from release_catalog.auth import authenticator, service_accounts
-from release_catalog.cli import credentials
+from release_catalog.cli import credentials, ledger
 from release_catalog.cli import files as terminal
 from release_catalog.cli import load as bulk
-from release_catalog.console import printable, printable_lines
+from release_catalog.console import printable_lines
 from release_catalog.domain import caller, json_values, versions
-from release_catalog.domain import ledger as chains
 from release_catalog.embedded_mongodb import binary
 from release_catalog.settings import Settings, unknown
-from release_catalog.storage import bulk_load, ledger, migrations
+from release_catalog.storage import bulk_load, migrations
 from release_catalog.storage import database as db
 
 # Orchestrators wait for 20 or 30 seconds between SIGTERM and SIGKILL.
 MAX_GRACE_SECONDS = 15
+# The exit code of `migrate --check` while migrations are pending; 1 is a failure, and 2 an error of usage.
+PENDING = 3
 
 _log = structlog.get_logger()
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Serve and manage a release catalog.")
 ledgers = typer.Typer(no_args_is_help=True, help="Manage the ledger of promotions.")
 cli.add_typer(ledgers, name="ledger")
+ledgers.command("verify")(ledger.verify)
 cli.command("token")(credentials.token)
 cli.command("account")(credentials.account)
 _Tenant = Annotated[
@@ -47,7 +49,10 @@ _Tenant = Annotated[
 _CreateProducts = Annotated[
     bool, typer.Option(help="Create the products that do not exist. Otherwise their releases are refused.")
 ]
-_Scheme = Annotated[versions.Scheme, typer.Option(help="Version scheme of the products that the command creates.")]
+_Scheme = Annotated[
+    versions.Scheme | None,
+    typer.Option(help="Version scheme of the products that the command creates. Defaults to ANY."),
+]
 _Source = Annotated[str, typer.Argument(help="File of import documents, one per line. Use - for standard input.")]
 
 
@@ -196,17 +201,18 @@ def load(
     publish: Annotated[bool, typer.Option(help="Publish the releases. Otherwise they are drafts.")] = False,
     on_error: Annotated[str, typer.Option(help="Reaction to an invalid line: stop or skip.")] = "stop",
     create_products: _CreateProducts = True,
-    version_scheme: _Scheme = "ANY",
+    version_scheme: _Scheme = None,
     tenant: _Tenant = None,
 ) -> None:
     """Load releases from import documents; existing releases do not change."""
     if on_error not in {"stop", "skip"}:
         raise typer.BadParameter("this reaction does not exist: give stop or skip", param_hint="--on-error")
+    scheme = _new_scheme(version_scheme, create=create_products)
     settings = Settings()
     with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
         report = bulk.Report(0 if file == "-" else Path(file).stat().st_size)
         user = caller.local(tenant or settings.tenant)
-        new = bulk_load.NewProducts(create_products, version_scheme)
+        new = bulk_load.NewProducts(create_products, scheme)
         loader = bulk.Loader(user, report, catalog, publish=publish, stop=on_error == "stop", new=new)
         # The objects of a batch go with it: looking for cycles among them would take a third of the time.
         gc.freeze()
@@ -250,17 +256,26 @@ def import_(
         Literal["update", "fail"], typer.Option(help="Reaction to a draft with the same identity.")
     ] = "update",
     create_products: _CreateProducts = True,
-    version_scheme: _Scheme = "ANY",
+    version_scheme: _Scheme = None,
     dry_run: Annotated[bool, typer.Option(help="Check the documents and store nothing.")] = False,
     tenant: _Tenant = None,
 ) -> None:
     """Import releases as drafts, verifying their files; exit code 1 if one was refused."""
+    scheme = _new_scheme(version_scheme, create=create_products)
     with sys.stdin.buffer if file == "-" else _opened(file, "rb") as source:
         documents = _documents(source.read())
     options: dict[str, Any] = {"projectIdentifier": project, "catalogId": catalog, "dryRun": dry_run}
     options |= {"verification": verification.upper(), "onConflict": on_conflict.upper()}
-    options |= {"createProduct": create_products, "versionScheme": version_scheme}
+    options |= {"createProduct": create_products, "versionScheme": scheme}
     _with_files(tenant, functools.partial(terminal.import_all, documents, options))
+
+
+def _new_scheme(scheme: versions.Scheme | None, *, create: bool) -> versions.Scheme:
+    """Return the scheme of new products; refuse one if no product is created."""
+    if scheme and not create:
+        message = "no product is created: leave out --version-scheme or --no-create-products"
+        raise typer.BadParameter(message, param_hint="--version-scheme")
+    return scheme or "ANY"
 
 
 def _documents(text: bytes) -> list[Any]:
@@ -275,13 +290,18 @@ def _documents(text: bytes) -> list[Any]:
 
 @cli.command()
 def verify(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of releases. Defaults to all releases.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids of releases, without --product. Defaults to all releases.")
+    ] = None,
     product: Annotated[
         str | None, typer.Option(help="Id or key of a product, to verify its releases instead of all.")
     ] = None,
     tenant: _Tenant = None,
 ) -> None:
     """Fetch and hash the files of releases again; exit code 1 if one differs from its declaration."""
+    if ids and product is not None:
+        message = "it selects releases, and so do ids: give either ids or --product"
+        raise typer.BadParameter(message, param_hint="--product")
     _with_files(tenant, functools.partial(terminal.verify_all, ids or [], product), existing=True)
 
 
@@ -307,7 +327,8 @@ def migrate(
     """Migrate all stored documents to the form that this version writes.
 
     Servers do the same in the background. Older servers may keep running. The command may be interrupted and
-    repeated at any time. With --check, the exit code is 0 if nothing is pending, and 1 otherwise.
+    repeated at any time. With --check, the exit code is 0 if nothing is pending, 3 if migrations are pending, and
+    1 after a failure.
     """
 
     def report(step: str, migration: migrations.Migration, documents: int) -> None:
@@ -322,50 +343,7 @@ def migrate(
     found = runtime.run_with_database(Settings(), run, existing=True)
     for name, count in found.items():
         typer.echo(f"{name} is pending: {count} documents")
-    sys.exit(1 if found else 0)
-
-
-@ledgers.command("verify")
-def verify_ledger(
-    tenant: Annotated[
-        str | None, typer.Option(help="Tenant of the ledger. Defaults to the tenant in the settings.")
-    ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(
-            help="Hash of a record, kept outside of the database: from this command or a promotion event. The "
-            "ledger must still contain it."
-        ),
-    ] = None,
-) -> None:
-    """Find every promotion record that was changed, removed or moved; exit code 1 if there is any."""
-    settings, chain = Settings(), chains.HashChain(head)
-
-    async def run(database: db.Database) -> int:
-        found = 0
-        async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain):
-            found += 1
-            typer.echo(printable(wrong))
-        return found
-
-    if runtime.run_with_database(settings, run, existing=True):
-        sys.exit(1)
-    typer.echo(printable(f"{chain.sequence} records, head {chain.hash}"))
-    typer.echo(_proven(chain), err=True)
-
-
-def _proven(chain: chains.HashChain) -> str:
-    """Say what a ledger without faults proves, and what not."""
-    if chain.witnessed is None:
-        return (
-            "Without --head, this command can't detect a ledger that was rewritten as a whole or "
-            "restored to an earlier state. Keep the head outside of this database and give it next time; "
-            "promotion events and webhooks contain it too (data.ledger.hash)."
-        )
-    return (
-        f"Records 1 to {chain.witnessed} are unchanged since the given head. Later records may have "
-        "been rewritten as a whole: keep the head printed here for the next verification."
-    )
+    sys.exit(PENDING if found else 0)
 
 
 @contextlib.contextmanager

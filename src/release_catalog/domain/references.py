@@ -8,6 +8,7 @@ release takes over, except a higher published revision of the same product and c
 """
 
 import datetime
+import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
 
@@ -69,6 +70,19 @@ def by_name(catalog_id: str, name: str, version: str) -> str:
     return f"%23{reference[1:]}" if reference.startswith("#") else reference
 
 
+def parsed(reference: str) -> dict[str, str] | None:
+    """Return the catalog, name and version of a reference by name; None for one by id."""
+    if reference.startswith("#"):
+        return None
+    catalog_id, _, rest = reference.partition("/")
+    name, _, version = rest.partition("@")
+    return {
+        "catalogId": urllib.parse.unquote(catalog_id),
+        "name": urllib.parse.unquote(name),
+        "version": version,
+    }
+
+
 def dependency_document(
     catalog_id: str,
     release_id: str | None,
@@ -96,16 +110,30 @@ def dependency_document(
     return made
 
 
-def redirected(dependency: DependencyDocument, catalog_id: str, *, missing: bool) -> DependencyDocument:
-    """Return a dependency that gives an id, by that id, or by name and version if no release has it."""
+def redirected(dependency: DependencyDocument, maker: Named, *, missing: bool) -> DependencyDocument:
+    """Return a dependency of `maker` that gives an id, by that id, or by name and version if no release has it.
+
+    The name and version of `maker` itself lead nowhere, nor does a hidden name: the reference stays one by id.
+    """
+    by_name = {**dependency, "releaseId": None}
+    is_named = bool(dependency["name"] and dependency["version"])
     return dependency_document(
-        catalog_id,
+        maker["catalogId"],
         dependency["releaseId"],
         dependency["name"],
         dependency["version"],
         completed(dependency),
-        missing,
+        missing and is_named and not depends_on_itself(maker, by_name),
     )
+
+
+def depends_on_itself(release: Mapping[str, Any], dependency: Mapping[str, Any]) -> bool:
+    """Return whether a dependency of `release`, as declared or as stored, leads to it by id or by name."""
+    id_ = dependency["releaseId"]
+    is_by_name = id_ is None or dependency.get("missing", False)
+    names = (dependency["name"], dependency["version"])
+    has_own_id = id_ is not None and id_ == release.get("id")
+    return has_own_id or (is_by_name and names == (release["name"], release["version"]))
 
 
 def completed(dependency: Mapping[str, Any]) -> Sequence[str]:

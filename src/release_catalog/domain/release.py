@@ -1,10 +1,10 @@
-"""The release document: the declaration of its fields, the defaults of a new release, and its lifecycle."""
+"""The release document: the declaration of its fields and the defaults of a new release."""
 
 import datetime
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, TypedDict, cast
 
-from release_catalog.domain import ids, references, release_parts, versions
+from release_catalog.domain import ids, metadata, references, release_parts, versions
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.reference_data import ProductDocument, version_keys
@@ -19,7 +19,6 @@ from release_catalog.domain.release_parts import (
     WithdrawalDocument,
 )
 from release_catalog.domain.validation import MAX_LONG_TEXT, FieldParsers, Validator, list_of, name, segment, text
-from release_catalog.errors import Violation
 
 PACKAGING = ("HELM_CHART", "OVA", "CONTAINER_IMAGE")
 
@@ -167,8 +166,8 @@ class ReleaseDocument(TypedDict):
     metadata: Annotated[
         str | None,
         Field(
-            "Free JSON of at most 1 MiB and 100 levels, returned as it was given.",
-            release_parts.metadata,
+            metadata.DESCRIPTION,
+            metadata.read,
             mutable=True,
         ),
     ]
@@ -321,13 +320,6 @@ IMMUTABLE_WHEN_PUBLISHED = tuple(
     name for name, field in FIELDS.items() if field.set_by is SetBy.UPDATE and not field.mutable
 )
 
-# The statuses from which a release reaches each other status; ARCHIVED is the last.
-STEPS_TO = {
-    "PUBLISHED": frozenset({"DRAFT"}),
-    "WITHDRAWN": frozenset({"PUBLISHED"}),
-    "ARCHIVED": frozenset({"PUBLISHED", "WITHDRAWN"}),
-}
-
 
 def document(
     tenant: str,
@@ -377,24 +369,3 @@ def derived_fields(release: Mapping[str, Any]) -> dict[str, Any]:
             for d in release["dependencies"]
         ],
     }
-
-
-def check_transition(release: ReleaseDocument, to: str) -> list[Violation]:
-    """Return the violations that prevent the step to `to`; a file with a MISMATCH prevents publication."""
-    found = []
-    if release["status"] not in STEPS_TO[to]:
-        before = " or ".join(sorted(STEPS_TO[to]))
-        message = f"The release is {release['status']}: only a release that is {before} can become {to}."
-        found.append(Violation("input.id", message, "WRONG_STATUS"))
-    if to == "PUBLISHED":
-        found += [
-            Violation(
-                "input.id",
-                f"{release_parts.file_title(file)} has another digest or size than declared: replace the file, "
-                "then verify it again.",
-                "MISMATCH",
-            )
-            for file in release["artifacts"]
-            if file["verification"]["status"] == "MISMATCH"
-        ]
-    return found

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from release_catalog.domain import platforms, release, release_parts, release_update, timestamps
+from release_catalog.domain import metadata, platforms, release, release_parts, release_update, timestamps
 from release_catalog.domain.declarations import SetBy, defaults
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.validation import MAX_IMPORTED_NOTES, Validator
@@ -49,7 +49,7 @@ def read(source: Any, path: str, now: datetime.datetime) -> tuple[dict[str, Any]
         "importedStatus": doc.text("status", 256),
         "notes": doc.text("releaseNotes", MAX_IMPORTED_NOTES),
         "author": _author(doc),
-        "metadata": release_parts.metadata(doc),
+        "metadata": metadata.read(doc),
         "importedAt": now,
         "artifacts": [
             release_parts.artifact(now, **entry.whole(release_parts.ARTIFACT))
@@ -108,7 +108,7 @@ def written(source: ReleaseDocument, project: str) -> dict[str, Any]:
             dockerImages=[_written_part(image, release_parts.IMAGE) for image in source["dockerImages"]] or None
         ),
         "dependencies": [
-            _present(catalogId=d["releaseId"], name=d["name"] or None, version=d["version"] or None)
+            _present(catalogId=d["releaseId"], name=d["name"], version=d["version"])
             for d in source["dependencies"]
         ],
         **_written_more(source),

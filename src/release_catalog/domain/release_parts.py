@@ -1,12 +1,10 @@
-"""The parts of a release in documents and inputs: files, images, references, free JSON."""
+"""The parts of a release in documents and inputs: files, images and references."""
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict, cast
 
-import orjson
-
-from release_catalog.domain import ids, json_values, platforms, references, timestamps
+from release_catalog.domain import ids, metadata, platforms, references, timestamps
 from release_catalog.domain.declarations import REQUIRED, Field, SetBy, defaults, fields_of, parsers
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.references import DependencyDocument
@@ -24,9 +22,6 @@ from release_catalog.domain.validation import (
 from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 
 MAX_ENTRIES = 1000
-MAX_METADATA_BYTES = 1 << 20
-# JSON readers give up at a few hundred levels, and every client must be able to read the metadata back.
-MAX_METADATA_LEVELS = 100
 MAX_PLATFORM = 64
 
 
@@ -50,15 +45,8 @@ def distinct_platforms(checks: Validator, field: str) -> list[PlatformDocument]:
     return platforms.distinct(found)
 
 
-def metadata(doc: Validator, field: str = "metadata") -> str | None:
-    """Return free JSON as text, which is kept verbatim and never part of a query."""
-    value = doc.fields.get(field)
-    return None if value is None else json_text(doc, value)
-
-
 _ID, _NAME, _SHORT_NAME, _URL = text(255, required=True), name(), name(required=False), text(2048)
 _FILE_NAME = relative_path(256, required=True)
-_FREE_JSON = "Free JSON of at most 1 MiB and 100 levels, returned as it was given."
 
 
 class VerificationDocument(TypedDict):
@@ -125,7 +113,7 @@ class ArtifactDocument(TypedDict):
     arguments: Annotated[
         str | None, Field("Command line arguments for the file, at most 4096 characters.", text(MAX_LONG_TEXT))
     ]
-    metadata: Annotated[str | None, Field(_FREE_JSON, metadata)]
+    metadata: Annotated[str | None, Field(metadata.DESCRIPTION, metadata.read)]
     secured: Annotated[
         bool,
         Field("Whether a download here needs credentials (S2). Defaults to false.", Validator.flag, default=False),
@@ -193,7 +181,7 @@ class ImageDocument(TypedDict):
     platform: Annotated[
         PlatformDocument | None, Field("Platform that the image runs on, such as linux/amd64.", platform)
     ]
-    metadata: Annotated[str | None, Field(_FREE_JSON, metadata)]
+    metadata: Annotated[str | None, Field(metadata.DESCRIPTION, metadata.read)]
 
 
 class RegistryArtifactDocument(TypedDict):
@@ -210,7 +198,9 @@ class RegistryArtifactDocument(TypedDict):
 class ReleaseMetadataFileDocument(TypedDict):
     """A file with information about a release (S5)."""
 
-    id: Annotated[str, Field("Identifier of the file.", _ID)]
+    id: Annotated[
+        str, Field("Identifier of the file, unique only among those of one platform of its release.", _ID)
+    ]
     mimeType: Annotated[str | None, Field("Media type of the file, or any other text.", text(256))]
     url: Annotated[str | None, Field("URL of the file.", _URL)]
     filename: Annotated[str | None, Field("File name.", _SHORT_NAME)]
@@ -228,7 +218,7 @@ class PlatformReleaseMetadataDocument(TypedDict):
 class CustomizationArtifactDocument(TypedDict):
     """The file of a customization (S5)."""
 
-    id: Annotated[str, Field("Identifier of the file.", _ID)]
+    id: Annotated[str, Field("Identifier of the file, unique only within its customization.", _ID)]
     url: Annotated[str | None, Field("URL of the file.", _URL)]
     filename: Annotated[str | None, Field("File name.", _SHORT_NAME)]
 
@@ -245,7 +235,7 @@ class WithdrawalDocument(TypedDict):
 class CustomizationDocument(TypedDict):
     """An organisation's change to a release (S5)."""
 
-    id: Annotated[str, Field("Identifier of the customization.", _ID)]
+    id: Annotated[str, Field("Identifier of the customization, unique only within its release.", _ID)]
     version: Annotated[str | None, Field("Version of the customization.", _SHORT_NAME)]
     artifact: Annotated[CustomizationArtifactDocument | None, Field("File of the customization.")]
 
@@ -300,13 +290,18 @@ def package(version: str, image: Mapping[str, str], file: Mapping[str, str]) -> 
 
 
 def dependency(entry: Validator, id_field: str, *, whole: bool) -> dict[str, Any]:
-    """Return a reference to a release; it must be `whole` if no other release can supply its name."""
+    """Return a reference to a release; it must be `whole` if no other release can supply its name.
+
+    Beside an id, an empty name or version is one that an export has hidden.
+    """
     entry.known({id_field, *references.COMPLETED})
+    id_ = entry.id(id_field)
     required = whole or entry.fields.get(id_field) is None
+    hidden = [field for field in references.COMPLETED if whole and id_ and entry.fields.get(field) == ""]
     return {
-        "releaseId": entry.id(id_field),
-        "name": entry.name("name", required=required),
-        "version": entry.name("version", MAX_VERSION, required=required),
+        "releaseId": id_,
+        "name": "" if "name" in hidden else entry.name("name", required=required),
+        "version": "" if "version" in hidden else entry.name("version", MAX_VERSION, required=required),
     }
 
 
@@ -334,63 +329,3 @@ def extension(name: str) -> str | None:
     """Return the part after the last dot of a file name; None without one, as in .profile or README."""
     stem, dot, end = name.rpartition(".")
     return end if stem and dot and end else None
-
-
-def json_text(doc: Validator, value: Any) -> str | None:
-    """Return `value` as JSON text if it is valid as the field `metadata` of `doc`."""
-    if _is_deep(value):
-        doc.refuse(
-            "metadata", "TOO_DEEP", f"The JSON is nested too deeply: give at most {MAX_METADATA_LEVELS} levels."
-        )
-        return None
-    try:
-        written = orjson.dumps(value)
-    except TypeError:
-        if not _refuse_inexact_numbers(doc, value):
-            raise
-        return None
-    # Infinite numbers are written as null.
-    if b"null" in written and _refuse_inexact_numbers(doc, value):
-        return None
-    if len(written) > MAX_METADATA_BYTES:
-        doc.refuse("metadata", "TOO_LONG", f"The JSON is too large: give at most {MAX_METADATA_BYTES} bytes.")
-        return None
-    return written.decode()
-
-
-def _is_deep(value: Any) -> bool:
-    return any(depth > MAX_METADATA_LEVELS for depth, _ in enumerate(_levels(value)))
-
-
-def _refuse_inexact_numbers(doc: Validator, value: Any) -> bool:
-    """Refuse the numbers that JSON readers would change, such as 2^64 or 1e400; return whether there are any."""
-    found = list(_inexact_numbers("metadata", value))
-    for path, number in found:
-        message = f"The number {repr(number)[:40]} can't be kept with all its digits: give it as text."
-        doc.refuse(path, "NOT_JSON", message)
-    return bool(found)
-
-
-def _inexact_numbers(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the inexact numbers in `value` with their paths."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _inexact_numbers(f"{path}.{name}", inner)
-    elif isinstance(value, list):
-        for at, inner in enumerate(value):
-            yield from _inexact_numbers(f"{path}[{at}]", inner)
-    elif not json_values.is_exact(value):
-        yield path, value
-
-
-def _levels(value: Any) -> Iterator[list[Any]]:
-    level = [value]
-    while level:
-        yield level
-        level = [inner for outer in level for inner in _inside(outer)]
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()

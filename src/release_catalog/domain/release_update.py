@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import orjson
 
-from release_catalog.domain import platforms, references, release, release_parts
+from release_catalog.domain import metadata, platforms, references, release, release_parts
 from release_catalog.domain.declarations import SetBy
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.release import ReleaseDocument
@@ -120,23 +120,21 @@ def check_references(
     for at, needed in enumerate(values.get("dependencies", ())):
         if needed["releaseId"]:
             _complete(checks, f"dependencies[{at}]", needed, known["releases"].get(needed["releaseId"]))
-        is_by_name = needed.get("missing", True)
-        has_own_name = needed["version"] == own["version"] and needed["name"] == own["name"]
-        has_own_id = needed["releaseId"] is not None and needed["releaseId"] == own.get("id")
-        if has_own_id or (is_by_name and has_own_name):
+        if references.depends_on_itself(own, needed):
             message = "A release can't depend on itself: remove this dependency."
             checks.refuse(f"dependencies[{at}]", "DEPENDS_ON_ITSELF", message)
 
 
 def _complete(checks: Validator, path: str, needed: Values, target: Part | None) -> None:
     # Callers who must not see that release must not learn its name here either.
-    needed["completed"] = [name for name in references.COMPLETED if needed[name] is None]
-    needed["missing"] = target is None
+    needed["completed"] = [name for name in references.COMPLETED if not needed[name]]
+    # A reference with a hidden name leads by its id alone.
+    needed["missing"] = target is None and "" not in {needed[name] for name in references.COMPLETED}
     for name in references.COMPLETED:
         if needed[name] is None and target is None:
             message = f"The release {needed['releaseId']!r} does not exist yet: give its {name} too."
             checks.refuse(f"{path}.{name}", "REQUIRED", message)
-        elif needed[name] is None and target:
+        elif not needed[name] and target:
             needed[name] = target[name]
     if target and (target["name"], target["version"]) != (needed["name"], needed["version"]):
         message = (
@@ -162,16 +160,18 @@ def apply_update(
         after = cast("ReleaseDocument", {**before, **changed})
     else:
         after = cast("ReleaseDocument", {**before, **_merge_fields(before, values, checks, now)})
-        own = {"releaseId": None, "name": after["name"], "version": after["version"]}
-        if any(own.items() <= needed.items() for needed in before["dependencies"]):
-            checks.refuse(
-                "name",
-                "DEPENDS_ON_ITSELF",
-                "With this name the release would depend on itself: give another name.",
-            )
+        _check_name(checks, after)
     if not checks.found:
         return cast("ReleaseDocument", {**after, **release.derived_fields(after)})
     return after
+
+
+def _check_name(checks: Validator, after: ReleaseDocument) -> None:
+    """Refuse a name with which a dependency that the release has already would lead to the release itself."""
+    is_refused = any(violation.code == "DEPENDS_ON_ITSELF" for violation in checks.found)
+    if not is_refused and any(references.depends_on_itself(after, needed) for needed in after["dependencies"]):
+        message = "With this name the release would depend on itself: give another name."
+        checks.refuse("name", "DEPENDS_ON_ITSELF", message)
 
 
 def _merge_fields(before: Part, values: Part, checks: Validator, now: datetime.datetime) -> Values:
@@ -185,7 +185,7 @@ def _merge_fields(before: Part, values: Part, checks: Validator, now: datetime.d
             known = _with_platforms(there or (), value) if field == "dockerImages" else there or ()
             after[field] = _merge_list(known, value, checks, field, now)
         elif field == "metadata" and value and there:
-            after[field] = release_parts.json_text(checks, deep_merge(orjson.loads(there), orjson.loads(value)))
+            after[field] = metadata.text(checks, deep_merge(orjson.loads(there), orjson.loads(value)))
         elif field in _PARTS and value and there and there.get("id") == value.get("id"):
             inner = Validator(raw, f"{checks.path}.{field}", checks.found)
             after[field] = {**there, **_merge_fields(there, value, inner, now)}

@@ -64,5 +64,8 @@ def constraint(scheme: Scheme, text: str) -> list[KeyRanges]:
     is invalid.
     """
     if len(text) > MAX_CONSTRAINT:
-        raise ValueError(f"the version constraint has {len(text)} characters: give at most {MAX_CONSTRAINT}.")
+        raise ValueError(
+            f"the version constraint has {len(text)} characters: give at most {MAX_CONSTRAINT}. In it, "
+            f"{_SCHEMES[scheme].forms}."
+        )
     return _SCHEMES[scheme].constraint(text)

@@ -11,7 +11,7 @@ from release_catalog.query_engine.field_source import reads
 from release_catalog.storage.cursors import NONE, FieldPaths, subpaths
 from release_catalog.storage.pagination import Page, PageQuery
 
-Node = TypeVar("Node")
+Entry = TypeVar("Entry")
 
 
 async def _pages(context: Context, questions: Sequence[PageQuery[Any]], paths: FieldPaths) -> Sequence[Page[Any]]:
@@ -61,22 +61,22 @@ class PageInfo:
 
 
 @strawberry.type(description="An entry of a page with its cursor.")
-class Edge(Generic[Node]):
+class Edge(Generic[Entry]):
     cursor: str = field("Opaque cursor of the entry, for `after` and `before`.")
-    node: Node = field("The entry.")
+    node: Entry = field("The entry.")
 
 
 @strawberry.type(name="Connection", description="A page of a list without a total count.")
-class ConnectionWithoutCount(Generic[Node]):
-    edges: list[Edge[Node]] = _page_field(_edges, "Entries of the page with their cursors.", _of_node)
-    nodes: list[Node] = _page_field(
+class ConnectionWithoutCount(Generic[Entry]):
+    edges: list[Edge[Entry]] = _page_field(_edges, "Entries of the page with their cursors.", _of_node)
+    nodes: list[Entry] = _page_field(
         lambda page: page.rows, "Entries of the page without cursors.", lambda asked: asked
     )
     page_info: PageInfo = _page_field(_page_info, "Position of the page in the list.", lambda _: NONE)
 
 
 @strawberry.type(description="A page of a list. Cursors stay valid when entries are added or removed.")
-class Connection(ConnectionWithoutCount[Node]):
+class Connection(ConnectionWithoutCount[Entry]):
     total_count: int = batched_field(
         _total_count, "Number of entries in the whole list. It is counted only if requested.", reads()
     )

@@ -80,7 +80,7 @@ def json_text(description: str, key: str = "metadata") -> Any:
     """Declare a field of free JSON, which documents keep as text so that it comes back to the letter.
 
     The text becomes part of the answer unread: read, a megabyte of it would hold the event loop for long. It can
-    be so since orjson has written it (see release_parts.json_text), and would write the same again.
+    be so since orjson has written it (see domain.metadata), and would write the same again.
     """
 
     def value(document: StoredDocument) -> Any:

@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 from release_catalog.domain import caller, release_document, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import InvalidArgument
-from release_catalog.graphql_api import filters, permissions
+from release_catalog.graphql_api import filters, nodes, permissions
 from release_catalog.graphql_api.connection import Connection, ConnectionWithoutCount
 from release_catalog.graphql_api.enums import PromotionStatus
 from release_catalog.graphql_api.fields import After, Before, First, Id, Last, argument, projects
@@ -19,6 +19,7 @@ from release_catalog.graphql_api.types import webhook as webhooks
 from release_catalog.graphql_api.types.access_token import AccessToken
 from release_catalog.graphql_api.types.catalog import Catalog, Product
 from release_catalog.graphql_api.types.event import Event
+from release_catalog.graphql_api.types.node import Node
 from release_catalog.graphql_api.types.promotion import Environment, Promotion
 from release_catalog.graphql_api.types.registry import BaseImage, Registry
 from release_catalog.graphql_api.types.release import Release
@@ -44,6 +45,7 @@ from release_catalog.storage.collection_names import (
     StoredDocument,
 )
 from release_catalog.storage.database import Database
+from release_catalog.storage.pagination import DEFAULT_PAGE
 
 
 def _one(collection: CollectionName[Any], description: str) -> Any:
@@ -60,8 +62,22 @@ def _all(read: Callable[[Caller, Database], Awaitable[Sequence[StoredDocument]]]
     return resolve
 
 
-def _catalogs(info: Info, first: First = 20, after: After = None) -> Any:
-    return records.catalogs(info.context.caller, pagination.window(first, after))
+_NameContains = Annotated[str | None, argument("Text in the name, in any letter case. Null matches all.")]
+
+
+def _by_name(collection: CollectionName[Any], things: str) -> Any:
+    def resolve(
+        info: Info,
+        name_contains: _NameContains = None,
+        first: First = DEFAULT_PAGE,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Any:
+        window = pagination.window(first, after, last, before)
+        return records.by_name(info.context.caller, collection, window, name_contains)
+
+    return strawberry.field(resolver=resolve, description=f"{things}, ordered by name.")
 
 
 async def _product(
@@ -82,13 +98,14 @@ async def _product(
 def _products(
     info: Info,
     catalog_id: Annotated[strawberry.ID | None, argument("Id of the catalog. Null matches all.")] = None,
-    name_contains: Annotated[
-        str | None, argument("Text in the name, in any letter case. Null matches all.")
-    ] = None,
-    first: First = 20,
+    name_contains: _NameContains = None,
+    first: First = DEFAULT_PAGE,
     after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
-    return records.products(info.context.caller, pagination.window(first, after), catalog_id, name_contains)
+    window = pagination.window(first, after, last, before)
+    return records.products(info.context.caller, window, catalog_id, name_contains)
 
 
 async def _release(
@@ -174,12 +191,14 @@ def _promotions(
     name: Annotated[str | None, argument("Name of the release. Null matches all.")] = None,
     version: Annotated[str | None, argument("Version of the release. Null matches all.")] = None,
     status: Annotated[PromotionStatus | None, argument("Result of the attempt. Null matches all.")] = None,
-    first: First = 20,
+    first: First = DEFAULT_PAGE,
     after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
     return records.promotions(
         info.context.caller,
-        pagination.window(first, after),
+        pagination.window(first, after, last, before),
         environment=environment,
         name=name,
         version=version,
@@ -200,7 +219,13 @@ async def _pipeline(
 
 
 @permissions.needed(
-    viewer=None, rate_limit=None, access_tokens=caller.ADMIN, webhook=caller.WEBHOOK, webhooks=caller.WEBHOOK
+    viewer=None,
+    rate_limit=None,
+    node=None,
+    nodes=None,
+    access_tokens=caller.ADMIN,
+    webhook=caller.WEBHOOK,
+    webhooks=caller.WEBHOOK,
 )
 @strawberry.type(description="Queries. A document that does not exist, or is hidden from the caller, is null.")
 class Query:
@@ -212,10 +237,20 @@ class Query:
         description="The caller's points: what this operation costs, what is left, and when all are there again. "
         "Null if no rate is set. Needs no scope.",
     )
-    catalog: Catalog | None = _one(CATALOGS, "Catalog with this id.")
-    catalogs: Connection[Catalog] = strawberry.field(
-        resolver=_catalogs, description="All catalogs, ordered by name."
+    node: Node | None = strawberry.field(
+        resolver=nodes.node,
+        metadata=nodes.METADATA,
+        description="Document with this node id, of any type that has one. It needs the scope of the query for "
+        "that type.",
     )
+    nodes: list[Node | None] = strawberry.field(
+        resolver=nodes.nodes,
+        metadata=nodes.METADATA,
+        description="Documents with these node ids, at most 100, in their order. An entry is null if its document "
+        "does not exist or is hidden from the caller, and null with an error without the scope for its type.",
+    )
+    catalog: Catalog | None = _one(CATALOGS, "Catalog with this id.")
+    catalogs: Connection[Catalog] = _by_name(CATALOGS, "Catalogs")
     product: Product | None = strawberry.field(
         resolver=_product,
         metadata=projects(PRODUCTS, "catalogId"),
@@ -263,9 +298,13 @@ class Query:
         metadata=projects(PIPELINES),
         description="Pipeline with this id or this name. Give either of them.",
     )
+    pipelines: Connection[Pipeline] = _by_name(PIPELINES, "Pipelines")
     project: Project | None = _one(PROJECTS, "Project with this id.")
+    projects: Connection[Project] = _by_name(PROJECTS, "Projects")
     registry: Registry | None = _one(REGISTRIES, "Registry with this id.")
+    registries: Connection[Registry] = _by_name(REGISTRIES, "Registries")
     base_image: BaseImage | None = _one(BASE_IMAGES, "Base image with this id.")
+    base_images: Connection[BaseImage] = _by_name(BASE_IMAGES, "Base images")
     events: ConnectionWithoutCount[Event] = strawberry.field(
         resolver=event.log,
         description="Event log, oldest first. An error tells if events after the cursor are no longer kept.",

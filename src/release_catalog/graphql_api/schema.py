@@ -23,6 +23,7 @@ from release_catalog.graphql_api.mutations.reference_data import ReferenceDataMu
 from release_catalog.graphql_api.mutations.release_delivery import DeliveryMutations
 from release_catalog.graphql_api.mutations.releases import ReleaseMutations
 from release_catalog.graphql_api.queries import Query
+from release_catalog.graphql_api.types import node
 from release_catalog.graphql_api.types.access_token import AccessTokenMutations
 from release_catalog.graphql_api.types.event import Subscription
 from release_catalog.graphql_api.types.webhook import WebhookMutations
@@ -85,6 +86,7 @@ def _by_name(named: dict[str, Any]) -> Any:
 schema._schema.description = _DESCRIPTION
 _sort(schema._schema)
 mutation.connect(schema._schema)
+node.connect(schema._schema)
 
 
 def printed() -> str:

@@ -179,7 +179,7 @@ async def application(request: HalRequest) -> HalDocument:
     path = hal_urls.application(found["catalogId"], found["id"])
     (rows, own), latest = await asyncio.gather(
         listed(context, question, path, request.query),
-        context.narrowed(RELEASES, LATEST).first(releases.latest(context.caller, found["id"], channel="stable")),
+        context.narrowed({RELEASES: LATEST}).first(releases.latest(context.caller, found["id"], channel="stable")),
     )
     return {
         "id": found["id"],
@@ -227,7 +227,7 @@ async def _on_branch(
     request: HalRequest, product: ProductDocument, images: Sequence[str] | None
 ) -> tuple[ReleaseDocument | None, ReleaseDocument | None]:
     """Return any release of `product` on the branch, and the latest published one; None if missing."""
-    context = request.context.narrowed(RELEASES, LATEST)
+    context = request.context.narrowed({RELEASES: LATEST})
     name, packaging = request.path["branch"], request.query.get("packaging") or None
     match = {"productId": product["id"], "branch": name, "packagingType": packaging and [packaging]}
     latest = releases.latest(

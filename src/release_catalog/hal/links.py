@@ -117,7 +117,11 @@ def _shown(release: ReleaseDocument, cursor: str | None) -> tuple[list[str], dic
     """Return the references of a page, and the cursor of the next page."""
     # Duplicates are removed: a cursor is the reference before it.
     declared = references.unique(release["dependencies"])
-    start = len(declared) if cursor == END_CURSOR else pagination.offset(declared, "dependencies_after", cursor)
+    start = 0
+    if cursor == END_CURSOR:
+        start = len(declared)
+    elif cursor is not None:
+        start = pagination.index_of(declared, "dependencies_after", cursor) + 1
     shown = declared[start : start + PAGE]
     more = {"dependencies_after": pagination.reference_cursor(shown[-1])} if start + PAGE < len(declared) else {}
     return [reference["reference"] for reference in shown], more

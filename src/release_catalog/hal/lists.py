@@ -10,6 +10,7 @@ from release_catalog.hal.handlers import HalDocument, HalRequest
 from release_catalog.hal.links import listed
 from release_catalog.hal.serializers import reading
 from release_catalog.storage import records, releases
+from release_catalog.storage.collection_names import CATALOGS
 from release_catalog.storage.cursors import FieldPaths
 
 OPENAPI, SCHEMA = "/openapi.json", "/schema.graphql"
@@ -35,7 +36,7 @@ async def entry_point(_: HalRequest, *, has_schema: bool = True) -> HalDocument:
 async def catalogs(request: HalRequest) -> HalDocument:
     """Return a page of links to catalogs, by name."""
     context = request.context
-    question = records.catalogs(context.caller, request.window)
+    question = records.by_name(context.caller, CATALOGS, request.window)
     rows, own = await listed(context, question, hal_urls.CATALOGS, request.query, _NAMED)
     links = [_titled("Catalog", catalog, hal_urls.catalog(catalog["id"]), "name") for catalog in rows]
     return {"_links": {**own, "catalogs": links}}

@@ -9,6 +9,7 @@ from typing import Any
 
 from release_catalog.domain import timestamps
 from release_catalog.domain.hal_urls import to_release
+from release_catalog.domain.lifecycle import STEPS_TO
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.promotion import PromotedArtifactDocument, PromotionDocument
 from release_catalog.domain.reference_data import (
@@ -20,7 +21,7 @@ from release_catalog.domain.reference_data import (
     PropertyDefinitionDocument,
     RegistryDocument,
 )
-from release_catalog.domain.release import FIELDS, STEPS_TO, ReleaseDocument
+from release_catalog.domain.release import FIELDS, ReleaseDocument
 from release_catalog.domain.release_links import Related
 from release_catalog.domain.release_parts import (
     CustomizationArtifactDocument,

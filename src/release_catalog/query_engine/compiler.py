@@ -14,6 +14,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLAbstractType,
     GraphQLField,
     GraphQLObjectType,
     GraphQLOutputType,
@@ -44,10 +45,12 @@ from release_catalog.query_engine.selection import (
     BatchedField,
     CompiledSelection,
     ExecutionContext,
+    SelectionByType,
     Source,
     UnsupportedByPlan,
     gather_or_cancel,
 )
+from release_catalog.storage.collection_names import CollectionName
 from release_catalog.storage.cursors import NONE, FieldPaths, prefixed, union
 
 STEERING = frozenset({"skip", "include"})
@@ -156,8 +159,7 @@ class Compiler:
 
     def fields(self, of: GraphQLObjectType, fields: Fields) -> CompiledSelection:
         """Compile the fields of `of`."""
-        # The nodes live as long as their document, longer than this compiler.
-        known = of.name, tuple((name, *map(id, nodes)) for name, nodes in fields.items())
+        known = of.name, tuple((name, *map(_identity, nodes)) for name, nodes in fields.items())
         if known not in self._known:
             self._known[known] = self._compiled(of, fields)
         return self._known[known]
@@ -183,18 +185,25 @@ class Compiler:
             raise UnsupportedByPlan("introspection")
         kind = field.type
         named = get_named_type(kind)
-        if not is_leaf_type(named) and not is_object_type(named):
-            raise UnsupportedByPlan("abstract types")
-        child = self.selection(named, nodes) if is_object_type(named) else None
-        paths_ = child.keys if child else NONE
         definition = field.extensions.get("strawberry-definition")
         if not isinstance(definition, StrawberryField):
             raise UnsupportedByPlan("fields that Strawberry does not know")
+        how: FieldSource = definition.metadata.get(SOURCE) or FieldSource()
+        if is_abstract_type(named):
+            if how.by_type is None:
+                raise UnsupportedByPlan("abstract types")
+            selection = self._by_type(named, kind, nodes)
+            projections = how.by_type({type_: child.keys for type_, child in selection.by_type.items()})
+            writer.column(
+                name, kind, _column(kind, ResolverCall(self._schema, field, nodes[0], projections), selection)
+            )
+            return how.keys(NONE)
+        child = self.selection(named, nodes) if is_object_type(named) else None
+        paths_ = child.keys if child else NONE
         if definition.is_basic_field:
             key = to_camel_case(definition.python_name)
             self._made_here(writer, name, kind, key, child)
             return _under(kind, paths_, key)
-        how: FieldSource = definition.metadata.get(SOURCE) or FieldSource()
         value = how.by_id if how.by_id and paths_ is not None and paths_ <= _BY_ID else how.value
         if value:
             self._made_here(writer, name, kind, value, child)
@@ -205,9 +214,19 @@ class Compiler:
         elif how.many:
             writer.column(name, kind, _column(kind, _many(how.many, paths_), child))
         else:
-            resolver = ResolverCall(self._schema, field, nodes[0], how, paths_)
+            narrow = {how.collection: union(paths_, how.reads)} if how.collection else {}
+            resolver = ResolverCall(self._schema, field, nodes[0], narrow)
             writer.column(name, kind, _column(kind, resolver, child, asks_once=resolver.asks_once))
         return how.keys(paths_)
+
+    def _by_type(
+        self, named: GraphQLAbstractType, kind: GraphQLOutputType, nodes: Sequence[FieldNode]
+    ) -> SelectionByType:
+        """Compile the selections of each type of object that a field of an abstract type may have."""
+        whole = get_nullable_type(kind)
+        nullable = not is_list_type(whole) or not is_non_null_type(whole.of_type)
+        possible = self._schema.get_possible_types(named)
+        return SelectionByType({type_.name: self.selection(type_, nodes) for type_ in possible}, nullable)
 
     def _made_here(
         self,
@@ -226,13 +245,23 @@ class Compiler:
             writer.function(name, kind, source, child)
 
 
+def _identity(node: FieldNode) -> str | int:
+    """Return what tells a field's code from that of others: its name, unless it has arguments or fields."""
+    # The node lives as long as its document, longer than the compiler.
+    return id(node) if node.arguments or node.selection_set else node.name.value
+
+
 def _under(kind: GraphQLOutputType, paths: FieldPaths, key: str) -> FieldPaths:
     """Return the paths of a value under `key`: MongoDB drops a null if only a part of it is to be shown."""
     return prefixed(paths, key) if is_non_null_type(kind) else frozenset({key})
 
 
 def _column(
-    kind: GraphQLOutputType, source: Source, child: CompiledSelection | None, *, asks_once: bool = True
+    kind: GraphQLOutputType,
+    source: Source,
+    child: CompiledSelection | SelectionByType | None,
+    *,
+    asks_once: bool = True,
 ) -> BatchedField:
     nullable = not is_non_null_type(kind)
     kind = getattr(kind, "of_type", kind) if not nullable else kind
@@ -273,7 +302,11 @@ class ResolverCall:
     """The source of a field that has a resolver and nothing more."""
 
     def __init__(
-        self, schema: GraphQLSchema, field: GraphQLField, node: FieldNode, how: FieldSource, paths: FieldPaths
+        self,
+        schema: GraphQLSchema,
+        field: GraphQLField,
+        node: FieldNode,
+        projections: Mapping[CollectionName[Any], FieldPaths],
     ) -> None:
         definition: StrawberryField = field.extensions["strawberry-definition"]
         resolver = definition.base_resolver
@@ -288,7 +321,7 @@ class ResolverCall:
         self._parent = parent.name if parent else None
         self.asks_once = parent is None or not resolver.is_async
         self._info = resolver.info_parameter.name if resolver.info_parameter else None
-        self._narrow = (how.collection, union(paths, how.reads)) if how.collection else None
+        self._projections = projections
         self._is_async = resolver.is_async
         self._fixed, self._leaves = self._simple()
 
@@ -296,7 +329,7 @@ class ResolverCall:
         """Return the resolver's value for each document."""
         arguments = self._arguments(run)
         if self._info:
-            context = run.context.narrowed(*self._narrow) if self._narrow else run.context
+            context = run.context.narrowed(self._projections) if self._projections else run.context
             arguments[self._info] = PlannedInfo(context)
         if self._parent is None:
             values = [self._call(**arguments) for _ in documents]

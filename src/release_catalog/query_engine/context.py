@@ -1,6 +1,7 @@
 """The context of one request: the caller, the database, and loaders that make each level one read."""
 
 import asyncio
+import functools
 import math
 import sys
 import time
@@ -16,7 +17,14 @@ from release_catalog.events.broker import FollowedEvents
 from release_catalog.fair_share import Aside, FairSlots
 from release_catalog.files.verifier import Fetcher
 from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader, LookupCoalescer
-from release_catalog.storage import pagination, records, reference_lookup, releases, version_order
+from release_catalog.storage import (
+    pagination,
+    records,
+    reference_lookup,
+    releases,
+    version_order,
+    visible_documents,
+)
 from release_catalog.storage.collection_names import RELEASES, CollectionName, Stored, StoredDocument
 from release_catalog.storage.cursors import ALL, NONE, FieldPaths
 from release_catalog.storage.database import Collections, Database
@@ -89,8 +97,8 @@ class Context:
         # The documents that a dry run would have made, by collection and id.
         self.would_be: dict[tuple[str, str], Any] = {}
         self._shared = shared
-        # A collection with its projection, if not whole documents are read.
-        self._narrow: tuple[str | None, FieldPaths] = (None, ALL)
+        # The projections of collections of which not whole documents are read.
+        self._narrow: Mapping[CollectionName[Any], FieldPaths] = {}
         # By their collection, or by what they read; made when they are needed.
         self._loaders: dict[str, DataLoader[Any, Any]] = {}
 
@@ -153,19 +161,33 @@ class Context:
         """Return the time left to the request, which is all of it before it begins."""
         return min(self.seconds, self.until - time.monotonic())
 
-    def narrowed(self, collection: CollectionName[Any], keys: FieldPaths) -> Self:
-        """Return the same context, reading only `keys` of the documents of `collection`."""
+    def narrowed(self, projections: Mapping[CollectionName[Any], FieldPaths]) -> Self:
+        """Return the same context, reading only these paths of the documents of some collections."""
         narrowed = object.__new__(type(self))  # a third of the time that copy.copy takes
-        narrowed.__dict__.update(self.__dict__, _narrow=(collection, keys))
+        narrowed.__dict__.update(self.__dict__, _narrow=projections)
         return narrowed
 
     async def one(self, collection: CollectionName[Stored], id_: str | None) -> Stored | None:
         """Return a document by id, read together with the others of its level; None if it does not exist."""
         if id_ is None:
             return None
-        if collection == self._narrow[0]:
-            return (await self.by_ids(collection).load_many([id_], self._narrow[1]))[0]
+        if collection in self._narrow:
+            return (await self.by_ids(collection).load_many([id_], self._narrow[collection]))[0]
         return await self.by_ids(collection).load(id_)
+
+    async def visible(self, collection: CollectionName[Stored], ids: Sequence[str]) -> list[Stored | None]:
+        """Return documents by id as far as the caller may see them, in any collection, with one read of it."""
+        loader = self.by_ids(collection)
+        if visible := visible_documents.READERS.get(collection):
+            name = f"visible {collection}"
+            loader = self._loader(name, functools.partial(self._visible, visible), str)
+        return await loader.load_many(ids, self._of(collection))
+
+    async def _visible(
+        self, read: visible_documents.Reader, ids: list[str], keys: FieldPaths
+    ) -> Sequence[StoredDocument | None]:
+        found = await read(self.caller, self.reading, ids, keys)
+        return [found.get(id_) for id_ in ids]
 
     def by_ids(self, collection: CollectionName[Stored]) -> DataLoader[str, Stored | None]:
         """Return the loader of a collection's documents by id."""
@@ -239,7 +261,7 @@ class Context:
         return page.rows[0] if page.rows else None
 
     def _of(self, collection: CollectionName[Any]) -> FieldPaths:
-        return self._narrow[1] if collection == self._narrow[0] else ALL
+        return self._narrow.get(collection, ALL)
 
     async def _answering(self, references: list[str], keys: FieldPaths) -> Sequence[ReleaseDocument | None]:
         async def find(references: Collection[str]) -> Mapping[str, ReleaseDocument]:

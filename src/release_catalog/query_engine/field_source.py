@@ -1,7 +1,7 @@
 """The sources of field values, declared with the fields, so that plans need not call resolvers."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from release_catalog.storage.collection_names import CollectionName
@@ -9,6 +9,8 @@ from release_catalog.storage.cursors import ALL, NONE, FieldPaths
 
 # The key in a Strawberry field's metadata.
 SOURCE = "how"
+# The key in a document that names its type, for fields of an abstract type.
+TYPE_KEY = "__typename"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,9 @@ class FieldSource:
     # The collection whose documents the resolver gets from the context, and the paths that it reads itself.
     collection: CollectionName[Any] | None = None
     reads: FieldPaths = NONE
+    # The same for a value of an abstract type: maps the paths requested of each type of object to those of each
+    # collection. The resolver returns the name of the type under the key `TYPE_KEY` of its documents.
+    by_type: Callable[[Mapping[str, FieldPaths]], Mapping[CollectionName[Any], FieldPaths]] | None = None
 
 
 def source_metadata(how: FieldSource) -> dict[str, FieldSource]:

@@ -3,10 +3,11 @@
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from release_catalog.query_engine.context import Context
+from release_catalog.query_engine.field_source import TYPE_KEY
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.usage import Usage
 
@@ -41,7 +42,7 @@ class BatchedField:
     """
 
     source: Source
-    child: "CompiledSelection | None" = None
+    child: "CompiledSelection | SelectionByType | None" = None
     is_list: bool = False
     nullable: bool = False
     # Whether it requests everything that it needs at once.
@@ -65,7 +66,9 @@ class BatchedField:
         return [None if value is None else next(each) for value in values]
 
 
-async def _lists(child: "CompiledSelection", run: ExecutionContext, lists: Sequence[Any]) -> list[list[Any]]:
+async def _lists(
+    child: "CompiledSelection | SelectionByType", run: ExecutionContext, lists: Sequence[Any]
+) -> list[list[Any]]:
     if any(type(one) is not list for one in lists):
         raise PlanMismatch("no list")
     made = await child.answers(run, [item for one in lists for item in one])
@@ -114,6 +117,32 @@ class CompiledSelection:
             return made
         async with run.stepping:
             return await _finished(steps, run.context.usage)
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionByType:
+    """The compiled selections of the objects of an abstract type, by the name of the object's type."""
+
+    by_type: Mapping[str, CompiledSelection]
+    # Whether a list may hold nulls among the objects.
+    nullable: bool
+    # Objects of two types are read side by side.
+    single = single_of_many = False
+
+    async def answers(self, run: ExecutionContext, documents: Sequence[Any]) -> list[Any]:
+        """Return the response's part for each document; those of one type are made together."""
+        places: dict[str, list[int]] = {}
+        for at, document in enumerate(documents):
+            if isinstance(document, dict):
+                places.setdefault(document[TYPE_KEY], []).append(at)
+            elif document is not None or not self.nullable:
+                raise PlanMismatch(type(document).__name__)
+        parts = [self.by_type[name].answers(run, [documents[at] for at in some]) for name, some in places.items()]
+        answers: list[Any] = [None] * len(documents)
+        for some, made in zip(places.values(), await gather_or_cancel(parts), strict=True):
+            for at, answer in zip(some, made, strict=True):
+                answers[at] = answer
+        return answers
 
 
 async def _finished(steps: Generator[None, None, list[Any]], usage: Usage) -> list[Any]:

@@ -1,6 +1,7 @@
 """Access tokens: one document each, under the digest of the token, which itself is not stored."""
 
 import datetime
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from release_catalog.domain.validation import Validator
 from release_catalog.storage import cursors, leases, transactions
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import PRODUCTS, TOKENS
-from release_catalog.storage.database import Database, Stage
+from release_catalog.storage.database import Collections, Database, Stage
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.records import MAX_LISTED
 
@@ -86,6 +87,15 @@ async def everyone(caller: Caller, database: Database) -> list[AccessTokenDocume
     """Return the tenant's tokens, newest first, at most 1000."""
     found = database[TOKENS].find({"tenantId": caller.tenant}).sort([("createdAt", -1), ("id", -1)])
     return await cursors.documents(found.hint("created").limit(MAX_LISTED), MAX_LISTED)
+
+
+async def by_ids(
+    caller: Caller, database: Collections, ids: Iterable[str], keys: cursors.FieldPaths = None
+) -> dict[str, AccessTokenDocument]:
+    """Return `keys` of the tenant's tokens by id."""
+    match = {"tenantId": caller.tenant, "id": {"$in": list(ids)}}
+    found = database[TOKENS].find(match, db.projection(keys, "id")).hint("id").batch_size(db.ONE_BATCH)
+    return {token["id"]: token for token in await cursors.documents(found, None, keys)}
 
 
 async def known(database: Database, token: str) -> AccessTokenDocument | None:

@@ -1,5 +1,6 @@
 """Bulk import and export of releases."""
 
+import collections
 import dataclasses
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from release_catalog.domain.validation import Validator
 from release_catalog.errors import Violation
 from release_catalog.storage import database as db
 from release_catalog.storage import (
+    forms,
     named_products,
     reference_lookup,
     release_writes,
@@ -33,6 +35,7 @@ from release_catalog.storage.collection_names import (
     StoredDocument,
 )
 from release_catalog.storage.database import Database
+from release_catalog.storage.search_terms import StoredReleaseDocument
 from release_catalog.storage.unit_of_work import UnitOfWork
 
 DEFAULT_CATALOG = "default"
@@ -90,26 +93,73 @@ async def load(
     if known is None:
         known = (await named_products.find(caller, database, projects, catalog_id)).products
     products, created = await _with_new(caller, database, catalog_id, projects, known, new)
-    life: Values = {"status": "PUBLISHED", "publishedAt": now, "nameSince": now} if publish else {}
-    made = []
+    life: Values = {"status": "PUBLISHED", "publishedAt": now} if publish else {}
+    made: list[ReleaseDocument] = []
+    counts: collections.Counter[tuple[str, str]] = collections.Counter()
     for fields in read:
         product_ = products[fields["project"]]
         attributes = {name: value for name, value in fields.items() if name != "project"}
         attributes["name"] = fields["name"] or product_["name"]
-        made.append(release.document(caller.tenant, product_, now=now, **attributes, **life))
+        # Of several with one name and version, the first in the file has it first.
+        names = (attributes["name"], fields["version"])
+        since = now + counts[names] * timestamps.MILLISECOND
+        counts[names] += 1
+        made.append(release.document(caller.tenant, product_, now=now, **attributes, **life, nameSince=since))
     for document in made:
         verification_jobs.set_verification(document, "SKIP", ())
-    failed = await _insert(database, RELEASES, (search_terms.to_stored(caller, document) for document in made))
+    failed = await _insert(database, RELEASES, (_unsettled(caller, document) for document in made))
     await scheme_change.order_inserted(caller, database, list(products.values()), made)
-    if publish:
-        await reference_lookup.settle_names(caller, database, made)
-    known_ids = [made[at] for at, fields in enumerate(read) if at not in failed and "id" in fields]
-    if known_ids:
-        await reference_lookup.learn_ids(caller, database, known_ids)
     # A document without an id stands for the release that has its identity, whatever the id of that one is.
     named = {at: made[at] for at, fields in enumerate(read) if at in failed and "id" in fields}
     refused = await _refused(caller, database, named)
-    return Loaded(len(made) - len(failed), len(failed) - len(refused), created, refused)
+    added = [document for at, document in enumerate(made) if at not in failed]
+    # An earlier load may have ended between the insertion and this. Then this one, or a migration, completes it.
+    if publish:
+        await reference_lookup.settle_names(caller, database, added, made)
+    with_id = {made[at]["id"] for at, fields in enumerate(read) if "id" in fields and at not in refused}
+    await _lead_by_id(caller, database, made, with_id, added)
+    await _lead_by_name(caller, database, {made[at]["id"] for at in refused})
+    await _settled(caller, database, added)
+    return Loaded(len(added), len(failed) - len(refused), created, refused)
+
+
+async def _lead_by_id(
+    caller: Caller,
+    database: Database,
+    made: Sequence[ReleaseDocument],
+    with_id: Collection[str],
+    added: Sequence[ReleaseDocument],
+) -> None:
+    """Let references by id lead to the releases of a load, and references in a load to releases that exist now."""
+    needed = [one for document in made for one in document["dependencies"] if one.get("missing")]
+    keys = [caller.key(id_) for id_ in {*with_id, *(one["releaseId"] or "" for one in needed)}]
+    match = {"_id": {"$in": keys}, "tenantId": caller.tenant}
+    found = database[RELEASES].find(match, reference_lookup.CANDIDATE_FIELDS)
+    if there := [release async for release in found] if keys else []:
+        beside = {document["id"] for document in added}
+        await reference_lookup.learn_ids(caller, database, there, beside=beside)
+
+
+async def _lead_by_name(caller: Caller, database: Database, refused: Collection[str]) -> None:
+    """Let references by the ids of refused releases lead by name, which only lines of the same load make."""
+    holders = await _holders(caller, database, refused) if refused else {}
+    for id_ in refused:
+        if id_ not in holders:
+            await reference_lookup.forget_id(caller, database, id_, None)
+
+
+def _unsettled(caller: Caller, document: ReleaseDocument) -> StoredReleaseDocument:
+    """Return a release as it is inserted, in a form whose migration settles its references if the load ends."""
+    stored: Any = {**search_terms.to_stored(caller, document), forms.FORM: forms.UNSETTLED}
+    made: StoredReleaseDocument = stored
+    return made
+
+
+async def _settled(caller: Caller, database: Database, made: Iterable[ReleaseDocument]) -> None:
+    """Give releases whose references are settled today's form."""
+    match = {"_id": {"$in": [caller.key(document["id"]) for document in made]}, forms.FORM: forms.UNSETTLED}
+    change = {"$set": {forms.FORM: forms.current(RELEASES)}}
+    await database[RELEASES].update_many(match, change, hint={"_id": 1})
 
 
 async def _insert(
@@ -184,6 +234,7 @@ async def check(
     named = await named_products.find(caller, database, projects, catalog_id)
     holders = await _holders(caller, database, (fields["id"] for fields in read.values() if "id" in fields))
     there = await _with_old_versions(caller, database, read, named.products, catalog_id)
+    earlier = known["releases"]
     refused: dict[int, list[Violation]] = {}
     for number, fields in read.items():
         checks = Validator(fields, "")
@@ -205,6 +256,10 @@ async def check(
             await release_writes.apply_delivery(turn, checks, fields)
         if checks.found:
             refused[number] = checks.found
+        elif "id" in fields:
+            # As if each line was saved before the next one is read.
+            target: Any = {name: own[name] for name in ("id", "name", "version")}
+            earlier.setdefault(fields["id"], target)
     return Checked(refused, named.products)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
@@ -130,12 +130,14 @@ class Bulk:
 
     async def _transaction(self, places: Sequence[Place], start: Start) -> list[Answer] | Problem:
         """Return the results of the first places, as many as one transaction stores."""
+        later: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
         async def attempt(session: Any) -> list[Answer] | Problem:
+            later.clear()
             known = await self.recorded(places[0].number, session)
             if known:
                 return known
-            turn = UnitOfWork(self.caller, self.database, session)
+            turn = UnitOfWork(self.caller, self.database, session, later=later)
             await unit_of_work.hold_events(turn)
             answers, batch = await _decide(turn, places, start, MAX_BYTES)
             # As of a single request, nothing is kept of a bulk that is refused in all its places.
@@ -148,7 +150,7 @@ class Bulk:
         pause = 0.0
         while True:
             try:
-                return await unit_of_work.serialized_transaction(self.caller, self.database, attempt)
+                done = await unit_of_work.serialized_transaction(self.caller, self.database, attempt)
             except Rollback as undone:
                 results: list[Answer] = undone.answer["results"]  # type: ignore[index]
                 return results
@@ -156,6 +158,9 @@ class Bulk:
                 # Another request was first: the next attempt reads what it wrote, once a majority has it.
                 if pause > unit_of_work.LONGEST_PAUSE:
                     raise NothingWritten("The conflicting document is not confirmed by a majority.") from error
+            else:
+                unit_of_work.start_later(later)
+                return done
             await asyncio.sleep(pause)
             pause = 2 * pause + 0.01
 

@@ -30,7 +30,7 @@ SHORT = frozenset(
     "name key version versionKey nextVersionKey revision revisionKey branch tag channel trial status "
     "importedStatus private author createdAt updatedAt publishedAt archivedAt releasedAt releasedKey importedAt "
     "endOfLifeAt versionScheme startedAt endedAt packagingType packageType environment checksum type open "
-    "triggeredAt createdBy publishedBy actor".split()
+    "triggeredAt resolvesName nameSince createdBy publishedBy actor".split()
 )
 SHORT_TEXT = 256
 # Lists whose entries are of bounded length if only these fields are read, with the length of an entry.

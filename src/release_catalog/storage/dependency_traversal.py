@@ -128,7 +128,9 @@ async def _walk_dependencies(caller: Caller, database: Database, walk: Walk, max
         references = list(dict.fromkeys(itertools.chain.from_iterable(level.values())))
         together = len(references) <= _SMALL_LEVEL and MAX_REFERENCES - walk.references_left <= _SMALL_WALK
         keys = _WITH_REFERENCES if together else WALKED
-        found = await reference_lookup.resolve_references(caller, database, references, keys, AT_ONCE)
+        found = await reference_lookup.resolve_references(
+            caller, database, references, keys, AT_ONCE, is_walk=True
+        )
         deeper = walk.depth < max_depth
         reached: dict[str, ReleaseDocument] = {}
         for id_, made in level.items():

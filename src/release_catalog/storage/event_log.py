@@ -13,7 +13,8 @@ from release_catalog.errors import InvalidArgument
 from release_catalog.storage import database as db
 from release_catalog.storage import visibility
 from release_catalog.storage.collection_names import COUNTERS, EVENTS, RELEASES
-from release_catalog.storage.database import Database, Filter, Stage
+from release_catalog.storage.cursors import FieldPaths
+from release_catalog.storage.database import Collections, Database, Filter, Stage
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 
 # The number of events checked for a webhook at a time.
@@ -59,9 +60,23 @@ async def log(
         index = "release"
     stages = visibility.visible_through(caller, "releaseId", "productId")
     question = PageQuery(EVENTS, match, _ORDERS[index], window, stages=stages)
-    if question.place and (reason := await unkept(caller, database, question.place[0])):
-        raise InvalidArgument("after", reason)
+    if question.place:
+        # Backwards, the log begins with the oldest event that is still kept.
+        check = _not_written if window.backwards else unkept
+        if reason := await check(caller, database, question.place[0]):
+            raise InvalidArgument(window.argument, reason)
     return question
+
+
+async def by_ids(
+    caller: Caller, database: Collections, ids: Iterable[str], keys: FieldPaths = None
+) -> dict[str, EventDocument]:
+    """Return `keys` of events by id, as far as `log` shows them to the caller."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **_seen(caller)}
+    seen = visibility.visible_through(caller, "releaseId", "productId")
+    stages = [{"$match": match}, *seen, {"$project": db.projection(keys, "sequence")}]
+    found = await db.aggregate(database[EVENTS], stages, keys)
+    return {events.id_of(event["sequence"]): event for event in found}
 
 
 def _seen(caller: Caller) -> Filter:
@@ -85,11 +100,10 @@ def known() -> str:
 
 async def unkept(caller: Caller, database: Database, after: int) -> str | None:
     """Return the reason why the log can't be read after this number, or None."""
-    last = await head(caller, database)
-    if after > last:
-        return f"the event does not exist yet: the last one is {events.id_of(last)}. Give the id of an event."
+    if reason := await _not_written(caller, database, after):
+        return reason
     first = await database[EVENTS].find_one({"tenantId": caller.tenant}, _HEADER, sort=[("sequence", 1)])
-    oldest = first["sequence"] if first else last + 1
+    oldest = first["sequence"] if first else await head(caller, database) + 1
     if after + 1 < oldest:
         return (
             f"events from {events.id_of(after + 1)} to {events.id_of(oldest - 1)} are no longer kept "
@@ -97,6 +111,14 @@ async def unkept(caller: Caller, database: Database, after: int) -> str | None:
             f"kept event: after {events.id_of(oldest - 1)}."
         )
     return None
+
+
+async def _not_written(caller: Caller, database: Database, number: int) -> str | None:
+    """Return the reason why no event has this number yet, or None."""
+    last = await head(caller, database)
+    if number <= last:
+        return None
+    return f"the event does not exist yet: the last one is {events.id_of(last)}. Give the id of an event."
 
 
 async def head(caller: Caller, database: Database) -> int:

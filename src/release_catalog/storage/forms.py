@@ -41,6 +41,9 @@ FORM = "form"
 # The version of a document that only keeps an id from being used again: it has no form, and never gets one.
 REMAINS = -1
 
+# The form of a loaded release until its references are settled: the migration to the next form settles them, too.
+UNSETTLED = 1
+
 # The forms of each collection's documents, from 1: the fields that a form added, by dotted path, with their
 # defaults, which are JSON. A path may lead through a list: then each of its entries has the field.
 FORMS: dict[CollectionName[Any], Sequence[Mapping[str, Any]]] = {
@@ -50,7 +53,8 @@ FORMS: dict[CollectionName[Any], Sequence[Mapping[str, Any]]] = {
         {"resolvesName": True, "nameSince": None},
         {"platformKeys": []},
     ],
-    EVENTS: [{"actor": None}],
+    # Form 2 adds nothing: events of older forms tell which releases older processes changed meanwhile.
+    EVENTS: [{"actor": None}, {}],
     VERIFICATIONS: [{"actor": None}],
 }
 # The defaults of all declared fields, by dotted path: a document that lacks one of them is read with it, whatever

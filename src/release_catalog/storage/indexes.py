@@ -15,6 +15,8 @@ instead:
     The highest version of a product, for `latestRelease`.
 `platform`
     The highest version of a product on a platform.
+`named`
+    The oldest draft of a name and version, and its published releases, where very many drafts have them.
 `next`, `nextLatest`
     The same as `version` and `latest` for a product whose scheme changes (see `storage.version_order`); they hold
     no other releases.
@@ -94,6 +96,9 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
             productId=UP, status=UP, platformKeys=UP, versionKey=DOWN, revisionKey=DOWN, createdAt=DOWN, id=DOWN,
             channel=UP, branch=UP, private=UP,
         ),
+        _index(
+            "named", catalogId=UP, name=UP, version=UP, status=UP, nameSince=UP, id=UP, resolvesName=UP,
+        ),
         _next("next", nextVersionKey=DOWN, id=DOWN),
         _next(
             "nextLatest",
@@ -114,10 +119,11 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
             name="schemeChange", partialFilterExpression={"schemeChange": {"$exists": True}},
         ),
     ],
-    PROJECTS: _MADE,
-    REGISTRIES: _MADE,
-    BASE_IMAGES: [_index("name", name=UP)],
-    PIPELINES: [_index("name", name=UP)],
+    # Older databases have an index called `name` without the id besides.
+    **{
+        collection: [_index("listed", name=UP, id=UP)]
+        for collection in (PROJECTS, REGISTRIES, BASE_IMAGES, PIPELINES)
+    },
     EXECUTIONS: [
         # The newest running executions, and the newest of all.
         _index("pipeline", pipelineId=UP, status=UP, startedAt=DOWN),

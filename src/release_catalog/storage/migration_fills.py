@@ -9,7 +9,7 @@ import orjson
 from release_catalog.domain import caller, events, platforms, references, versions
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.events import EventDocument
-from release_catalog.storage import reference_lookup, search_terms
+from release_catalog.storage import forms, reference_lookup, search_terms
 from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES
 from release_catalog.storage.database import Database
 from release_catalog.storage.search_terms import StoredReleaseDocument
@@ -24,6 +24,10 @@ ACTORS = {
 }
 
 
+# The lowest form of releases that older processes do not know: in an upgrade, none has it before this migration.
+_REPEATED_FROM = 2
+
+
 async def actors(_: Database, found: Sequence[EventDocument]) -> Known:
     """Return the actors of withdrawals and promotions, which their events have always had in their data."""
     known = {}
@@ -34,6 +38,33 @@ async def actors(_: Database, found: Sequence[EventDocument]) -> Known:
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 known[event["_id"]] = {"actor": orjson.loads(event["data"])[part][name]}
     return known
+
+
+async def changed_releases(database: Database, found: Sequence[EventDocument]) -> Known:
+    """Send the releases that older processes have changed through their migrations again; return no values.
+
+    Older processes write events of older forms. A release that is migrated already has none of their values for
+    fields that they do not know. One that they published has its name since then, and others may have lost it.
+    """
+    for tenant in {event["tenantId"] for event in found}:
+        owner = caller.local(tenant)
+        types: dict[str, set[str]] = {}
+        for event in found:
+            if event["tenantId"] == tenant and event.get("releaseId"):
+                types.setdefault(owner.key(event["releaseId"]), set()).add(event["type"])
+        shown = dict.fromkeys(("id", "catalogId", "name", "version"), 1)
+        migrated = {"_id": {"$in": list(types)}, "tenantId": tenant, forms.FORM: {"$gte": _REPEATED_FROM}}
+        releases = [release async for release in database[RELEASES].find(migrated, shown).hint({"_id": 1})]
+        published = [release for release in releases if "release.published" in types[owner.key(release["id"])]]
+        names = {references.name_key(release) for release in published}
+        rivals = await reference_lookup.published_by_name(owner, database, names) if names else {}
+        keys = [owner.key(rival["id"]) for some in rivals.values() for rival in some]
+        keys += [owner.key(release["id"]) for release in releases]
+        again = {**migrated, "_id": {"$in": keys}}
+        dateless = {**migrated, "_id": {"$in": [owner.key(release["id"]) for release in published]}}
+        await database[RELEASES].update_many(dateless, {"$unset": {"nameSince": "", forms.FORM: ""}})
+        await database[RELEASES].update_many(again, {"$unset": {forms.FORM: ""}})
+    return {}
 
 
 async def _authors(database: Database, found: Sequence[StoredReleaseDocument]) -> Known:
@@ -78,6 +109,7 @@ async def edges(database: Database, found: Sequence[StoredReleaseDocument]) -> K
         owner, some = caller.local(tenant), [release for release in found if release["tenantId"] == tenant]
         await _settle(owner, database, some, known)
         await _redirect(owner, database, some, known)
+        await reference_lookup.learn_ids(owner, database, some)
     return known
 
 
@@ -124,9 +156,7 @@ async def _redirect(
         if not lost:
             continue
         values = known.setdefault(release["_id"], {})
-        redirected = {
-            one["reference"]: references.redirected(one, release["catalogId"], missing=True) for one in lost
-        }
+        redirected = {one["reference"]: references.redirected(one, release, missing=True) for one in lost}
         values["dependencies"] = [redirected.get(one["reference"], one) for one in release["dependencies"]]
         terms = {f"needs:{old}": search_terms.reference_terms(new) for old, new in redirected.items()}
         values["terms"] = [

@@ -304,12 +304,13 @@ _OF_ACTORS = {"type": 1, "data": {"$cond": [{"$in": ["$type", list(migration_fil
 # Migrations that fill fields with known values; those of all other forms store defaults.
 _FILLING = (
     Migration(EVENTS, 1, migration_fills.actors, _OF_ACTORS),
+    Migration(EVENTS, 2, migration_fills.changed_releases, {"tenantId": 1, "releaseId": 1, "type": 1}),
     Migration(
         RELEASES,
         1,
         migration_fills.authors_and_keys,
         dict.fromkeys(("id", "tenantId", "productId", "version", "revision"), 1),
-        replaces=("versionKey", "revisionKey"),
+        replaces=("versionKey", "revisionKey", "createdBy", "publishedBy"),
         unchanged=("revision",),
     ),
     Migration(
@@ -319,7 +320,7 @@ _FILLING = (
         dict.fromkeys(
             ("id", "tenantId", "catalogId", "name", "version", "status", "dependencies", "terms", "etag"), 1
         ),
-        replaces=("terms", "dependencies"),
+        replaces=("terms", "dependencies", "resolvesName", "nameSince"),
         unchanged=("etag",),
     ),
     Migration(
@@ -338,5 +339,7 @@ _PLAIN = [
     for form in range(1, forms.current(name) + 1)
     if (name, form) not in _KEYS
 ]
-# In the order in which they run: by form, and the actors of events before those of releases, which need them.
-MIGRATIONS: Sequence[Migration] = sorted((*_PLAIN, *_FILLING), key=lambda migration: migration.form)
+# In the order in which they run: by form, but all of events first, because those of releases need their results.
+MIGRATIONS: Sequence[Migration] = sorted(
+    (*_PLAIN, *_FILLING), key=lambda migration: (migration.collection != EVENTS, migration.form)
+)

@@ -23,6 +23,13 @@ from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.database import Collections, Filter, Stage, projection
 
 MAX_PAGE = 100
+
+
+class DefaultSize(int):
+    """A page size from the schema, which differs from the same number of a client."""
+
+
+DEFAULT_PAGE, LONG_PAGE = DefaultSize(20), DefaultSize(100)
 # A cursor holds a catalog, a name and a version, or a path in an environment, of up to four bytes a character.
 MAX_CURSOR = 10_000
 # A term with more matches than this is read along the order's own index, where it occurs often enough. With fewer,
@@ -101,9 +108,11 @@ def window(
     after: str | None = None,
     last: int | None = None,
     before: str | None = None,
-    default: int = 20,
+    default: int = DEFAULT_PAGE,
 ) -> PageArgs:
     """Return the page for Relay's four arguments; raise InvalidArgument for the one that does not fit."""
+    if isinstance(first, DefaultSize) and last is not None:
+        first = None
     if first is not None and last is not None:
         raise InvalidArgument("last", "first and last exclude each other: give one of them.")
     if after is not None and (last is not None or before is not None):
@@ -123,17 +132,24 @@ def reference_cursor(reference: DependencyDocument) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(reference["reference"])).rstrip(b"=").decode()
 
 
-def offset(references: Sequence[DependencyDocument], argument: str, cursor: str | None) -> int:
-    """Return the index in `references` at which the page after `cursor` begins.
+def bounds(references: Sequence[DependencyDocument], page: PageArgs) -> tuple[int, int]:
+    """Return the indexes in `references` at which a page begins and ends; raise as `index_of` does."""
+    if page.cursor is None:
+        at = len(references) if page.backwards else 0
+    else:
+        index = index_of(references, page.argument, page.cursor)
+        at = index if page.backwards else index + 1
+    if page.backwards:
+        return max(at - page.size, 0), at
+    return at, min(at + page.size, len(references))
 
-    Raise InvalidArgument if the cursor belongs to none of them.
-    """
-    if cursor is None:
-        return 0
+
+def index_of(references: Sequence[DependencyDocument], argument: str, cursor: str) -> int:
+    """Return the index of the reference with a cursor; raise InvalidArgument if none of them has it."""
     check_cursor(argument, cursor)
     for index, reference in enumerate(references):
         if reference_cursor(reference) == cursor:
-            return index + 1
+            return index
     raise InvalidArgument(argument, "this is not a cursor: give one that this list returned.")
 
 

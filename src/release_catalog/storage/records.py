@@ -2,11 +2,11 @@
 
 import datetime
 from collections.abc import Iterable
+from typing import Any
 
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.promotion import EnvironmentContentDocument, PromotionDocument
 from release_catalog.domain.reference_data import (
-    CatalogDocument,
     EnvironmentDocument,
     ExecutionDocument,
     ProductDocument,
@@ -20,8 +20,11 @@ from release_catalog.storage.collection_names import (
     CONTENTS,
     ENVIRONMENTS,
     EXECUTIONS,
+    PIPELINES,
     PRODUCTS,
+    PROJECTS,
     PROMOTIONS,
+    REGISTRIES,
     RELEASES,
     CollectionName,
     Stored,
@@ -36,7 +39,16 @@ MAX_DISTRO = 129
 
 _BY_KEY = Order("KEY", "key", {"key": str, "catalogId": str})
 _BY_KEY_IN_CATALOG = Order("CATALOG", "catalog", {"key": str})
-_BY_NAME = Order("NAME", "name", {"name": str, "id": str})
+_BY_NAME: dict[CollectionName[Any], Order] = {
+    collection: Order("NAME", index, {"name": str, "id": str})
+    for collection, index in (
+        (CATALOGS, "name"),
+        (PIPELINES, "listed"),
+        (PROJECTS, "listed"),
+        (REGISTRIES, "listed"),
+        (BASE_IMAGES, "listed"),
+    )
+}
 _BY_PATH = Order("PATH", "path", {"path": str})
 _BY_SEQUENCE = {
     index: Order("SEQUENCE", index, {"sequence": int})
@@ -58,9 +70,14 @@ async def by_ids(
     return {document["id"]: document for document in await cursors.documents(found, None, keys)}
 
 
-def catalogs(caller: Caller, window: PageArgs) -> PageQuery[CatalogDocument]:
-    """Return a query for all catalogs, by name."""
-    return PageQuery(CATALOGS, {"tenantId": caller.tenant}, _BY_NAME, window)
+def by_name(
+    caller: Caller, collection: CollectionName[Stored], window: PageArgs, name_contains: str | None = None
+) -> PageQuery[Stored]:
+    """Return a query for the documents of a collection, by name."""
+    match: Filter = {"tenantId": caller.tenant}
+    if name_contains is not None:
+        match["name"] = releases.containing("nameContains", name_contains)
+    return PageQuery(collection, match, _BY_NAME[collection], window)
 
 
 def products(
@@ -107,7 +124,7 @@ async def images_of(caller: Caller, database: Database, distro: str) -> list[str
     splits = [(distro[:at], distro[at + 1 :] or None) for at in dashes] + [(distro, None)]
     either = [{"operatingSystem.distro": name, "operatingSystem.version": version} for name, version in splits]
     match = {"tenantId": caller.tenant, "$or": either}
-    found = database[BASE_IMAGES].find(match, {"id": 1}).hint("name").limit(MAX_LISTED)
+    found = database[BASE_IMAGES].find(match, {"id": 1}).hint("listed").limit(MAX_LISTED)
     return [image["id"] for image in await cursors.documents(found, MAX_LISTED, frozenset({"id"}))]
 
 
@@ -159,6 +176,16 @@ def promotions(caller: Caller, window: PageArgs, **wanted: str | None) -> PageQu
         index = "sequence"
     stages = visibility.visible_through(caller, "releaseId")
     return PageQuery(PROMOTIONS, match, _BY_SEQUENCE[index], window, descending=True, stages=stages)
+
+
+async def promotions_by_ids(
+    caller: Caller, database: db.Collections, ids: Iterable[str], keys: cursors.FieldPaths = None
+) -> dict[str, PromotionDocument]:
+    """Return `keys` of promotion records by id, as far as their releases are visible to the caller."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
+    seen = visibility.visible_through(caller, "releaseId")
+    stages = [{"$match": match}, *seen, {"$project": db.projection(keys, "id")}]
+    return {record["id"]: record for record in await db.aggregate(database[PROMOTIONS], stages, keys)}
 
 
 async def promotion(

@@ -16,9 +16,10 @@ from release_catalog.domain.caller import Caller
 from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.storage import cursors, search_terms, visibility
+from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.cursors import FieldPaths
-from release_catalog.storage.database import ONE_BATCH, Collections, Database, projection
+from release_catalog.storage.database import ONE_BATCH, Collections, Database, Filter, Stage, projection
 from release_catalog.storage.search_terms import StoredReleaseDocument
 
 # Keeps a command far below MongoDB's 16 MB, whatever names the references hold.
@@ -27,14 +28,19 @@ REFERENCES_A_COMMAND = 5_000
 # thousand references each.
 NAMES_AT_ONCE = 1_000
 MAKERS_AT_ONCE = 100
+# Releases that one transaction redirects: all writers of the tenant wait for it.
+MAX_REDIRECTED = 1_000
+# More releases than this with the names of a lookup, on top of two for each, are looked up name by name.
+_MANY_OF_A_NAME = 100
+_LOOKUPS_A_COMMAND = 100
+PUBLISHED = ["PUBLISHED", "WITHDRAWN", "ARCHIVED"]
 # The fields by which a reference finds a release, and those that decide whether a caller sees it.
 REFERENCE_FIELDS = dict.fromkeys(("id", "catalogId", "name", "version", "productId", "status", "private"), 1)
 # The fields that decide between releases of the same name and version.
-_CANDIDATE_FIELDS = {
+CANDIDATE_FIELDS = {
     **REFERENCE_FIELDS,
     **dict.fromkeys(("channel", "revisionKey", "createdAt", "publishedAt", "resolvesName", "nameSince"), 1),
 }
-_CANDIDATES = frozenset(_CANDIDATE_FIELDS)
 
 
 async def resolve_references(
@@ -43,69 +49,93 @@ async def resolve_references(
     names: Iterable[str],
     keys: FieldPaths = None,
     at_once: int = REFERENCES_A_COMMAND,
+    *,
+    is_walk: bool = False,
 ) -> dict[str, ReleaseDocument]:
     """Return the release that each reference leads to, if the caller sees it.
 
-    A command looks up `at_once` references. If several releases have one name and version, another one follows.
+    A command looks up `at_once` references. A walk of many reads what decides between releases of one name only
+    where there are several, with a further command.
     """
-    found = await _led_to(caller, database, names, keys, at_once)
+    found = await _led_to(caller, database, names, keys, at_once, is_walk=is_walk)
     return {reference: release for reference, release in found.items() if visibility.sees(caller, release)}
 
 
 async def _led_to(
-    caller: Caller, database: Collections, names: Iterable[str], keys: FieldPaths, at_once: int
+    caller: Caller, database: Collections, names: Iterable[str], keys: FieldPaths, at_once: int, *, is_walk: bool
 ) -> dict[str, ReleaseDocument]:
-    names, shown = list(dict.fromkeys(names)), projection(keys, *REFERENCE_FIELDS)
-    sought = set(names)
-    found: dict[str, list[ReleaseDocument]] = {}
+    fields = REFERENCE_FIELDS if is_walk else CANDIDATE_FIELDS
+    names = list(dict.fromkeys(names))
+    found: dict[str, dict[str, ReleaseDocument]] = {name: {} for name in names}
     for start in range(0, len(names), at_once):
-        some = search_terms.resolves_any(names[start : start + at_once])
-        match = {"tenantId": caller.tenant, **some}
-        cursor = database[RELEASES].find(match, shown).hint("terms").batch_size(ONE_BATCH)
-        for release in await cursors.documents(cursor, None, keys and keys.union(REFERENCE_FIELDS)):
-            for reference in references.reference_keys(release):
-                if reference in sought:
-                    found.setdefault(reference, []).append(release)
-    rivals = [release["id"] for some in found.values() if len(some) > 1 for release in some]
-    winners = await _winners(caller, database, rivals) if rivals else {}
-    chosen = {reference: _chosen(some, winners) for reference, some in found.items()}
-    return {reference: release for reference, release in chosen.items() if release}
+        some = names[start : start + at_once]
+        _collect(found, await _leading(caller, database, some, keys, fields))
+        rivals = [name for name in some if len(found[name]) > 1]
+        if is_walk and rivals:
+            found |= {name: {} for name in rivals}
+            _collect(found, await _first_of_each(caller, database, rivals, keys))
+    winners = {reference: _winner(some.values()) for reference, some in found.items()}
+    return {reference: winner for reference, winner in winners.items() if winner}
 
 
-async def candidates(
-    caller: Caller, database: Database, names: Iterable[str], session: Any
-) -> list[ReleaseDocument]:
+async def candidates(caller: Caller, database: Collections, names: Iterable[str]) -> list[ReleaseDocument]:
     """Return the releases of the tenant that references may lead to, with the fields that decide between them."""
-    names = list(names)
+    names, keys = list(names), frozenset(CANDIDATE_FIELDS)
     found: list[ReleaseDocument] = []
     for start in range(0, len(names), REFERENCES_A_COMMAND):
-        some = search_terms.resolves_any(names[start : start + REFERENCES_A_COMMAND])
-        cursor = database[RELEASES].find({"tenantId": caller.tenant, **some}, _CANDIDATE_FIELDS, session=session)
-        found += await cursors.documents(cursor.hint("terms").batch_size(ONE_BATCH), None, _CANDIDATES)
+        found += await _leading(caller, database, names[start : start + REFERENCES_A_COMMAND], keys, keys)
     return found
 
 
-def _chosen(some: Sequence[ReleaseDocument], winners: Mapping[str, str]) -> ReleaseDocument | None:
-    """Return the only release, or the one that wins the name of all; None if that one has changed meanwhile."""
-    if len(some) == 1:
-        return some[0]
-    winner = winners.get(references.name_key(some[0]))
-    return next((release for release in some if release["id"] == winner), None)
+async def _leading(
+    caller: Caller, database: Collections, names: Sequence[str], keys: FieldPaths, fields: Iterable[str]
+) -> list[ReleaseDocument]:
+    """Return the releases that references may lead to, with `keys` and `fields` of them."""
+    match = {"tenantId": caller.tenant, **search_terms.resolves_any(names)}
+    # Few releases have the name of another one, unless somebody saves thousands of drafts of it.
+    limit = 2 * len(names) + _MANY_OF_A_NAME
+    cursor = database[RELEASES].find(match, projection(keys, *fields)).hint("terms").limit(limit)
+    read = None if keys is None else keys.union(fields)
+    found = await cursors.documents(cursor.batch_size(ONE_BATCH), None, read)
+    return await _first_of_each(caller, database, names, keys) if len(found) == limit else found
 
 
-async def _winners(caller: Caller, database: Collections, ids: Iterable[str]) -> dict[str, str]:
-    """Return the ids of the releases that win among those with these ids, by reference string."""
-    keys = [caller.key(id_) for id_ in ids]
-    rivals: dict[str, list[ReleaseDocument]] = {}
-    for start in range(0, len(keys), REFERENCES_A_COMMAND):
-        match = {"_id": {"$in": keys[start : start + REFERENCES_A_COMMAND]}, "tenantId": caller.tenant}
-        cursor = database[RELEASES].find(match, _CANDIDATE_FIELDS).batch_size(NAMES_AT_ONCE)
-        async with contextlib.aclosing(cursors.batches(cursor, NAMES_AT_ONCE)) as batches:
-            async for some in batches:
-                for release in some:
-                    rivals.setdefault(references.name_key(release), []).append(release)
-    winners = {name: references.resolve_winner(some) for name, some in rivals.items()}
-    return {name: winner["id"] for name, winner in winners.items() if winner}
+def _collect(found: Mapping[str, dict[str, ReleaseDocument]], releases: Iterable[ReleaseDocument]) -> None:
+    for release in releases:
+        for reference in references.reference_keys(release):
+            if reference in found:
+                found[reference][release["id"]] = release
+
+
+def _winner(some: Collection[ReleaseDocument]) -> ReleaseDocument | None:
+    """Return the only release, or the one that wins the name of all."""
+    return next(iter(some)) if len(some) == 1 else references.resolve_winner(some)
+
+
+async def _first_of_each(
+    caller: Caller, database: Collections, names: Sequence[str], keys: FieldPaths
+) -> list[ReleaseDocument]:
+    """Return, for each reference, the few published releases that it may lead to, and only the oldest draft."""
+    found: list[ReleaseDocument] = []
+    shown: Stage = {"$project": projection(keys, *CANDIDATE_FIELDS)}
+    for start in range(0, len(names), _LOOKUPS_A_COMMAND):
+        looks: list[list[Stage]] = []
+        for name in names[start : start + _LOOKUPS_A_COMMAND]:
+            match: Filter = {"tenantId": caller.tenant, "terms": f"is:{name}"}
+            if (named := references.parsed(name)) is not None:
+                match |= named
+                published = {**match, "resolvesName": {"$ne": False}, "status": {"$in": PUBLISHED}}
+                looks.append([{"$match": published}, {"$limit": _MANY_OF_A_NAME}, shown])
+                match["status"] = "DRAFT"
+            oldest: Stage = {"$sort": {"nameSince": 1, "id": 1}}
+            looks.append([{"$match": match}, oldest, {"$limit": 1}, shown])
+        unions: list[Stage] = [{"$unionWith": {"coll": str(RELEASES), "pipeline": look}} for look in looks]
+        # Unions follow a collection of which nothing is taken.
+        stages = [{"$match": {"_id": None}}, *unions]
+        found += await db.aggregate(
+            database[RELEASES], stages, None if keys is None else keys.union(CANDIDATE_FIELDS)
+        )
+    return found
 
 
 async def disclosed(
@@ -134,7 +164,7 @@ async def dependant_terms(
     Of the releases with one name and version, only the one that wins has dependants by name.
     """
     names = [references.name_key(release) for release in releases]
-    found = await _led_to(caller, database, names, frozenset(), NAMES_AT_ONCE)
+    found = await _led_to(caller, database, names, frozenset(), NAMES_AT_ONCE, is_walk=True)
     answer = []
     for release in releases:
         by_id, by_name = references.reference_keys(release)
@@ -166,18 +196,24 @@ async def find_dependants(
 
 
 async def settle_names(
-    caller: Caller, database: Database, published: Iterable[ReleaseDocument], session: Any = None
+    caller: Caller,
+    database: Database,
+    published: Iterable[ReleaseDocument],
+    others: Iterable[ReleaseDocument] = (),
+    session: Any = None,
 ) -> None:
     """Make references by name lead to no release that has lost its name for good, after these were published.
 
-    Thus a reference is decided among the winner and drafts, however many releases have its name and version.
+    Thus a reference is decided among the winner and drafts, however many releases have its name and version. The
+    names of `others` are settled, too.
     """
-    new = {release["id"]: references.name_key(release) for release in published}
+    new = {release["id"] for release in published}
+    names = {references.name_key(release) for some in (published, others) for release in some}
     changes: list[Any] = []
-    for name, some in (await published_by_name(caller, database, set(new.values()), session)).items():
+    for name, some in (await published_by_name(caller, database, names, session)).items():
         if len(some) == 1:
             continue
-        _date_after(some, new.keys())
+        _date_after(some, new)
         winner = references.resolve_winner(some)
         assert winner  # noqa: S101  one of several published releases always wins
         losers = [caller.key(release["id"]) for release in some if release is not winner]
@@ -192,9 +228,11 @@ async def settle_names(
 def _date_after(some: Sequence[ReleaseDocument], new: Collection[str]) -> None:
     """Date the new ones among releases after all others, whatever the clocks of their processes said."""
     last = max((references.name_since(release) for release in some if release["id"] not in new), default=None)
-    for release in some:
-        if last and release["id"] in new and references.name_since(release) <= last:
-            release["nameSince"] = last + timestamps.MILLISECOND
+    for release in sorted(some, key=references.name_since):
+        if release["id"] in new:
+            if last and references.name_since(release) <= last:
+                release["nameSince"] = last + timestamps.MILLISECOND
+            last = references.name_since(release)
 
 
 async def published_by_name(
@@ -203,7 +241,7 @@ async def published_by_name(
     """Return the releases that were ever published and that these references by name may lead to."""
     match = {"tenantId": caller.tenant, **search_terms.resolves_any(names), "status": {"$ne": "DRAFT"}}
     found: dict[str, list[ReleaseDocument]] = {}
-    cursor = database[RELEASES].find(match, _CANDIDATE_FIELDS, session=session).hint("terms")
+    cursor = database[RELEASES].find(match, CANDIDATE_FIELDS, session=session).hint("terms")
     async with contextlib.aclosing(cursors.batches(cursor.batch_size(NAMES_AT_ONCE), NAMES_AT_ONCE)) as batches:
         async for some in batches:
             for release in some:
@@ -214,21 +252,33 @@ async def published_by_name(
 async def forget_id(caller: Caller, database: Database, id_: str, session: Any) -> None:
     """Let the references by the id of a deleted release lead by name and version."""
 
-    def forget(dependency: DependencyDocument, catalog_id: str) -> DependencyDocument:
+    def forget(dependency: DependencyDocument, maker: ReleaseDocument) -> DependencyDocument:
         if dependency["releaseId"] != id_:
             return dependency
-        return references.redirected(dependency, catalog_id, missing=True)
+        return references.redirected(dependency, maker, missing=True)
 
     async for some in _maker_batches(caller, database, [f"needs:{references.by_id(id_)}"], session):
         await _redirect(database, some, forget, session)
 
 
+async def are_wanted_by_many(caller: Caller, database: Database, ids: Iterable[str], session: Any) -> bool:
+    """Return whether more releases wait for releases with these ids than one transaction may redirect."""
+    match = {"tenantId": caller.tenant, "terms": {"$in": [f"wants:{references.by_id(id_)}" for id_ in ids]}}
+    limit = MAX_REDIRECTED + 1
+    return await database[RELEASES].count_documents(match, limit=limit, hint="terms", session=session) == limit
+
+
 async def learn_ids(
-    caller: Caller, database: Database, made: Iterable[ReleaseDocument], session: Any = None
+    caller: Caller,
+    database: Database,
+    made: Iterable[ReleaseDocument],
+    session: Any = None,
+    beside: Collection[str] = (),
 ) -> None:
     """Let the references by the ids of new releases lead to these.
 
-    A reference of a published release that leads to another published release by name stays there.
+    A reference of a published release that leads to another published release by name stays there. `beside` are
+    the ids of releases that were made at the same time: they count if they had the name earlier.
     """
     by_id = {release["id"]: release for release in made}
     async for some in _maker_batches(
@@ -244,28 +294,33 @@ async def learn_ids(
         fixed = await published_by_name(caller, database, names, session) if names else {}
         drafts = [maker for maker in some if maker["status"] == "DRAFT"]
         others = [maker for maker in some if maker["status"] != "DRAFT"]
-        await _redirect(database, drafts, functools.partial(_learnt, by_id, ()), session)
-        await _redirect(database, others, functools.partial(_learnt, by_id, fixed), session)
+        await _redirect(database, drafts, functools.partial(_learnt, by_id, {}, beside), session)
+        await _redirect(database, others, functools.partial(_learnt, by_id, fixed, beside), session)
 
 
 def _learnt(
     by_id: Mapping[str, ReleaseDocument],
-    fixed: Collection[str],
+    fixed: Mapping[str, Sequence[ReleaseDocument]],
+    beside: Collection[str],
     dependency: DependencyDocument,
-    catalog_id: str,
+    maker: ReleaseDocument,
 ) -> DependencyDocument:
     release = by_id.get(dependency["releaseId"] or "")
     names = (dependency["name"], dependency["version"])
-    if release is None or dependency["reference"] in fixed or names != (release["name"], release["version"]):
+    if release is None or names != (release["name"], release["version"]):
         return dependency
-    return references.redirected(dependency, catalog_id, missing=False)
+    for rival in fixed.get(dependency["reference"], ()):
+        is_later = rival["id"] in beside and references.name_since(rival) >= references.name_since(release)
+        if rival["id"] != release["id"] and not is_later:
+            return dependency
+    return references.redirected(dependency, maker, missing=False)
 
 
 async def _maker_batches(
     caller: Caller, database: Database, terms: Sequence[str], session: Any
 ) -> AsyncGenerator[list[StoredReleaseDocument], None]:
     """Yield the releases with one of these terms, in batches."""
-    shown = dict.fromkeys(("etag", "status", "catalogId", "dependencies", "terms"), 1)
+    shown = dict.fromkeys(("etag", "status", "catalogId", "name", "version", "dependencies", "terms"), 1)
     match = {"tenantId": caller.tenant, "terms": {"$in": list(terms)}}
     found: Any = database[RELEASES].find(match, shown, session=session)
     cursor = found.hint("terms").batch_size(MAKERS_AT_ONCE)
@@ -277,12 +332,12 @@ async def _maker_batches(
 async def _redirect(
     database: Database,
     makers: Iterable[StoredReleaseDocument],
-    redirect: Callable[[DependencyDocument, str], DependencyDocument],
+    redirect: Callable[[DependencyDocument, ReleaseDocument], DependencyDocument],
     session: Any,
 ) -> None:
     changes: list[Any] = []
     for maker in makers:
-        after = [redirect(one, maker["catalogId"]) for one in maker["dependencies"]]
+        after = [redirect(one, maker) for one in maker["dependencies"]]
         before = {term for one in maker["dependencies"] for term in search_terms.reference_terms(one)}
         terms = [term for term in maker["terms"] if term not in before]
         terms += [term for one in after for term in search_terms.reference_terms(one)]

@@ -4,7 +4,9 @@ Each release is decided in turn, on what the database holds and on what the rele
 have stored. So the results are those of one request after another. Nothing is written before all are decided.
 """
 
+import contextlib
 import dataclasses
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -13,6 +15,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from release_catalog import errors
 from release_catalog.domain import ids, references, release_delivery, timestamps
+from release_catalog.domain.caller import Caller
 from release_catalog.domain.events import EventDocument
 from release_catalog.domain.reference_data import CatalogDocument, ProductDocument
 from release_catalog.domain.release import ReleaseDocument
@@ -20,6 +23,7 @@ from release_catalog.domain.release_delivery import Known
 from release_catalog.errors import Problem
 from release_catalog.storage import (
     cursors,
+    forms,
     reference_lookup,
     search_terms,
     unit_of_work,
@@ -42,6 +46,8 @@ from release_catalog.storage.unit_of_work import UnitOfWork
 # What no two releases of a tenant share.
 Identity = tuple[str, str, str, str, str]
 _DUPLICATE_KEY = 11000
+# The time in which the references to new releases are redirected; a migration does what is left then.
+_LEARN_SECONDS = 300.0
 
 
 def identity(release: Mapping[str, Any]) -> Identity:
@@ -155,9 +161,7 @@ class Batch:
         """Read the releases that references may lead to."""
         turn = self.turn
         self._candidates = {reference: {} for reference in names}
-        for release in await reference_lookup.candidates(
-            turn.caller, turn.database, self._candidates, turn.session
-        ):
+        for release in await reference_lookup.candidates(turn.caller, turn.database, self._candidates):
             self._add_candidate(release)
 
     def resolves(self, reference: str) -> bool:
@@ -231,17 +235,21 @@ class Batch:
         products = [new.product for new in self._new if new.product]
         if products:
             await _insert(database, PRODUCTS, products, session)
-        await self._store_releases()
         given = {new.release["id"]: new.release for new in self._new if new.has_given_id}
-        if given:
+        later = bool(given) and await reference_lookup.are_wanted_by_many(caller, database, given, session)
+        # Until then names lead to these. If this process ends before, a migration does the rest.
+        await self._store_releases(unsettled=given if later else ())
+        if later:
+            turn.later.append(functools.partial(_learn_ids, caller, database, list(given.values())))
+        elif given:
             await reference_lookup.learn_ids(caller, database, given.values(), session)
         scheduled = {new.release["id"]: new.release for new in self._new if new.schedules}
         await verification_jobs.schedule_all(turn, scheduled.values())
         events = [event for new in self._new for event in new.events]
         await unit_of_work.append_events(caller, database, events, session)
 
-    async def _store_releases(self) -> None:
-        """Write the last state of each release, once."""
+    async def _store_releases(self, unsettled: Collection[str]) -> None:
+        """Write the last state of each release, once; references to the `unsettled` are redirected later."""
         turn = self.turn
         first: dict[str, NewRelease] = {}
         for new in self._new:
@@ -249,7 +257,10 @@ class Batch:
         last = {new.release["id"]: new.release for new in self._new}
         created = [last[id_] for id_, new in first.items() if new.before is None]
         if created:
-            stored = [search_terms.to_stored(turn.caller, made) for made in created]
+            stored: list[Any] = [search_terms.to_stored(turn.caller, made) for made in created]
+            for document in stored:
+                if document["id"] in unsettled:
+                    document[forms.FORM] = forms.UNSETTLED
             await _insert(turn.database, RELEASES, stored, turn.session)
         changes: list[Any] = []
         for id_, new in first.items():
@@ -261,6 +272,21 @@ class Batch:
             changes.append(UpdateOne(match, {"$set": {**fields, **search_terms.derived(after)}}))
         if changes:
             await turn.database[RELEASES].bulk_write(changes, session=turn.session)
+
+
+async def _learn_ids(caller: Caller, database: Database, made: Sequence[ReleaseDocument]) -> None:
+    """Let references by the ids of new releases lead to these, in batches outside of any transaction."""
+    keys = {caller.key(release["id"]): release["id"] for release in made}
+    match = {"_id": {"$in": list(keys)}}
+    with db.deadline(_LEARN_SECONDS), contextlib.suppress(db.Failure):  # then a migration repeats it
+        await reference_lookup.learn_ids(caller, database, made)
+        found: Any = database[RELEASES].find({**match, "tenantId": caller.tenant}, {"_id": 1})
+        there = {one["_id"] for one in await cursors.documents(found)}
+        for key, id_ in keys.items():
+            if key not in there:
+                await reference_lookup.forget_id(caller, database, id_, None)
+        settled = {"$set": {forms.FORM: forms.current(RELEASES)}}
+        await database[RELEASES].update_many({**match, forms.FORM: forms.UNSETTLED}, settled, hint={"_id": 1})
 
 
 def with_identities(tenant: str, identities: Iterable[Identity]) -> Filter:

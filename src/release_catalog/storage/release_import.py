@@ -18,6 +18,7 @@ from release_catalog.domain import (
 )
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.reference_data import ProductDocument
+from release_catalog.domain.references import DependencyDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import VerificationDocument
 from release_catalog.domain.release_update import Values
@@ -337,11 +338,16 @@ def _unresolved(batch: ImportBatch, made: ReleaseDocument) -> list[ReleaseWarnin
     """Return a warning for each dependency that leads to no release which the caller may see."""
     return [
         verification_jobs.general_warning(
-            f"The dependency {one['name']} {one['version']} does not exist yet: save it, or correct the reference."
+            f"The dependency {_title(one)} does not exist yet: save it, or correct the reference."
         )
         for one in made["dependencies"]
         if not batch.resolves(one["reference"])
     ]
+
+
+def _title(dependency: DependencyDocument) -> str:
+    """Return the name and version of a dependency for people, or its id if they are hidden."""
+    return f"{dependency['name']} {dependency['version']}".strip() or repr(dependency["releaseId"])
 
 
 def _answer(

@@ -8,7 +8,8 @@ from typing import Any
 from release_catalog import errors
 from release_catalog.domain import events, timestamps
 from release_catalog.domain.caller import READ, Caller
-from release_catalog.domain.release import ReleaseDocument, check_transition
+from release_catalog.domain.lifecycle import check_transition
+from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import WithdrawalDocument
 from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import MAX_LONG_TEXT, Validator
@@ -36,7 +37,7 @@ async def publish(turn: UnitOfWork, values: MutationInput) -> Answer:
     fields |= {"publishedBy": turn.caller.subject, "nameSince": fields["publishedAt"]}
     answer = await _step(turn, values, "PUBLISHED", fields)
     if not isinstance(answer, Problem):
-        await reference_lookup.settle_names(turn.caller, turn.database, [answer["release"]], turn.session)
+        await reference_lookup.settle_names(turn.caller, turn.database, [answer["release"]], session=turn.session)
     return answer
 
 

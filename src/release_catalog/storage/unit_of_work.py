@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import re
 import weakref
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import bson
@@ -59,6 +59,8 @@ class UnitOfWork:
     database: Database
     session: Any = None
     dry: bool = False
+    # Steps that follow the commit, in the background; another process repeats them if this one ends before.
+    later: list[Callable[[], Coroutine[Any, Any, None]]] = dataclasses.field(default_factory=list)
 
     async def one(self, collection: CollectionName[Stored], id_: str) -> Stored | None:
         """Return a document of the caller's tenant by id."""
@@ -104,11 +106,14 @@ async def execute(
         return unusable
     fingerprint = idempotency.fingerprint_of(caller, verb, values) if key is not None else ""
 
+    later: list[Callable[[], Coroutine[Any, Any, None]]] = []
+
     async def attempt(session: Any) -> Answer:
+        later.clear()
         known = await idempotency.find_record(caller, database, key, session) if key is not None else None
         if known and (answer := idempotency.replay(known, fingerprint, claim)):
             return answer
-        answer = await work(UnitOfWork(caller, database, session, dry), values)
+        answer = await work(UnitOfWork(caller, database, session, dry, later), values)
         if dry or isinstance(answer, Problem):
             raise Rollback(answer)
         if key is not None:
@@ -118,7 +123,7 @@ async def execute(
     pause, again = 0.0, False
     while True:
         try:
-            return await serialized_transaction(caller, database, attempt)
+            answer = await serialized_transaction(caller, database, attempt)
         except Rollback as undone:
             return undone.answer
         except DuplicateKeyError as error:
@@ -127,9 +132,18 @@ async def execute(
                 return problem
             if pause > LONGEST_PAUSE:
                 raise NothingWritten("The conflicting document is not confirmed by a majority.") from error
+        else:
+            start_later(later)
+            return answer
         # A majority may not have the first one yet, and a failover may undo it.
         await asyncio.sleep(pause)
         pause, again = 2 * pause + 0.01 * again, True
+
+
+def start_later(steps: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    """Start the steps that follow a commit, in the background."""
+    for step in steps:
+        db.in_background(step())
 
 
 async def serialized_transaction(

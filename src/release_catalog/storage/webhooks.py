@@ -6,6 +6,7 @@ nobody can account for is a leak.
 """
 
 import urllib.parse
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ from release_catalog.errors import Problem
 from release_catalog.storage import cursors, event_log, leases, transactions
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import WEBHOOK_DELIVERIES, WEBHOOKS
-from release_catalog.storage.database import Database, Expression, Filter
+from release_catalog.storage.database import Collections, Database, Expression, Filter
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 from release_catalog.storage.records import MAX_LISTED
@@ -48,6 +49,15 @@ async def listed(caller: Caller, database: Database) -> list[WebhookDocument]:
 async def one(caller: Caller, database: Database, id_: str) -> WebhookDocument | None:
     """Return the webhook with this id."""
     return await database[WEBHOOKS].find_one({"_id": caller.key(id_), **_visible(caller)})
+
+
+async def by_ids(
+    caller: Caller, database: Collections, ids: Iterable[str], keys: cursors.FieldPaths = None
+) -> dict[str, WebhookDocument]:
+    """Return `keys` of webhooks by id."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, **_visible(caller)}
+    found = database[WEBHOOKS].find(match, db.projection(keys, "id")).batch_size(db.ONE_BATCH)
+    return {webhook["id"]: webhook for webhook in await cursors.documents(found, None, keys)}
 
 
 def deliveries(caller: Caller, webhook: WebhookDocument, window: PageArgs) -> PageQuery[WebhookDeliveryDocument]:

@@ -17,7 +17,10 @@ class Debian(VersionScheme):
     """Versions of Debian packages: [epoch:]upstream[-revision]."""
 
     name = "DEBIAN"
-    form = "give [epoch:]upstream[-revision] as dpkg takes it, such as 2.36-9+deb12u14"
+    form = (
+        "give [epoch:]upstream[-revision] of letters, digits and . + ~ -, with a digit first, such as "
+        "2.36-9+deb12u14 or 1:1.2~rc1"
+    )
 
     def key(self, version: str) -> str | None:
         """Return the key of a version that `dpkg --validate-version` takes."""

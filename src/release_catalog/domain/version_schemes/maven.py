@@ -31,7 +31,7 @@ class Maven(VersionScheme):
     """Versions of Maven artifacts."""
 
     name = "MAVEN"
-    form = r'give a text without white space and without \ / : " < > | ? * [ ] ( ) { } and ,'
+    form = r'give a text such as 1.4 or 1.4-rc-1, without white space and \ / : " < > | ? * [ ] ( ) { } ,'
     forms = f"{OPERATORS}; or intervals such as [1.2,2), (,1.0] and [1.5]"
 
     def key(self, version: str) -> str | None:

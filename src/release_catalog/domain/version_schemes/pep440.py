@@ -21,6 +21,7 @@ _DEV_ONLY = "0"
 _PHASES = {"a": "1", "b": "2", "rc": "3"}
 _FINAL = "4"
 _FURTHER = "5"
+_OPERATORS = frozenset(["", "=", "==", "!=", "<", "<=", ">", ">=", "~="])
 # Within a phase: without and with a post-release number, and above all of these.
 _NO_POST = "0"
 _POST = "1"
@@ -37,7 +38,10 @@ class Pep440(VersionScheme):
     """Versions of Python packages."""
 
     name = "PEP440"
-    form = "give a version of PEP 440, such as 1.4, 1.4rc1, 1.4.post1 or 1.4.dev3"
+    form = (
+        "give [N!]N(.N)*[aN|bN|rcN][.postN][.devN][+local] as PEP 440 defines it, such as 1.4, 1.4rc1, 1.4.post1, "
+        "1.4.dev3 or 1.4+local"
+    )
     forms = f"{OPERATORS}; or ~=1.4, ==1.* and !=1.*"
 
     def key(self, version: str) -> str | None:
@@ -63,11 +67,26 @@ class Pep440(VersionScheme):
         version = text.lstrip("<>=!~")
         operator = text[: len(text) - len(version)]
         try:
-            if operator != "===" and len(version.strip()) <= MAX_VERSION:
+            if operator in _OPERATORS and len(version.strip()) <= MAX_VERSION:
                 return Specifier(("==" if operator in {"", "="} else operator) + version)
         except InvalidSpecifier:
             pass
-        raise self.no_constraint(text)
+        raise self._misused(operator, version.strip(), text)
+
+    def _misused(self, operator: str, version: str, text: str) -> ValueError:
+        """Return the error for a comparison that `packaging` does not take."""
+        number = version.removesuffix(".*")
+        if operator not in _OPERATORS or not number[:1].isalnum():
+            return self.no_constraint(text)
+        if self.key(number) is None or len(number) > MAX_VERSION:
+            return self.no_version(number)
+        if operator == "~=" and len(Version(number).release) == 1:
+            reason = f"~= needs a version of at least two numbers, which {version!r} is not"
+        elif number != version:
+            reason = f"{text!r} has a .*, which only == and != take, after numbers alone"
+        else:
+            reason = f"{text!r} has a local version, which only == and != take"
+        return ValueError(f"{reason}: {self.forms}.")
 
 
 def _allowed(specifier: Specifier) -> Ranges:

@@ -54,12 +54,21 @@ class VersionScheme(abc.ABC):
         """Return the key of a version in a constraint."""
         key = self.key(version) if len(version) <= MAX_VERSION else None
         if key is None:
-            raise ValueError(f"{version!r} is no {self.name} version: {self.form}. In a constraint, {self.forms}.")
+            raise self.no_version(version)
         return key
+
+    def no_version(self, version: str) -> ValueError:
+        """Return the error for a version in a constraint that the scheme does not take."""
+        if len(version) > MAX_VERSION:
+            reason = f"a version in the constraint has {len(version)} characters: give at most {MAX_VERSION}"
+        else:
+            reason = f"{version!r} is no {self.name} version: {self.form}"
+        return ValueError(f"{reason}. In a constraint, {self.forms}.")
 
     def no_constraint(self, text: str) -> ValueError:
         """Return the error for a part of a constraint that has none of the scheme's forms."""
-        return ValueError(f"{text!r} is not a version constraint for {self.name}: {self.forms}.")
+        reason = f"{text!r} is not a version constraint" if text else "a part of the version constraint is empty"
+        return ValueError(f"{reason} for {self.name}: {self.forms}.")
 
 
 def number(digits: str) -> str:

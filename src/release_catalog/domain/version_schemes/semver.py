@@ -31,6 +31,7 @@ _SEMVER = re.compile(
 _X = r"(0|[1-9][0-9]*|[xX*])"
 _OPERATOR = r"(\^|~>?|>=|<=|==|!=|>|<|=)"
 _COMPARISON = re.compile(rf"{_OPERATOR}?v?{_X}(?:\.{_X}(?:\.{_X}{_PRE_RELEASE}{_BUILD})?)?", re.ASCII)
+_LEADING_OPERATOR = re.compile(rf"\A{_OPERATOR}?v?")
 _BLANKS_AFTER_OPERATOR = re.compile(rf"{_OPERATOR}\s++")
 _SPELLINGS = {"": "=", "==": "=", "~>": "~"}
 
@@ -68,7 +69,9 @@ class Semver(VersionScheme):
     """Semantic versions; as in npm, a range has pre-releases only of versions of which it names a pre-release."""
 
     name = "SEMVER"
-    form = "give MAJOR.MINOR.PATCH, such as 1.4.0 or 1.4.0-rc.1"
+    form = (
+        "give MAJOR.MINOR.PATCH[-pre-release][+build] without leading zeros, such as 1.4.0, 1.4.0-rc.1 or 1.4.0+7"
+    )
     forms = f"{OPERATORS}; or npm's ^1.2, ~1.2, 1.x, *, '1.2 - 1.4', and || between alternatives"
 
     def key(self, version: str) -> str | None:
@@ -97,7 +100,7 @@ class Semver(VersionScheme):
             words = _BLANKS_AFTER_OPERATOR.sub(r"\1", clause).split()
             match words:
                 case []:
-                    raise self.no_constraint(text.strip())
+                    raise self.no_constraint("")
                 case [low, "-", high]:
                     found += self._comparison(low, ">=") + self._comparison(high, "<=")
                 case _:
@@ -109,7 +112,8 @@ class Semver(VersionScheme):
         """Return the terms of one comparison; with `operator`, the text is a version alone."""
         match = _COMPARISON.fullmatch(text) if len(text) <= MAX_VERSION else None
         if not match or (operator and match[1]):
-            raise self.no_constraint(text)
+            version = text if operator else _LEADING_OPERATOR.sub("", text)
+            raise self.no_version(version) if version[:1].isdecimal() else self.no_constraint(text)
         known = match.groups()[1:4]
         numbers = [int(part) for part in known if part and part.isdecimal()]
         if any(part and part.isdecimal() for part in known[len(numbers) :]):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from graphql import (
+    SKIP,
     ArgumentNode,
     DocumentNode,
     GraphQLID,
@@ -30,6 +31,7 @@ from graphql import (
     visit,
 )
 
+from release_catalog.domain.node_ids import MAX_NODE_ID
 from release_catalog.graphql_api.request_errors import limit_exceeded
 from release_catalog.settings import Limits
 from release_catalog.storage.pagination import MAX_CURSOR
@@ -44,7 +46,9 @@ MAX_VALUES = 30_000
 # At most this many characters in an id anywhere, and in a text that is an argument of a query or a part of one.
 # Every value that such a text is compared with is shorter.
 MAX_ID = MAX_ARGUMENT = 1_024
-_LONG_ARGUMENTS = {"after": MAX_CURSOR, "before": MAX_CURSOR, "pathPrefix": 2_048}
+# Node ids hold other ids, and are longer.
+_LONG_IDS = {"nodeId": MAX_NODE_ID, "nodeIds": MAX_NODE_ID}
+_LONG_ARGUMENTS = {"after": MAX_CURSOR, "before": MAX_CURSOR, "pathPrefix": 2_048, **_LONG_IDS}
 _LONG_LISTS = frozenset({"platforms", "includedRepositoryKeys", "excludedRepositoryKeys"})
 _FREE = frozenset({"metadata", "propertyValue", "projectIdentifier"})
 
@@ -80,7 +84,7 @@ class InputLimits:
             elif isinstance(value, StringValueNode):
                 limit = MAX_TEXT if place.of_mutation else max_argument(place.name)
                 _check_text(place.name, value.value, limit)
-                long_texts = long_texts or len(value.value) > MAX_ID
+                long_texts = long_texts or (len(value.value) > MAX_ID and place.name not in _LONG_IDS)
         if long_texts:
             _check_ids(schema, node)
 
@@ -152,7 +156,8 @@ class _Walk:
                 )
         elif isinstance(value, str):
             limit = MAX_TEXT if argument is None else max_argument(argument)
-            _check_text(path, value, min(limit, MAX_ID) if type_ is GraphQLID else limit)
+            limit = min(limit, _LONG_IDS.get(argument or "", MAX_ID)) if type_ is GraphQLID else limit
+            _check_text(path, value, limit)
 
 
 def _check_length(path: str, length: int, limit: int) -> None:
@@ -200,6 +205,9 @@ def _check_ids(schema: GraphQLSchema, node: DocumentNode) -> None:
     types = TypeInfo(schema)
 
     class Ids(Visitor):
+        def enter_argument(self, argument: ArgumentNode, *_: Any) -> Any:
+            return SKIP if argument.name.value in _LONG_IDS else None
+
         def enter_string_value(self, text: StringValueNode, *_: Any) -> None:
             kind = types.get_input_type()
             if kind and get_named_type(kind) is GraphQLID:

@@ -23,12 +23,14 @@ from graphql import (
     GraphQLNamedType,
     GraphQLSchema,
     IntValueNode,
+    ListValueNode,
     NullValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
     get_named_type,
+    is_abstract_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
@@ -40,8 +42,10 @@ from release_catalog.storage.pagination import MAX_PAGE
 
 # A walk reads little of each release: this many of them cost a point.
 WALKED_A_POINT = 50
-# The arguments that give the number of entries, and the maximum that each allows.
-SIZE_ARGUMENTS: Mapping[str, int] = MappingProxyType({"first": MAX_PAGE, "last": MAX_PAGE, "maxNodes": MAX_NODES})
+# The arguments that give the number of entries, as a number or as a list, and the maximum that each allows.
+SIZE_ARGUMENTS: Mapping[str, int] = MappingProxyType(
+    {"first": MAX_PAGE, "last": MAX_PAGE, "maxNodes": MAX_NODES, "nodeIds": MAX_PAGE}
+)
 # A page without a size, and entries of lists that stand in their documents.
 PAGE, FEW = 20, 5
 # The price of introspection, whose responses are walked field by field.
@@ -86,6 +90,7 @@ _FREE = Price()
 _PAGE = Price()
 _LIST = Price(entries=FEW)
 _RELEASES = Price(arguments=_FILTERS)
+_NAMED = Price(arguments={"nameContains": 50})
 # A count goes through the index; a point for each thousand entries is charged afterwards.
 _COUNT = Price(points=5)
 # The versions of a product are searched from the highest until one fits.
@@ -96,7 +101,9 @@ _REGISTRY = Price(points=1, entries=20)
 PRICES: Mapping[str, Price] = {
     # One document by its id or name, or nothing that has to be read.
     **dict(_each("Query", "viewer rateLimit catalog release environment promotion pipeline project", _ONE)),
-    **dict(_each("Query", "registry baseImage webhook", _ONE)),
+    **dict(_each("Query", "registry baseImage webhook node", _ONE)),
+    # As many documents as there are ids.
+    "Query.nodes": _PAGE,
     # By its key, it may be one of a hundred catalogs.
     "Query.product": Price(arguments={"key": 2}),
     **dict(_each("Product", "catalog", _ONE)),
@@ -120,8 +127,9 @@ PRICES: Mapping[str, Price] = {
     "Query.releases": _RELEASES,
     "Catalog.releases": _RELEASES,
     "Product.releases": _RELEASES,
-    "Query.products": Price(arguments={"nameContains": 50}),
-    **dict(_each("Query", "catalogs promotions", _PAGE)),
+    "Query.products": _NAMED,
+    **dict(_each("Query", "catalogs pipelines projects registries baseImages", _NAMED)),
+    **dict(_each("Query", "promotions", _PAGE)),
     # For callers who do not see all, each event, path and record is checked against its release until a page is
     # full.
     "Query.events": Price(points=5, arguments={"types": 5}),
@@ -186,6 +194,8 @@ def find_price(type_: str, field: str) -> Price | None:
 
 # The fields of input objects that have prices.
 _PRICED = frozenset(name.partition(".")[2] for price in PRICES.values() for name in price.arguments if "." in name)
+# The types of variables that decide about a price.
+_SIZING = {"Int", "ID", "ReleaseFilter", *bulk_size.TYPES}
 # Fewer than there are page sizes: no client uses all of them.
 MAX_KEPT = 50
 
@@ -214,7 +224,7 @@ class QueryCost:
             sizing = self._sizing[id(operation)] = [
                 definition.variable.name.value
                 for definition in operation.variable_definitions or ()
-                if getattr(get_named(definition.type), "value", None) in {"Int", "ReleaseFilter", *bulk_size.TYPES}
+                if getattr(get_named(definition.type), "value", None) in _SIZING
             ]
         key = id(operation), *[_deciding(variables.get(name)) for name in sizing]
         cost = self._known.get(key)
@@ -241,6 +251,7 @@ def _deciding(value: Any) -> Any:
 
 def _int(value: Any) -> int | None:
     # Only as far as it tells sizes apart. GraphQL takes 5.0 for 5.
+    value = len(value) if isinstance(value, list) else value
     return int(min(max(value, 0), MAX_NODES + 1)) if type(value) in {int, float} else None
 
 
@@ -256,8 +267,11 @@ class _Page:
     points: int
     nodes: int
     search: int = 0
+    # Whether entries come by ids of their own, so that the way back from each leads to one parent.
+    by_ids: bool = False
 
 
+_BY_IDS = _Page(FEW, FEW, by_ids=True)
 _LIST_PAGE = _Page(FEW, FEW)
 _ONE_PAGE = _Page(1, 1)
 
@@ -319,11 +333,12 @@ class _CostVisitor:
             return Cost(INTROSPECTION + inner.points, inner.nodes)
         sized, is_list = self._page(price, field, node, search), _is_list(field)
         times = (sized or page or _LIST_PAGE) if is_list else _ONE_PAGE
-        inner = self._selection(get_named_type(field.type), node.selection_set, None if is_list else sized)
+        named = get_named_type(field.type)
+        below = _BY_IDS if is_abstract_type(named) else None if is_list else sized
+        inner = self._selection(named, node.selection_set, below)
         own += sized.points if price.walk and sized else 0
-        return Cost(
-            own + times.points * (1 + price.back * inner.points), times.nodes * (1 + price.back * inner.nodes)
-        )
+        back = 1 if page and page.by_ids else price.back
+        return Cost(own + times.points * (1 + back * inner.points), times.nodes * (1 + back * inner.nodes))
 
     def _search(self, price: Price, node: FieldNode) -> int:
         """Return the points of the arguments that are present."""
@@ -358,9 +373,10 @@ class _CostVisitor:
             return _page(bulk_size.entries(node, self._given, self._defaults), "", search)
         if price.entries is not None:
             return _page(price.entries, "", search)
-        for argument in SIZE_ARGUMENTS.keys() & field.args:
-            default = field.args[argument].default_value
-            return _page(default if isinstance(default, int) else PAGE, argument, search)
+        for argument in SIZE_ARGUMENTS:
+            if argument in field.args:
+                default = field.args[argument].default_value
+                return _page(default if isinstance(default, int) else PAGE, argument, search)
         return None
 
     def _size(self, node: Any) -> int | None:
@@ -372,6 +388,8 @@ class _CostVisitor:
         if isinstance(node, IntValueNode):
             # Longer ones are refused later, and not all of them can be read.
             return _int(int(node.value)) if len(node.value) < len(str(MAX_NODES)) + 2 else MAX_NODES
+        if isinstance(node, ListValueNode):
+            return len(node.values)
         return None
 
 

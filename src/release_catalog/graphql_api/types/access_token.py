@@ -7,13 +7,15 @@ import strawberry
 from release_catalog.domain import caller
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import mutation
+from release_catalog.graphql_api.types.node import Node, node_id
 from release_catalog.storage import access_tokens
 
 ID = strawberry.ID
 
 
 @strawberry.type(description="An access token for programs. Only a digest of it is stored.")
-class AccessToken:
+class AccessToken(Node):
+    node_id: strawberry.ID = node_id("AccessToken")
     id: ID = field("Unique identifier. It is not the token.")
     name: str = field("Name that tells the purpose.")
     scopes: list[str] = field("Scopes, such as release:read.")

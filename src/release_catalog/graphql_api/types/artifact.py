@@ -12,6 +12,7 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.graphql_api.enums import VerificationStatus
 from release_catalog.graphql_api.fields import computed_field, field, json_text, optional_field
 from release_catalog.graphql_api.scalars import Long
+from release_catalog.graphql_api.types.node import Node, node_id_in_release
 from release_catalog.storage.cursors import FieldPaths, prefixed, subpaths, union, without
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class ArtifactVerification:
 
 
 @strawberry.type(description="A file of a release.")
-class Artifact:
+class Artifact(Node):
+    node_id: strawberry.ID = node_id_in_release("Artifact")
     id: strawberry.ID = field(_FILE["id"])
     name: str = field(_FILE["name"])
     platform: Platform | None = field(_FILE["platform"])
@@ -105,7 +107,10 @@ class RegistryArtifact:
     repo_digest: str | None = field(_PACKAGE["repoDigest"])
 
 
-@strawberry.type(description="A file with information about a release, such as an SBOM or a scan (S5).")
+@strawberry.type(
+    description="A file with information about a release, such as an SBOM or a scan (S5). Caches must not keep it "
+    "by its id, which is unique only among the files of one platform of its release."
+)
 class ReleaseMetadataFile:
     id: strawberry.ID = field(_METADATA_FILE["id"])
     mime_type: str | None = field(_METADATA_FILE["mimeType"])
@@ -119,14 +124,20 @@ class PlatformReleaseMetadata:
     release_metadata: list[ReleaseMetadataFile] = field(_PLATFORM_METADATA["releaseMetadata"])
 
 
-@strawberry.type(description="The file of a customization (S5).")
+@strawberry.type(
+    description="The file of a customization (S5). Caches must not keep it by its id, which is unique only within "
+    "its customization."
+)
 class CustomizationArtifact:
     id: strawberry.ID = field(_CUSTOMIZATION_FILE["id"])
     url: str | None = field(_CUSTOMIZATION_FILE["url"])
     filename: str | None = field(_CUSTOMIZATION_FILE["filename"])
 
 
-@strawberry.type(description="A change that an organisation made to a release (S5).")
+@strawberry.type(
+    description="A change that an organisation made to a release (S5). Caches must not keep it by its id, which "
+    "is unique only within its release."
+)
 class Customization:
     id: strawberry.ID = field(_CUSTOMIZATION["id"])
     version: str | None = field(_CUSTOMIZATION["version"])

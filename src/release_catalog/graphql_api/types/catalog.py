@@ -13,10 +13,12 @@ from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import VersionScheme
 from release_catalog.graphql_api.fields import After, Before, First, Last, argument, field, projects, reference
 from release_catalog.graphql_api.filters import FilterArgument, OrderArgument
+from release_catalog.graphql_api.types.node import Node, node_id
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, records, releases
 from release_catalog.storage.collection_names import CATALOGS, RELEASES
+from release_catalog.storage.pagination import DEFAULT_PAGE
 
 if TYPE_CHECKING:
     from release_catalog.graphql_api.types.release import Release
@@ -85,7 +87,8 @@ async def latest(
 
 
 @strawberry.type(description="A product with releases. S1 calls it project, S2 product, S5 application.")
-class Product:
+class Product(Node):
+    node_id: strawberry.ID = node_id("Product")
     id: strawberry.ID = field("Unique identifier. S5 calls it application_id.")
     catalog: Annotated["Catalog", strawberry.lazy("release_catalog.graphql_api.types.catalog")] = reference(
         CATALOGS, "catalogId", "Catalog of the product.", lasting=True
@@ -112,12 +115,20 @@ class Product:
     )
 
 
-def _products(root: strawberry.Parent[CatalogDocument], info: Info, first: First = 20, after: After = None) -> Any:
-    return records.products(info.context.caller, pagination.window(first, after), root["id"])
+def _products(
+    root: strawberry.Parent[CatalogDocument],
+    info: Info,
+    first: First = DEFAULT_PAGE,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> Any:
+    return records.products(info.context.caller, pagination.window(first, after, last, before), root["id"])
 
 
 @strawberry.type(description="A catalog: a collection of products and their releases.")
-class Catalog:
+class Catalog(Node):
+    node_id: strawberry.ID = node_id("Catalog")
     id: strawberry.ID = field("Unique identifier.")
     name: str = field("Display name.")
     description: str | None = field("Description.")

@@ -13,7 +13,9 @@ from release_catalog.graphql_api.connection import PageInfo, page_info
 from release_catalog.graphql_api.enums import GraphDirection
 from release_catalog.graphql_api.fields import (
     After,
+    Before,
     First,
+    Last,
     argument,
     batched_field,
     computed_field,
@@ -25,6 +27,7 @@ from release_catalog.query_engine.field_source import reads
 from release_catalog.storage import dependency_traversal, pagination
 from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.cursors import FieldPaths, prefixed, subpaths, union
+from release_catalog.storage.pagination import LONG_PAGE
 
 if TYPE_CHECKING:
     from release_catalog.graphql_api.types.release import Release
@@ -79,7 +82,7 @@ def _reference_keys(paths: FieldPaths) -> FieldPaths:
 class DependencyEdge:
     cursor: str = computed_field(
         lambda edge: pagination.reference_cursor(edge["reference"]),
-        "Opaque cursor of the edge, for `after`.",
+        "Opaque cursor of the edge, for `after` and `before`.",
         keys=["reference.reference"],
     )
     reference: DependencyReference = batched_field(_references, "Reference as it was declared.", _reference_keys)
@@ -92,7 +95,7 @@ class DependencyEdge:
     )
 
 
-_DEFAULT_WINDOW = pagination.window(100)
+_DEFAULT_WINDOW = pagination.window(LONG_PAGE)
 
 
 class DependencyPage:
@@ -102,9 +105,8 @@ class DependencyPage:
         """Raise InvalidArgument if the window's cursor is not one of this release's references."""
         # Duplicates are removed: a cursor is the reference before it.
         self.all = references.unique(release["dependencies"])
-        start = pagination.offset(self.all, window.argument, window.cursor) if window.cursor is not None else 0
-        self.shown = self.all[start : start + window.size]
-        self.start, self.end = start, start + len(self.shown)
+        self.start, self.end = pagination.bounds(self.all, window)
+        self.shown = self.all[self.start : self.end]
 
 
 def _edges(connection: DependencyPage) -> list[_Edge]:
@@ -144,18 +146,30 @@ class DependencyConnection:
     )
 
 
-def dependencies(root: strawberry.Parent[ReleaseDocument], first: First = 100, after: After = None) -> Any:
+def dependencies(
+    root: strawberry.Parent[ReleaseDocument],
+    first: First = LONG_PAGE,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> Any:
     """Return the references of the release `root`."""
     # The same window for every release of a level, as a rule.
-    is_usual = first == _DEFAULT_WINDOW.size and after is None
-    return DependencyPage(root, _DEFAULT_WINDOW if is_usual else pagination.window(first, after, default=100))
+    if first == LONG_PAGE and after is None and last is None and before is None:
+        return DependencyPage(root, _DEFAULT_WINDOW)
+    return DependencyPage(root, pagination.window(first, after, last, before, LONG_PAGE))
 
 
 async def dependants(
-    root: strawberry.Parent[ReleaseDocument], info: Info, first: First = 100, after: After = None
+    root: strawberry.Parent[ReleaseDocument],
+    info: Info,
+    first: First = LONG_PAGE,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
     """Return the query for the releases that depend on `root`."""
-    return await info.context.dependants(root, pagination.window(first, after, default=100))
+    return await info.context.dependants(root, pagination.window(first, after, last, before, LONG_PAGE))
 
 
 # ---------------------------------------------------------------- everything reachable

@@ -12,12 +12,14 @@ from release_catalog.domain import events as kinds
 from release_catalog.domain.events import EventDocument
 from release_catalog.errors import InvalidArgument
 from release_catalog.graphql_api import permissions
-from release_catalog.graphql_api.fields import First, argument, computed_field, reference
+from release_catalog.graphql_api.fields import First, Last, argument, computed_field, reference
+from release_catalog.graphql_api.types.node import Node, node_id_of
 from release_catalog.graphql_api.types.release import Release
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import event_log, pagination
 from release_catalog.storage.collection_names import RELEASES
+from release_catalog.storage.pagination import LONG_PAGE
 
 _Types = Annotated[
     list[str] | None,
@@ -31,7 +33,8 @@ def _data(root: strawberry.Parent[EventDocument], info: Info) -> Any:
 
 
 @strawberry.type(description="An event in the life of a release, such as its publication or a promotion of it.")
-class Event:
+class Event(Node):
+    node_id: strawberry.ID = node_id_of("Event", lambda event: kinds.id_of(event["sequence"]), "sequence")
     id: strawberry.ID = computed_field(
         lambda event: kinds.id_of(event["sequence"]),
         "Unique identifier, and the cursor to resume after. Later events have higher ids.",
@@ -60,10 +63,14 @@ async def log(
     after: Annotated[strawberry.ID | None, argument("Id of the event before the first one to return.")] = None,
     types: _Types = None,
     release_id: _OfRelease = None,
-    first: First = 100,
+    first: First = LONG_PAGE,
+    last: Last = None,
+    before: Annotated[
+        strawberry.ID | None, argument("Id of the event that follows the page. Needs `last`.")
+    ] = None,
 ) -> Any:
-    """Return the query for the next events."""
-    window = pagination.window(first, after, default=100)
+    """Return the query for a page of the event log."""
+    window = pagination.window(first, after, last, before, LONG_PAGE)
     return await event_log.log(info.context.caller, info.context.database, window, types, release_id)
 
 

@@ -10,12 +10,23 @@ from release_catalog.domain import timestamps
 from release_catalog.domain.reference_data import EnvironmentDocument
 from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PromotionStatus
-from release_catalog.graphql_api.fields import After, First, argument, computed_field, field, reference
+from release_catalog.graphql_api.fields import (
+    After,
+    Before,
+    First,
+    Last,
+    argument,
+    computed_field,
+    field,
+    reference,
+)
 from release_catalog.graphql_api.scalars import Long
+from release_catalog.graphql_api.types.node import Node, node_id
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, records
 from release_catalog.storage.collection_names import PROMOTIONS, RELEASES
+from release_catalog.storage.pagination import DEFAULT_PAGE, LONG_PAGE
 
 if TYPE_CHECKING:
     from release_catalog.graphql_api.types.release import Release
@@ -35,7 +46,8 @@ class PromotedArtifact:
     description="One attempt to promote a release (S3). Records of all attempts are kept, failed ones too, "
     "and never change."
 )
-class Promotion:
+class Promotion(Node):
+    node_id: strawberry.ID = node_id("Promotion")
     id: strawberry.ID = field("Unique identifier.")
     schema_version: str = field("Version of the record's format: 1.0.0.")
     service_id: str = field("Identifier of this deployment. It never changes.")
@@ -83,21 +95,30 @@ def _contents(
     path_prefix: Annotated[
         str | None, argument("Beginning of the paths, at most 2048 characters. Null matches all.")
     ] = None,
-    first: First = 100,
+    first: First = LONG_PAGE,
     after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
-    window = pagination.window(first, after, default=100)
+    window = pagination.window(first, after, last, before, LONG_PAGE)
     return records.contents(info.context.caller, root["name"], path_prefix, window)
 
 
 def _promotions(
-    root: strawberry.Parent[EnvironmentDocument], info: Info, first: First = 20, after: After = None
+    root: strawberry.Parent[EnvironmentDocument],
+    info: Info,
+    first: First = DEFAULT_PAGE,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
-    return records.promotions(info.context.caller, pagination.window(first, after), environment=root["name"])
+    window = pagination.window(first, after, last, before)
+    return records.promotions(info.context.caller, window, environment=root["name"])
 
 
 @strawberry.type(description="An environment that releases are promoted to, such as QA or production (S3).")
-class Environment:
+class Environment(Node):
+    node_id: strawberry.ID = node_id("Environment")
     id: strawberry.ID = field("Unique identifier.")
     name: str = field("Name, unique in the tenant.")
     requires: list[str] = field("Environments that a release must have reached before it may be promoted here.")

@@ -5,18 +5,23 @@ import datetime
 import strawberry
 
 from release_catalog.graphql_api.fields import field
+from release_catalog.graphql_api.types.node import Node, node_id
 
 
-@strawberry.type(description="An operating system (S5).")
+@strawberry.type(
+    description="An operating system (S5). Caches must not keep it by its id, which is unique only within its "
+    "base image."
+)
 class OperatingSystem:
-    id: strawberry.ID = field("Unique identifier.")
+    id: strawberry.ID = field("Identifier, unique only within its base image.")
     name: str = field("Display name, such as Debian 12.")
     distro: str | None = field("Short name of the distribution, such as debian.")
     version: str | None = field("Version of the distribution, at most 64 characters.")
 
 
 @strawberry.type(description="A base image that releases are built on (S5).")
-class BaseImage:
+class BaseImage(Node):
+    node_id: strawberry.ID = node_id("BaseImage")
     id: strawberry.ID = field("Unique identifier.")
     name: str = field("Display name.")
     description: str | None = field("Description.")
@@ -27,7 +32,8 @@ class BaseImage:
 
 
 @strawberry.type(description="A registry that releases are pushed to (S5).")
-class Registry:
+class Registry(Node):
+    node_id: strawberry.ID = node_id("Registry")
     id: strawberry.ID = field("Unique identifier.")
     name: str = field("Display name.")
     url: str = field("URL of the registry.")

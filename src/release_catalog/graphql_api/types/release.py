@@ -13,7 +13,9 @@ from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PackagingType, ReleaseStatus
 from release_catalog.graphql_api.fields import (
     After,
+    Before,
     First,
+    Last,
     argument,
     batched_field,
     computed_field,
@@ -44,6 +46,7 @@ from release_catalog.graphql_api.types.dependency import (
     DependencyPath,
 )
 from release_catalog.graphql_api.types.links import ReleaseLinks
+from release_catalog.graphql_api.types.node import Node, node_id
 from release_catalog.graphql_api.types.promotion import Promotion
 from release_catalog.graphql_api.types.registry import BaseImage, Registry
 from release_catalog.graphql_api.types.release_delivery import Delivery, Pipeline
@@ -59,6 +62,7 @@ from release_catalog.storage.collection_names import (
     RELEASES,
 )
 from release_catalog.storage.cursors import FieldPaths, prefixed
+from release_catalog.storage.pagination import DEFAULT_PAGE
 
 
 @strawberry.type(description="Withdrawal of a published release.")
@@ -86,15 +90,18 @@ def _promotions(
     root: strawberry.Parent[ReleaseDocument],
     info: Info,
     environment: Annotated[str | None, argument("Name of the environment. Null matches all.")] = None,
-    first: First = 20,
+    first: First = DEFAULT_PAGE,
     after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
-    window = pagination.window(first, after)
+    window = pagination.window(first, after, last, before)
     return records.promotions(info.context.caller, window, releaseId=root["id"], environment=environment)
 
 
 @strawberry.type(description="A version of a product, with its files, images and dependencies.")
-class Release:
+class Release(Node):
+    node_id: strawberry.ID = node_id("Release")
     id: strawberry.ID = field(_ABOUT["id"])
     tenant_id: strawberry.ID = field(_ABOUT["tenantId"])
     catalog: Catalog = reference(CATALOGS, "catalogId", _ABOUT["catalogId"], lasting=True)

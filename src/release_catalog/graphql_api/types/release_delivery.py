@@ -9,6 +9,7 @@ import strawberry
 from release_catalog.domain.reference_data import PipelineDocument
 from release_catalog.graphql_api.enums import DeliveryStatus, DeploymentType, ExecutionStatus
 from release_catalog.graphql_api.fields import argument, batched_field, field, reference
+from release_catalog.graphql_api.types.node import Node, node_id
 from release_catalog.query_engine.context import Context, Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import records
@@ -16,9 +17,12 @@ from release_catalog.storage.collection_names import PIPELINES, PROJECTS, Stored
 from release_catalog.storage.cursors import FieldPaths
 
 
-@strawberry.type(description="A stream or a build environment of a project (S4).")
+@strawberry.type(
+    description="A stream or a build environment of a project (S4). Caches must not keep it by its id, which is "
+    "unique only within its list of its project."
+)
 class NamedReference:
-    id: strawberry.ID = field("Identifier.")
+    id: strawberry.ID = field("Identifier, unique only within its list of its project.")
     name: str = field("Display name.")
 
 
@@ -50,7 +54,8 @@ async def _executions(
 
 
 @strawberry.type(description="A pipeline that makes or delivers releases.")
-class Pipeline:
+class Pipeline(Node):
+    node_id: strawberry.ID = node_id("Pipeline")
     id: strawberry.ID = field("Unique identifier.")
     name: str = field("Name. Deliveries may refer to the pipeline by it.")
     properties: list[PropertyDefinition] = field("Properties that deliveries can set.")
@@ -62,7 +67,8 @@ class Pipeline:
 
 
 @strawberry.type(description="A project that deliveries deploy (S4).")
-class Project:
+class Project(Node):
+    node_id: strawberry.ID = node_id("Project")
     id: strawberry.ID = field("Unique identifier.")
     name: str = field("Name.")
     application_path: str | None = field("Path in the tree of applications.")

@@ -13,13 +13,24 @@ from release_catalog.files import address_guard
 from release_catalog.files.verifier import Fetcher
 from release_catalog.graphql_api.connection import ConnectionWithoutCount
 from release_catalog.graphql_api.enums import WebhookDeliveryStatus
-from release_catalog.graphql_api.fields import After, First, Id, computed_field, field, optional_field
+from release_catalog.graphql_api.fields import (
+    After,
+    Before,
+    First,
+    Id,
+    Last,
+    computed_field,
+    field,
+    optional_field,
+)
 from release_catalog.graphql_api.mutation import mutation
+from release_catalog.graphql_api.types.node import Node, node_id
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, webhooks
 from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer
+from release_catalog.storage.pagination import DEFAULT_PAGE
 from release_catalog.webhooks import sender
 
 ID = strawberry.ID
@@ -44,9 +55,14 @@ class WebhookDelivery:
 
 
 def _deliveries(
-    root: strawberry.Parent[WebhookDocument], info: Info, first: First = 20, after: After = None
+    root: strawberry.Parent[WebhookDocument],
+    info: Info,
+    first: First = DEFAULT_PAGE,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
 ) -> Any:
-    return webhooks.deliveries(info.context.caller, root, pagination.window(first, after))
+    return webhooks.deliveries(info.context.caller, root, pagination.window(first, after, last, before))
 
 
 @strawberry.type(
@@ -54,7 +70,8 @@ def _deliveries(
     "of releases that its creator could see; createdBy, scopes and updatedBy show who let that "
     "data leave the catalog."
 )
-class Webhook:
+class Webhook(Node):
+    node_id: strawberry.ID = node_id("Webhook")
     id: ID = field("Unique identifier.")
     url: str = field("URL that events are sent to by POST.")
     events: list[str] = field("Event types to send. release.* matches all types of that kind, and * all types.")
