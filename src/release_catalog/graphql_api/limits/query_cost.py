@@ -194,7 +194,6 @@ def find_price(type_: str, field: str) -> Price | None:
 
 # The fields of input objects that have prices.
 _PRICED = frozenset(name.partition(".")[2] for price in PRICES.values() for name in price.arguments if "." in name)
-# The types of variables that decide about a price.
 _SIZING = {"Int", "ID", "ReleaseFilter", *bulk_size.TYPES}
 # Fewer than there are page sizes: no client uses all of them.
 MAX_KEPT = 50
@@ -244,9 +243,8 @@ def get_named(type_: Any) -> Any:
 
 def _deciding(value: Any) -> Any:
     """Return the part of a variable's value that decides about a price."""
-    if isinstance(value, dict):
-        return frozenset(_set_names(value)), bulk_size.length(value.get(bulk_size.LIST))
-    return bulk_size.length(value) if isinstance(value, list) else _int(value)
+    is_object = isinstance(value, dict)
+    return (frozenset(_set_names(value)), _int(value.get(bulk_size.LIST))) if is_object else _int(value)
 
 
 def _int(value: Any) -> int | None:
