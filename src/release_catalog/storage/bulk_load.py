@@ -156,10 +156,9 @@ def _unsettled(caller: Caller, document: ReleaseDocument) -> StoredReleaseDocume
 
 
 async def _settled(caller: Caller, database: Database, made: Iterable[ReleaseDocument]) -> None:
-    """Give releases whose references are settled today's form."""
-    match = {"_id": {"$in": [caller.key(document["id"]) for document in made]}, forms.FORM: forms.UNSETTLED}
-    change = {"$set": {forms.FORM: forms.current(RELEASES)}}
-    await database[RELEASES].update_many(match, change, hint={"_id": 1})
+    """Give releases whose references are settled today's form; one in a newer form is only migrated again."""
+    match = {"_id": {"$in": [caller.key(document["id"]) for document in made]}}
+    await database[RELEASES].update_many(match, {"$set": {forms.FORM: forms.current(RELEASES)}})
 
 
 async def _insert(
