@@ -21,6 +21,7 @@ ViolationCode = Literal[
     "IN_FUTURE",
     "IN_LEDGER",
     "IN_PAST",
+    "KEY_OF_BULK",
     "MISMATCH",
     "NOTHING_CHOSEN",
     "NOT_AN_EMAIL",
@@ -127,17 +128,18 @@ class PreconditionProblem(Problem):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Forbidden(Problem):
-    """An action that is forbidden to the caller; clients get it as an error (see PermissionProblem)."""
+class ForbiddenProblem(Problem):
+    """An action that needs a `scope` which the caller lacks, or has for another product only."""
 
+    scope: str
     title: str = "Forbidden"
     status: int = 403
 
 
 class PermissionProblem(GraphQLError):  # noqa: N818  it is not an error of this program
-    """A field that is forbidden to the caller, with the problem that gives the reason."""
+    """A field of a query that is forbidden to the caller, with the problem that gives the reason."""
 
-    def __init__(self, why: Forbidden) -> None:
+    def __init__(self, why: ForbiddenProblem) -> None:
         problem = problem_json(why.status, why.detail)
         super().__init__(why.detail, extensions={"code": "FORBIDDEN", "problem": problem})
 

@@ -162,7 +162,7 @@ async def test_a_release_that_is_made_while_the_scheme_changes_is_ordered_by_the
     for number in range(releases):
         await empty.put(product, f"{number}")
     looked, begun = asyncio.Event(), asyncio.Event()
-    begin, product_of = scheme_change.begin, release_writes._product
+    begin, load = scheme_change.begin, release_writes.load_drafts
 
     async def held(*arguments: Any) -> Any:
         product = await begin(*arguments)
@@ -170,14 +170,13 @@ async def test_a_release_that_is_made_while_the_scheme_changes_is_ordered_by_the
         await asyncio.wait_for(looked.wait(), 20)
         return product
 
-    async def look(*arguments: Any) -> Any:
-        found = await product_of(*arguments)
+    async def look(*arguments: Any) -> None:
+        await load(*arguments)
         looked.set()
         await asyncio.wait_for(begun.wait(), 20)
-        return found
 
     monkeypatch.setattr(scheme_change, "begin", held)
-    monkeypatch.setattr(release_writes, "_product", look)
+    monkeypatch.setattr(release_writes, "load_drafts", look)
     text = """mutation($id: ID!) { createRelease(input: {productId: $id, name: "tool", version: "1.0.0-beta"}) {
       problem { detail } } }"""
     given: dict[str, Any] = {"id": product["id"], "key": "tool", "name": "Tool", "versionScheme": "SEMVER"}

@@ -52,7 +52,7 @@ SECRET = "nobody else may read this"
 CREATED = "2026-01-02T03:04:05.000Z"
 SHA = "ab" * 32
 PROBLEM = """problem { __typename title status detail instance ... on ValidationProblem { violations { field message code } }
-  ... on ConflictProblem { conflictingId } }"""
+  ... on ConflictProblem { conflictingId } ... on ForbiddenProblem { scope } }"""
 SCHEMA = schema._schema
 assert SCHEMA.query_type
 assert SCHEMA.mutation_type
@@ -279,10 +279,12 @@ def literal(of: str, name: str, kind: Any, values: World) -> str:
         # Its name and version are filled in where there is such a release.
         text = f'{{releaseId: "{values["release"]}"}}'
     elif isinstance(inner, GraphQLInputObjectType):
+        # The key of a bulk covers its inputs.
+        left_out = LEFT_OUT | ({"idempotencyKey"} if name == "releases" else set())
         fields = {
             field: literal(of, field, it.type, values)
             for field, it in inner.fields.items()
-            if is_required_input_field(it) or (field not in LEFT_OUT and useful(field, it.type))
+            if is_required_input_field(it) or (field not in left_out and useful(field, it.type))
         }
         text = f"{{{', '.join(f'{field}: {value}' for field, value in fields.items())}}}"
     elif isinstance(inner, GraphQLEnumType):

@@ -13,6 +13,7 @@ from release_catalog.hal.responses import sent_path
 @pytest.mark.parametrize("kind", Problem.__subclasses__(), ids=lambda kind: kind.__name__)
 def test_a_problem_without_a_type_has_the_phrase_of_its_status_as_title(kind: type[Problem]) -> None:
     fields: Any = {"violations": []} if kind is errors.ValidationProblem else {}
+    fields |= {"scope": "admin"} if kind is errors.ForbiddenProblem else {}
     made = kind(detail="It failed: try again.", **fields)
     assert (made.type, made.title) == ("about:blank", http.HTTPStatus(made.status).phrase)
     assert problem_json(made.status, made.detail)["title"] == made.title

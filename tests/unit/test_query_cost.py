@@ -63,7 +63,10 @@ def test_every_list_has_a_length() -> None:
         price = query_cost.find_price(type_, name)
         if is_list_type(kind) and price and not is_leaf_type(get_named_type(kind)):
             sized = price.entries is not None or not query_cost.SIZE_ARGUMENTS.keys().isdisjoint(field.args)
-            assert sized or type_.endswith("Connection") or type_ == "DependencyGraph", f"{type_}.{name}"
+            of_bulk = type_ in {"CreateReleasesPayload", "ImportReleasesPayload"}
+            assert sized or type_.endswith("Connection") or of_bulk or type_ == "DependencyGraph", (
+                f"{type_}.{name}"
+            )
 
 
 def test_every_priced_argument_exists() -> None:

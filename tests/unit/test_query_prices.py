@@ -67,10 +67,35 @@ def priced(text: str, variables: Mapping[str, Any]) -> Cost:
         ),
         ("{ releases(first: 5) { ... on ReleaseConnection { nodes { ... { id } } } } }", 6),
         ("mutation { publishRelease(input: {id: 1}) { release { id } } }", 12),
+        # A bulk costs for each of its releases, and its results are as many.
+        ("mutation { createReleases(input: {releases: []}) { problem { detail } } }", 12),
+        ("mutation { createReleases(input: {releases: {name: 1}}) { results { release { id } } } }", 13),
+        ("mutation { createReleases(input: {releases: [{}, {}, {}]}) { results { release { id } } } }", 37),
     ],
 )
 def test_each_object_costs_a_point_times_the_pages_around_it(text: str, points: int) -> None:
     assert cost(text).points == points
+
+
+@pytest.mark.parametrize("name", ["createReleases", "importReleases"])
+def test_a_bulk_costs_by_its_number_of_releases_in_variables(name: str) -> None:
+    type_ = f"{name[0].upper()}{name[1:]}Input"
+    whole = "mutation($i: %s!) { %s(input: $i) { results { problem { detail } } } }" % (type_, name)
+    inner = "mutation($r: [%s!]!) { %s(input: {releases: $r}) { results { problem { detail } } } }" % (
+        type_.replace("sInput", "Input"),
+        name,
+    )
+    one = "mutation($r: %s!) { %s(input: {releases: [$r, $r]}) { results { problem { detail } } } }" % (
+        type_.replace("sInput", "Input"),
+        name,
+    )
+    for count in (0, 1, 3, 100):
+        points = 1 + 12 * max(1, count)
+        assert cost(whole, i={"releases": [{}] * count}).points == points
+        assert cost(inner, r=[{}] * count).points == points
+        assert cost(inner, r=[{}] * count).nodes == 1 + 2 * max(1, count)
+    assert cost(one, r={}).points == 25
+    assert cost(whole, i={"releases": {}}).points == cost(whole, i=None).points == cost(whole).points == 13
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import itertools
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, TypeVar
@@ -13,8 +15,17 @@ from release_catalog.domain.release_parts import ArtifactDocument, VerificationD
 from release_catalog.errors import Problem, TooBusy
 from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.files.verifier import RELEASES_OF_CALLER, Fetcher
+from release_catalog.storage import (
+    bulk_writes,
+    idempotency,
+    leases,
+    release_import,
+    releases,
+    unit_of_work,
+    verification_jobs,
+)
 from release_catalog.storage import database as db
-from release_catalog.storage import idempotency, leases, release_import, releases, unit_of_work, verification_jobs
+from release_catalog.storage.bulk_writes import Place
 from release_catalog.storage.collection_names import VerificationJobDocument
 from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput
@@ -42,9 +53,7 @@ async def import_release(
     The database has `seconds` before that, and as many after it.
     """
     until = time.monotonic() + seconds
-    # An ignored field (S1), however deep it is, does not make it a different request.
-    release = {name: value for name, value in values["release"].items() if name != "projectIdentifier"}
-    values = {**values, "release": release}
+    values = _without_ignored(values)
     if values["verification"] != "WAIT" or values.get("dryRun"):
         with db.deadline(seconds):
             return await release_import.import_release(caller, database, values)
@@ -52,12 +61,65 @@ async def import_release(
         if answer is not None:
             return answer
         with db.deadline(until - time.monotonic()):
-            tried = await release_import.import_release(caller, database, {**values, "dryRun": True})
+            tried = await release_import.import_release(caller, database, {**values, "dryRun": True}, claim=claim)
         if isinstance(tried, Problem):
             return tried
         looked = await _looked(caller, files, tried["release"]["artifacts"])
         with db.deadline(seconds):
             return await release_import.import_release(caller, database, values, looked, claim)
+
+
+async def import_releases(
+    caller: Caller, database: Database, files: Fetcher, values: MutationInput, seconds: float = SECONDS
+) -> Answer:
+    """Import releases (S1), each as `import_release` does.
+
+    The files of all releases in mode WAIT are fetched together, within the time for those of one release.
+    """
+    until = time.monotonic() + seconds
+    values = {**values, "releases": [_without_ignored(one) for one in values["releases"]]}
+    bulk = bulk_writes.Bulk(caller, database, "importReleases", values)
+    if refused := bulk.refused():
+        return refused
+    async with bulk.locked(seconds) as done:
+        if isinstance(done, Problem):
+            return done
+        places = bulk.places
+        if any(_waits(place) for place in places[len(done) :]):
+            with db.deadline(until - time.monotonic()):
+                tried = await bulk.try_all(places[len(done) :], release_import.start_imports)
+            places = [*places[: len(done)], *await _all_looked(caller, files, places[len(done) :], tried)]
+        with db.deadline(seconds):
+            return await bulk.run(done, places, release_import.start_imports)
+
+
+def _without_ignored(values: MutationInput) -> MutationInput:
+    """Return the input of an import without an ignored field (S1), which is no difference between two requests."""
+    release = {name: value for name, value in values["release"].items() if name != "projectIdentifier"}
+    return {**values, "release": release}
+
+
+def _waits(place: Place) -> bool:
+    return place.values["verification"] == "WAIT" and not place.dry
+
+
+async def _all_looked(
+    caller: Caller, files: Fetcher, places: Sequence[Place], tried: Sequence[Answer]
+) -> list[Place]:
+    """Return places with the verification of their files, or with the problem that they were refused for."""
+    artifacts = [
+        answer["release"]["artifacts"] if _waits(place) and not isinstance(answer, Problem) else []
+        for place, answer in zip(places, tried, strict=True)
+    ]
+    looked = iter(await _looked(caller, files, [file for some in artifacts for file in some]))
+    return [
+        dataclasses.replace(
+            place,
+            looked=list(itertools.islice(looked, len(some))),
+            problem=answer if _waits(place) and isinstance(answer, Problem) else None,
+        )
+        for place, some, answer in zip(places, artifacts, tried, strict=True)
+    ]
 
 
 async def verify_artifacts(

@@ -60,4 +60,13 @@ class PreconditionProblem(Problem):
     is_type_of = _is(errors.PreconditionProblem)
 
 
-PROBLEMS = [ValidationProblem, NotFoundProblem, ConflictProblem, PreconditionProblem]
+@strawberry.type(
+    description="The credentials lack a scope, or have it for one product only: the mutation did not run. The "
+    "scopes of all mutations of a document are checked before the first one runs."
+)
+class ForbiddenProblem(Problem):
+    is_type_of = _is(errors.ForbiddenProblem)
+    scope: str = fields.field("Scope that the credentials need.")
+
+
+PROBLEMS = [ValidationProblem, NotFoundProblem, ConflictProblem, PreconditionProblem, ForbiddenProblem]

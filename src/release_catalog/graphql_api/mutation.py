@@ -21,7 +21,8 @@ from graphql import (
 from strawberry.utils.str_converters import to_camel_case
 
 from release_catalog.domain import caller
-from release_catalog.errors import Forbidden, PermissionProblem
+from release_catalog.domain.caller import Caller
+from release_catalog.errors import ForbiddenProblem
 from release_catalog.errors import Problem as Refusal
 from release_catalog.graphql_api import permissions
 from release_catalog.graphql_api.errors import Problem
@@ -38,9 +39,18 @@ _PROBLEM = "Reason for the refusal, with what to do next. Null if the mutation s
 # The fields of a payload besides `problem`, each with its type and its description.
 PayloadFields = Mapping[str, tuple[Any, str]]
 
-DRY_RUN: PayloadFields = {
-    "dry_run": (bool, "Whether nothing was stored. A client with a cache must not keep the response then.")
+_DRY_RUN: PayloadFields = {
+    "dry_run": (
+        bool,
+        "Whether this was a dry run, of which nothing was stored: a client with a cache must not keep the answer.",
+    )
 }
+
+_RESULTS = "Results, one for each input, in the order of the inputs. Empty if the whole is refused."
+# By their input types, the payloads of mutations with their values without a result.
+_payloads: dict[type, tuple[Any, dict[str, Any]]] = {}
+# By the names of mutations, the problem of a caller who lacks their scope.
+_permissions: dict[str, Callable[[Caller], ForbiddenProblem | None]] = {}
 
 
 @strawberry.input
@@ -50,7 +60,25 @@ class IdempotentInput:
         "the first answer again for 24 hours; another input with it is a ConflictProblem."
     )
     dry_run: bool | None = optional_field(
-        "Whether to check the input and return the outcome without storing anything. Defaults to false."
+        "Whether to check the input and return the outcome without storing anything, writing an event or fetching "
+        "a file. A client with a cache must not keep the response: `release` has values that were never stored, "
+        "beside the stored etag. Defaults to false."
+    )
+
+
+OF_A_BULK = (
+    "The results are those of one request after another: a release may depend on an earlier one or conflict with "
+    "it, and one that is refused does not keep the others from being stored."
+)
+
+
+@strawberry.input
+class BulkInput:
+    idempotency_key: str | None = optional_field(
+        "Key that makes a retry of the whole safe, at most 255 characters. Each release gets a key derived from "
+        "it and from its place; an input with a key of its own is refused. If any release was stored, the same "
+        "input with the same key gets the same results for 24 hours, problems included; another input with it is "
+        "a ConflictProblem."
     )
 
 
@@ -82,12 +110,19 @@ def _payload(input_type: type, fields: PayloadFields) -> tuple[type, dict[str, A
     Without a result, a nullable field is null, a list empty, a text "", a number 0 and a Boolean false.
     """
     name = input_type.__name__.removesuffix("Input")
-    declared = {**fields, "problem": (Problem | None, _PROBLEM)}
+    dry_run = _DRY_RUN if issubclass(input_type, IdempotentInput) else {}
+    declared = {**dry_run, **fields, "problem": (Problem | None, _PROBLEM)}
     body: dict[str, Any] = {field_: field(description) for field_, (_, description) in declared.items()}
     body["__annotations__"] = {field_: type_ for field_, (type_, _) in declared.items()}
     payload = type(f"{name}Payload", (), body)
     empty = {to_camel_case(field_): _empty_value(type_) for field_, (type_, _) in declared.items()}
-    return strawberry.type(payload, description=f"Result of {name[0].lower()}{name[1:]}."), empty
+    return strawberry.type(payload, description=f"Result of {_name_of(input_type)}."), empty
+
+
+def _name_of(input_type: type) -> str:
+    """Return the name of the mutation with this input type."""
+    name = input_type.__name__.removesuffix("Input")
+    return name[0].lower() + name[1:]
 
 
 def _empty_value(type_: Any) -> Any:
@@ -105,29 +140,32 @@ def mutation(
     of_product: bool = False,
     fetches: bool = False,
     takes_long: bool = False,
+    each: type | None = None,
 ) -> Any:
     """Declare a mutation that hands its input to a verb and answers with its result or its problem.
 
     `fields` are those of its payload, for which the verb gives the values. The mutation needs `scope`; with
     `of_product`, a caller that has it for a single product may call it too, and the verb checks the rest. A verb
-    that `fetches` files gets the fetcher. One that `takes_long` gets the `seconds` that its commands have.
+    that `fetches` files gets the fetcher. One that `takes_long` gets the `seconds` that its commands have. A bulk
+    mutation answers with a result for `each` of its inputs, which have this type and a mutation of their own.
     """
-    payload, empty = _payload(input_type, fields)
+    if each:
+        fields = {"results": (list[_payloads[each][0]], _RESULTS), **fields}  # type: ignore[misc]
+    payload, empty = _payloads[input_type] = _payload(input_type, fields)
+    _permissions[_name_of(input_type)] = functools.partial(permissions.refusal, scope=scope, of_product=of_product)
 
     async def execute(context: Context, key: str | int, input_: dict[str, Any]) -> Any:
         """Execute the mutation that the response names `key`."""
-        answer = await perform(
-            context, verb, input_, scope=scope, of_product=of_product, fetches=fetches, takes_long=takes_long
-        )
-        dry = {"dryRun": bool(input_.get("dryRun"))} if "dryRun" in empty else {}
-        if isinstance(answer, Refusal):
-            # S1's payload has a message in any case.
-            message = {"message": answer.detail} if "message" in empty else {}
-            return {**empty, **message, **dry, "problem": answer}
-        if not input_.get("dryRun"):
-            context.changed.add(key)
-        context.would_be |= answer.pop("wouldBe", {})
-        return {**empty, **answer, **dry}
+        answer: Answer | None = _forbidden(context, key)
+        if answer is None:
+            answer = await perform(
+                context, verb, input_, scope=scope, of_product=of_product, fetches=fetches, takes_long=takes_long
+            )
+        if each is None or isinstance(answer, Refusal):
+            return _finished(context, key, answer, input_, empty)
+        inner = _payloads[each][1]
+        pairs = zip(answer["results"], input_["releases"], strict=True)
+        return {**empty, "results": [_finished(context, key, result, one, inner) for result, one in pairs]}
 
     async def resolve(input: Any) -> Any:  # noqa: A002, ARG001  it declares the argument, under the contract's name
         raise AssertionError("`connect` replaces this resolver")
@@ -140,6 +178,38 @@ def mutation(
     return strawberry.mutation(resolver=resolve, description=description)
 
 
+def _forbidden(context: Context, own: str | int) -> ForbiddenProblem | None:
+    """Return the reason why the caller must not call a mutation, or another one of the same operation."""
+    refusals = {
+        key: refused
+        for key, name in context.mutations.items()
+        if name in _permissions and (refused := _permissions[name](context.caller))
+    }
+    if own in refusals or not refusals:
+        return refusals.get(str(own))
+    key, refused = next(iter(refusals.items()))
+    detail = (
+        f"Nothing of this document ran, because its mutation {key} is forbidden: remove that one, or use other "
+        f"credentials. {refused.detail}"
+    )
+    return dataclasses.replace(refused, detail=detail)
+
+
+def _finished(
+    context: Context, key: str | int, answer: Answer, input_: Mapping[str, Any], empty: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the payload with an answer; `empty` are its values without a result."""
+    dry = {"dryRun": bool(input_.get("dryRun"))} if "dryRun" in empty else {}
+    if isinstance(answer, Refusal):
+        # S1's payload has a message in any case.
+        message = {"message": answer.detail} if "message" in empty else {}
+        return {**empty, **message, **dry, "problem": answer}
+    if not input_.get("dryRun"):
+        context.changed.add(key)
+    context.would_be |= {(kind, document["id"]): document for kind, document in answer.pop("wouldBe", ())}
+    return {**empty, **answer, **dry}
+
+
 async def perform(
     context: Context,
     verb: Callable[..., Awaitable[Answer]],
@@ -150,11 +220,9 @@ async def perform(
     fetches: bool = False,
     takes_long: bool = False,
 ) -> Answer:
-    """Return the answer of a verb; raise PermissionProblem if it is forbidden.
-
-    See `mutation` for the parameters.
-    """
-    permissions.check(context.caller, scope, of_product=of_product)
+    """Return the answer of a verb; see `mutation` for the parameters."""
+    if refused := permissions.refusal(context.caller, scope, of_product=of_product):
+        return refused
     # A turn for others between two mutations of a document, even if both are refused at once.
     await asyncio.sleep(0)
     more = (context.files,) if fetches else ()
@@ -168,8 +236,6 @@ async def perform(
         raise
     if takes_long:
         context.begin()
-    if isinstance(answer, Forbidden):
-        raise PermissionProblem(answer)
     return answer
 
 

@@ -311,9 +311,13 @@ class Query:
         description="Event log, oldest first. An error tells if events after the cursor are no longer kept.",
     )
     webhook: Webhook | None = strawberry.field(resolver=webhooks.one, description="Webhook with this id.")
-    webhooks: list[Webhook] = strawberry.field(
-        resolver=_all(stored.listed), description="All webhooks, oldest first, at most 1000."
+    webhooks: list[Webhook] | None = strawberry.field(
+        resolver=_all(stored.listed),
+        description="All webhooks, oldest first, at most 1000. Null, with an error, without the scope "
+        "webhook:write.",
     )
-    access_tokens: list[AccessToken] = strawberry.field(
-        resolver=_all(tokens.everyone), description="Access tokens of the tenant, newest first, at most 1000."
+    access_tokens: list[AccessToken] | None = strawberry.field(
+        resolver=_all(tokens.everyone),
+        description="Access tokens of the tenant, newest first, at most 1000. Null, with an error, without the "
+        "scope admin.",
     )

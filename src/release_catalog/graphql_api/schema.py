@@ -30,8 +30,9 @@ from release_catalog.graphql_api.types.webhook import WebhookMutations
 
 
 @strawberry.type(
-    description="Mutations. A refusal is in the field problem of the payload. Missing permission is an error "
-    "with the code FORBIDDEN."
+    description="Mutations. A refusal is in the field problem of the payload. The scopes of all mutations of a "
+    "document are checked before the first one runs: if one is forbidden, none runs, and each has a "
+    "ForbiddenProblem."
 )
 class Mutation(
     ReleaseMutations,

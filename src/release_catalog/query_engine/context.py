@@ -94,7 +94,9 @@ class Context:
         # The time for all commands of the request, and the end of that time.
         self.seconds = SECONDS
         self.until = math.inf
-        # The root fields of a mutation that took effect.
+        # The root fields of an operation of mutations, by their response names.
+        self.mutations: dict[str, str] = {}
+        # Those of them that took effect.
         self.changed: set[str | int] = set()
         # The documents that a dry run would have made, by collection and id.
         self.would_be: dict[tuple[str, str], Any] = {}

@@ -161,6 +161,11 @@ class CountingExecutor(IncrementalExecutor):
         self._documents: dict[Any, tuple[str, str]] = {}
         self._is_mutation = self.operation.operation is OperationType.MUTATION
 
+    def execute_fields_serially(self, parent_type: Any, source: Any, path: Any, fields: Any, position: Any) -> Any:
+        """Tell the context which mutations the operation has, before the first one runs."""
+        self.context_value.mutations = {name: nodes[0].node.name.value for name, nodes in fields.items()}
+        return super().execute_fields_serially(parent_type, source, path, fields, position)
+
     def execute_field(self, parent_type: Any, source: Any, details: Any, path: Any, position: Any) -> Any:
         """Return the plan's answer of a field, or let the executor resolve it."""
         if path.prev is None and path.key in self._answered:

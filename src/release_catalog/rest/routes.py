@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from release_catalog.errors import PermissionProblem, Problem, TooBusy, ValidationProblem
+from release_catalog.errors import ForbiddenProblem, Problem, TooBusy, ValidationProblem
 from release_catalog.graphql_api.limits import input_limits, query_cost
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
 from release_catalog.graphql_api.schema import schema
@@ -77,10 +77,10 @@ class _Endpoint:
             return self._answered(request, context, answer)
         except (RequestError, ClientDisconnect):
             raise
-        except (PermissionProblem, TooBusy) as error:
-            status, headers = (403, None) if isinstance(error, PermissionProblem) else (429, {"retry-after": "1"})
-            members = {name: value for name, value in (error.extensions or {}).items() if name != "problem"}
-            return responses.problem(request, status, str(error.message), headers, **members)
+        except TooBusy as error:
+            return responses.problem(
+                request, 429, str(error.message), {"retry-after": "1"}, **(error.extensions or {})
+            )
         except Exception as error:  # noqa: BLE001  the last stop before the client: masked and logged
             reachable = is_silence(error) and await db.answers(context.database)
             return responses.failed(request, error, reachable=reachable)
@@ -112,6 +112,8 @@ class _Endpoint:
             ]
             return responses.problem(request, answer.status, answer.detail, violations=violations)
         if isinstance(answer, Problem):
+            if isinstance(answer, ForbiddenProblem):
+                return responses.problem(request, answer.status, answer.detail, code="FORBIDDEN")
             return responses.problem(request, answer.status, answer.detail)
         written = self.operation.respond(answer)
         headers = {

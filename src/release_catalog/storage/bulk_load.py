@@ -335,9 +335,9 @@ def product(caller: Caller, catalog_id: str, project: str, scheme: versions.Sche
     }
 
 
-async def catalog(caller: Caller, database: Database, catalog_id: str, session: Any = None) -> None:
-    """Create the catalog with this id if it does not exist."""
-    made: CatalogDocument = {
+def new_catalog(caller: Caller, catalog_id: str) -> CatalogDocument:
+    """Return a new catalog with this id."""
+    return {
         "_id": caller.key(catalog_id),
         "id": catalog_id,
         "tenantId": caller.tenant,
@@ -346,6 +346,11 @@ async def catalog(caller: Caller, database: Database, catalog_id: str, session: 
         "public": False,
         "createdAt": timestamps.now(),
     }
+
+
+async def catalog(caller: Caller, database: Database, catalog_id: str, session: Any = None) -> None:
+    """Create the catalog with this id if it does not exist."""
+    made = new_catalog(caller, catalog_id)
     await database[CATALOGS].update_one({"_id": made["_id"]}, {"$setOnInsert": made}, upsert=True, session=session)
 
 
@@ -390,7 +395,5 @@ async def put(
     keyed: list[Any] = [{**d, "_id": caller.key(d["id"]), "tenantId": caller.tenant} for d in documents]
     if collection == RELEASES:
         keyed = [search_terms.to_stored(caller, document) for document in keyed]
-    added = len(keyed) - len(await _insert(database, collection, keyed)) if keyed else 0
-    if collection == RELEASES and added:
         await facets.count_change(database, caller.tenant)
-    return added
+    return len(keyed) - len(await _insert(database, collection, keyed)) if keyed else 0

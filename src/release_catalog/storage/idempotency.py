@@ -8,19 +8,20 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
+from pymongo import UpdateOne
 
 from release_catalog import errors
 from release_catalog.domain import ids
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import Problem, Violation
+from release_catalog.storage import cursors, forms, leases
 from release_catalog.storage import database as db
-from release_catalog.storage import forms, leases
 from release_catalog.storage.collection_names import REQUESTS, IdempotencyRecordDocument
-from release_catalog.storage.database import Database, Expression, Filter
+from release_catalog.storage.database import Database, Expression, Filter, Stage
 
 # The input of a mutation and the fields of its payload, by the contract's names.
 MutationInput = Mapping[str, Any]
@@ -113,12 +114,15 @@ def refused(key: str | None) -> Problem | None:
 
 
 def fingerprint_of(caller: Caller, verb: str, values: MutationInput) -> str:
-    """Return the fingerprint of a request, which is the same for the same input of the same mutation."""
+    """Return the fingerprint of a request, which is the same for the same input of the same mutation.
+
+    A dry run has the fingerprint of its mutation: it answers with what the key would give, and keeps nothing.
+    """
     # A caller bound to a product must not get an answer that was given to another caller.
     request = {
         "verb": verb,
         "product": caller.product,
-        **{name: value for name, value in values.items() if name != "idempotencyKey"},
+        **{name: value for name, value in values.items() if name not in {"idempotencyKey", "dryRun"}},
     }
     try:
         return hashlib.sha256(_canonical_json(request)).hexdigest()
@@ -143,14 +147,39 @@ async def find_record(
     return await database[REQUESTS].find_one(fresh, session=session)
 
 
+async def find_records(
+    caller: Caller, database: Database, keys: Sequence[str], session: Any
+) -> dict[str, IdempotencyRecordDocument]:
+    """Return the unexpired records of keys."""
+    by_id = {caller.key(key): key for key in keys}
+    fresh = {"_id": {"$in": list(by_id)}, "$expr": {"$gt": ["$expiresAt", "$$NOW"]}}
+    found = await cursors.documents(database[REQUESTS].find(fresh, session=session))
+    return {by_id[record["_id"]]: record for record in found}
+
+
 async def remember(
     caller: Caller, database: Database, key: str, fingerprint: str, answer: Payload, session: Any
 ) -> None:
     """Store the answer of the request with this key."""
+    change = _record(caller, fingerprint, answer)
+    await database[REQUESTS].update_one({"_id": caller.key(key)}, change, upsert=True, session=session)
+
+
+async def remember_all(
+    caller: Caller, database: Database, answers: Mapping[str, Payload], fingerprint: str, session: Any
+) -> None:
+    """Store the answers of requests by their keys."""
+    changes: list[Any] = [
+        UpdateOne({"_id": caller.key(key)}, _record(caller, fingerprint, answer), upsert=True)
+        for key, answer in answers.items()
+    ]
+    await database[REQUESTS].bulk_write(changes, session=session)
+
+
+def _record(caller: Caller, fingerprint: str, answer: Payload) -> list[Stage]:
     fields = {"tenantId": caller.tenant, "fingerprint": fingerprint, "answer": serialize_result(answer), **_FORM}
     # A literal, because names and texts in the answer may begin with a dollar sign.
-    change = [{"$replaceWith": {"$literal": fields}}, {"$set": {"expiresAt": leases.after(RECORD_TTL)}}]
-    await database[REQUESTS].update_one({"_id": caller.key(key)}, change, upsert=True, session=session)
+    return [{"$replaceWith": {"$literal": fields}}, {"$set": {"expiresAt": leases.after(RECORD_TTL)}}]
 
 
 def replay(known: IdempotencyRecordDocument, fingerprint: str, claim: str | None) -> Answer | None:

@@ -1,6 +1,6 @@
 """The products that import documents name (S1): found by id, key or name, in this order, or created."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from release_catalog.domain import versions
@@ -18,6 +18,13 @@ class NamedProducts(NamedTuple):
 
     products: dict[str, ProductDocument]
     ambiguous: dict[str, str]
+
+
+class Counted(NamedTuple):
+    """The id of one of the products that have something in common, and their number."""
+
+    id: str
+    number: int
 
 
 async def find(
@@ -49,38 +56,49 @@ async def find(
         match = {"_id": {"$in": [caller.key(id_) for id_ in names]}}
         some = await cursors.documents(database[PRODUCTS].find(match, session=session))
         known |= {names[one["id"]]: one for one in some}
-    return NamedProducts(known, {one["_id"]: _ambiguous("name", one) for one in found if one["count"] > 1})
+    several = [one for one in found if one["count"] > 1]
+    return NamedProducts(known, {one["_id"]: _ambiguous("name", one["count"], one["_id"]) for one in several})
+
+
+class Elsewhere(NamedTuple):
+    """Products of any catalog: one for each key and for each name with the number of these, and by id."""
+
+    keys: dict[str, Counted]
+    names: dict[str, Counted]
+    products: dict[str, ProductDocument]
+
+    def choose(self, identifier: str) -> NamedProducts:
+        """Return the product that has this key, or else this name."""
+        known = self.keys.get(identifier) or self.names.get(identifier)
+        if known is None:
+            return NamedProducts({}, {})
+        if known.number > 1:
+            field = "key" if identifier in self.keys else "name"
+            return NamedProducts({}, {identifier: _ambiguous(field, known.number, identifier)})
+        return NamedProducts({identifier: self.products[known.id]}, {})
 
 
 async def find_elsewhere(
-    caller: Caller, database: Database, identifier: str, session: Any = None
-) -> NamedProducts:
-    """Return the product of any catalog that has this key, or else this name."""
-    counted: list[Stage] = [
-        {"$match": {"tenantId": caller.tenant, "$or": [{"key": identifier}, {"name": identifier}]}},
-        {
-            "$group": {
-                "_id": {"$eq": ["$key", {"$literal": identifier}]},
-                "id": {"$first": "$id"},
-                "count": {"$sum": 1},
-            }
-        },
-    ]
-    found: list[Any] = await db.aggregate(database[PRODUCTS], counted, frozenset({"id"}), session=session)
-    if not found:
-        return NamedProducts({}, {})
-    best = max(found, key=lambda one: one["_id"])
-    if best["count"] > 1:
-        return NamedProducts(
-            {}, {identifier: _ambiguous("key" if best["_id"] else "name", {**best, "_id": identifier})}
-        )
-    product = await database[PRODUCTS].find_one({"_id": caller.key(best["id"])}, session=session)
-    return NamedProducts({identifier: product} if product else {}, {})
+    caller: Caller, database: Database, identifiers: Collection[str], session: Any = None
+) -> Elsewhere:
+    """Return the products of any catalog with these keys or names."""
+    counted: dict[str, dict[str, Counted]] = {}
+    for field in ("key", "name"):
+        stages: list[Stage] = [
+            {"$match": {"tenantId": caller.tenant, field: {"$in": list(identifiers)}}},
+            {"$group": {"_id": f"${field}", "id": {"$first": "$id"}, "count": {"$sum": 1}}},
+        ]
+        found: list[Any] = await db.aggregate(database[PRODUCTS], stages, frozenset({"id"}), session=session)
+        counted[field] = {one["_id"]: Counted(one["id"], one["count"]) for one in found}
+    ids = {one.id for some in counted.values() for one in some.values() if one.number == 1}
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
+    some = await cursors.documents(database[PRODUCTS].find(match, session=session)) if ids else []
+    return Elsewhere(counted["key"], counted["name"], {one["id"]: one for one in some})
 
 
-def _ambiguous(field: str, found: Mapping[str, Any]) -> str:
+def _ambiguous(field: str, count: int, identifier: str) -> str:
     better = "the id or the key" if field == "name" else "the id"
-    return f"{found['count']} products have the {field} {found['_id']!r}: give {better} of one."
+    return f"{count} products have the {field} {identifier!r}: give {better} of one."
 
 
 async def _by_id_or_key(

@@ -65,24 +65,39 @@ async def _led_to(
     caller: Caller, database: Collections, names: Iterable[str], keys: FieldPaths, at_once: int, *, is_walk: bool
 ) -> dict[str, ReleaseDocument]:
     fields = REFERENCE_FIELDS if is_walk else CANDIDATE_FIELDS
-    names, read = list(dict.fromkeys(names)), None if keys is None else keys.union(fields)
+    names = list(dict.fromkeys(names))
     found: dict[str, dict[str, ReleaseDocument]] = {name: {} for name in names}
     for start in range(0, len(names), at_once):
         some = names[start : start + at_once]
-        match = {"tenantId": caller.tenant, **search_terms.resolves_any(some)}
-        # Few releases have the name of another one, unless somebody saves thousands of drafts of it.
-        limit = 2 * len(some) + _MANY_OF_A_NAME
-        cursor = database[RELEASES].find(match, projection(keys, *fields)).hint("terms").limit(limit)
-        releases = await cursors.documents(cursor.batch_size(ONE_BATCH), None, read)
-        if len(releases) == limit:
-            releases = await _first_of_each(caller, database, some, keys)
-        _collect(found, releases)
+        _collect(found, await _leading(caller, database, some, keys, fields))
         rivals = [name for name in some if len(found[name]) > 1]
         if is_walk and rivals:
             found |= {name: {} for name in rivals}
             _collect(found, await _first_of_each(caller, database, rivals, keys))
     winners = {reference: _winner(some.values()) for reference, some in found.items()}
     return {reference: winner for reference, winner in winners.items() if winner}
+
+
+async def candidates(caller: Caller, database: Collections, names: Iterable[str]) -> list[ReleaseDocument]:
+    """Return the releases of the tenant that references may lead to, with the fields that decide between them."""
+    names, keys = list(names), frozenset(CANDIDATE_FIELDS)
+    found: list[ReleaseDocument] = []
+    for start in range(0, len(names), REFERENCES_A_COMMAND):
+        found += await _leading(caller, database, names[start : start + REFERENCES_A_COMMAND], keys, keys)
+    return found
+
+
+async def _leading(
+    caller: Caller, database: Collections, names: Sequence[str], keys: FieldPaths, fields: Iterable[str]
+) -> list[ReleaseDocument]:
+    """Return the releases that references may lead to, with `keys` and `fields` of them."""
+    match = {"tenantId": caller.tenant, **search_terms.resolves_any(names)}
+    # Few releases have the name of another one, unless somebody saves thousands of drafts of it.
+    limit = 2 * len(names) + _MANY_OF_A_NAME
+    cursor = database[RELEASES].find(match, projection(keys, *fields)).hint("terms").limit(limit)
+    read = None if keys is None else keys.union(fields)
+    found = await cursors.documents(cursor.batch_size(ONE_BATCH), None, read)
+    return await _first_of_each(caller, database, names, keys) if len(found) == limit else found
 
 
 def _collect(found: Mapping[str, dict[str, ReleaseDocument]], releases: Iterable[ReleaseDocument]) -> None:
@@ -246,9 +261,9 @@ async def forget_id(caller: Caller, database: Database, id_: str, session: Any) 
         await _redirect(database, some, forget, session)
 
 
-async def is_wanted_by_many(caller: Caller, database: Database, id_: str, session: Any) -> bool:
-    """Return whether more references by this id wait for a release than one transaction may redirect."""
-    match = {"tenantId": caller.tenant, "terms": f"wants:{references.by_id(id_)}"}
+async def are_wanted_by_many(caller: Caller, database: Database, ids: Iterable[str], session: Any) -> bool:
+    """Return whether more releases wait for releases with these ids than one transaction may redirect."""
+    match = {"tenantId": caller.tenant, "terms": {"$in": [f"wants:{references.by_id(id_)}" for id_ in ids]}}
     limit = MAX_REDIRECTED + 1
     return await database[RELEASES].count_documents(match, limit=limit, hint="terms", session=session) == limit
 

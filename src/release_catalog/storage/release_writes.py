@@ -1,10 +1,10 @@
 """Creation, patching and replacement of releases."""
 
-import contextlib
+import asyncio
 import datetime
 import functools
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 from release_catalog import errors
 from release_catalog.domain import ids, release, release_delivery, release_document, release_update, timestamps
@@ -17,22 +17,17 @@ from release_catalog.domain.validation import Validator
 from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 from release_catalog.errors import Problem
 from release_catalog.storage import database as db
-from release_catalog.storage import (
-    forms,
-    named_products,
-    reference_lookup,
-    search_terms,
-    unit_of_work,
-    visibility,
-)
+from release_catalog.storage import named_products, release_batch, unit_of_work, visibility
 from release_catalog.storage import release_delivery as stored_delivery
+from release_catalog.storage.bulk_writes import Bulk, Decisions, Place
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName, StoredDocument
 from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput
-from release_catalog.storage.unit_of_work import UnitOfWork, command
+from release_catalog.storage.release_batch import Batch, Decision, identity
+from release_catalog.storage.unit_of_work import Rollback, UnitOfWork, command
 
-# The time in which the references to a new release are redirected; a migration does what is left then.
-_LEARN_SECONDS = 300.0
+# The maximum time to lock the key of a bulk.
+_LOCK_SECONDS = 10.0
 # The fields of a document that a draft is created from.
 _DOCUMENT = release.INPUT_FIELDS | {"id", "productId", "catalogId"}
 
@@ -40,7 +35,7 @@ _DOCUMENT = release.INPUT_FIELDS | {"id", "productId", "catalogId"}
 @command("createRelease")
 async def create(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Create a draft (S2)."""
-    return await _create(turn, Validator(values, "input"))
+    return await _create(turn, Draft(Validator(values, "input")))
 
 
 @command("createReleaseDocument")
@@ -49,85 +44,110 @@ async def create_from_document(turn: UnitOfWork, values: MutationInput) -> Answe
     document = values["release"]
     checks = Validator(document if document.get("name") is not None else {**document, "name": ""}, "")
     checks.known(_DOCUMENT)
-    return await _create(turn, checks)
+    return await _create(turn, Draft(checks))
 
 
-async def _create(turn: UnitOfWork, checks: Validator) -> Answer:
-    now = timestamps.now()
-    product = await _product(turn, checks)
-    if product and (refused := unit_of_work.check_product_scope(turn.caller, product["id"])):
+async def _create(turn: UnitOfWork, draft: "Draft") -> Answer:
+    batch = Batch(turn)
+    await load_drafts(batch, [draft])
+    answer, new = _decide(batch, draft)
+    if new:
+        batch.keep(new)
+        await batch.store()
+    return answer
+
+
+async def create_all(caller: Caller, database: Database, values: MutationInput) -> Answer:
+    """Create drafts (S2), each as `create` does."""
+    bulk = Bulk(caller, database, "createReleases", values)
+    if refused := bulk.refused():
         return refused
-    fields = release_update.read(checks, now)
-    fields |= {"version": _version(checks, product), "createdAt": _created(checks, now)}
-    fields["id"] = checks.new_id("id") or ids.new()
-    warnings = await resolve_and_complete(turn, checks, fields, None)
+    async with bulk.locked(min(db.remaining(), _LOCK_SECONDS)) as done:
+        return done if isinstance(done, Problem) else await bulk.run(done, bulk.places, _start_drafts)
+
+
+async def _start_drafts(turn: UnitOfWork, places: Sequence[Place], _: float) -> tuple[Batch, Decisions]:
+    batch, drafts = Batch(turn), list[Draft]()
+    for place in places:
+        drafts.append(Draft(Validator(place.values, "input")))
+        await asyncio.sleep(0)  # a turn for others
+    await load_drafts(batch, drafts)
+    await _load_holders(batch, drafts)
+    return batch, [functools.partial(_decide, batch, draft) for draft in drafts]
+
+
+class Draft:
+    """The input for a new draft (S2), with its parsed fields and its violations so far."""
+
+    def __init__(self, checks: Validator) -> None:
+        self.now = timestamps.now()
+        self.checks = checks
+        self.product_id = checks.text("productId", 256, required=True)
+        self.catalog_id = checks.text("catalogId", 255)
+        self.fields = release_update.read(checks, self.now)
+        self.fields |= {
+            "version": checks.name("version", MAX_VERSION) or "",
+            "createdAt": _created(checks, self.now),
+            "id": checks.new_id("id") or ids.new(),
+        }
+        self.has_given_id = checks.fields.get("id") is not None
+        self.delivery = read_delivery(checks)
+
+
+async def load_drafts(batch: Batch, drafts: Sequence[Draft]) -> None:
+    """Read the documents around new drafts."""
+    turn = batch.turn
+    batch.products = await batch.load_by_id(PRODUCTS, [draft.product_id for draft in drafts])
+    batch.referenced = await load_referenced(turn, [draft.fields for draft in drafts])
+    await batch.load_deliveries(
+        release_delivery.references(None, draft.delivery.values) for draft in drafts if draft.delivery
+    )
+
+
+async def _load_holders(batch: Batch, drafts: Sequence[Draft]) -> None:
+    """Read the releases that may be in the way of new drafts."""
+    identities = [
+        identity({**draft.fields, "catalogId": product["catalogId"], "productId": product["id"]})
+        for draft in drafts
+        if (product := batch.products.get(draft.product_id or ""))
+    ]
+    await batch.load_holders(identities, [draft.fields["id"] for draft in drafts if draft.has_given_id])
+
+
+def _decide(batch: Batch, draft: Draft) -> Decision:
+    """Return the result of a new draft, and its writes unless it is refused."""
+    checks, fields, caller = draft.checks, draft.fields, batch.turn.caller
+    product = batch.products.get(draft.product_id or "")
+    if product and (refused := unit_of_work.check_product_scope(caller, product["id"])):
+        return refused, None
+    _check_product(draft, product)
+    release_update.check_references(checks, fields, batch.referenced, fields)
+    warnings = complete_delivery(draft.delivery, fields, None, batch.delivery)
     release_update.check_urls(None, checks, fields)
     release_update.unique(checks, fields)
     if checks.found or product is None:
-        return errors.ValidationProblem(violations=checks.found)
-    made = release.document(turn.caller.tenant, product, now=now, createdBy=turn.caller.subject, **fields)
-    await add(turn, made, "release.created", has_given_id=checks.fields.get("id") is not None)
-    return {"release": made, "warnings": warnings}
+        return errors.ValidationProblem(violations=checks.found), None
+    made = release.document(caller.tenant, product, now=draft.now, createdBy=caller.subject, **fields)
+    new = batch.created(made, "release.created", has_given_id=draft.has_given_id)
+    refused = release_batch.too_large(new) or batch.in_the_way(made)
+    return (refused, None) if refused else ({"release": made, "warnings": warnings}, new)
 
 
-async def _product(turn: UnitOfWork, checks: Validator) -> ProductDocument | None:
-    id_ = checks.text("productId", 256, required=True)
-    catalog_id = checks.text("catalogId", 255)
-    product = await turn.one(PRODUCTS, id_) if id_ else None
+def _check_product(draft: Draft, product: ProductDocument | None) -> None:
+    checks, id_, catalog_id = draft.checks, draft.product_id, draft.catalog_id
     if product is None and id_:
         checks.refuse("productId", "UNKNOWN", f"The product {id_!r} does not exist: save it first.")
     elif product and catalog_id not in {None, product["catalogId"]}:
         message = f"The product is in the catalog {product['catalogId']!r}: give this catalog, or none."
         checks.refuse("catalogId", "CONTRADICTORY_REFERENCE", message)
-    return product
-
-
-def _version(checks: Validator, product: ProductDocument | None) -> str:
-    version = checks.name("version", MAX_VERSION) or ""
     if product:
-        named_products.check_version(checks, version, product["versionScheme"])
-    return version
+        named_products.check_version(checks, draft.fields["version"], product["versionScheme"])
 
 
 def _created(checks: Validator, now: datetime.datetime) -> datetime.datetime:
     created = (checks.instant("createdAt") if checks.fields.get("createdAt") else None) or now
     release_document.check_past(checks, "createdAt", created, now)
     return created
-
-
-async def add(turn: UnitOfWork, made: ReleaseDocument, kind: str, *, has_given_id: bool) -> None:
-    """Insert a release and write its events; other releases may refer to a given id already."""
-    unit_of_work.check_size(made)
-    stored: Any = search_terms.to_stored(turn.caller, made)
-    if has_given_id and await reference_lookup.is_wanted_by_many(
-        turn.caller, turn.database, made["id"], turn.session
-    ):
-        # Until then its name leads here. If this process ends before, a migration does the rest.
-        stored[forms.FORM] = forms.UNSETTLED
-        turn.later.append(functools.partial(_learn_id, turn.caller, turn.database, made))
-    await turn.database[RELEASES].insert_one(stored, session=turn.session)
-    if has_given_id and forms.FORM not in stored:
-        await reference_lookup.learn_ids(turn.caller, turn.database, [made], turn.session)
-    await _append_events(turn, kind, None, made)
-
-
-async def _learn_id(caller: Caller, database: Database, made: ReleaseDocument) -> None:
-    """Let references by the id of a new release lead to it, in batches outside of any transaction."""
-    key = {"_id": caller.key(made["id"])}
-    with db.deadline(_LEARN_SECONDS), contextlib.suppress(db.Failure):  # then a migration repeats it
-        await reference_lookup.learn_ids(caller, database, [made])
-        if await database[RELEASES].find_one({**key, "tenantId": caller.tenant}, {"_id": 1}) is None:
-            await reference_lookup.forget_id(caller, database, made["id"], None)
-        settled = {"$set": {forms.FORM: forms.current(RELEASES)}}
-        await database[RELEASES].update_one({**key, forms.FORM: forms.UNSETTLED}, settled)
-
-
-async def _append_events(
-    turn: UnitOfWork, kind: str, before: DeliveryDocument | None, made: ReleaseDocument
-) -> None:
-    for happened in (kind, release_delivery.event(before, made["delivery"])):
-        if happened:
-            await unit_of_work.append_event(turn.caller, turn.database, happened, made, turn.session)
 
 
 @command("patchRelease")
@@ -157,25 +177,26 @@ async def _revise(turn: UnitOfWork, values: MutationInput, *, whole: bool) -> An
     release_update.check_immutable(checks, before, after)
     if checks.found:
         return errors.ValidationProblem(violations=checks.found)
-    return {"release": await store(turn, before, after), "warnings": warnings}
+    return {"release": await _store(turn, before, after), "warnings": warnings}
 
 
-async def store(
-    turn: UnitOfWork, before: ReleaseDocument, after: ReleaseDocument, kind: str = "release.updated"
-) -> ReleaseDocument:
+async def _store(turn: UnitOfWork, before: ReleaseDocument, after: ReleaseDocument) -> ReleaseDocument:
     """Store a changed release and write its events; without a change, do neither."""
     changed = {field: value for field, value in after.items() if value != before.get(field)}
     if not changed:
         return before
     if "name" in changed:
         after["nameSince"] = changed["nameSince"] = timestamps.now()
-    unit_of_work.check_size(after)
+    if violations := unit_of_work.too_large(after, "input"):
+        raise Rollback(errors.ValidationProblem(violations=violations))
     if "revision" in changed:
         # A change of the version scheme may have passed its new place already.
         product = await turn.one(PRODUCTS, after["productId"])
         changed |= version_keys(product, after["version"]) if product else {}
     made = await unit_of_work.update_release(turn, before, changed)
-    await _append_events(turn, kind, before["delivery"], made)
+    kinds = ["release.updated", release_delivery.event(before["delivery"], made["delivery"])]
+    new = [unit_of_work.new_event(turn.caller, kind, made) for kind in kinds if kind]
+    await unit_of_work.append_events(turn.caller, turn.database, new, turn.session)
     return made
 
 
@@ -187,6 +208,39 @@ async def resolve_and_complete(
     return await apply_delivery(turn, checks, fields, before, whole=whole)
 
 
+class DeliveryChange(NamedTuple):
+    """A delivery as an input gives it: its parsed values, and the validator of their object."""
+
+    checks: Validator
+    values: Values
+
+
+def read_delivery(checks: Validator) -> DeliveryChange | None:
+    """Return the delivery of an input, or None without one."""
+    inner = checks.inner("delivery")
+    return DeliveryChange(inner, release_delivery.read(inner)) if inner else None
+
+
+def complete_delivery(
+    change: DeliveryChange | None,
+    fields: Values,
+    before: DeliveryDocument | None,
+    known: release_delivery.Known,
+    *,
+    whole: bool = True,
+) -> list[str]:
+    """Set the delivery in `fields`, and return warnings."""
+    if change is None:
+        if whole and before and before["status"] in release_delivery.STARTED_OR_LATER:
+            fields["delivery"] = before
+            return [release_delivery.kept(before)]
+        return []
+    fields["delivery"], warnings = release_delivery.apply(
+        before, change.values, known, change.checks, timestamps.now(), replace=whole
+    )
+    return warnings
+
+
 async def apply_delivery(
     turn: UnitOfWork,
     checks: Validator,
@@ -196,19 +250,12 @@ async def apply_delivery(
     whole: bool = True,
 ) -> list[str]:
     """Set the delivery in `fields` from the input in `checks`, and return warnings."""
-    inner, then = checks.inner("delivery"), before["delivery"] if before else None
-    if inner is None:
-        if whole and then and then["status"] in release_delivery.STARTED_OR_LATER:
-            fields["delivery"] = then
-            return [release_delivery.kept(then)]
-        return []
-    values_ = release_delivery.read(inner)
-    ids_of = release_delivery.references(then, values_)
-    related = await stored_delivery.known(turn.caller, turn.database, ids_of, turn.session)
-    fields["delivery"], warnings = release_delivery.apply(
-        then, values_, related, inner, timestamps.now(), replace=whole
-    )
-    return warnings
+    change, then = read_delivery(checks), before["delivery"] if before else None
+    known = release_delivery.Known({}, {})
+    if change:
+        wanted = release_delivery.references(then, change.values)
+        known = await stored_delivery.known(turn.caller, turn.database, wanted, turn.session)
+    return complete_delivery(change, fields, then, known, whole=whole)
 
 
 async def load_referenced(turn: UnitOfWork, documents: Collection[Values]) -> dict[str, dict[str, StoredDocument]]:

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import re
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import bson
@@ -19,7 +19,7 @@ from pymongo.errors import DuplicateKeyError
 
 from release_catalog import errors, usage
 from release_catalog.domain import events, ids, timestamps
-from release_catalog.domain.caller import Caller
+from release_catalog.domain.caller import WRITE, Caller
 from release_catalog.domain.events import EventDocument
 from release_catalog.domain.promotion import PromotionDocument
 from release_catalog.domain.release import ReleaseDocument
@@ -35,8 +35,10 @@ from release_catalog.storage.outages import NothingWritten, TurnNotReached
 
 # MongoDB stores documents of up to 16 MiB; an idempotency record holds the release and more.
 MAX_BYTES = 12 << 20
-_LONGEST_PAUSE = 1.0
+LONGEST_PAUSE = 1.0
 _OF_RELEASES = re.compile(rf"E11000 duplicate key error collection: \S+\.{RELEASES} index: ")
+# The fields by which a release is in the way of others.
+HEAD = dict.fromkeys(("id", "catalogId", "productId", "version", "revision", "channel", "status", "private"), 1)
 # The maximum number of a tenant's writes that wait in this process, and the maximum time that each waits.
 _MAX_WAITING = 1_000
 _MAX_WAIT_SECONDS = 10.0
@@ -48,11 +50,15 @@ _tenant_locks: weakref.WeakValueDictionary[tuple[int, str, str], FairSlots] = we
 
 @dataclasses.dataclass(frozen=True)
 class UnitOfWork:
-    """The caller, database and transaction of a mutation; without a transaction, it only reads."""
+    """The caller, database and transaction of a mutation; without a transaction, it only reads.
+
+    A dry run is rolled back.
+    """
 
     caller: Caller
     database: Database
     session: Any = None
+    dry: bool = False
     # Steps that follow the commit, in the background; another process repeats them if this one ends before.
     later: list[Callable[[], Coroutine[Any, Any, None]]] = dataclasses.field(default_factory=list)
 
@@ -95,7 +101,7 @@ async def execute(
     `values` may hold an `idempotencyKey`, under which the same input gets the first answer again, and `dryRun`,
     with which everything is tried and nothing kept. A request with a `claim` on its key continues.
     """
-    key, dry = values.get("idempotencyKey"), values.get("dryRun")
+    key, dry = values.get("idempotencyKey"), bool(values.get("dryRun"))
     if unusable := idempotency.refused(key):
         return unusable
     fingerprint = idempotency.fingerprint_of(caller, verb, values) if key is not None else ""
@@ -104,12 +110,10 @@ async def execute(
 
     async def attempt(session: Any) -> Answer:
         later.clear()
-        known = (
-            await idempotency.find_record(caller, database, key, session) if key is not None and not dry else None
-        )
+        known = await idempotency.find_record(caller, database, key, session) if key is not None else None
         if known and (answer := idempotency.replay(known, fingerprint, claim)):
             return answer
-        answer = await work(UnitOfWork(caller, database, session, later), values)
+        answer = await work(UnitOfWork(caller, database, session, dry, later), values)
         if dry or isinstance(answer, Problem):
             raise Rollback(answer)
         if key is not None:
@@ -126,17 +130,18 @@ async def execute(
             # Another request was first. If it had the same key, its answer is there now.
             if again and (problem := await _taken(caller, database, error)):
                 return problem
-            if pause > _LONGEST_PAUSE:
+            if pause > LONGEST_PAUSE:
                 raise NothingWritten("The conflicting document is not confirmed by a majority.") from error
         else:
-            _start(later)
+            start_later(later)
             return answer
         # A majority may not have the first one yet, and a failover may undo it.
         await asyncio.sleep(pause)
         pause, again = 2 * pause + 0.01 * again, True
 
 
-def _start(steps: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+def start_later(steps: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    """Start the steps that follow a commit, in the background."""
     for step in steps:
         db.in_background(step())
 
@@ -168,23 +173,27 @@ async def _taken(caller: Caller, database: Database, error: DuplicateKeyError) -
     taken = details.get("keyValue", {})
     if "revision" not in taken and not _OF_RELEASES.match(details.get("errmsg", "")):
         raise error
-    other = await database[RELEASES].find_one(taken, {"id": 1, "status": 1})
+    other = await database[RELEASES].find_one(taken, HEAD)
     if other is None:
         return None
-    if "revision" not in taken:
-        return await _used(caller, database, taken["_id"])
-    detail = f"The version {taken['version']} of this product exists: revision {taken['revision']}, "
-    detail += (
-        f"channel {taken['channel']!r}, status {other['status']}. Versions are never reused: give another one."
+    return identity_taken(other) if "revision" in taken else id_taken(caller, taken["_id"], other)
+
+
+def identity_taken(other: ReleaseDocument) -> Problem:
+    """Return the problem that another release has the product, version, revision and channel."""
+    detail = (
+        f"The version {other['version']} of this product exists: revision {other['revision']}, channel "
+        f"{other['channel']!r}, status {other['status']}. Versions are never reused: give another one."
     )
     return errors.Conflict(detail=detail, conflicting_id=other["id"])
 
 
-async def _used(caller: Caller, database: Database, key: str) -> Problem:
+def id_taken(caller: Caller, key: str, holder: ReleaseDocument) -> Problem:
+    """Return the problem that a release has or had the id behind `key`; a discarded one has no fields any more."""
     id_ = key.removeprefix(caller.key(""))
-    holder = await database[RELEASES].find_one({"_id": key, **visibility.visible(caller)}, {"id": 1})
     detail = f"The id {id_!r} was used before: ids are never reused. Give another one, or none."
-    return errors.Conflict(detail=detail, conflicting_id=id_ if holder else None)
+    is_seen = "id" in holder and visibility.sees(caller, holder)
+    return errors.Conflict(detail=detail, conflicting_id=id_ if is_seen else None)
 
 
 async def load_for_update(turn: UnitOfWork, id_: str, values: MutationInput) -> ReleaseDocument | Problem:
@@ -210,23 +219,27 @@ def check_product_scope(caller: Caller, product_id: str) -> Problem | None:
         f"Your token is bound to the product {caller.product!r}: write releases of this product, or "
         "use another token."
     )
-    return errors.Forbidden(detail=detail)
+    return errors.ForbiddenProblem(detail=detail, scope=WRITE)
 
 
 def too_large(release: Mapping[str, Any], path: str) -> list[Violation]:
     """Return a violation if a release is larger than a document may be."""
+    return check_size(stored_size(release), path)
+
+
+def stored_size(release: Mapping[str, Any]) -> int:
+    """Return the number of bytes that a release takes, and charge the current request for them."""
     size = len(bson.encode(release))
     usage.write(size)
+    return size
+
+
+def check_size(size: int, path: str) -> list[Violation]:
+    """Return a violation if a release of `size` bytes is larger than a document may be."""
     if size <= MAX_BYTES:
         return []
     message = f"The release would take {size} bytes: store at most {MAX_BYTES}, with all of its parts."
     return [Violation(path, message, "TOO_LARGE")]
-
-
-def check_size(release: ReleaseDocument) -> None:
-    """Roll back and refuse the request if `release` is larger than a document may be."""
-    if violations := too_large(release, "input"):
-        raise Rollback(errors.ValidationProblem(violations=violations))
 
 
 async def append_event(
@@ -240,37 +253,71 @@ async def append_event(
     withdrawal: MutationInput | None = None,
     open_withdrawal: MutationInput | None = None,
 ) -> None:
-    """Write an event about a release, or about its promotion or withdrawal.
-
-    Its number comes from the tenant's counter, which the transaction holds until it ends: numbers become visible
-    in the order in which they were taken, so that a reader of one event has missed none before it. The counter
-    also supplies `writtenAt`, from which the event's retention is counted: it is the database's time, whatever the
-    clocks of other machines say.
+    """Write an event about a release, or about its promotion or withdrawal: see `append_events`.
 
     `open_withdrawal` is the withdrawal for callers with only `release:read`, if they see less of it.
     """
-    number = {"$add": [{"$ifNull": ["$value", 0]}, 1]}
-    form = {"$ifNull": [f"${forms.FORM}", forms.current(COUNTERS)]}
-    change = [{"$set": {"value": number, "at": {"$max": ["$at", "$$NOW"]}, forms.FORM: form}}]
-    counter = await db.upsert(database[COUNTERS], {"_id": caller.key("events")}, change, session)
+    event = new_event(caller, kind, release, promotion=promotion, withdrawal=withdrawal)
+    if open_withdrawal:
+        event["openWithdrawal"] = orjson.dumps(open_withdrawal).decode()
+    await append_events(caller, database, [event], session)
+
+
+def new_event(
+    caller: Caller,
+    kind: str,
+    release: ReleaseDocument,
+    *,
+    promotion: PromotionDocument | None = None,
+    withdrawal: MutationInput | None = None,
+) -> EventDocument:
+    """Return an event about a release as it is now, which `append_events` numbers and dates."""
     more: dict[str, Any] = events.promotion_payload(promotion) if promotion else {}
     more |= {"withdrawal": {**withdrawal}} if withdrawal else {}
-    event: EventDocument = {
-        "_id": caller.key(events.id_of(counter["value"])),
+    at = promotion["created"] if promotion else release["updatedAt"]
+    return {
+        "_id": "",
         "tenantId": caller.tenant,
-        "sequence": counter["value"],
+        "sequence": 0,
         "type": kind,
-        "triggeredAt": promotion["created"] if promotion else release["updatedAt"],
-        "writtenAt": counter["at"],
+        "triggeredAt": at,
+        "writtenAt": at,
         "releaseId": release["id"],
         "productId": release["productId"],
         "actor": caller.subject or None,
         "open": events.is_public(release),
         "data": orjson.dumps(events.release_payload(release) | more).decode(),
     }
-    if open_withdrawal:
-        event["openWithdrawal"] = orjson.dumps(open_withdrawal).decode()
-    await database[EVENTS].insert_one(event, session=session)
+
+
+async def append_events(caller: Caller, database: Database, new: Sequence[EventDocument], session: Any) -> None:
+    """Write events in their order.
+
+    Their numbers come from the tenant's counter, which the transaction holds until it ends: numbers become visible
+    in the order in which they were taken, so that a reader of one event has missed none before it. The counter
+    also supplies `writtenAt`, from which an event's retention is counted: it is the database's time, whatever the
+    clocks of other machines say.
+    """
+    if not new:
+        return
+    number = {"$add": [{"$ifNull": ["$value", 0]}, len(new)]}
+    form = {"$ifNull": [f"${forms.FORM}", forms.current(COUNTERS)]}
+    change = [{"$set": {"value": number, "at": {"$max": ["$at", "$$NOW"]}, forms.FORM: form}}]
+    counter = await db.upsert(database[COUNTERS], {"_id": caller.key("events")}, change, session)
+    for sequence, event in enumerate(new, counter["value"] - len(new) + 1):
+        event["_id"], event["sequence"] = caller.key(events.id_of(sequence)), sequence
+        event["writtenAt"] = counter["at"]
+    await database[EVENTS].insert_many(new, session=session)
+
+
+async def hold_events(turn: UnitOfWork) -> None:
+    """Keep other transactions of the tenant from writing events until this one ends.
+
+    Without this, a long transaction would find in its last command that shorter ones of other processes have
+    written events since it began, again and again.
+    """
+    key, change = {"_id": turn.caller.key("events")}, {"$inc": {"held": 1, "value": 0}}
+    await turn.database[COUNTERS].update_one(key, change, upsert=True, session=turn.session)
 
 
 async def delete_release(turn: UnitOfWork, release: ReleaseDocument) -> None:
@@ -291,7 +338,9 @@ async def update_release(turn: UnitOfWork, release: ReleaseDocument, fields: Val
 
     `release` is whole except for its terms, which are derived from the changed release.
     """
-    changed = {"updatedAt": timestamps.now(), **fields, "etag": ids.new()}
+    # The etag that a dry run answers with is the stored one: `ifMatch` takes it.
+    etag = release["etag"] if turn.dry else ids.new()
+    changed = {"updatedAt": timestamps.now(), **fields, "etag": etag}
     after = cast("ReleaseDocument", {**release, **changed})
     match = {"_id": turn.caller.key(release["id"]), "etag": release["etag"]}
     stored = {"$set": {**changed, **search_terms.derived(after)}}

@@ -6,12 +6,15 @@ works, and ends the job in the transaction that stores the results: a job is don
 
 import dataclasses
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypedDict
+
+from pymongo import DeleteOne, UpdateOne
 
 from release_catalog.domain import caller as callers
 from release_catalog.domain import ids, release_parts
 from release_catalog.domain.caller import Caller
+from release_catalog.domain.events import EventDocument
 from release_catalog.domain.platforms import PlatformDocument
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_parts import ArtifactDocument, VerificationDocument
@@ -93,21 +96,25 @@ async def with_files(caller: Caller, database: Database, products: Sequence[str]
     return [release["id"] async for release in database[RELEASES].find(match, {"id": 1})]
 
 
-async def schedule(turn: UnitOfWork, made: ReleaseDocument) -> None:
-    """Create a job for the pending files of a release, or delete its job without any."""
-    key, jobs = {"_id": turn.caller.key(made["id"])}, turn.database[VERIFICATIONS]
-    if pending(made):
+async def schedule_all(turn: UnitOfWork, made: Iterable[ReleaseDocument]) -> None:
+    """Create a job for the pending files of each release, or delete its job without any."""
+    changes: list[Any] = []
+    for release in made:
+        key = {"_id": turn.caller.key(release["id"])}
+        if not pending(release):
+            changes.append(DeleteOne(key))
+            continue
         job = {
             "tenantId": turn.caller.tenant,
-            "releaseId": made["id"],
+            "releaseId": release["id"],
             "owner": None,
             "actor": turn.caller.subject,
             forms.FORM: forms.current(VERIFICATIONS),
         }
         change: list[Stage] = [{"$replaceWith": {"$literal": job}}, {"$set": {"leaseUntil": "$$NOW"}}]
-        await jobs.update_one(key, change, upsert=True, session=turn.session)
-    else:
-        await jobs.delete_one(key, session=turn.session)
+        changes.append(UpdateOne(key, change, upsert=True))
+    if changes:
+        await turn.database[VERIFICATIONS].bulk_write(changes, session=turn.session)
 
 
 async def schedule_again(caller: Caller, database: Database, id_: str, mode: str) -> Any:
@@ -121,7 +128,7 @@ async def schedule_again(caller: Caller, database: Database, id_: str, mode: str
         made = before.copy()
         made["artifacts"] = list(before["artifacts"])
         set_verification(made, mode, ())
-        await schedule(turn, made)
+        await schedule_all(turn, [made])
         if made == before:
             return {"release": before, "warnings": []}
         after = await unit_of_work.update_release(turn, before, {"artifacts": made["artifacts"]})
@@ -171,11 +178,18 @@ def _content(file: ArtifactDocument) -> tuple[str, str, int, str]:
 
 async def append_events(turn: UnitOfWork, made: ReleaseDocument, looked: Sequence[VerificationDocument]) -> bool:
     """Write the events of verification results; return False if no result has an event."""
+    new = new_events(turn.caller, made, looked)
+    await unit_of_work.append_events(turn.caller, turn.database, new, turn.session)
+    return bool(new)
+
+
+def new_events(
+    caller: Caller, made: ReleaseDocument, looked: Sequence[VerificationDocument]
+) -> list[EventDocument]:
+    """Return the events of verification results."""
     statuses = {it["status"] for it in looked}
     kinds = [kind for status, kind in _TOLD if status in statuses]
-    for kind in kinds:
-        await unit_of_work.append_event(turn.caller, turn.database, kind, made, turn.session)
-    return bool(kinds)
+    return [unit_of_work.new_event(caller, kind, made) for kind in kinds]
 
 
 @db.bounded

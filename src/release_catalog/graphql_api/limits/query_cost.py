@@ -36,6 +36,7 @@ from graphql import (
     is_non_null_type,
 )
 
+from release_catalog.graphql_api.limits import bulk_size
 from release_catalog.graphql_api.limits.filter_prices import FILTERS, set_names
 from release_catalog.storage.dependency_traversal import MAX_NODES
 from release_catalog.storage.pagination import MAX_PAGE
@@ -58,7 +59,8 @@ class Price:
     """The price of a field: `points` for itself, and the prices of the `arguments` that are present.
 
     `entries` is the length of its list if no argument gives it. The fields below an entry come `back` times as
-    often. A `walk` costs by its maximum length, whatever is requested of the releases it finds.
+    often. A `walk` costs by its maximum length, whatever is requested of the releases it finds. A `bulk` costs its
+    points for each entry of its input.
     """
 
     points: int = 0
@@ -66,6 +68,7 @@ class Price:
     arguments: Mapping[str, int] = dataclasses.field(default_factory=dict)
     back: int = 1
     walk: bool = False
+    bulk: bool = False
 
 
 def _each(type_: str, fields: str, price: Price) -> Iterable[tuple[str, Price]]:
@@ -174,6 +177,9 @@ PRICES: Mapping[str, Price] = {
     **dict(_each("Event", "data", _FREE)),
     # A transaction, for which the other writers of the tenant wait.
     **dict(_each("Mutation", "*", Price(points=10))),
+    **dict(_each("Mutation", "createReleases importReleases", Price(points=10, bulk=True))),
+    **dict(_each("CreateReleasesPayload", "results", _FREE)),
+    **dict(_each("ImportReleasesPayload", "results", _FREE)),
     "Subscription.events": _ONE,
 }  # fmt: skip
 
@@ -186,6 +192,7 @@ def find_price(type_: str, field: str) -> Price | None:
     return known
 
 
+_SIZING = {"Int", "ID", "ReleaseFilter", *bulk_size.TYPES}
 # Fewer than there are page sizes: no client uses all of them.
 MAX_KEPT = 50
 
@@ -214,7 +221,7 @@ class QueryCost:
             sizing = self._sizing[id(operation)] = [
                 definition.variable.name.value
                 for definition in operation.variable_definitions or ()
-                if getattr(get_named(definition.type), "value", None) in {"Int", "ID", "ReleaseFilter"}
+                if getattr(get_named(definition.type), "value", None) in _SIZING
             ]
         key = id(operation), *[_deciding(variables.get(name)) for name in sizing]
         cost = self._known.get(key)
@@ -234,7 +241,8 @@ def get_named(type_: Any) -> Any:
 
 def _deciding(value: Any) -> Any:
     """Return the part of a variable's value that decides about a price."""
-    return _int(value), *sorted(set_names(value))
+    size = value.get(bulk_size.LIST) if isinstance(value, dict) else value
+    return _int(size), *sorted(set_names(value))
 
 
 def _int(value: Any) -> int | None:
@@ -307,7 +315,7 @@ class _CostVisitor:
         price = find_price(of.name, node.name.value) or Price()
         field = self._schema.get_field(of, node.name.value)  # type: ignore[arg-type]
         search = self._search(price, node)
-        own = price.points + search
+        own = price.points * (bulk_size.entries(node, self._given, self._defaults) if price.bulk else 1) + search
         if field is None or node.selection_set is None or is_leaf_type(get_named_type(field.type)):
             counted = page.search if page and node.name.value == "totalCount" else 0
             return Cost(own + counted, 0)
@@ -356,6 +364,8 @@ class _CostVisitor:
                 size = self._size(arguments[argument])
                 if size is not None:
                     return _page(min(max(size, 1), most), argument, search)
+        if price.bulk:
+            return _page(bulk_size.entries(node, self._given, self._defaults), "", search)
         if price.entries is not None:
             return _page(price.entries, "", search)
         for argument in SIZE_ARGUMENTS:

@@ -12,7 +12,14 @@ from release_catalog.domain.release import FIELDS
 from release_catalog.files import verification as verifying
 from release_catalog.graphql_api.enums import VersionScheme
 from release_catalog.graphql_api.fields import field, optional_field
-from release_catalog.graphql_api.mutation import WRITING, IdempotentInput, PayloadFields, mutation
+from release_catalog.graphql_api.mutation import (
+    OF_A_BULK,
+    WRITING,
+    BulkInput,
+    IdempotentInput,
+    PayloadFields,
+    mutation,
+)
 from release_catalog.graphql_api.mutations.release_delivery import DeliveryFieldInput
 from release_catalog.graphql_api.types.artifact import ArtifactInput, DockerImageInput, Platform
 from release_catalog.graphql_api.types.release import CHANGED, Release, ReleaseExtraFields
@@ -107,6 +114,11 @@ class ImportReleaseInput(IdempotentInput):
     )
 
 
+@strawberry.input(description="Releases to import (S1), at most 100.")
+class ImportReleasesInput(BulkInput):
+    releases: list[ImportReleaseInput] = field("Releases, in the order in which they are imported.")
+
+
 @strawberry.type(
     name="ImportWarning",
     description="A file that differs from its declaration or could not be fetched (S1), a product that the import "
@@ -156,6 +168,17 @@ class ImportMutations:
         **WRITING,
         fetches=True,
         takes_long=True,
+    )
+    import_releases = mutation(
+        ImportReleasesInput,
+        verifying.import_releases,
+        {},
+        f"Imports up to 100 releases, each as importRelease does. {OF_A_BULK} All files to wait for are fetched "
+        "together, within the time for those of one release.",
+        **WRITING,
+        fetches=True,
+        takes_long=True,
+        each=ImportReleaseInput,
     )
     verify_artifacts = mutation(
         VerifyArtifactsInput,

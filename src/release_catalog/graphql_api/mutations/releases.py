@@ -8,8 +8,9 @@ from release_catalog.domain.declarations import descriptions
 from release_catalog.domain.release import FIELDS
 from release_catalog.graphql_api.fields import field, optional_field
 from release_catalog.graphql_api.mutation import (
-    DRY_RUN,
+    OF_A_BULK,
     WRITING,
+    BulkInput,
     ConditionalInput,
     IdempotentInput,
     PayloadFields,
@@ -42,6 +43,11 @@ class CreateReleaseInput(ReleaseFieldsInput, DeliveryFieldInput, IdempotentInput
     created_at: datetime.datetime | None = optional_field(
         "Time of the creation, for recording old releases. It must not be in the future. Defaults to now."
     )
+
+
+@strawberry.input(description="Releases to create, at most 100.")
+class CreateReleasesInput(BulkInput):
+    releases: list[CreateReleaseInput] = field("Releases, in the order in which they are created.")
 
 
 @strawberry.input(
@@ -101,6 +107,14 @@ class ReleaseMutations:
         "Creates a release as a draft (S2).",
         **WRITING,
     )
+    create_releases = mutation(
+        CreateReleasesInput,
+        release_writes.create_all,
+        {},
+        f"Creates up to 100 releases, each as createRelease does. {OF_A_BULK}",
+        **WRITING,
+        each=CreateReleaseInput,
+    )
     patch_release = mutation(
         PatchReleaseInput,
         release_writes.patch,
@@ -118,7 +132,7 @@ class ReleaseMutations:
     discard_release = mutation(
         DiscardReleaseInput,
         release_lifecycle.discard,
-        {**DRY_RUN, "discarded_id": (ID | None, "Id of the discarded release. Null if there is a problem.")},
+        {"discarded_id": (ID | None, "Id of the discarded release. Null if there is a problem.")},
         "Deletes a draft. Its version may be used again, but its id is never reused. Refused if the ledger has "
         "an attempt to promote the draft.",
         **WRITING,

@@ -136,7 +136,7 @@ class Release(Node):
     released_at: datetime.datetime | None = field(_ABOUT["releasedAt"])
     imported_at: datetime.datetime | None = field(_ABOUT["importedAt"])
     end_of_life_at: datetime.date | None = field(_ABOUT["endOfLifeAt"])
-    etag: str = field(_ABOUT["etag"])
+    etag: str = field(f"{_ABOUT['etag']} A dry run answers with the stored one.")
     created_by: str | None = field(_ABOUT["createdBy"])
     published_by: str | None = field(_ABOUT["publishedBy"])
     in_environments: list[ReleaseInEnvironment] = environment_holding.of_release()
