@@ -344,16 +344,19 @@ def _of_field(
 
 
 def _leaves(
-    type_: Any, path: tuple[str | int, ...], kind: str
+    type_: Any, path: tuple[str | int, ...], kind: str, around: frozenset[str] = frozenset()
 ) -> Iterator[tuple[tuple[str | int, ...], Any, str]]:
+    """Yield the places of a type; a type inside itself, such as a filter in a filter, is entered once."""
     type_ = type_.of_type if is_non_null_type(type_) else type_
     if is_list_type(type_):
         yield path, type_, f"{kind}[]"
-        yield from _leaves(type_.of_type, (*path, 0), kind)
+        yield from _leaves(type_.of_type, (*path, 0), kind, around)
     elif is_input_object_type(type_):
+        if type_.name in around:
+            return
         for name, field in type_.fields.items():
             of = "Release" if type_.name in _RELEASES else type_.name
-            yield from _leaves(field.type, (*path, name), f"{of}.{name}")
+            yield from _leaves(field.type, (*path, name), f"{of}.{name}", around | {type_.name})
     elif get_named_type(type_).name not in {"Int", "Boolean"}:
         yield path, type_, kind
 
