@@ -62,7 +62,7 @@ def _of_module(name: str) -> Iterator[Use]:
                 elsewhere.add(method)
     # Patterns that are handed on are used by whatever takes them in this module, or in any way.
     for key, pattern in compiled.items():
-        for method in used[key] or elsewhere or {"fullmatch", "match", "search"}:
+        for method in sorted(used[key] or elsewhere or {"fullmatch", "match", "search"}):
             yield Use(f"{name}.{key}", pattern, method)
     known = {pattern.pattern for pattern in compiled.values()}
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
