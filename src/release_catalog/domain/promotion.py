@@ -51,6 +51,11 @@ class EnvironmentContentDocument(ContentDocument):
     since: datetime.datetime
 
 
+def content_id(environment: str, path: str) -> str:
+    """Return the id of the content of a path; names have no line ends."""
+    return f"{environment}\n{path}"
+
+
 class PromotionAttempt(TypedDict):
     """The attempt to promote a release, or to roll that back."""
 
