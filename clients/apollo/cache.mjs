@@ -4,8 +4,8 @@ import { InMemoryCache } from "@apollo/client";
 // Fragments on interfaces match only if the cache knows which types implement them.
 export const possibleTypes = {
   Node: [
-    "AccessToken", "Artifact", "BaseImage", "Catalog", "Environment", "Event", "Pipeline", "Product", "Project",
-    "Promotion", "Registry", "Release", "Webhook",
+    "AccessToken", "Artifact", "BaseImage", "Catalog", "Environment", "EnvironmentContent", "Event", "Pipeline",
+    "Product", "Project", "Promotion", "Registry", "Release", "Webhook", "WebhookDelivery",
   ],
   Problem: ["ConflictProblem", "ForbiddenProblem", "NotFoundProblem", "PreconditionProblem", "ValidationProblem"],
 };

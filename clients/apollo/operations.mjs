@@ -61,13 +61,14 @@ export const PATCH_RELEASE = gql`
 
 // What a mutation shows until the server has answered. A refusal rolls it back.
 export const optimisticPatch = ({ id, name, notes }) => ({
-  patchRelease: { __typename: "PatchReleasePayload", release: { __typename: "Release", id, name, notes }, problem: null },
+  patchRelease: { __typename: "PatchReleasePayload", release: { __typename: "Release", id, name, ...(notes != null && { notes }) }, problem: null },
 });
 
 // A dry run answers with the release as it would be. It asks for no `release`, so that the cache can't keep it.
 export const TRY_PATCH_RELEASE = gql`
   mutation TryPatchRelease($input: PatchReleaseInput!) {
     patchRelease(input: $input) {
+      dryRun
       warnings
       problem { title status detail ... on ValidationProblem { violations { field code message } } }
     }

@@ -14,7 +14,7 @@ export const withoutIdentity = {
   "One of a parent, which has the identity.": [
     "ArtifactVerification", "CmsDetails", "Delivery", "PlatformReleaseMetadata", "ReleaseLinks", "Withdrawal",
   ],
-  "A fact about documents that have identities.": ["DeliveryProject", "EnvironmentContent", "ImportWarning"],
+  "A fact about documents that have identities.": ["DeliveryProject", "ImportWarning"],
   "Computed for one answer, and stored nowhere.": [
     "DependencyGraph", "DependencyPath", "PageInfo", "RateLimit", "ReleaseComparison", "Viewer",
   ],

@@ -4,8 +4,8 @@ import { cacheExchange } from "@urql/exchange-graphcache";
 // Fragments on interfaces match only if the cache knows which types implement them; otherwise it guesses.
 export const possibleTypes = {
   Node: [
-    "AccessToken", "Artifact", "BaseImage", "Catalog", "Environment", "Event", "Pipeline", "Product", "Project",
-    "Promotion", "Registry", "Release", "Webhook",
+    "AccessToken", "Artifact", "BaseImage", "Catalog", "Environment", "EnvironmentContent", "Event", "Pipeline",
+    "Product", "Project", "Promotion", "Registry", "Release", "Webhook", "WebhookDelivery",
   ],
   Problem: ["ConflictProblem", "ForbiddenProblem", "NotFoundProblem", "PreconditionProblem", "ValidationProblem"],
 };
@@ -15,11 +15,10 @@ const withLocalIds = ["Customization", "CustomizationArtifact", "NamedReference"
 // They have no id: without an entry, urql warns of each.
 const withoutIds = [
   "ArtifactVerification", "CmsDefaultOverride", "CmsDetails", "CmsEnvironmentOverride", "ConflictProblem", "Delivery",
-  "DeliveryProject", "DependencyGraph", "DependencyPath", "DependencyReference", "DockerImage", "EnvironmentContent",
-  "FacetCount", "FieldChange", "ForbiddenProblem", "ImportWarning", "ItemChange", "Link", "NotFoundProblem", "Platform",
-  "PlatformReleaseMetadata", "PreconditionProblem", "ProductInEnvironment", "PromotedArtifact", "PropertyDefinition",
-  "PropertyValue", "RateLimit", "RegistryArtifact", "ReleaseComparison", "ReleaseFacets", "ReleaseInEnvironment",
-  "ReleaseLinks", "ValidationProblem", "Viewer", "Violation", "Withdrawal",
+  "DeliveryProject", "DependencyGraph", "DependencyPath", "DependencyReference", "DockerImage", "FieldChange",
+  "ForbiddenProblem", "ImportWarning", "ItemChange", "Link", "NotFoundProblem", "Platform", "PlatformReleaseMetadata",
+  "PreconditionProblem", "PromotedArtifact", "PropertyDefinition", "PropertyValue", "RateLimit", "RegistryArtifact",
+  "ReleaseComparison", "ReleaseLinks", "ValidationProblem", "Viewer", "Violation", "Withdrawal",
 ];
 export const keys = Object.fromEntries([...withLocalIds, ...withoutIds].map((type) => [type, () => null]));
 

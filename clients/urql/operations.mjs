@@ -63,6 +63,7 @@ export const PATCH_RELEASE = gql`
 export const TRY_PATCH_RELEASE = gql`
   mutation TryPatchRelease($input: PatchReleaseInput!) {
     patchRelease(input: $input) {
+      dryRun
       warnings
       problem { title status detail ... on ValidationProblem { violations { field code message } } }
     }
@@ -74,11 +75,13 @@ export const EVENTS = gql`
   ${RELEASE_LABEL}
 `;
 
-// What a mutation shows until the server has answered. A refusal rolls it back.
+// What a mutation shows until the server has answered, for the cache. A refusal rolls it back; a dry run shows nothing.
 export const optimistic = {
-  patchRelease: ({ input }) => ({
+  patchRelease: ({ input: { id, name, notes, dryRun = false } }) => ({
     __typename: "PatchReleasePayload",
-    release: { __typename: "Release", id: input.id, notes: input.notes },
+    dryRun,
+    release: dryRun ? null : { __typename: "Release", id, name, ...(notes != null && { notes }) },
+    warnings: [],
     problem: null,
   }),
 };

@@ -138,7 +138,7 @@ def test_lists_below_the_root_page_to_their_end(client: Any, server: Server, lis
         assert found[: len(first)] == first
 
 
-def test_a_refused_update_is_rolled_back(client: Any) -> None:
+def test_a_refused_update_is_rolled_back_and_a_dry_run_leaves_the_cache_alone(client: Any) -> None:
     result = client("rollback")
     kept, optimistic, *rest, current = dict.fromkeys(result["shown"])
     assert (rest, optimistic.split(" ")[:2]) == ([], ["written", "by"])
@@ -149,6 +149,8 @@ def test_a_refused_update_is_rolled_back(client: Any) -> None:
     assert changes == [kept, optimistic, kept, current]
     assert result["problem"]["title"] == "Precondition Failed"
     assert result["etag"]["cached"] == result["etag"]["kept"]
+    assert bare(result["dryRun"]) == {"dryRun": True, "warnings": [], "problem": None}
+    assert result["kept"] == current
 
 
 def test_a_subscription_goes_on_after_cuts(client: Any) -> None:
@@ -174,7 +176,7 @@ def test_the_caches_know_every_type(client_node: str, folder: Path) -> None:
         and not kind.name.startswith("__")
         and not kind.name.endswith(ANYWHERE)
     ]
-    local = {kind.name for kind in objects if "unique only within" in _description(kind)}
+    local = {kind.name for kind in objects if "unique only" in _description(kind)}
     assert local == LOCAL
     assert {name for name, policy in apollo["typePolicies"].items() if policy["keyFields"] is False} >= local
     assert set(urql["keys"]) == local | {kind.name for kind in objects if "id" not in kind.fields}

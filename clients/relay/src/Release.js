@@ -86,6 +86,7 @@ graphql`
 graphql`
   mutation ReleaseTryPatchMutation($input: PatchReleaseInput!) {
     patchRelease(input: $input) {
+      dryRun
       warnings
       problem {
         __typename

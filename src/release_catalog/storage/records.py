@@ -5,7 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from release_catalog.domain.caller import Caller
-from release_catalog.domain.promotion import EnvironmentContentDocument, PromotionDocument, content_id
+from release_catalog.domain.promotion import (
+    EnvironmentContentDocument,
+    PromotionDocument,
+    content_id,
+    content_place,
+)
 from release_catalog.domain.reference_data import (
     EnvironmentDocument,
     ExecutionDocument,
@@ -171,7 +176,7 @@ async def contents_by_ids(
     """Return `keys` of contents by id, as far as their releases are visible to the caller."""
     paths: dict[str, list[str]] = {}
     for id_ in ids:
-        environment_name, _, path = id_.partition("\n")
+        environment_name, path = content_place(id_)
         paths.setdefault(environment_name, []).append(path)
     places: list[Filter] = [
         {"tenantId": caller.tenant, "environment": name, "path": {"$in": some}} for name, some in paths.items()

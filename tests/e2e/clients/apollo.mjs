@@ -49,7 +49,10 @@ async function rollback(url) {
   });
   const { release } = client.readQuery({ query: operations.RELEASE, variables });
   await client.refetchQueries({ include: "active" });
-  return { shown, problem: data.patchRelease.problem, etag: { kept: etag, cached: release.etag } };
+  const tried = { ...input, notes: "tried by apollo", ifMatch: null, dryRun: true };
+  const dry = await client.mutate({ mutation: operations.TRY_PATCH_RELEASE, variables: { input: tried } });
+  const kept = client.readQuery({ query: operations.RELEASE, variables }).release.notes;
+  return { dryRun: dry.data.patchRelease, kept, shown, problem: data.patchRelease.problem, etag: { kept: etag, cached: release.etag } };
 }
 
 await main({ answers, pages, rollback, follow: (url) => followWithCuts(url, (url, options) => follow(createClient({ url }), options)) });

@@ -61,18 +61,19 @@ async function rollback(url) {
   environment.subscribe(lookup(), () => shown.push(label().notes));
   await patch(url, "written by somebody else than relay");
   const input = { id: RELEASE, name, notes: "written by relay", ifMatch: etag };
-  const { patchRelease } = await new Promise((resolve, reject) =>
-    commitMutation(environment, {
-      mutation: compiled("ReleasePatchMutation"),
-      variables: { input },
-      optimisticUpdater: (store) => store.get(nodeId).setValue(input.notes, "notes"),
-      onCompleted: resolve,
-      onError: reject,
-    }),
-  );
+  const commit = (mutation, config) =>
+    new Promise((onCompleted, onError) =>
+      commitMutation(environment, { mutation: compiled(mutation), ...config, onCompleted, onError }),
+    );
+  const { patchRelease } = await commit("ReleasePatchMutation", {
+    variables: { input },
+    optimisticUpdater: (store) => store.get(nodeId).setValue(input.notes, "notes"),
+  });
   const refused = label();
   await request(environment, query, variables);
-  return { shown, problem: patchRelease.problem, etag: { kept: etag, cached: refused.etag } };
+  const tried = { ...input, notes: "tried by relay", ifMatch: null, dryRun: true };
+  const dry = await commit("ReleaseTryPatchMutation", { variables: { input: tried } });
+  return { dryRun: dry.patchRelease, kept: label().notes, shown, problem: patchRelease.problem, etag: { kept: etag, cached: refused.etag } };
 }
 
 const followed = (url) =>

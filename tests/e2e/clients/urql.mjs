@@ -56,8 +56,11 @@ async function rollback(url) {
   const { release } = cached(client, operations.RELEASE, variables);
   await request(client, operations.RELEASE, variables);
   await waitFor(() => shown.at(-1) === "written by somebody else than urql");
+  const tried = { id: RELEASE, name, notes: "tried by urql", dryRun: true };
+  const dry = await client.mutation(operations.TRY_PATCH_RELEASE, { input: tried });
+  const kept = cached(client, operations.RELEASE, variables).release.notes;
   unsubscribe();
-  return { shown, problem: data.patchRelease.problem, etag: { kept: etag, cached: release.etag } };
+  return { dryRun: dry.data.patchRelease, kept, shown, problem: data.patchRelease.problem, etag: { kept: etag, cached: release.etag } };
 }
 
 await main({ answers, pages, rollback, follow: (url) => followWithCuts(url, (url, options) => follow(createClient({ url }), options)) });

@@ -89,6 +89,7 @@ def _content_id(content: EnvironmentContentDocument) -> str:
 @strawberry.type(description="A path in an environment, with its content.")
 class EnvironmentContent(Node):
     node_id: strawberry.ID = node_id_of("EnvironmentContent", _content_id, "environment", "path")
+    id: strawberry.ID = computed_field(_content_id, "Unique identifier.", keys=["environment", "path"])
     path: str = field("Repository key, a slash, and the path in the repository.")
     checksum: str = field("SHA-256 digest of the file, or pull reference of the image.")
     package_type: str = field("Package type of the repository, such as maven or docker.")
