@@ -8,13 +8,13 @@ const [, names] = presets["@graphql-eslint/naming-convention"];
 // Types without an identity. A cache keeps them inside their parents.
 export const withoutIdentity = {
   "A value: two that say the same are the same.": [
-    "CmsDefaultOverride", "CmsEnvironmentOverride", "DependencyReference", "DockerImage", "FieldChange", "ItemChange",
-    "Link", "Platform", "PromotedArtifact", "PropertyDefinition", "PropertyValue", "RegistryArtifact", "Violation",
+    "CmsDefaultOverride", "CmsEnvironmentOverride", "DependencyReference", "DockerImage", "FacetCount", "FieldChange",
+    "ItemChange", "Link", "Platform", "PromotedArtifact", "PropertyDefinition", "PropertyValue", "RegistryArtifact", "Violation",
   ],
   "One of a parent, which has the identity.": [
-    "ArtifactVerification", "CmsDetails", "Delivery", "PlatformReleaseMetadata", "ReleaseLinks", "Withdrawal",
+    "ArtifactVerification", "CmsDetails", "Delivery", "PlatformReleaseMetadata", "ReleaseFacets", "ReleaseLinks", "Withdrawal",
   ],
-  "A fact about documents that have identities.": ["DeliveryProject", "ImportWarning"],
+  "A fact about documents that have identities.": ["DeliveryProject", "ImportWarning", "ProductInEnvironment", "ReleaseInEnvironment"],
   "Computed for one answer, and stored nowhere.": [
     "DependencyGraph", "DependencyPath", "PageInfo", "RateLimit", "ReleaseComparison", "Viewer",
   ],

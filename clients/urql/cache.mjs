@@ -15,10 +15,11 @@ const withLocalIds = ["Customization", "CustomizationArtifact", "NamedReference"
 // They have no id: without an entry, urql warns of each.
 const withoutIds = [
   "ArtifactVerification", "CmsDefaultOverride", "CmsDetails", "CmsEnvironmentOverride", "ConflictProblem", "Delivery",
-  "DeliveryProject", "DependencyGraph", "DependencyPath", "DependencyReference", "DockerImage", "FieldChange",
+  "DeliveryProject", "DependencyGraph", "DependencyPath", "DependencyReference", "DockerImage", "FacetCount", "FieldChange",
   "ForbiddenProblem", "ImportWarning", "ItemChange", "Link", "NotFoundProblem", "Platform", "PlatformReleaseMetadata",
-  "PreconditionProblem", "PromotedArtifact", "PropertyDefinition", "PropertyValue", "RateLimit", "RegistryArtifact",
-  "ReleaseComparison", "ReleaseLinks", "ValidationProblem", "Viewer", "Violation", "Withdrawal",
+  "PreconditionProblem", "ProductInEnvironment", "PromotedArtifact", "PropertyDefinition", "PropertyValue", "RateLimit",
+  "RegistryArtifact", "ReleaseComparison", "ReleaseFacets", "ReleaseInEnvironment", "ReleaseLinks", "ValidationProblem",
+  "Viewer", "Violation", "Withdrawal",
 ];
 export const keys = Object.fromEntries([...withLocalIds, ...withoutIds].map((type) => [type, () => null]));
 

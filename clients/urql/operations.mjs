@@ -49,6 +49,19 @@ export const PRODUCT_RELEASES = gql`
   ${RELEASE_LABEL}
 `;
 
+export const ENVIRONMENT_RELEASES = gql`
+  query EnvironmentReleases($name: String!, $first: Int, $after: String) {
+    environment(name: $name) {
+      id
+      releases(first: $first, after: $after) {
+        edges { cursor node { ...ReleaseLabel } }
+        pageInfo { hasNextPage endCursor }
+      }
+    }
+  }
+  ${RELEASE_LABEL}
+`;
+
 export const PATCH_RELEASE = gql`
   mutation PatchRelease($input: PatchReleaseInput!) {
     patchRelease(input: $input) {

@@ -14,6 +14,7 @@ from support import client_documents
 from support.clients import copy, execute
 from support.processes import Server, serving
 
+ACME = "5e1f0c3a9b7d4e2f8a6c0003"
 CACHES = ["apollo", "relay", "urql"]
 # urql writes the fields of every fragment, and warns in development of those that another type does not have.
 EXPECTED_WARNINGS = {"urql": "Invalid undefined: The field at `violations` is `undefined`"}
@@ -35,7 +36,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def lists(server: Server) -> list[dict[str, Any]]:
-    """Lists below the root with several pages: dependants of a hub, many dependencies, releases of a product."""
+    """Lists below the root with several pages."""
+    promote = "mutation($input: PromoteReleaseInput!) { promoteRelease(input: $input) { promotion { messages } problem { detail } } }"
+    for release in server.ask(f'{{ product(id: "{ACME}") {{ releases {{ nodes {{ id }} }} }} }}')["product"][
+        "releases"
+    ]["nodes"]:
+        made = server.ask(promote, input={"releaseId": release["id"], "environment": "DEV"})
+        assert made == {"promoteRelease": {"promotion": {"messages": []}, "problem": None}}
     query = "query($name: String) { releases(filter: {name: $name}) { nodes { id } } }"
     hub, gnome = (server.ask(query, name=name)["releases"]["nodes"][0]["id"] for name in ("libstdc++6", "gnome"))
     return [
@@ -44,12 +51,14 @@ def lists(server: Server) -> list[dict[str, Any]]:
             "query": f"{root.capitalize()}Query",
             "fragment": f"{root.capitalize()}_{field}",
             "path": [root, field],
-            "variables": {"id": id_, "first": first},
+            "argument": argument,
+            "variables": {argument: value, "first": first},
         }
-        for operation, root, field, id_, first in [
-            ("DEPENDANTS", "release", "dependants", hub, 50),
-            ("DEPENDENCIES", "release", "dependencies", gnome, 7),
-            ("PRODUCT_RELEASES", "product", "releases", "5e1f0c3a9b7d4e2f8a6c0003", 1),
+        for operation, root, argument, value, field, first in [
+            ("DEPENDANTS", "release", "id", hub, "dependants", 50),
+            ("DEPENDENCIES", "release", "id", gnome, "dependencies", 7),
+            ("PRODUCT_RELEASES", "product", "id", ACME, "releases", 1),
+            ("ENVIRONMENT_RELEASES", "environment", "name", "DEV", "releases", 1),
         ]
     ]
 
@@ -128,8 +137,9 @@ def test_the_documents_ask_for_every_field_that_queries_reach(documents: list[di
 def test_lists_below_the_root_page_to_their_end(client: Any, server: Server, lists: list[dict[str, Any]]) -> None:
     for result, wanted in zip(client("pages")["results"], lists, strict=True):
         root, field = wanted["path"]
-        query = f"query($id: ID!) {{ {root}(id: $id) {{ {field} {{ totalCount edges {{ cursor node {{ id }} }} }} }} }}"
-        expected = server.ask(query, id=wanted["variables"]["id"])[root][field]
+        kind = "String!" if wanted["argument"] == "name" else "ID!"
+        query = f"query($value: {kind}) {{ {root}({wanted['argument']}: $value) {{ {field} {{ totalCount edges {{ cursor node {{ id }} }} }} }} }}"
+        expected = server.ask(query, value=wanted["variables"][wanted["argument"]])[root][field]
         cursors = [edge["cursor"] for edge in result["edges"]]
         assert len(set(cursors)) == len(cursors) == expected["totalCount"], (root, field)
         assert len(cursors) > wanted["variables"]["first"]

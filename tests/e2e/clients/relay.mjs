@@ -39,7 +39,7 @@ async function pages(url) {
     const connection = () => environment.lookup(selector).data[field];
     const { nodeId } = environment.lookup(selector).data;
     while (connection().pageInfo.hasNextPage) {
-      const { id, ...rest } = variables;
+      const { id, name: _, ...rest } = variables;
       await request(environment, fragment.metadata.refetch.operation, {
         ...rest, nodeId, after: connection().pageInfo.endCursor,
       });
