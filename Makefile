@@ -85,7 +85,8 @@ bench-memory: .venv/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))
 
 clean:
-	rm -rf .venv $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules benchmarks/peers/node_modules
+	rm -rf .venv $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules benchmarks/peers/node_modules \
+	clients/node_modules clients/python/.venv
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: set PYTHON=/path/to/python3.11")'

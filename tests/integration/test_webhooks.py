@@ -259,6 +259,13 @@ async def test_after_the_last_attempt_an_event_is_given_up_and_may_be_replayed(
         await eventually(lambda: receiver.ids[10:] == [2, 1, 2])
         entry = await logged(catalog, id_, eventId="0000000000000002", attempts=2)
     assert [entry["status"] for entry in await log(catalog, id_)] == ["DELIVERED", "DELIVERED"]
+    text = "query($id: ID!) { webhook(id: $id) { deliveries { nodes { nodeId id status } } } }"
+    deliveries = (await catalog.ask(text, id=id_))["webhook"]["deliveries"]["nodes"]
+    text = "query($ids: [ID!]!) { nodes(nodeIds: $ids) { nodeId ... on WebhookDelivery { id status } } }"
+    ids = [delivery["nodeId"] for delivery in deliveries]
+    assert (await catalog.ask(text, ids=ids))["nodes"] == deliveries
+    await catalog.ask(DELETE, id=id_)
+    assert (await catalog.ask(text, ids=ids))["nodes"] == [None, None]
 
 
 async def test_retry_after_and_the_schedule_say_when_it_is_tried_again(

@@ -25,6 +25,7 @@ from graphql import (
 from starlette.applications import Starlette
 
 from release_catalog.domain import events, ledger, node_ids, release, release_parts, timestamps
+from release_catalog.domain.promotion import content_id
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.graphql_api.schema import schema
 from release_catalog.hal import routes
@@ -43,6 +44,7 @@ from release_catalog.storage.collection_names import (
     REGISTRIES,
     RELEASES,
     TOKENS,
+    WEBHOOK_DELIVERIES,
     WEBHOOKS,
     CollectionName,
 )
@@ -86,6 +88,7 @@ NODES = {
     "Release": "release", "Artifact": "file", "Catalog": "catalog", "Product": "product", "Pipeline": "pipeline",
     "Project": "project", "Registry": "registry", "BaseImage": "image", "Environment": "environment",
     "Promotion": "promotion", "Event": "event", "Webhook": "webhook", "AccessToken": "token",
+    "EnvironmentContent": "content", "WebhookDelivery": "delivery",
 }  # fmt: skip
 # Optional fields that would have a mutation refused before it looks at anything.
 LEFT_OUT = {"ifMatch", "platformReleaseMetadata", "customizations", "cmsDetails", "registryArtifact"}
@@ -118,6 +121,8 @@ def world(suffix: str = "") -> World:
     return made | {
         "node": node_ids.encode("Release", made["release"]),
         "event": events.id_of(["", "-draft", "-private"].index(suffix) + 1),
+        "content": content_id(made["environment"], made["path"]),
+        "delivery": f"{made['webhook']}-{events.id_of(1)}",
         "sha": SHA,
         "created": CREATED,
         "author": f"areal{suffix}@acme.example",
@@ -177,6 +182,11 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
         WEBHOOKS, id=w["webhook"], url="https://areal/hook", events=["*"], active=False, createdAt=now, createdBy="x",
         scopes=["admin"], version="1", secret=SECRET, formerSecret=None, formerUntil=now, cursor=0, attempts=0,
         nextAttemptAt=now, owner=None, leaseUntil=now,
+    )  # fmt: skip
+    # MongoDB deletes old ones.
+    await put(
+        WEBHOOK_DELIVERIES, id=f"{w['webhook']}/{events.id_of(1)}", webhookId=w["webhook"], sequence=1, status="FAILED",
+        attempts=1, responseStatus=None, error=SECRET, nextAttemptAt=None, deliveredAt=None, createdAt=timestamps.now(),
     )  # fmt: skip
     base = release.document(
         tenant, other, "areal-base", "1", now, id="areal-base", createdAt=now, status="PUBLISHED"

@@ -4,9 +4,10 @@ import base64
 import binascii
 from typing import NamedTuple
 
-# The maximum number of characters in a node id: a type, an id of 255 characters of up to four bytes each, and the
-# id of a file.
-MAX_NODE_ID = 1_500
+# The maximum number of characters in a node id. The longest is that of a content: the name of its environment, its
+# repository key and its path have up to 256, 256 and 1,024 characters of up to four bytes each, and the name has
+# three characters for each of its bytes.
+MAX_NODE_ID = 11_000
 
 
 class NodeKey(NamedTuple):

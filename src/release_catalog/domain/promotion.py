@@ -3,6 +3,7 @@
 import collections
 import datetime
 import re
+import urllib.parse
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, NotRequired, TypedDict
 
@@ -49,6 +50,17 @@ class EnvironmentContentDocument(ContentDocument):
     environment: str
     # The time of the promotion.
     since: datetime.datetime
+
+
+def content_id(environment: str, path: str) -> str:
+    """Return the id of the content of a path in an environment, whose name may have slashes, too."""
+    return f"{urllib.parse.quote(environment, safe='')}/{path}"
+
+
+def content_place(id_: str) -> tuple[str, str]:
+    """Return the environment and the path in the id of a content."""
+    environment, _, path = id_.partition("/")
+    return urllib.parse.unquote(environment), path
 
 
 class PromotionAttempt(TypedDict):

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable
 from typing import TypedDict
 
-from release_catalog.domain import timestamps
+from release_catalog.domain import events, timestamps
 
 # Seconds from one attempt to the next: the first is immediate, and the tenth is the last.
 DELAYS = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -68,6 +68,11 @@ class WebhookDeliveryDocument(TypedDict):
     nextAttemptAt: datetime.datetime | None
     deliveredAt: datetime.datetime | None
     createdAt: datetime.datetime
+
+
+def delivery_id(delivery: WebhookDeliveryDocument) -> str:
+    """Return the id of the delivery of an event to a webhook."""
+    return f"{delivery['webhookId']}-{events.id_of(delivery['sequence'])}"
 
 
 def new_secret() -> str:

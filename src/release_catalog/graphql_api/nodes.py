@@ -44,7 +44,9 @@ _KINDS: Mapping[str, _Kind] = MappingProxyType(
         "Environment": _Kind(names.ENVIRONMENTS),
         "Promotion": _Kind(names.PROMOTIONS),
         "Event": _Kind(names.EVENTS),
+        "EnvironmentContent": _Kind(names.CONTENTS),
         "Webhook": _Kind(names.WEBHOOKS, caller.WEBHOOK),
+        "WebhookDelivery": _Kind(names.WEBHOOK_DELIVERIES, caller.WEBHOOK),
         "AccessToken": _Kind(names.TOKENS, caller.ADMIN),
     }
 )

@@ -5,7 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from release_catalog.domain.caller import Caller
-from release_catalog.domain.promotion import EnvironmentContentDocument, PromotionDocument
+from release_catalog.domain.promotion import (
+    EnvironmentContentDocument,
+    PromotionDocument,
+    content_id,
+    content_place,
+)
 from release_catalog.domain.reference_data import (
     EnvironmentDocument,
     ExecutionDocument,
@@ -163,6 +168,26 @@ def contents(
         match["path"] = {"$gte": prefix, "$lt": prefix + "\U0010ffff"}
     stages = visibility.visible_through(caller, "releaseId")
     return PageQuery(CONTENTS, match, _BY_PATH, window, stages=stages)
+
+
+async def contents_by_ids(
+    caller: Caller, database: db.Collections, ids: Iterable[str], keys: cursors.FieldPaths = None
+) -> dict[str, EnvironmentContentDocument]:
+    """Return `keys` of contents by id, as far as their releases are visible to the caller."""
+    paths: dict[str, list[str]] = {}
+    for id_ in ids:
+        environment_name, path = content_place(id_)
+        paths.setdefault(environment_name, []).append(path)
+    places: list[Filter] = [
+        {"tenantId": caller.tenant, "environment": name, "path": {"$in": some}} for name, some in paths.items()
+    ]
+    stages: list[Stage] = [
+        {"$match": {"$or": places}},
+        *visibility.visible_through(caller, "releaseId"),
+        {"$project": db.projection(keys, "environment", "path")},
+    ]
+    found = await db.aggregate(database[CONTENTS], stages, keys)
+    return {content_id(content["environment"], content["path"]): content for content in found}
 
 
 def promotions(caller: Caller, window: PageArgs, **wanted: str | None) -> PageQuery[PromotionDocument]:

@@ -21,7 +21,7 @@ from release_catalog.errors import Problem
 from release_catalog.storage import cursors, event_log, leases, transactions
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import WEBHOOK_DELIVERIES, WEBHOOKS
-from release_catalog.storage.database import Collections, Database, Expression, Filter
+from release_catalog.storage.database import Collections, Database, Expression, Filter, Stage
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 from release_catalog.storage.records import MAX_LISTED
@@ -64,6 +64,22 @@ def deliveries(caller: Caller, webhook: WebhookDocument, window: PageArgs) -> Pa
     """Return a query for a webhook's deliveries, newest event first."""
     match = {"tenantId": caller.tenant, "webhookId": webhook["id"]}
     return PageQuery(WEBHOOK_DELIVERIES, match, _NEWEST_FIRST, window, descending=True)
+
+
+async def deliveries_by_ids(
+    caller: Caller, database: Collections, ids: Iterable[str], keys: cursors.FieldPaths = None
+) -> dict[str, WebhookDeliveryDocument]:
+    """Return `keys` of deliveries by id, as far as their webhooks are visible to the caller."""
+    key: Expression = {"$concat": [{"$literal": caller.key("")}, "$webhookId"]}
+    seen = [{"$match": {"$expr": {"$eq": ["$_id", "$$key"]}, **_visible(caller)}}, {"$project": {"_id": 1}}]
+    stages: list[Stage] = [
+        {"$match": {"_id": {"$in": ["/".join(caller.key(id_).rsplit("-", 1)) for id_ in ids]}}},
+        {"$lookup": {"from": str(WEBHOOKS), "let": {"key": key}, "pipeline": seen, "as": "visible"}},
+        {"$match": {"visible": {"$ne": []}}},
+        {"$project": db.projection(keys, "webhookId", "sequence")},
+    ]
+    found = await db.aggregate(database[WEBHOOK_DELIVERIES], stages, keys)
+    return {webhooks.delivery_id(delivery): delivery for delivery in found}
 
 
 def owner(webhook: WebhookDocument) -> Caller:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import strawberry
 from strawberry.scalars import JSON
 
-from release_catalog.domain import timestamps
+from release_catalog.domain import promotion, timestamps
+from release_catalog.domain.promotion import EnvironmentContentDocument
 from release_catalog.domain.reference_data import EnvironmentDocument
 from release_catalog.graphql_api.connection import Connection
 from release_catalog.graphql_api.enums import PromotionStatus
@@ -21,7 +22,7 @@ from release_catalog.graphql_api.fields import (
     reference,
 )
 from release_catalog.graphql_api.scalars import Long
-from release_catalog.graphql_api.types.node import Node, node_id
+from release_catalog.graphql_api.types.node import Node, node_id, node_id_of
 from release_catalog.graphql_api.types.release_connection import ReleaseConnection
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
@@ -81,8 +82,14 @@ class Promotion(Node):
     hash: str = field("SHA-256 digest of this record and the previous hash.")
 
 
+def _content_id(content: EnvironmentContentDocument) -> str:
+    return promotion.content_id(content["environment"], content["path"])
+
+
 @strawberry.type(description="A path in an environment, with its content.")
-class EnvironmentContent:
+class EnvironmentContent(Node):
+    node_id: strawberry.ID = node_id_of("EnvironmentContent", _content_id, "environment", "path")
+    id: strawberry.ID = computed_field(_content_id, "Unique identifier.", keys=["environment", "path"])
     path: str = field("Repository key, a slash, and the path in the repository.")
     checksum: str = field("SHA-256 digest of the file, or pull reference of the image.")
     package_type: str = field("Package type of the repository, such as maven or docker.")

@@ -7,6 +7,7 @@ from typing import Any
 import strawberry
 
 from release_catalog.domain import events
+from release_catalog.domain import webhooks as domain
 from release_catalog.domain.caller import WEBHOOK, Caller
 from release_catalog.domain.webhooks import WebhookDocument
 from release_catalog.files import address_guard
@@ -24,7 +25,7 @@ from release_catalog.graphql_api.fields import (
     optional_field,
 )
 from release_catalog.graphql_api.mutation import mutation
-from release_catalog.graphql_api.types.node import Node, node_id
+from release_catalog.graphql_api.types.node import Node, node_id, node_id_of
 from release_catalog.query_engine.context import Info
 from release_catalog.query_engine.field_source import FieldSource, reads, source_metadata
 from release_catalog.storage import pagination, webhooks
@@ -37,12 +38,9 @@ ID = strawberry.ID
 
 
 @strawberry.type(description="Delivery of an event to a webhook.")
-class WebhookDelivery:
-    id: ID = computed_field(
-        lambda it: f"{it['webhookId']}-{events.id_of(it['sequence'])}",
-        "Unique identifier.",
-        keys=["webhookId", "sequence"],
-    )
+class WebhookDelivery(Node):
+    node_id: ID = node_id_of("WebhookDelivery", domain.delivery_id, "webhookId", "sequence")
+    id: ID = computed_field(domain.delivery_id, "Unique identifier.", keys=["webhookId", "sequence"])
     event_id: ID = computed_field(
         lambda it: events.id_of(it["sequence"]), "Id of the event, as in the header webhook-id.", keys=["sequence"]
     )
