@@ -337,7 +337,7 @@ async def settle_remains(database: Database, keys: Sequence[str]) -> None:
     """Give what is left of deleted releases its final form: no references by their ids are left."""
     match = {"_id": {"$in": keys}, "tenantId": None, forms.FORM: forms.UNSETTLED}
     change = {"$set": {forms.FORM: forms.REMAINS}}
-    await database[RELEASES].update_many(match, change, hint={"_id": 1})
+    await database[RELEASES].update_many(match, change)
 
 
 async def update_release(turn: UnitOfWork, release: ReleaseDocument, fields: Values) -> ReleaseDocument:
