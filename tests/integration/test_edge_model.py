@@ -258,7 +258,10 @@ class Run:
             ):
                 return
             await self._done(catalog, "patch", {"id": one.id, "name": step["name"]})
-            one.name, one.since = step["name"], number
+            own, one.name, one.since = name(one), step["name"], number
+            for edge in one.edges:
+                is_lost = edge.id is not None and edge.id not in self.model.releases
+                edge.missing |= is_lost and (edge.name, edge.version) == own
         elif verb == "move" and one.status == "DRAFT":
             place = (one.product, one.channel, step["revision"], one.version)
             if any(identity(other) == place for other in self.model.releases.values()):

@@ -323,12 +323,15 @@ async def learn_ids(
 
 async def forget_missing(caller: Caller, database: Database, ids: Collection[str]) -> None:
     """Let the references by those of `ids` that no release has any more lead by name and version."""
+    for id_ in await missing(caller, database, ids):
+        await forget_id(caller, database, id_)
+
+
+async def missing(caller: Caller, database: Database, ids: Collection[str], session: Any = None) -> set[str]:
+    """Return the ids that no release has."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, "tenantId": caller.tenant}
-    found = await cursors.documents(database[RELEASES].find(match, {"id": 1}).batch_size(ONE_BATCH))
-    there = {release["id"] for release in found}
-    for id_ in ids:
-        if id_ not in there:
-            await forget_id(caller, database, id_)
+    found = database[RELEASES].find(match, {"id": 1}, session=session).batch_size(ONE_BATCH)
+    return {*ids} - {release["id"] for release in await cursors.documents(found)}
 
 
 def _learnt(
