@@ -94,6 +94,20 @@ async def test_s1_a_product_is_found_in_whichever_catalog_has_it(empty: Catalog)
     assert codes(answer) == [("input.catalogId", "UNKNOWN")]
 
 
+async def test_s1_the_id_of_a_product_in_another_catalog_is_a_violation(empty: Catalog) -> None:
+    elsewhere = await empty.product("k", catalog_id="other")
+    await empty.product("tool", catalog_id="third")
+    for options in ({}, {"createProduct": False}, {"dryRun": True}):
+        answer = await take(empty, source("k"), elsewhere["id"], catalogId="third", **options)
+        assert codes(answer) == [("input.catalogId", "CONTRADICTORY_REFERENCE")]
+    assert await empty.database[PRODUCTS].count_documents({}) == 2
+    # A key or a name is one of its catalog.
+    answer = await take(empty, source("k"), "k", catalogId="third")
+    assert answer["release"]["product"]["id"] != elsewhere["id"]
+    answer = await take(empty, source("k"), elsewhere["id"], catalogId="other")
+    assert answer["release"]["product"]["id"] == elsewhere["id"]
+
+
 async def test_a_product_elsewhere_is_found_by_indexes(empty: Catalog) -> None:
     some = [bulk_load.product(LOCAL, f"c{at}", f"p{at}") for at in range(1_000)]
     await bulk_load.put(LOCAL, empty.database, PRODUCTS, some)

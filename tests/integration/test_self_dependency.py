@@ -114,6 +114,18 @@ async def test_an_import_over_a_draft_makes_no_reference_to_it(empty: Catalog, p
         refused(await done(empty, IMPORT, i={**asked, "release": own}), "input.release.dependencies[0]")
 
 
+async def test_such_a_reference_leads_by_name_after_a_rename(empty: Catalog, products: dict[str, str]) -> None:
+    draft = await create(empty, products["lib"], "lib")
+    app = await create(empty, products["app"], "lib", dependencies=[{"releaseId": draft}])
+    assert (await done(empty, DISCARD, id=draft))["problem"] is None
+    await no_edge_to_itself(empty, app)
+    other = await create(empty, products["lib"], "lib", revision="2")
+    assert (await done(empty, PATCH, i={"id": app, "name": "app"}))["problem"] is None
+    [edge] = (await empty.ask(EDGES, id=app))["release"]["dependencies"]["edges"]
+    assert edge["node"]["id"] == other
+    assert (await empty.ask(EDGES, id=other))["release"]["dependants"]["totalCount"] == 1
+
+
 @pytest.mark.parametrize("is_published", [False, True])
 async def test_after_a_discard_no_reference_by_name_leads_to_its_own_release(
     empty: Catalog, products: dict[str, str], is_published: bool

@@ -21,7 +21,7 @@ STORE = Path(release_catalog.__file__).parent / "storage"
 UNCOUNTED = {
     ("webhook_queue.py", "take"), ("release_writes.py", "load_referenced"), ("event_log.py", "changed_since"), ("event_log.py", "heads"),
     ("event_log.py", "following"), ("ledger.py", "verify"), ("bulk_load.py", "_holders"),
-    ("bulk_load.py", "_with_old_versions"), ("bulk_load.py", "_lead_by_id"), ("migration_fills.py", "changed_releases"),
+    ("bulk_load.py", "_with_old_versions"), ("migration_fills.py", "changed_releases"),
     ("bulk_load.py", "_written"), ("bulk_load.py", "export"), ("scheme_change.py", "_batch"), ("scheme_change.py", "order_inserted"), ("verification_jobs.py", "with_files"),
     ("migration_fills.py", "_authors"), ("migration_fills.py", "authors_and_keys"), ("migration_fills.py", "_redirect"),
     ("migrations.py", "_migrate_batch"),

@@ -62,6 +62,12 @@ class Caller:
         return self._prefix + id_
 
 
+def split_key(key: str) -> tuple[str, str]:
+    """Return the tenant and the id of a document with this `_id`."""
+    tenant, _, id_ = key.partition("/")
+    return urllib.parse.unquote(tenant), id_
+
+
 def local(tenant: str) -> Caller:
     """Return the operator of this machine: for the command line, and for a server without authentication."""
     return Caller(tenant, _LOCAL, SCOPES)

@@ -15,8 +15,8 @@ from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.release_update import Values
 from release_catalog.domain.validation import Validator
 from release_catalog.errors import Violation
-from release_catalog.storage import database as db
 from release_catalog.storage import (
+    cursors,
     facets,
     forms,
     named_products,
@@ -27,6 +27,7 @@ from release_catalog.storage import (
     verification_jobs,
     visibility,
 )
+from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import (
     CATALOGS,
     PRODUCTS,
@@ -119,7 +120,6 @@ async def load(
         await reference_lookup.settle_names(caller, database, added, made)
     with_id = {made[at]["id"] for at, fields in enumerate(read) if "id" in fields and at not in refused}
     await _lead_by_id(caller, database, made, with_id, added)
-    await _lead_by_name(caller, database, {made[at]["id"] for at in refused})
     await _settled(caller, database, added)
     if added:
         await facets.count_change(database, caller.tenant)
@@ -133,22 +133,21 @@ async def _lead_by_id(
     with_id: Collection[str],
     added: Sequence[ReleaseDocument],
 ) -> None:
-    """Let references by id lead to the releases of a load, and references in a load to releases that exist now."""
-    needed = [one for document in made for one in document["dependencies"] if one.get("missing")]
-    keys = [caller.key(id_) for id_ in {*with_id, *(one["releaseId"] or "" for one in needed)}]
-    match = {"_id": {"$in": keys}, "tenantId": caller.tenant}
+    """Let references by id lead to the releases of a load, and references in a load to releases that exist now.
+
+    A release that existed when the load was checked may have been discarded since, and one of its own refused.
+    """
+    needed = [one for document in made for one in document["dependencies"] if one["releaseId"]]
+    keys = {caller.key(id_) for id_ in (*with_id, *(one["releaseId"] or "" for one in needed))}
+    match = {"_id": {"$in": list(keys)}, "tenantId": caller.tenant}
     found = database[RELEASES].find(match, reference_lookup.CANDIDATE_FIELDS)
-    if there := [release async for release in found] if keys else []:
+    there = {release["id"]: release for release in await cursors.documents(found)} if keys else {}
+    sought = {*with_id, *(one["releaseId"] or "" for one in needed if one.get("missing"))} & there.keys()
+    if sought:
         beside = {document["id"] for document in added}
-        await reference_lookup.learn_ids(caller, database, there, beside=beside)
-
-
-async def _lead_by_name(caller: Caller, database: Database, refused: Collection[str]) -> None:
-    """Let references by the ids of refused releases lead by name, which only lines of the same load make."""
-    holders = await _holders(caller, database, refused) if refused else {}
-    for id_ in refused:
-        if id_ not in holders:
-            await reference_lookup.forget_id(caller, database, id_, None)
+        await reference_lookup.learn_ids(caller, database, [there[id_] for id_ in sought], beside=beside)
+    for id_ in {one["releaseId"] or "" for one in needed if not one.get("missing")} - there.keys():
+        await reference_lookup.forget_id(caller, database, id_)
 
 
 def _unsettled(caller: Caller, document: ReleaseDocument) -> StoredReleaseDocument:

@@ -10,7 +10,14 @@ from release_catalog.domain import caller, events, platforms, references, timest
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.events import EventDocument
 from release_catalog.domain.promotion import EnvironmentContentDocument
-from release_catalog.storage import cursors, environment_holdings, forms, reference_lookup, search_terms
+from release_catalog.storage import (
+    cursors,
+    environment_holdings,
+    forms,
+    reference_lookup,
+    search_terms,
+    unit_of_work,
+)
 from release_catalog.storage.collection_names import EVENTS, PRODUCTS, PROMOTIONS, RELEASES, CollectionName
 from release_catalog.storage.database import Database
 from release_catalog.storage.search_terms import StoredReleaseDocument
@@ -106,12 +113,23 @@ async def authors_and_keys(database: Database, found: Sequence[StoredReleaseDocu
 async def edges(database: Database, found: Sequence[StoredReleaseDocument]) -> Known:
     """Decide which releases references by name lead to, and let references to no release lead by name."""
     known: dict[Any, dict[str, Any]] = {}
+    await _forget_remains(database, [release["_id"] for release in found if "id" not in release])
+    found = [release for release in found if "id" in release]
     for tenant in {release["tenantId"] for release in found}:
         owner, some = caller.local(tenant), [release for release in found if release["tenantId"] == tenant]
         await _settle(owner, database, some, known)
         await _redirect(owner, database, some, known)
         await reference_lookup.learn_ids(owner, database, some)
     return known
+
+
+async def _forget_remains(database: Database, keys: Sequence[str]) -> None:
+    """Redirect the references that the discarding of drafts has left."""
+    for key in keys:
+        tenant, id_ = caller.split_key(key)
+        await reference_lookup.forget_id(caller.local(tenant), database, id_)
+    if keys:
+        await unit_of_work.settle_remains(database, keys)
 
 
 async def platform_keys(_: Database, found: Sequence[StoredReleaseDocument]) -> Known:

@@ -30,12 +30,16 @@ NAMES_AT_ONCE = 1_000
 MAKERS_AT_ONCE = 100
 # Releases that one transaction redirects: all writers of the tenant wait for it.
 MAX_REDIRECTED = 1_000
+# The time for redirecting the others after the commit; a migration does what is left then.
+REDIRECT_SECONDS = 300.0
 # More releases than this with the names of a lookup, on top of two for each, are looked up name by name.
 _MANY_OF_A_NAME = 100
 _LOOKUPS_A_COMMAND = 100
 PUBLISHED = ["PUBLISHED", "WITHDRAWN", "ARCHIVED"]
 # The fields by which a reference finds a release, and those that decide whether a caller sees it.
 REFERENCE_FIELDS = dict.fromkeys(("id", "catalogId", "name", "version", "productId", "status", "private"), 1)
+# The fields of a release whose references are redirected.
+_MAKER = dict.fromkeys(("etag", "status", "catalogId", "name", "version", "dependencies", "terms"), 1)
 # The fields that decide between releases of the same name and version.
 CANDIDATE_FIELDS = {
     **REFERENCE_FIELDS,
@@ -249,16 +253,28 @@ async def published_by_name(
     return found
 
 
-async def forget_id(caller: Caller, database: Database, id_: str, session: Any) -> None:
-    """Let the references by the id of a deleted release lead by name and version."""
+async def forget_id(
+    caller: Caller, database: Database, id_: str, session: Any = None, limit: int | None = None
+) -> bool:
+    """Let the references by the id of a deleted release lead by name and version.
+
+    Return False if `limit` releases are redirected and others are left.
+    """
 
     def forget(dependency: DependencyDocument, maker: ReleaseDocument) -> DependencyDocument:
         if dependency["releaseId"] != id_:
             return dependency
         return references.redirected(dependency, maker, missing=True)
 
-    async for some in _maker_batches(caller, database, [f"needs:{references.by_id(id_)}"], session):
-        await _redirect(database, some, forget, session)
+    redirected = 0
+    terms = [f"needs:{references.by_id(id_)}"]
+    async with contextlib.aclosing(_maker_batches(caller, database, terms, session)) as batches:
+        async for some in batches:
+            if limit is not None and redirected >= limit:
+                return False
+            await _redirect(caller, database, some, forget, session)
+            redirected += len(some)
+    return True
 
 
 async def are_wanted_by_many(caller: Caller, database: Database, ids: Iterable[str], session: Any) -> bool:
@@ -281,6 +297,7 @@ async def learn_ids(
     the ids of releases that were made at the same time: they count if they had the name earlier.
     """
     by_id = {release["id"]: release for release in made}
+    is_changed = False
     async for some in _maker_batches(
         caller, database, [f"wants:{references.by_id(id_)}" for id_ in by_id], session
     ):
@@ -294,8 +311,27 @@ async def learn_ids(
         fixed = await published_by_name(caller, database, names, session) if names else {}
         drafts = [maker for maker in some if maker["status"] == "DRAFT"]
         others = [maker for maker in some if maker["status"] != "DRAFT"]
-        await _redirect(database, drafts, functools.partial(_learnt, by_id, {}, beside), session)
-        await _redirect(database, others, functools.partial(_learnt, by_id, fixed, beside), session)
+        is_changed |= await _redirect(
+            caller, database, drafts, functools.partial(_learnt, by_id, {}, beside), session
+        )
+        is_changed |= await _redirect(
+            caller, database, others, functools.partial(_learnt, by_id, fixed, beside), session
+        )
+    if is_changed and session is None:
+        await forget_missing(caller, database, by_id)
+
+
+async def forget_missing(caller: Caller, database: Database, ids: Collection[str]) -> None:
+    """Let the references by those of `ids` that no release has any more lead by name and version."""
+    for id_ in await missing(caller, database, ids):
+        await forget_id(caller, database, id_)
+
+
+async def missing(caller: Caller, database: Database, ids: Collection[str], session: Any = None) -> set[str]:
+    """Return the ids that no release has."""
+    match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}, "tenantId": caller.tenant}
+    found = database[RELEASES].find(match, {"id": 1}, session=session).batch_size(ONE_BATCH)
+    return {*ids} - {release["id"] for release in await cursors.documents(found)}
 
 
 def _learnt(
@@ -320,9 +356,8 @@ async def _maker_batches(
     caller: Caller, database: Database, terms: Sequence[str], session: Any
 ) -> AsyncGenerator[list[StoredReleaseDocument], None]:
     """Yield the releases with one of these terms, in batches."""
-    shown = dict.fromkeys(("etag", "status", "catalogId", "name", "version", "dependencies", "terms"), 1)
     match = {"tenantId": caller.tenant, "terms": {"$in": list(terms)}}
-    found: Any = database[RELEASES].find(match, shown, session=session)
+    found: Any = database[RELEASES].find(match, _MAKER, session=session)
     cursor = found.hint("terms").batch_size(MAKERS_AT_ONCE)
     async with contextlib.aclosing(cursors.batches(cursor, MAKERS_AT_ONCE)) as batches:
         async for some in batches:
@@ -330,17 +365,37 @@ async def _maker_batches(
 
 
 async def _redirect(
+    caller: Caller,
     database: Database,
-    makers: Iterable[StoredReleaseDocument],
+    makers: Sequence[StoredReleaseDocument],
     redirect: Callable[[DependencyDocument, ReleaseDocument], DependencyDocument],
     session: Any,
-) -> None:
+) -> bool:
+    """Change the references of releases, also of those that are changed meanwhile; return whether any changed."""
+    is_changed = False
+    while changes := _redirections(makers, redirect):
+        done = await database[RELEASES].bulk_write(changes, ordered=False, session=session)
+        is_changed |= done.matched_count > 0
+        if done.matched_count == len(changes):
+            break
+        match = {"_id": {"$in": [maker["_id"] for maker in makers]}, "tenantId": caller.tenant}
+        again: Any = database[RELEASES].find(match, _MAKER).batch_size(ONE_BATCH)
+        makers = await cursors.documents(again)
+    return is_changed
+
+
+def _redirections(
+    makers: Iterable[StoredReleaseDocument],
+    redirect: Callable[[DependencyDocument, ReleaseDocument], DependencyDocument],
+) -> list[Any]:
     changes: list[Any] = []
     for maker in makers:
         after = [redirect(one, maker) for one in maker["dependencies"]]
+        if after == maker["dependencies"]:
+            continue
         before = {term for one in maker["dependencies"] for term in search_terms.reference_terms(one)}
         terms = {term for one in after for term in search_terms.reference_terms(one)}
-        # A maker that was changed meanwhile has looked for the release itself. Its other terms may have changed.
+        # Its other terms may have changed meanwhile.
         match = {"_id": maker["_id"], "etag": maker["etag"]}
         others = {"$setDifference": ["$terms", {"$literal": sorted(before | terms)}]}
         fields = {
@@ -348,5 +403,4 @@ async def _redirect(
             "terms": {"$concatArrays": [others, {"$literal": sorted(terms)}]},
         }
         changes.append(UpdateOne(match, [{"$set": fields}]))
-    if changes:
-        await database[RELEASES].bulk_write(changes, ordered=False, session=session)
+    return changes

@@ -46,8 +46,6 @@ from release_catalog.storage.unit_of_work import UnitOfWork
 # What no two releases of a tenant share.
 Identity = tuple[str, str, str, str, str]
 _DUPLICATE_KEY = 11000
-# The time in which the references to new releases are redirected; a migration does what is left then.
-_LEARN_SECONDS = 300.0
 
 
 def identity(release: Mapping[str, Any]) -> Identity:
@@ -276,17 +274,13 @@ class Batch:
 
 async def _learn_ids(caller: Caller, database: Database, made: Sequence[ReleaseDocument]) -> None:
     """Let references by the ids of new releases lead to these, in batches outside of any transaction."""
-    keys = {caller.key(release["id"]): release["id"] for release in made}
-    match = {"_id": {"$in": list(keys)}}
-    with db.deadline(_LEARN_SECONDS), contextlib.suppress(db.Failure):  # then a migration repeats it
+    keys = [caller.key(release["id"]) for release in made]
+    match = {"_id": {"$in": keys}, "tenantId": caller.tenant, forms.FORM: forms.UNSETTLED}
+    # If this fails, a migration does it.
+    with db.deadline(reference_lookup.REDIRECT_SECONDS), contextlib.suppress(db.Failure):
         await reference_lookup.learn_ids(caller, database, made)
-        found: Any = database[RELEASES].find({**match, "tenantId": caller.tenant}, {"_id": 1})
-        there = {one["_id"] for one in await cursors.documents(found)}
-        for key, id_ in keys.items():
-            if key not in there:
-                await reference_lookup.forget_id(caller, database, id_, None)
         settled = {"$set": {forms.FORM: forms.current(RELEASES)}}
-        await database[RELEASES].update_many({**match, forms.FORM: forms.UNSETTLED}, settled, hint={"_id": 1})
+        await database[RELEASES].update_many(match, settled, hint={"_id": 1})
 
 
 def with_identities(tenant: str, identities: Iterable[Identity]) -> Filter:

@@ -116,7 +116,7 @@ class ImportBatch(Batch):
 
     def __init__(self, turn: UnitOfWork) -> None:
         super().__init__(turn)
-        # By catalog, and whether an id finds products of others, too.
+        # By catalog, and whether a key or a name finds products of others, too.
         self._named: dict[tuple[str, bool], NamedProducts] = {}
 
     def named(self, one: Import) -> NamedProducts:
@@ -167,7 +167,7 @@ class ImportBatch(Batch):
         for (catalog_id, anywhere), identifiers in groups.items():
             turn = self.turn
             named = await named_products.find(
-                turn.caller, turn.database, identifiers, catalog_id, ids_anywhere=anywhere, session=turn.session
+                turn.caller, turn.database, identifiers, catalog_id, ids_anywhere=True, session=turn.session
             )
             missing = identifiers - named.products.keys() - named.ambiguous.keys() if anywhere else ()
             if missing:
@@ -285,6 +285,10 @@ def _product(batch: ImportBatch, one: Import) -> tuple[ProductDocument | None, b
         checks, "projectIdentifier", identifier, named, create=checks.fields.get("createProduct", True)
     )
     is_new = product is None
+    if product and one.given_catalog and product["catalogId"] != one.catalog_id:
+        # It was found by its id, which is of no other product.
+        message = f"The product is in the catalog {product['catalogId']!r}: give this catalog, or none."
+        checks.refuse("catalogId", "CONTRADICTORY_REFERENCE", message)
     if product is None:
         if len(checks.found) > before:
             return None, False

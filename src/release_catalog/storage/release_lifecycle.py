@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from release_catalog.storage import (
     releases,
     unit_of_work,
 )
+from release_catalog.storage import database as db
 from release_catalog.storage import event_log as events_log
 from release_catalog.storage.collection_names import PROMOTIONS, RELEASES, VERIFICATIONS
 from release_catalog.storage.database import Database
@@ -52,20 +54,32 @@ async def discard(turn: UnitOfWork, values: MutationInput) -> Answer:
     """Delete a draft: its version may be used again, but its id is never reused.
 
     The runs of its pipelines and the verification of its files end with it. References by its id lead by name and
-    version from then on.
+    version from then on. Of very many, the last ones are redirected after the commit, and lead nowhere until then.
     """
     found = await unit_of_work.load_for_update(turn, values["id"], values)
     if isinstance(found, Problem):
         return found
     if violations := await _not_discardable(turn, found):
         return errors.ValidationProblem(violations=violations)
-    await unit_of_work.delete_release(turn, found)
+    is_settled = await reference_lookup.forget_id(
+        turn.caller, turn.database, found["id"], turn.session, reference_lookup.MAX_REDIRECTED
+    )
+    await unit_of_work.delete_release(turn, found, is_settled=is_settled)
+    if not is_settled:
+        turn.later.append(functools.partial(_forget, turn.caller, turn.database, found["id"]))
     await turn.database[VERIFICATIONS].delete_one({"_id": turn.caller.key(found["id"])}, session=turn.session)
     await release_delivery.delete_executions(turn, found)
-    await reference_lookup.forget_id(turn.caller, turn.database, found["id"], turn.session)
     last: ReleaseDocument = {**found, "updatedAt": timestamps.now()}
     await unit_of_work.append_event(turn.caller, turn.database, "release.discarded", last, turn.session)
     return {"discardedId": found["id"]}
+
+
+async def _forget(caller: Caller, database: Database, id_: str) -> None:
+    """Redirect the references that a discarding has left, in batches outside of any transaction."""
+    # If this fails, a migration does it.
+    with db.deadline(reference_lookup.REDIRECT_SECONDS), contextlib.suppress(db.Failure):
+        await reference_lookup.forget_id(caller, database, id_)
+        await unit_of_work.settle_remains(database, [caller.key(id_)])
 
 
 async def _not_discardable(turn: UnitOfWork, release: ReleaseDocument) -> list[Violation]:

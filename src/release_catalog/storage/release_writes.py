@@ -7,7 +7,15 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from release_catalog import errors
-from release_catalog.domain import ids, release, release_delivery, release_document, release_update, timestamps
+from release_catalog.domain import (
+    ids,
+    references,
+    release,
+    release_delivery,
+    release_document,
+    release_update,
+    timestamps,
+)
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.reference_data import ProductDocument, version_keys
 from release_catalog.domain.release import ReleaseDocument
@@ -17,7 +25,7 @@ from release_catalog.domain.validation import Validator
 from release_catalog.domain.version_schemes.scheme import MAX_VERSION
 from release_catalog.errors import Problem
 from release_catalog.storage import database as db
-from release_catalog.storage import named_products, release_batch, unit_of_work, visibility
+from release_catalog.storage import named_products, reference_lookup, release_batch, unit_of_work, visibility
 from release_catalog.storage import release_delivery as stored_delivery
 from release_catalog.storage.bulk_writes import Bulk, Decisions, Place
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName, StoredDocument
@@ -187,6 +195,7 @@ async def _store(turn: UnitOfWork, before: ReleaseDocument, after: ReleaseDocume
         return before
     if "name" in changed:
         after["nameSince"] = changed["nameSince"] = timestamps.now()
+        changed |= await _freed_references(turn, before, after)
     if violations := unit_of_work.too_large(after, "input"):
         raise Rollback(errors.ValidationProblem(violations=violations))
     if "revision" in changed:
@@ -198,6 +207,20 @@ async def _store(turn: UnitOfWork, before: ReleaseDocument, after: ReleaseDocume
     new = [unit_of_work.new_event(turn.caller, kind, made) for kind in kinds if kind]
     await unit_of_work.append_events(turn.caller, turn.database, new, turn.session)
     return made
+
+
+async def _freed_references(turn: UnitOfWork, before: ReleaseDocument, after: ReleaseDocument) -> Values:
+    """Let the references that led nowhere because they name `before` itself lead by name, after a change of it."""
+    own = (before["name"], before["version"])
+    needed = after["dependencies"]
+    ids_ = {one["releaseId"] or "" for one in needed if (one["name"], one["version"]) == own} - {""}
+    lost = await reference_lookup.missing(turn.caller, turn.database, ids_, turn.session) if ids_ else set()
+    if not lost:
+        return {}
+    after["dependencies"] = [
+        references.redirected(one, after, missing=True) if one["releaseId"] in lost else one for one in needed
+    ]
+    return {"dependencies": after["dependencies"]}
 
 
 async def resolve_and_complete(

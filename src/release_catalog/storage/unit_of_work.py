@@ -320,17 +320,24 @@ async def hold_events(turn: UnitOfWork) -> None:
     await turn.database[COUNTERS].update_one(key, change, upsert=True, session=turn.session)
 
 
-async def delete_release(turn: UnitOfWork, release: ReleaseDocument) -> None:
+async def delete_release(turn: UnitOfWork, release: ReleaseDocument, *, is_settled: bool) -> None:
     """Delete a release that was read in this transaction; the mutation writes the event.
 
     A document without any field of a release stays under its key, so that the index of keys refuses the id for
     ever, whoever gives it. No query finds it, because it has no tenant. Its version keeps it apart from others of
-    its kind in the index of identities.
+    its kind in the index of identities. Unless `is_settled`, references by the id are left, and its form tells.
     """
     key = turn.caller.key(release["id"])
-    remains: Any = {"version": key, forms.FORM: forms.REMAINS}
+    remains: Any = {"version": key, forms.FORM: forms.REMAINS if is_settled else forms.UNSETTLED}
     match = {"_id": key, "etag": release["etag"]}
     await turn.database[RELEASES].replace_one(match, remains, session=turn.session)
+
+
+async def settle_remains(database: Database, keys: Sequence[str]) -> None:
+    """Give what is left of deleted releases its final form: no references by their ids are left."""
+    match = {"_id": {"$in": keys}, "tenantId": None, forms.FORM: forms.UNSETTLED}
+    change = {"$set": {forms.FORM: forms.REMAINS}}
+    await database[RELEASES].update_many(match, change)
 
 
 async def update_release(turn: UnitOfWork, release: ReleaseDocument, fields: Values) -> ReleaseDocument:
