@@ -285,6 +285,13 @@ async def test_a_bulk_that_was_refused_in_all_places_can_be_repeated(stocked_ten
     assert not any(one["problem"] for one in await bulks.at_once(catalog, "createRelease", inputs, "k"))
 
 
+async def test_places_of_two_bulks_never_share_a_key(stocked_tenant: Catalog) -> None:
+    """Whatever the keys of the bulks end with."""
+    for number, key in enumerate(("k", "k\0", "k\0\0000", "0/k", "k0", "k" * 255)):
+        [done] = await bulks.at_once(stocked_tenant, "createRelease", [new(f"{number}.0")], key)
+        assert done["problem"] is None, key
+
+
 @pytest.mark.parametrize("name", ["createRelease", "importRelease"])
 async def test_other_input_with_the_same_key_is_a_conflict(stocked_tenant: Catalog, name: str) -> None:
     catalog = stocked_tenant

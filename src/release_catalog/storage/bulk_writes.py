@@ -211,7 +211,8 @@ async def _decide(
 
 def _key(key: str, place: int) -> str:
     """Return the key of a place of the bulk with this key, which is longer than any that a client may give."""
-    return f"{key:\0<{idempotency.MAX_KEY}}\0{place}"
+    # The place has a fixed width, so that no two pairs of key and place share a key.
+    return f"{place:0{idempotency.MAX_KEY}}/{key}"
 
 
 def _key_inside(place: Place) -> Problem | None:
