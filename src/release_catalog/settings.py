@@ -73,9 +73,11 @@ class Limits(BaseModel):
     max_concurrency_total: int = Field(
         default=500, ge=1, description="Maximum number of concurrent requests, per process."
     )
+    # `rateLimit` shows it as an Int of GraphQL.
     cost_per_hour: int | None = Field(
         default=None,
         ge=0,
+        le=(1 << 31) - 1,
         description="Maximum number of points of a caller in an hour, per process. 0 means no limit. Defaults to "
         "a million with authentication, to no limit without.",
     )

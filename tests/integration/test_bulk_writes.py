@@ -285,6 +285,31 @@ async def test_a_bulk_that_was_refused_in_all_places_can_be_repeated(stocked_ten
     assert not any(one["problem"] for one in await bulks.at_once(catalog, "createRelease", inputs, "k"))
 
 
+async def test_nothing_is_kept_of_refusals_in_several_transactions(stocked_tenant: Catalog) -> None:
+    """Without a catalog, the second one is decided after the first."""
+    catalog = stocked_tenant
+    inputs = [
+        document("one", "1", catalogId="missing", createProduct=False),
+        document("one", "x" * 65),
+        document("fresh", "1", catalogId="missing"),
+        document("fresh", "2", createProduct=False),
+    ]
+    first = await bulks.at_once(catalog, "importRelease", inputs, "k")
+    assert all(one["problem"] for one in first)
+    assert await catalog.database[REQUESTS].find_one({}) is None
+    await catalog.ask('mutation { saveCatalog(input: {id: "missing", name: "Missing"}) { problem { detail } } }')
+    second = await bulks.at_once(catalog, "importRelease", inputs, "k")
+    assert [one["problem"] is None for one in second] == [False, False, True, True]
+    assert await bulks.at_once(catalog, "importRelease", inputs, "k") == second
+
+
+async def test_places_of_two_bulks_never_share_a_key(stocked_tenant: Catalog) -> None:
+    """Whatever the keys of the bulks end with."""
+    for number, key in enumerate(("k", "k\0", "k\0\0000", "0/k", "k0", "k" * 255)):
+        [done] = await bulks.at_once(stocked_tenant, "createRelease", [new(f"{number}.0")], key)
+        assert done["problem"] is None, key
+
+
 @pytest.mark.parametrize("name", ["createRelease", "importRelease"])
 async def test_other_input_with_the_same_key_is_a_conflict(stocked_tenant: Catalog, name: str) -> None:
     catalog = stocked_tenant
@@ -547,6 +572,26 @@ async def test_the_files_of_a_bulk_are_fetched_together_before_anything_is_store
     ]
     assert await bulks.at_once(catalog, "importRelease", inputs, "k") == results
     assert len(calls) == 1, "a replay fetches nothing"
+
+
+async def test_releases_that_wait_for_files_find_products_that_earlier_ones_create_in_other_catalogs(
+    stocked_tenant: Catalog, files: serving.Files
+) -> None:
+    """Before any file is fetched, each is tried on what those before it would store."""
+    catalog = stocked_tenant
+    inputs = [
+        document("fresh", "1", artifacts=[file(files, "a", b"a")], verification="WAIT", catalogId="other"),
+        document("fresh", "2", artifacts=[file(files, "b", b"b")], verification="WAIT", createProduct=False),
+        document("later", "1", artifacts=[file(files, "c", b"c")], verification="WAIT", catalogId="other"),
+        document("later", "2", artifacts=[file(files, "d", b"d")], verification="WAIT", createProduct=False),
+        document("never", "1", artifacts=[file(files, "e", b"e")], verification="WAIT", createProduct=False),
+    ]
+    *results, refused = await bulks.at_once(catalog, "importRelease", inputs)
+    for one in results:
+        assert one["problem"] is None
+        assert one["release"]["catalog"]["id"] == "other"
+        assert [artifact["verification"]["status"] for artifact in one["release"]["artifacts"]] == ["VERIFIED"]
+    assert refused["problem"]["violations"][0]["code"] == "UNKNOWN"
 
 
 async def test_a_bulk_gives_up_its_files_at_the_deadline_of_one_release(

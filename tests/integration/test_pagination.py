@@ -251,3 +251,27 @@ async def test_other_lists_are_walked_the_same_way(empty: Catalog, query: str) -
         if not page["pageInfo"]["hasNextPage"]:
             break
     assert len(seen) == len(set(seen)) == 7
+
+
+async def test_pages_of_dependencies_go_on_while_others_are_removed(empty: Catalog) -> None:
+    product = await empty.product("tool")
+    made = await empty.ask(
+        "mutation($input: CreateReleaseInput!) { createRelease(input: $input) { release { id } } }",
+        input={"productId": product["id"], "name": "tool", "version": "1", "dependencies": needed(1, 2, 3, 4)},
+    )
+    id_ = made["createRelease"]["release"]["id"]
+    page = """query($id: ID!, $after: String) { release(id: $id) { dependencies(first: 2, after: $after) {
+      edges { reference { name } } pageInfo { endCursor } } } }"""
+    shown = (await empty.ask(page, id=id_))["release"]["dependencies"]
+    after = shown["pageInfo"]["endCursor"]
+    replace = "mutation($input: ReplaceReleaseInput!) { replaceRelease(input: $input) { problem { detail } } }"
+    await empty.ask(replace, input={"id": id_, "name": "tool", "dependencies": needed(2, 3)})
+    shown = (await empty.ask(page, id=id_, after=after))["release"]["dependencies"]
+    assert shown["edges"] == [{"reference": {"name": "need-3"}}]
+    await empty.ask(replace, input={"id": id_, "name": "tool", "dependencies": needed(3)})
+    error = await empty.error(page, id=id_, after=after)
+    assert error["message"].startswith("after: no entry of the list has this cursor, or not any more")
+
+
+def needed(*numbers: int) -> list[dict[str, str]]:
+    return [{"name": f"need-{number}", "version": "1"} for number in numbers]

@@ -91,6 +91,22 @@ async def test_an_event_source_that_is_cut_before_its_first_event_misses_nothing
             assert source.last_id == f"{number:016d}"
 
 
+@pytest.mark.parametrize(
+    ("site", "status"), [("https://portal.example", 200), ("https://portal.example.evil", 403)]
+)
+async def test_an_event_source_of_a_page_of_a_named_origin_is_served(
+    empty: Catalog, site: str, status: int
+) -> None:
+    """A browser sends no other header for it, and nothing by POST."""
+    app = create_app(Settings(cors_origins="https://portal.example"), database=empty.database)
+    headers = {"accept": EVENT_STREAM, "origin": site, "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"}
+    async with served(app) as host, httpx2.AsyncClient() as http:
+        url = EventSource(http, host).url
+        async with http.stream("GET", url, headers=headers) as response:
+            assert response.status_code == status
+            assert response.headers.get("access-control-allow-origin") == (site if status == 200 else None)
+
+
 async def test_an_event_source_that_is_cut_after_each_event_sees_each_once(
     empty: Catalog, host: str, release: ReleaseDocument
 ) -> None:

@@ -371,6 +371,11 @@ async def test_a_query_shows_the_rate_limit(empty: Catalog) -> None:
             assert 3_590 <= seconds <= 3_600 + (timestamps.now() - before).total_seconds()
     async with graphql_client.served(empty.database) as http:
         assert data_of(await post(http, "{ rateLimit { cost } }")) == {"rateLimit": None}
+    most = (1 << 31) - 1
+    async with graphql_client.served(empty.database, cost_per_hour=most) as http:
+        assert data_of(await post(http, "{ rateLimit { limit } }")) == {"rateLimit": {"limit": most}}
+    with pytest.raises(ValueError, match="cost_per_hour"):
+        Settings(cost_per_hour=most + 1)
 
 
 async def test_hal_shares_the_rate_limit_and_the_concurrency(mongodb_url: str, sample_name: str) -> None:

@@ -11,6 +11,7 @@ from graphql import (
 from graphql.utilities import find_breaking_changes
 
 from release_catalog.graphql_api import schema as graphql
+from support.processes import run
 
 PRINTED = Path(__file__).parents[2] / "schema.graphql"
 # The lists of a type in introspection.
@@ -52,6 +53,46 @@ def test_a_breaking_change_is_named_unless_it_was_deprecated() -> None:
     for name in ("Query.gone", "ReleaseStatus.GONE", "Old was removed", "Query.release"):
         assert any(name in change for change in changes), name
     assert not [change for change in changes if "Query.old" in change or "OLD" in change]
+
+
+def test_a_change_of_a_default_is_named_and_one_of_a_deprecated_argument_is_not() -> None:
+    """As docs/schema-changes.md says."""
+    released = """
+        type Query {
+          viewer(old: Int @deprecated(reason: "Leave it out.")): Viewer!
+          products(first: Int = 21): ProductConnection!
+          catalogs(first: Int = 20, old: String = "a" @deprecated(reason: "Leave it out.")): CatalogConnection!
+        }
+        type Viewer { subject: String! }
+        type ProductConnection { totalCount: Int! }
+        type CatalogConnection { totalCount: Int! }
+        input CreateReleaseInput { channel: String! = "beta", old: Int = 1 @deprecated(reason: "Leave it out.") }
+    """
+    changes = [change for change in graphql.breaking_changes(released) if "required field" not in change]
+    assert changes == [
+        "Query.products(first:) has changed defaultValue from 21 to 20.",
+        'CreateReleaseInput.channel has changed defaultValue from "beta" to "stable".',
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "type Query {", "type Query { a: Nope }", "{ viewer { subject } }", "scalar Long", "{" * 9_000]
+)
+def test_a_text_that_is_no_schema_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        graphql.breaking_changes(text)
+
+
+@pytest.mark.parametrize("data", [b"type Query {", b"\xff\x00", b"type Query { a: Nope }", b""])
+def test_the_command_refuses_a_file_that_is_no_schema_in_a_sentence(data: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "released.graphql"
+    file.write_bytes(data)
+    done = run("schema", "--since", file)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"{file} is not a GraphQL schema: give a file that release-catalog schema printed."
+    )
+    assert "Traceback" not in done.stderr
 
 
 def test_introspection_is_sorted_and_described() -> None:

@@ -189,9 +189,13 @@ def schema(
     if since is None:
         print(graphql.printed(), end="")  # noqa: T201  what the command is for
         return
-    with _opened(since, "rb") as released:
-        if changes := graphql.breaking_changes(released.read().decode()):
-            sys.exit("\n".join([f"{len(changes)} changes break clients: deprecate first.", *changes]))
+    try:
+        with _opened(since, "rb") as released:
+            changes = graphql.breaking_changes(released.read().decode())
+    except ValueError as error:
+        sys.exit(f"{since} is not a GraphQL schema: give a file that release-catalog schema printed. {error}")
+    if changes:
+        sys.exit("\n".join([f"Changes that break clients: {len(changes)}. Deprecate first.", *changes]))
 
 
 @cli.command()

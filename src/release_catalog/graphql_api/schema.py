@@ -6,13 +6,14 @@ from typing import Any
 import strawberry
 from graphql import (
     GraphQLEnumType,
+    GraphQLError,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
     build_schema,
 )
-from graphql.utilities import find_breaking_changes
+from graphql.utilities import DangerousChangeType, find_breaking_changes, find_dangerous_changes
 from strawberry.schema.config import StrawberryConfig
 
 from release_catalog.graphql_api import fields, mutation, scalars
@@ -52,6 +53,9 @@ schema = strawberry.Schema(
     subscription=Subscription,
     types=PROBLEMS,
     config=StrawberryConfig(default_resolver=fields.default_resolver, scalar_map=scalars.SCALARS),
+)
+_OF_DEFAULTS = frozenset(
+    {DangerousChangeType.ARG_DEFAULT_VALUE_CHANGE, DangerousChangeType.INPUT_FIELD_DEFAULT_VALUE_CHANGE}
 )
 _DESCRIPTION = (
     "Software releases: what exists, what is the latest, what needs it, where it runs, and whether it can be "
@@ -96,15 +100,30 @@ def printed() -> str:
 
 
 def breaking_changes(released: str) -> list[str]:
-    """Return the changes since a released schema that can break its clients.
+    """Return the changes since a released schema that can break its clients, those of defaults included.
 
-    Fields and values that were deprecated in it may be removed.
+    What was deprecated in it may be removed. Raise ValueError if it is not a schema.
     """
-    before = build_schema(released)
+    try:
+        before = build_schema(released)
+    except (GraphQLError, TypeError, RecursionError) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+    if before.query_type is None:
+        raise ValueError("It declares no type Query.")
+    now = schema._schema
     for name, kind in before.type_map.items():
-        now = schema._schema.type_map.get(name)
-        for members in ("fields", "values"):
-            kept, there = getattr(kind, members, {}), getattr(now, members, {})
-            for gone in [one for one, member in kept.items() if member.deprecation_reason and one not in there]:
-                del kept[gone]
-    return [change.description for change in find_breaking_changes(before, schema._schema)]
+        _drop_deprecated(kind, now.type_map.get(name))
+    changes = [change.description for change in find_breaking_changes(before, now)]
+    dangerous = find_dangerous_changes(before, now)
+    return changes + [change.description for change in dangerous if change.type in _OF_DEFAULTS]
+
+
+def _drop_deprecated(before: Any, now: Any) -> None:
+    """Remove the deprecated members of a type that do not exist any more."""
+    for part in ("fields", "values", "args"):
+        kept, there = getattr(before, part, {}), getattr(now, part, {})
+        for name, member in list(kept.items()):
+            if member.deprecation_reason and name not in there:
+                del kept[name]
+            elif name in there:
+                _drop_deprecated(member, there[name])

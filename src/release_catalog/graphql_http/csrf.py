@@ -20,7 +20,7 @@ _JSON = "application/json"
 _NAMED = re.compile(r"application/(graphql-response\+)?json", re.IGNORECASE)
 
 
-def check_csrf(headers: Headers, *, strict: bool) -> None:
+def check_csrf(headers: Headers, *, strict: bool, origins: Collection[str] = ()) -> None:
     """Refuse a query by GET that a page of another site may have made a browser send.
 
     Apollo's rule is to accept only requests that a browser asks permission for before it sends them across sites:
@@ -28,11 +28,11 @@ def check_csrf(headers: Headers, *, strict: bool) -> None:
     HTTP, send plain GET. Browsers since 2023 give the origin of a request in Sec-Fetch-Site, and no tool sends
     that header, so it tells them apart. If `strict`, a request without it must name a GraphQL media type, which no
     link, image, form or script of an older browser can. A query changes nothing in any case, and no other site can
-    read its response.
+    read its response. Pages of `origins` may: an EventSource of theirs can send neither a POST nor a header.
     """
-    if _is_safe(headers) or (
-        "sec-fetch-site" not in headers and (not strict or _NAMED.search(headers.get("accept", "")))
-    ):
+    if _is_safe(headers) or headers.get("origin") in origins:
+        return
+    if "sec-fetch-site" not in headers and (not strict or _NAMED.search(headers.get("accept", ""))):
         return
     reason = f"A query by GET needs the header {_PREFLIGHT[0]}: true. Send it, or use POST."
     raise RequestError(403, reason, {"code": "CSRF"})

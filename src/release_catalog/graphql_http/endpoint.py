@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -65,16 +65,18 @@ class GraphQLHTTPEndpoint:
         limits: Limits | None = None,
         introspection: Introspection = "public",
         subscriber_limit: SubscriberLimiter | None = None,
+        origins: Collection[str] = (),
     ) -> None:
         """Use the ordinary executor alone unless `planned`.
 
         See DocumentStore for `trusted`. `introspection` says who may read the schema; only known callers get this
-        far. Each streamed response takes one slot of `subscriber_limit`.
+        far. Each streamed response takes one slot of `subscriber_limit`. Pages of `origins` may read responses.
         """
         self.schema = schema
         self.authenticate = authenticate
         self.planned = planned
         self.introspection = introspection
+        self.origins = origins
         self.introspects = introspection != "off"
         self.limits = limits or Limits()
         self.callers = RateLimiter(self.limits)
@@ -93,7 +95,8 @@ class GraphQLHTTPEndpoint:
             self._apply_limits(context)
             with self.callers.concurrency_slot(caller):
                 if request.method == "GET":
-                    csrf.check_csrf(request.headers, strict=self.introspection != "public")
+                    strict = self.introspection != "public"
+                    csrf.check_csrf(request.headers, strict=strict, origins=self.origins)
                 graphql_request = await parameters.read_request(request, self.limits.max_body_bytes)
                 document = await self._resolve_document(graphql_request, caller)
                 kind = _kind(document, graphql_request)

@@ -122,6 +122,7 @@ def create_app(
         leave_free=settings.tenants_share and not settings.subscribers_per_tenant,
     )
     planned = settings.plans == "on"
+    allowed = origins(settings.cors_origins)
     graphql = GraphQLHTTPEndpoint(
         schema._schema,
         authenticate,
@@ -130,9 +131,8 @@ def create_app(
         limits=settings,
         introspection=settings.schema_readers,
         subscriber_limit=subscriber_limit,
+        origins=allowed,
     )
-
-    allowed = origins(settings.cors_origins)
     sockets = websocket.Endpoint(graphql.results, authenticate, subscriber_limit, allowed)
 
     endpoint = _Endpoint(graphql)

@@ -115,62 +115,92 @@ class Bulk:
 
     async def run(self, done: list[Answer], places: Sequence[Place], start: Start) -> Answer:
         """Return the results of all places, the first of which are `done`."""
-        results = list(done)
+        results, kept = list(done), len(done)
         while len(results) < len(places):
             try:
-                more = await self._transaction(places[len(results) :], start)
+                more = await self._transaction(kept, results[kept:], places[len(results) :], start)
             except db.Failure as error:
-                if len(results) > len(done):
+                if kept > len(done):
                     raise OutcomeUnknown("A part of the bulk was stored before this failure.") from error
                 raise
             if isinstance(more, Problem):
                 return more
-            results += more
+            results[kept:], is_kept = more
+            kept = len(results) if is_kept else kept
         return {"results": results}
 
-    async def _transaction(self, places: Sequence[Place], start: Start) -> list[Answer] | Problem:
-        """Return the results of the first places, as many as one transaction stores."""
+    async def _transaction(
+        self, kept: int, refused: Sequence[Answer], places: Sequence[Place], start: Start
+    ) -> tuple[list[Answer], bool] | Problem:
+        """Return the results of the first places, as many as one transaction stores, and whether it kept them.
+
+        They follow `kept` results and those of places that were `refused`, which are returned, too. As of a single
+        request, nothing is kept of refusals unless the bulk stores a release.
+        """
         later: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
-        async def attempt(session: Any) -> list[Answer] | Problem:
+        async def attempt(session: Any) -> tuple[list[Answer], bool] | Problem:
             later.clear()
-            known = await self.recorded(places[0].number, session)
+            known = await self.recorded(kept, session)
             if known:
-                return known
+                return known if isinstance(known, Problem) else (known, True)
             turn = UnitOfWork(self.caller, self.database, session, later=later)
             await unit_of_work.hold_events(turn)
-            answers, batch = await _decide(turn, places, start, MAX_BYTES)
-            # As of a single request, nothing is kept of a bulk that is refused in all its places.
-            if batch.is_empty and (self.key is None or len(answers) == len(self.places)):
+            decided, batch = await _decide(turn, places, start, MAX_BYTES)
+            answers = [*refused, *decided]
+            if batch.is_empty and (self.key is None or not kept):
                 raise Rollback({"results": answers})
             await batch.store()
-            await self._remember(places[0].number, answers, session)
-            return answers
+            await self._remember(kept, answers, session)
+            return answers, True
 
+        done = await self._repeated(attempt)
+        unit_of_work.start_later(later)
+        return done
+
+    async def _repeated(
+        self, attempt: Callable[[Any], Awaitable[tuple[list[Answer], bool] | Problem]]
+    ) -> tuple[list[Answer], bool] | Problem:
+        """Return the result of a transaction, repeated while another request is first; False after a rollback."""
         pause = 0.0
         while True:
             try:
-                done = await unit_of_work.serialized_transaction(self.caller, self.database, attempt)
+                return await unit_of_work.serialized_transaction(self.caller, self.database, attempt)
             except Rollback as undone:
-                results: list[Answer] = undone.answer["results"]  # type: ignore[index]
-                return results
+                return undone.answer["results"], False  # type: ignore[index]
             except DuplicateKeyError as error:
-                # Another request was first: the next attempt reads what it wrote, once a majority has it.
+                # The next attempt reads what the other request wrote, once a majority has it.
                 if pause > unit_of_work.LONGEST_PAUSE:
                     raise NothingWritten("The conflicting document is not confirmed by a majority.") from error
-            else:
-                unit_of_work.start_later(later)
-                return done
             await asyncio.sleep(pause)
             pause = 2 * pause + 0.01
 
     async def try_all(self, places: Sequence[Place], start: Start) -> list[Answer]:
-        """Return the results that the places would have, without storing anything."""
-        answers: list[Answer] = []
+        """Return the results that the places would have, without storing anything.
+
+        If a place beyond the first batch is refused, an earlier batch may have been needed in the database: then
+        each batch is stored for the next one, and all are rolled back.
+        """
+        turn, answers = UnitOfWork(self.caller, self.database), list[Answer]()
+        count = None
         while len(answers) < len(places):
-            turn = UnitOfWork(self.caller, self.database)
             answers += (await _decide(turn, places[len(answers) :], start, math.inf))[0]
-        return answers
+            count = count or len(answers)
+        if not any(isinstance(answer, Problem) for answer in answers[count:]):
+            return answers
+
+        async def attempt(session: Any) -> Problem:
+            turn, answers = UnitOfWork(self.caller, self.database, session), list[Answer]()
+            await unit_of_work.hold_events(turn)
+            while True:
+                decided, batch = await _decide(turn, places[len(answers) :], start, math.inf)
+                answers += decided
+                if len(answers) == len(places):
+                    raise Rollback({"results": answers})
+                await batch.store()
+
+        tried = await self._repeated(attempt)
+        return tried[0] if isinstance(tried, tuple) else answers
 
     async def _remember(self, start: int, answers: Sequence[Answer], session: Any) -> None:
         """Record the answers of places, and after the last one that the bulk is done."""
@@ -211,7 +241,8 @@ async def _decide(
 
 def _key(key: str, place: int) -> str:
     """Return the key of a place of the bulk with this key, which is longer than any that a client may give."""
-    return f"{key:\0<{idempotency.MAX_KEY}}\0{place}"
+    # The place has a fixed width, so that no two pairs of key and place share a key.
+    return f"{place:0{idempotency.MAX_KEY}}/{key}"
 
 
 def _key_inside(place: Place) -> Problem | None:

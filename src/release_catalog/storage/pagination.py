@@ -148,7 +148,8 @@ def index_of(references: Sequence[DependencyDocument], argument: str, cursor: st
     for index, reference in enumerate(references):
         if reference_cursor(reference) == cursor:
             return index
-    raise InvalidArgument(argument, "this is not a cursor: give one that this list returned.")
+    reason = "no entry of the list has this cursor, or not any more: give another one, or start without a cursor."
+    raise InvalidArgument(argument, reason)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

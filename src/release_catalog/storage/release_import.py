@@ -105,6 +105,9 @@ async def start_imports(turn: UnitOfWork, places: Sequence[Place], max_bytes: fl
     batch, imports = ImportBatch(turn), list[Import]()
     for place in places:
         imports.append(Import(place.values, place.looked))
+        if not _are_independent(imports):
+            imports.pop()
+            break
         await asyncio.sleep(0)  # a turn for others
     count = await batch.load(imports, max_bytes)
     await batch.load_holders((), [one.given_id for one in imports[:count]])
@@ -128,7 +131,6 @@ class ImportBatch(Batch):
 
         The replaced releases of more than one take at most `max_bytes`.
         """
-        imports = imports[: _independent(imports)]
         await self._load_named(imports)
         known = [self._known(one) for one in imports]
         places: Sequence[Identity | None] = [
@@ -191,18 +193,15 @@ class ImportBatch(Batch):
         return places
 
 
-def _independent(imports: Sequence[Import]) -> int:
-    """Return the number of imports, from the first, whose products can be found before any of them is stored.
+def _are_independent(imports: Sequence[Import]) -> bool:
+    """Return whether the product of the last import can be found before any of the others is stored.
 
     Without a catalog, an identifier may name a product that an earlier import creates in another catalog.
     """
-    created = set[str | None]()
-    for at, one in enumerate(imports):
-        if one.given_catalog:
-            created.add(one.identifier)
-        elif one.identifier in created:
-            return at
-    return len(imports)
+    *earlier, last = imports
+    return bool(last.given_catalog) or all(
+        one.identifier != last.identifier for one in earlier if one.given_catalog
+    )
 
 
 def decide(batch: ImportBatch, one: Import) -> Decision:
