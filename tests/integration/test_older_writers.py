@@ -116,5 +116,5 @@ async def test_an_upgrade_migrates_each_release_once(empty: Catalog) -> None:
         async for state in empty.database[MIGRATION_STATE].find()
         if "documents" in state
     }
-    assert states == {"events-2": 6, "releases-2": 3, "releases-3": 3}
+    assert states == {"events-2": 6, "releases-2": 3, "releases-3": 3, "releases-4": 3}
     assert await empty.database[EVENTS].count_documents({"form": forms.current(EVENTS)}) == 6

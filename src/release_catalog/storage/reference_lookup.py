@@ -7,7 +7,7 @@ among all releases of the tenant, and then shown only to callers who may see it.
 import contextlib
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pymongo import UpdateMany, UpdateOne
 
@@ -266,8 +266,7 @@ async def forget_id(
             return dependency
         return references.redirected(dependency, maker, missing=True)
 
-    redirected = 0
-    terms = [f"needs:{references.by_id(id_)}"]
+    redirected, terms = 0, [f"needs:{references.by_id(id_)}"]
     async with contextlib.aclosing(_maker_batches(caller, database, terms, session)) as batches:
         async for some in batches:
             if limit is not None and redirected >= limit:
@@ -296,8 +295,7 @@ async def learn_ids(
     A reference of a published release that leads to another published release by name stays there. `beside` are
     the ids of releases that were made at the same time: they count if they had the name earlier.
     """
-    by_id = {release["id"]: release for release in made}
-    is_changed = False
+    by_id, is_changed = {release["id"]: release for release in made}, False
     async for some in _maker_batches(
         caller, database, [f"wants:{references.by_id(id_)}" for id_ in by_id], session
     ):
@@ -311,12 +309,9 @@ async def learn_ids(
         fixed = await published_by_name(caller, database, names, session) if names else {}
         drafts = [maker for maker in some if maker["status"] == "DRAFT"]
         others = [maker for maker in some if maker["status"] != "DRAFT"]
-        is_changed |= await _redirect(
-            caller, database, drafts, functools.partial(_learnt, by_id, {}, beside), session
-        )
-        is_changed |= await _redirect(
-            caller, database, others, functools.partial(_learnt, by_id, fixed, beside), session
-        )
+        for makers, stays in ((drafts, {}), (others, fixed)):
+            learn = functools.partial(_learnt, by_id, stays, beside)
+            is_changed |= await _redirect(caller, database, makers, learn, session)
     if is_changed and session is None:
         await forget_missing(caller, database, by_id)
 
@@ -379,8 +374,7 @@ async def _redirect(
         if done.matched_count == len(changes):
             break
         match = {"_id": {"$in": [maker["_id"] for maker in makers]}, "tenantId": caller.tenant}
-        again: Any = database[RELEASES].find(match, _MAKER).batch_size(ONE_BATCH)
-        makers = await cursors.documents(again)
+        makers = await cursors.documents(cast("Any", database[RELEASES].find(match, _MAKER).batch_size(ONE_BATCH)))
     return is_changed
 
 
