@@ -326,6 +326,22 @@ async def test_a_filter_at_its_limits_is_answered(empty: Catalog) -> None:
         assert (await empty.ask(PAGE, filter=filter_))["releases"]["totalCount"] == 0
 
 
+async def test_the_place_of_a_connection_is_none_of_the_twenty_conditions(empty: Catalog) -> None:
+    product = await empty.product("tool", "SEMVER", id="p", _id="local/p")
+    await empty.put(product, "1.0.0")
+    query = """query($filter: ReleaseFilter) {
+      products { nodes { releases(filter: $filter) { totalCount } } }
+      catalogs { nodes { releases(filter: $filter) { totalCount } } } }"""
+    for count in (20, 21):
+        filter_ = {"none": [{"name": f"{number}"} for number in range(count)]}
+        if count == 20:
+            data = await empty.ask(query, filter=filter_)
+            for name in ("products", "catalogs"):
+                assert [one["releases"]["totalCount"] for one in data[name]["nodes"]] == [1]
+        else:
+            assert "at most 20" in (await empty.error(query, filter=filter_))["message"]
+
+
 # ---------------------------------------------------------------- searches
 
 
