@@ -326,6 +326,22 @@ async def test_a_filter_at_its_limits_is_answered(empty: Catalog) -> None:
         assert (await empty.ask(PAGE, filter=filter_))["releases"]["totalCount"] == 0
 
 
+async def test_the_place_of_a_connection_is_none_of_the_twenty_conditions(empty: Catalog) -> None:
+    product = await empty.product("tool", "SEMVER", id="p", _id="local/p")
+    await empty.put(product, "1.0.0")
+    query = """query($filter: ReleaseFilter) {
+      products { nodes { releases(filter: $filter) { totalCount } } }
+      catalogs { nodes { releases(filter: $filter) { totalCount } } } }"""
+    for count in (20, 21):
+        filter_ = {"none": [{"name": f"{number}"} for number in range(count)]}
+        if count == 20:
+            data = await empty.ask(query, filter=filter_)
+            for name in ("products", "catalogs"):
+                assert [one["releases"]["totalCount"] for one in data[name]["nodes"]] == [1]
+        else:
+            assert "at most 20" in (await empty.error(query, filter=filter_))["message"]
+
+
 # ---------------------------------------------------------------- searches
 
 
@@ -334,6 +350,9 @@ async def test_a_filter_at_its_limits_is_answered(empty: Catalog) -> None:
     [
         ("Uses libssl3.", ["libssl3", "libssl", "LIBSSL3", "uses lib"]),
         ("Built for x86_64 only", ["x86_64", "x86", "64", "X86_64"]),
+        ("Calls foo_bar_baz and __init__", ["foo_bar", "bar_baz", "_baz", "init", "__init__", "init__", "_init"]),
+        ("Since v1.2.3 and 4.5.6", ["v1.2.3", "1.2.3", "v1", "v4.5.6", "v4.5", "4.5"]),
+        (f"v1.{'2' * 100}", [f"v1.{'2' * 100}", f"1.{'2' * 100}"]),
         ("The foo-bar tool", ["foo-bar", "foo", "bar", "bar foo", "foo bar"]),
         ("发布目录的搜索", ["目录", "发布目录", "搜索", "录", "目录的搜"]),
         ("リリースカタログ", ["カタログ", "リリース", "ﾘﾘｰｽ"]),

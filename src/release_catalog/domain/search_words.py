@@ -1,8 +1,9 @@
 """The words of texts, by which a search finds them: without regard to letter case, accents and width.
 
-A word is a run of letters, digits and underscores, or a number with dots such as `1.2.3`. Scripts without spaces
-have no such words: there, each pair of neighbouring characters is one, and so is the last character of a run.
-Therefore each part of such a text begins at a word, as the words that a search looks for must.
+A word is a run of letters, digits and underscores, or a number with dots such as `1.2.3`. Its rest behind each
+underscore is a word as well, and behind a `v` that begins a number: `x86_64` is found by `64`, `v1.2` by `1.2`.
+Scripts without spaces have no such words: there, each pair of neighbouring characters is one, and so is the last
+character of a run. Therefore each part of such a text begins at a word, as the words that a search looks for must.
 """
 
 import functools
@@ -25,6 +26,11 @@ MAX_SEARCHED_WORDS = 20
 _LETTER = r"[\w\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u06d6-\u06ed\u0900-\u0fff\u1000-\u109f\u1780-\u17ff]"
 _TOKENS = re.compile(rf"{_LETTER}+(?:(?<=\d)\.(?=\d){_LETTER}+)*")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
+# The first characters of a word and of its rests behind underscores; the `v` of a word that is a number.
+_BEGINNINGS = re.compile(r"(?<![^_])[^_]")
+_NUMBERED = re.compile(r"v(?=\d)")
+# The `v` of a number with dots, which a search finds without it.
+_VERSION = re.compile(r"v(?=\d+\.)")
 # Thai to Myanmar and Khmer, kana, ideographs and Hangul.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -77,13 +83,16 @@ def _words(token: str) -> Iterator[str]:
         yield from (token[at : at + 2] for at in range(len(token) - 1))
         yield token[-1]
         return
-    yield token[:MAX_WORD]
-    if "_" in token:
-        yield from (part[:MAX_WORD] for part in token.split("_") if part)
+    for beginning in _BEGINNINGS.finditer(token):
+        at = beginning.start()
+        yield token[at : at + MAX_WORD]
+        if _NUMBERED.match(token, at):
+            yield token[at + 1 : at + 1 + MAX_WORD]
 
 
 def _searched(token: str) -> list[str]:
     if not _UNSPACED.match(token) or len(token) < MIN_PAIRS:
-        return [token[:MAX_WORD]]
+        token = token.lstrip("_")
+        return [(token[1:] if _VERSION.match(token) else token)[:MAX_WORD]]
     # Pairs that do not overlap, and the last one.
     return [*(token[at : at + 2] for at in range(0, len(token) - 2, 2)), token[-2:]]

@@ -103,17 +103,13 @@ async def search(
     within: Mapping[str, Any] | None = None,
 ) -> Any:
     """Return the query for a list of releases; `within` narrows it to a catalog or a product."""
-    conditions = mutation.input_to_dict(filter_) if filter_ else {}
-    for name, value in (within or {}).items():
-        if conditions.get(name) not in {None, value}:
-            conditions["ids"] = []
-        conditions[name] = value
     order = order_by or ReleaseOrder()
     return await releases.search(
         info.context.caller,
         info.context.database,
-        conditions,
+        mutation.input_to_dict(filter_) if filter_ else {},
         window,
         order.field.name,
         descending=order.direction is OrderDirection.DESC,
+        within=within,
     )

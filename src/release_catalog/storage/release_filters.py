@@ -131,6 +131,12 @@ def nested(filter_: Mapping[str, Any], path: str = "filter", depth: int = 0) -> 
             yield from nested(inner, f"{path}.{name}[{index}]", depth + 1)
 
 
+def within(filter_: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a filter narrowed to a catalog or a product; it matches nothing if it names another one."""
+    contradicts = any(filter_.get(name) not in {None, value} for name, value in place.items())
+    return {**filter_, **place, **({"ids": []} if contradicts else {})}
+
+
 def _check_one(path: str, values: Mapping[str, Any]) -> None:
     for name in _TIMES:
         start, end = values.get(f"{name}From"), values.get(f"{name}Before")

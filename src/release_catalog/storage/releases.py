@@ -124,9 +124,14 @@ async def search(
     order: str = "CREATED_AT",
     *,
     descending: bool = True,
+    within: Mapping[str, Any] | None = None,
 ) -> PageQuery[ReleaseDocument]:
-    """Return a query for the releases that meet every condition of `filter_`, with the keys of ReleaseFilter."""
+    """Return a query for the releases that meet every condition of `filter_`, with the keys of ReleaseFilter.
+
+    `within` narrows it to a catalog or a product, which does not count as a condition.
+    """
     release_filters.check(filter_)
+    filter_ = release_filters.within(filter_, within or {})
     lookups = await filter_lookups.look_up(caller, database, filter_)
 
     def build(lookups: Lookups) -> PageQuery[ReleaseDocument]:
