@@ -55,7 +55,8 @@ async def test_the_questions_reach_what_there_is(databases: list[Catalog]) -> No
 # Conditions of which the stock's release has another value.
 PASSED_OVER = {
     "revision", "packagingType", "deliveryStatus", "status", "private", "createdBefore", "releasedFrom",
-    "releasedBefore", "endOfLifeBefore", "dependsOnId", "verification", "trial", "any",
+    "releasedBefore", "endOfLifeBefore", "dependsOnId", "verification", "trial", "publishedBefore",
+    "updatedBefore",
 }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ NAMED = {
     "replacementId": "release", "dependsOnId": "release", "ids": "release", "promotionId": "promotion",
     "baseImageId": "image", "registryId": "registry", "pipelineId": "pipeline", "pipelineName": "pipeline",
     "projectId": "project", "projectStreamId": "stream", "buildEnvironmentId": "stream", "version": "version",
-    "name": "name", "nameContains": "name", "author": "author", "tag": "tag", "branch": "branch", "channel": "channel",
+    "name": "name", "nameContains": "name", "author": "author", "createdBy": "author", "tag": "tag", "branch": "branch", "channel": "channel",
     "idempotencyKey": "used", "artifactSha256": "sha", "sha256": "sha", "created": "created", "requires": "environment",
     "downloadUrl": "url", "url": "url", "pathPrefix": "path", "ifMatch": "etag", "platform": "platform", "platforms": "platform",
     "nodeId": "node", "nodeIds": "node", "search": "name",
@@ -204,11 +204,13 @@ async def stock(catalog: Catalog, *, hidden: bool = True) -> None:
         file = release_parts.artifact(now, id=w["file"], name=SECRET, size=1, sha256=SHA, downloadUrl="http://h/x")
         platform = {"name": w["platform"], "osFamily": None, "architecture": None}
         needs = [{"releaseId": None, "name": "areal-base", "version": "1"}]
+        holding = {"environment": w["environment"], "since": now, "promotionId": w["promotion"]}
         made = release.document(
             tenant, product, w["name"], w["version"], now, id=w["release"], createdAt=now, status=status, private=private,
             artifacts=[file], dependencies=needs, notes=SECRET, baseImageId=w["image"], registryId=w["registry"],
-            pipelineId=w["pipeline"], branch=w["branch"], tag=w["tag"], author=w["author"], channel=w["channel"],
-            platforms=[platform],
+            pipelineId=w["pipeline"], branch=w["branch"], tag=w["tag"], author=w["author"], createdBy=w["author"],
+            channel=w["channel"], platforms=[platform], environments=[holding],
+            publishedAt=now if status == "PUBLISHED" else None,
         )  # fmt: skip
         await put(RELEASES, **made)
 
@@ -341,8 +343,10 @@ def queries(values: World) -> Iterator[tuple[str, str]]:
     for field, it in filters.fields.items():
         # A constraint needs a product.
         more = f" productId: {json.dumps(values['product'])}" if field == "constraint" else ""
-        text = '"*"' if more else literal("releases", field, it.type, values)
-        condition = f"{{{field}: {text}{more}}}"
+        text = '"!=0"' if more else literal("releases", field, it.type, values)
+        id_ = f"{{ids: {json.dumps([values['release']])}}}"
+        inner_filters = {"any": f"{{any: [{id_}]}}", "none": f"{{none: [{{none: [{id_}]}}]}}"}
+        condition = inner_filters.get(field, f"{{{field}: {text}{more}}}")
         for inner in ("totalCount", "nodes { id name } totalCount pageInfo { hasNextPage endCursor }"):
             yield f"releases by {field}", f"{{ releases(filter: {condition}) {{ {inner} }} }}"
     for type_, kind in NODES.items():

@@ -67,7 +67,7 @@ class Maven(VersionScheme):
             if not low or (opening, closing) != ("[", "]"):
                 raise self.no_constraint(interval)
             return exactly(self.known_key(low))[0]
-        if (opening == "[" and not low) or (closing == "]" and not high):
+        if low == high:
             raise self.no_constraint(interval)
         start, end = EVERY[0]
         if low:
