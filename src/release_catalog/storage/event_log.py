@@ -147,7 +147,8 @@ async def heads(database: Database, tenants: Iterable[str]) -> dict[str, int]:
     """Return the number of the last event of each tenant that has any."""
     keys = {callers.local(tenant).key("events"): tenant for tenant in tenants}
     found = database[COUNTERS].find({"_id": {"$in": list(keys)}})
-    return {keys[counter["_id"]]: counter["value"] async for counter in found}
+    # Loads of releases make a counter, too, before the first event.
+    return {keys[counter["_id"]]: counter.get("value", 0) async for counter in found}
 
 
 async def following(database: Database, tenant: str, after: int) -> list[EventDocument]:

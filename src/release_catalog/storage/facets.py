@@ -68,7 +68,7 @@ _kept: weakref.WeakKeyDictionary[Collections, collections.OrderedDict[bytes, _Ke
 async def count_change(database: Collections, tenant: str, session: Any = None) -> None:
     """Let the counter show that other releases match, although no event was written."""
     key = {"_id": callers.local(tenant).key("events")}
-    await database[COUNTERS].update_one(key, {"$inc": {"held": 1}}, upsert=True, session=session)
+    await database[COUNTERS].update_one(key, {"$inc": {"held": 1, "value": 0}}, upsert=True, session=session)
 
 
 async def read(database: Collections, questions: Sequence[PageQuery[Any]], names: Collection[str]) -> list[Facets]:
