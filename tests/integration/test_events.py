@@ -300,3 +300,23 @@ async def test_the_log_of_a_tenant_that_was_only_loaded_is_empty(empty: Catalog)
     # As a load left it that did not set the number.
     await empty.database[COUNTERS].update_one({"_id": "local/events"}, {"$unset": {"value": 1}})
     assert await event_log.heads(empty.database, ["local"]) == {"local": 0}
+
+
+async def test_the_first_event_is_not_taken_for_one_that_is_no_longer_kept(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be written while the log is looked at."""
+    await empty.load(source("tool"))
+    id_ = (await empty.ask("{ releases { nodes { id } } }"))["releases"]["nodes"][0]["id"]
+    head, heads = event_log.head, list[int]()
+
+    async def late(*arguments: Any) -> int:
+        if heads:
+            await do(empty, "publish", id_)
+        heads.append(await head(*arguments))
+        return heads[-1]
+
+    monkeypatch.setattr(event_log, "head", late)
+    assert await event_log.unkept(empty.caller, empty.database, 0) is None
+    assert await event_log.unkept(empty.caller, empty.database, 0) is None
+    assert heads == [0, 1]
