@@ -13,8 +13,8 @@ import pytest
 from conftest import connected
 from release_catalog.domain.caller import Caller, local
 from release_catalog.storage import event_log, indexes, pagination, transactions, unit_of_work
-from release_catalog.storage.collection_names import EVENTS, PRODUCTS, RELEASES, CollectionName
-from support.catalog import Catalog
+from release_catalog.storage.collection_names import COUNTERS, EVENTS, PRODUCTS, RELEASES, CollectionName
+from support.catalog import Catalog, source
 from support.processes import run
 
 READER = Caller("local", "reader", frozenset({"release:read"}))
@@ -291,3 +291,32 @@ async def test_the_log_is_read_along_its_indexes(empty: Catalog) -> None:
             )
             assert "COLLSCAN" not in answer
             assert '"stage": "SORT"' not in answer
+
+
+async def test_the_log_of_a_tenant_that_was_only_loaded_is_empty(empty: Catalog) -> None:
+    await empty.load(source("tool"), publish=True)
+    assert await event_log.heads(empty.database, ["local"]) == {"local": 0}
+    assert (await empty.ask('{ events(after: "0") { nodes { id } } }'))["events"]["nodes"] == []
+    # As a load left it that did not set the number.
+    await empty.database[COUNTERS].update_one({"_id": "local/events"}, {"$unset": {"value": 1}})
+    assert await event_log.heads(empty.database, ["local"]) == {"local": 0}
+
+
+async def test_the_first_event_is_not_taken_for_one_that_is_no_longer_kept(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be written while the log is looked at."""
+    await empty.load(source("tool"))
+    id_ = (await empty.ask("{ releases { nodes { id } } }"))["releases"]["nodes"][0]["id"]
+    head, heads = event_log.head, list[int]()
+
+    async def late(*arguments: Any) -> int:
+        if heads:
+            await do(empty, "publish", id_)
+        heads.append(await head(*arguments))
+        return heads[-1]
+
+    monkeypatch.setattr(event_log, "head", late)
+    assert await event_log.unkept(empty.caller, empty.database, 0) is None
+    assert await event_log.unkept(empty.caller, empty.database, 0) is None
+    assert heads == [0, 1]

@@ -100,10 +100,12 @@ def known() -> str:
 
 async def unkept(caller: Caller, database: Database, after: int) -> str | None:
     """Return the reason why the log can't be read after this number, or None."""
-    if reason := await _not_written(caller, database, after):
-        return reason
+    # Before the oldest event is read: one that is written in between is not taken for one that was kept no longer.
+    last = await head(caller, database)
+    if after > last:
+        return _unwritten(last)
     first = await database[EVENTS].find_one({"tenantId": caller.tenant}, _HEADER, sort=[("sequence", 1)])
-    oldest = first["sequence"] if first else await head(caller, database) + 1
+    oldest = first["sequence"] if first else last + 1
     if after + 1 < oldest:
         return (
             f"events from {events.id_of(after + 1)} to {events.id_of(oldest - 1)} are no longer kept "
@@ -116,8 +118,10 @@ async def unkept(caller: Caller, database: Database, after: int) -> str | None:
 async def _not_written(caller: Caller, database: Database, number: int) -> str | None:
     """Return the reason why no event has this number yet, or None."""
     last = await head(caller, database)
-    if number <= last:
-        return None
+    return None if number <= last else _unwritten(last)
+
+
+def _unwritten(last: int) -> str:
     return f"the event does not exist yet: the last one is {events.id_of(last)}. Give the id of an event."
 
 
@@ -147,6 +151,7 @@ async def heads(database: Database, tenants: Iterable[str]) -> dict[str, int]:
     """Return the number of the last event of each tenant that has any."""
     keys = {callers.local(tenant).key("events"): tenant for tenant in tenants}
     found = database[COUNTERS].find({"_id": {"$in": list(keys)}})
+    # Loads of releases make a counter, too, before the first event.
     return {keys[counter["_id"]]: counter.get("value", 0) async for counter in found}
 
 
