@@ -20,7 +20,7 @@ from release_catalog.errors import InvalidArgument
 from release_catalog.storage import search_terms, version_constraints
 from release_catalog.storage.access_paths import Access, Term
 from release_catalog.storage.database import Filter
-from release_catalog.storage.filter_lookups import Lookups
+from release_catalog.storage.filter_lookups import MAX_PRODUCTS, STATUSES, Lookups
 
 MAX_IDS = 100
 MAX_SUBSTRING = 256
@@ -51,7 +51,6 @@ _TIMES = {
     "created": "createdAt", "updated": "updatedAt", "released": "releasedKey", "published": "publishedKey",
 }  # fmt: skip
 _WITHOUT_TIME = ("releasedKey", "publishedKey")
-STATUSES = ["DRAFT", "PUBLISHED", "WITHDRAWN", "ARCHIVED"]
 
 
 class Condition(NamedTuple):
@@ -170,6 +169,9 @@ def compiled(filter_: Mapping[str, Any], lookups: Lookups, scope: Scope = WHOLE)
     """Return a filter in the language of the database."""
     values = {name: value for name, value in filter_.items() if value is not None}
     products = lookups.products_of(values)
+    if products is not None and len(products) > MAX_PRODUCTS:
+        message = f"more than {MAX_PRODUCTS} products have this key: give catalogId with it."
+        raise InvalidArgument(f"{scope.path}.productKey", message)
     inner = dataclasses.replace(scope, products=scope.products if products is None else products)
     conditions = [Condition(match) for match in _plain(scope.path, values)]
     conditions += _indexed(values, lookups, products)
