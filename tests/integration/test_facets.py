@@ -233,3 +233,23 @@ async def test_facets_are_right_directly_after_each_kind_of_write(empty: Catalog
         await other.ask(counts)
         assert (await empty.ask(verify, id=id_))["verifyArtifacts"]["problem"] is None
         assert await other.ask(counts) == await empty.ask(counts)
+
+
+async def test_facets_of_a_constraint_are_one_more_command(empty: Catalog) -> None:
+    """Before and after changes of the scheme, which a new process does not know yet."""
+    product = await empty.product("tool", "SEMVER", id="p", _id="local/p")
+    for version in ("1.0.0", "1.1.0-rc.1", "2.0.0"):
+        await empty.put(product, version)
+    query = """query($facets: Boolean!) { releases(filter: {productId: "p", constraint: "<2"}) {
+      nodes { version } facets @include(if: $facets) { product { count } } } }"""
+    save = 'mutation($scheme: VersionScheme!) { saveProduct(input: {id: "p", key: "tool", name: "Tool", versionScheme: $scheme}) { problem { detail } } }'
+    for scheme, count in (("SEMVER", 1), ("ANY", 2), ("SEMVER", 1)):
+        assert (await empty.ask(save, scheme=scheme))["saveProduct"]["problem"] is None
+        found = (await empty.ask(query, facets=True))["releases"]
+        assert found["facets"]["product"] == [{"count": count}]
+        assert len(found["nodes"]) == count
+        await empty.ask(query, facets=False)
+        without = sum(empty.commands.reads.values())
+        found = (await empty.ask(query, facets=True))["releases"]
+        assert sum(empty.commands.reads.values()) == without + 1
+        assert found["facets"]["product"] == [{"count": count}]

@@ -313,7 +313,7 @@ class Context:
         async def read(questions: Sequence[pagination.PageQuery[Any]]) -> Sequence[stored_facets.Facets]:
             return await stored_facets.read(self.database, questions, names)
 
-        return await version_order.read_all(self.database, questions, read)
+        return await version_order.read_all(self.database, questions, read, lambda found: found.steps)
 
     async def _environments(self, names: list[str], keys: FieldPaths) -> Sequence[EnvironmentDocument | None]:
         found = await environment_holdings.environments_by_name(self.caller, self.reading, names, keys)

@@ -8,7 +8,8 @@ from release_catalog.domain import versions
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.version_schemes.key_ranges import KeyRanges
 from release_catalog.storage import cursors, reference_lookup, version_constraints, visibility
-from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName
+from release_catalog.storage import database as db
+from release_catalog.storage.collection_names import COUNTERS, PRODUCTS, RELEASES, CollectionName
 from release_catalog.storage.database import ONE_BATCH, Collections, Stage, projection
 from release_catalog.storage.pipelines import run_together
 
@@ -31,8 +32,10 @@ class Lookups:
     # The ids of products by key and place, and the terms of the dependants of releases by id.
     products: Mapping[_Named, Sequence[str]] = dataclasses.field(default_factory=dict)
     needing: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
-    # The schemes of the products whose versions are constrained, and those that are read by `nextVersionKey`.
+    # The schemes of the products whose versions are constrained, the number of steps of scheme changes before they
+    # were read, and the products that are read by `nextVersionKey`.
     schemes: Mapping[str, versions.Scheme] = dataclasses.field(default_factory=dict)
+    steps: int = 0
     reordered: Sequence[str] = ()
     # Of the constraints that a text may mean for a product, the place of the one that counts, if not the first.
     alternatives: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
@@ -65,9 +68,9 @@ async def look_up(caller: Caller, database: Collections, filters: Sequence[Value
     pairs = {pair for filter_ in filters for pair in _constrained(filter_, lookups, None)}
     if not pairs:
         return lookups
-    schemes = await _schemes(caller, database, {id_ for id_, _ in pairs})
+    schemes, steps = await _schemes(caller, database, {id_ for id_, _ in pairs})
     alternatives = await _alternatives(caller, database, pairs, schemes)
-    return dataclasses.replace(lookups, schemes=schemes, alternatives=alternatives)
+    return dataclasses.replace(lookups, schemes=schemes, steps=steps, alternatives=alternatives)
 
 
 def _named(values: Values) -> _Named | None:
@@ -118,11 +121,20 @@ async def _needing(caller: Caller, database: Collections, ids: set[str]) -> dict
     return {release["id"]: some for release, some in zip(releases, terms, strict=True)}
 
 
-async def _schemes(caller: Caller, database: Collections, ids: set[str]) -> dict[str, versions.Scheme]:
+async def _schemes(
+    caller: Caller, database: Collections, ids: Collection[str]
+) -> tuple[dict[str, versions.Scheme], int]:
+    """Return the schemes of products, and the number of steps of scheme changes before they were read."""
     match = {"_id": {"$in": [caller.key(id_) for id_ in ids]}}
-    found = database[PRODUCTS].find(match, {"id": 1, "versionScheme": 1})
-    products = await cursors.documents(found, None, frozenset({"id", "versionScheme"}))
-    return {product["id"]: product["versionScheme"] for product in products}
+    products = [{"$match": match}, {"$project": {"_id": 0, "id": 1, "versionScheme": 1}}]
+    stages: list[Stage] = [
+        {"$match": {"_id": caller.key("events")}},
+        {"$project": {"_id": 0, "schemeSteps": 1}},
+        {"$unionWith": {"coll": PRODUCTS, "pipeline": products}},
+    ]
+    found = await db.aggregate(database[CollectionName[Any](COUNTERS)], stages, frozenset())
+    schemes = {one["id"]: one["versionScheme"] for one in found if "id" in one}
+    return schemes, sum(one.get("schemeSteps", 0) for one in found)
 
 
 async def _alternatives(
