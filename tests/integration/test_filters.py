@@ -369,6 +369,21 @@ async def test_a_key_of_very_many_products_counts_in_one_catalog(empty: Catalog)
     assert {"id": "c249", "releases": {"totalCount": 1}} in found
 
 
+async def test_constraints_on_very_many_products_are_refused(empty: Catalog) -> None:
+    many: list[Any] = [
+        {**bulk_load.product(LOCAL, f"c{number:03d}", "tool"), "versionScheme": "PEP440"} for number in range(100)
+    ]
+    await empty.database[PRODUCTS].insert_many(many)
+    await empty.put(many[0], "1.0.0")
+    filter_: dict[str, Any] = {"productKey": "tool", "constraint": "<2"}
+    assert (await empty.ask(PAGE, filter=filter_))["releases"]["totalCount"] == 1
+    error = await empty.error(PAGE, filter={**filter_, "none": [{"constraint": f"<{n}"} for n in range(3, 19)]})
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "filter"}
+    assert "at most 100" in error["message"]
+    # Nothing is read for the constraints.
+    assert empty.commands.reads.keys() == {"products"}
+
+
 # ---------------------------------------------------------------- searches
 
 

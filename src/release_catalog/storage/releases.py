@@ -138,6 +138,7 @@ async def search(
         lookups = await look_up(filter_)
     else:
         lookups = await filter_lookups.look_up(caller, database, [filter_])
+    filter_lookups.check(filter_, lookups)
 
     def build(lookups: Lookups) -> PageQuery[ReleaseDocument]:
         return _query(caller, release_filters.compiled(filter_, lookups), window, ORDERS[order], descending)
