@@ -1,10 +1,12 @@
 """Facets of releases: exact counts over all that a filter matches, within one more command."""
 
 import collections
+import json
 from typing import Any
 
 import pytest
 
+from conftest import LOCAL, connected
 from release_catalog.domain import caller, platforms, release_parts, timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.storage import facets
@@ -195,3 +197,59 @@ async def test_facets_of_environments_and_dependants(empty: Catalog) -> None:
 async def plan(catalog: Catalog, command: dict[str, Any]) -> Any:
     plain = {name: value for name, value in command.items() if name not in {"lsid", "$db", "$clusterTime"}}
     return await catalog.database.command("explain", plain, verbosity="executionStats")
+
+
+async def test_facets_are_right_directly_after_each_kind_of_write(empty: Catalog, mongodb_url: str) -> None:
+    """In the process that writes, and in another one."""
+    product = await empty.product("tool", id="p", _id="local/p")
+    files = [verified("f", "MISMATCH")]
+    made = await empty.put(product, "1", artifacts=files, delivery=None)
+    id_ = made["id"]
+    writes: list[tuple[str, dict[str, Any], int]] = [
+        ("patchRelease(input: {id: $id, name: \"tool\", notes: \"zebra\"})", {"search": "zebra"}, 1),
+        ("patchRelease(input: {id: $id, name: \"tool\", notes: \"lion\"})", {"search": "zebra"}, 0),
+        ("patchRelease(input: {id: $id, name: \"tool\", branch: \"main\"})", {"branch": "main"}, 1),
+        ("replaceRelease(input: {id: $id, name: \"tool\", notes: \"tiger\"})", {"search": "tiger"}, 1),
+        ("saveProduct(input: {id: \"p\", key: \"tool\", name: \"Hammer\"})", {"search": "hammer"}, 1),
+        ("saveProduct(input: {id: \"p\", key: \"nail\", name: \"Hammer\"})", {"productKey": "nail"}, 1),
+        ("saveProduct(input: {id: \"p\", key: \"nail\", name: \"Hammer\", versionScheme: DOTTED})",
+         {"productId": "p", "constraint": ">=1"}, 1),
+        ("createRelease(input: {productId: \"p\", name: \"tool\", version: \"2.0\"})", {"version": "2.0"}, 1),
+    ]  # fmt: skip
+    query = "query($filter: ReleaseFilter) { releases(filter: $filter) { facets { product { value count } } } }"
+    async with connected(mongodb_url, empty.database.name) as database:
+        other = Catalog(database, LOCAL)
+        for write, filter_, count in writes:
+            for catalog in (empty, other):
+                await catalog.ask(query, filter=filter_)
+            text = f"mutation {{ {write.replace('$id', json.dumps(id_))} {{ problem {{ detail }} }} }}"
+            [answer] = (await empty.ask(text)).values()
+            assert answer["problem"] is None, write
+            for catalog in (empty, other):
+                found = (await catalog.ask(query, filter=filter_))["releases"]["facets"]["product"]
+                assert found == ([{"value": "p", "count": count}] if count else []), write
+        verify = "mutation($id: ID!) { verifyArtifacts(input: {releaseId: $id, verification: SKIP}) { problem { detail } } }"
+        counts = '{ releases(filter: {version: "1"}) { facets { verification { value } } } }'
+        await other.ask(counts)
+        assert (await empty.ask(verify, id=id_))["verifyArtifacts"]["problem"] is None
+        assert await other.ask(counts) == await empty.ask(counts)
+
+
+async def test_facets_of_a_constraint_are_one_more_command(empty: Catalog) -> None:
+    """Before and after changes of the scheme, which a new process does not know yet."""
+    product = await empty.product("tool", "SEMVER", id="p", _id="local/p")
+    for version in ("1.0.0", "1.1.0-rc.1", "2.0.0"):
+        await empty.put(product, version)
+    query = """query($facets: Boolean!) { releases(filter: {productId: "p", constraint: "<2"}) {
+      nodes { version } facets @include(if: $facets) { product { count } } } }"""
+    save = 'mutation($scheme: VersionScheme!) { saveProduct(input: {id: "p", key: "tool", name: "Tool", versionScheme: $scheme}) { problem { detail } } }'
+    for scheme, count in (("SEMVER", 1), ("ANY", 2), ("SEMVER", 1)):
+        assert (await empty.ask(save, scheme=scheme))["saveProduct"]["problem"] is None
+        found = (await empty.ask(query, facets=True))["releases"]
+        assert found["facets"]["product"] == [{"count": count}]
+        assert len(found["nodes"]) == count
+        await empty.ask(query, facets=False)
+        without = sum(empty.commands.reads.values())
+        found = (await empty.ask(query, facets=True))["releases"]
+        assert sum(empty.commands.reads.values()) == without + 1
+        assert found["facets"]["product"] == [{"count": count}]

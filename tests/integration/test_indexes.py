@@ -54,6 +54,19 @@ COMBINED: dict[str, dict[str, Any]] = {
     "a constraint by key": {"productKey": "p7", "constraint": "=1.7"},
     "any of two": {"any": [{"tag": "tag 7"}, {"author": "a8@acme.example"}]},
     "any with a search": {"any": [{"search": "word07x"}, {"name": "name 8"}]},
+    "any of two times": {
+        "any": [{f"{name}{end}": at for end, at in MINUTE.items()} for name in ("created", "updated")]
+    },
+    "any with a time": {
+        "any": [{f"published{end}": at for end, at in MINUTE.items()}, {"tag": "tag 7"}, {"search": "word08x"}]
+    },
+    "a time in any in any": {"any": [{"any": [{f"updated{end}": at for end, at in MINUTE.items()}]}]},
+    "a constraint or a time": {
+        "any": [
+            {"productId": "p7", "constraint": ">=1.7,<1.8"},
+            {f"released{end}": at for end, at in MINUTE.items()},
+        ]
+    },
     "any in any": {"any": [{"any": [{"tag": "tag 7"}, {"search": "word08x"}]}, {"baseImageId": "image 9"}]},
     "any beside a common condition": {"catalogId": "default", "any": [{"search": "word07x"}, {"tag": "tag 8"}]},
     "a word of one and none of another": {"search": "word07x", "none": [{"status": ["DRAFT"]}, {"tag": "tag 8"}]},

@@ -32,7 +32,10 @@ class ReleaseFilter:
     ids: list[strawberry.ID] | None = _condition("Releases with one of these ids, at most 100.")
     catalog_id: strawberry.ID | None = _condition("Releases of this catalog.")
     product_id: strawberry.ID | None = _condition("Releases of this product.")
-    product_key: str | None = _condition("Releases of the products with this key, in any catalog.")
+    product_key: str | None = _condition(
+        "Releases of the products with this key, in any catalog. If more than 100 products have it, give "
+        "catalogId with it."
+    )
     name: str | None = _condition("Releases with exactly this name.")
     name_contains: str | None = _condition("Releases whose name contains this text, in any letter case (S4).")
     version: str | None = _condition("Releases with exactly this version.")
@@ -112,4 +115,5 @@ async def search(
         order.field.name,
         descending=order.direction is OrderDirection.DESC,
         within=within,
+        look_up=info.context.look_up_for_filter,
     )

@@ -20,6 +20,7 @@ from release_catalog.files.verifier import Fetcher
 from release_catalog.query_engine.dataloader import BatchScheduler, DataLoader, LookupCoalescer
 from release_catalog.storage import (
     environment_holdings,
+    filter_lookups,
     pagination,
     pipelines,
     records,
@@ -135,6 +136,13 @@ class Context:
     def environments(self) -> DataLoader[str, EnvironmentDocument | None]:
         """Return the loader of environments by name."""
         return self._loader("environments by name", self._environments, str)
+
+    async def look_up_for_filter(self, filter_: Mapping[str, Any]) -> filter_lookups.Lookups:
+        """Return the documents that a filter of releases refers to, read with its level."""
+        loader: DataLoader[Mapping[str, Any], filter_lookups.Lookups]
+        loader = self._loader("filter lookups", self._filter_lookups, id)
+        [found] = await loader.load_many([filter_], None)
+        return found
 
     async def in_environments(
         self, products: Sequence[ProductDocument], keys: FieldPaths
@@ -305,11 +313,16 @@ class Context:
         async def read(questions: Sequence[pagination.PageQuery[Any]]) -> Sequence[stored_facets.Facets]:
             return await stored_facets.read(self.database, questions, names)
 
-        return await version_order.read_all(self.database, questions, read)
+        return await version_order.read_all(self.database, questions, read, lambda found: found.steps)
 
     async def _environments(self, names: list[str], keys: FieldPaths) -> Sequence[EnvironmentDocument | None]:
         found = await environment_holdings.environments_by_name(self.caller, self.reading, names, keys)
         return [found.get(name) for name in names]
+
+    async def _filter_lookups(
+        self, filters: list[Mapping[str, Any]], _: FieldPaths
+    ) -> Sequence[filter_lookups.Lookups]:
+        return [await filter_lookups.look_up(self.caller, self.database, filters)] * len(filters)
 
     async def _needing(self, some: list[ReleaseDocument], _: FieldPaths) -> Sequence[list[str]]:
         return await reference_lookup.dependant_terms(self.caller, self.reading, some)

@@ -22,12 +22,18 @@ Term = str | Regex[str]
 class Access(NamedTuple):
     """A way to the documents of a query: an index, the condition that it serves, and all other conditions.
 
-    Without the latter, the conditions of the query hold besides.
+    Without the latter, the conditions of the query hold besides. Without a name, the database chooses an index for
+    each part of the condition.
     """
 
-    name: str
+    name: str | None
     condition: Filter
     match: Filter | None = None
+
+    @property
+    def hint(self) -> dict[str, str]:
+        """Return the hint to the index."""
+        return {"hint": self.name} if self.name else {}
 
 
 class Rebuild(NamedTuple):
@@ -66,7 +72,7 @@ async def best(database: Collections, questions: "Sequence[PageQuery[Any]]") -> 
 
     parts = [(question.collection, counted(question, access)) for question, access in ways]
     # Only the first part can have a hint.
-    found = await run_together(database, parts, frozenset(), hint=ways[0][1].name)
+    found = await run_together(database, parts, frozenset(), **ways[0][1].hint)
     counts = [count[0]["count"] if count else 0 for count in found]
     found_best: list[Access | None] = []
     left = iter(zip(counts, ways, strict=True))

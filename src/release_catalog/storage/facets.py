@@ -51,6 +51,8 @@ class Facets(NamedTuple):
 
     counts: dict[str, Counts]
     is_approximate: bool
+    # The number of steps of the tenant's scheme changes afterwards.
+    steps: int
 
 
 class _Kept(NamedTuple):
@@ -95,7 +97,7 @@ async def _read(
     found = []
     for index, key in enumerate(keys):
         [counts] = answer.get(f"q{index}") or [{}]
-        facets = _facets(counts, names)
+        facets = _facets(counts, names, _steps(answer["after"]))
         found.append(facets)
         kept[key] = _Kept(answer["counter"], now + MAX_AGE_SECONDS, facets)
         kept.move_to_end(key)
@@ -128,6 +130,8 @@ async def _command(
         if question.terms != []:
             lookup = {"from": RELEASES, "pipeline": _pipeline(question, names), "as": f"q{index}"}
             stages.append({"$lookup": lookup})
+    after: list[Stage] = [{"$match": {"_id": callers.local(tenant).key("events")}}, counter]
+    stages.append({"$lookup": {"from": COUNTERS, "pipeline": after, "as": "after"}})
     return await db.aggregate(database[CollectionName[Any](COUNTERS)], stages, frozenset())
 
 
@@ -155,10 +159,14 @@ def _counts(name: str) -> list[Stage]:
     return [*unwound, group, {"$sort": {"count": -1, "_id": 1}}, {"$limit": MAX_VALUES}]
 
 
-def _facets(found: Mapping[str, Any], names: Collection[str]) -> Facets:
+def _steps(counter: _State) -> int:
+    return sum(one.get("schemeSteps", 0) for one in counter)
+
+
+def _facets(found: Mapping[str, Any], names: Collection[str], steps: int) -> Facets:
     count = found["all"][0]["count"] if found.get("all") else 0
     usage.count(count * len(names))
     counts = {
         name: [{"value": one["_id"], "count": one["count"]} for one in found.get(name, ())] for name in names
     }
-    return Facets(counts, count > MAX_COUNTED)
+    return Facets(counts, count > MAX_COUNTED, steps)

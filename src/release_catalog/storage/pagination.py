@@ -262,7 +262,7 @@ async def read(database: Collections, question: PageQuery[Stored], keys: FieldPa
     [access] = await access_paths.best(database, [question])
     if access:
         stages = _top(question, question.conditions_by(access), keys)
-        return _page(question, await db.aggregate(collection, stages, keys, hint=access.name))
+        return _page(question, await db.aggregate(collection, stages, keys, **access.hint))
     index = question.index
     if question.stages or (index == "terms" and not question.ordered_by_terms):
         if question.stages or not await _has_many(collection, question):
@@ -356,7 +356,7 @@ def counted(question: PageQuery[Any]) -> tuple[Filter, dict[str, Any]]:
     if not question.accesses:
         return question.conditions(), {"hint": question.index}
     [access, *others] = question.accesses
-    return question.conditions_by(access), {} if others else {"hint": access.name}
+    return question.conditions_by(access), {} if others else access.hint
 
 
 async def _union(

@@ -3,7 +3,8 @@
 A filter becomes a condition on documents. Beside it stand covers: lists of terms of which each matching release
 has at least one, so that the `terms` index finds all of them. The best cover of a filter is that of its most
 selective condition; `any` has a cover if all of its filters have one, and `none` never has. What no term can tell,
-a range of times or of versions, has an index of its own.
+a range of times or of versions, has an index of its own. An `any` without a cover is found in parts if each
+of its filters has a cover or such an index.
 """
 
 import dataclasses
@@ -18,9 +19,9 @@ from release_catalog.domain import search_words, timestamps
 from release_catalog.domain.version_schemes.key_ranges import KeyRanges
 from release_catalog.errors import InvalidArgument
 from release_catalog.storage import search_terms, version_constraints
-from release_catalog.storage.access_paths import Access, Term
+from release_catalog.storage.access_paths import Access, Term, terms_condition
 from release_catalog.storage.database import Filter
-from release_catalog.storage.filter_lookups import Lookups
+from release_catalog.storage.filter_lookups import MAX_PRODUCTS, STATUSES, Lookups
 
 MAX_IDS = 100
 MAX_SUBSTRING = 256
@@ -51,7 +52,6 @@ _TIMES = {
     "created": "createdAt", "updated": "updatedAt", "released": "releasedKey", "published": "publishedKey",
 }  # fmt: skip
 _WITHOUT_TIME = ("releasedKey", "publishedKey")
-STATUSES = ["DRAFT", "PUBLISHED", "WITHDRAWN", "ARCHIVED"]
 
 
 class Condition(NamedTuple):
@@ -170,6 +170,9 @@ def compiled(filter_: Mapping[str, Any], lookups: Lookups, scope: Scope = WHOLE)
     """Return a filter in the language of the database."""
     values = {name: value for name, value in filter_.items() if value is not None}
     products = lookups.products_of(values)
+    if products is not None and len(products) > MAX_PRODUCTS:
+        message = f"more than {MAX_PRODUCTS} products have this key: give catalogId with it."
+        raise InvalidArgument(f"{scope.path}.productKey", message)
     inner = dataclasses.replace(scope, products=scope.products if products is None else products)
     conditions = [Condition(match) for match in _plain(scope.path, values)]
     conditions += _indexed(values, lookups, products)
@@ -192,6 +195,8 @@ def compiled(filter_: Mapping[str, Any], lookups: Lookups, scope: Scope = WHOLE)
         ]
         if filters:
             conditions.append(_any(filters) if name == "any" else _none(filters))
+        if filters and name == "any" and conditions[-1].cover is None:
+            accesses += _ways(filters)
     return Compiled(conditions, accesses)
 
 
@@ -208,6 +213,18 @@ def _any(filters: Sequence[Compiled]) -> Condition:
     # The terms say all if each filter has one condition, which its terms say.
     is_exact = all(len(one.match_without(one.best())) == 0 for one in filters)
     return Condition(match, rank, list(terms.values()), is_exact)
+
+
+def _ways(filters: Sequence[Compiled]) -> list[Access]:
+    """Return the way to the releases that any of these filters matches, which has a part for each of them."""
+    parts: list[Filter] = []
+    for one in filters:
+        best = one.best()
+        if best and best.cover is not None:
+            parts.append({"terms": terms_condition(best.cover)})
+        elif one.accesses:
+            parts.append(one.accesses[0].condition)
+    return [Access(None, {"$or": parts})] if len(parts) == len(filters) else []
 
 
 def _none(filters: Sequence[Compiled]) -> Condition:

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from release_catalog.domain import release_parts
@@ -125,14 +125,20 @@ async def search(
     *,
     descending: bool = True,
     within: Mapping[str, Any] | None = None,
+    look_up: Callable[[Mapping[str, Any]], Awaitable[Lookups]] | None = None,
 ) -> PageQuery[ReleaseDocument]:
     """Return a query for the releases that meet every condition of `filter_`, with the keys of ReleaseFilter.
 
-    `within` narrows it to a catalog or a product, which does not count as a condition.
+    `within` narrows it to a catalog or a product, which does not count as a condition. `look_up` reads the
+    documents that the filter refers to, together with those of other filters.
     """
     release_filters.check(filter_)
     filter_ = release_filters.within(filter_, within or {})
-    lookups = await filter_lookups.look_up(caller, database, filter_)
+    if look_up and filter_lookups.refers(filter_):
+        lookups = await look_up(filter_)
+    else:
+        lookups = await filter_lookups.look_up(caller, database, [filter_])
+    filter_lookups.check(filter_, lookups)
 
     def build(lookups: Lookups) -> PageQuery[ReleaseDocument]:
         return _query(caller, release_filters.compiled(filter_, lookups), window, ORDERS[order], descending)

@@ -74,13 +74,17 @@ async def read_all(
     database: Database,
     questions: Sequence[PageQuery[Any]],
     read: Callable[[Sequence[PageQuery[Any]]], Awaitable[Sequence[Result]]],
+    steps: Callable[[Result], int] | None = None,
 ) -> Sequence[Result]:
-    """Return the results of `read` for all documents of several queries, whose order does not matter."""
+    """Return the results of `read` for all documents of several queries, whose order does not matter.
+
+    `steps` gives the number of steps of scheme changes after a result was read, if `read` reads it anyway.
+    """
 
     async def ignoring_order(questions: Sequence[PageQuery[Any]], reordered: Sequence[str]) -> Sequence[Result]:
         return await read([_rebuilt(question, reordered) for question in questions])
 
-    return (await _consistent(database, questions, (), ignoring_order))[0]
+    return (await _consistent(database, questions, (), ignoring_order, steps))[0]
 
 
 async def _consistent(
@@ -88,6 +92,7 @@ async def _consistent(
     questions: Sequence[PageQuery[Any]],
     by_version: Sequence[PageQuery[Any]],
     read: Callable[[Sequence[PageQuery[Any]], Sequence[str]], Awaitable[Sequence[Result]]],
+    steps: Callable[[Result], int] | None = None,
 ) -> tuple[Sequence[Result], Mapping[str, Any]]:
     """Return what `read` gives while no scheme changes, and the schemes of the products that queries depend on.
 
@@ -100,6 +105,12 @@ async def _consistent(
     known = counters.get(tenant, _Known())
     while True:
         results = await read(questions, known.reordered)
+        if steps:
+            # Without a step since the lookups of the filters, the schemes in them are the current ones.
+            seen = {steps(result) for result in results}
+            seen |= {question.rebuild.lookups.steps for question in depending if question.rebuild}
+            if seen == {known.steps}:
+                return results, {}
         schemes = await _schemes(database, tenant, depending)
         now = await _counter(database, tenant)
         changed = [_with_schemes(question, schemes) for question in questions]
