@@ -252,7 +252,8 @@ async def test_events_are_bounded(empty: Catalog) -> None:
     for number in range(1, 41):
         event |= {"_id": LOCAL.key(str(number)), "sequence": number}
         await empty.database[EVENTS].insert_one(event)
-    await empty.database[COUNTERS].insert_one({"_id": LOCAL.key("events"), "value": 40})
+    counter = {"_id": LOCAL.key("events")}
+    await empty.database[COUNTERS].update_one(counter, {"$set": {"value": 40}}, upsert=True)
     query = "{ events(first: 40) { nodes { data } } }"
     for planned in (True, False):
         await refused(empty, query, MEGABYTE, planned=planned)

@@ -43,6 +43,7 @@ LISTS = {
     "Release.dependants": ('release(id: "needed") { %s }', "dependants"),
     "Release.promotions": ('release(id: "needed") { %s }', "promotions"),
     "Environment.contents": ('environment(name: "QA") { %s }', "contents"),
+    "Environment.releases": ('environment(name: "QA") { %s }', "releases"),
     "Environment.promotions": ('environment(name: "QA") { %s }', "promotions"),
     "Webhook.deliveries": ('webhook(id: "hook") { %s }', "deliveries"),
 }  # fmt: skip
@@ -103,6 +104,7 @@ async def stock(catalog: Catalog) -> None:
         made = await catalog.put(
             product, f"1.{at}", status="DRAFT" if at % 3 == 1 else "PUBLISHED", private=at % 3 == 2 and at > 3,
             dependencies=[{"releaseId": "needed", "name": "needed", "version": "0"}],
+            environments=[{"environment": "QA", "since": now, "promotionId": f"needed {at}"}],
         )  # fmt: skip
 
         async def told(session: Any, made: Any = made) -> None:

@@ -217,7 +217,7 @@ async def test_a_page_elsewhere_can_not_get_hal_documents(
             assert refused.headers["content-type"] == "application/problem+json"
             assert (refused.json()["status"], refused.json()["title"]) == (403, "Forbidden")
             # Workers look for work meanwhile.
-            assert not {"catalogs", "products", "releases"} & commands.reads.keys(), "nothing is looked up for it"
+            assert not {"catalogs", "releases"} & commands.reads.keys(), "nothing is looked up for it"
 
 
 @pytest.mark.parametrize(("settings", "status"), [({}, 400), ({"authentication": "required"}, 401)])
