@@ -30,7 +30,7 @@ def check_csrf(headers: Headers, *, strict: bool, origins: Collection[str] = ())
     link, image, form or script of an older browser can. A query changes nothing in any case, and no other site can
     read its response. Pages of `origins` may: an EventSource of theirs can send neither a POST nor a header.
     """
-    if _is_safe(headers) or headers.get("origin") in origins:
+    if _is_safe(headers, origins):
         return
     if "sec-fetch-site" not in headers and (not strict or _NAMED.search(headers.get("accept", ""))):
         return
@@ -44,7 +44,7 @@ def check_hal_csrf(headers: Headers, origins: Collection[str]) -> None:
     Pages of `origins` may read the documents, so they may request them too. Clients other than browsers do not
     send Sec-Fetch-Site.
     """
-    if "sec-fetch-site" not in headers or _is_safe(headers) or headers.get("origin") in origins:
+    if "sec-fetch-site" not in headers or _is_safe(headers, origins):
         return
     reason = (
         "The request comes from a page of another site: add its origin to "
@@ -53,8 +53,10 @@ def check_hal_csrf(headers: Headers, origins: Collection[str]) -> None:
     raise RequestError(403, reason, {"code": "CSRF"})
 
 
-def _is_safe(headers: Headers) -> bool:
-    """Return whether no page of another site can have made a browser send a request with these headers."""
+def _is_safe(headers: Headers, origins: Collection[str]) -> bool:
+    """Return whether only pages of this site or of `origins` can have made a browser send these headers."""
+    if headers.get("origin") in origins:
+        return True
     if headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON:
         return True
     # A browser that knows a name and a password sends them to every page that asks.

@@ -216,7 +216,7 @@ class GraphQLHTTPEndpoint:
             cost = self._check_cost(document, operation, graphql_request.variables)
         self.callers.consume(context.caller, cost)
         context.usage.charged = cost
-        context.points_left = functools.partial(self.callers.points_left, context.caller)
+        context.points_left = self.callers.points_left
         return cost
 
     def _check_cost(

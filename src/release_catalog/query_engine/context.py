@@ -87,7 +87,7 @@ class Context:
         self.resume_after: str | None = None
         self.followed: FollowedEvents | None = None
         # The points that the caller may use in an hour, those left, and the seconds until all are there again.
-        self.points_left: Callable[[], tuple[int, int, float] | None] = _unlimited
+        self.points_left: Callable[[Caller], tuple[int, int, float] | None] = _unlimited
         # By their ids, the pairs of releases that are compared.
         self.comparisons: dict[tuple[str, str], dict[Any, Any]] = {}
         self.usage = Usage()
@@ -343,7 +343,7 @@ class Context:
         return counts
 
 
-def _unlimited() -> None:
+def _unlimited(_: Caller) -> None:
     """Return that no limit is set."""
 
 

@@ -17,13 +17,13 @@ from release_catalog.domain.validation import Validator
 from release_catalog.errors import Violation
 from release_catalog.storage import (
     cursors,
-    facets,
     forms,
     named_products,
     reference_lookup,
     release_writes,
     scheme_change,
     search_terms,
+    unit_of_work,
     verification_jobs,
     visibility,
 )
@@ -122,7 +122,7 @@ async def load(
     await _lead_by_id(caller, database, made, with_id, added)
     await _settled(caller, database, added)
     if added:
-        await facets.count_change(database, caller.tenant)
+        await unit_of_work.count_change(caller, database)
     return Loaded(len(added), len(failed) - len(refused), created, refused)
 
 
@@ -394,5 +394,5 @@ async def put(
     keyed: list[Any] = [{**d, "_id": caller.key(d["id"]), "tenantId": caller.tenant} for d in documents]
     if collection == RELEASES:
         keyed = [search_terms.to_stored(caller, document) for document in keyed]
-        await facets.count_change(database, caller.tenant)
+        await unit_of_work.count_change(caller, database)
     return len(keyed) - len(await _insert(database, collection, keyed)) if keyed else 0

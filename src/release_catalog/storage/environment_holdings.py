@@ -132,8 +132,9 @@ async def of_products(
             if before is None:
                 of_product[name] = ProductHolding(name, [release], since)
             else:
-                some = [*before.releases, release] if len(before.releases) < MAX_RELEASES else before.releases
-                of_product[name] = ProductHolding(name, some, min(before.since, since))
+                if len(before.releases) < MAX_RELEASES:
+                    before.releases.append(release)
+                of_product[name] = before._replace(since=min(before.since, since))
     return {
         id_: [holdings[name] for name in sorted(holdings)[:MAX_ENVIRONMENTS]] for id_, holdings in held.items()
     }

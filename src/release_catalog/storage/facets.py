@@ -67,12 +67,6 @@ class _Kept(NamedTuple):
 _kept: weakref.WeakKeyDictionary[Collections, collections.OrderedDict[bytes, _Kept]] = weakref.WeakKeyDictionary()
 
 
-async def count_change(database: Collections, tenant: str, session: Any = None) -> None:
-    """Let the counter show that other releases match, although no event was written."""
-    key = {"_id": callers.local(tenant).key("events")}
-    await database[COUNTERS].update_one(key, {"$inc": {"held": 1, "value": 0}}, upsert=True, session=session)
-
-
 async def read(database: Collections, questions: Sequence[PageQuery[Any]], names: Collection[str]) -> list[Facets]:
     """Return the facets `names` of all releases that each query matches, with one command."""
     found: list[Facets] = []
@@ -119,19 +113,16 @@ async def _command(
     state: _State | None,
 ) -> list[dict[str, Any]]:
     """Return the counter and the facets of each query; nothing if the counter is still as in `state`."""
+    own = {"$match": {"_id": callers.local(tenant).key("events")}}
     counter = {"$project": {"_id": 0, "value": 1, "held": 1, "schemeSteps": 1}}
-    stages: list[Stage] = [
-        {"$match": {"_id": callers.local(tenant).key("events")}},
-        {"$facet": {"counter": [counter]}},
-    ]
+    stages: list[Stage] = [own, {"$facet": {"counter": [counter]}}]
     if state is not None:
         stages.append({"$match": {"counter": {"$ne": state}}})
     for index, question in enumerate(questions):
         if question.terms != []:
             lookup = {"from": RELEASES, "pipeline": _pipeline(question, names), "as": f"q{index}"}
             stages.append({"$lookup": lookup})
-    after: list[Stage] = [{"$match": {"_id": callers.local(tenant).key("events")}}, counter]
-    stages.append({"$lookup": {"from": COUNTERS, "pipeline": after, "as": "after"}})
+    stages.append({"$lookup": {"from": COUNTERS, "pipeline": [own, counter], "as": "after"}})
     return await db.aggregate(database[CollectionName[Any](COUNTERS)], stages, frozenset())
 
 

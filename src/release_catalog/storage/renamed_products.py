@@ -13,7 +13,7 @@ from pymongo import UpdateOne
 from release_catalog.domain import caller as callers
 from release_catalog.domain.reference_data import ProductDocument
 from release_catalog.errors import Problem
-from release_catalog.storage import cursors, facets, search_terms
+from release_catalog.storage import cursors, search_terms, unit_of_work
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import PRODUCTS, RELEASES, CollectionName
 from release_catalog.storage.database import Database, Stage
@@ -40,7 +40,7 @@ async def mark(turn: UnitOfWork, before: ProductDocument | None, saved: ProductD
     cast("_Renamed", saved)["renamed"] = True
     match = {"_id": turn.caller.key(saved["id"])}
     await turn.database[PRODUCTS].update_one(match, {"$set": _RENAMED}, session=turn.session)
-    await facets.count_change(turn.database, turn.caller.tenant, turn.session)
+    await unit_of_work.count_change(turn.caller, turn.database, turn.session)
 
 
 async def finish(database: Database, saved: ProductDocument | Problem) -> None:
@@ -108,4 +108,4 @@ async def _end(database: Database, product: ProductDocument) -> None:
     """Remove the mark, unless the product was renamed again meanwhile."""
     match = {"_id": product["_id"], "name": product["name"]}
     await database[PRODUCTS].update_one(match, {"$unset": {"renamed": ""}})
-    await facets.count_change(database, product["tenantId"])
+    await unit_of_work.count_change(callers.local(product["tenantId"]), database)

@@ -316,8 +316,13 @@ async def hold_events(turn: UnitOfWork) -> None:
     Without this, a long transaction would find in its last command that shorter ones of other processes have
     written events since it began, again and again.
     """
-    key, change = {"_id": turn.caller.key("events")}, {"$inc": {"held": 1, "value": 0}}
-    await turn.database[COUNTERS].update_one(key, change, upsert=True, session=turn.session)
+    await count_change(turn.caller, turn.database, turn.session)
+
+
+async def count_change(caller: Caller, database: Database, session: Any = None) -> None:
+    """Let the tenant's counter of events show that its releases changed, although no event was written."""
+    key, change = {"_id": caller.key("events")}, {"$inc": {"held": 1, "value": 0}}
+    await database[COUNTERS].update_one(key, change, upsert=True, session=session)
 
 
 async def delete_release(turn: UnitOfWork, release: ReleaseDocument, *, is_settled: bool) -> None:

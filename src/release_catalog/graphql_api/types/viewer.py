@@ -33,7 +33,7 @@ def viewer(info: Info) -> Any:
 
 def rate_limit(info: Info) -> Any:
     """Return the rest of the caller's rate; None if no rate is set."""
-    standing = info.context.points_left()
+    standing = info.context.points_left(info.context.caller)
     if standing is None:
         return None
     limit, remaining, seconds = standing
