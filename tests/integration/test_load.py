@@ -23,7 +23,7 @@ import pytest
 
 from conftest import LOCAL, connected
 from release_catalog.cli import load as bulk
-from release_catalog.cli import main
+from release_catalog.cli import streams
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.storage import bulk_load
 from release_catalog.storage import database as db
@@ -446,11 +446,11 @@ def test_an_export_that_breaks_off_leaves_what_was_there(tmp_path: Path) -> None
     target, link = tmp_path / "releases.ndjson", tmp_path / "link"
     target.write_text("of last week\n")
     link.symlink_to(target)
-    with pytest.raises(TypeError), main._whole(str(link)) as half:  # noqa: PT012  it is to break off in the middle
+    with pytest.raises(TypeError), streams.whole(str(link)) as half:  # noqa: PT012  it is to break off in the middle
         half.write(b"half")
         orjson.dumps(object())
     assert target.read_text() == "of last week\n"
-    with main._whole(str(link)) as whole:
+    with streams.whole(str(link)) as whole:
         whole.write(b"of today\n")
     assert link.is_symlink()
     assert target.read_text() == "of today\n"
@@ -458,7 +458,7 @@ def test_an_export_that_breaks_off_leaves_what_was_there(tmp_path: Path) -> None
 
 
 def test_an_export_to_a_device_leaves_the_device() -> None:
-    with main._whole("/dev/null") as target:
+    with streams.whole("/dev/null") as target:
         target.write(b"nothing")
     assert Path("/dev/null").is_char_device()
 

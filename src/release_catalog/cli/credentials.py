@@ -11,6 +11,7 @@ import typer
 
 from release_catalog import runtime
 from release_catalog.auth import service_accounts
+from release_catalog.cli.options import Tenant
 from release_catalog.domain import caller, timestamps
 from release_catalog.embedded_mongodb import binary, data_folder
 from release_catalog.errors import Problem, ValidationProblem
@@ -19,7 +20,6 @@ from release_catalog.storage import access_tokens
 from release_catalog.storage.database import Database
 
 _Scopes = Annotated[list[str], typer.Option(help=f"Scope, may be repeated: {', '.join(sorted(caller.SCOPES))}.")]
-_Tenant = Annotated[str | None, typer.Option(help="Tenant. Defaults to the tenant in the settings.")]
 
 
 def token(
@@ -30,7 +30,7 @@ def token(
         int | None,
         typer.Option(min=1, help="Days until the token expires. Without it, the token does not expire."),
     ] = None,
-    tenant: _Tenant = None,
+    tenant: Tenant = None,
 ) -> None:
     """Create an access token and print it once: only its digest is stored."""
     settings = Settings()
@@ -75,7 +75,7 @@ def _check_place(settings: Settings) -> None:
 def account(
     name: Annotated[str, typer.Argument(help="Account name, the user name in HTTP Basic.")],
     scope: _Scopes,
-    tenant: _Tenant = None,
+    tenant: Tenant = None,
 ) -> None:
     """Print a line for the file of service accounts; prompt for the password, or read it from standard input."""
     if sys.stdin.isatty():
