@@ -7,9 +7,9 @@ from typing import Literal, Self
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from release_catalog import usage
+from release_catalog import secret_files, usage
 from release_catalog.files import address_guard
 
 _PREFIX = "RELEASE_CATALOG_"
@@ -27,9 +27,14 @@ def origins(value: str) -> list[str]:
     return [origin.strip() for origin in value.split(",") if origin.strip()]
 
 
+def variables() -> list[str]:
+    """Return the environment variables that are settings, or name the file of a secret one."""
+    return [_PREFIX + name.upper() for name in Settings.model_fields] + secret_files.names(Settings)
+
+
 def unknown() -> list[str]:
     """Return the environment variables that look like settings but do not exist: they may be misspelt."""
-    known = {_PREFIX + name.upper() for name in Settings.model_fields}
+    known = set(variables())
     return sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
 
 
@@ -226,6 +231,32 @@ class Settings(Limits, BaseSettings):
         description="Maximum number of WebSockets and event streams of one caller, per process. Defaults to a "
         "tenth of all with authentication, to all without.",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources of settings, first those that take precedence."""
+        return init_settings, secret_files.SecretFiles(settings_cls), env_settings
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _usable(cls, value: object) -> object:
+        if isinstance(value, secret_files.Unusable):
+            raise ValueError(value.reason)  # noqa: TRY004  the text of the file is at fault
+        return value
+
+    @field_validator("mongodb_url")
+    @classmethod
+    def _of_mongodb(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("this is not the URL of a MongoDB: begin it with mongodb:// or mongodb+srv://")
+        return value
 
     @field_validator("cors_origins")
     @classmethod

@@ -11,10 +11,12 @@ from typing import Any
 import anyio
 import httpx2
 import jwt
+import orjson
 import pytest
 
 from conftest import connected
 from release_catalog.domain import caller
+from support.catalog import source
 from support.graphql_client import data_of, post
 from support.processes import SCRIPT, environment, run, serving
 
@@ -86,12 +88,12 @@ def test_credentials_are_made_at_the_command_line(tmp_path: Path, mongodb_url: s
         "This scope does not exist: give any of release:read, release:write.",
         "The product 'none' does not exist: save it first.",
     ]
-    for arguments, source, reason in (
+    for arguments, typed, reason in (
         (("ci:1", "--scope", "admin"), PASSWORD, "without colons"),
         (("ci", "--scope", "root"), PASSWORD, "give any of"),
         (("ci", "--scope", "admin"), "short", "at least 12"),
     ):
-        done = run("account", *arguments, source=source.encode())
+        done = run("account", *arguments, source=typed.encode())
         assert (done.returncode, done.stdout) == (1, "")
         assert reason in done.stderr
         assert PASSWORD not in done.stderr
@@ -188,3 +190,43 @@ def test_the_help_of_token_lists_the_scopes() -> None:
         [SCRIPT, "token", "--help"], env=environment(columns=200), capture_output=True, text=True, check=True
     )
     assert all(scope in told.stdout.replace("\n", " ") for scope in ("admin", caller.READ))
+
+
+def test_the_url_of_the_database_comes_from_a_file(tmp_path: Path, mongodb_url: str) -> None:
+    file = tmp_path / "url"
+    file.write_text(f"{mongodb_url}\n")
+    mine: dict[str, Any] = {"mongodb_url_file": file, "database": f"test_{uuid.uuid4().hex}"}
+    assert run("load", "-", source=orjson.dumps(source("tool")), **mine).returncode == 0
+    exported = run("export", **mine)
+    assert (exported.returncode, exported.stderr) == (0, "")
+    assert exported.database == run("export", mongodb_url=mongodb_url, database=mine["database"]).database
+    file.unlink()
+    missing = run("export", **mine)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert missing.stderr == (
+        f"The settings can't be used: RELEASE_CATALOG_MONGODB_URL: the file '{file}' in "
+        "RELEASE_CATALOG_MONGODB_URL_FILE can't be read (No such file or directory): correct the path, or let this "
+        "user read the file.\n"
+    )
+
+
+@pytest.mark.parametrize("password", ["pass/word", "pass@word", "pass%zz", "pass?word", "pass#word"])
+def test_a_url_with_an_unescaped_password_is_refused_without_it(password: str) -> None:
+    done = run("export", mongodb_url=f"mongodb://user:{password}@127.0.0.1:1/?serverSelectionTimeoutMS=100")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("The database can't be used: check RELEASE_CATALOG_MONGODB_URL. (")
+    assert len(done.stderr.splitlines()) == 1
+    assert "word" not in done.stderr.replace("username and password", "").replace("Username and password", "")
+
+
+def test_an_unknown_option_of_the_url_is_logged(tmp_path: Path) -> None:
+    done = run(
+        "export",
+        mongodb_url="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100&journall=true",
+        log_format="json",
+    )
+    [entry, sentence] = done.stderr.splitlines()
+    told = json.loads(entry)
+    assert (told["level"], told["event"]) == ("warning", "option of the MongoDB URL ignored")
+    assert "true" not in told["reason"]
+    assert sentence.startswith("The database can't be used: check RELEASE_CATALOG_MONGODB_URL. (")

@@ -9,6 +9,7 @@ import inspect
 import math
 import time
 import urllib.parse
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
@@ -19,7 +20,7 @@ from bson import tz_util
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import ConnectionFailure, InvalidURI, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 
 from release_catalog.storage import cursors, forms
@@ -98,7 +99,17 @@ class Database(Collections, Protocol):
 def connect(url: str) -> AsyncMongoClient[dict[str, Any]]:
     """Return a client for `url`, whose own options win; it belongs to the event loop that first uses it."""
     own = {name.lower() for name, _ in urllib.parse.parse_qsl(url.partition("?")[2], keep_blank_values=True)}
-    return AsyncMongoClient(url, **{name: value for name, value in _OPTIONS.items() if name.lower() not in own})
+    options = {name: value for name, value in _OPTIONS.items() if name.lower() not in own}
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        try:
+            client = AsyncMongoClient[dict[str, Any]](url, **options)
+        except ValueError as error:
+            # Such as a port that is no number.
+            raise InvalidURI(str(error)) from error
+    for warning in found:
+        _log.warning("option of the MongoDB URL ignored", reason=str(warning.message))
+    return client
 
 
 async def is_standalone(client: AsyncMongoClient[dict[str, Any]]) -> bool:
