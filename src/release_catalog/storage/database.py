@@ -24,6 +24,7 @@ from pymongo.read_concern import ReadConcern
 
 from release_catalog.storage import cursors, forms
 from release_catalog.storage.collection_names import CollectionName, Stored
+from release_catalog.storage.command_monitor import CommandMonitor
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.forms import StoredDatabase
 
@@ -95,10 +96,11 @@ class Database(Collections, Protocol):
         """Return the same database with other options."""
 
 
-def connect(url: str) -> AsyncMongoClient[dict[str, Any]]:
+def connect(url: str, monitors: Sequence[CommandMonitor] = ()) -> AsyncMongoClient[dict[str, Any]]:
     """Return a client for `url`, whose own options win; it belongs to the event loop that first uses it."""
     own = {name.lower() for name, _ in urllib.parse.parse_qsl(url.partition("?")[2], keep_blank_values=True)}
-    return AsyncMongoClient(url, **{name: value for name, value in _OPTIONS.items() if name.lower() not in own})
+    options = {name: value for name, value in _OPTIONS.items() if name.lower() not in own}
+    return AsyncMongoClient(url, event_listeners=monitors, **options)
 
 
 async def is_standalone(client: AsyncMongoClient[dict[str, Any]]) -> bool:
