@@ -91,6 +91,11 @@ class Problem:
     type: str = "about:blank"
     instance: str | None = None
 
+    @property
+    def kind(self) -> str:
+        """Return the name of its type in GraphQL."""
+        return f"{type(self).__name__.removesuffix('Problem')}Problem"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ValidationProblem(Problem):

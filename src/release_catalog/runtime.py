@@ -6,7 +6,7 @@ import functools
 import sys
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import anyio
@@ -19,6 +19,7 @@ from release_catalog.files import address_guard, verifier
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import indexes
+from release_catalog.storage.command_monitor import CommandMonitor
 from release_catalog.storage.outages import MAX_REASON, outage
 
 Result = TypeVar("Result")
@@ -89,18 +90,24 @@ def no_catalog(settings: Settings, but: str = "") -> str:
 
 @contextlib.asynccontextmanager
 async def open_database(
-    settings: Settings, database: Any = None, *, keeps: bool = True, existing: bool = False
+    settings: Settings,
+    database: Any = None,
+    *,
+    keeps: bool = True,
+    existing: bool = False,
+    monitors: Sequence[CommandMonitor] = (),
 ) -> AsyncIterator[db.Database]:
     """Open the database with all its indexes; the embedded MongoDB runs only if no other is named.
 
     With `keeps`, the settings decide from now on for how long events are kept. They also decide how long to wait
-    for a database that is not there yet. An `existing` database must already hold a catalog.
+    for a database that is not there yet. An `existing` database must already hold a catalog. The `monitors` get
+    its commands, except those of a `database` that the application has opened.
     """
     async with contextlib.AsyncExitStack() as stack:
         if database is None:
             # It blocks for seconds, while nothing else can run yet. In a thread, a signal would lose track of it.
             url = settings.mongodb_url or stack.enter_context(supervisor.start(settings.data_dir)).url
-            client = db.connect(url)
+            client = db.connect(url, monitors)
             stack.push_async_callback(client.close)
             stack.push_async_callback(db.background_ended)
             await _patiently(settings.database_wait_seconds, functools.partial(_check, client, settings))

@@ -1,5 +1,6 @@
 """The settings of a process, read once from the environment into a frozen object."""
 
+import ipaddress
 import os
 import urllib.parse
 from pathlib import Path
@@ -30,6 +31,11 @@ def origins(value: str) -> list[str]:
 def variables() -> list[str]:
     """Return the environment variables that are settings, or name the file of a secret one."""
     return [_PREFIX + name.upper() for name in Settings.model_fields] + secret_files.names(Settings)
+
+
+def networks(value: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Return the networks in a comma-separated list of addresses and networks; raise ValueError for others."""
+    return [ipaddress.ip_network(entry.strip()) for entry in value.split(",") if entry.strip()]
 
 
 def unknown() -> list[str]:
@@ -181,6 +187,18 @@ class Settings(Limits, BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Minimum level of logged messages."
     )
+    slow_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        le=3_600,
+        description="Time of an operation from which the log describes its database commands, in seconds. 0 means "
+        "never.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Proxies whose X-Forwarded-For names the client, for the log and for limits by address: "
+        "addresses and networks, separated by commas.",
+    )
     files_allow: str = Field(
         default="",
         description="Allowed destinations for files and webhooks besides public addresses: addresses, networks, "
@@ -273,6 +291,15 @@ class Settings(Limits, BaseSettings):
     @classmethod
     def _readable(cls, value: str) -> str:
         address_guard.parse(value)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        try:
+            networks(value)
+        except ValueError as error:
+            raise ValueError(f"{error}: give addresses and networks, such as 10.0.0.0/8") from error
         return value
 
     @field_validator("jwt_secret")

@@ -41,16 +41,18 @@ class Authenticator:
             self._jwts = jwt.JwtAuthenticator(settings)
 
     def local_operator(self, client: str | None) -> Caller | None:
-        """Return the operator of a server without authentication if `client` is an address of its machine."""
+        """Return the operator of a server without authentication if `client` is an address of its machine.
+
+        It must be the address of the connection, and None if a proxy forwards the request.
+        """
         return self._everybody if self._everybody and is_loopback(client) else None
 
     async def authenticate(self, headers: Headers, client: str | None, database: Database) -> Caller:
-        """Return the caller of a request with these headers from the address `client`.
+        """Return the caller of a request with these credentials from the address `client`.
 
-        An unknown caller is refused; a network that is refused again and again gets slower responses.
+        An unknown caller is refused; a network that is refused again and again gets slower responses. A proxy may
+        have named `client`, so it makes nobody the operator of this machine: see `local_operator`.
         """
-        if operator := self.local_operator(client):
-            return operator
         network = client_network(client)
         try:
             return await self._caller(headers, network, database)

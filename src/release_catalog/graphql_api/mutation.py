@@ -20,6 +20,7 @@ from graphql import (
 )
 from strawberry.utils.str_converters import to_camel_case
 
+from release_catalog import request_record
 from release_catalog.domain import caller
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import ForbiddenProblem
@@ -201,6 +202,7 @@ def _finished(
     """Return the payload with an answer; `empty` are its values without a result."""
     dry = {"dryRun": bool(input_.get("dryRun"))} if "dryRun" in empty else {}
     if isinstance(answer, Refusal):
+        request_record.add_code(answer.kind)
         # S1's payload has a message in any case.
         message = {"message": answer.detail} if "message" in empty else {}
         return {**empty, **message, **dry, "problem": answer}

@@ -20,6 +20,7 @@ from graphql import (
     validate,
 )
 
+from release_catalog import request_record
 from release_catalog.domain.caller import Owner
 from release_catalog.fair_share import Aside, Busy
 from release_catalog.graphql_api.limits import document_limits
@@ -99,6 +100,7 @@ class ValidatedDocument(executor.Document):
     def __init__(self, schema: GraphQLSchema, node: DocumentNode, limits: Limits, points: int = 0) -> None:
         super().__init__(schema, node)
         self.points = points
+        self.sha256 = ""
         self.costs = QueryCost(schema, self.fragments)
         self.inputs = InputLimits(schema, node, limits)
 
@@ -153,7 +155,14 @@ class DocumentStore:
             raise InvalidDocument(
                 _refused("The sha256Hash does not match the query: correct it.", "BAD_USER_INPUT")
             )
-        document = self.kept.get(text) or await self._read(text, owner, charge)
+        document = self.kept.get(text)
+        if document is None:
+            digest_of_text = _hash(text)
+            _note_hash(digest_of_text)
+            document = await self._read(text, owner, charge)
+            document.sha256 = digest_of_text
+        else:
+            _note_hash(document.sha256)
         if isinstance(digest, str) and self._trusted is None and self._hashed.get(digest) is None:
             self._hashed.add(digest, text, len(text))
         return document
@@ -259,6 +268,11 @@ def _unlink(node: DocumentNode) -> None:
     token = node.loc.start_token if node.loc else None
     while token:
         token.prev, token = None, token.next
+
+
+def _note_hash(digest: str) -> None:
+    if record := request_record.current.get():
+        record.document_hash = digest
 
 
 def _hash(text: str) -> str:

@@ -17,6 +17,7 @@ from graphql import (
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from release_catalog import request_record
 from release_catalog.domain.caller import Caller
 from release_catalog.errors import TooLarge
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
@@ -128,6 +129,8 @@ class GraphQLHTTPEndpoint:
         return _response(body, media_type, status if media_type == _RESPONSE_JSON else 200, headers)
 
     def _apply_limits(self, context: Context) -> None:
+        if record := request_record.current.get():
+            record.usage = context.usage
         limits = self.limits
         context.limit(limits.max_nodes, limits.max_response_bytes, limits.query_seconds)
 
@@ -136,9 +139,13 @@ class GraphQLHTTPEndpoint:
     ) -> ValidatedDocument | InvalidDocument:
         charge = functools.partial(self.callers.consume, caller)
         try:
-            return await self.documents.meant(graphql_request.document, caller.owner, charge)
+            document = await self.documents.meant(graphql_request.document, caller.owner, charge)
         except InvalidDocument as invalid:
             return invalid
+        operation = document.operation(graphql_request.operation_name)
+        if operation and (record := request_record.current.get()):
+            record.describe(operation.operation.value, operation.name.value if operation.name else None)
+        return document
 
     async def _delay_refusal(self, caller: Caller | None, until: float) -> None:
         """Wait before a refusal until that time, and longer for a caller that is refused again and again."""

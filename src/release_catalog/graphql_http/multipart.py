@@ -16,6 +16,7 @@ _PART = b"\r\ncontent-type: application/json\r\n\r\n%s" + _BOUNDARY
 class MultipartStream(Stream):
     """The results of a subscription as parts of one response."""
 
+    transport = "multipart"
     # Clients read a part when they have the boundary after it, so each part ends with one.
     media_type = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
 

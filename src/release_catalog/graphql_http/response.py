@@ -8,6 +8,7 @@ import orjson
 import structlog
 from graphql import ExecutionResult, GraphQLError
 
+from release_catalog import request_record
 from release_catalog.domain import ids
 from release_catalog.errors import BrokenDocument
 from release_catalog.graphql_api.request_errors import RequestError
@@ -37,6 +38,8 @@ class ErrorContext:
 
 def format_refusal(refusal: RequestError) -> Json:
     """Return the response to a request that is not executed."""
+    if refusal.extensions:
+        request_record.add_code(refusal.extensions["code"])
     error = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
     return {"errors": [error]}
 
@@ -59,6 +62,9 @@ def format_result(result: ExecutionResult, met: ErrorContext = ErrorContext()) -
         return {"data": result.data, **extensions}
     error_ids: dict[int, str] = {}
     errors = [mask_error(error, error_ids, met) for error in result.errors]
+    for error in errors[: request_record.MAX_CODES]:
+        # Only errors of graphql-core have no code: of an invalid document, or of an invalid value of a variable.
+        request_record.add_code(error.get("extensions", {}).get("code", "BAD_REQUEST"))
     if result.data is None and all(error.path is None for error in result.errors):
         return {"errors": errors}
     return {"errors": errors, "data": result.data, **extensions}

@@ -15,6 +15,7 @@ class EventStream(Stream):
     """The results of an operation as server-sent events."""
 
     media_type = "text/event-stream"
+    transport = "sse"
 
     def beginning(self) -> bytes:
         """Return a comment with the position."""

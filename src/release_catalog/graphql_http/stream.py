@@ -13,6 +13,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from release_catalog import request_record
 from release_catalog.domain import timestamps
 from release_catalog.graphql_http.response import Json, Results
 from release_catalog.graphql_http.subscriber_limit import (
@@ -38,8 +39,10 @@ def seconds_until(instant: datetime.datetime | None) -> float | None:
 class Stream(Response):
     """The streamed results of an operation.
 
-    A subclass says how its parts are written.
+    A subclass says how its parts are written, and what the log calls it.
     """
+
+    transport: str
 
     def __init__(
         self,
@@ -58,6 +61,8 @@ class Stream(Response):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send results until they end, or until the client is gone or has lost access."""
+        if record := request_record.current.get():
+            record.transport = self.transport
         with self.subscriber_limit.slot(self.context.caller):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             writing = asyncio.create_task(self._write(send))

@@ -7,6 +7,7 @@ shuts down sends 1012. A client that subscribes again with `after` continues aft
 
 import asyncio
 import contextlib
+import http
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -17,7 +18,8 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from release_catalog.domain import json_values
+from release_catalog import request_record
+from release_catalog.domain import ids, json_values
 from release_catalog.domain.caller import Caller
 from release_catalog.fair_share import Pace
 from release_catalog.graphql_api.request_errors import RequestError
@@ -31,7 +33,8 @@ from release_catalog.graphql_http.subscriber_limit import (
     wait_until_unauthorized,
 )
 from release_catalog.query_engine.context import Context
-from release_catalog.server import connection_limit
+from release_catalog.request_record import Observers, RequestRecord
+from release_catalog.server import client_address, connection_limit
 
 PROTOCOL = "graphql-transport-ws"
 MAX_MESSAGE_BYTES = 1 << 20
@@ -81,11 +84,13 @@ class Endpoint:
         authenticate: Authenticate,
         subscriber_limit: SubscriberLimiter,
         origins: Sequence[str] = (),
+        observers: Observers = (),
     ) -> None:
         self.answer = answer
         self.authenticate = authenticate
         self.subscriber_limit = subscriber_limit
         self.origins = origins
+        self.observers = observers
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve a socket until it is closed."""
@@ -107,7 +112,7 @@ class Endpoint:
             await websocket.accept()
             raise Closed(4406, "Subprotocol not acceptable")
         await websocket.accept(PROTOCOL)
-        await Socket(websocket, self.answer, self.authenticate, self.subscriber_limit).run()
+        await Socket(websocket, self).run()
 
 
 def welcome(headers: Headers, origins: Sequence[str]) -> bool:
@@ -129,13 +134,12 @@ def _authority(origin: str) -> str:
 class Socket:
     """A connection and its operations."""
 
-    def __init__(
-        self, websocket: WebSocket, answer: Answer, authenticate: Authenticate, subscriber_limit: SubscriberLimiter
-    ) -> None:
+    def __init__(self, websocket: WebSocket, endpoint: Endpoint) -> None:
         self._websocket = websocket
-        self._answer = answer
-        self._authenticate = authenticate
-        self._seats = subscriber_limit
+        self._answer = endpoint.answer
+        self._authenticate = endpoint.authenticate
+        self._seats = endpoint.subscriber_limit
+        self._observers = endpoint.observers
         # Given back when the socket ends: its place among unknown clients, or its slot.
         self._held = contextlib.ExitStack()
         self._context: Context | None = None
@@ -147,8 +151,8 @@ class Socket:
 
     async def run(self) -> None:
         """Serve until the client leaves (WebSocketDisconnect) or the server closes the socket (Closed)."""
-        crowded, client = asyncio.Event(), self._websocket.client
-        place = self._seats.unknown.add(client.host if client else None, crowded.set)
+        crowded = asyncio.Event()
+        place = self._seats.unknown.add(client_address.find(self._websocket.scope), crowded.set)
         self._held.callback(place.gone)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -254,7 +258,20 @@ class Socket:
             reason = f"The socket has {MAX_OPERATIONS} operations, the maximum: complete one first."
             await self._send({"id": id_, "type": "error", "payload": [{"message": reason}]})
             return
-        self._operations[id_] = tasks.create_task(self._operate(id_, payload, self._context))
+        self._operations[id_] = tasks.create_task(self._record(id_, payload, self._context))
+
+    async def _record(self, id_: str, payload: dict[str, Any], context: Context) -> None:
+        """Run an operation with a record of its own, in the task of the operation."""
+        record = RequestRecord(ids.new(), "websocket")
+        if connection := request_record.current.get():
+            record.client, record.path = connection.client, connection.path
+            record.trace_id, record.traceparent = connection.trace_id, connection.traceparent
+        record.tenant, record.caller = context.caller.tenant, context.caller.subject
+        request_record.current.set(record)
+        try:
+            await self._operate(id_, payload, context)
+        finally:
+            request_record.finish(record, self._observers)
 
     async def _operate(self, id_: str, payload: dict[str, Any], before: Context) -> None:
         this = asyncio.current_task()
@@ -265,6 +282,7 @@ class Socket:
             results = await self._answer(payload, context)
         except RequestError as refusal:
             if refusal.extensions is None:
+                request_record.add_code(http.HTTPStatus(refusal.status).name)
                 raise Closed(4400, str(refusal)) from refusal
             # This request costs too much: the other operations on this socket go on.
             results = _refused(refusal)
@@ -281,10 +299,12 @@ class Socket:
             await self._send(last)
 
     async def _send(self, message: dict[str, Any]) -> None:
-        text = response.encode_json(message).decode()
+        text = response.encode_json(message)
+        if record := request_record.current.get():
+            record.bytes_sent += len(text)
         try:
             async with self._sending, asyncio.timeout(PATIENCE_SECONDS):
-                await self._websocket.send_text(text)
+                await self._websocket.send_text(text.decode())
         except TimeoutError:
             raise Closed(4420, _TOO_SLOW) from None
 

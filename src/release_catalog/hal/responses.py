@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from release_catalog import request_record
 from release_catalog.domain import ids
 from release_catalog.errors import BrokenDocument, InvalidArgument, problem_json
 from release_catalog.storage.outages import MAX_REASON, RETRY_SECONDS, outage
@@ -75,5 +76,7 @@ def problem(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
     """Return the problem of a request."""
+    if code := members.get("code"):
+        request_record.add_code(code)
     body = problem_json(status, detail, instance=sent_path(request.scope), **members)
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from release_catalog import request_record
 from release_catalog.domain import caller, hal_urls
 from release_catalog.errors import InvalidArgument, TooLarge
 from release_catalog.graphql_http.request import prefers_html
@@ -106,6 +107,8 @@ class _Endpoint:
                 return responses.problem(request, 403, detail)
             # For the code that charges for it: see server.app.
             request.state.usage = context.usage
+            if record := request_record.current.get():
+                record.usage = context.usage
             # A look at the database may come after that.
             seconds = self.seconds - min(db.LOOK_SECONDS, self.seconds / 10)
             with db.deadline(seconds), measuring(context.usage):

@@ -23,6 +23,7 @@ from graphql import (
 from graphql.execution.incremental.incremental_executor import IncrementalExecutor
 from graphql.execution.values import VariableValues, get_variable_values
 
+from release_catalog import request_record
 from release_catalog.errors import BrokenDocument
 from release_catalog.query_engine.compiler import MAX_VISITS, Compiler, FieldCollector, directive_variables
 from release_catalog.query_engine.context import Context
@@ -140,7 +141,9 @@ def _reason(error: Exception) -> str:
 def _note_fallback(field: str, reason: str) -> None:
     """Count and log that a root field is left to the ordinary executor."""
     fallbacks[reason] += 1
-    _log.info("not answered by a compiled query", field=field, reason=reason)
+    if record := request_record.current.get():
+        record.fallback = record.fallback or reason
+    _log.info("not answered by a compiled query", field=field[: request_record.MAX_NAME], reason=reason)
 
 
 # The types of stored documents; each has an id.

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from release_catalog import request_record
 from release_catalog.errors import ForbiddenProblem, Problem, TooBusy, ValidationProblem
 from release_catalog.graphql_api.limits import input_limits, query_cost
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
@@ -68,6 +69,9 @@ class _Endpoint:
             detail = "This method is not allowed: use POST."
             return responses.problem(request, 405, detail, {"allow": "POST"})
         context = self.context(request)
+        if record := request_record.current.get():
+            record.describe("mutation", self.operation.mutation)
+            record.usage = context.usage
         try:
             document = await read_json(request, self.limits.max_body_bytes)
             if not isinstance(document, dict):
@@ -105,6 +109,8 @@ class _Endpoint:
                 self.callers.settle(caller, usage.points - points)
 
     def _answered(self, request: Request, context: Context, answer: Answer) -> Response:
+        if isinstance(answer, Problem):
+            request_record.add_code(answer.kind)
         if isinstance(answer, ValidationProblem):
             violations = [
                 {"field": self._field(violation.field), "message": violation.message, "code": violation.code}

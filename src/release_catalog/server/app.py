@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from release_catalog import runtime, sample
+from release_catalog import request_record, runtime, sample
 from release_catalog.auth import errors
 from release_catalog.auth.authenticator import Authenticator
 from release_catalog.auth.errors import AuthenticationError
@@ -31,12 +31,16 @@ from release_catalog.hal import responses
 from release_catalog.hal.downloads import Redirector
 from release_catalog.query_engine.context import Context, subscription_slots
 from release_catalog.query_engine.dataloader import LookupCoalescer
-from release_catalog.server import connection_limit, graphiql
+from release_catalog.request_record import Observers
+from release_catalog.server import client_address, connection_limit, graphiql
 from release_catalog.server import middleware as headers
 from release_catalog.server import routes as others
+from release_catalog.server.client_address import TrustedProxies
+from release_catalog.server.request_log import LogWriter, RequestLog
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
 from release_catalog.storage import download_counts, migrations, outages, scheme_change
+from release_catalog.storage.command_monitor import CommandMonitor
 from release_catalog.webhooks import dispatcher
 
 # The caller of a request must be identified in this time, or the database counts as unavailable.
@@ -64,7 +68,8 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with runtime.open_database(settings, database) as used, runtime.fetcher(settings) as files:
+        opened = runtime.open_database(settings, database, monitors=[CommandMonitor()])
+        async with opened as used, runtime.fetcher(settings) as files:
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("sample loaded", releases=count)
             app.state.database, app.state.reading, app.state.files = used, db.ReadOnlyDatabase(used), files
@@ -72,7 +77,7 @@ def create_app(
                 # It ends last: nothing is downloaded any more then.
                 download_counts.run_counter(used) as app.state.downloads,
                 verification.run_workers(used, files, subscriber_limit.closing),
-                dispatcher.run_dispatcher(used, files.allowed, subscriber_limit.closing) as look,
+                dispatcher.run_dispatcher(used, files.allowed, subscriber_limit.closing, observers) as look,
                 broker.run_broker(used) as feeds,
                 change_stream.watch_changes(used, feeds.ring, look),
                 migrations.run_in_background(used, subscriber_limit.closing),
@@ -82,19 +87,20 @@ def create_app(
                 yield
             await callers.close()
 
-    callers = Authenticator(settings)
+    callers, observers = Authenticator(settings), _observers(settings)
 
     async def identify(request: HTTPConnection) -> None:
-        client = request.client.host if request.client else None
-        caller = callers.local_operator(client)
+        caller = callers.local_operator(client_address.own(request.scope))
         if caller is None:
             try:
                 with db.deadline(min(IDENTIFICATION_SECONDS, settings.query_seconds)):
-                    caller = await callers.authenticate(request.headers, client, request.app.state.database)
+                    address = client_address.find(request.scope)
+                    caller = await callers.authenticate(request.headers, address, request.app.state.database)
             except db.Failure as error:
                 _log.warning("authentication unavailable", reason=str(error))
                 raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
         request.state.caller = caller
+        request_record.note_caller(caller.tenant, caller.subject)
         if request.scope["type"] == "http":  # a WebSocket needs a slot first
             connection_limit.identified(request.scope)
 
@@ -133,7 +139,7 @@ def create_app(
         subscriber_limit=subscriber_limit,
         origins=allowed,
     )
-    sockets = websocket.Endpoint(graphql.results, authenticate, subscriber_limit, allowed)
+    sockets = websocket.Endpoint(graphql.results, authenticate, subscriber_limit, allowed, observers)
 
     endpoint = _Endpoint(graphql)
     routes = [
@@ -142,7 +148,7 @@ def create_app(
         *others.routes(settings, context, identify, graphql.callers, _redirector(callers), allowed),
     ]
     middleware = [
-        Middleware(headers.RequestLog),
+        Middleware(RequestLog, observers, TrustedProxies(settings.trusted_proxies)),
         Middleware(headers.Head, settings.hosts if hosts is None else hosts),
         *_cors(settings),
         Middleware(_GraphQLFirst, endpoint),
@@ -159,11 +165,16 @@ def create_app(
     return app
 
 
+def _observers(settings: Settings) -> Observers:
+    """Return what gets the record of each request at its end."""
+    return [LogWriter(settings.slow_seconds)]
+
+
 def _redirector(callers: Authenticator) -> Redirector:
     """Return the redirects to files; those to secured files need credentials, also on this machine."""
 
     async def check_credentials(request: Request) -> Response | None:
-        client = request.client.host if request.client else None
+        client = client_address.find(request.scope)
         try:
             await callers.check_credentials(request.headers, client, request.app.state.database)
         except AuthenticationError as refused:

@@ -1,20 +1,15 @@
-"""The log of requests, the limits on the head of each, and the security headers of each response."""
+"""The limits on the head of each request, and the security headers of each response."""
 
 import functools
 import re
-import time
 from collections.abc import Iterable, Sequence
 
 import orjson
-import structlog
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from release_catalog.domain import ids
 from release_catalog.errors import problem_json
 from release_catalog.hal.responses import sent_path
-from release_catalog.logging_config import request_id
 
 SECURITY = {
     # For responses other than pages; pages have a policy of their own.
@@ -26,9 +21,6 @@ SECURITY = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-
-# The conventional status of requests whose client was gone before the response.
-CLIENT_GONE = 499
 
 _MAX_HOST = 255
 # Of a path that is too long, this many characters are returned.
@@ -43,40 +35,6 @@ MAX_HEADERS = MAX_PARAMETERS = 100
 _MEASURED_ELSEWHERE = {b"authorization", b"x-project-token", b"cookie"}
 
 _NO_HOST = 400, "The Host header is missing, repeated or invalid: send one with a host name."
-
-
-class RequestLog:
-    """A middleware that gives each request an id, for its log lines and the header `x-request-id`."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        # Made once, because making a logger takes as long as writing a line.
-        self._log = structlog.get_logger().bind()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and log its status and duration."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        id_, began, status = ids.new(), time.perf_counter(), 500
-
-        async def answer(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
-            await send(message)
-
-        before = request_id.set(id_)
-        try:
-            await self.app(scope, receive, answer)
-        except ClientDisconnect:
-            status = CLIENT_GONE
-        finally:
-            took = round((time.perf_counter() - began) * 1000, 2)
-            path = scope["raw_path"].decode("latin-1")
-            self._log.info("request", method=scope["method"], path=path, status=status, milliseconds=took)
-            request_id.reset(before)
 
 
 class Head:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
+from release_catalog import request_record
 from release_catalog.domain.caller import Caller, Owner
 from release_catalog.fair_share import Busy, FairSlots, refusal_pace
 from release_catalog.graphql_api.request_errors import RequestError, capacity_exceeded
@@ -121,9 +122,12 @@ class RateLimiter:
             raise RequestError(429, reason, code, Retry_After="1") from busy
 
     def consume(self, caller: Caller, points: int) -> None:
-        """Take points from the caller's hour; refuse if too few are left. Without a rate, do nothing."""
-        if not self._an_hour:
-            return
+        """Take points from the caller's hour; refuse if too few are left. Without a rate, only record them."""
+        if self._an_hour:
+            self._take(caller, points)
+        request_record.charge(points)
+
+    def _take(self, caller: Caller, points: int) -> None:
         who = caller.owner
         end, used = self._window(who)
         if used + points > self._an_hour:
@@ -137,10 +141,13 @@ class RateLimiter:
 
     def settle(self, caller: Caller, points: int) -> None:
         """Take points for work that is done already, whether or not they are left: the next request is refused."""
-        if self._an_hour and points > 0:
+        if points <= 0:
+            return
+        if self._an_hour:
             who = caller.owner
             end, used = self._window(who)
             self._used[who] = end, used + points
+        request_record.charge(points)
 
     def points_left(self, caller: Caller) -> tuple[int, int, float] | None:
         """Return the points of an hour, those left, and the seconds to its end; None without a rate."""

@@ -25,6 +25,7 @@ from pymongo.read_concern import ReadConcern
 
 from release_catalog.storage import cursors, forms
 from release_catalog.storage.collection_names import CollectionName, Stored
+from release_catalog.storage.command_monitor import CommandMonitor
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.forms import StoredDatabase
 
@@ -96,14 +97,14 @@ class Database(Collections, Protocol):
         """Return the same database with other options."""
 
 
-def connect(url: str) -> AsyncMongoClient[dict[str, Any]]:
+def connect(url: str, monitors: Sequence[CommandMonitor] = ()) -> AsyncMongoClient[dict[str, Any]]:
     """Return a client for `url`, whose own options win; it belongs to the event loop that first uses it."""
     own = {name.lower() for name, _ in urllib.parse.parse_qsl(url.partition("?")[2], keep_blank_values=True)}
     options = {name: value for name, value in _OPTIONS.items() if name.lower() not in own}
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         try:
-            client = AsyncMongoClient[dict[str, Any]](url, **options)
+            client = AsyncMongoClient[dict[str, Any]](url, event_listeners=monitors, **options)
         except ValueError as error:
             # Such as a port that is no number.
             raise InvalidURI(str(error)) from error

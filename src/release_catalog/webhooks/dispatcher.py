@@ -9,16 +9,19 @@ import datetime
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
+from release_catalog import request_record
 from release_catalog.domain import events as kinds
-from release_catalog.domain import timestamps, webhooks
+from release_catalog.domain import ids, timestamps, webhooks
 from release_catalog.domain.caller import Caller, Owner
 from release_catalog.domain.events import EventDocument
 from release_catalog.domain.webhooks import WebhookDocument
 from release_catalog.events.change_stream import Notify
 from release_catalog.files import address_guard
+from release_catalog.request_record import Observers, RequestRecord
 from release_catalog.storage import database as db
 from release_catalog.storage import event_log, webhook_queue
 from release_catalog.storage import webhooks as stored
@@ -38,15 +41,18 @@ _log = structlog.get_logger()
 
 @contextlib.asynccontextmanager
 async def run_dispatcher(
-    database: Database, allowed: address_guard.Allowed, ending: asyncio.Event | None = None
+    database: Database,
+    allowed: address_guard.Allowed,
+    ending: asyncio.Event | None = None,
+    observers: Observers = (),
 ) -> AsyncIterator[Notify]:
     """Deliver to webhooks of all tenants for as long as the context lasts, or until it is `ending`.
 
-    The yielded function wakes the dispatcher.
+    The yielded function wakes the dispatcher. The `observers` get a record of each attempt.
     """
     async with WebhookSender(allowed, AT_ONCE) as poster:
         over, bell = asyncio.Event(), asyncio.Event()
-        dispatcher = asyncio.create_task(_dispatch(database, poster, over, bell))
+        dispatcher = asyncio.create_task(_dispatch(database, poster, over, bell, observers))
 
         def end() -> None:
             over.set()
@@ -60,7 +66,9 @@ async def run_dispatcher(
             await db.end(dispatcher)
 
 
-async def _dispatch(database: Database, poster: WebhookSender, over: asyncio.Event, bell: asyncio.Event) -> None:
+async def _dispatch(
+    database: Database, poster: WebhookSender, over: asyncio.Event, bell: asyncio.Event, observers: Observers
+) -> None:
     turns: dict[asyncio.Task[None], Lease] = {}
     places = Places()
 
@@ -83,7 +91,7 @@ async def _dispatch(database: Database, poster: WebhookSender, over: asyncio.Eve
             _log.exception("search for due webhooks failed")
             taken, again = [], _RETRY_SECONDS
         for webhook in taken:
-            lease = Lease(database, webhook)
+            lease = Lease(database, webhook, observers)
             task = asyncio.create_task(deliver_batch(database, poster, webhook, lease))
             turns[task] = lease
             task.add_done_callback(ended)
@@ -141,7 +149,9 @@ class Lease:
     connection.
     """
 
-    def __init__(self, database: Database, webhook: WebhookDocument) -> None:
+    def __init__(self, database: Database, webhook: WebhookDocument, observers: Observers = ()) -> None:
+        """Take over a leased webhook; the `observers` get a record of each attempt."""
+        self.observers = observers
         self.id: str = webhook["_id"]
         self.over = asyncio.Event()
         # The time that the last message took; None before the first one.
@@ -254,7 +264,9 @@ async def _deliver(
     headers = webhooks.headers(kinds.id_of(sequence), now, body, secrets)
     if lease.over.is_set():
         return None
+    record = _record(webhook, sequence, len(body))
     reply = await lease.send(poster.post(Owner(webhook["tenantId"]), webhook["url"], headers, body))
+    _finish(record, reply, lease.observers)
     if reply is None:
         return None
     if reply.error is None:
@@ -264,6 +276,26 @@ async def _deliver(
         )
         return await webhook_queue.advance(database, webhook, sequence)
     return await _failed(database, webhook, sequence, reply, lease.now())
+
+
+def _record(webhook: WebhookDocument, sequence: int, size: int) -> RequestRecord:
+    """Begin the record of an attempt; of the URL it has only the host, because the rest may be a secret."""
+    record = RequestRecord(ids.new(), "webhook")
+    record.tenant, record.webhook, record.event_id = webhook["tenantId"], webhook["id"], kinds.id_of(sequence)
+    record.attempt, record.bytes_sent = webhook["attempts"] + 1, size
+    with contextlib.suppress(ValueError):
+        record.host = urlsplit(webhook["url"]).hostname
+    return record
+
+
+def _finish(record: RequestRecord, reply: DeliveryResult | None, observers: Observers) -> None:
+    if reply is None:
+        record.add_code("INTERRUPTED")
+    else:
+        record.status = reply.status
+        if reply.error is not None:
+            record.add_code("UNREACHABLE" if reply.status is None else "REFUSED")
+    request_record.finish(record, observers)
 
 
 async def _failed(
