@@ -12,7 +12,17 @@ PYTHON ?= python3
 PORT ?= 8000
 # Test files that run at once, each with a MongoDB of its own. Many wait for something: two cores have time for three.
 JOBS ?= 3
-BIN := .venv/bin
+# The environment is .venv, which the first Python gets; that of another PYTHON is beside it, such as .venv-3.13.
+VENV := .venv
+ifneq ($(filter command environment,$(firstword $(origin PYTHON))),)
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+ifeq ($(VERSION),)
+$(error PYTHON=$(PYTHON) does not run: set PYTHON to the path of a Python)
+else ifneq ($(wildcard .venv/lib),)
+VENV := $(if $(wildcard .venv/lib/python$(VERSION)),.venv,.venv-$(VERSION))
+endif
+endif
+BIN := $(VENV)/bin
 # Without compiled modules every start would take seconds longer.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -21,33 +31,33 @@ export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
 .PHONY: run test test-unit test-hostile test-debian faults check schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme bench-filters web clean
 
-run: .venv/.run
+run: $(VENV)/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
 	http://127.0.0.1:$(PORT)/graphql shows a plain page. make web says why."
 	@exec $(BIN)/release-catalog serve --port $(PORT) --sample
 
-test: .venv/.dev
+test: $(VENV)/.dev
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built: its tests are skipped."
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-test-unit: .venv/.dev
+test-unit: $(VENV)/.dev
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/unit
 
 # SCENARIO=clocks runs the scenarios with that text in their names.
-faults: .venv/.dev
+faults: $(VENV)/.dev
 	$(BIN)/pytest tests/faults/scenarios.py $(if $(SCENARIO),-k $(SCENARIO))
 
-test-hostile: .venv/.dev
+test-hostile: $(VENV)/.dev
 	HOSTILE=wide $(BIN)/pytest -n $(JOBS) tests/integration/test_hostile_inputs.py tests/integration/test_hostile_sockets.py
 
-test-debian: .venv/.dev
+test-debian: $(VENV)/.dev
 	DEBIAN=whole $(BIN)/pytest tests/integration/test_debian.py
 
-check: .venv/.dev
+check: $(VENV)/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/release-catalog schema --since docs/released.graphql
 
-schema: .venv/.run
+schema: $(VENV)/.run
 	$(BIN)/release-catalog schema > schema.graphql
 
 # A part of a release: see docs/schema-changes.md.
@@ -62,50 +72,50 @@ SECONDS ?= 3
 REQUESTS ?= 1000000
 DOCUMENTS ?= 10000
 
-bench: .venv/.bench $(PEERS)
+bench: $(VENV)/.bench $(PEERS)
 	$(BENCH)/side_by_side.py --rounds $(ROUNDS) --seconds $(SECONDS) $(if $(RELEASES),--releases $(RELEASES))
 
-bench-load: .venv/.run
+bench-load: $(VENV)/.run
 	$(BENCH)/load.py
 
-bench-fairness: .venv/.run
+bench-fairness: $(VENV)/.run
 	$(BENCH)/fairness.py --seconds $(SECONDS)
 	$(BENCH)/fairness_workers.py
 
-bench-files: .venv/.run
+bench-files: $(VENV)/.run
 	$(BENCH)/files.py
 
-bench-scheme: .venv/.run
+bench-scheme: $(VENV)/.run
 	$(BENCH)/scheme_change.py
 
-bench-filters: .venv/.run
+bench-filters: $(VENV)/.run
 	$(BENCH)/filters.py $(RELEASES)
 
-bench-memory: .venv/.bench
+bench-memory: $(VENV)/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))
 
 clean:
-	rm -rf .venv $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules benchmarks/peers/node_modules \
+	rm -rf .venv .venv-* $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules benchmarks/peers/node_modules \
 	clients/node_modules clients/python/.venv
 
-.venv/bin/pip:
+$(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: set PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade 'pip>=25.1'
 
-.venv/.run: pyproject.toml | .venv/bin/pip
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install -q -e '.[embedded]'
 	@touch $@
 
-.venv/.dev: pyproject.toml | .venv/bin/pip
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install -q -e '.[embedded,motor]' --group dev
-	@touch .venv/.run $@
+	@touch $(VENV)/.run $@
 
-.venv/.bench: pyproject.toml | .venv/bin/pip
+$(VENV)/.bench: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install -q -e '.[embedded]' --group bench
-	@touch .venv/.run $@
+	@touch $(VENV)/.run $@
 
-$(PEERS): benchmarks/peers/package.json | .venv/.bench
+$(PEERS): benchmarks/peers/package.json | $(VENV)/.bench
 	@cd $(dir $<) && PATH="$(CURDIR)/$(BIN):$$PATH" \
 	npm install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
 
@@ -120,7 +130,7 @@ web: $(WEB)/graphiql/LICENSES.txt
 $(WEB)/graphiql/LICENSES.txt: $(addprefix $(WEB)/,build.mjs graphiql.jsx graphiql.css node_modules/.package-lock.json)
 	@$(USE_NPM) && npm run -s build
 
-$(WEB)/node_modules/.package-lock.json: $(WEB)/package.json | .venv/bin/pip
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package.json | $(VENV)/bin/pip
 	@echo "Fetching GraphiQL (once, about half a minute)"
 	@$(USE_NPM) && npm view graphiql version --fetch-retries=0 --fetch-timeout=10000 >/dev/null \
 	&& npm install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error >/dev/null && touch node_modules/.package-lock.json

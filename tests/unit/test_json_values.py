@@ -108,8 +108,13 @@ def test_what_is_no_json_is_refused(source: str | bytes) -> None:
 
 
 def test_a_doubtful_number_in_deep_json() -> None:
+    """The limit is the same with every Python, also where orjson has not seen the depth."""
     with pytest.raises(orjson.JSONDecodeError):
         json_values.loads("[" * 1_000 + "1e400" + "]" * 1_000)
+    for depth in (1_000, 5_000, 100_000):
+        with pytest.raises(orjson.JSONDecodeError):
+            json_values.loads("[1e400, " + '[{"a":' * (depth // 2) + "1" + "}]" * (depth // 2) + "]")
+    assert json_values.loads("[" * 400 + "1e400" + "]" * 400)
 
 
 def test_digits_in_texts_are_not_numbers() -> None:

@@ -3,6 +3,7 @@
 import decimal
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -11,6 +12,8 @@ import orjson
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 # Python refuses to read longer integers, because that takes time in the square of their length.
 _MAX_DIGITS = 4_000
+# The levels of lists and objects around a doubtful number. Without a limit, each version of Python has its own.
+_MAX_DEPTH = 500
 # Numbers of 16 or more digits, and numbers with an exponent: all others are read exactly.
 _DOUBTFUL = re.compile(rb"(?:[\[:,\s]|^)-?(?:[0-9][0-9.]{15}|[0-9][0-9.]*+[eE][+-]?[0-9]++(?:[\s,\]}]|$))")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -42,9 +45,24 @@ def loads(source: bytes | str) -> Any:
             raise
     # This takes eight times as long.
     try:
-        return json.loads(text, parse_int=integer, parse_float=number, parse_constant=_refuse)
+        value = json.loads(text, parse_int=integer, parse_float=number, parse_constant=_refuse)
+        _check_depth(value)
     except (RecursionError, ValueError) as error:
         raise orjson.JSONDecodeError(f"a value is invalid or nested too deeply: {error}", "", 0) from None
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [part for parent in level if isinstance(parent, (list, dict)) for part in _parts(parent)]
+        if not level:
+            return
+    raise ValueError(f"at most {_MAX_DEPTH} levels are allowed")
+
+
+def _parts(parent: list[Any] | dict[str, Any]) -> Iterable[Any]:
+    return parent.values() if isinstance(parent, dict) else parent
 
 
 def integer(text: str) -> int | InexactNumber:
