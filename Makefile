@@ -8,6 +8,7 @@
 #             bench-fairness: delay of a client beside a greedy one; bench-files: fetching and verification;
 #             bench-scheme: delay of writes while a product changes its version scheme;
 #             bench-filters: searches, any and none, and facets beside plain pages, on the documents in RELEASES
+# make lock   renew the packages of the image, which deploy/image/ fixes by their hashes
 PYTHON ?= python3
 PORT ?= 8000
 # Test files that run at once, each with a MongoDB of its own. Many wait for something: two cores have time for three.
@@ -29,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The data is in this folder; an installed catalog uses the data folder of the user.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test test-unit test-hostile test-debian faults check schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme bench-filters web clean
+.PHONY: run test test-unit test-hostile test-debian faults check schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme bench-filters web lock clean
 
 run: $(VENV)/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -95,8 +96,8 @@ bench-memory: $(VENV)/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))
 
 clean:
-	rm -rf .venv .venv-* $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules benchmarks/peers/node_modules \
-	clients/node_modules clients/python/.venv
+	rm -rf .venv .venv-* $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules tests/e2e/mongosh/node_modules \
+	benchmarks/peers/node_modules clients/node_modules clients/python/.venv
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed: set PYTHON=/path/to/python3.11")'
@@ -134,3 +135,8 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package.json | $(VENV)/bin/pip
 	@echo "Fetching GraphiQL (once, about half a minute)"
 	@$(USE_NPM) && npm view graphiql version --fetch-retries=0 --fetch-timeout=10000 >/dev/null \
 	&& npm install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error >/dev/null && touch node_modules/.package-lock.json
+
+# The packages that the Dockerfile installs: see docs/deployment.md.
+lock: .venv/bin/pip
+	@test -x $(BIN)/uv || $(BIN)/pip install -q uv
+	@$(USE_NPM) && cd $(CURDIR) && $(BIN)/python deploy/image/lock.py
