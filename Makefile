@@ -137,6 +137,6 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package.json | $(VENV)/bin/pip
 	&& npm install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error >/dev/null && touch node_modules/.package-lock.json
 
 # The packages that the Dockerfile installs: see docs/deployment.md.
-lock: .venv/bin/pip
+lock: $(VENV)/bin/pip
 	@test -x $(BIN)/uv || $(BIN)/pip install -q uv
 	@$(USE_NPM) && cd $(CURDIR) && $(BIN)/python deploy/image/lock.py
