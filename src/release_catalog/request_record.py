@@ -61,6 +61,10 @@ class RequestRecord:
     path: str | None = None
     # Of HTTP; of a webhook attempt, the receiver's. None for an operation of a WebSocket.
     status: int | None = None
+    # The address as the server knows it, such as /v1/catalogs/{catalog}; None for one that does not exist.
+    route: str | None = None
+    # The limit that refused the request.
+    limit: str | None = None
     # How long the request took, once it has ended.
     seconds = 0.0
     bytes_sent = 0
@@ -155,6 +159,18 @@ def add_code(code: str) -> None:
     """Note the code of an error, or the type of a problem, of the current request."""
     if record := current.get():
         record.add_code(code)
+
+
+def note_route(route: str) -> None:
+    """Note the address of the current request as the server knows it."""
+    if record := current.get():
+        record.route = route
+
+
+def note_limit(limit: str | None) -> None:
+    """Note the limit that refuses the current request; None if it was none."""
+    if limit and (record := current.get()):
+        record.limit = limit
 
 
 def charge(points: int) -> None:

@@ -19,7 +19,6 @@ from release_catalog.files import address_guard, verifier
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import indexes
-from release_catalog.storage.command_monitor import CommandMonitor
 from release_catalog.storage.outages import MAX_REASON, outage
 
 Result = TypeVar("Result")
@@ -95,7 +94,7 @@ async def open_database(
     *,
     keeps: bool = True,
     existing: bool = False,
-    monitors: Sequence[CommandMonitor] = (),
+    monitors: Sequence[db.Monitor] = (),
 ) -> AsyncIterator[db.Database]:
     """Open the database with all its indexes; the embedded MongoDB runs only if no other is named.
 

@@ -199,6 +199,22 @@ class Settings(Limits, BaseSettings):
         description="Proxies whose X-Forwarded-For names the client, for the log and for limits by address: "
         "addresses and networks, separated by commas.",
     )
+    metrics: Literal["on", "off"] = Field(
+        default="off",
+        description="on answers Prometheus at /metrics. With authentication, it needs credentials with the scope "
+        "operations:read.",
+    )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of its own that answers Prometheus at /metrics without credentials. Use 0 for any free "
+        "port. By default there is none.",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        description="Address of the port for metrics. Nobody but the operator may reach it.",
+    )
     files_allow: str = Field(
         default="",
         description="Allowed destinations for files and webhooks besides public addresses: addresses, networks, "
@@ -377,6 +393,16 @@ class Settings(Limits, BaseSettings):
         credentials, such a page has none, and a proxy passes on whichever name it serves.
         """
         return ("*",) if self.authenticated else (*_HOME_HOSTS, self.host)
+
+    @property
+    def has_metrics(self) -> bool:
+        """Return whether anybody may read metrics, so that they are counted."""
+        return self.metrics == "on" or self.metrics_port is not None
+
+    @property
+    def metrics_hosts(self) -> tuple[str, ...]:
+        """Return the host names that scrapers may use at the port of their own: see `hosts`."""
+        return (*_HOME_HOSTS, self.metrics_host) if self.metrics_host in _HOME_HOSTS else ("*",)
 
     @property
     def algorithms(self) -> tuple[str, ...]:

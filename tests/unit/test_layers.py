@@ -37,6 +37,7 @@ ALLOWED = {
         "errors", "settings",
     },
     "auth": {"request_record", "fair_share", "storage", "domain", "settings"},
+    "metrics": {"request_record", "storage", "domain"},
     "secret_files": set(),
     "settings": {"secret_files", "usage", "files"},
     "console": set(),
@@ -49,7 +50,7 @@ ALLOWED = {
     "server.connection_limit": {"fair_share"},
     "server.rate_limit": {"request_record", "graphql_api", "fair_share", "domain", "settings"},
     "server": {
-        "request_record", "fair_share", "server.client_address",
+        "metrics", "request_record", "fair_share", "server.client_address",
         "server.connection_limit", "server.rate_limit", "runtime", "auth", "graphql_http",
         "graphql_api", "hal", "rest", "query_engine", "webhooks", "events", "files", "storage", "domain", "errors", "settings",
         "logging_config", "sample",

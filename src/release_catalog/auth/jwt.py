@@ -9,7 +9,7 @@ import structlog
 
 from release_catalog.auth import jwks
 from release_catalog.domain import caller as callers
-from release_catalog.domain.caller import SCOPES, Caller
+from release_catalog.domain.caller import OPERATOR_SCOPES, Caller
 from release_catalog.settings import Settings
 
 LEEWAY_SECONDS = 30
@@ -95,7 +95,7 @@ class JwtAuthenticator:
         for name in _INSTANTS:
             _check_seconds(name, claims.get(name, 0))
         end = datetime.datetime.fromtimestamp(claims["exp"], datetime.UTC)
-        return Caller(tenant, subject, _scopes(claims) & SCOPES, expires_at=end)
+        return Caller(tenant, subject, _scopes(claims) & OPERATOR_SCOPES, expires_at=end)
 
 
 def _check_seconds(name: str, value: Any) -> None:

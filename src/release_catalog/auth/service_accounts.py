@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from release_catalog.auth.passwords import Passwords
-from release_catalog.domain.caller import SCOPES, Caller, account_subject
+from release_catalog.domain.caller import OPERATOR_SCOPES, Caller, account_subject
 from release_catalog.storage.database import shielded
 
 MIN_PASSWORD = 12
@@ -32,8 +32,8 @@ def line(name: str, tenant: str, scopes: list[str], password: str) -> str:
 
     if not name.isprintable() or ":" in name or " " in name or not name:
         raise ValueError("The name is invalid: use printable characters without colons and spaces.")
-    if not scopes or set(scopes) - SCOPES:
-        raise ValueError(f"A scope does not exist: give any of {', '.join(sorted(SCOPES))}.")
+    if not scopes or set(scopes) - OPERATOR_SCOPES:
+        raise ValueError(f"A scope does not exist: give any of {', '.join(sorted(OPERATOR_SCOPES))}.")
     if len(password) < MIN_PASSWORD:
         raise ValueError(f"The password is too short: give at least {MIN_PASSWORD} characters.")
     fields = (name, urllib.parse.quote(tenant, safe=""), ",".join(scopes), PasswordHasher().hash(password))
@@ -47,7 +47,11 @@ def read(text: str) -> dict[str, Account]:
         if not entry.strip() or entry.startswith("#"):
             continue
         fields = entry.split()
-        if len(fields) != _FIELDS or not fields[3].startswith("$argon2id$") or set(fields[2].split(",")) - SCOPES:
+        if (
+            len(fields) != _FIELDS
+            or not fields[3].startswith("$argon2id$")
+            or set(fields[2].split(",")) - OPERATOR_SCOPES
+        ):
             raise Unreadable(f"line {number} was not printed by release-catalog account")
         name, tenant, scopes, known = fields
         if name in found:

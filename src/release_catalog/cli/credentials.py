@@ -19,7 +19,9 @@ from release_catalog.settings import Settings
 from release_catalog.storage import access_tokens
 from release_catalog.storage.database import Database
 
-_Scopes = Annotated[list[str], typer.Option(help=f"Scope, may be repeated: {', '.join(sorted(caller.SCOPES))}.")]
+_Scopes = Annotated[
+    list[str], typer.Option(help=f"Scope, may be repeated: {', '.join(sorted(caller.OPERATOR_SCOPES))}.")
+]
 
 
 def token(
@@ -38,7 +40,7 @@ def token(
     input_ = {"name": name, "scopes": scope, "productId": product, "expiresAt": expires}
 
     async def run(database: Database) -> str:
-        answer = await access_tokens.create(caller.local(tenant or settings.tenant), database, input_)
+        answer = await access_tokens.create(caller.operator(tenant or settings.tenant), database, input_)
         if isinstance(answer, Problem):
             wrong = (
                 [v.message for v in answer.violations]

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import anyio
@@ -29,7 +30,7 @@ def serve(
     # These take a second to import, and only the server needs them: the other commands start that much faster.
     from release_catalog.graphql_http import documents  # noqa: PLC0415
     from release_catalog.server import app as application  # noqa: PLC0415
-    from release_catalog.server import uvicorn_server  # noqa: PLC0415
+    from release_catalog.server import metrics, uvicorn_server  # noqa: PLC0415
 
     overrides: dict[str, Any] = {"host": host, "port": port}
     settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
@@ -44,6 +45,8 @@ def serve(
 
     async def run() -> None:
         async with contextlib.AsyncExitStack() as stack:
+            if scrapers:
+                await stack.enter_async_context(metrics.serving(app.state.measured, settings, scrapers))
             # While the embedded MongoDB starts, nothing else can run; that takes seconds.
             waits = settings.mongodb_url and settings.database_wait_seconds
             async with uvicorn_server.alive(listener) if waits else contextlib.nullcontext():
@@ -55,7 +58,7 @@ def serve(
             with contextlib.suppress(SystemExit):
                 await server.serve([listener])
 
-    with _listening(settings) as listener:
+    with _listening(settings) as listener, _listening_for_scrapers(settings) as scrapers:
         anyio.run(run, backend_options={"loop_factory": server.config.get_loop_factory()})
 
 
@@ -87,6 +90,26 @@ def _listening(settings: Settings) -> socket.socket:
     # Its connections inherit it. Without uvloop, responses would wait 40 milliseconds for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+@contextlib.contextmanager
+def _listening_for_scrapers(settings: Settings) -> Iterator[socket.socket | None]:
+    """Listen at the port for metrics, if there is one."""
+    host, port = settings.metrics_host, settings.metrics_port
+    if port is None:
+        yield None
+        return
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server((str(address[0]), port), family=family)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]
+        sys.exit(
+            f"Metrics can't be served at {host}, port {port}: {reason}. Choose another "
+            "RELEASE_CATALOG_METRICS_HOST or _METRICS_PORT."
+        )
+    with listener:
+        yield listener
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:

@@ -62,16 +62,20 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def scopes(checks: Validator) -> list[str]:
-    """Return the requested scopes, all of which are allowed only if the token is not bound to a product."""
+def scopes(checks: Validator, *, by_operator: bool) -> list[str]:
+    """Return the requested scopes, all of which are allowed only if the token is not bound to a product.
+
+    Only an operator may grant scopes that reach beyond a tenant; for others they do not exist.
+    """
     names = checks.fields["scopes"]
-    allowed = _BOUND if checks.fields.get("productId") is not None else caller.SCOPES
+    known = caller.OPERATOR_SCOPES if by_operator else caller.SCOPES
+    allowed = _BOUND if checks.fields.get("productId") is not None else known
     if not names:
         checks.refuse(
             "scopes", "REQUIRED", f"The list is empty: give at least one of {', '.join(sorted(allowed))}."
         )
     for at, scope in enumerate(names):
-        if scope not in caller.SCOPES:
+        if scope not in known:
             checks.refuse(
                 f"scopes[{at}]", "UNKNOWN", f"This scope does not exist: give any of {', '.join(sorted(allowed))}."
             )

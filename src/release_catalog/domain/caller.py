@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 READ, WRITE, PROMOTE, WEBHOOK, ADMIN = "release:read", "release:write", "release:promote", "webhook:write", "admin"
 SCOPES = frozenset({READ, WRITE, PROMOTE, WEBHOOK, ADMIN})
+# Figures of the whole server, over all tenants. Only its operator grants this scope: no tenant has it to give.
+OPERATIONS = "operations:read"
+OPERATOR_SCOPES = SCOPES | {OPERATIONS}
 SEES_ALL = frozenset({WRITE, PROMOTE, ADMIN})
 _TOKEN, _ACCOUNT, _LOCAL, _ANONYMOUS = "token", "account", "local", "anonymous"
 
@@ -36,7 +39,9 @@ class Caller:
     expires_at: datetime.datetime | None = dataclasses.field(default=None, compare=False)
 
     def may(self, scope: str) -> bool:
-        """Return whether the caller has `scope`: admin implies all, and writing or promoting implies reading."""
+        """Return whether the caller has `scope`: admin implies its tenant's, writing or promoting reading."""
+        if scope == OPERATIONS:
+            return scope in self.scopes
         enough = {scope, ADMIN} | (SEES_ALL if scope == READ else frozenset())
         return not self.scopes.isdisjoint(enough)
 
@@ -71,6 +76,11 @@ def split_key(key: str) -> tuple[str, str]:
 def local(tenant: str) -> Caller:
     """Return the operator of this machine: for the command line, and for a server without authentication."""
     return Caller(tenant, _LOCAL, SCOPES)
+
+
+def operator(tenant: str) -> Caller:
+    """Return the operator of this machine, who may grant every scope."""
+    return Caller(tenant, _LOCAL, OPERATOR_SCOPES)
 
 
 def token_subject(id_: str) -> str:

@@ -148,8 +148,10 @@ class FollowedEvents:
 class EventBroker:
     """The subscribers of this process and their streams."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, delivered: Callable[[EventDocument], None] = lambda _: None) -> None:
+        """Call `delivered` for each event that a subscriber gets and that is newer than its subscription."""
         self._database = database
+        self._delivered = delivered
         self._feeds: dict[tuple[str, bool | str], EventStream] = {}
         self._readers: set[asyncio.Task[None]] = set()
         self._over = False
@@ -162,6 +164,16 @@ class EventBroker:
             max_waiting=sys.maxsize,
             max_waiting_per_caller=sys.maxsize,
         )
+
+    @property
+    def streams(self) -> int:
+        """Return the number of streams."""
+        return len(self._feeds)
+
+    @property
+    def subscriptions(self) -> int:
+        """Return the number of subscribers that wait for new events of any stream."""
+        return sum([len(feed.subscribers) for feed in [*self._feeds.values()]])
 
     async def follow(
         self,
@@ -179,8 +191,11 @@ class EventBroker:
     async def _events(
         self, caller: Caller, at: int, filters: EventFilter, followed: FollowedEvents
     ) -> AsyncGenerator[EventDocument]:
+        begun: int | None = None
         while True:
             feed = await _retry_until_available(lambda: self._feed(caller))
+            # Events up to this one are no news for the subscriber, who asked for them again.
+            begun = feed.at if begun is None else begun
             with _subscribed(feed, filters) as subscriber:
                 offered, reached = feed.at, at
                 while reached < offered:
@@ -188,6 +203,8 @@ class EventBroker:
                     found, reached = await _retry_until_available(read)
                     for event in found:
                         at = event["sequence"]
+                        if at > begun:
+                            self._delivered(event)
                         yield event
                 at = max(at, reached)
                 while True:
@@ -198,6 +215,7 @@ class EventBroker:
                         break
                     if next_["sequence"] > at:
                         at = next_["sequence"]
+                        self._delivered(next_)
                         yield next_
 
     async def _missed(self, caller: Caller, at: int, filters: EventFilter) -> tuple[list[EventDocument], int]:
@@ -280,9 +298,11 @@ def _subscribed(feed: EventStream, filters: EventFilter) -> Iterator[Subscriptio
 
 
 @contextlib.asynccontextmanager
-async def run_broker(database: Database) -> AsyncIterator[EventBroker]:
+async def run_broker(
+    database: Database, delivered: Callable[[EventDocument], None] = lambda _: None
+) -> AsyncIterator[EventBroker]:
     """Run a broker for as long as the context lasts."""
-    feeds = EventBroker(database)
+    feeds = EventBroker(database, delivered)
     try:
         yield feeds
     finally:

@@ -11,6 +11,7 @@ import structlog
 
 from release_catalog.storage import database as db
 from release_catalog.storage.database import Database, Stage
+from release_catalog.storage.workers import Workers
 
 # The interval at which all readers are woken without a change stream.
 POLL_SECONDS = 1.0
@@ -30,7 +31,7 @@ Notify = Callable[[str | None], None]
 
 
 @contextlib.asynccontextmanager
-async def watch_changes(database: Database, *rings: Notify) -> AsyncIterator[None]:
+async def watch_changes(database: Database, *rings: Notify, workers: Workers | None = None) -> AsyncIterator[None]:
     """Call `rings` on each change for as long as the context lasts."""
     over = asyncio.Event()
 
@@ -38,7 +39,7 @@ async def watch_changes(database: Database, *rings: Notify) -> AsyncIterator[Non
         for each in rings:
             each(tenant)
 
-    watcher = asyncio.create_task(_watch(database, ring, over))
+    watcher = (workers or Workers()).start("change_stream", _watch(database, ring, over))
     try:
         yield
     finally:

@@ -30,6 +30,7 @@ from release_catalog.storage.collection_names import VerificationJobDocument
 from release_catalog.storage.database import Database
 from release_catalog.storage.idempotency import Answer, MutationInput
 from release_catalog.storage.outages import Stopping
+from release_catalog.storage.workers import Workers
 
 # The time for the database in each step of a command on a terminal.
 SECONDS = 15.0
@@ -166,11 +167,11 @@ async def _looked(
 
 @contextlib.asynccontextmanager
 async def run_workers(
-    database: Database, files: Fetcher, over: asyncio.Event | None = None
+    database: Database, files: Fetcher, over: asyncio.Event | None = None, workers: Workers | None = None
 ) -> AsyncIterator[None]:
     """Run background jobs, in turns between tenants, while the context lasts and until `over` is set."""
     shift = WorkerShutdown()
-    dispatcher = asyncio.create_task(_dispatch(database, files, shift))
+    dispatcher = (workers or Workers()).start("verification", _dispatch(database, files, shift))
     try:
         with db.when(over, shift.end):
             yield

@@ -12,6 +12,8 @@ class RequestError(Exception):
         super().__init__(reason)
         self.status = status
         self.extensions = extensions
+        # The limit that refuses the request, if it is one.
+        self.limit: str | None = (extensions or {}).get("limit")
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
@@ -34,4 +36,6 @@ def capacity_exceeded(*, own: bool, what: str, limit: str, allowed: int, retry_s
         extensions = {"code": "RATE_LIMITED", "limit": limit, "allowed": allowed}
         return RequestError(429, reason, extensions, Retry_After=again)
     reason = f"The server has no free slot for {what}: try again soon."
-    return RequestError(503, reason, {"code": "UNAVAILABLE"}, Retry_After=again)
+    refusal = RequestError(503, reason, {"code": "UNAVAILABLE"}, Retry_After=again)
+    refusal.limit = limit
+    return refusal

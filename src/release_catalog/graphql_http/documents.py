@@ -97,8 +97,15 @@ class WeightedLRUCache(Generic[Value]):
 class ValidatedDocument(executor.Document):
     """A valid document, the checks of its variables, and the points that reading it costs."""
 
-    def __init__(self, schema: GraphQLSchema, node: DocumentNode, limits: Limits, points: int = 0) -> None:
-        super().__init__(schema, node)
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        node: DocumentNode,
+        limits: Limits,
+        points: int = 0,
+        plan_uses: executor.CacheUses | None = None,
+    ) -> None:
+        super().__init__(schema, node, plan_uses)
         self.points = points
         self.sha256 = ""
         self.costs = QueryCost(schema, self.fragments)
@@ -128,6 +135,8 @@ class DocumentStore:
         self._texts = frozenset((trusted or {}).values())
         self._hashed: WeightedLRUCache[str] = WeightedLRUCache(MAX_KEPT, MAX_HASHED_CHARACTERS)
         self.kept: WeightedLRUCache[ValidatedDocument] = WeightedLRUCache(MAX_KEPT, MAX_KEPT_TOKENS)
+        # How often documents were kept, and how often operations had a plan already.
+        self.uses, self.plan_uses = executor.CacheUses(), executor.CacheUses()
         # Large documents are read and planned one after the other, in turns between callers, while the requests of
         # other callers go on. A second thread would only share the interpreter with the first.
         self._aside = Aside(1, max_waiting=MAX_ALL_WAITING, max_waiting_per_caller=MAX_WAITING)
@@ -156,6 +165,7 @@ class DocumentStore:
                 _refused("The sha256Hash does not match the query: correct it.", "BAD_USER_INPUT")
             )
         document = self.kept.get(text)
+        self.uses.note(document)
         if document is None:
             digest_of_text = _hash(text)
             _note_hash(digest_of_text)
@@ -244,7 +254,7 @@ class DocumentStore:
             ):
                 raise InvalidDocument(*errors, read=True)
         _unlink(node)
-        return ValidatedDocument(self._schema, node, self._limits, _points(text, tokens))
+        return ValidatedDocument(self._schema, node, self._limits, _points(text, tokens), self.plan_uses)
 
 
 def _points(text: str, tokens: list[str]) -> int:

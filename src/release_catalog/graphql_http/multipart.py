@@ -8,6 +8,7 @@ object with a result in `payload`; an empty object is a heartbeat. A stream that
 from release_catalog.graphql_http import response
 from release_catalog.graphql_http.response import Json
 from release_catalog.graphql_http.stream import Stream
+from release_catalog.graphql_http.subscriber_limit import MULTIPART
 
 _BOUNDARY = b"\r\n--graphql"
 _PART = b"\r\ncontent-type: application/json\r\n\r\n%s" + _BOUNDARY
@@ -16,9 +17,9 @@ _PART = b"\r\ncontent-type: application/json\r\n\r\n%s" + _BOUNDARY
 class MultipartStream(Stream):
     """The results of a subscription as parts of one response."""
 
-    transport = "multipart"
     # Clients read a part when they have the boundary after it, so each part ends with one.
     media_type = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
+    transport = MULTIPART
 
     def beginning(self) -> bytes:
         """Return the first boundary with a heartbeat, so that the client sees the head of the response at once."""

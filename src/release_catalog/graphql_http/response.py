@@ -38,6 +38,7 @@ class ErrorContext:
 
 def format_refusal(refusal: RequestError) -> Json:
     """Return the response to a request that is not executed."""
+    request_record.note_limit(refusal.limit)
     if refusal.extensions:
         request_record.add_code(refusal.extensions["code"])
     error = {"message": str(refusal)} | ({"extensions": refusal.extensions} if refusal.extensions else {})
@@ -64,7 +65,9 @@ def format_result(result: ExecutionResult, met: ErrorContext = ErrorContext()) -
     errors = [mask_error(error, error_ids, met) for error in result.errors]
     for error in errors[: request_record.MAX_CODES]:
         # Only errors of graphql-core have no code: of an invalid document, or of an invalid value of a variable.
-        request_record.add_code(error.get("extensions", {}).get("code", "BAD_REQUEST"))
+        extensions_ = error.get("extensions", {})
+        request_record.add_code(extensions_.get("code", "BAD_REQUEST"))
+        request_record.note_limit(extensions_.get("limit"))
     if result.data is None and all(error.path is None for error in result.errors):
         return {"errors": errors}
     return {"errors": errors, "data": result.data, **extensions}

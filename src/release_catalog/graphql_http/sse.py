@@ -9,13 +9,14 @@ A stream that was cut lacks the event `complete` (see `stream`).
 from release_catalog.graphql_http import response
 from release_catalog.graphql_http.response import Json
 from release_catalog.graphql_http.stream import Stream
+from release_catalog.graphql_http.subscriber_limit import SSE
 
 
 class EventStream(Stream):
     """The results of an operation as server-sent events."""
 
     media_type = "text/event-stream"
-    transport = "sse"
+    transport = SSE
 
     def beginning(self) -> bytes:
         """Return a comment with the position."""

@@ -63,7 +63,7 @@ class Stream(Response):
         """Send results until they end, or until the client is gone or has lost access."""
         if record := request_record.current.get():
             record.transport = self.transport
-        with self.subscriber_limit.slot(self.context.caller):
+        with self.subscriber_limit.slot(self.context.caller, self.transport):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             writing = asyncio.create_task(self._write(send))
             lost = wait_until_unauthorized(self.admit, self.context)

@@ -1,6 +1,7 @@
 """The limit on subscribers of a process, shared between callers and tenants, and the end of their access."""
 
 import asyncio
+import collections
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -20,6 +21,8 @@ LOOK_SECONDS = 30.0
 MAX_UNKNOWN = 200
 RETRY_SECONDS = 5
 _UNAUTHORIZED = 401
+# The kinds of connections that hold slots.
+KINDS = WEBSOCKET, SSE, MULTIPART = "websocket", "sse", "multipart"
 
 Authenticate = Callable[[HTTPConnection], Coroutine[Any, Any, Context]]
 Reauthenticate = Callable[[], Coroutine[Any, Any, Context]]
@@ -40,6 +43,8 @@ class SubscriberLimiter:
         self._slots = FairSlots(capacity, per_tenant=per_tenant, per_caller=per_caller, leave_free=leave_free)
         self._per_caller = min(share for share in (capacity, per_tenant, per_caller) if share is not None)
         self.unknown = ConnectionLimit(lambda: MAX_UNKNOWN, spare=0)
+        # The slots in use, by the kind of connection.
+        self.kinds: collections.Counter[str] = collections.Counter()
         # Set when the server shuts down: it waits for event streams to end.
         self.closing = asyncio.Event()
 
@@ -54,8 +59,11 @@ class SubscriberLimiter:
             pass
 
     @contextlib.contextmanager
-    def slot(self, caller: Caller) -> Iterator[None]:
-        """Hold a slot for as long as the context lasts; refuse the caller if no slot is free for it."""
+    def slot(self, caller: Caller, kind: str = "") -> Iterator[None]:
+        """Hold a slot for as long as the context lasts; refuse the caller if no slot is free for it.
+
+        `kind` is the kind of connection that holds it, one of KINDS.
+        """
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(self._slots.slot_now(caller.owner))
@@ -67,7 +75,11 @@ class SubscriberLimiter:
                     allowed=self._per_caller,
                     retry_seconds=RETRY_SECONDS,
                 ) from busy
-            yield
+            self.kinds[kind] += 1
+            try:
+                yield
+            finally:
+                self.kinds[kind] -= 1
 
 
 async def reauthenticate(admit: Reauthenticate, context: Context) -> Context | None:

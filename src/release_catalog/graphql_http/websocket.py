@@ -27,6 +27,7 @@ from release_catalog.graphql_http import response, stream
 from release_catalog.graphql_http.request import check_json_size
 from release_catalog.graphql_http.response import Results
 from release_catalog.graphql_http.subscriber_limit import (
+    WEBSOCKET,
     Authenticate,
     SubscriberLimiter,
     reauthenticate,
@@ -231,8 +232,9 @@ class Socket:
         """Take a slot in exchange for the place among unknown clients."""
         with contextlib.ExitStack() as seat:
             try:
-                seat.enter_context(self._seats.slot(caller))
+                seat.enter_context(self._seats.slot(caller, WEBSOCKET))
             except RequestError as refusal:
+                request_record.note_limit(refusal.limit)
                 # A refused client comes back at once.
                 await asyncio.sleep(REFUSED_SECONDS)
                 raise Closed(1013, str(refusal)) from refusal

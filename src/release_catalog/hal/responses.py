@@ -78,5 +78,6 @@ def problem(
     """Return the problem of a request."""
     if code := members.get("code"):
         request_record.add_code(code)
+        request_record.note_limit(members.get("limit"))
     body = problem_json(status, detail, instance=sent_path(request.scope), **members)
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")

@@ -90,6 +90,7 @@ class _Endpoint:
         self.media_type = "application/json" if answer is handlers.promotion else "application/hal+json"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_record.note_route(scope["route"].path)
         request = Request(scope, receive)
         response = await self._response(request)
         await response(scope, receive, send)

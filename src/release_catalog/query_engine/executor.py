@@ -70,11 +70,29 @@ class QueryPlan:
         return [(name, selection) for name, selection in self.fields.items() if selection]
 
 
+class CacheUses:
+    """How often something was found in a cache, and how often not."""
+
+    __slots__ = ("hits", "misses")
+
+    def __init__(self) -> None:
+        self.hits = self.misses = 0
+
+    def note(self, found: object) -> None:
+        """Count a look; `found` is None if there was nothing."""
+        if found is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+
+
 class Document:
     """A valid document with the plans of its operations, made on first use."""
 
-    def __init__(self, schema: GraphQLSchema, node: DocumentNode) -> None:
+    def __init__(self, schema: GraphQLSchema, node: DocumentNode, plan_uses: CacheUses | None = None) -> None:
+        """Count in `plan_uses`, which many documents share, how often a plan was made already."""
         self.node = node
+        self.plan_uses = plan_uses or CacheUses()
         self._schema = schema
         self._steering = directive_variables(node)
         self.fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
@@ -252,6 +270,7 @@ async def answer(
     again, answered, aside = context, dict[str, Any](), False
     if operation and isinstance(values, VariableValues):
         plan = document.known_plan(operation, values.coerced)
+        document.plan_uses.note(plan)
         if plan is None and planner:
             plan = await planner(document, operation, values.coerced)
         elif plan is None:

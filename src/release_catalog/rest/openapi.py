@@ -73,8 +73,8 @@ _READING = (400, 401, 403, 404, 429, 500, 503)
 _WRITING = (*_READING, 409, 413, 415)
 
 
-def document(schema_readers: Introspection = "public") -> dict[str, Any]:
-    """Return the document; without readers, the schema has no address."""
+def document(schema_readers: Introspection = "public", *, has_metrics: bool = False) -> dict[str, Any]:
+    """Return the document; without readers, the schema has no address, nor have metrics unless they are on."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -92,7 +92,7 @@ def document(schema_readers: Introspection = "public") -> dict[str, Any]:
             {"name": "writing", "description": "Import and creation of releases."},
             {"name": "server", "description": "The server itself."},
         ],
-        "paths": {**_documents(), **_writes(), **_server(schema_readers)},
+        "paths": {**_documents(), **_writes(), **_server(schema_readers, has_metrics=has_metrics)},
         "components": {
             "schemas": {**response_schemas.outputs(), **_inputs()},
             "responses": {f"Problem{status}": _problem(text) for status, text in _REFUSALS.items()},
@@ -236,7 +236,7 @@ def _writing(path: str, summary: str, successes: Mapping[int, tuple[str, Schema]
     }
 
 
-def _server(schema_readers: Introspection) -> dict[str, Any]:
+def _server(schema_readers: Introspection, *, has_metrics: bool) -> dict[str, Any]:
     plain = {"text/plain": {"schema": TEXT}}
     readiness = {_JSON: {"schema": reference("Readiness")}}
     redirect = {"307": {"description": "GraphQL.", "headers": {"Location": {"schema": TEXT}}}}
@@ -255,6 +255,12 @@ def _server(schema_readers: Introspection) -> dict[str, Any]:
             "Get this document.", "openapi", _ok("This document.", {_JSON: {"schema": {"type": "object"}}})
         ),
     }
+    if has_metrics:
+        scraped = _public("Get the metrics of the server.", "metrics", {})["get"]
+        answers = {**_ok("The metrics.", plain), **_refusals(*_READING)}
+        found["/metrics"] = {
+            "get": {**{n: v for n, v in scraped.items() if n != "security"}, "responses": answers}
+        }
     text = _ok("The schema in the schema definition language.", plain)
     described = _public("Get the GraphQL schema.", "schema", text)
     if schema_readers == "public":

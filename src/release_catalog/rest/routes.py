@@ -60,6 +60,7 @@ class _Endpoint:
         self._price = price.points if price else 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_record.note_route(scope["route"].path)
         request = Request(scope, receive)
         response = await self._response(request)
         await response(scope, receive, send)

@@ -1,7 +1,7 @@
 """The application: its routes, and the resources that live as long as it does."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -36,6 +36,7 @@ from release_catalog.server import client_address, connection_limit, graphiql
 from release_catalog.server import middleware as headers
 from release_catalog.server import routes as others
 from release_catalog.server.client_address import TrustedProxies
+from release_catalog.server.metrics import ApplicationMetrics, scraped
 from release_catalog.server.request_log import LogWriter, RequestLog
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
@@ -68,41 +69,19 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        opened = runtime.open_database(settings, database, monitors=[CommandMonitor()])
+        monitors = [CommandMonitor(), *measured.monitors]
+        opened = runtime.open_database(settings, database, monitors=monitors)
         async with opened as used, runtime.fetcher(settings) as files:
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("sample loaded", releases=count)
             app.state.database, app.state.reading, app.state.files = used, db.ReadOnlyDatabase(used), files
-            async with (
-                # It ends last: nothing is downloaded any more then.
-                download_counts.run_counter(used) as app.state.downloads,
-                verification.run_workers(used, files, subscriber_limit.closing),
-                dispatcher.run_dispatcher(used, files.allowed, subscriber_limit.closing, observers) as look,
-                broker.run_broker(used) as feeds,
-                change_stream.watch_changes(used, feeds.ring, look),
-                migrations.run_in_background(used, subscriber_limit.closing),
-                scheme_change.run_in_background(used, subscriber_limit.closing),
-            ):
-                app.state.follow = feeds.follow
+            async with _working(app, measured, observers):
                 yield
             await callers.close()
 
-    callers, observers = Authenticator(settings), _observers(settings)
-
-    async def identify(request: HTTPConnection) -> None:
-        caller = callers.local_operator(client_address.own(request.scope))
-        if caller is None:
-            try:
-                with db.deadline(min(IDENTIFICATION_SECONDS, settings.query_seconds)):
-                    address = client_address.find(request.scope)
-                    caller = await callers.authenticate(request.headers, address, request.app.state.database)
-            except db.Failure as error:
-                _log.warning("authentication unavailable", reason=str(error))
-                raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
-        request.state.caller = caller
-        request_record.note_caller(caller.tenant, caller.subject)
-        if request.scope["type"] == "http":  # a WebSocket needs a slot first
-            connection_limit.identified(request.scope)
+    callers, measured = Authenticator(settings), ApplicationMetrics(settings)
+    observers: Observers = [LogWriter(settings.slow_seconds), *measured.observers]
+    identify = _identification(settings, callers)
 
     shared, answering, aside = LookupCoalescer(), subscription_slots(), Aside()
 
@@ -139,12 +118,14 @@ def create_app(
         subscriber_limit=subscriber_limit,
         origins=allowed,
     )
+    measured.watch_graphql(graphql)
     sockets = websocket.Endpoint(graphql.results, authenticate, subscriber_limit, allowed, observers)
 
     endpoint = _Endpoint(graphql)
     routes = [
         Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         WebSocketRoute("/graphql", sockets.serve),
+        *([scraped(measured, settings, identify)] if settings.metrics == "on" else []),
         *others.routes(settings, context, identify, graphql.callers, _redirector(callers), allowed),
     ]
     middleware = [
@@ -162,12 +143,52 @@ def create_app(
     # A redirect would go to an address made of the Host header.
     app.router.redirect_slashes = False
     app.state.subscriber_limit, app.state.files, app.state.follow = subscriber_limit, None, None
+    app.state.measured = measured
     return app
 
 
-def _observers(settings: Settings) -> Observers:
-    """Return what gets the record of each request at its end."""
-    return [LogWriter(settings.slow_seconds)]
+def _identification(settings: Settings, callers: Authenticator) -> Callable[[HTTPConnection], Awaitable[None]]:
+    """Return the function that identifies the caller of a request, and puts it into the request's state."""
+
+    async def identify(request: HTTPConnection) -> None:
+        caller = callers.local_operator(client_address.own(request.scope))
+        if caller is None:
+            try:
+                with db.deadline(min(IDENTIFICATION_SECONDS, settings.query_seconds)):
+                    address = client_address.find(request.scope)
+                    caller = await callers.authenticate(request.headers, address, request.app.state.database)
+            except db.Failure as error:
+                _log.warning("authentication unavailable", reason=str(error))
+                raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
+            except AuthenticationError:
+                request_record.note_limit("authentication")
+                raise
+        request.state.caller = caller
+        request_record.note_caller(caller.tenant, caller.subject)
+        if request.scope["type"] == "http":  # a WebSocket needs a slot first
+            connection_limit.identified(request.scope)
+
+    return identify
+
+
+@contextlib.asynccontextmanager
+async def _working(app: Starlette, measured: ApplicationMetrics, observers: Observers) -> AsyncIterator[None]:
+    """Run the background workers of an application whose database is open."""
+    state, workers = app.state, measured.workers
+    closing = state.subscriber_limit.closing
+    async with (
+        # It ends last: nothing is downloaded any more then.
+        download_counts.run_counter(state.database, workers) as state.downloads,
+        verification.run_workers(state.database, state.files, closing, workers),
+        dispatcher.run_dispatcher(state.database, state.files.allowed, closing, observers, workers) as look,
+        broker.run_broker(state.database, measured.event_delivered) as feeds,
+        change_stream.watch_changes(state.database, feeds.ring, look, workers=workers),
+        migrations.run_in_background(state.database, closing, workers),
+        scheme_change.run_in_background(state.database, closing, workers),
+        measured.running(state.database, feeds),
+    ):
+        state.follow = feeds.follow
+        yield
 
 
 def _redirector(callers: Authenticator) -> Redirector:
@@ -191,6 +212,7 @@ class _Endpoint:
         self.graphql = graphql
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_record.note_route("/graphql")
         request = Request(scope, receive)
         # The page holds no private data: its requests come with credentials of their own.
         if self.graphql.introspects and _is_browser(request):

@@ -261,6 +261,8 @@ class ConnectionLimit:
         # They outlive the connections of a network while it rests, and nobody comes out of a rest with a new one.
         self._turns: weakref.WeakValueDictionary[str, NetworkTurns] = weakref.WeakValueDictionary()
         self.count = 0
+        # How many were closed for others so far.
+        self.closed = 0
 
     def add(self, address: str | None, close: Callable[[], None]) -> Connection:
         """Count a new connection from `address`; `close` closes it for another one, maybe at once."""
@@ -309,6 +311,7 @@ class ConnectionLimit:
             or (newcomer if urgent else None)
         )
         if victim:
+            self.closed += 1
             self.remove(victim)
             victim.close()
 

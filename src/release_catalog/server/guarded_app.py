@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from release_catalog import request_record
 from release_catalog.auth.errors import AuthenticationError
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_http import csrf
@@ -51,6 +52,7 @@ class GuardedApp:
             if isinstance(refused, RequestError):
                 await self.callers.refusals.wait(request.state.caller.owner)
                 extensions = refused.extensions or {}
+                request_record.note_limit(refused.limit)
             response = responses.problem(request, refused.status, str(refused), refused.headers, **extensions)
             await response(scope, receive, send)
 

@@ -8,6 +8,7 @@ import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from release_catalog import request_record
 from release_catalog.errors import problem_json
 from release_catalog.hal.responses import sent_path
 
@@ -34,7 +35,7 @@ MAX_HEADERS = MAX_PARAMETERS = 100
 # Measured by their readers: credentials that are too long are wrong ones, and cookies are ignored.
 _MEASURED_ELSEWHERE = {b"authorization", b"x-project-token", b"cookie"}
 
-_NO_HOST = 400, "The Host header is missing, repeated or invalid: send one with a host name."
+_NO_HOST = "host", 400, "The Host header is missing, repeated or invalid: send one with a host name."
 
 
 class Head:
@@ -59,6 +60,8 @@ class Head:
         """Pass a request on, or answer 414, 431 or 400; a WebSocket is not accepted."""
         kind = scope["type"]
         refusal = self._refusal(scope) if kind in {"http", "websocket"} else None
+        if refusal:
+            request_record.note_limit(refusal[0])
         if kind != "http":
             if refusal:
                 await send({"type": "websocket.close", "code": 1008})
@@ -76,16 +79,17 @@ class Head:
                     message["headers"] = [*message["headers"], *absent]
             await send(message)
 
-        await (_refused(sent_path(scope), *refusal) if refusal else self.app)(scope, receive, answer)
+        await (_refused(sent_path(scope), *refusal[1:]) if refusal else self.app)(scope, receive, answer)
 
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope) -> tuple[str, int, str] | None:
+        """Return the limit that refuses a request, the status and the reason."""
         if len(scope.get("raw_path") or scope["path"]) > MAX_PATH:
-            return 414, f"The path is too long: send at most {MAX_PATH} bytes."
+            return "head", 414, f"The path is too long: send at most {MAX_PATH} bytes."
         query, headers = scope.get("query_string", b""), scope["headers"]
         if len(query) > MAX_HEADERS_BYTES:
-            return 414, f"The query string is too long: send at most {MAX_HEADERS_BYTES} bytes."
+            return "head", 414, f"The query string is too long: send at most {MAX_HEADERS_BYTES} bytes."
         if query.count(b"&") >= MAX_PARAMETERS:
-            return 400, f"The query string has too many parameters: send at most {MAX_PARAMETERS}."
+            return "head", 400, f"The query string has too many parameters: send at most {MAX_PARAMETERS}."
         hosts, size = [], 0
         for name, value in headers:
             size += len(name) + len(value)
@@ -93,12 +97,12 @@ class Head:
                 hosts.append(value)
         if len(headers) > MAX_HEADERS or (size > MAX_HEADER and _are_too_large(headers)):
             sizes = f"{MAX_HEADERS} headers, of {MAX_HEADER} bytes each and {MAX_HEADERS_BYTES} bytes in all"
-            return 431, f"The headers are too large: send at most {sizes}."
+            return "head", 431, f"The headers are too large: send at most {sizes}."
         if len(hosts) != 1 and (hosts or scope.get("http_version") != "1.0"):
             return _NO_HOST
         return self._host_refusal(hosts[0][: _MAX_HOST + 1] if hosts else None)
 
-    def _match(self, sent: bytes | None) -> tuple[int, str] | None:
+    def _match(self, sent: bytes | None) -> tuple[str, int, str] | None:
         """Return the refusal of a Host; it is None if a client of HTTP/1.0 sends none."""
         found = _HOST.fullmatch(sent) if sent and len(sent) <= _MAX_HOST else None
         if sent is not None and not found:
@@ -108,7 +112,7 @@ class Head:
             name == host or (host.startswith("*") and name.endswith(host[1:])) for host in self._hosts
         ):
             return None
-        return 400, "This server does not serve that host: use another one, such as localhost."
+        return "host", 400, "This server does not serve that host: use another one, such as localhost."
 
 
 def _are_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:

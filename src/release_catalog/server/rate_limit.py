@@ -55,6 +55,11 @@ class RateLimiter:
         self._used: dict[Owner, tuple[float, int]] = {}
         self._last_cleanup = clock()
 
+    @property
+    def in_progress(self) -> int:
+        """Return the number of current requests."""
+        return self._requests.used
+
     def concurrency_slot(self, caller: Caller) -> AbstractContextManager[None]:
         """Count a current request in the shares of its caller and its tenant; refuse it if they are full.
 

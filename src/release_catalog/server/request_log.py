@@ -19,6 +19,7 @@ from release_catalog.storage.command_monitor import query_shape
 
 # The conventional status of requests whose client was gone before the response.
 CLIENT_GONE = 499
+METRICS = "/metrics"
 _REFUSED, _FAILED = 400, 500
 
 _MAX_PATH = 1_024
@@ -65,6 +66,9 @@ class RequestLog:
         try:
             if kind == "websocket":  # its operations have records of their own
                 await self.app(scope, receive, send)
+                if record.limit:  # a refused one has none
+                    record.transport = "websocket"
+                    request_record.finish(record, self._observers)
             else:
                 await self._pass_on(record, scope, receive, send)
         finally:
@@ -92,6 +96,8 @@ class RequestLog:
             record.status = CLIENT_GONE
         finally:
             record.status = record.status or _FAILED
+            if record.route is None and (route := scope.get("route")):
+                record.route = route.path
             if record.status >= _REFUSED and not record.error_codes:
                 record.add_code(_code(record.status))
             request_record.finish(record, self._observers)
@@ -143,7 +149,9 @@ class LogWriter:
         if transport == "verification":
             return
         event = "webhook attempt" if transport == "webhook" else "request"
-        logging_config.write("info", event, _line(record))
+        # Prometheus comes several times a minute.
+        is_scraper = record.route == METRICS and record.status == http.HTTPStatus.OK
+        logging_config.write("debug" if is_scraper else "info", event, _line(record))
         is_slow = 0 < self._slow_seconds <= record.seconds
         # A subscription takes as long as its client wants.
         if is_slow and transport != "webhook" and record.operation_kind != "subscription":

@@ -56,7 +56,7 @@ def routes(
         Route("/", _home),
         Route("/livez", _livez),
         Route("/readyz", _Readiness().answer),
-        Route(OPENAPI, functools.partial(_openapi, schema_readers=readers)),
+        Route(OPENAPI, functools.partial(_openapi, schema_readers=readers, has_metrics=settings.metrics == "on")),
         *([graphiql.assets()] if readers != "off" else []),
         *schema_routes[readers],
         *hal.mounts(guarded(ChargedReads(documents, callers))),
@@ -76,13 +76,13 @@ async def refuse(request: Request, error: Exception) -> Response:
     return responses.problem(request, error.status_code, detail, {"allow": allowed} if allowed else {})
 
 
-async def _openapi(request: Request, *, schema_readers: Introspection) -> Response:
-    return responses.found(request, _described(schema_readers), "application/json")
+async def _openapi(request: Request, *, schema_readers: Introspection, has_metrics: bool) -> Response:
+    return responses.found(request, _described(schema_readers, has_metrics=has_metrics), "application/json")
 
 
 @functools.cache
-def _described(schema_readers: Introspection) -> bytes:
-    return orjson.dumps(openapi.document(schema_readers))
+def _described(schema_readers: Introspection, *, has_metrics: bool) -> bytes:
+    return orjson.dumps(openapi.document(schema_readers, has_metrics=has_metrics))
 
 
 async def _schema(request: Request) -> Response:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from release_catalog.graphql_http import websocket
 from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
@@ -23,6 +23,8 @@ _CLOSING_SECONDS = 3.0
 _ANSWER_SECONDS = 5.0
 # Connections at a time before there is a database.
 _EARLY_CONNECTIONS = 100
+# The time for the head of a request to a small application.
+_RECEIVE_SECONDS = 10.0
 # Python's default is 50 times as long.
 SWITCH_SECONDS = 0.0001
 
@@ -35,6 +37,7 @@ def server(app: Starlette, grace_seconds: int, seconds: float, connections: int)
     """
     subscriber_limit: SubscriberLimiter = app.state.subscriber_limit
     limit = connection_limit.ConnectionLimit(lambda: connections + subscriber_limit.used)
+    app.state.measured.watch_connections(limit)
     http, sockets = http_protocol.configure_protocols(seconds, limit)
     # While a thread reads a large document (see graphql_http/documents.py), each turn of a request waits this long
     # for it.
@@ -59,23 +62,38 @@ def server(app: Starlette, grace_seconds: int, seconds: float, connections: int)
 @contextlib.asynccontextmanager
 async def alive(listener: socket.socket) -> AsyncIterator[None]:
     """Answer /livez at a socket while the application is not ready yet, and everything else with 503."""
+    async with beside(_not_ready, listener.dup(), _EARLY_CONNECTIONS):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def beside(app: ASGIApp, listener: socket.socket, connections: int) -> AsyncIterator[None]:
+    """Serve a small application at a socket of its own while the context lasts, beside the server."""
+    limit = connection_limit.ConnectionLimit(lambda: connections)
+    http, _ = http_protocol.configure_protocols(_RECEIVE_SECONDS, limit)
     config = uvicorn.Config(
-        _not_ready,
+        app,
+        http=http,
+        ws="none",
         log_config=None,
         server_header=False,
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
-        limit_concurrency=_EARLY_CONNECTIONS,
+        limit_concurrency=connections,
     )
-    server, log = _Early(config), logging.getLogger("uvicorn.error")
+    server, log = _Beside(config), logging.getLogger("uvicorn.error")
     level = log.level
     # Its start and its end are not those of the server.
     log.setLevel(logging.WARNING)
-    task = asyncio.create_task(server.serve([listener.dup()]))
+    task, ready = asyncio.create_task(server.serve([listener])), asyncio.create_task(server.ready.wait())
+    await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    log.setLevel(level)
     try:
         yield
     finally:
+        log.setLevel(logging.WARNING)
         server.should_exit = True
         await task
         log.setLevel(level)
@@ -95,7 +113,15 @@ async def _not_ready(scope: Scope, receive: Receive, send: Send) -> None:
     await response(scope, receive, send)
 
 
-class _Early(uvicorn.Server):
+class _Beside(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the command line, which ends current work."""

@@ -10,7 +10,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from release_catalog import errors
 from release_catalog.domain import access_tokens, ids, timestamps
 from release_catalog.domain.access_tokens import AccessTokenDocument
-from release_catalog.domain.caller import Caller
+from release_catalog.domain.caller import OPERATIONS, Caller
 from release_catalog.domain.validation import Validator
 from release_catalog.storage import cursors, leases, transactions
 from release_catalog.storage import database as db
@@ -28,7 +28,8 @@ _log = structlog.get_logger()
 async def create(caller: Caller, database: Database, values: MutationInput) -> Answer:
     """Create a token of the caller's tenant; only this answer contains it."""
     checks, now = Validator(values, "input"), timestamps.now()
-    name, scopes = checks.name("name") or "", access_tokens.scopes(checks)
+    by_operator = caller.may(OPERATIONS)
+    name, scopes = checks.name("name") or "", access_tokens.scopes(checks, by_operator=by_operator)
     expires, product_id = values.get("expiresAt"), values.get("productId")
     if expires is not None and expires <= now:
         checks.refuse(

@@ -21,11 +21,11 @@ from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConnectionFailure, InvalidURI, PyMongoError, ServerSelectionTimeoutError
+from pymongo.monitoring import CommandListener, ConnectionPoolListener
 from pymongo.read_concern import ReadConcern
 
 from release_catalog.storage import cursors, forms
 from release_catalog.storage.collection_names import CollectionName, Stored
-from release_catalog.storage.command_monitor import CommandMonitor
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.forms import StoredDatabase
 
@@ -34,6 +34,9 @@ Filter = dict[str, Any]
 Update = dict[str, Any]
 Stage = dict[str, Any]
 Expression = dict[str, Any]
+
+# What the driver calls for each command or for each change of its connections.
+Monitor = CommandListener | ConnectionPoolListener
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -97,7 +100,7 @@ class Database(Collections, Protocol):
         """Return the same database with other options."""
 
 
-def connect(url: str, monitors: Sequence[CommandMonitor] = ()) -> AsyncMongoClient[dict[str, Any]]:
+def connect(url: str, monitors: Sequence[Monitor] = ()) -> AsyncMongoClient[dict[str, Any]]:
     """Return a client for `url`, whose own options win; it belongs to the event loop that first uses it."""
     own = {name.lower() for name, _ in urllib.parse.parse_qsl(url.partition("?")[2], keep_blank_values=True)}
     options = {name: value for name, value in _OPTIONS.items() if name.lower() not in own}

@@ -18,6 +18,7 @@ from release_catalog.domain.caller import Caller
 from release_catalog.storage import database as db
 from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.database import Database
+from release_catalog.storage.workers import Workers
 
 # The interval between two batches, and the number of different files at which a download waits for the next batch.
 FLUSH_SECONDS = 1.0
@@ -87,10 +88,10 @@ def _addition(key: str, counts: Mapping[str, int]) -> UpdateOne:
 
 
 @contextlib.asynccontextmanager
-async def run_counter(database: Database) -> AsyncIterator[DownloadCounter]:
+async def run_counter(database: Database, workers: Workers | None = None) -> AsyncIterator[DownloadCounter]:
     """Store downloads every second while the context lasts, and the last ones at its end."""
     counter, over = DownloadCounter(database), asyncio.Event()
-    worker = asyncio.create_task(_flush_regularly(counter, over))
+    worker = (workers or Workers()).start("download_counts", _flush_regularly(counter, over))
     try:
         yield counter
     finally:

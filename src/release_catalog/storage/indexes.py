@@ -171,7 +171,11 @@ INDEXES: dict[CollectionName[Any], list[IndexModel]] = {
     # MongoDB deletes these itself.
     REQUESTS: [IndexModel([("expiresAt", UP)], name="expiresAt", expireAfterSeconds=0)],
     # A free worker takes the oldest job of the tenant whose turn it is.
-    VERIFICATIONS: [_index("turn", leaseUntil=UP)],
+    VERIFICATIONS: [
+        _index("turn", leaseUntil=UP),
+        # Across tenants: how many jobs wait, and for how long.
+        IndexModel([("leaseUntil", UP)], name="due"),
+    ],
     COUNTERS: _MADE,
     META: _MADE,
     MIGRATION_STATE: _MADE,

@@ -25,6 +25,7 @@ from release_catalog.storage import forms, leases, migration_fills, search_terms
 from release_catalog.storage.collection_names import CONTENTS, EVENTS, MIGRATION_STATE, RELEASES, CollectionName
 from release_catalog.storage.database import Database, Stage
 from release_catalog.storage.migration_fills import Known
+from release_catalog.storage.workers import Workers
 
 # The maximum size of a batch: of its documents, and of what is read of them.
 BATCH, MAX_BATCH_BYTES = 500, 4 << 20
@@ -86,7 +87,7 @@ async def run(database: Database, over: asyncio.Event, report: Report) -> None:
     Documents that older processes write meanwhile may be left.
     """
     is_waiting = False
-    while not over.is_set() and await _any_pending(database):
+    while not over.is_set() and await collections_pending(database):
         owner = await _take_lease(database)
         if owner is None:
             if not is_waiting:
@@ -106,10 +107,12 @@ async def run(database: Database, over: asyncio.Event, report: Report) -> None:
 
 
 @contextlib.asynccontextmanager
-async def run_in_background(database: Database, ending: asyncio.Event | None = None) -> AsyncIterator[None]:
+async def run_in_background(
+    database: Database, ending: asyncio.Event | None = None, workers: Workers | None = None
+) -> AsyncIterator[None]:
     """Keep all documents in today's form while the context lasts, or until it is `ending`."""
     over = asyncio.Event()
-    worker = asyncio.create_task(_keep_current(database, over))
+    worker = (workers or Workers()).start("migrations", _keep_current(database, over))
     try:
         with db.when(ending, over.set):
             yield
@@ -144,16 +147,16 @@ async def _rest(over: asyncio.Event, seconds: float) -> None:
 
 
 @db.bounded
-async def _any_pending(database: Database) -> bool:
-    """Return whether any document has an older form, which costs one command."""
+async def collections_pending(database: Database) -> int:
+    """Return the number of collections in which a document has an older form, which costs one command."""
     looks: dict[str, list[Stage]] = {
         name: [{"$match": forms.older(forms.current(name))}, {"$limit": 1}, {"$project": {"_id": 1}}]
         for name in forms.FORMS
     }
     unions: list[Stage] = [{"$unionWith": {"coll": name, "pipeline": look}} for name, look in looks.items()]
     # Unions follow a collection of which nothing is taken.
-    stages = [{"$match": {"_id": None}}, *unions, {"$limit": 1}]
-    return bool(await db.aggregate(database[MIGRATION_STATE], stages, frozenset()))
+    stages = [{"$match": {"_id": None}}, *unions]
+    return len(await db.aggregate(database[MIGRATION_STATE], stages, frozenset()))
 
 
 async def _run(database: Database, migration: Migration, owner: str, over: asyncio.Event, report: Report) -> bool:

@@ -41,6 +41,7 @@ from release_catalog.storage.database import Database, Filter, Update
 from release_catalog.storage.outages import SchemeChangeUnderWay, TurnNotReached
 from release_catalog.storage.pagination import Order, PageArgs, PageQuery
 from release_catalog.storage.unit_of_work import UnitOfWork
+from release_catalog.storage.workers import Workers
 
 BATCH = 250
 # Much longer than a batch takes.
@@ -164,10 +165,12 @@ async def _order_again(
 
 
 @contextlib.asynccontextmanager
-async def run_in_background(database: Database, ending: asyncio.Event | None = None) -> AsyncIterator[None]:
+async def run_in_background(
+    database: Database, ending: asyncio.Event | None = None, workers: Workers | None = None
+) -> AsyncIterator[None]:
     """Continue all changes that nobody continues while the context lasts, or until it is `ending`."""
     over = asyncio.Event()
-    worker = asyncio.create_task(_continue(database, over))
+    worker = (workers or Workers()).start("scheme_changes", _continue(database, over))
     try:
         with db.when(ending, over.set):
             yield

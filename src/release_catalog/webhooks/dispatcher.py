@@ -26,6 +26,7 @@ from release_catalog.storage import database as db
 from release_catalog.storage import event_log, webhook_queue
 from release_catalog.storage import webhooks as stored
 from release_catalog.storage.database import Database
+from release_catalog.storage.workers import Workers
 from release_catalog.webhooks.delivery_slots import AT_ONCE, SLOW_SECONDS, Places
 from release_catalog.webhooks.sender import DeliveryResult, WebhookSender
 
@@ -45,6 +46,7 @@ async def run_dispatcher(
     allowed: address_guard.Allowed,
     ending: asyncio.Event | None = None,
     observers: Observers = (),
+    workers: Workers | None = None,
 ) -> AsyncIterator[Notify]:
     """Deliver to webhooks of all tenants for as long as the context lasts, or until it is `ending`.
 
@@ -52,7 +54,8 @@ async def run_dispatcher(
     """
     async with WebhookSender(allowed, AT_ONCE) as poster:
         over, bell = asyncio.Event(), asyncio.Event()
-        dispatcher = asyncio.create_task(_dispatch(database, poster, over, bell, observers))
+        work = _dispatch(database, poster, over, bell, observers)
+        dispatcher = (workers or Workers()).start("webhooks", work)
 
         def end() -> None:
             over.set()
