@@ -3,7 +3,8 @@
 # make faults  tests with killed, frozen and full MongoDBs, killed servers and wrong clocks: a quarter of an hour
 # make test-hostile  all hostile inputs at every place of a request: an hour
 # make test-debian  all of Debian's packages, of which `make test` loads a third
-# make check  check types, style, formatting, and the schema for changes that break clients
+# make check  check types, style, formatting, the schema for changes that break clients, and the documentation
+# make docs   build the site of the documentation, in .site/html
 # make bench  compare the speed with other servers; bench-load: loading; bench-memory: memory over many requests;
 #             bench-fairness: delay of a client beside a greedy one; bench-files: fetching and verification;
 #             bench-scheme: delay of writes while a product changes its version scheme;
@@ -30,7 +31,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The data is in this folder; an installed catalog uses the data folder of the user.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test test-unit test-hostile test-debian faults check schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme bench-filters web lock clean
+.PHONY: run test test-unit test-hostile test-debian faults check docs schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme bench-filters web lock clean
 
 run: $(VENV)/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -54,9 +55,14 @@ test-hostile: $(VENV)/.dev
 test-debian: $(VENV)/.dev
 	DEBIAN=whole $(BIN)/pytest tests/integration/test_debian.py
 
-check: $(VENV)/.dev
+check: $(VENV)/.dev docs
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/release-catalog schema --since docs/released.graphql
+
+# The pages keep their places in the repository, so that links work on the site and beside the code.
+docs: $(VENV)/.docs
+	$(BIN)/python docs/stage.py
+	$(BIN)/zensical build --clean --strict
 
 schema: $(VENV)/.run
 	$(BIN)/release-catalog schema > schema.graphql
@@ -96,7 +102,7 @@ bench-memory: $(VENV)/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))
 
 clean:
-	rm -rf .venv .venv-* $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules tests/e2e/mongosh/node_modules \
+	rm -rf .site .cache .venv .venv-* $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules tests/e2e/mongosh/node_modules \
 	benchmarks/peers/node_modules clients/node_modules clients/python/.venv
 
 $(VENV)/bin/pip:
@@ -111,6 +117,10 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/pip
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install -q -e '.[embedded,motor]' --group dev
 	@touch $(VENV)/.run $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install -q --group docs
+	@touch $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install -q -e '.[embedded]' --group bench

@@ -1,22 +1,23 @@
 """One real server for all tests that only read from it, a node with the reference clients, and a browser."""
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
 
 from release_catalog.query_engine import executor
-from support.clients import CLIENTS, PATH
-from support.processes import Server, serving
+from support.clients import CLIENTS, NODE_FOLDER, PATH
+from support.pages import Page
+from support.processes import NOT_COMPILED, Server, serving
+from support.reader import Reader
 
-NOT_COMPILED = "not answered by a compiled query"
-NODE_FOLDER = Path(__file__).parent / "graphql_http"
 INSTALL = ["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--fetch-retries=1"]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -88,6 +89,34 @@ def node_with_packages(folder: Path, *package_files: Path) -> str:
 def _is_installed(folder: Path, package: str, version: str) -> bool:
     described = folder / "node_modules" / package / "package.json"
     return described.is_file() and json.loads(described.read_text())["version"] == version
+
+
+@pytest.fixture(scope="module")
+def reading(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Reader]]:
+    """Gives the reader of a page. Each page has its own, whose server of the sample starts with the first example."""
+    with contextlib.ExitStack() as stack:
+
+        def read(path: str) -> Reader:
+            if readers and readers[-1].page.path == path:
+                return readers[-1]
+            stack.pop_all().close()
+            folder = tmp_path_factory.mktemp("page")
+            (folder / "examples").mkdir()
+            readers.append(
+                Reader(
+                    Page(path),
+                    folder / "examples",
+                    lambda: stack.enter_context(serving(folder, "--sample", files_allow="127.0.0.1")),
+                    lambda: str(request.getfixturevalue("node")),
+                )
+            )
+            stack.callback(readers[-1].close)
+            return readers[-1]
+
+        readers: list[Reader] = []
+        yield read
 
 
 @pytest.fixture(scope="module")

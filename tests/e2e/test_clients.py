@@ -12,7 +12,7 @@ from release_catalog.graphql_api import schema
 from release_catalog.query_engine import executor
 from support import client_documents
 from support.clients import copy, execute
-from support.processes import Server, serving
+from support.processes import NOT_COMPILED, Server, serving
 
 ACME = "5e1f0c3a9b7d4e2f8a6c0003"
 CACHES = ["apollo", "relay", "urql"]
@@ -22,7 +22,6 @@ EXPECTED_WARNINGS = {"urql": "Invalid undefined: The field at `violations` is `u
 LOCAL = {"Customization", "CustomizationArtifact", "NamedReference", "OperatingSystem", "ReleaseMetadataFile"}
 # urql keeps roots, lists and results in their places by itself.
 ANYWHERE = ("Query", "Mutation", "Subscription", "PageInfo", "Payload", "Connection", "Edge")
-NOT_COMPILED = "not answered by a compiled query"
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import NODE_FOLDER as FOLDER
+from support.clients import NODE_FOLDER
 from support.processes import run, serving
 
 
 def audits(node: str, *arguments: str) -> list[dict[str, Any]]:
     command = [node, "audit.mjs", *arguments]
-    run = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True)
+    run = subprocess.run(command, cwd=NODE_FOLDER, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 
@@ -47,7 +47,7 @@ def test_the_reference_clients_follow_events(node: str, protocol: str, tmp_path:
             server.ask(f"mutation {{ patchRelease(input: {given}) {{ problem {{ detail }} }} }}")
         done = subprocess.run(
             [node, "follow.mjs", f"{server.url}/graphql", protocol, "20"],
-            cwd=FOLDER,
+            cwd=NODE_FOLDER,
             capture_output=True,
             text=True,
             check=True,

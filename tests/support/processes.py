@@ -20,6 +20,8 @@ from release_catalog.cli.main import main
 from support import graphql_client
 
 SCRIPT = str(Path(sys.executable).parent / "release-catalog")
+# The event of a query that no plan could be compiled for.
+NOT_COMPILED = "not answered by a compiled query"
 SERVING = re.compile(r'"url":"(http://[^"]+)/graphql"')
 
 

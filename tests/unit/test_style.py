@@ -12,6 +12,7 @@ from graphql import GraphQLSchema, is_enum_type, is_input_object_type, is_interf
 
 import release_catalog
 from release_catalog.graphql_api.schema import schema as strawberry_schema
+from support.pages import Page, paths
 
 ROOT = Path(release_catalog.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -142,6 +143,14 @@ def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
 def test_texts_have_plain_words(phrase: str) -> None:
     wrong = [found for found in literals() if re.search(phrase, found.text)]
     assert wrong == [], f"write: {PLAIN[phrase]}"
+
+
+@pytest.mark.parametrize("path", [*paths(), "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_pages_have_plain_words(path: str) -> None:
+    prose = re.sub(r"`[^`\n]*`", "", Page(path).prose)
+    wrong = {plain: found for phrase, plain in PLAIN.items() if (found := re.findall(rf".*{phrase}.*", prose))}
+    assert wrong == {}
+    assert [heading for heading in re.findall(r"^#+ (.*)$", prose, re.MULTILINE) if RIDDLE.match(heading)] == []
 
 
 def test_messages_say_what_is_wrong_and_what_to_do_next() -> None:
