@@ -11,7 +11,7 @@ OVERLOAD = Path(__file__).parents[2] / "benchmarks" / "overload.py"
 def test_a_server_under_twice_its_capacity_answers_or_refuses_each_request() -> None:
     command = [
         sys.executable,
-        OVERLOAD,
+        str(OVERLOAD),
         "--seconds",
         "5",
         "--connections",
