@@ -10,6 +10,8 @@
 #             bench-scheme: delay of writes while a product changes its version scheme;
 #             bench-filters: searches, any and none, and facets beside plain pages, on the documents in RELEASES
 # make lock   renew the packages of the image, which deploy/image/ fixes by their hashes
+# make load   offer twice what a server can serve, and check what it promises then (docs/capacity.md): 3 minutes
+# make soak   ten minutes of as much as it can serve: memory stays flat
 PYTHON ?= python3
 PORT ?= 8000
 # Test files that run at once, each with a MongoDB of its own. Many wait for something: two cores have time for three.
@@ -31,7 +33,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The data is in this folder; an installed catalog uses the data folder of the user.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test test-unit test-hostile test-debian faults check docs schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme bench-filters web lock clean
+.PHONY: run test test-unit test-hostile test-debian faults check docs schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme bench-filters load soak web lock clean
 
 run: $(VENV)/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -100,6 +102,12 @@ bench-filters: $(VENV)/.run
 
 bench-memory: $(VENV)/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))
+
+load: $(VENV)/.run
+	$(BENCH)/overload.py $(if $(RELEASES),--releases $(RELEASES))
+
+soak: $(VENV)/.run
+	$(BENCH)/overload.py --seconds 600 --factor 1 $(if $(RELEASES),--releases $(RELEASES))
 
 clean:
 	rm -rf .site .cache .venv .venv-* $(WEB)/graphiql $(WEB)/node_modules tests/e2e/graphql_http/node_modules tests/e2e/mongosh/node_modules \

@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 REFUSAL_BURST, REFUSALS_PER_SECOND = 50, 50.0
 MAX_HOLD_SECONDS = 5.0
 _MAX_SENDERS = 10_000
+# Waiters that keep coming for longer than this are no burst; from then on, the longest wait.
+BURST_SECONDS, MAX_WAIT_SECONDS = 1.0, 1.0
 
 
 @functools.lru_cache(10_000)
@@ -42,6 +44,16 @@ def client_network(address: str | None) -> str:
         mapped = found.ipv4_mapped
         return str(mapped) if mapped else str(ipaddress.ip_network((found, 64), strict=False))
     return str(found)
+
+
+# What ends the turn of the current request.
+current_turn: contextvars.ContextVar[Callable[[], None]] = contextvars.ContextVar("turn")
+
+
+def end_turn() -> None:
+    """End the turn of the current request, if it has one, because it begins to wait for another server."""
+    if end := current_turn.get(None):
+        end()
 
 
 class Busy(Exception):  # noqa: N818  it reports a full resource, not a fault of the program
@@ -63,6 +75,11 @@ class FairSlots:
     gets half of the capacity, n tenants get an n+1st part each, and the next one still finds a slot: the rule of
     dynamic thresholds, by which switches share buffers between their ports. It suits slots that are held for long.
 
+    With `max_delay`, the queue absorbs bursts, but stays short under a lasting overload: once there have been
+    waiters for BURST_SECONDS, and the last one waited longer than `max_delay`, an owner with a waiter gets no
+    second one. Otherwise the queue would be as long as its limit during all of the overload, and everybody would
+    wait.
+
     Belongs to one event loop.
     """
 
@@ -75,8 +92,14 @@ class FairSlots:
         leave_free: bool = False,
         max_waiting: int = 1_000,
         max_waiting_per_caller: int = 100,
+        max_delay: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Limit the slots in use and the number of waiters; a limit of None is the whole capacity."""
+        self._max_delay, self._clock = max_delay, clock
+        # The time since when there have always been waiters, the time when one of them got a slot, and the seconds
+        # that it had waited.
+        self._waiting_since = self._served_at = self._delay = 0.0
         self.capacity = capacity
         self._per_tenant = capacity if per_tenant is None else per_tenant
         self._per_caller = capacity if per_caller is None else per_caller
@@ -149,21 +172,18 @@ class FairSlots:
 
         So slow work, which mostly waits, keeps no other from beginning.
         """
-        await self._acquire(owner, max_seconds)
-        given_back = False
-
-        def give_back() -> None:
-            nonlocal given_back
-            if not given_back:
-                given_back = True
-                self.give_back(owner)
-
-        timer = asyncio.get_running_loop().call_later(hold_seconds, give_back)
+        turn = await self.take_turn(owner, hold_seconds, max_seconds=max_seconds)
         try:
             yield
         finally:
-            timer.cancel()
-            give_back()
+            turn.end()
+
+    async def take_turn(
+        self, owner: Owner, hold_seconds: float, *, max_seconds: float | None = None
+    ) -> "HeldTurn":
+        """Take a slot like `turn`; the result gives it back at its `end`."""
+        await self._acquire(owner, max_seconds)
+        return HeldTurn(self, owner, hold_seconds)
 
     async def run_to_end(
         self, owner: Owner, work: Callable[[], Awaitable[Result]], *, max_seconds: float | None = None
@@ -197,6 +217,13 @@ class FairSlots:
         queue = self._queues.get(owner.tenant, {}).get(owner, ())
         if self.waiting >= self._max_waiting or len(queue) >= self._max_waiting_per_caller:
             raise Busy("Too many requests are waiting.", own=len(queue) >= self._max_waiting_per_caller)
+        began = self._clock()
+        if not self.waiting:
+            self._waiting_since = self._served_at = began
+        if self._max_delay is not None and began - self._waiting_since > BURST_SECONDS:
+            if queue and max(self._delay, began - self._served_at) > self._max_delay:
+                raise Busy("Others have been waiting for too long.", own=False)
+            max_seconds = MAX_WAIT_SECONDS if max_seconds is None else min(max_seconds, MAX_WAIT_SECONDS)
         turn = asyncio.get_running_loop().create_future()
         self._queues.setdefault(owner.tenant, {}).setdefault(owner, collections.deque()).append(turn)
         self.waiting += 1
@@ -212,6 +239,8 @@ class FairSlots:
             if isinstance(error, TimeoutError):
                 raise Busy(f"No slot became free within {max_seconds:g} seconds.", own=False) from error
             raise
+        self._served_at = self._clock()
+        self._delay = self._served_at - began
 
     def _forget(self, owner: Owner, turn: "asyncio.Future[None]") -> None:
         queue = self._queues.get(owner.tenant, {}).get(owner)
@@ -279,6 +308,24 @@ class HeldSlot:
 
     def __exit__(self, *_: object) -> None:
         self._slots.give_back(self._owner)
+
+
+class HeldTurn:
+    """A slot that is given back at its end, or after some time."""
+
+    __slots__ = ("_owner", "_slots", "_timer")
+
+    def __init__(self, slots: FairSlots, owner: Owner, seconds: float) -> None:
+        self._slots: FairSlots | None = slots
+        self._owner = owner
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.end)
+
+    def end(self) -> None:
+        """Give the slot back, unless its time is over."""
+        if self._slots is not None:
+            self._timer.cancel()
+            slots, self._slots = self._slots, None
+            slots.give_back(self._owner)
 
 
 async def _run(slot: contextlib.AsyncExitStack, work: Callable[[], Awaitable[Result]]) -> Result:

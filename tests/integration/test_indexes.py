@@ -131,7 +131,8 @@ def _releases(products: list[Any]) -> Iterator[Any]:
 def stages(plan: Any) -> Iterator[dict[str, Any]]:
     """Every stage of an explained plan."""
     if isinstance(plan, dict):
-        if "stage" in plan:
+        # Newer versions of MongoDB list the steps of another engine besides, in small letters.
+        if plan.get("stage", "").isupper():
             yield plan
         for value in plan.values():
             yield from stages(value)

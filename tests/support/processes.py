@@ -177,7 +177,7 @@ def mongods(folder: Path) -> list[int]:
 class Server:
     """A server that is ready."""
 
-    def __init__(self, process: Process, log: Path) -> None:
+    def __init__(self, process: Process | subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
         self.log = log
         found = eventually(lambda: SERVING.search(log.read_text()) or process.poll() is not None)

@@ -318,6 +318,80 @@ class Clock:
         return self.now
 
 
+async def waiter(slots: FairSlots, owner: Owner) -> asyncio.Task[None]:
+    """A waiter for a slot, which it gives back at once."""
+
+    async def wait() -> None:
+        async with slots.slot(owner):
+            pass
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_a_queue_absorbs_a_burst_and_stays_short_under_a_lasting_overload() -> None:
+    clock = Clock()
+    slots = FairSlots(1, max_delay=0.25, clock=clock)
+    async with slots.slot(A):
+        burst = [await waiter(slots, A) for _ in range(20)]
+        assert slots.waiting == 20, "a burst waits"
+        clock.now += fair_share.BURST_SECONDS + 0.01
+        # Nobody got a slot for too long: an owner with a waiter gets no second one, but another does.
+        refused = await waiter(slots, A)
+        with pytest.raises(Busy) as busy:
+            await refused
+        assert not busy.value.own
+        other = await waiter(slots, B)
+        assert slots.waiting == 21
+    await asyncio.gather(*burst, other)
+    assert slots.used == slots.waiting == 0
+    async with slots.slot(A):
+        assert not (await waiter(slots, A)).done(), "the next burst waits again"
+
+
+async def test_waiters_go_on_coming_while_each_waits_for_a_short_time() -> None:
+    clock = Clock()
+    slots = FairSlots(1, max_delay=0.25, clock=clock)
+    held = await slots.take_turn(A, 60)
+    for _ in range(100):
+        tasks = [await waiter(slots, A) for _ in range(2)]
+        clock.now += 0.2
+        held.end()
+        held = await slots.take_turn(A, 60)
+        assert not [task for task in tasks if task.done() and task.exception()]
+    held.end()
+
+
+async def test_after_a_burst_a_waiter_gives_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_share, "MAX_WAIT_SECONDS", 0.01)
+    clock = Clock()
+    slots = FairSlots(1, max_delay=0.25, clock=clock)
+    async with slots.slot(A):
+        first = await waiter(slots, A)
+        clock.now += fair_share.BURST_SECONDS + 0.01
+        with pytest.raises(Busy):
+            await (await waiter(slots, B))
+        assert not first.done()
+    await first
+
+
+async def test_work_that_begins_to_wait_for_another_server_ends_its_turn() -> None:
+    slots = FairSlots(1)
+    turn = await slots.take_turn(A, 60)
+    fair_share.end_turn()
+    assert slots.used == 1, "it has no turn"
+    before = fair_share.current_turn.set(turn.end)
+    try:
+        for _ in range(2):
+            fair_share.end_turn()
+            assert slots.used == 0
+        turn.end()
+        assert slots.used == 0
+    finally:
+        fair_share.current_turn.reset(before)
+
+
 def test_refusals_of_one_sender_come_at_a_pace() -> None:
     clock = Clock()
     pace = refusal_pace(clock)

@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from release_catalog import fair_share
 from release_catalog.domain.caller import SCOPES, Caller
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.server import rate_limit as callers_
@@ -89,13 +90,36 @@ async def test_a_crowding_caller_waits_for_turns(
     assert len(requests.begun) == 53
 
 
-async def test_among_equals_and_alone_nobody_waits_for_turns() -> None:
+async def test_among_equals_and_alone_nobody_waits_for_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers_, "QUERIES_AT_ONCE", 200)
     requests = Requests(RateLimiter(Limits()))
     assert await requests.begin(WHO, 50) == 50
     same = Caller("acme", "same", SCOPES)
     assert await requests.begin(same, 50) == 100
     assert await requests.begin(OTHER, 60) == 160
     await requests.end()
+
+
+async def test_under_a_lasting_overload_requests_are_refused_and_keep_their_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fair_share, "BURST_SECONDS", -1)
+    monkeypatch.setattr(callers_, "MAX_DELAY_SECONDS", -1)
+    monkeypatch.setattr(callers_, "QUERIES_AT_ONCE", 5)
+    callers = RateLimiter(Limits(cost_per_hour=1_000))
+    requests = Requests(callers)
+    assert await requests.begin(WHO, 6, 10) == 5
+    callers.consume(WHO, 10)
+    with pytest.raises(RequestError) as refusal:
+        async with callers.turn(WHO, 10):
+            pass
+    assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": "1"})
+    assert callers.points_left(WHO)[:2] == (1_000, 1_000)  # type: ignore[index]
+    async with callers.turn(WHO, 10, writes=True):
+        pass  # mutations have turns of their own
+    await requests.end()
+    async with callers.turn(WHO, 10):
+        pass
 
 
 async def test_tenants_crowd_each_other_by_all_their_callers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import structlog
 from release_catalog.domain.caller import Caller, Owner
 from release_catalog.domain.release_parts import ArtifactDocument, VerificationDocument
 from release_catalog.errors import Problem, TooBusy
-from release_catalog.fair_share import Busy, FairSlots
+from release_catalog.fair_share import Busy, FairSlots, end_turn
 from release_catalog.files.verifier import RELEASES_OF_CALLER, Fetcher
 from release_catalog.storage import (
     bulk_writes,
@@ -146,6 +146,7 @@ async def _looked(
     caller: Caller, files: Fetcher, artifacts: Sequence[ArtifactDocument]
 ) -> list[VerificationDocument]:
     owner = caller.owner
+    end_turn()
     fetch = asyncio.ensure_future(files.check_all(owner, artifacts, max_wait=MAX_WAIT_SECONDS))
     stop = asyncio.ensure_future(files.stopping.wait())
     try:

@@ -170,7 +170,7 @@ class GraphQLHTTPEndpoint:
         # database.
         seconds = context.seconds - min(LOOK_SECONDS, context.seconds / 10)
         context.usage.writes = is_write = kind is OperationType.MUTATION
-        async with self.callers.turn(context.caller, cost):
+        async with self.callers.turn(context.caller, cost, writes=is_write):
             context.begin()
             try:
                 with self.callers.write_slot(context.caller) if is_write else deadline(seconds):

@@ -101,7 +101,7 @@ class _Endpoint:
         path = {name: urllib.parse.unquote(value) for name, value in request.path_params.items()}
         headers = _headers(request)
         usage.writes = True
-        async with self.callers.turn(caller, points):
+        async with self.callers.turn(caller, points, writes=True):
             context.begin()
             try:
                 with self.callers.write_slot(caller), measuring(usage):

@@ -1,16 +1,15 @@
 """The rate limit: the requests of each caller at a time and its points an hour, counted in this process alone."""
 
 import collections
-import contextlib
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
-from release_catalog import request_record
+from release_catalog import fair_share, request_record
 from release_catalog.domain.caller import Caller, Owner
-from release_catalog.fair_share import Busy, FairSlots, refusal_pace
+from release_catalog.fair_share import Busy, FairSlots, HeldTurn, refusal_pace
 from release_catalog.graphql_api.request_errors import RequestError, capacity_exceeded
 from release_catalog.settings import Limits
 
@@ -22,7 +21,13 @@ LARGE_POINTS = 20
 TURN_SECONDS = 0.1
 # The time for which a caller that has sent a request counts among the others.
 SEEN_SECONDS = 1.0
-_AT_ONCE = contextlib.nullcontext()
+# Of all callers together, this many queries and mutations are executed at a time: enough for the full speed of a
+# process and its database. Under a lasting overload, the others wait for about MAX_DELAY_SECONDS, or are refused:
+# with everything executed at once, everything would be slow. A query that takes longer than QUERY_SECONDS mostly
+# waits for something else, and keeps no other from beginning. Mutations wait for one another for longer.
+QUERIES_AT_ONCE, QUERY_SECONDS = 32, 1.0
+MUTATIONS_AT_ONCE, MUTATION_SECONDS = 16, 5.0
+MAX_DELAY_SECONDS = 0.25
 
 
 class RateLimiter:
@@ -42,6 +47,8 @@ class RateLimiter:
         )
         self._small = FairSlots(2 * SMALL_AT_ONCE, per_tenant=SMALL_AT_ONCE)
         self._large = FairSlots(2 * LARGE_AT_ONCE, per_tenant=LARGE_AT_ONCE)
+        self._queries = FairSlots(QUERIES_AT_ONCE, max_delay=MAX_DELAY_SECONDS)
+        self._mutations = FairSlots(MUTATIONS_AT_ONCE, max_delay=MAX_DELAY_SECONDS)
         self._wait_seconds = limits.query_seconds
         # The callers with a request executed lately, and its time; the last one comes last.
         self._seen: collections.OrderedDict[Owner, float] = collections.OrderedDict()
@@ -70,19 +77,22 @@ class RateLimiter:
         except Busy as busy:
             raise self._crowded(busy) from busy
 
-    def turn(self, caller: Caller, points: int) -> AbstractAsyncContextManager[None]:
-        """Execute a request that costs `points`, after waiting for a turn if its caller crowds others.
+    def turn(self, caller: Caller, points: int, *, writes: bool = False) -> "Turn":
+        """Return the context in which a request that costs `points` is executed.
 
+        It waits for a turn if the server is full, or if the caller crowds others. A refusal gives the points back.
         All requests share one event loop. So a caller that has many of them under way, or whose tenant has, would
-        make callers with small requests wait for all of these at each step. Among equals nobody waits.
+        make callers with small requests wait for all of these at each step.
         """
         who, now = caller.owner, self._clock()
         self._seen[who] = now
         self._seen.move_to_end(who)
         while next(iter(self._seen.values())) < now - SEEN_SECONDS:
             self._seen.popitem(last=False)
-        slots, at_once = (self._large, LARGE_AT_ONCE) if points > LARGE_POINTS else (self._small, SMALL_AT_ONCE)
-        return self._in_turn(slots, who) if self._crowds(who, at_once) else _AT_ONCE
+        crowd, at_once = (self._large, LARGE_AT_ONCE) if points > LARGE_POINTS else (self._small, SMALL_AT_ONCE)
+        everybody = (self._mutations, MUTATION_SECONDS) if writes else (self._queries, QUERY_SECONDS)
+        turns = [(crowd, TURN_SECONDS), everybody] if self._crowds(who, at_once) else [everybody]
+        return Turn(self, who, points, turns, self._wait_seconds)
 
     def _crowds(self, who: Owner, at_once: int) -> bool:
         """Return whether a caller or its tenant has over `at_once` requests, and twice as many as another."""
@@ -97,15 +107,12 @@ class RateLimiter:
             for other in self._seen
         )
 
-    @contextlib.asynccontextmanager
-    async def _in_turn(self, slots: FairSlots, who: Owner) -> AsyncIterator[None]:
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                turn = slots.turn(who, TURN_SECONDS, max_seconds=self._wait_seconds)
-                await stack.enter_async_context(turn)
-            except Busy as busy:
-                raise self._crowded(busy) from busy
-            yield
+    def refuse_turn(self, who: Owner, points: int, busy: Busy) -> RequestError:
+        """Return the refusal of a request that got no turn, and give its points back."""
+        if self._an_hour and who in self._used:
+            end, used = self._used[who]
+            self._used[who] = end, max(0, used - points)
+        return self._crowded(busy)
 
     def _crowded(self, busy: Busy) -> RequestError:
         what, allowed = "requests in progress", self._per_caller
@@ -184,3 +191,40 @@ class RateLimiter:
     @staticmethod
     def _code(limit: str, allowed: int) -> dict[str, object]:
         return {"code": "RATE_LIMITED", "limit": limit, "allowed": allowed}
+
+
+class Turn:
+    """The turn of a request: a context that waits for each of some slots, for a limited time in all."""
+
+    __slots__ = ("_held", "_limiter", "_points", "_seconds", "_turns", "_who")
+
+    def __init__(
+        self,
+        limiter: RateLimiter,
+        who: Owner,
+        points: int,
+        turns: Sequence[tuple[FairSlots, float]],
+        seconds: float,
+    ) -> None:
+        self._limiter, self._who, self._points = limiter, who, points
+        self._turns, self._seconds = turns, seconds
+        self._held: list[HeldTurn] = []
+
+    async def __aenter__(self) -> None:
+        try:
+            for slots, hold_seconds in self._turns:
+                self._held.append(await slots.take_turn(self._who, hold_seconds, max_seconds=self._seconds))
+        except Busy as busy:
+            self._end()
+            raise self._limiter.refuse_turn(self._who, self._points, busy) from busy
+        except BaseException:
+            self._end()
+            raise
+        fair_share.current_turn.set(self._end)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        for turn in self._held:
+            turn.end()

@@ -36,8 +36,11 @@ _CODES = {
     134, 246, 100, 64,  # no majority
     24, 112, 251, 262, 290,  # locks and transactions that were too slow, or conflicted
     14031,  # no space on the disk
-    365, 462,  # overload
+    365, 402, 407, 433, 449, 450, 462,  # overload
+    412, 453, 91331, 10045600,  # upgrades and other changes of a cluster, from MongoDB 8
 }  # fmt: skip
+# A transaction that is too large for the cache, from MongoDB 6.2: before, it conflicted until its time was over.
+_TOO_LARGE = 388
 
 
 class OutcomeUnknown(PyMongoError):  # noqa: N818  named after its meaning, like MongoDB's labels
@@ -146,6 +149,8 @@ def outage(error: object, *, reachable: bool = False) -> Outage | None:
 
 def is_slow(error: object) -> bool:
     """Return whether the database itself ended a slow command: it answers, and a smaller request would help."""
+    if isinstance(error, OperationFailure) and error.code == _TOO_LARGE:
+        return True
     return (
         isinstance(error, ExecutionTimeout)
         and not isinstance(error, WriteConcernError)
