@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from release_catalog.cli.main import MAX_GRACE_SECONDS
+from release_catalog.cli.serve import MAX_GRACE_SECONDS
 from support import dockerfile
 
 FOLDER = Path(__file__).parents[2] / "deploy/kubernetes"

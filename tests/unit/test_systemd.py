@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from release_catalog.cli.main import MAX_GRACE_SECONDS
+from release_catalog.cli.serve import MAX_GRACE_SECONDS
 
 FOLDER = Path(__file__).parents[2] / "deploy/systemd"
 INSTALLED = "/opt/release-catalog/bin/release-catalog"
