@@ -38,11 +38,13 @@ async def served(app: Starlette, connections: int = 2_000, grace_seconds: int = 
 
 
 @contextlib.asynccontextmanager
-async def connected(host: str, payload: Any = None, **options: Any) -> AsyncIterator[ClientConnection]:
+async def connected(
+    host: str, payload: Any = None, scheme: str = "ws", **options: Any
+) -> AsyncIterator[ClientConnection]:
     """A socket that is acknowledged."""
     # With a bounded queue, a client that leaves without reading it would wait for long to be let go.
     options = {"max_queue": None, **options}
-    async with websockets.connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL], **options) as client:  # type: ignore[list-item]
+    async with websockets.connect(f"{scheme}://{host}/graphql", subprotocols=[PROTOCOL], **options) as client:  # type: ignore[list-item]
         await send(client, type="connection_init", payload=payload)
         assert await received(client) == {"type": "connection_ack"}
         yield client

@@ -1,0 +1,21 @@
+"""Each file in deploy/ is read by a test, which lets a real program say whether it is right."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_each_file_has_a_test() -> None:
+    files = [
+        file.relative_to(ROOT)
+        for file in (ROOT / "deploy").rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    ]
+    tests = "".join(
+        file.read_text()
+        for folder in ("unit", "e2e", "integration", "support")
+        for file in (ROOT / "tests" / folder).glob("*.py")
+    )
+    # A test names its file, or the folder of which it reads all.
+    untested = [str(file) for file in files if not any(f'"{name}"' in tests for name in (file, file.parent))]
+    assert untested == [], "write a test that lets a real program read it"
