@@ -26,13 +26,13 @@ from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Caller
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.events import broker, change_stream
-from release_catalog.fair_share import Pace
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http import endpoint as view
 from release_catalog.graphql_http import stream as endless
 from release_catalog.graphql_http import subscriber_limit, websocket
 from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
+from release_catalog.pace import Pace
 from release_catalog.query_engine.context import Context
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings

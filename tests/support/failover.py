@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from support import graphql_client
 from support.processes import eventually
 
 CREATE = """mutation($i: CreateReleaseInput!) { done: createRelease(input: $i) { release { id } problem { detail } } }"""
@@ -45,7 +46,7 @@ class LoadBalancer:
             urls = list(self.urls)
             url = urls[next(self._turns) % len(urls)]
             try:
-                response = http.post(f"{url}/graphql", json=body)
+                response = graphql_client.post(http, url=url, **body)
             except httpx2.TransportError as error:
                 reason = error
                 continue

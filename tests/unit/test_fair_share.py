@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from release_catalog import fair_share
 from release_catalog.domain.caller import Owner
-from release_catalog.fair_share import Busy, FairSlots, client_network, refusal_pace
+from release_catalog.fair_share import Busy, FairSlots, client_network
 
 A, A2, B = Owner("a", "one"), Owner("a", "two"), Owner("b", "one")
 
@@ -390,28 +390,3 @@ async def test_work_that_begins_to_wait_for_another_server_ends_its_turn() -> No
         assert slots.used == 0
     finally:
         fair_share.current_turn.reset(before)
-
-
-def test_refusals_of_one_sender_come_at_a_pace() -> None:
-    clock = Clock()
-    pace = refusal_pace(clock)
-    assert sum(pace.pause("a") for _ in range(fair_share.REFUSAL_BURST)) == 0
-    waits = [pace.pause("a") for _ in range(1_000)]
-    assert waits[0] > 0
-    assert waits == sorted(waits)
-    assert waits[-1] == fair_share.MAX_HOLD_SECONDS
-    assert pace.pause("b") == 0
-    clock.now += 60
-    assert pace.pause("a") == 0
-    for number in range(2 * fair_share._MAX_SENDERS):
-        pace.pause(number)
-    assert len(pace._due) == fair_share._MAX_SENDERS
-
-
-@given(st.lists(st.floats(0, 3), max_size=200))
-def test_no_refusal_is_held_back_for_longer_than_the_most(gaps: list[float]) -> None:
-    clock = Clock()
-    pace = refusal_pace(clock)
-    for gap in gaps:
-        clock.now += gap
-        assert 0 <= pace.pause("a") <= fair_share.MAX_HOLD_SECONDS

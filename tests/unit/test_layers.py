@@ -27,7 +27,7 @@ ALLOWED = {
     "webhooks": {"request_record", "fair_share", "events", "files", "storage", "domain"},
     "graphql_api": {"request_record", "query_engine", "webhooks", "files", "storage", "domain", "errors", "settings"},
     "graphql_http": {
-        "request_record", "usage", "fair_share", "server.client_address", "server.connection_limit", "server.rate_limit", "graphql_api", "query_engine", "storage",
+        "pace", "request_record", "usage", "fair_share", "server.client_address", "server.connection_limit", "server.rate_limit", "graphql_api", "query_engine", "storage",
         "graphql_http.request", "domain", "errors", "settings",
     },
     "graphql_http.request": {"graphql_api", "domain"},
@@ -36,7 +36,7 @@ ALLOWED = {
         "request_record", "usage", "server.rate_limit", "hal", "graphql_http", "graphql_http.request", "graphql_api", "query_engine", "files", "storage", "domain",
         "errors", "settings",
     },
-    "auth": {"request_record", "fair_share", "storage", "domain", "settings"},
+    "auth": {"pace", "request_record", "fair_share", "storage", "domain", "settings"},
     "metrics": {"request_record", "storage", "domain"},
     "secret_files": set(),
     "settings": {"secret_files", "usage", "files"},
@@ -48,7 +48,7 @@ ALLOWED = {
     # What requests pass before they are read, whatever they ask for.
     "server.client_address": {"settings"},
     "server.connection_limit": {"fair_share"},
-    "server.rate_limit": {"request_record", "graphql_api", "fair_share", "domain", "settings"},
+    "server.rate_limit": {"pace", "request_record", "graphql_api", "fair_share", "domain", "settings"},
     "server": {
         "metrics", "request_record", "fair_share", "server.client_address",
         "server.connection_limit", "server.rate_limit", "runtime", "auth", "graphql_http",

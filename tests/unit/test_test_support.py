@@ -6,7 +6,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 CLIENT = TESTS / "support" / "graphql_client.py"
 # These send releases to addresses outside GraphQL.
-REST = {TESTS / "integration" / name for name in ("test_rest.py", "test_openapi.py")}
+REST = {TESTS / "integration" / name for name in ("test_rest.py", "test_openapi.py", "test_scrapes.py")}
 
 
 def test_one_client_sends_graphql_over_http() -> None:

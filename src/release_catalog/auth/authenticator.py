@@ -10,7 +10,8 @@ from release_catalog.auth.access_tokens import AccessTokenAuthenticator
 from release_catalog.domain import access_tokens
 from release_catalog.domain import caller as callers
 from release_catalog.domain.caller import Caller
-from release_catalog.fair_share import client_network, refusal_pace
+from release_catalog.fair_share import client_network
+from release_catalog.pace import refusal_pace
 from release_catalog.settings import Settings
 from release_catalog.storage.database import Database
 

@@ -21,7 +21,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from release_catalog import request_record
 from release_catalog.domain import ids, json_values
 from release_catalog.domain.caller import Caller
-from release_catalog.fair_share import Pace
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_http import response, stream
 from release_catalog.graphql_http.request import check_json_size
@@ -33,6 +32,7 @@ from release_catalog.graphql_http.subscriber_limit import (
     reauthenticate,
     wait_until_unauthorized,
 )
+from release_catalog.pace import Pace
 from release_catalog.query_engine.context import Context
 from release_catalog.request_record import Observers, RequestRecord
 from release_catalog.server import client_address, connection_limit

@@ -71,7 +71,7 @@ class QueryPlan:
 
 
 class CacheUses:
-    """How often something was found in a cache, and how often not."""
+    """Counts of the look-ups in a cache that found something, and of the others."""
 
     __slots__ = ("hits", "misses")
 

@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager
 
 from release_catalog import fair_share, request_record
 from release_catalog.domain.caller import Caller, Owner
-from release_catalog.fair_share import Busy, FairSlots, HeldTurn, refusal_pace
+from release_catalog.fair_share import Busy, FairSlots, HeldTurn
 from release_catalog.graphql_api.request_errors import RequestError, capacity_exceeded
+from release_catalog.pace import refusal_pace
 from release_catalog.settings import Limits
 
 HOUR = 3_600
