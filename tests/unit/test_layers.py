@@ -19,6 +19,7 @@ ALLOWED = {
     "domain": {"errors"},
     "fair_share": {"domain"},
     "usage": {"errors"},
+    "pace": set(),
     "request_record": {"usage"},
     "storage": {"request_record", "usage", "fair_share", "domain", "errors"},
     "files": {"request_record", "fair_share", "storage", "domain", "errors"},
