@@ -24,7 +24,7 @@ SEEN_SECONDS = 1.0
 # Of all callers together, this many queries and mutations are executed at a time: enough for the full speed of a
 # process and its database. Under a lasting overload, the others wait for about MAX_DELAY_SECONDS, or are refused:
 # with everything executed at once, everything would be slow. A query that takes longer than QUERY_SECONDS mostly
-# waits for something else, and keeps no other from beginning. Mutations of a tenant wait for one another, so that more
+# waits for something else, and keeps no other from beginning. Mutations of a tenant wait for one another, so more
 # of them at a time would not be faster.
 QUERIES_AT_ONCE, QUERY_SECONDS, MAX_DELAY_SECONDS = 32, 1.0, 0.25
 MUTATIONS_AT_ONCE, MUTATIONS_OF_TENANT, MUTATION_SECONDS, MAX_MUTATION_DELAY_SECONDS = 16, 4, 5.0, 0.5
