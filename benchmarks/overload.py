@@ -63,6 +63,7 @@ PATCH = """mutation ($id: ID!, $notes: String) { patchRelease(input: { id: $id, 
 EVENTS = "subscription { events { id type } }"
 # The kinds of requests and their shares: one of five changes something.
 MIXTURE = {"small": 30, "page": 20, "nested": 20, "search": 10, "create": 10, "patch": 10}
+MAKE_CALLER = "mutation ($input: CreateAccessTokenInput!) { createAccessToken(input: $input) { token } }"
 PRODUCTS = "{ products(first: 50) { nodes { id name } } }"
 
 
@@ -312,14 +313,21 @@ async def prepare(folder: Path, port: int, count: int) -> list[Caller]:
     """Make callers of each tenant, and read the products that they use."""
     callers = []
     for tenant in range(TENANTS):
+        first = fairness.run(folder, "token", "first", "--scope", "admin", "--tenant", f"tenant-{tenant}")
+        connection = Connection(port, Caller(first.strip(), count))
+        found = await _data(connection, PRODUCTS, {})
+        products = [node["id"] for node in found["products"]["nodes"]]
         for number in range(CALLERS_A_TENANT):
-            scopes = "--scope", "release:read", "--scope", "release:write"
-            made = fairness.run(folder, "token", f"caller-{number}", *scopes, "--tenant", f"tenant-{tenant}")
-            callers.append(Caller(made.strip(), count))
-    for caller in callers:
-        _, _, body = await Connection(port, caller).ask(PRODUCTS, {})
-        caller.products = [node["id"] for node in orjson.loads(body)["data"]["products"]["nodes"]]
+            values = {"name": f"caller-{number}", "scopes": ["release:read", "release:write"]}
+            made = await _data(connection, MAKE_CALLER, {"input": values})
+            callers.append(Caller(made["createAccessToken"]["token"], count, products))
+        connection.close()
     return callers
+
+
+async def _data(connection: Connection, query: str, variables: dict[str, Any]) -> Any:
+    _, _, body = await connection.ask(query, variables)
+    return orjson.loads(body)["data"]
 
 
 async def measure(folder: Path, port: int, pid: int, asked: argparse.Namespace) -> dict[str, Any]:

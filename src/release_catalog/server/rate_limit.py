@@ -25,10 +25,10 @@ SEEN_SECONDS = 1.0
 # Of all callers together, this many queries and mutations are executed at a time: enough for the full speed of a
 # process and its database. Under a lasting overload, the others wait for about MAX_DELAY_SECONDS, or are refused:
 # with everything executed at once, everything would be slow. A query that takes longer than QUERY_SECONDS mostly
-# waits for something else, and keeps no other from beginning. Mutations wait for one another for longer.
-QUERIES_AT_ONCE, QUERY_SECONDS = 32, 1.0
-MUTATIONS_AT_ONCE, MUTATION_SECONDS = 16, 5.0
-MAX_DELAY_SECONDS = 0.25
+# waits for something else, and keeps no other from beginning. Mutations of a tenant wait for one another, so more
+# of them at a time would not be faster.
+QUERIES_AT_ONCE, QUERY_SECONDS, MAX_DELAY_SECONDS = 32, 1.0, 0.25
+MUTATIONS_AT_ONCE, MUTATIONS_OF_TENANT, MUTATION_SECONDS, MAX_MUTATION_DELAY_SECONDS = 16, 4, 5.0, 0.5
 
 
 class RateLimiter:
@@ -46,10 +46,12 @@ class RateLimiter:
             per_caller=limits.max_concurrency,
             leave_free=limits.tenants_share and not per_tenant,
         )
-        self._small = FairSlots(2 * SMALL_AT_ONCE, per_tenant=SMALL_AT_ONCE)
-        self._large = FairSlots(2 * LARGE_AT_ONCE, per_tenant=LARGE_AT_ONCE)
+        self._small = FairSlots(2 * SMALL_AT_ONCE, per_tenant=SMALL_AT_ONCE, max_delay=MAX_DELAY_SECONDS)
+        self._large = FairSlots(2 * LARGE_AT_ONCE, per_tenant=LARGE_AT_ONCE, max_delay=MAX_DELAY_SECONDS)
         self._queries = FairSlots(QUERIES_AT_ONCE, max_delay=MAX_DELAY_SECONDS)
-        self._mutations = FairSlots(MUTATIONS_AT_ONCE, max_delay=MAX_DELAY_SECONDS)
+        self._mutations = FairSlots(
+            MUTATIONS_AT_ONCE, per_tenant=MUTATIONS_OF_TENANT, max_delay=MAX_MUTATION_DELAY_SECONDS
+        )
         self._wait_seconds = limits.query_seconds
         # The callers with a request executed lately, and its time; the last one comes last.
         self._seen: collections.OrderedDict[Owner, float] = collections.OrderedDict()
