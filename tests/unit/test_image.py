@@ -57,7 +57,10 @@ def test_a_lock_has_no_address(name: str) -> None:
 def test_the_lock_has_each_requirement_in_a_version_that_the_project_allows() -> None:
     packages = locked("requirements.txt")
     target: dict[str, str] = {**default_environment(), "python_version": "3.13", "sys_platform": "linux"}  # type: ignore[dict-item]  # of texts, too
-    for requirement in map(Requirement, PROJECT["project"]["dependencies"]):
+    project = PROJECT["project"]
+    for requirement in map(
+        Requirement, [*project["dependencies"], *project["optional-dependencies"].get("otel", [])]
+    ):
         if requirement.marker is None or requirement.marker.evaluate(target):
             version = packages.get(canonicalize_name(requirement.name))
             assert version, f"{requirement} is not in the lock: make lock"
