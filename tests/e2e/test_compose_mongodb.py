@@ -18,7 +18,7 @@ from pymongo import errors
 
 from e2e.conftest import node_with_packages
 from release_catalog.embedded_mongodb import binary
-from support.processes import eventually, serving
+from support.processes import eventually, run, serving
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -190,3 +190,9 @@ def test_the_cluster_has_the_same_users_on_three_nodes(mongosh: str, tmp_path: P
             )
             written.insert_one({})
             assert len(client.nodes) == 3
+
+
+def test_the_user_of_the_api_may_run_the_commands(single: Deployment) -> None:
+    for command in (["migrate"], ["export", "-"]):
+        done = run(*command, mongodb_url=single.url)
+        assert done.returncode == 0, done.stderr

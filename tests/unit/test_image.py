@@ -37,6 +37,8 @@ def told(instruction: str, stage: str = "image") -> list[str]:
 
 def test_hadolint_has_no_complaint() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.exists():
+        pytest.skip("hadolint is not made for this machine")
     done = subprocess.run([hadolint, "--no-color", dockerfile.FILE], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -55,7 +57,10 @@ def test_a_lock_has_no_address(name: str) -> None:
 def test_the_lock_has_each_requirement_in_a_version_that_the_project_allows() -> None:
     packages = locked("requirements.txt")
     target: dict[str, str] = {**default_environment(), "python_version": "3.13", "sys_platform": "linux"}  # type: ignore[dict-item]  # of texts, too
-    for requirement in map(Requirement, PROJECT["project"]["dependencies"]):
+    project = PROJECT["project"]
+    for requirement in map(
+        Requirement, [*project["dependencies"], *project["optional-dependencies"].get("otel", [])]
+    ):
         if requirement.marker is None or requirement.marker.evaluate(target):
             version = packages.get(canonicalize_name(requirement.name))
             assert version, f"{requirement} is not in the lock: make lock"
