@@ -55,6 +55,13 @@ def test_a_page_has_one_title_and_no_heading_twice(path: str) -> None:
     assert len(PAGES[path].anchors) == len(headings)
 
 
+@pytest.mark.parametrize("path", [*PAGES, *BESIDE])
+def test_lists_begin_after_an_empty_line(path: str) -> None:
+    """The site shows no list otherwise; and a line of a paragraph that begins with a number is a list elsewhere."""
+    item = r"(?:-|\d+\.) "
+    assert re.findall(rf"^(?!{item}|\s|$).*\n({item}.*)$", Page(path).prose, re.MULTILINE) == []
+
+
 def test_the_readme_is_short_and_has_a_table_of_contents() -> None:
     readme = PAGES["README.md"]
     assert 800 < len(readme.text.split()) < 1400
