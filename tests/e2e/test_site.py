@@ -29,7 +29,7 @@ PARTS = (
     "docker-compose.yml",
     "schema.graphql",
 )
-FOLDERS = ("docs", "clients", "benchmarks", "deploy")
+FOLDERS = ("docs", "clients", "benchmarks", "deploy", "src")
 
 
 def copied(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 import functools
 import html
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# A block may be a part of a list, and is indented then.
+FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!\\)\[(?:[^][]|\[[^]]*\])*\]\(<?([^()\s>]+)>?\)")
 
 
@@ -45,8 +47,8 @@ class Page:
         return [
             Block(
                 self.text.count("\n", 0, block.start()) + 1,
-                block[1],
                 block[2],
+                textwrap.dedent(block[3]),
                 self.text[ends[number] : block.start()].strip().rpartition("\n\n")[2],
                 self.text[block.end() : starts[number + 1]].strip().partition("\n\n")[0],
             )

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from release_catalog import settings
+from release_catalog.settings import Settings
 from support.pages import ROOT, Page, navigation, paths
 from support.reader import KINDS
 
@@ -43,7 +43,7 @@ def test_every_block_is_of_a_known_kind(path: str) -> None:
     assert {block.language for block in page.blocks} <= KINDS.keys(), (
         "name the language, or teach support/reader.py a kind"
     )
-    # An indented fence, or one without an end, would not be read.
+    # A fence without an end would not be read.
     assert 2 * len(page.blocks) == len(re.findall(r"^ *```", page.text, re.MULTILINE)) == page.text.count("```")
 
 
@@ -55,6 +55,13 @@ def test_a_page_has_one_title_and_no_heading_twice(path: str) -> None:
     assert len(PAGES[path].anchors) == len(headings)
 
 
+@pytest.mark.parametrize("path", [*PAGES, *BESIDE])
+def test_lists_begin_after_an_empty_line(path: str) -> None:
+    """The site shows no list otherwise; and a line of a paragraph that begins with a number is a list elsewhere."""
+    item = r"(?:-|\d+\.) "
+    assert re.findall(rf"^(?!{item}|\s|$).*\n({item}.*)$", Page(path).prose, re.MULTILINE) == []
+
+
 def test_the_readme_is_short_and_has_a_table_of_contents() -> None:
     readme = PAGES["README.md"]
     assert 800 < len(readme.text.split()) < 1400
@@ -63,7 +70,8 @@ def test_the_readme_is_short_and_has_a_table_of_contents() -> None:
 
 
 def test_settings_in_the_pages_exist() -> None:
-    known = set(settings.variables())
+    known = {f"RELEASE_CATALOG_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"{name}_FILE" for name in known} | {"RELEASE_CATALOG_TEST_MONGODB_URL"}
     named = {
         name for page in PAGES.values() for name in re.findall(r"\bRELEASE_CATALOG_[A-Z_]*[A-Z]\b(?!_)", page.text)
     }
