@@ -6,6 +6,7 @@ nobody is identified, so only the operator's machines may reach it.
 """
 
 import contextlib
+import datetime
 import functools
 import importlib.metadata
 import socket
@@ -84,7 +85,9 @@ class ApplicationMetrics:
 
     def event_delivered(self, event: EventDocument) -> None:
         """Measure the lag of an event that a subscriber gets."""
-        self.metrics.event_delivered((timestamps.now() - event["writtenAt"]).total_seconds())
+        written = event.get("writtenAt")
+        if isinstance(written, datetime.datetime):  # a broken event must not end a subscription
+            self.metrics.event_delivered((timestamps.now() - written).total_seconds())
 
     def watch_connections(self, limit: ConnectionLimit) -> None:
         """Measure the connections of a server."""
