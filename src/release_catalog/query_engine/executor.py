@@ -71,7 +71,7 @@ class QueryPlan:
 
 
 class CacheUses:
-    """How often something was found in a cache, and how often not."""
+    """The number of lookups in a cache that found something, and of those that found nothing."""
 
     __slots__ = ("hits", "misses")
 
