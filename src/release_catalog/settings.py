@@ -15,7 +15,7 @@ from release_catalog.files import address_guard
 
 _PREFIX = "RELEASE_CATALOG_"
 # The names of this machine: no page on another site can make a browser send one of them as its own.
-_HOME_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
+HOME_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 _MIN_SECRET = 32
 # The points of a caller who logs in, unless the settings give another number.
 _POINTS_PER_HOUR = 1_000_000
@@ -201,19 +201,16 @@ class Settings(Limits, BaseSettings):
     )
     metrics: Literal["on", "off"] = Field(
         default="off",
-        description="on answers Prometheus at /metrics. With authentication, it needs credentials with the scope "
-        "operations:read.",
+        description="on answers Prometheus at /metrics. With authentication, it needs the scope operations:read.",
     )
     metrics_port: int | None = Field(
         default=None,
         ge=0,
         le=65535,
-        description="Port of its own that answers Prometheus at /metrics without credentials. Use 0 for any free "
-        "port. By default there is none.",
+        description="Port of its own that answers Prometheus without credentials. Unset, there is no such port.",
     )
     metrics_host: str = Field(
-        default="127.0.0.1",
-        description="Address of the port for metrics. Nobody but the operator may reach it.",
+        default="127.0.0.1", description="Address of the port for metrics: only the operator may reach it."
     )
     files_allow: str = Field(
         default="",
@@ -392,17 +389,7 @@ class Settings(Limits, BaseSettings):
         its own to this machine (DNS rebinding), but its requests still carry that name. If callers need
         credentials, such a page has none, and a proxy passes on whichever name it serves.
         """
-        return ("*",) if self.authenticated else (*_HOME_HOSTS, self.host)
-
-    @property
-    def has_metrics(self) -> bool:
-        """Return whether anybody may read metrics, so that they are counted."""
-        return self.metrics == "on" or self.metrics_port is not None
-
-    @property
-    def metrics_hosts(self) -> tuple[str, ...]:
-        """Return the host names that scrapers may use at the port of their own: see `hosts`."""
-        return (*_HOME_HOSTS, self.metrics_host) if self.metrics_host in _HOME_HOSTS else ("*",)
+        return ("*",) if self.authenticated else (*HOME_HOSTS, self.host)
 
     @property
     def algorithms(self) -> tuple[str, ...]:

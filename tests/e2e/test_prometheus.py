@@ -1,5 +1,6 @@
 """A real Prometheus beside a real server, with the alerts and the port of their own; and that port without it."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from support.metrics import Scrape
 from support.processes import Server, eventually, serving
 
 ROOT = Path(__file__).parents[2]
+SERVING = re.compile(r'"url":"(http://[^"]+/metrics)"')
 CONFIGURATION = """
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: ["{rules}"]
@@ -74,6 +76,22 @@ def test_the_start_and_the_end_of_the_server_are_in_the_log(server: Server, own:
     assert own
     assert len(server.entries("serving metrics")) == 1
     assert len(server.entries("serving with authentication")) == 1
+
+
+def test_scrapers_are_answered_while_the_server_waits_for_its_database(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    nowhere = f"mongodb://127.0.0.1:{free_port()}"
+    settings = {"metrics_port": 0, "mongodb_url": nowhere, "database_wait_seconds": 300, "data_dir": tmp_path}
+    process = processes.Process(("serve", "--port", 0), processes.environment(**settings), errors=str(log))
+    try:
+        found = eventually(lambda: SERVING.search(log.read_text()))
+        assert found, log.read_text()
+        scrape = Scrape(httpx2.get(found[1]).text)
+        assert scrape.samples("database_up") == {(): 0}
+        assert scrape.value("process_open_fds") > 0
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def test_a_port_that_is_in_use_ends_the_start_with_a_sentence(tmp_path: Path) -> None:

@@ -7,13 +7,16 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
+import jwt
 import pytest
 import structlog.testing
 from starlette.applications import Starlette
 
+from release_catalog.auth import service_accounts
 from release_catalog.domain import caller, timestamps
 from release_catalog.graphql_http import endpoint
 from release_catalog.metrics import exposition, queues
@@ -62,7 +65,7 @@ async def test_requests_of_all_kinds_are_counted(http: httpx2.AsyncClient) -> No
     await http.get("/v1/catalogs/none")
     await http.get("/v1/catalogs/none/releases/secret-id")
     await http.get("/secret/path")
-    await http.post("/v3/releases", json={})
+    await http.post("/v3/releases", content=b"{}", headers={"content-type": "application/json"})
     found = await scrape(http)
     latest = {"operation": "Latest", "kind": "query", "transport": "http"}
     assert found.value("graphql_operations_total", **latest, outcome="ok") == 3
@@ -171,6 +174,26 @@ async def test_only_the_operator_grants_the_scope(empty: Catalog) -> None:
             "/metrics", headers={**granted, "sec-fetch-site": "cross-site", "authorization": "Basic eA=="}
         )
         assert crossed.status_code in {401, 403}
+
+
+async def test_an_issuer_and_a_file_of_accounts_grant_the_scope(empty: Catalog, tmp_path: Path) -> None:
+    secret = "an issuer's secret of more than 32 bytes"
+    accounts = tmp_path / "accounts"
+    accounts.write_text(service_accounts.line("prometheus", "acme", ["operations:read"], "password of it") + "\n")
+    issuer: dict[str, Any] = {
+        "jwt_issuer": "https://issuer.example",
+        "jwt_audience": "catalog",
+        "jwt_secret": secret,
+    }
+    claims = {"iss": "https://issuer.example", "aud": "catalog", "sub": "prometheus", "tenant": "acme"}
+    claims |= {"iat": int(time.time()), "exp": int(time.time()) + 3_000}  # type: ignore[dict-item]
+    async with served(empty.database, **ON, **issuer, accounts=accounts) as http:
+        for scope, status_ in (("openid operations:read", 200), ("admin", 403)):
+            signed = jwt.encode({**claims, "scope": scope}, secret, "HS256")
+            response = await http.get("/metrics", headers={"authorization": f"Bearer {signed}"})
+            assert response.status_code == status_
+        assert (await http.get("/metrics", auth=("prometheus", "password of it"))).status_code == 200
+        assert (await http.get("/metrics", auth=("prometheus", "another"))).status_code == 401
 
 
 async def test_metrics_are_off_until_they_are_on(empty: Catalog) -> None:

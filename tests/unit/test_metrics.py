@@ -138,6 +138,8 @@ def test_hostile_names_make_a_bounded_number_of_series(metrics: Metrics) -> None
     assert len(found.samples("http_requests_total")) <= 10 * instruments.MAX_ROUTES + 10
     for name in ("graphql_fallbacks_total", "refusals_total"):
         assert len(found.samples(name)) <= instruments.MAX_VALUES + 1
+    counted_names = {dict(labels)["operation"] for labels in counted}
+    assert {dict(labels)["operation"] for labels in found.samples("graphql_errors_total")} <= counted_names
     # However hard they are hit: a scrape stays small.
     assert len(found.text) < 3_000_000
 

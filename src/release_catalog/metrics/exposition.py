@@ -5,6 +5,7 @@ It is written in a thread, so that requests go on meanwhile.
 """
 
 import asyncio
+import concurrent.futures
 import gzip
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -40,6 +41,8 @@ class Exposition:
         """Call `refresh` before each answer, for the figures that are not counted in this process."""
         self._collector = WithoutCreated(registry)
         self._refresh = refresh
+        # Its own: others may be busy when the metrics are needed most.
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "metrics")
         self._made: dict[_Kind, tuple[float, bytes]] = {}
         self._making: dict[_Kind, asyncio.Task[bytes]] = {}
 
@@ -67,7 +70,7 @@ class Exposition:
 
     async def _make(self, kind: _Kind) -> bytes:
         await self._refresh()
-        body = await asyncio.to_thread(self._write, kind)
+        body = await asyncio.get_running_loop().run_in_executor(self._thread, self._write, kind)
         self._made[kind] = time.monotonic(), body
         return body
 

@@ -56,9 +56,10 @@ class Series(Generic[Value]):
 class _Operation:
     """The series of one operation."""
 
-    __slots__ = ("bytes", "cost", "outcomes", "seconds")
+    __slots__ = ("bytes", "cost", "name", "outcomes", "seconds")
 
     def __init__(self, metrics: "Metrics", name: str, kind: str, transport: str) -> None:
+        self.name = name
         self.seconds = metrics.operation_seconds.labels(name, kind, transport)
         self.cost = metrics.cost_points.labels(name, kind)
         self.bytes = metrics.response_bytes.labels(transport)
@@ -158,7 +159,7 @@ class Metrics:
             others = [code for code in record.error_codes if not code.endswith("Problem")]
             outcome = "error" if others or not record.error_codes else "problem"
             for code in record.error_codes:
-                self._errors.get(name, code, instead=(OTHER, OTHER)).inc()
+                self._errors.get(series.name, code, instead=(OTHER, OTHER)).inc()
         series.outcomes[outcome].inc()
         if record.fallback:
             # What follows is the name of a field or of a directive.
@@ -186,10 +187,6 @@ class Metrics:
     def event_delivered(self, seconds: float) -> None:
         """Count an event that a subscriber got so long after it happened."""
         self.event_lag.observe(max(0.0, seconds))
-
-    def refused(self, limit: str) -> None:
-        """Count a refusal that is no request: that of a connection, or of a scrape."""
-        self._refusals.get(limit, instead=(OTHER,)).inc()
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", help_, labels, registry=self.registry)

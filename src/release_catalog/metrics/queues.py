@@ -22,7 +22,7 @@ _FIGURES = {
     "webhooks_failing": ("webhooks_failing", "Active webhooks that wait for another attempt after a failure."),
     "webhook_oldest_pending_seconds": (
         "webhook_oldest_seconds",
-        "Age of the oldest event that an active webhook has yet to get; 0 without one.",
+        "Age of the oldest event that an active webhook did not get yet; 0 without one.",
     ),
     "verification_jobs_waiting": ("jobs_waiting", "Releases whose files wait for verification."),
     "verification_jobs_running": ("jobs_running", "Releases whose files are being verified, by any process."),

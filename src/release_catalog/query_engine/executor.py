@@ -71,7 +71,7 @@ class QueryPlan:
 
 
 class CacheUses:
-    """Counts of the look-ups in a cache that found something, and of the others."""
+    """The number of lookups in a cache that found something, and of those that found nothing."""
 
     __slots__ = ("hits", "misses")
 

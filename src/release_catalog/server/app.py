@@ -80,7 +80,7 @@ def create_app(
             await callers.close()
 
     callers, measured = Authenticator(settings), ApplicationMetrics(settings)
-    observers: Observers = [LogWriter(settings.slow_seconds), *measured.observers]
+    observers = _observers(settings, measured)
     identify = _identification(settings, callers)
 
     shared, answering, aside = LookupCoalescer(), subscription_slots(), Aside()
@@ -147,6 +147,11 @@ def create_app(
     return app
 
 
+def _observers(settings: Settings, measured: ApplicationMetrics) -> Observers:
+    """Return what gets the record of each request at its end."""
+    return [LogWriter(settings.slow_seconds), *measured.observers]
+
+
 def _identification(settings: Settings, callers: Authenticator) -> Callable[[HTTPConnection], Awaitable[None]]:
     """Return the function that identifies the caller of a request, and puts it into the request's state."""
 
@@ -199,6 +204,7 @@ def _redirector(callers: Authenticator) -> Redirector:
         try:
             await callers.check_credentials(request.headers, client, request.app.state.database)
         except AuthenticationError as refused:
+            request_record.note_limit("authentication")
             return responses.problem(request, refused.status, str(refused), refused.headers)
         return None
 

@@ -6,6 +6,7 @@ nobody is identified, so only the operator's machines may reach it.
 """
 
 import contextlib
+import datetime
 import functools
 import importlib.metadata
 import socket
@@ -36,7 +37,7 @@ from release_catalog.request_record import Observer
 from release_catalog.server import middleware, uvicorn_server
 from release_catalog.server.connection_limit import ConnectionLimit
 from release_catalog.server.request_log import METRICS
-from release_catalog.settings import Settings
+from release_catalog.settings import HOME_HOSTS, Settings
 from release_catalog.storage.database import Database
 from release_catalog.storage.driver_statistics import DriverStatistics
 from release_catalog.storage.workers import Workers
@@ -52,7 +53,7 @@ class ApplicationMetrics:
 
     def __init__(self, settings: Settings) -> None:
         """Count no commands and requests if nobody may read the metrics: that takes time."""
-        self._settings = settings
+        self._is_read = settings.metrics == "on" or settings.metrics_port is not None
         self.metrics = Metrics(importlib.metadata.version("release-catalog"))
         self.driver, self.workers = DriverStatistics(), Workers()
         self._queues, self._delay = QueueReader(self.metrics.readings), LoopDelay()
@@ -64,18 +65,18 @@ class ApplicationMetrics:
     @property
     def monitors(self) -> list[DriverStatistics]:
         """Return what the driver tells of its commands."""
-        return [self.driver] if self._settings.has_metrics else []
+        return [self.driver] if self._is_read else []
 
     @property
     def observers(self) -> list[Observer]:
         """Return what gets the record of each request."""
-        return [self.metrics.observe] if self._settings.has_metrics else []
+        return [self.metrics.observe] if self._is_read else []
 
     @contextlib.asynccontextmanager
     async def running(self, database: Database, broker: EventBroker) -> AsyncIterator[None]:
         """Measure the queues of a database, the subscribers of a broker and the event loop for a while."""
         self._database, self._broker = database, broker
-        async with self._delay.measured() if self._settings.has_metrics else contextlib.nullcontext():
+        async with self._delay.measured() if self._is_read else contextlib.nullcontext():
             yield
 
     async def _refresh(self) -> None:
@@ -84,7 +85,9 @@ class ApplicationMetrics:
 
     def event_delivered(self, event: EventDocument) -> None:
         """Measure the lag of an event that a subscriber gets."""
-        self.metrics.event_delivered((timestamps.now() - event["writtenAt"]).total_seconds())
+        written = event.get("writtenAt")
+        if isinstance(written, datetime.datetime):  # a broken event must not end a subscription
+            self.metrics.event_delivered((timestamps.now() - written).total_seconds())
 
     def watch_connections(self, limit: ConnectionLimit) -> None:
         """Measure the connections of a server."""
@@ -206,7 +209,9 @@ async def serving(
 
 def _application(measured: ApplicationMetrics, settings: Settings) -> Starlette:
     """Return the application of the port for scrapers, which answers them alone."""
+    host = settings.metrics_host
+    # Pages may lead a name of their own to this machine: see Settings.hosts.
+    hosts = (*HOME_HOSTS, host) if host in HOME_HOSTS else ("*",)
     return Starlette(
-        routes=[Route(METRICS, measured.exposition.answer)],
-        middleware=[Middleware(middleware.Head, settings.metrics_hosts)],
+        routes=[Route(METRICS, measured.exposition.answer)], middleware=[Middleware(middleware.Head, hosts)]
     )
