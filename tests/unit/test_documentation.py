@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from release_catalog.settings import Settings
+from release_catalog import settings
 from support.pages import ROOT, Page, navigation, paths
 from support.reader import KINDS
 
@@ -70,8 +70,7 @@ def test_the_readme_is_short_and_has_a_table_of_contents() -> None:
 
 
 def test_settings_in_the_pages_exist() -> None:
-    known = {f"RELEASE_CATALOG_{name.upper()}" for name in Settings.model_fields}
-    known |= {f"{name}_FILE" for name in known} | {"RELEASE_CATALOG_TEST_MONGODB_URL"}
+    known = {*settings.variables(), "RELEASE_CATALOG_TEST_MONGODB_URL"}
     named = {
         name for page in PAGES.values() for name in re.findall(r"\bRELEASE_CATALOG_[A-Z_]*[A-Z]\b(?!_)", page.text)
     }
