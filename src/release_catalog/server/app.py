@@ -31,16 +31,15 @@ from release_catalog.hal import responses
 from release_catalog.hal.downloads import Redirector
 from release_catalog.query_engine.context import Context, subscription_slots
 from release_catalog.query_engine.dataloader import LookupCoalescer
-from release_catalog.request_record import Observers
 from release_catalog.server import client_address, connection_limit, graphiql
 from release_catalog.server import middleware as headers
 from release_catalog.server import routes as others
 from release_catalog.server.client_address import TrustedProxies
-from release_catalog.server.request_log import LogWriter, RequestLog
+from release_catalog.server.observability import Observability
+from release_catalog.server.request_log import RequestLog
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
 from release_catalog.storage import download_counts, migrations, outages, scheme_change
-from release_catalog.storage.command_monitor import CommandMonitor
 from release_catalog.webhooks import dispatcher
 
 # The caller of a request must be identified in this time, or the database counts as unavailable.
@@ -68,15 +67,15 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        opened = runtime.open_database(settings, database, monitors=[CommandMonitor()])
-        async with opened as used, runtime.fetcher(settings) as files:
+        opened = runtime.open_database(settings, database, monitors=observing.monitors)
+        async with contextlib.aclosing(observing), opened as used, runtime.fetcher(settings) as files:
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("sample loaded", releases=count)
             app.state.database, app.state.reading, app.state.files = used, db.ReadOnlyDatabase(used), files
             async with (
                 # It ends last: nothing is downloaded any more then.
                 download_counts.run_counter(used) as app.state.downloads,
-                verification.run_workers(used, files, subscriber_limit.closing),
+                verification.run_workers(used, files, subscriber_limit.closing, observers),
                 dispatcher.run_dispatcher(used, files.allowed, subscriber_limit.closing, observers) as look,
                 broker.run_broker(used) as feeds,
                 change_stream.watch_changes(used, feeds.ring, look),
@@ -87,7 +86,8 @@ def create_app(
                 yield
             await callers.close()
 
-    callers, observers = Authenticator(settings), _observers(settings)
+    callers, observing = Authenticator(settings), Observability(settings)
+    observers = observing.observers
 
     async def identify(request: HTTPConnection) -> None:
         caller = callers.local_operator(client_address.own(request.scope))
@@ -127,12 +127,11 @@ def create_app(
         per_caller=settings.caller_subscribers,
         leave_free=settings.tenants_share and not settings.subscribers_per_tenant,
     )
-    planned = settings.plans == "on"
     allowed = origins(settings.cors_origins)
     graphql = GraphQLHTTPEndpoint(
         schema._schema,
         authenticate,
-        planned=planned,
+        planned=settings.plans == "on",
         trusted=documents.load_trusted_documents(settings.documents) if settings.documents else None,
         limits=settings,
         introspection=settings.schema_readers,
@@ -163,11 +162,6 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.subscriber_limit, app.state.files, app.state.follow = subscriber_limit, None, None
     return app
-
-
-def _observers(settings: Settings) -> Observers:
-    """Return what gets the record of each request at its end."""
-    return [LogWriter(settings.slow_seconds)]
 
 
 def _redirector(callers: Authenticator) -> Redirector:
