@@ -5,13 +5,15 @@ import contextlib
 import functools
 import io
 import json
+import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import websockets
 from pymongo.errors import OperationFailure
 
 from conftest import connected
@@ -454,3 +456,55 @@ async def test_concurrent_requests_count_their_own_commands(database: db.Databas
     counts = {line["request_id"]: line.get("commands", 0) for line in requests(log)}
     assert all(counts.pop(f"p{n}") in {1, 2} for n in range(10))
     assert [*counts.values()] == [0]
+
+
+@pytest.fixture
+def _quiet_clients() -> Iterator[None]:
+    """The clients of the test log nothing: they are in the same process."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(("websockets", "http"))]
+    levels = {name: logging.getLogger(name).level for name in {*names, "websockets.client"}}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.mark.usefixtures("_quiet_clients")
+async def test_no_line_of_a_library_has_what_a_socket_sends(database: db.Database) -> None:
+    with logs.captured("debug") as log:
+        app = create_app(Settings(slow_seconds=0.000001), database=database)
+        async with subscribers.served(app) as host:
+            uri = f"ws://{host}/graphql?token=MARKER"
+            async with websockets.connect(
+                uri, subprotocols=[websockets.Subprotocol(subscribers.PROTOCOL)]
+            ) as client:
+                await subscribers.send(client, type="connection_init", payload={"authorization": "Bearer MARKER"})
+                await subscribers.received(client)
+                payload = {"query": READ, "variables": {"id": "MARKER"}}
+                await subscribers.send(client, id="1", type="subscribe", payload=payload)
+                await subscribers.received(client)
+                await subscribers.send(client, type="MARKER")
+                with contextlib.suppress(websockets.ConnectionClosed):
+                    while True:
+                        await subscribers.received(client)
+            async with httpx2.AsyncClient(base_url=f"http://{host}") as http:
+                await http.get("/graphql?query=MARKER", headers={"authorization": "Bearer MARKER"})
+        await eventually(lambda: len(requests(log)) == 2)
+    assert "MARKER" not in log.getvalue()
+
+
+async def test_refused_connections_are_logged_but_not_what_they_sent(database: db.Database) -> None:
+    with logs.captured("debug") as log:
+        app = create_app(Settings(), database=database)
+        async with subscribers.served(app) as host:
+            address, _, port = host.partition(":")
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection(address, int(port))
+                writer.write(b"MARKER MARKER\r\nMARKER\r\n\r\n")
+                assert b"400" in await reader.read()
+                writer.close()
+    refused = requests(log, "connection refused")
+    assert (refused[0]["reason"], refused[0]["client"], refused[0]["count"]) == ("invalid request", "127.0.0.1", 1)
+    assert len(refused) < 20
+    assert "MARKER" not in log.getvalue()

@@ -1,4 +1,4 @@
-"""What observes the requests of a process: the log, and traces where a collector is configured."""
+"""Observers of the requests of a process: the log, and traces if a collector is configured."""
 
 from collections.abc import Sequence
 
