@@ -508,3 +508,10 @@ async def test_refused_connections_are_logged_but_not_what_they_sent(database: d
     assert (refused[0]["reason"], refused[0]["client"], refused[0]["count"]) == ("invalid request", "127.0.0.1", 1)
     assert len(refused) < 20
     assert "MARKER" not in log.getvalue()
+
+
+async def test_the_server_itself_believes_no_proxy(database: db.Database, log: io.StringIO, account: Path) -> None:
+    app = create_app(Settings(accounts=account), database=database)
+    async with subscribers.served(app) as host, httpx2.AsyncClient(base_url=f"http://{host}") as http:
+        await http.get("/livez", headers={"x-forwarded-for": "MARKER"})
+    assert [line["client"] for line in requests(log)] == ["127.0.0.1"]
