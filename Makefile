@@ -8,6 +8,7 @@
 # make bench  compare the speed with other servers; bench-load: loading; bench-memory: memory over many requests;
 #             bench-fairness: delay of a client beside a greedy one; bench-files: fetching and verification;
 #             bench-scheme: delay of writes while a product changes its version scheme;
+#             bench-observability: cost of the log and of the metrics;
 #             bench-filters: searches, any and none, and facets beside plain pages, on the documents in RELEASES
 # make lock   renew the packages of the image, which deploy/image/ fixes by their hashes
 # make load   offer twice what a server can serve, and check what it promises then (docs/capacity.md): 3 minutes
@@ -33,7 +34,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The data is in this folder; an installed catalog uses the data folder of the user.
 export RELEASE_CATALOG_DATA_DIR ?= $(CURDIR)/.data
 
-.PHONY: run test test-unit test-hostile test-debian faults check docs schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme bench-filters load soak web lock clean
+.PHONY: run test test-unit test-hostile test-debian faults check docs schema release-schema bench bench-load bench-memory bench-fairness bench-files bench-scheme bench-filters bench-observability load soak web lock clean
 
 run: $(VENV)/.run
 	@$(MAKE) -s web 2>/dev/null || echo "GraphiQL could not be built (no npm registry?): \
@@ -99,6 +100,9 @@ bench-scheme: $(VENV)/.run
 
 bench-filters: $(VENV)/.run
 	$(BENCH)/filters.py $(RELEASES)
+
+bench-observability: $(VENV)/.run
+	$(BENCH)/observability.py --rounds $(if $(filter 5,$(ROUNDS)),60,$(ROUNDS))
 
 bench-memory: $(VENV)/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))

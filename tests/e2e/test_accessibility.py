@@ -10,9 +10,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from e2e.conftest import NODE_FOLDER
 from release_catalog.server import graphiql
 from support.browser import forget, logged, requested, see, show
+from support.clients import NODE_FOLDER
 from support.processes import Server, serving
 
 ARGO = "/v1/catalogs/d16c7f4d-b38a-405b-a1ca-3ac0a79418c1"

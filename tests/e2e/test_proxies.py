@@ -17,9 +17,10 @@ import httpx2
 import pytest
 from selenium import webdriver
 
-from e2e.test_graphiql import execute, logged, see, write
+from e2e.test_graphiql import execute, write
 from release_catalog.server import graphiql
 from support import graphql_client, proxies, subscribers
+from support.browser import logged, see
 from support.processes import Server, eventually, run, serving
 from support.proxies import Proxy
 

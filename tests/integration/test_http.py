@@ -2,10 +2,7 @@
 
 import collections
 import hashlib
-import io
 import json
-import logging
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
@@ -13,7 +10,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import structlog
 from graphql import build_schema
 from pymongo import AsyncMongoClient
 from starlette.applications import Starlette
@@ -22,7 +18,6 @@ from starlette.routing import Route
 from starlette.types import Message
 
 from conftest import LOCAL, connected
-from release_catalog import logging_config
 from release_catalog.graphql_http import documents
 from release_catalog.graphql_http import endpoint as view
 from release_catalog.query_engine import executor
@@ -31,12 +26,13 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Limits, Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import records
+from support import logs
 from support.catalog import Catalog
 from support.graphql_client import JSON, RESPONSE, client_of, data_of, error_of, get, post, refusal_of
+from support.logs import Entries
 
 VIEWER = "{ viewer { subject } }"
 ANSWER = {"viewer": {"subject": "local"}}
-Entries = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -54,24 +50,11 @@ async def http(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-def _none(_: logging.LogRecord) -> bool:
-    return False
-
-
 @pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Entries]:
+def logged() -> Iterator[Entries]:
     """Return the log of a server."""
-    root, log = logging.getLogger(), io.StringIO()
-    before = (root.handlers[:], root.level)
-    with monkeypatch.context() as patched:
-        patched.setattr(sys, "stderr", log)
-        logging_config.configure("info", "json")
-    # The client logs, too.
-    logging.getLogger("httpx2").addFilter(_none)
-    yield lambda: [json.loads(line) for line in log.getvalue().splitlines()]
-    logging.getLogger("httpx2").removeFilter(_none)
-    root.handlers[:], root.level = before
-    structlog.reset_defaults()
+    with logs.captured() as log:
+        yield lambda: logs.entries(log)
 
 
 @pytest.mark.parametrize(

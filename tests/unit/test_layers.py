@@ -21,6 +21,7 @@ ALLOWED = {
     "usage": {"errors"},
     "pace": set(),
     "request_record": {"usage"},
+    "tracing": {"request_record"},
     "storage": {"request_record", "usage", "fair_share", "domain", "errors"},
     "files": {"request_record", "fair_share", "storage", "domain", "errors"},
     "query_engine": {"request_record", "usage", "fair_share", "events", "files", "storage", "domain", "errors"},
@@ -51,13 +52,13 @@ ALLOWED = {
     "server.connection_limit": {"fair_share"},
     "server.rate_limit": {"pace", "request_record", "graphql_api", "fair_share", "domain", "settings"},
     "server": {
-        "metrics", "request_record", "fair_share", "server.client_address",
+        "metrics", "request_record", "tracing", "fair_share", "server.client_address",
         "server.connection_limit", "server.rate_limit", "runtime", "auth", "graphql_http",
         "graphql_api", "hal", "rest", "query_engine", "webhooks", "events", "files", "storage", "domain", "errors", "settings",
         "logging_config", "sample",
     },
     "cli": {
-        "server", "runtime", "auth", "graphql_http", "graphql_api", "files", "storage", "domain", "errors",
+        "server", "tracing", "runtime", "auth", "graphql_http", "graphql_api", "files", "storage", "domain", "errors",
         "embedded_mongodb", "settings", "logging_config", "console",
     },
 }  # fmt: skip
@@ -117,7 +118,8 @@ def test_files_stay_short() -> None:
 
 def test_each_library_that_is_imported_is_declared() -> None:
     project = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[\[<>=; ]", line)[0] for line in project["dependencies"]}
+    lines = [*project["dependencies"], *project["optional-dependencies"]["otel"]]
+    declared = {re.split(r"[\[<>=; ]", line)[0] for line in lines}
     owners = importlib.metadata.packages_distributions()
     for path in FILES:
         for name in imported(path):

@@ -8,6 +8,7 @@ from typing import NoReturn
 import pydantic
 import typer
 
+from release_catalog import tracing
 from release_catalog.auth import service_accounts
 from release_catalog.cli import credentials, ledger, migrate, release_commands, schema_changes, serve
 from release_catalog.console import printable_lines
@@ -56,7 +57,7 @@ def _run() -> None:
         sys.exit(f"The settings can't be used: {'; '.join(problems)}.")
     except service_accounts.Unreadable as error:
         sys.exit(f"The accounts can't be used: {error}. Check RELEASE_CATALOG_ACCOUNTS.")
-    except binary.Unavailable as error:
+    except (binary.Unavailable, tracing.Unavailable) as error:
         sys.exit(str(error))
     except db.Failure as error:
         # The driver's message goes on with its timeouts and all that it knows of the servers.

@@ -10,11 +10,14 @@ from typing import Any, TypeVar
 
 import structlog
 
+from release_catalog import request_record
+from release_catalog.domain import ids
 from release_catalog.domain.caller import Caller, Owner
 from release_catalog.domain.release_parts import ArtifactDocument, VerificationDocument
 from release_catalog.errors import Problem, TooBusy
 from release_catalog.fair_share import Busy, FairSlots, end_turn
 from release_catalog.files.verifier import RELEASES_OF_CALLER, Fetcher
+from release_catalog.request_record import Observers, RequestRecord
 from release_catalog.storage import (
     bulk_writes,
     idempotency,
@@ -168,11 +171,18 @@ async def _looked(
 
 @contextlib.asynccontextmanager
 async def run_workers(
-    database: Database, files: Fetcher, over: asyncio.Event | None = None, workers: Workers | None = None
+    database: Database,
+    files: Fetcher,
+    over: asyncio.Event | None = None,
+    observers: Observers = (),
+    workers: Workers | None = None,
 ) -> AsyncIterator[None]:
-    """Run background jobs, in turns between tenants, while the context lasts and until `over` is set."""
+    """Run background jobs, in turns between tenants, while the context lasts and until `over` is set.
+
+    The `observers` get a record of each.
+    """
     shift = WorkerShutdown()
-    dispatcher = (workers or Workers()).start("verification", _dispatch(database, files, shift))
+    dispatcher = (workers or Workers()).start("verification", _dispatch(database, files, shift, observers))
     try:
         with db.when(over, shift.end):
             yield
@@ -231,7 +241,7 @@ class WorkerShutdown:
         self._bell.clear()
 
 
-async def _dispatch(database: Database, files: Fetcher, shift: WorkerShutdown) -> None:
+async def _dispatch(database: Database, files: Fetcher, shift: WorkerShutdown, observers: Observers) -> None:
     jobs: set[asyncio.Task[None]] = set()
     while not shift.over.is_set():
         taken = None
@@ -244,10 +254,21 @@ async def _dispatch(database: Database, files: Fetcher, shift: WorkerShutdown) -
         if taken is None:
             await shift.rest()
             continue
-        job = asyncio.create_task(_work(database, files, shift, *taken))
+        job = asyncio.create_task(_record(_work(database, files, shift, *taken), taken[0]["tenantId"], observers))
         jobs.add(job)
         job.add_done_callback(jobs.discard)
     await asyncio.gather(*jobs, return_exceptions=True)
+
+
+async def _record(work: Coroutine[Any, Any, None], tenant: str, observers: Observers) -> None:
+    """Do the work of a job with a record of its own, in the task of the job."""
+    record = RequestRecord(ids.new(), "verification")
+    record.tenant = tenant
+    request_record.current.set(record)
+    try:
+        await work
+    finally:
+        request_record.finish(record, observers)
 
 
 async def _work(

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import ssl
+import time
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Self, TypedDict
 
+from release_catalog import request_record
 from release_catalog.domain import timestamps
 from release_catalog.domain.caller import Owner
 from release_catalog.domain.release_parts import VerificationDocument
@@ -15,6 +17,7 @@ from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.files import address_guard, http_client
 from release_catalog.files.dns_resolver import Resolver
 from release_catalog.files.transfer_rate import Pace
+from release_catalog.request_record import FileFetch
 
 MAX_REDIRECTS = 5
 # Files fetched at a time, as a multiple of those of one release: it bounds threads and memory. One tenant gets
@@ -107,7 +110,8 @@ class Fetcher:
                 expected = http_client.Expected(artifact["size"], self._max_bytes)
                 try:
                     async with asyncio.timeout_at(end), mine, held.pop() if held else self._slots.slot(owner):
-                        body = await self._body(owner, artifact["downloadUrl"], expected)
+                        with _noted(artifact["downloadUrl"]):
+                            body = await self._body(owner, artifact["downloadUrl"], expected)
                         return _judged(body, artifact["size"], artifact["sha256"])
                 except (TimeoutError, Busy):
                     failure = _late(seconds)
@@ -143,6 +147,26 @@ class Fetcher:
                 return answer
             goal, url = _redirected(goal, url, answer)
         raise address_guard.Unreachable(f"The URL redirects more than {MAX_REDIRECTS} times: give the final URL.")
+
+
+@contextlib.contextmanager
+def _noted(url: str) -> Iterator[None]:
+    """Note in the record of the request that a file is fetched; of its URL only the host, which is no secret."""
+    began, is_whole = time.perf_counter(), False
+    try:
+        yield
+        is_whole = True
+    finally:
+        if record := request_record.current.get():
+            ended = time.perf_counter()
+            record.add_file(FileFetch(_host(url), ended - began, ended, is_whole))
+
+
+def _host(url: str) -> str:
+    try:
+        return (urllib.parse.urlsplit(url).hostname or "")[: http_client.MAX_HOST]
+    except ValueError:
+        return ""
 
 
 def _redirected(goal: http_client.Target, url: str, location: str) -> tuple[http_client.Target, str]:

@@ -38,11 +38,11 @@ from release_catalog.server import middleware as headers
 from release_catalog.server import routes as others
 from release_catalog.server.client_address import TrustedProxies
 from release_catalog.server.metrics import ApplicationMetrics, scraped
-from release_catalog.server.request_log import LogWriter, RequestLog
+from release_catalog.server.observability import Observability
+from release_catalog.server.request_log import RequestLog
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
 from release_catalog.storage import download_counts, migrations, outages, scheme_change
-from release_catalog.storage.command_monitor import CommandMonitor
 from release_catalog.webhooks import dispatcher
 
 # The caller of a request must be identified in this time, or the database counts as unavailable.
@@ -70,9 +70,9 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        monitors = [CommandMonitor(), *measured.monitors]
+        monitors = [*observing.monitors, *measured.monitors]
         opened = runtime.open_database(settings, database, monitors=monitors)
-        async with opened as used, runtime.fetcher(settings) as files:
+        async with contextlib.aclosing(observing), opened as used, runtime.fetcher(settings) as files:
             if with_sample and (count := await sample.load(caller.local(settings.tenant), used)):
                 _log.info("sample loaded", releases=count)
             app.state.database, app.state.reading, app.state.files = used, db.ReadOnlyDatabase(used), files
@@ -80,8 +80,8 @@ def create_app(
                 yield
             await callers.close()
 
-    callers, measured = Authenticator(settings), ApplicationMetrics(settings)
-    observers = _observers(settings, measured)
+    callers, measured, observing = Authenticator(settings), ApplicationMetrics(settings), Observability(settings)
+    observers = [*observing.observers, *measured.observers]
     identify = _identification(settings, callers)
 
     shared, answering, aside = LookupCoalescer(), subscription_slots(), Aside()
@@ -107,12 +107,11 @@ def create_app(
         per_caller=settings.caller_subscribers,
         leave_free=settings.tenants_share and not settings.subscribers_per_tenant,
     )
-    planned = settings.plans == "on"
     allowed = origins(settings.cors_origins)
     graphql = GraphQLHTTPEndpoint(
         schema._schema,
         authenticate,
-        planned=planned,
+        planned=settings.plans == "on",
         trusted=documents.load_trusted_documents(settings.documents) if settings.documents else None,
         limits=settings,
         introspection=settings.schema_readers,
@@ -148,11 +147,6 @@ def create_app(
     return app
 
 
-def _observers(settings: Settings, measured: ApplicationMetrics) -> Observers:
-    """Return what gets the record of each request at its end."""
-    return [LogWriter(settings.slow_seconds), *measured.observers]
-
-
 def _identification(settings: Settings, callers: Authenticator) -> Callable[[HTTPConnection], Awaitable[None]]:
     """Return the function that identifies the caller of a request, and puts it into the request's state."""
 
@@ -185,7 +179,7 @@ async def _working(app: Starlette, measured: ApplicationMetrics, observers: Obse
     async with (
         # It ends last: nothing is downloaded any more then.
         download_counts.run_counter(state.database, workers) as state.downloads,
-        verification.run_workers(state.database, state.files, closing, workers),
+        verification.run_workers(state.database, state.files, closing, observers, workers),
         dispatcher.run_dispatcher(state.database, state.files.allowed, closing, observers, workers) as look,
         broker.run_broker(state.database, measured.event_delivered) as feeds,
         change_stream.watch_changes(state.database, feeds.ring, look, workers=workers),

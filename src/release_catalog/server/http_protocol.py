@@ -7,6 +7,7 @@ see connection_limit.
 
 import asyncio
 import enum
+import logging
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -14,6 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode, Frame
 
 from release_catalog.server.connection_limit import Connection, ConnectionLimit, PacedInput, extension
+from release_catalog.server.refusal_log import RefusalLog
 
 MAX_HEAD_BYTES = 1 << 16
 # The pace at which a body must come and a response must be read, on top of the seconds for a head.
@@ -36,6 +38,12 @@ _LATE, _LONG = (
 )
 
 
+# uvicorn and websockets log addresses with their query strings, and frames with all that is in them; each invalid
+# request gets a line of theirs, too. Of their lines, only those about failures of this program are logged.
+_failures = logging.getLogger("release_catalog.connections")
+_failures.setLevel(logging.ERROR)
+
+
 class _RequestPhase(enum.Enum):
     NOTHING = 0
     HEAD = 1
@@ -51,11 +59,13 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
     # The seconds that a head may take, and the limit on the connections of a process.
     seconds = 10.0
     limit = ConnectionLimit(lambda: 1_000)
+    refusals = RefusalLog()
     _connection: Connection
     _input: PacedInput
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.logger = _failures
         self._part = _RequestPhase.NOTHING
         # The time when the part must be complete, and the bytes of it that have come.
         self._due = 0.0
@@ -69,10 +79,22 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
         """Count the connection, which may end another one or itself."""
         super().connection_made(transport)
         self._expect(_RequestPhase.HEAD)
-        self._connection = self.limit.add(self.client[0] if self.client else None, transport.abort)
+        self._connection = self.limit.add(self.client[0] if self.client else None, self._make_room)
         self._input = PacedInput(
             self._take, HTTP_PIECE, self.loop, lambda: self.flow.read_paused, turns=self._connection.turns
         )
+
+    def _refuse(self, reason: str) -> None:
+        self.refusals.note(reason, self.client[0] if self.client else None)
+
+    def _make_room(self) -> None:
+        self._refuse("too many connections")
+        self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP."""
+        self._refuse("invalid request")
+        super().send_400_response(msg)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all timers, and no longer count the connection."""
@@ -94,6 +116,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
         self._got += len(data)
         super().data_received(data)
         if self._part is not _RequestPhase.NOTHING and self._got > MAX_HEAD_BYTES + FRAMING_RATIO * self._content:
+            self._refuse("large head")
             self._end(_LONG)
 
     def on_body(self, body: bytes) -> None:
@@ -105,6 +128,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
         """Begin a request, maybe behind another one."""
         super().on_message_begin()
         if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse("too many pipelined requests")
             self.transport.abort()
         self.scope["extensions"] = extension(self._connection.identified)
         if self._part is _RequestPhase.NOTHING:
@@ -148,6 +172,7 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
         self._reader = None
         now = self.transport.get_write_buffer_size()
         if now and now > before - BYTES_A_SECOND * self.seconds:
+            self._refuse("slow reader")
             self.transport.abort()
         elif now:
             self._read_on(now)
@@ -171,6 +196,8 @@ class TimeoutHttpProtocol(HttpToolsProtocol):
         if due > now:
             self._timer = self.loop.call_later(due - now, self._check)
         else:
+            if self._got or self._part is _RequestPhase.BODY:  # not a connection that nobody uses
+                self._refuse("slow request")
             self._end(_LATE)
 
     def _end(self, answer: bytes) -> None:
@@ -186,11 +213,14 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
     """A WebSocket that takes little until its client is known."""
 
     limit = ConnectionLimit(lambda: 1_000)
+    refusals = TimeoutHttpProtocol.refusals
     _connection: Connection
     _input: PacedInput
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.logger = self.conn.logger = _failures
+        self.conn.debug = False
         self._early_control_frames = 0
 
     def data_received(self, data: bytes) -> None:
@@ -200,6 +230,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_cont(self, event: Frame) -> None:
         """Take a further piece of a message, unless it has too many."""
         if len(self.frames) >= MAX_FRAGMENTS:
+            self._refuse("too many fragments")
             self.transport.abort()
         super().handle_cont(event)
 
@@ -213,6 +244,13 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         if self._takes_control_frame():
             super().handle_pong(event)
 
+    def _refuse(self, reason: str) -> None:
+        self.refusals.note(reason, self.client[0] if self.client else None)
+
+    def _make_room(self) -> None:
+        self._refuse("too many connections")
+        self.transport.abort()
+
     def _takes_control_frame(self) -> bool:
         """Count a control frame of an unknown client, and close its connection where that was one too many."""
         if self._connection.known:
@@ -221,6 +259,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         if self._early_control_frames <= MAX_EARLY_CONTROL_FRAMES:
             return True
         if not self.transport.is_closing():
+            self._refuse("too many control frames")
             if self.handshake_complete and not self.close_sent:
                 self.conn.fail(CloseCode.POLICY_VIOLATION, "Too many control frames before connection_init")
                 self.transport.write(b"".join(self.conn.data_to_send()))
@@ -236,7 +275,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         self.conn.max_message_size = MAX_UNKNOWN_MESSAGE_BYTES
         self.close_timeout = CLOSING_SECONDS
         self.loop.call_later(CLOSING_SECONDS, self._check_handshake)
-        self._connection = self.limit.add(self.client[0] if self.client else None, self.transport.abort)
+        self._connection = self.limit.add(self.client[0] if self.client else None, self._make_room)
         self._input = PacedInput(
             super().data_received, SOCKET_PIECE, self.loop, lambda: self.read_paused, turns=self._connection.turns
         )
@@ -252,6 +291,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         if self._input.waiting:
             self.loop.call_later(CLOSING_SECONDS, self._check_handshake)
         elif not self.handshake_initiated:
+            self._refuse("slow handshake")
             self.transport.abort()
 
     async def run_asgi(self) -> None:

@@ -3,9 +3,10 @@
 No line has a value of a variable, a query string, a header or a text of an error: these may be secrets.
 """
 
+import functools
 import http
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from release_catalog import logging_config, request_record
 from release_catalog.domain import ids
+from release_catalog.logging_config import Members
 from release_catalog.request_record import DatabaseCommand, Observers, RequestRecord
 from release_catalog.server.client_address import TrustedProxies
 from release_catalog.storage.command_monitor import query_shape
@@ -22,29 +24,11 @@ CLIENT_GONE = 499
 METRICS = "/metrics"
 _REFUSED, _FAILED = 400, 500
 
-_MAX_PATH = 1_024
+_MAX_PATH, _MAX_METHOD = 1_024, 16
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _MAX_TRACEPARENT = 200
 _NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
-# Names in the log, and the attributes of the record.
-_FACTS = (
-    ("bytes_received", "bytes_received"),
-    ("client", "client"),
-    ("tenant", "tenant"),
-    ("caller", "caller"),
-    ("operation", "operation_name"),
-    ("kind", "operation_kind"),
-    ("document", "document_hash"),
-    ("cost", "cost"),
-    ("errors", "error_codes"),
-    ("fallback", "fallback"),
-    ("trace_id", "trace_id"),
-    ("webhook", "webhook"),
-    ("event_id", "event_id"),
-    ("attempt", "attempt"),
-    ("host", "host"),
-)
 
 
 class RequestLog:
@@ -119,7 +103,8 @@ def _begin(scope: Scope, proxies: TrustedProxies) -> RequestRecord:
     if traceparent:
         read_traceparent(record, traceparent)
     record.client = proxies.find_client(scope)
-    record.method = scope.get("method")
+    method: str | None = scope.get("method")
+    record.method, record.scheme = method and method[:_MAX_METHOD], scope.get("scheme", "http")
     path = scope.get("raw_path")
     record.path = (path[:_MAX_PATH].decode("latin-1")) if path else scope["path"][:_MAX_PATH]
     return record
@@ -151,29 +136,55 @@ class LogWriter:
         event = "webhook attempt" if transport == "webhook" else "request"
         # Prometheus comes several times a minute.
         is_scraper = record.route == METRICS and record.status == http.HTTPStatus.OK
-        logging_config.write("debug" if is_scraper else "info", event, _line(record))
+        level = "debug" if is_scraper else "info"
+        if logging_config.is_logged(level):
+            logging_config.write(level, event, _figures(record), _facts(record))
         is_slow = 0 < self._slow_seconds <= record.seconds
         # A subscription takes as long as its client wants.
         if is_slow and transport != "webhook" and record.operation_kind != "subscription":
-            logging_config.write("warning", "slow operation", _describe(record))
+            logging_config.write("warning", "slow operation", _figures(record) | _describe(record), _facts(record))
 
 
-def _line(record: RequestRecord) -> dict[str, Any]:
-    # Facts that are unknown or zero are left out.
-    line: dict[str, Any] = {"request_id": record.request_id}
-    if method := record.method:
-        line["method"] = method
-        line["path"] = record.path
-    line["transport"] = record.transport
+def _figures(record: RequestRecord) -> dict[str, Any]:
+    """Return what differs between the requests of a client; what is unknown or zero is left out."""
+    figures: dict[str, Any] = {"request_id": record.request_id}
+    if path := record.path:
+        figures["path"] = path
     if (status := record.status) is not None:
-        line["status"] = status
-    line["milliseconds"] = _milliseconds(record.seconds)
-    line["bytes_sent"] = record.bytes_sent
-    line |= {name: value for name, attribute in _FACTS if (value := getattr(record, attribute))}
-    if record.commands:
-        line["commands"] = record.commands
-        line["command_milliseconds"] = _milliseconds(record.command_seconds)
-    return line
+        figures["status"] = status
+    figures["milliseconds"] = _milliseconds(record.seconds)
+    figures["bytes_sent"] = record.bytes_sent
+    if received := record.bytes_received:
+        figures["bytes_received"] = received
+    if cost := record.cost:
+        figures["cost"] = cost
+    if codes := record.error_codes:
+        figures["errors"] = codes
+    if commands := record.commands:
+        figures["commands"] = commands
+        figures["command_milliseconds"] = _milliseconds(record.command_seconds)
+    if trace_id := record.trace_id:
+        figures["trace_id"] = trace_id
+    if event_id := record.event_id:
+        figures["event_id"] = event_id
+        figures["attempt"] = record.attempt
+    return figures
+
+
+def _facts(record: RequestRecord) -> Members:
+    """Return what the requests of a client have in common."""
+    return _members(
+        record.transport, record.method, record.client, record.tenant, record.caller, record.operation_name,
+        record.operation_kind, record.document_hash, record.fallback, record.webhook, record.host,
+    )  # fmt: skip
+
+
+_NAMES = "transport method client tenant caller operation kind document fallback webhook host".split()
+
+
+@functools.lru_cache(2_000)
+def _members(*values: str | None) -> Members:
+    return Members({name: value for name, value in zip(_NAMES, values, strict=True) if value})
 
 
 def _describe(record: RequestRecord) -> dict[str, Any]:
@@ -190,11 +201,18 @@ def _describe(record: RequestRecord) -> dict[str, Any]:
     )
     plan = {} if record.operation_kind != "query" else {"plan": "executor" if record.fallback else "compiled"}
     return {
-        **_line(record),
         **plan,
         "counts": counts,
-        "database": [_command(command) for command in record.steps],
+        "database": [_command(command) for command in _slowest(record.steps or ())],
     }
+
+
+def _slowest(steps: Sequence[DatabaseCommand]) -> Sequence[DatabaseCommand]:
+    """Return the slowest commands, in their order."""
+    if len(steps) <= request_record.MAX_STEPS:
+        return steps
+    slowest = sorted(steps, key=lambda step: step.seconds)[-request_record.MAX_STEPS :]
+    return sorted(slowest, key=lambda step: step.ended)
 
 
 def _command(command: DatabaseCommand) -> dict[str, Any]:

@@ -50,6 +50,8 @@ def server(app: Starlette, grace_seconds: int, seconds: float, connections: int)
         log_config=None,
         server_header=False,
         access_log=False,
+        # It would take any text for the address of a client, also for that of this machine: see client_address.
+        proxy_headers=False,
         lifespan="off",
         timeout_graceful_shutdown=grace_seconds,
         ws_max_size=websocket.MAX_MESSAGE_BYTES,
