@@ -39,7 +39,7 @@ from release_catalog.server.client_address import TrustedProxies
 from release_catalog.server.request_log import LogWriter, RequestLog
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
-from release_catalog.storage import download_counts, migrations, outages, scheme_change
+from release_catalog.storage import download_counts, migrations, outages, restore_marker, scheme_change
 from release_catalog.storage.command_monitor import CommandMonitor
 from release_catalog.webhooks import dispatcher
 
@@ -82,6 +82,7 @@ def create_app(
                 change_stream.watch_changes(used, feeds.ring, look),
                 migrations.run_in_background(used, subscriber_limit.closing),
                 scheme_change.run_in_background(used, subscriber_limit.closing),
+                restore_marker.run_watch(used, subscriber_limit.closing) as app.state.restores,
             ):
                 app.state.follow = feeds.follow
                 yield
@@ -99,6 +100,8 @@ def create_app(
             except db.Failure as error:
                 _log.warning("authentication unavailable", reason=str(error))
                 raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
+        if request.app.state.restores.covers(caller.tenant):
+            raise errors.temporarily_unavailable(restore_marker.BEING_RESTORED)
         request.state.caller = caller
         request_record.note_caller(caller.tenant, caller.subject)
         if request.scope["type"] == "http":  # a WebSocket needs a slot first
