@@ -21,7 +21,7 @@ from release_catalog.storage.collection_names import COLLECTIONS, COUNTERS, META
 from release_catalog.storage.database import Database
 
 # The documents that are read at a time, at most 16 MiB of them.
-BATCH = 1_000
+BATCH = 500
 # The error of a read whose snapshot is gone, among others.
 SnapshotLost = OperationFailure
 _SNAPSHOT_TOO_OLD, _SNAPSHOT_UNAVAILABLE = 239, 246
@@ -141,25 +141,22 @@ async def _write_collection(
 ) -> None:
     """Write a collection; while a batch is compressed in a thread, MongoDB sends the next one."""
     writer.begin(name)
-    writing: asyncio.Future[int] | None = None
+    writing: asyncio.Future[None] | None = None
     try:
         async for batch in batches(snapshot, name, tenant):
             if writing:
                 await writing
-            writing = asyncio.ensure_future(asyncio.to_thread(_add, writer, name, batch, secrets=secrets))
-            progress(name, len(split(batch)), len(batch))
+            documents = split(batch)
+            if not secrets:
+                documents = [backup_contents.without_secrets(name, document) for document in documents]
+            writing = asyncio.ensure_future(asyncio.to_thread(writer.add, name, documents))
+            progress(name, len(documents), len(batch))
         if writing:
             await writing
     finally:
         if writing:
             # The thread must not write to a file that is closed.
             await asyncio.wait([writing])
-
-
-def _add(writer: Writer, name: CollectionName[Any], batch: bytes, *, secrets: bool) -> int:
-    if not secrets:
-        batch = b"".join(backup_contents.without_secrets(name, document) for document in split(batch))
-    return writer.add(name, batch)
 
 
 def explained(error: SnapshotLost) -> Exception:

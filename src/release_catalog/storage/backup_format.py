@@ -13,7 +13,7 @@ found before any document is used. The digests need no key: they do not protect 
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple, TypedDict, cast
 
 import bson
@@ -22,8 +22,9 @@ from bson.timestamp import Timestamp
 FORMAT = "release-catalog backup"
 # The version of the format; readers take this one and older ones.
 VERSION = 1
-# A reply of MongoDB has at most 16 MiB of documents and a little more; what can't be compressed grows a little.
-MAX_BLOCK_BYTES = 17 << 20
+# The size of a block, unless a single document is larger: MongoDB stores documents of up to 16 MiB and a little
+# more. What can't be compressed grows a little.
+_BLOCK_BYTES, MAX_BLOCK_BYTES = 1 << 20, 17 << 20
 _MAX_RECORD_BYTES = 18 << 20
 # Few per cent larger than with the default level, in a third of the time.
 _LEVEL = 1
@@ -98,21 +99,32 @@ class Writer:
         """Announce a collection, which the end then lists even if it has no documents."""
         self._hashes[collection], self._documents[collection] = hashlib.sha256(), 0
 
-    def add(self, collection: str, documents: bytes) -> int:
-        """Write documents, one after the other, of an announced collection; return their number."""
-        count = len(split(documents))
-        self._hashes[collection].update(documents)
-        self._documents[collection] += count
+    def add(self, collection: str, documents: Iterable[bytes]) -> None:
+        """Write documents of an announced collection, in blocks of a bounded size."""
+        block: list[bytes] = []
+        size = 0
+        for document in documents:
+            if block and size + len(document) > _BLOCK_BYTES:
+                self._add_block(collection, block)
+                block, size = [], 0
+            block.append(document)
+            size += len(document)
+        if block:
+            self._add_block(collection, block)
+
+    def _add_block(self, collection: str, documents: list[bytes]) -> None:
+        payload = b"".join(documents)
+        self._hashes[collection].update(payload)
+        self._documents[collection] += len(documents)
         self._blocks += 1
         fields = {
             "number": self._blocks,
             "collection": collection,
-            "documents": count,
-            "size": len(documents),
-            "data": zlib.compress(documents, _LEVEL),
+            "documents": len(documents),
+            "size": len(payload),
+            "data": zlib.compress(payload, _LEVEL),
         }
         self._write("block", fields)
-        return count
 
     def end(self) -> dict[str, Count]:
         """Write the end, and return the counts by collection."""
@@ -223,7 +235,8 @@ class Reader:
             documents = split(payload)
         except (zlib.error, ValueError) as error:
             raise self._damaged(f"the block can't be unpacked: {error}") from error
-        if not unpacker.eof or len(payload) != size or len(documents) != record.get("documents"):
+        is_whole = unpacker.eof and not unpacker.unused_data and len(payload) == size
+        if not is_whole or len(documents) != record.get("documents"):
             raise self._damaged("the block has another size or number of documents than its fields say")
         self._hashes.setdefault(collection, hashlib.sha256()).update(payload)
         self._documents[collection] = self._documents.get(collection, 0) + len(documents)

@@ -62,8 +62,8 @@ def blocks(reader: Reader) -> Iterator[Block]:
     order = {str(name): at for at, name in enumerate(backup_contents.BACKED_UP)}
     tenant, last = reader.header["tenant"], -1
     for block in reader.blocks():
-        at = order.get(block.collection, -1)
-        if at < last:
+        at = order.get(block.collection)
+        if at is None or at < last:
             raise Damaged(f"The collection {block.collection!r} is in the wrong place of the backup.")
         last = at
         name = backup_contents.BACKED_UP[at]
