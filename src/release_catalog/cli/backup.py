@@ -1,18 +1,17 @@
 """The commands for backups: make one, restore it, and compare it with a database."""
 
 import contextlib
-import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, BinaryIO, Self
 
 import rich.progress
 import typer
 
 from release_catalog import runtime
+from release_catalog.cli import streams
 from release_catalog.console import errors, printable
 from release_catalog.settings import Settings
 from release_catalog.storage import backup as backups
@@ -68,7 +67,7 @@ def backup(
     chosen = None if all_tenants else tenant or settings.tenant
 
     async def run(database: Database) -> backups.Written:
-        with _whole(file) as target, _Progress("backup") as progress:
+        with streams.whole(file, private=True) as target, _Progress("backup") as progress:
             return await backups.write(database, target, chosen, secrets=with_secrets, progress=progress)
 
     with _refusals():
@@ -205,39 +204,10 @@ def _refusals() -> Iterator[None]:
 def _readable(file: str) -> Iterator[BinaryIO]:
     """Open a backup that can be read twice; standard input is copied to a file that has no name."""
     if file != "-":
-        with Path(file).open("rb") as source:
+        with streams.opened(file, "rb") as source:
             yield source
         return
     with tempfile.TemporaryFile() as spool:
         shutil.copyfileobj(sys.stdin.buffer, spool)
         spool.seek(0)
         yield spool
-
-
-@contextlib.contextmanager
-def _whole(file: str) -> Iterator[BinaryIO]:
-    """Open a file for its owner only; it gets its name when it is complete and on the disk."""
-    if file == "-":
-        with sys.stdout.buffer as target:
-            yield target
-        return
-    path = Path(file).resolve()
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as target:
-            yield target
-            target.flush()
-            os.fsync(target.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
