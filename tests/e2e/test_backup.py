@@ -23,7 +23,7 @@ def source_name(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
     """The name of a database with the sample, and with an own release."""
     name = f"backup_{uuid.uuid4().hex}"
     with serving(tmp_path_factory.mktemp("source"), "--sample", mongodb_url=mongodb_url, database=name) as server:
-        made = 'mutation { saveProduct(input: {key: "own"}) { product { id } } }'
+        made = 'mutation { saveProduct(input: {key: "own", name: "own"}) { product { id } } }'
         id_ = server.ask(made)["saveProduct"]["product"]["id"]
         server.ask(
             f'mutation {{ createRelease(input: {{productId: "{id_}", name: "own", version: "1.0"}}) {{ release {{ id }} }} }}'
