@@ -1,6 +1,7 @@
 """Backup, restore and comparison as operators run them, beside servers, and interrupted."""
 
 import contextlib
+import json
 import stat
 import subprocess
 import uuid
@@ -94,6 +95,36 @@ def test_a_backup_is_restored_beside_its_server(
     again = run("restore", saved, **target)
     assert again.returncode == 1
     assert again.stderr.startswith(f"The tenant local of the database {target['database']} is not empty (")
+
+
+def test_commands_tell_programs_what_they_did(
+    saved: Path, target: dict[str, Any], mongodb_url: str, source_name: str, tmp_path: Path
+) -> None:
+    done = run("backup", tmp_path / "x", "--json", mongodb_url=mongodb_url, database=source_name)
+    made = json.loads(done.stdout)
+    assert (made["tenant"], made["lastEvent"], made["secrets"]) == ("local", 1, False)
+    assert made["documents"] == sum(made["collections"].values()) > 2_000
+    assert made["sha256"].keys() == made["collections"].keys()
+    checked = json.loads(run("restore", "--check", tmp_path / "x", "--json").stdout)
+    assert checked == {name: value for name, value in made.items() if name != "sha256"}
+    restored = json.loads(run("restore", tmp_path / "x", "--tenant", "new", "--json", **target).stdout)
+    assert (restored["tenant"], restored["collections"]["releases"]) == ("new", made["collections"]["releases"])
+    done = run("compare", tmp_path / "x", "--tenant", "new", "--json", **target)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert {line["collection"]: line["equal"] for line in lines} == {
+        name: count for name, count in made["collections"].items() if name != "meta"
+    }
+
+
+def test_a_backup_and_a_comparison_create_no_catalog(saved: Path, target: dict[str, Any], tmp_path: Path) -> None:
+    for arguments in (["backup", tmp_path / "x"], ["compare", saved], ["restore", "--discard"]):
+        done = run(*arguments, **target)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"The database {target['database']} of MongoDB at ")
+    with opened(target) as database:
+        assert database.list_collection_names() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_backup_goes_through_pipes(
@@ -213,7 +244,7 @@ def _status(server: Server, path: str) -> int:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["restore"], ["restore", "x", "--discard"], ["backup", "x", "--tenant", "a", "--all-tenants"], ["backup"], ["compare"]],
+    [["restore"], ["restore", "x", "--discard"], ["backup", "x", "--tenant", "a", "--all-tenants"], ["backup"], ["compare"], ["backup", "x", "--tenant", ""], ["restore", "x", "--tenant", ""], ["compare", "x", "--tenant", ""]],
     ids=" ".join,
 )  # fmt: skip
 def test_contradicting_arguments_are_refused(arguments: list[str], tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
 """The commands for backups: make one, restore it, and compare it with a database."""
 
 import contextlib
+import dataclasses
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import Annotated, BinaryIO, Self
+from typing import Annotated, Any, BinaryIO, Self
 
+import orjson
 import rich.progress
 import typer
 
 from release_catalog import runtime
-from release_catalog.cli import streams
+from release_catalog.cli import options, streams
 from release_catalog.console import errors, printable
 from release_catalog.settings import Settings
 from release_catalog.storage import backup as backups
@@ -59,10 +61,12 @@ def backup(
         bool,
         typer.Option("--with-secrets", help="Include access tokens (their digests) and the secrets of webhooks."),
     ] = False,
+    json: options.Json = False,
 ) -> None:
     """Write everything of a tenant, or of all, as of one instant; servers may go on."""
     if all_tenants and tenant is not None:
         raise typer.BadParameter("give either --tenant or --all-tenants", param_hint="--all-tenants")
+    _check_tenant(tenant)
     settings = Settings()
     chosen = None if all_tenants else tenant or settings.tenant
 
@@ -73,8 +77,10 @@ def backup(
     with _refusals():
         written = runtime.run_with_database(settings, run, existing=True)
     counts = {name: count["documents"] for name, count in written.collections.items()}
+    digests = {name: count["sha256"] for name, count in written.collections.items()}
+    more = {"sha256": digests, "digest": written.digest}
     # The backup itself may be on standard output.
-    typer.echo(_summary(written.header, counts), err=file == "-")
+    _tell_summary(written.header, counts, more, json=json, err=file == "-")
 
 
 def restore(
@@ -99,10 +105,12 @@ def restore(
         bool,
         typer.Option("--accept-ledger-faults", help="Restore a ledger that was already damaged in the backup."),
     ] = False,
+    json: options.Json = False,
 ) -> None:
     """Restore a backup into an empty database or a new tenant, after it was verified."""
     if (file is None) != discard:
         raise typer.BadParameter("give either a file or --discard", param_hint="FILE")
+    _check_tenant(tenant)
     if file is None:
         _discard()
         return
@@ -114,17 +122,25 @@ def restore(
         if faults and not accept_ledger_faults:
             sys.exit("The ledger in the backup is damaged: see above. To restore it, give --accept-ledger-faults.")
         if check:
-            typer.echo(_summary(verified.header, verified.documents))
+            _tell_summary(verified.header, verified.documents, {"digest": verified.digest}, json=json)
             return
-        options = restores.Options(tenant, enable_webhooks=enable_webhooks, again=again)
+        chosen = restores.Options(tenant, enable_webhooks=enable_webhooks, again=again)
         into = restores.target(verified.header, tenant)
 
         async def run(database: Database) -> dict[str, int]:
             with _Progress("restore", sum(verified.documents.values())) as progress:
-                return await restores.restore(database, source, verified, options, progress)
+                return await restores.restore(database, source, verified, chosen, progress)
 
         stored = runtime.run_with_database(Settings(), run, restoring=True)
-        typer.echo(_restored(into, stored, is_silent=not enable_webhooks))
+        if json:
+            options.print_json({"tenant": into, "documents": sum(stored.values()), "collections": stored})
+        else:
+            typer.echo(_restored(into, stored, is_silent=not enable_webhooks))
+
+
+def _check_tenant(tenant: str | None) -> None:
+    if tenant == "":
+        raise typer.BadParameter("the name is empty: give the name of a tenant", param_hint="--tenant")
 
 
 def _discard() -> None:
@@ -139,8 +155,10 @@ def compare(
         str | None,
         typer.Option(help="Tenant into which the backup was restored. Defaults to the tenant of the backup."),
     ] = None,
+    json: options.Json = False,
 ) -> None:
     """Compare a backup with the database; exit code 1 if they differ."""
+    _check_tenant(tenant)
     with _refusals(), _readable(file) as source:
 
         async def run(database: Database) -> dict[str, backup_comparison.Difference]:
@@ -148,17 +166,23 @@ def compare(
                 return await backup_comparison.compare(database, source, tenant, progress)
 
         found = runtime.run_with_database(Settings(), run, existing=True)
-    for name, difference in found.items():
-        for line in _differences(name, difference):
-            typer.echo(printable(line))
-    equal = sum(difference.equal for difference in found.values())
-    if all(difference.is_equal for difference in found.values()):
-        expired = sum(difference.expired for difference in found.values())
-        more = f" {expired} older documents of the backup are no longer kept." if expired else ""
-        typer.echo(f"Equal: {equal} documents.{more}")
+    if json:
+        for name, difference in found.items():
+            options.print_json({"collection": name, **dataclasses.asdict(difference)})
     else:
-        typer.echo(f"Different; {equal} documents are equal.")
-        sys.exit(1)
+        typer.echo("\n".join(map(printable, _comparison(found))))
+    sys.exit(0 if all(difference.is_equal for difference in found.values()) else 1)
+
+
+def _comparison(found: Mapping[str, backup_comparison.Difference]) -> Iterator[str]:
+    for name, difference in found.items():
+        yield from _differences(name, difference)
+    equal, expired = (sum(getattr(one, field) for one in found.values()) for field in ("equal", "expired"))
+    if all(difference.is_equal for difference in found.values()):
+        more = f" {expired} older documents of the backup are no longer kept." if expired else ""
+        yield f"Equal: {equal} documents.{more}"
+    else:
+        yield f"Different; {equal} documents are equal."
 
 
 def _differences(name: str, difference: backup_comparison.Difference) -> Iterator[str]:
@@ -168,6 +192,18 @@ def _differences(name: str, difference: backup_comparison.Difference) -> Iterato
             f"{difference.only_in_database} only in the database"
         )
         yield from (f"  {line}" for line in difference.named)
+
+
+def _tell_summary(
+    header: Header, counts: Mapping[str, int], more: Mapping[str, Any], *, json: bool, err: bool = False
+) -> None:
+    """Tell the instant and the contents of a backup."""
+    if not json:
+        typer.echo(_summary(header, counts), err=err)
+        return
+    about = {name: header[name] for name in ("tenant", "instant", "lastEvent", "secrets", "catalogVersion")}
+    document = {**about, "documents": sum(counts.values()), "collections": counts, **more}
+    typer.echo(orjson.dumps(document), err=err)
 
 
 def _summary(header: Header, counts: Mapping[str, int]) -> str:

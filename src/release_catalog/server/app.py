@@ -19,6 +19,7 @@ from release_catalog.auth import errors
 from release_catalog.auth.authenticator import Authenticator
 from release_catalog.auth.errors import AuthenticationError
 from release_catalog.domain import caller
+from release_catalog.domain.caller import Caller
 from release_catalog.events import broker, change_stream
 from release_catalog.fair_share import Aside
 from release_catalog.files import verification
@@ -100,8 +101,7 @@ def create_app(
             except db.Failure as error:
                 _log.warning("authentication unavailable", reason=str(error))
                 raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
-        if request.app.state.restores.covers(caller.tenant):
-            raise errors.temporarily_unavailable(restore_marker.BEING_RESTORED)
+        _check_restored(request, caller)
         request.state.caller = caller
         request_record.note_caller(caller.tenant, caller.subject)
         if request.scope["type"] == "http":  # a WebSocket needs a slot first
@@ -164,13 +164,20 @@ def create_app(
     )
     # A redirect would go to an address made of the Host header.
     app.router.redirect_slashes = False
-    app.state.subscriber_limit, app.state.files, app.state.follow = subscriber_limit, None, None
+    app.state.subscriber_limit, app.state.files = subscriber_limit, None
+    app.state.follow, app.state.restores = None, restore_marker.RestoreWatch()
     return app
 
 
 def _observers(settings: Settings) -> Observers:
     """Return what gets the record of each request at its end."""
     return [LogWriter(settings.slow_seconds)]
+
+
+def _check_restored(request: HTTPConnection, caller: Caller) -> None:
+    """Refuse requests of a tenant that is being restored, or was left unfinished."""
+    if request.app.state.restores.covers(caller.tenant):
+        raise errors.temporarily_unavailable(restore_marker.BEING_RESTORED)
 
 
 def _redirector(callers: Authenticator) -> Redirector:
