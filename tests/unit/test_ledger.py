@@ -108,7 +108,7 @@ HASH = "f3c121b5e34026ccc05cd12510015d958af2734fa141ae65e152cf791777a43d"
 
 def test_a_ledger_that_was_restored_into_another_tenant_is_whole_and_goes_on() -> None:
     records = chain(3)
-    moved = [{**record, "tenantId": "copy", "originalTenantId": record["tenantId"]} for record in records]
+    moved: Records = [{**record, "tenantId": "copy", "originalTenantId": record["tenantId"]} for record in records]
     fields: Any = {**dict.fromkeys(ledger._FIELDS, "x"), "tenantId": "copy", "created": timestamps.EPOCH}
     moved.append(ledger.append_hash(fields, moved[-1]))
     assert wrong(moved, moved[-1]) == []

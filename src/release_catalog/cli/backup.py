@@ -203,7 +203,7 @@ def _tell_summary(
         return
     about = {name: header[name] for name in ("tenant", "instant", "lastEvent", "secrets", "catalogVersion")}
     document = {**about, "documents": sum(counts.values()), "collections": counts, **more}
-    typer.echo(orjson.dumps(document), err=err)
+    typer.echo(orjson.dumps(document).decode(), err=err)
 
 
 def _summary(header: Header, counts: Mapping[str, int]) -> str:

@@ -140,7 +140,7 @@ async def _write_collection(
     progress: Progress,
 ) -> None:
     """Write a collection; while a batch is compressed in a thread, MongoDB sends the next one."""
-    writer.begin(name)
+    writer.begin(str(name))
     writing: asyncio.Future[None] | None = None
     try:
         async for batch in batches(snapshot, name, tenant):
@@ -149,7 +149,7 @@ async def _write_collection(
             documents = split(batch)
             if not secrets:
                 documents = [backup_contents.without_secrets(name, document) for document in documents]
-            writing = asyncio.ensure_future(asyncio.to_thread(writer.add, name, documents))
+            writing = asyncio.ensure_future(asyncio.to_thread(writer.add, str(name), documents))
             progress(name, len(documents), len(batch))
         if writing:
             await writing
