@@ -9,7 +9,15 @@ import pydantic
 import typer
 
 from release_catalog.auth import service_accounts
-from release_catalog.cli import backup, credentials, ledger, migrate, release_commands, schema_changes, serve
+from release_catalog.cli import (
+    backup_commands,
+    credentials,
+    ledger,
+    migrate,
+    release_commands,
+    schema_changes,
+    serve,
+)
 from release_catalog.console import printable_lines
 from release_catalog.embedded_mongodb import binary
 from release_catalog.storage import database as db
@@ -22,9 +30,9 @@ for _command in (
     release_commands.export,
     release_commands.verify,
     migrate.migrate,
-    backup.backup,
-    backup.restore,
-    backup.compare,
+    backup_commands.backup,
+    backup_commands.restore,
+    backup_commands.compare,
     credentials.token,
     credentials.account,
 ):

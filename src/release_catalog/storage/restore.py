@@ -123,8 +123,8 @@ async def _alone(database: Database) -> AsyncIterator[None]:
             await migrations.release_lease(database, owner)
 
 
-async def _discard(database: Database, tenant: str | None, wanted: str | None) -> None:
-    if tenant != wanted:
+async def _discard(database: Database, tenant: str | None, into: str | None) -> None:
+    if tenant != into:
         raise RestoreFailed(restore_marker.unfinished(tenant))
     for name in reversed(backup_contents.BACKED_UP):
         if name != META:
