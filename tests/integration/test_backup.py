@@ -38,6 +38,7 @@ from release_catalog.storage.collection_names import (
     COUNTERS,
     EVENTS,
     META,
+    MIGRATION_STATE,
     PRODUCTS,
     PROMOTIONS,
     RELEASES,
@@ -447,6 +448,24 @@ async def test_a_restore_runs_alone_and_holds_up_migrations(empty: Catalog, seco
     async with restore._alone(second.database):
         assert await migrations.take_lease(second.database) is None
     await restored(file_, second)
+
+
+async def test_a_restore_that_stood_still_ends_once_another_process_may_have_begun(
+    empty: Catalog, second: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await walls.stock(empty)
+    file_ = await saved(empty)
+    store = restore._store
+
+    async def late(plain: Any, block: Any) -> None:
+        await store(plain, block)
+        if block.collection == RELEASES:
+            await second.database[MIGRATION_STATE].update_one({"_id": "lease"}, {"$set": {"owner": "another"}})
+
+    monkeypatch.setattr(restore, "_store", late)
+    with pytest.raises(restore.RestoreFailed, match="another process may have begun"):
+        await restored(file_, second)
+    assert await restore_marker.find(second.database)
 
 
 async def test_a_writer_during_a_restore_is_found(

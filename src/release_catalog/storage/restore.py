@@ -76,7 +76,7 @@ async def restore(
             "--enable-webhooks, or restore a backup that was made with --with-secrets."
         )
     tenant = target(header, options.tenant)
-    async with _alone(database):
+    async with _alone(database) as owner:
         marker = await restore_marker.find(database)
         if marker and not options.again:
             raise RestoreFailed(restore_marker.unfinished(marker["tenant"]))
@@ -92,7 +92,7 @@ async def restore(
         except RestoreFailed:
             await restore_marker.remove(database)
             raise
-        stored = await _store_all(database, source, verified, options, progress)
+        stored = await _store_all(database, source, verified, options, progress, owner)
         await restore_marker.remove(database)
         return stored
 
@@ -107,8 +107,8 @@ async def discard(database: Database) -> restore_marker.RestoreMarker | None:
 
 
 @contextlib.asynccontextmanager
-async def _alone(database: Database) -> AsyncIterator[None]:
-    """Hold the lease of migrations, which only one process has."""
+async def _alone(database: Database) -> AsyncIterator[str]:
+    """Hold the lease of migrations, which only one process has; yield its owner."""
     owner = await migrations.take_lease(database)
     if owner is None:
         raise RestoreFailed(
@@ -117,7 +117,7 @@ async def _alone(database: Database) -> AsyncIterator[None]:
         )
     try:
         async with leases.renewed(lambda: migrations.renew_lease(database, owner), migrations.LEASE):
-            yield
+            yield owner
     finally:
         with contextlib.suppress(db.Failure):  # then the lease ends by itself
             await migrations.release_lease(database, owner)
@@ -153,7 +153,12 @@ async def _check_empty(database: Database, tenant: str | None) -> None:
 
 
 async def _store_all(
-    database: Database, source: BinaryIO, verified: Verified, options: Options, progress: Progress
+    database: Database,
+    source: BinaryIO,
+    verified: Verified,
+    options: Options,
+    progress: Progress,
+    owner: str,
 ) -> dict[str, int]:
     source.seek(0)
     reader = Reader(source)
@@ -161,6 +166,7 @@ async def _store_all(
     groups = _groups(_changed(backup_verification.blocks(reader), verified.header, options))
     stored: dict[str, int] = {}
     while blocks := await asyncio.to_thread(next, groups, None):
+        await _check_lease(database, owner)
         # All of them end before an error of one is raised.
         outcomes = await asyncio.gather(*(_store(plain, block) for block in blocks), return_exceptions=True)
         for error in filter(None, outcomes):
@@ -170,7 +176,14 @@ async def _store_all(
             progress(block.collection, len(block.documents), sum(map(len, block.documents)))
     if reader.digest != verified.digest:
         raise Damaged("The file was changed while it was restored: repeat the restore with --again.")
+    await _check_lease(database, owner)
     return stored
+
+
+async def _check_lease(database: Database, owner: str) -> None:
+    """Raise RestoreFailed if the lease was lost: then another restore may have begun to remove what is stored."""
+    if not await migrations.renew_lease(database, owner):
+        raise RestoreFailed("The restore stood still for too long, and another process may have begun: repeat it.")
 
 
 def _groups(blocks: Iterable[Block]) -> Iterator[list[Block]]:
