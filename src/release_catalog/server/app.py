@@ -101,11 +101,7 @@ def create_app(
             except db.Failure as error:
                 _log.warning("authentication unavailable", reason=str(error))
                 raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
-        _check_restored(request, caller)
-        request.state.caller = caller
-        request_record.note_caller(caller.tenant, caller.subject)
-        if request.scope["type"] == "http":  # a WebSocket needs a slot first
-            connection_limit.identified(request.scope)
+        _admit(request, caller)
 
     shared, answering, aside = LookupCoalescer(), subscription_slots(), Aside()
 
@@ -174,10 +170,14 @@ def _observers(settings: Settings) -> Observers:
     return [LogWriter(settings.slow_seconds)]
 
 
-def _check_restored(request: HTTPConnection, caller: Caller) -> None:
-    """Refuse requests of a tenant that is being restored, or was left unfinished."""
+def _admit(request: HTTPConnection, caller: Caller) -> None:
+    """Admit the identified caller of a request, unless its tenant is being restored or was left unfinished."""
+    request_record.note_caller(caller.tenant, caller.subject)
     if request.app.state.restores.covers(caller.tenant):
         raise errors.temporarily_unavailable(restore_marker.BEING_RESTORED)
+    request.state.caller = caller
+    if request.scope["type"] == "http":  # a WebSocket needs a slot first
+        connection_limit.identified(request.scope)
 
 
 def _redirector(callers: Authenticator) -> Redirector:
