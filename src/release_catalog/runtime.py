@@ -18,7 +18,7 @@ from release_catalog.embedded_mongodb import binary, data_folder, supervisor
 from release_catalog.files import address_guard, verifier
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
-from release_catalog.storage import indexes
+from release_catalog.storage import indexes, restore_marker
 from release_catalog.storage.outages import MAX_REASON, outage
 
 Result = TypeVar("Result")
@@ -46,7 +46,11 @@ def fetcher(settings: Settings, progress: Callable[[int], None] | None = None) -
 
 
 def run_with_database(
-    settings: Settings, does: Callable[[db.Database], Coroutine[Any, Any, Result]], *, existing: bool = False
+    settings: Settings,
+    does: Callable[[db.Database], Coroutine[Any, Any, Result]],
+    *,
+    existing: bool = False,
+    restoring: bool = False,
 ) -> Result:
     """Run a command on the database, in its own event loop, with warnings in the log.
 
@@ -60,7 +64,7 @@ def run_with_database(
 
     async def run() -> Result:
         # A command in a shell that lacks the server's settings must not shorten the server's retention of events.
-        async with open_database(settings, keeps=False, existing=existing) as database:
+        async with open_database(settings, keeps=False, existing=existing, restoring=restoring) as database:
             return await does(database)
 
     return anyio.run(run)
@@ -95,12 +99,14 @@ async def open_database(
     keeps: bool = True,
     existing: bool = False,
     monitors: Sequence[db.Monitor] = (),
+    restoring: bool = False,
 ) -> AsyncIterator[db.Database]:
     """Open the database with all its indexes; the embedded MongoDB runs only if no other is named.
 
     With `keeps`, the settings decide from now on for how long events are kept. They also decide how long to wait
-    for a database that is not there yet. An `existing` database must already hold a catalog. The `monitors` get
-    its commands, except those of a `database` that the application has opened.
+    for a database that is not there yet. An `existing` database must already hold a catalog. Only a command that
+    is `restoring` may use a database that a restore has left unfinished. The `monitors` get its commands, except
+    those of a `database` that the application has opened.
     """
     async with contextlib.AsyncExitStack() as stack:
         if database is None:
@@ -116,6 +122,8 @@ async def open_database(
         used = db.configure(database)
         prepare = functools.partial(indexes.ensure, used, settings.events_days, keeps=keeps)
         await _patiently(settings.database_wait_seconds, prepare)
+        if not restoring:
+            await _patiently(settings.database_wait_seconds, functools.partial(_check_restored, used))
         yield used
 
 
@@ -123,6 +131,16 @@ async def _check(client: Any, settings: Settings) -> None:
     with db.deadline(_LOOK_SECONDS if settings.database_wait_seconds else _ONLY_LOOK_SECONDS):
         if await db.is_standalone(client):
             raise binary.Unavailable(_SINGLE)
+
+
+async def _check_restored(database: db.Database) -> None:
+    """Raise binary.Unavailable for a database that is half restored; warn of a tenant that is."""
+    with db.deadline(_ONLY_LOOK_SECONDS):
+        marker = await restore_marker.find(database)
+    if marker and marker["tenant"] is None:
+        raise binary.Unavailable(restore_marker.unfinished(None))
+    if marker:
+        _log.warning(restore_marker.unfinished(marker["tenant"]))
 
 
 async def _patiently(seconds: float, step: Callable[[], Awaitable[None]]) -> None:

@@ -166,7 +166,7 @@ async def every_kind(catalog: Catalog) -> None:
     hook = await webhooks.create(LOCAL, catalog.database, {"url": "https://hook.example", "events": ["*"]}, None)
     assert isinstance(hook, dict)
     await webhook_queue.log_attempt(catalog.database, hook["webhook"], 1, "DELIVERED", timestamps.now())
-    await migrations._take_lease(catalog.database)
+    await migrations.take_lease(catalog.database)
 
 
 async def test_every_stored_document_carries_the_version_of_its_form(empty: Catalog) -> None:

@@ -104,3 +104,16 @@ def test_records_of_before_have_the_hashes_that_they_had() -> None:
 
 
 HASH = "f3c121b5e34026ccc05cd12510015d958af2734fa141ae65e152cf791777a43d"
+
+
+def test_a_ledger_that_was_restored_into_another_tenant_is_whole_and_goes_on() -> None:
+    records = chain(3)
+    moved: Records = [{**record, "tenantId": "copy", "originalTenantId": record["tenantId"]} for record in records]
+    fields: Any = {**dict.fromkeys(ledger._FIELDS, "x"), "tenantId": "copy", "created": timestamps.EPOCH}
+    moved.append(ledger.append_hash(fields, moved[-1]))
+    assert wrong(moved, moved[-1]) == []
+    # The original tenant is one of the things that can't be changed.
+    for number in range(3):
+        other = [{**record} for record in moved]
+        other[number]["originalTenantId"] = "copy"
+        assert wrong(other, moved[-1]) == [f"{number + 1}: was changed; its hash does not match its content."]

@@ -10,7 +10,15 @@ import typer
 
 from release_catalog import tracing
 from release_catalog.auth import service_accounts
-from release_catalog.cli import credentials, ledger, migrate, release_commands, schema_changes, serve
+from release_catalog.cli import (
+    backup_commands,
+    credentials,
+    ledger,
+    migrate,
+    release_commands,
+    schema_changes,
+    serve,
+)
 from release_catalog.console import printable_lines
 from release_catalog.embedded_mongodb import binary
 from release_catalog.storage import database as db
@@ -23,6 +31,9 @@ for _command in (
     release_commands.export,
     release_commands.verify,
     migrate.migrate,
+    backup_commands.backup,
+    backup_commands.restore,
+    backup_commands.compare,
     credentials.token,
     credentials.account,
 ):

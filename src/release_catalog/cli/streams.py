@@ -9,8 +9,11 @@ from typing import BinaryIO, Literal
 
 
 @contextlib.contextmanager
-def whole(file: str) -> Iterator[BinaryIO]:
-    """Open a file for writing; it gets its name only when it is complete."""
+def whole(file: str, *, private: bool = False) -> Iterator[BinaryIO]:
+    """Open a file for writing; it gets its name only when it is complete and on the disk.
+
+    Only its owner may read a `private` file.
+    """
     path = Path(file).resolve()
     if file == "-" or (path.exists() and not path.is_file()):
         with sys.stdout.buffer if file == "-" else opened(file, "wb") as target:
@@ -19,10 +22,25 @@ def whole(file: str) -> Iterator[BinaryIO]:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with opened(str(partial), "wb") as target:
+            if private:
+                partial.chmod(0o600)
             yield target
+            target.flush()
+            os.fsync(target.fileno())
         partial.replace(path)
+        _sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk; only POSIX knows how."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def opened(file: str, mode: Literal["rb", "wb"]) -> BinaryIO:

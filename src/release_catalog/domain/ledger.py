@@ -42,9 +42,11 @@ def append_hash(record: PromotionRecord, previous: LedgerHead | None) -> Promoti
 def digest(record: Mapping[str, Any]) -> str:
     """Return SHA-256, in hexadecimal, of the record as JSON with sorted keys and RFC 3339 timestamps.
 
-    The record may be any document, since what somebody has changed need not have the form of a record.
+    The record may be any document, since what somebody has changed need not have the form of a record. A record
+    that was restored into another tenant has the hash that it got in its original one.
     """
     content = {name: _plain(record[name]) for name in (*_FIELDS, *(name for name in _OPTIONAL if name in record))}
+    content["tenantId"] = record.get("originalTenantId", content["tenantId"])
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -82,6 +82,8 @@ class PromotionAttempt(TypedDict):
     before: NotRequired[list[ContentDocument]]
     # The promotion that was rolled back.
     undoes: NotRequired[str]
+    # The tenant in which it was written, if a backup was restored into another one.
+    originalTenantId: NotRequired[str]
 
 
 class PromotionRecord(PromotionAttempt):

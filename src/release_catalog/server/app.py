@@ -19,6 +19,7 @@ from release_catalog.auth import errors
 from release_catalog.auth.authenticator import Authenticator
 from release_catalog.auth.errors import AuthenticationError
 from release_catalog.domain import caller
+from release_catalog.domain.caller import Caller
 from release_catalog.events import broker, change_stream
 from release_catalog.fair_share import Aside
 from release_catalog.files import verification
@@ -42,7 +43,7 @@ from release_catalog.server.observability import Observability
 from release_catalog.server.request_log import RequestLog
 from release_catalog.settings import Settings, origins
 from release_catalog.storage import database as db
-from release_catalog.storage import download_counts, migrations, outages, scheme_change
+from release_catalog.storage import download_counts, migrations, outages, restore_marker, scheme_change
 from release_catalog.webhooks import dispatcher
 
 # The caller of a request must be identified in this time, or the database counts as unavailable.
@@ -142,8 +143,8 @@ def create_app(
     )
     # A redirect would go to an address made of the Host header.
     app.router.redirect_slashes = False
-    app.state.subscriber_limit, app.state.files, app.state.follow = subscriber_limit, None, None
-    app.state.measured = measured
+    app.state.subscriber_limit, app.state.files, app.state.measured = subscriber_limit, None, measured
+    app.state.follow, app.state.restores = None, restore_marker.RestoreWatch()
     return app
 
 
@@ -163,10 +164,7 @@ def _identification(settings: Settings, callers: Authenticator) -> Callable[[HTT
             except AuthenticationError:
                 request_record.note_limit("authentication")
                 raise
-        request.state.caller = caller
-        request_record.note_caller(caller.tenant, caller.subject)
-        if request.scope["type"] == "http":  # a WebSocket needs a slot first
-            connection_limit.identified(request.scope)
+        _admit(request, caller)
 
     return identify
 
@@ -185,10 +183,21 @@ async def _working(app: Starlette, measured: ApplicationMetrics, observers: Obse
         change_stream.watch_changes(state.database, feeds.ring, look, workers=workers),
         migrations.run_in_background(state.database, closing, workers),
         scheme_change.run_in_background(state.database, closing, workers),
+        restore_marker.run_watch(state.database, closing, workers) as state.restores,
         measured.running(state.database, feeds),
     ):
         state.follow = feeds.follow
         yield
+
+
+def _admit(request: HTTPConnection, caller: Caller) -> None:
+    """Admit the identified caller of a request, unless its tenant is being restored or was left unfinished."""
+    request_record.note_caller(caller.tenant, caller.subject)
+    if request.app.state.restores.covers(caller.tenant):
+        raise errors.temporarily_unavailable(restore_marker.BEING_RESTORED)
+    request.state.caller = caller
+    if request.scope["type"] == "http":  # a WebSocket needs a slot first
+        connection_limit.identified(request.scope)
 
 
 def _redirector(callers: Authenticator) -> Redirector:

@@ -88,7 +88,7 @@ async def run(database: Database, over: asyncio.Event, report: Report) -> None:
     """
     is_waiting = False
     while not over.is_set() and await collections_pending(database):
-        owner = await _take_lease(database)
+        owner = await take_lease(database)
         if owner is None:
             if not is_waiting:
                 _log.warning("another process migrates documents: waiting for it")
@@ -103,7 +103,7 @@ async def run(database: Database, over: asyncio.Event, report: Report) -> None:
                 return
         finally:
             with contextlib.suppress(db.Failure):  # then the lease ends by itself
-                await _release_lease(database, owner)
+                await release_lease(database, owner)
 
 
 @contextlib.asynccontextmanager
@@ -165,7 +165,7 @@ async def _run(database: Database, migration: Migration, owner: str, over: async
     began, more = False, True
     while more:
         at = clock()
-        if over.is_set() or not await _renew_lease(database, owner):
+        if over.is_set() or not await renew_lease(database, owner):
             return False
         batch = await _migrate_batch(database, migration)
         if not began:
@@ -280,7 +280,7 @@ async def _save_progress(database: Database, migration: Migration, documents: in
 
 
 @db.bounded
-async def _take_lease(database: Database) -> str | None:
+async def take_lease(database: Database) -> str | None:
     """Return the new owner of the lease, or None if another process has it."""
     owner, is_over = ids.new(), {"$lte": ["$leaseUntil", "$$NOW"]}
     lease = {"owner": owner, "leaseUntil": leases.after(LEASE), forms.FORM: forms.current(MIGRATION_STATE)}
@@ -290,7 +290,8 @@ async def _take_lease(database: Database) -> str | None:
 
 
 @db.bounded
-async def _renew_lease(database: Database, owner: str) -> bool:
+async def renew_lease(database: Database, owner: str) -> bool:
+    """Renew the lease; return False if another process has it."""
     until = [{"$set": {"leaseUntil": leases.after(LEASE)}}]
     return bool(
         (await database[MIGRATION_STATE].update_one({"_id": "lease", "owner": owner}, until)).matched_count
@@ -298,7 +299,8 @@ async def _renew_lease(database: Database, owner: str) -> bool:
 
 
 @db.bounded
-async def _release_lease(database: Database, owner: str) -> None:
+async def release_lease(database: Database, owner: str) -> None:
+    """Release the lease."""
     over = [{"$set": {"owner": None, "leaseUntil": "$$NOW"}}]
     await database[MIGRATION_STATE].update_one({"_id": "lease", "owner": owner}, over)
 
