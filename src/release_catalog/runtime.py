@@ -52,12 +52,13 @@ def run_with_database(
     does: Callable[[db.Database], Coroutine[Any, Any, Result]],
     *,
     new_catalog: bool | None = None,
+    prepares: bool = True,
 ) -> Result:
     """Run a command on the database, in its own event loop, with warnings in the log.
 
     Name the database on standard error, because a shell without the server's settings uses another one. Raise
     binary.Unavailable if it has no catalog, unless `new_catalog` lets the command create one. None means that the
-    command never does.
+    command never does. Without `prepares`, no index is created either.
     """
     logging_config.configure("warning", settings.log_format)
     if not new_catalog and not settings.mongodb_url and not data_folder.holds_data(settings.data_dir):
@@ -71,7 +72,7 @@ def run_with_database(
 
     async def run() -> Result:
         # A command in a shell that lacks the server's settings must not shorten the server's retention of events.
-        async with open_database(settings, keeps=False, missing=missing) as database:
+        async with open_database(settings, keeps=False, missing=missing, prepares=prepares) as database:
             return await does(database)
 
     return anyio.run(run)

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import platform
-import re
 import signal
 import sys
 from typing import Annotated, NoReturn
@@ -10,16 +9,19 @@ from typing import Annotated, NoReturn
 import pydantic
 import typer
 
+from release_catalog import settings
 from release_catalog.auth import service_accounts
 from release_catalog.cli import (
     access_tokens,
     accounts,
+    doctor,
     groups,
     ledger,
     migrate,
     release_commands,
     schema_changes,
     serve,
+    status,
 )
 from release_catalog.console import printable_lines
 from release_catalog.embedded_mongodb import binary
@@ -33,6 +35,8 @@ cli.command()(release_commands.export)
 cli.command()(release_commands.verify)
 cli.command()(migrate.migrate)
 cli.command()(schema_changes.schema)
+cli.command()(status.status)
+cli.command()(doctor.doctor)
 
 _ledgers = typer.Typer(no_args_is_help=True, help="Manage the ledger of promotions.")
 _ledgers.command("verify")(ledger.verify)
@@ -93,21 +97,13 @@ def _run() -> None:
     try:
         cli()
     except pydantic.ValidationError as error:
-        # An error about several settings together names them itself.
-        problems = (
-            "".join(f"RELEASE_CATALOG_{str(n).upper()}: " for n in e["loc"])
-            + e["msg"].removeprefix("Value error, ").rstrip(".")
-            for e in error.errors()
-        )
-        sys.exit(f"The settings can't be used: {'; '.join(problems)}.")
+        sys.exit(f"The settings can't be used: {'; '.join(settings.reasons(error))}.")
     except service_accounts.Unreadable as error:
         sys.exit(f"The accounts can't be used: {error}. Check RELEASE_CATALOG_ACCOUNTS.")
     except binary.Unavailable as error:
         sys.exit(str(error))
     except db.Failure as error:
-        # The driver's message goes on with its timeouts and all that it knows of the servers.
-        reason = re.split(r" \(configured|, Timeout: |, full error: ", str(error))[0]
-        sys.exit(f"The database can't be used: check RELEASE_CATALOG_MONGODB_URL. ({reason})")
+        sys.exit(f"The database can't be used: check RELEASE_CATALOG_MONGODB_URL. ({status.reason(error)})")
     except OSError as error:
         sys.exit(f"{error.filename or 'The file'} can't be read or written: {error.strerror}.")
 
