@@ -19,7 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from release_catalog.cli.checks import database_checks, machine_checks
-from release_catalog.cli.checks.finding import Finding
+from release_catalog.cli.checks.findings import Finding
 from release_catalog.settings import Settings
 from release_catalog.storage import probes
 from support.catalog import source

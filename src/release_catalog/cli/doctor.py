@@ -11,7 +11,7 @@ import typer
 
 from release_catalog import logging_config, runtime
 from release_catalog.cli.checks import database_checks, key_checks, machine_checks, setting_checks
-from release_catalog.cli.checks.finding import Finding, error, info, ok
+from release_catalog.cli.checks.findings import Finding, error, info, ok
 from release_catalog.cli.options import Json, print_json
 from release_catalog.cli.status import reason
 from release_catalog.console import printable

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import AsyncIterator
 
 from release_catalog.cli.checks import machine_checks
-from release_catalog.cli.checks.finding import Finding, error, info, ok, warning
+from release_catalog.cli.checks.findings import Finding, error, info, ok, warning
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import deployment_state, probes

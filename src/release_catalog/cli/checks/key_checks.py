@@ -6,7 +6,7 @@ import ssl
 import urllib.parse
 from collections.abc import Iterator
 
-from release_catalog.cli.checks.finding import Finding, error, ok, warning
+from release_catalog.cli.checks.findings import Finding, error, ok, warning
 from release_catalog.settings import Settings
 
 # A secret with fewer different characters was typed, not drawn.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from release_catalog.cli.checks.finding import Finding, error, info, ok, warning
+from release_catalog.cli.checks.findings import Finding, error, info, ok, warning
 from release_catalog.settings import Settings
 
 # Descriptors for the database's connections, downloads, deliveries, logs and libraries.

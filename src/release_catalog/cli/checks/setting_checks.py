@@ -10,7 +10,7 @@ import pydantic
 
 from release_catalog import secret_files, settings
 from release_catalog.auth import authenticator, service_accounts
-from release_catalog.cli.checks.finding import Finding, error, info, ok, warning
+from release_catalog.cli.checks.findings import Finding, error, info, ok, warning
 from release_catalog.settings import Settings
 
 _PREFIX = "RELEASE_CATALOG_"

@@ -9,7 +9,7 @@ Severity = Literal["ok", "info", "warning", "error"]
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a check saw. `remedy` says what to do, and is empty if there is nothing to do."""
+    """A fault, or the absence of one. `remedy` says what to do, and is empty if there is nothing to do."""
 
     severity: Severity
     message: str
