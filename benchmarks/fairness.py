@@ -224,7 +224,7 @@ def serving(folder: Path) -> Iterator[int]:
 
 def token(folder: Path, tenant: str) -> str:
     """Make a token of a tenant."""
-    return run(folder, "token", "bench", "--scope", "release:read", "--tenant", tenant).strip()
+    return run(folder, "token", "bench", "--new-catalog", "--scope", "release:read", "--tenant", tenant).strip()
 
 
 def main() -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import functools
+import socket
 import sys
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -49,25 +51,38 @@ def run_with_database(
     settings: Settings,
     does: Callable[[db.Database], Coroutine[Any, Any, Result]],
     *,
-    existing: bool = False,
+    new_catalog: bool | None = None,
+    prepares: bool = True,
     restoring: bool = False,
 ) -> Result:
     """Run a command on the database, in its own event loop, with warnings in the log.
 
-    Name the database on standard error, because a shell without the server's settings uses another one. A command
-    that needs an `existing` catalog creates none: raise binary.Unavailable if it is missing.
+    Name the database on standard error, because a shell without the server's settings uses another one. Raise
+    binary.Unavailable if it has no catalog, unless `new_catalog` lets the command create one. None means that the
+    command never does. Without `prepares`, no index is created either.
     """
     logging_config.configure("warning", settings.log_format)
-    if existing and not settings.mongodb_url and not data_folder.holds_data(settings.data_dir):
-        raise binary.Unavailable(no_catalog(settings))
-    sys.stderr.write(printable(f"Using the database {place(settings)}.") + "\n")
+    if not new_catalog and not settings.mongodb_url and not data_folder.holds_data(settings.data_dir):
+        raise _no_catalog(settings, new_catalog)
+    announce(settings)
+
+    def missing() -> None:
+        if not new_catalog:
+            raise _no_catalog(settings, new_catalog)
+        sys.stderr.write("It has no catalog yet: a new one is created.\n")
 
     async def run() -> Result:
         # A command in a shell that lacks the server's settings must not shorten the server's retention of events.
-        async with open_database(settings, keeps=False, existing=existing, restoring=restoring) as database:
+        opened = open_database(settings, keeps=False, missing=missing, prepares=prepares, restoring=restoring)
+        async with opened as database:
             return await does(database)
 
     return anyio.run(run)
+
+
+def announce(settings: Settings) -> None:
+    """Name the database on standard error."""
+    sys.stderr.write(printable(f"Using the database {place(settings)}.") + "\n")
 
 
 def place(settings: Settings) -> str:
@@ -82,13 +97,32 @@ def place(settings: Settings) -> str:
     return f"{settings.database} of MongoDB at {hosts}"
 
 
-def no_catalog(settings: Settings, but: str = "") -> str:
-    """Return the message that a catalog is missing; `but` adds what exists instead."""
-    return (
-        f"The database {place(settings)} has no catalog{but}: set RELEASE_CATALOG_DATA_DIR to the "
+def _no_catalog(settings: Settings, new_catalog: bool | None) -> binary.Unavailable:
+    """Return the error that a catalog is missing, with the place of another one and the way to a new one."""
+    new = "" if new_catalog is None else " For a new catalog, give --new-catalog."
+    return binary.Unavailable(
+        f"The database {place(settings)} has no catalog{_another(settings)}: set RELEASE_CATALOG_DATA_DIR to the "
         "data folder of your server (make run uses .data), or RELEASE_CATALOG_MONGODB_URL and "
-        "RELEASE_CATALOG_DATABASE to its MongoDB."
+        f"RELEASE_CATALOG_DATABASE to its MongoDB.{new}"
     )
+
+
+def _another(settings: Settings) -> str:
+    """Return where another catalog seems to be, for users whose settings name none."""
+    if has_own_place(settings):
+        return ""
+    if data_folder.holds_data(beside := Path.cwd() / ".data"):
+        return f", but there is one in {beside}"
+    # UnicodeError: no host has such a name.
+    with contextlib.suppress(OSError, UnicodeError):
+        socket.create_connection((settings.host, settings.port), timeout=1).close()
+        return f", but a server with other data runs at {settings.host}:{settings.port}"
+    return ""
+
+
+def has_own_place(settings: Settings) -> bool:
+    """Return whether the settings name the place of the data."""
+    return bool(settings.mongodb_url) or "data_dir" in settings.model_fields_set
 
 
 @contextlib.asynccontextmanager
@@ -97,16 +131,17 @@ async def open_database(
     database: Any = None,
     *,
     keeps: bool = True,
-    existing: bool = False,
+    missing: Callable[[], None] | None = None,
+    prepares: bool = True,
     monitors: Sequence[db.Monitor] = (),
     restoring: bool = False,
 ) -> AsyncIterator[db.Database]:
     """Open the database with all its indexes; the embedded MongoDB runs only if no other is named.
 
     With `keeps`, the settings decide from now on for how long events are kept. They also decide how long to wait
-    for a database that is not there yet. An `existing` database must already hold a catalog. Only a command that
-    is `restoring` may use a database that a restore has left unfinished. The `monitors` get its commands, except
-    those of a `database` that the application has opened.
+    for a database that is not there yet. `missing` is called if the database has no catalog. Without `prepares`,
+    no index is created. Only a command that is `restoring` may use a database that a restore has left unfinished.
+    The `monitors` get its commands, except those of a `database` that the application has opened.
     """
     async with contextlib.AsyncExitStack() as stack:
         if database is None:
@@ -117,11 +152,12 @@ async def open_database(
             stack.push_async_callback(db.background_ended)
             await _patiently(settings.database_wait_seconds, functools.partial(_check, client, settings))
             database = client[settings.database]
-            if existing and not await database.list_collection_names(filter={"name": "releases"}):
-                raise binary.Unavailable(no_catalog(settings))
+            if missing and not await database.list_collection_names(filter={"name": "releases"}):
+                missing()
         used = db.configure(database)
-        prepare = functools.partial(indexes.ensure, used, settings.events_days, keeps=keeps)
-        await _patiently(settings.database_wait_seconds, prepare)
+        if prepares:
+            prepare = functools.partial(indexes.ensure, used, settings.events_days, keeps=keeps)
+            await _patiently(settings.database_wait_seconds, prepare)
         if not restoring:
             await _patiently(settings.database_wait_seconds, functools.partial(_check_restored, used))
         yield used

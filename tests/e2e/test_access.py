@@ -82,7 +82,7 @@ def test_unusable_trusted_documents_are_named(text: str, tmp_path: Path) -> None
 
 def test_credentials_are_made_at_the_command_line(tmp_path: Path, mongodb_url: str) -> None:
     mine = settings(tmp_path, mongodb_url)
-    wrong = run("token", "nightly", "--scope", "root", "--product", "none", **mine)
+    wrong = run("token", "nightly", "--new-catalog", "--scope", "root", "--product", "none", **mine)
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr.splitlines() == [
         "This scope does not exist: give any of release:read, release:write.",
@@ -109,7 +109,9 @@ def test_no_secret_is_printed_or_stored(tmp_path: Path, mongodb_url: str) -> Non
         tmp_path, mongodb_url, accounts=file, jwt_issuer="https://i", jwt_audience="a", jwt_secret=SECRET,
         log_level="debug",
     )  # fmt: skip
-    token = run("token", "first", "--scope", "admin", "--tenant", "acme", "--days", 1, **mine).stdout.strip()
+    token = run(
+        "token", "first", "--new-catalog", "--scope", "admin", "--tenant", "acme", "--days", 1, **mine
+    ).stdout.strip()
     now = int(time.time())
     said = {
         "iss": "https://i",
@@ -187,7 +189,11 @@ async def stored(url: str, name: str) -> str:
 
 def test_the_help_of_token_lists_the_scopes() -> None:
     told = subprocess.run(
-        [SCRIPT, "token", "--help"], env=environment(columns=200), capture_output=True, text=True, check=True
+        [SCRIPT, "token", "create", "--help"],
+        env=environment(columns=200),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert all(scope in told.stdout.replace("\n", " ") for scope in ("admin", caller.READ))
 

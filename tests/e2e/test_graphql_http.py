@@ -30,7 +30,7 @@ def test_with_credentials_every_audit_is_ok_too(node: str, tmp_path: Path, mongo
         "database": f"test_{uuid.uuid4().hex}",
         "data_dir": tmp_path / "data",
     }
-    token = run("token", "audits", "--scope", "release:read", **settings).stdout.strip()
+    token = run("token", "audits", "--new-catalog", "--scope", "release:read", **settings).stdout.strip()
     with serving(tmp_path, authentication="required", introspection="public", **settings) as server:
         found = audits(node, f"{server.url}/graphql", f"Bearer {token}")
         assert [audit for audit in found if audit["status"] != "ok"] == []

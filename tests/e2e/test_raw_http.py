@@ -32,7 +32,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str) -> Itera
         "database": f"raw_{uuid.uuid4().hex}",
         "data_dir": folder / "data",
     }
-    token = run("token", "raw", "--scope", "admin", **settings).stdout.strip().encode()
+    token = run("token", "raw", "--new-catalog", "--scope", "admin", **settings).stdout.strip().encode()
     with serving(folder, authentication="required", **settings) as server:
         yield server, token
         assert server.stop() == 0

@@ -17,8 +17,13 @@ from support.processes import Done, mongods, run, serving
 
 READING = [
     ("verify",), ("export",), ("export", "out.ndjson"), ("ledger", "verify"), ("migrate",), ("migrate", "--check"),
+    ("token", "list"), ("token", "revoke", "nightly"),
 ]  # fmt: skip
 TOKEN = ("token", "first", "--scope", "admin")
+IMPORT = ("import", "--verification", "skip", "-")
+# They write, and create a catalog only if they are told to.
+WRITING = [TOKEN, ("token", "create", "first", "--scope", "admin"), IMPORT]
+LOAD = ("load", "-")
 Command = Callable[..., Done]
 
 
@@ -44,22 +49,24 @@ def stocked(data_dir: Path) -> None:
     assert run("load", "-", source=orjson.dumps(source("tool")), data_dir=data_dir).returncode == 0
 
 
-@pytest.mark.parametrize("command", READING)
-def test_commands_that_only_read_create_no_catalog(
+@pytest.mark.parametrize("command", [*READING, *WRITING])
+def test_commands_create_no_catalog_that_nobody_asked_for(
     tmp_path: Path, mongodb_url: str, home: Command, command: tuple[str, ...]
 ) -> None:
+    given = {"source": orjson.dumps(source("tool"))}
     usual, nowhere, tried = tmp_path / "home" / "release-catalog", tmp_path / "nowhere", tmp_path / "tried"
     # What a start that failed leaves behind is no catalog either.
     (tried / "db").mkdir(parents=True)
     for settings, folder in (({}, usual), ({"data_dir": nowhere}, nowhere), ({"data_dir": tried}, tried)):
-        done = home(*command, **settings)
+        done = home(*command, **given, **settings)
         assert (done.returncode, done.stdout, done.database) == (1, "", None)
         place = f"The database release_catalog in the data folder {folder} has no catalog: set "
         assert done.stderr.startswith(f"{place}RELEASE_CATALOG_DATA_DIR")
+        assert done.stderr.endswith("For a new catalog, give --new-catalog.\n") == (command in WRITING)
     assert not usual.exists()
     assert not nowhere.exists()
     assert [path.name for path in tried.rglob("*")] == ["db"]
-    done = home(*command, mongodb_url=mongodb_url, database="absent")
+    done = home(*command, **given, mongodb_url=mongodb_url, database="absent")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("The database absent of MongoDB at 127.0.0.1:")
     with MongoClient[Any](mongodb_url) as client:
@@ -85,10 +92,12 @@ def test_each_command_names_its_database_without_credentials(
     (tmp_path / "work" / "one.json").write_bytes(orjson.dumps(source("tool")))
     (tmp_path / "work" / "two.json").write_bytes(orjson.dumps(source("other")))
     importing = ("import", "--verification", "skip", "two.json")
-    for command in (TOKEN, ("load", "one.json"), importing, *READING):
+    revoking = ("token", "revoke", "first")
+    for command in (("load", "one.json"), TOKEN, importing, *READING[:-1], revoking):
         done = home(*command, **settings)
         assert done.returncode == 0
         assert done.database == f"{settings['database']} of MongoDB at {hosts}"
+        assert done.is_new == (command[0] == "load")
         assert not credentials or credentials not in done.stdout + done.stderr + done.database
     with serving(tmp_path / "server", **settings) as server:
         [entry] = server.entries("serving this machine without authentication")
@@ -102,9 +111,33 @@ def test_a_database_name_sends_no_control_sequences_to_the_terminal(tmp_path: Pa
     assert done.database == f"release_catalog in the data folder {tmp_path}/data\\x1b[2J"
 
 
+@pytest.mark.parametrize("command", [*WRITING, LOAD])
+def test_a_new_catalog_is_told(tmp_path: Path, mongodb_url: str, home: Command, command: tuple[str, ...]) -> None:
+    usual = tmp_path / "home" / "release-catalog"
+    for settings in ({}, {"mongodb_url": mongodb_url, "database": f"test_{uuid.uuid4().hex}"}):
+        made = home(*command, "--new-catalog", source=orjson.dumps(source("tool")), **settings)
+        assert (made.returncode, made.is_new) == (0, True)
+        again = home(*command, source=orjson.dumps(source("other")), **settings)
+        assert (again.returncode, again.is_new, again.database) == (0, False, made.database)
+    assert usual.exists()
+
+
+def test_a_load_creates_a_catalog_where_the_settings_place_it(
+    tmp_path: Path, mongodb_url: str, home: Command
+) -> None:
+    refused = home(*LOAD, source=orjson.dumps(source("tool")))
+    assert (refused.returncode, refused.stdout, refused.database) == (1, "", None)
+    assert refused.stderr.endswith("For a new catalog, give --new-catalog.\n")
+    assert not (tmp_path / "home").exists()
+    database = f"test_{uuid.uuid4().hex}"
+    for settings in ({"data_dir": tmp_path / "own"}, {"mongodb_url": mongodb_url, "database": database}):
+        made = home(*LOAD, source=orjson.dumps(source("tool")), **settings)
+        assert (made.returncode, made.is_new) == (0, True)
+
+
 def test_a_token_before_the_first_serve_opens_what_is_served_then(tmp_path: Path, home: Command) -> None:
     usual = tmp_path / "home" / "release-catalog"
-    done = home(*TOKEN)
+    done = home(*TOKEN, "--new-catalog")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.database == f"release_catalog in the data folder {usual}"
     with serving(tmp_path / "server", data_dir=usual, authentication="required") as server:
@@ -117,20 +150,19 @@ def test_a_token_before_the_first_serve_opens_what_is_served_then(tmp_path: Path
         assert server.stop() == 0
 
 
-def test_a_token_is_not_made_beside_other_data(tmp_path: Path, home: Command) -> None:
-    usual = tmp_path / "home" / "release-catalog"
+@pytest.mark.parametrize("command", [*READING, *WRITING, LOAD])
+def test_a_refusal_names_another_catalog(tmp_path: Path, home: Command, command: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as served:
         port = served.getsockname()[1]
-        done = home(*TOKEN, port=port)
+        done = home(*command, port=port)
         assert (done.returncode, done.stdout) == (1, "")
         assert f", but a server with other data runs at 127.0.0.1:{port}: set " in done.stderr
-        stocked(tmp_path / "work" / ".data")
-        done = home(*TOKEN, port=port)
+        (tmp_path / "work" / ".data" / "db").mkdir(parents=True)
+        (tmp_path / "work" / ".data" / "db" / "WiredTiger").touch()
+        done = home(*command, port=port)
         assert (done.returncode, done.stdout) == (1, "")
         assert f", but there is one in {tmp_path / 'work' / '.data'}: set " in done.stderr
-        assert done.stderr.endswith(f"For a new catalog, set RELEASE_CATALOG_DATA_DIR={usual}.\n")
-        assert not usual.exists()
-        # Who says where it is to be knows what they do.
-        assert home(*TOKEN, port=port, data_dir=usual).returncode == 0
-    done = home(*TOKEN, data_dir=".data")
-    assert done.database == "release_catalog in the data folder .data"
+        # Settings that name a place are no mistake.
+        done = home(*READING[0], port=port, data_dir=tmp_path / "nowhere")
+        assert ", but " not in done.stderr
+    assert not (tmp_path / "home").exists()

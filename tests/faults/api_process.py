@@ -99,7 +99,7 @@ def signed_token(tenant: str) -> str:
 
 def stored_token(mongodb_url: str, tenant: str) -> str:
     """Make an access token, which the API looks up in the database."""
-    return command(mongodb_url, "token", "faults", "--scope", "admin", "--tenant", tenant).strip()
+    return command(mongodb_url, "token", "faults", "--new-catalog", "--scope", "admin", "--tenant", tenant).strip()
 
 
 def command(mongodb_url: str, *arguments: str) -> str:

@@ -41,7 +41,7 @@ def document(folder: tuple[Path, str], name: str, content: bytes) -> bytes:
 def test_import_and_verify(mongodb_url: str, folder: tuple[Path, str]) -> None:
     settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal", "files_allow": "127.0.0.1"}
     lines = b"\n".join([document(folder, "a.bin", b"a" * 5_000_000), document(folder, "b.bin", b"b")])
-    done = processes.run("import", "-", source=lines, **settings)
+    done = processes.run("import", "-", "--new-catalog", source=lines, **settings)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.splitlines() == [
         "Created the draft a.bin 1.0.",
@@ -69,7 +69,7 @@ def test_a_document_sends_no_control_sequences_to_the_terminal(mongodb_url: str)
     settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal4"}
     evil = "\x1b]0;owned\x07\x1b[31m\u202e[link=https://evil] :skull:"
     lines = orjson.dumps(source(evil)) + b"\n" + orjson.dumps({**source("a"), evil: 1})
-    done = processes.run("import", "-", "--verification", "skip", source=lines, **settings)
+    done = processes.run("import", "-", "--new-catalog", "--verification", "skip", source=lines, **settings)
     assert done.returncode == 1
     assert "\\x1b]0;owned\\x07\\x1b[31m\\u202e[link=https://evil] :skull: 1.0: refused" in done.stderr
     assert all(line.isprintable() for line in done.stderr.splitlines())
@@ -93,7 +93,7 @@ def test_refused_documents_are_reported_and_the_others_imported(
 ) -> None:
     settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal2"}
     lines = b'5\n{"name": "x", "artifacts": 7}\n' + orjson.dumps(source("good"))
-    done = processes.run("import", "-", "--verification", "skip", source=lines, **settings)
+    done = processes.run("import", "-", "--new-catalog", "--verification", "skip", source=lines, **settings)
     assert done.returncode == 1
     assert "document 1: refused\n  input.release: This is not an import document: give an object.\n" in done.stderr
     assert (
@@ -102,17 +102,21 @@ def test_refused_documents_are_reported_and_the_others_imported(
     )
     assert "  input.release.artifacts: This is not a list: give a list, which may be empty." in done.stderr
     assert "\nCreated the draft good 1.0.\n" in done.stderr
-    again = processes.run("import", "-", "--on-conflict", "fail", source=orjson.dumps(source("good")), **settings)
+    again = processes.run(
+        "import", "-", "--new-catalog", "--on-conflict", "fail", source=orjson.dumps(source("good")), **settings
+    )
     assert again.returncode == 1
     assert "The version 1.0 of this product exists" in again.stderr
-    done = processes.run("import", "-", source=b"x", **settings)
+    done = processes.run("import", "-", "--new-catalog", source=b"x", **settings)
     assert (done.returncode, "neither one JSON document nor one per line" in done.stderr) == (1, True)
 
 
 def test_a_dry_run_says_that_nothing_was_stored(mongodb_url: str) -> None:
     settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal3"}
     for _ in range(2):
-        done = processes.run("import", "-", "--dry-run", source=orjson.dumps(source("tried")), **settings)
+        done = processes.run(
+            "import", "-", "--new-catalog", "--dry-run", source=orjson.dumps(source("tried")), **settings
+        )
         assert done.returncode == 0
         assert done.stderr.startswith("Created the draft tried 1.0.\n")
         assert done.stderr.endswith("\nDry run: nothing was stored.\n")
@@ -121,14 +125,14 @@ def test_a_dry_run_says_that_nothing_was_stored(mongodb_url: str) -> None:
 def test_an_import_creates_products_only_where_it_may(mongodb_url: str) -> None:
     settings: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "terminal5"}
     lines = orjson.dumps(source("tool", "1.0.0"))
-    refused = processes.run("import", "-", "--no-create-products", source=lines, **settings)
+    refused = processes.run("import", "-", "--new-catalog", "--no-create-products", source=lines, **settings)
     assert (refused.returncode, refused.stderr) == (
         1,
         "tool 1.0.0: refused\n  input.projectIdentifier: The product 'tool' does not exist: save it first.\n",
     )
     refused = processes.run("load", "-", "--no-create-products", source=lines, **settings)
     assert (refused.returncode, refused.stderr.splitlines()[-1]) == (1, "0 added, 0 existing, 1 refused")
-    done = processes.run("import", "-", "--version-scheme", "SEMVER", source=lines, **settings)
+    done = processes.run("import", "-", "--new-catalog", "--version-scheme", "SEMVER", source=lines, **settings)
     assert done.stderr.endswith("it was created with the version scheme SEMVER.\n")
     done = processes.run("load", "-", "--no-create-products", source=orjson.dumps(source("tool", "1")), **settings)
     assert "line 1: version: '1' is not a SEMVER version" in done.stderr

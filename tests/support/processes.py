@@ -34,9 +34,13 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 class Done(subprocess.CompletedProcess[str]):
-    """A command that has ended. `database` is what it called its database; `stderr` is the rest."""
+    """A command that has ended. `database` is what it called its database; `stderr` is the rest.
+
+    `is_new` tells whether the command created the catalog.
+    """
 
     database: str | None = None
+    is_new: bool = False
 
 
 def run(*arguments: object, source: bytes | None = None, folder: Path | None = None, **settings: object) -> Done:
@@ -51,9 +55,10 @@ def run(*arguments: object, source: bytes | None = None, folder: Path | None = N
         finally:
             process.kill()
         out, told = (Path(file.name).read_text() for file in files[1:])
-    named = re.match(r"Using the database (.*)\.\n", told)
+    named = re.match(r"Using the database (.*)\.\n(It has no catalog yet: a new one is created\.\n)?", told)
     ended = Done(process.command, code, out, told[named.end() :] if named else told)
     ended.database = named[1] if named else None
+    ended.is_new = bool(named and named[2])
     return ended
 
 

@@ -33,14 +33,14 @@ async def nothing(_: Any) -> None:
         f"mongodb://user:one@db.example:9/?proxyPassword=x@{SECRET}",
     ],
 )
-@pytest.mark.parametrize("existing", [True, False])
+@pytest.mark.parametrize("new_catalog", [True, False, None])
 def test_no_password_is_printed(
-    url: str, existing: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    url: str, new_catalog: bool | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(runtime, "open_database", opened)
     # The log would go on to what stands for standard error here, which is closed after this test.
     monkeypatch.setattr("release_catalog.logging_config.configure", lambda *_: None)
-    runtime.run_with_database(Settings(mongodb_url=url), nothing, existing=existing)
+    runtime.run_with_database(Settings(mongodb_url=url), nothing, new_catalog=new_catalog)
     printed = capsys.readouterr()
     assert printed.err.startswith("Using the database ")
     assert SECRET not in printed.out + printed.err

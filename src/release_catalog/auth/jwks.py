@@ -79,7 +79,7 @@ class Keys:
     async def _fetch(self) -> None:
         try:
             self._keys = parse_jwks(
-                json.loads(await asyncio.get_running_loop().run_in_executor(self._thread, _read, self._url))
+                json.loads(await asyncio.get_running_loop().run_in_executor(self._thread, read, self._url))
             )
             self._came = time.monotonic()
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
@@ -88,7 +88,7 @@ class Keys:
             self._fetching = None
 
 
-def _read(url: str) -> bytes:
+def read(url: str) -> bytes:
     """Return the document at `url` itself: follow no redirect, and use no proxy."""
     parts = urllib.parse.urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection

@@ -2,9 +2,13 @@
 
 import base64
 import contextlib
+import fcntl
 import hashlib
 import hmac
+import os
 import secrets
+import stat
+import tempfile
 import urllib.parse
 from pathlib import Path
 
@@ -61,11 +65,58 @@ def read(text: str) -> dict[str, Account]:
     return found
 
 
-def _of(path: Path) -> dict[str, Account]:
+def load(path: Path) -> dict[str, Account]:
+    """Return the accounts of a file by name; raise OSError or Unreadable if the file can't be used."""
+    return read(_text(path))
+
+
+def _text(path: Path) -> str:
     try:
-        return read(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise Unreadable("the file is not UTF-8") from error
+
+
+def rewrite(path: Path, name: str, line: str | None, *, replaces: bool = False) -> bool:
+    """Write the line of an account to the file, or remove the account without a line; all other lines stay.
+
+    Return False and change nothing if the account exists and `line` does not replace it, or if there is none to
+    remove. Readers see the old file or the new one. A new file is for its owner only; others keep mode and owner.
+    """
+    path = path.resolve()
+    # The lock of the folder, because the file itself is replaced.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        text = _text(path) if path.exists() else ""
+        exists = name in read(text)
+        if exists if line is not None and not replaces else line is None and not exists:
+            return False
+        kept = [row for row in text.splitlines() if row.startswith("#") or row.split()[:1] != [name]]
+        _replace(path, "".join(f"{row}\n" for row in (*kept, *([] if line is None else [line]))))
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return True
+
+
+def _replace(path: Path, text: str) -> None:
+    descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if path.exists():
+                before = path.stat()
+                # Only root may give files away; for other users, the file is their own already.
+                if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(descriptor, before.st_uid, before.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
 
 
 class ServiceAccounts:
@@ -74,7 +125,7 @@ class ServiceAccounts:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stamp = self._stamped()
-        self._accounts = _of(path)
+        self._accounts = load(path)
         self._secret = secrets.token_bytes(32)
         # Digests of valid passwords by name. Each is verified once for as long as its line is the same, so that a
         # caller that has signed in before never waits behind guesses.
@@ -116,7 +167,7 @@ class ServiceAccounts:
                 return
             self._stamp = stamp
             try:
-                accounts = _of(self._path)
+                accounts = load(self._path)
                 self._good = {
                     name: digest
                     for name, digest in self._good.items()

@@ -75,7 +75,7 @@ def backup(
             return await backups.write(database, target, chosen, secrets=with_secrets, progress=progress)
 
     with _refusals():
-        written = runtime.run_with_database(settings, run, existing=True)
+        written = runtime.run_with_database(settings, run)
     counts = {name: count["documents"] for name, count in written.collections.items()}
     digests = {name: count["sha256"] for name, count in written.collections.items()}
     more = {"sha256": digests, "digest": written.digest}
@@ -131,7 +131,7 @@ def restore(
             with _Progress("restore", sum(verified.documents.values())) as progress:
                 return await restores.restore(database, source, verified, chosen, progress)
 
-        stored = runtime.run_with_database(Settings(), run, restoring=True)
+        stored = runtime.run_with_database(Settings(), run, new_catalog=True, restoring=True)
         if json:
             options.print_json({"tenant": into, "documents": sum(stored.values()), "collections": stored})
         else:
@@ -145,7 +145,7 @@ def _check_tenant(tenant: str | None) -> None:
 
 def _discard() -> None:
     with _refusals():
-        marker = runtime.run_with_database(Settings(), restores.discard, existing=True, restoring=True)
+        marker = runtime.run_with_database(Settings(), restores.discard, restoring=True)
     typer.echo("Removed." if marker else "Nothing to remove: no restore is unfinished.")
 
 
@@ -165,7 +165,7 @@ def compare(
             with _Progress("compare") as progress:
                 return await backup_comparison.compare(database, source, tenant, progress)
 
-        found = runtime.run_with_database(Settings(), run, existing=True)
+        found = runtime.run_with_database(Settings(), run)
     if json:
         for name, difference in found.items():
             options.print_json({"collection": name, **dataclasses.asdict(difference)})

@@ -1,10 +1,12 @@
 """Import releases and verify their files from a terminal, with a progress bar of the bytes."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Self
 
 import rich.progress
 
+from release_catalog.cli.options import print_json, problem_json
 from release_catalog.console import errors, printable
 from release_catalog.domain import release_document, timestamps
 from release_catalog.domain.caller import Caller
@@ -20,9 +22,11 @@ from release_catalog.storage.idempotency import Answer, MutationInput
 
 
 class Bar:
-    """A progress bar of fetched bytes, drawn on terminals only."""
+    """A progress bar of fetched bytes, drawn on terminals only, and the outcome of each release."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, json: bool = False, dry_run: bool = False) -> None:
+        """With `json`, the outcomes are documents on standard output, otherwise lines on standard error."""
+        self.json, self.dry_run = json, dry_run
         self.console = errors()
         columns = (
             rich.progress.TextColumn("{task.description}", markup=False),
@@ -54,6 +58,9 @@ class Bar:
 
     def tell(self, name: str, answer: Answer) -> None:
         """Print the outcome of a release: a line, and one for each fault."""
+        if self.json:
+            print_json({"name": name, **_outcome(answer), **({"dryRun": True} if self.dry_run else {})})
+            return
         if isinstance(answer, ValidationProblem):
             lines = [f"{name}: refused", *(f"  {v.field}: {v.message}" for v in answer.violations)]
         elif isinstance(answer, Problem):
@@ -68,7 +75,22 @@ class Bar:
                 title = file_title({"name": warning["artifactName"], "platform": warning["platform"]})
                 about = f"{title}: " if title else ""
                 lines.append(f"  {about}{warning['message']}")
-        self.console.print("\n".join(map(printable, lines)), soft_wrap=True)
+        self.say(*lines)
+
+    def say(self, *lines: str) -> None:
+        """Print lines for people."""
+        if not self.json:
+            self.console.print("\n".join(map(printable, lines)), soft_wrap=True)
+
+
+def _outcome(answer: Answer) -> dict[str, Any]:
+    """Return the outcome of a release as a document."""
+    if isinstance(answer, Problem):
+        return {"release": None, "problem": problem_json(answer), "warnings": []}
+    release = answer["release"]
+    about = {name: release[name] for name in ("id", "name", "version", "revision", "channel", "status")}
+    about["files"] = len(release["artifacts"])
+    return {"release": about, "problem": None, "warnings": answer["warnings"]}
 
 
 async def import_all(
@@ -95,7 +117,7 @@ async def import_all(
         good = good and not isinstance(answer, Problem)
         bar.tell(name, answer)
     if options["dryRun"]:
-        bar.console.print("Dry run: nothing was stored.")
+        bar.say("Dry run: nothing was stored.")
     return good
 
 
@@ -107,10 +129,9 @@ async def verify_all(
     if not ids:
         products = None if product is None else await _products(caller, database, product)
         if products == []:
-            bar.console.print(printable(f"The product {product!r} does not exist: check its id or key."))
-            return False
+            sys.exit(f"The product {product!r} does not exist: check its id or key.")
         ids = await jobs.with_files(caller, database, products)
-        bar.console.print(f"Releases with files: {len(ids)}.")
+        bar.say(f"Releases with files: {len(ids)}.")
     for id_ in ids:
         release = (await releases.by_ids(caller, database, [id_])).get(id_)
         name = f"{release['name']} {release['version']}" if release else id_

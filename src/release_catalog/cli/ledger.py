@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from release_catalog import runtime
+from release_catalog.cli.options import Json, print_json
 from release_catalog.console import printable
 from release_catalog.domain import caller
 from release_catalog.domain import ledger as chains
@@ -25,6 +26,7 @@ def verify(
             "ledger must still contain it."
         ),
     ] = None,
+    json: Json = False,
 ) -> None:
     """Find every promotion record that was changed, removed or moved; exit code 1 if there is any."""
     settings, chain = Settings(), chains.HashChain(head)
@@ -33,11 +35,18 @@ def verify(
         found = 0
         async for wrong in ledger.verify(caller.local(tenant or settings.tenant), database, chain):
             found += 1
-            typer.echo(printable(wrong))
+            if json:
+                print_json({"fault": wrong})
+            else:
+                typer.echo(printable(wrong))
         return found
 
-    if runtime.run_with_database(settings, run, existing=True):
-        sys.exit(1)
+    found = runtime.run_with_database(settings, run)
+    if json:
+        state = {"records": chain.sequence, "head": chain.hash, "unchangedUntil": chain.witnessed}
+        print_json({"faults": found, **state})
+    if json or found:
+        sys.exit(1 if found else 0)
     typer.echo(printable(f"{chain.sequence} records, head {chain.hash}"))
     typer.echo(_proven(chain), err=True)
 

@@ -8,6 +8,7 @@ import anyio.lowlevel
 import orjson
 import rich.progress
 
+from release_catalog.cli.options import print_json, violations_json
 from release_catalog.console import errors, printable
 from release_catalog.domain import json_values, release_document, timestamps
 from release_catalog.domain.caller import Caller
@@ -31,8 +32,9 @@ _Batch = dict[int, dict[str, Any]]
 class Report:
     """The progress of a load: a bar on a terminal, a line every 10,000 releases elsewhere."""
 
-    def __init__(self, total: int) -> None:
-        """`total` is the number of bytes to read, 0 if unknown."""
+    def __init__(self, total: int, *, json: bool = False) -> None:
+        """Count `total` bytes to read, 0 if unknown; with `json`, print documents on standard output."""
+        self.json = json
         self.console = errors()
         columns = (rich.progress.BarColumn(), rich.progress.TextColumn("{task.description}"))
         self.bar = rich.progress.Progress(*columns, console=self.console, disable=not self.console.is_terminal)
@@ -45,6 +47,10 @@ class Report:
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
+        if self.json:
+            counts = {"added": self.added, "existing": self.present, "refused": self.refused}
+            print_json({**counts, "newProducts": self.products})
+            return
         if self.products:
             self.say(f"new products: {self.products}")
         self.say(str(self))
@@ -63,13 +69,16 @@ class Report:
         self.present += outcome.present
         self.products += outcome.products
         self.bar.update(self.task, completed=self.bytes, description=str(self))
-        if self.bar.disable and self.added + self.present >= self.told + LINES_A_REPORT:
+        if self.bar.disable and not self.json and self.added + self.present >= self.told + LINES_A_REPORT:
             self.told = self.added + self.present
             self.say(str(self))
 
     def refuse(self, number: int, violations: list[Violation]) -> None:
         """Print that a line was refused, and all its faults."""
         self.refused += 1
+        if self.json:
+            print_json({"line": number, "violations": violations_json(violations)})
+            return
         reasons = (f"{v.field}: {v.message}" if v.field else v.message for v in violations)
         self.say(f"line {number}: {' '.join(reasons)}")
 

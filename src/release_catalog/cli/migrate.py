@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from release_catalog import runtime
+from release_catalog.cli.options import Json, print_json
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import migrations
@@ -19,6 +20,7 @@ def migrate(
     check: Annotated[
         bool, typer.Option("--check", help="List the pending migrations and change nothing.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Migrate all stored documents to the form that this version writes.
 
@@ -28,7 +30,10 @@ def migrate(
     """
 
     def report(step: str, migration: migrations.Migration, documents: int) -> None:
-        typer.echo(f"{migration.name} {step}: {documents} documents")
+        if json:
+            print_json({"migration": migration.name, "step": step, "documents": documents})
+        else:
+            typer.echo(f"{migration.name} {step}: {documents} documents")
 
     async def run(database: db.Database) -> dict[str, int]:
         if check:
@@ -36,7 +41,10 @@ def migrate(
         await migrations.run(database, asyncio.Event(), report)
         return {}
 
-    found = runtime.run_with_database(Settings(), run, existing=True)
+    found = runtime.run_with_database(Settings(), run)
     for name, count in found.items():
-        typer.echo(f"{name} is pending: {count} documents")
+        if json:
+            print_json({"migration": name, "step": "pending", "documents": count})
+        else:
+            typer.echo(f"{name} is pending: {count} documents")
     sys.exit(PENDING if found else 0)

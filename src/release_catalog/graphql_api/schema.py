@@ -12,6 +12,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     build_schema,
+    introspection_from_schema,
 )
 from graphql.utilities import DangerousChangeType, find_breaking_changes, find_dangerous_changes
 from strawberry.schema.config import StrawberryConfig
@@ -97,6 +98,11 @@ def printed() -> str:
     """Return the schema in the schema definition language."""
     roots = "".join(f"  {kind}: {kind.title()}\n" for kind in ("query", "mutation", "subscription"))
     return f'"""\n{_DESCRIPTION}\n"""\nschema {{\n{roots}}}\n\n{schema}\n'
+
+
+def introspection() -> dict[str, Any]:
+    """Return the schema as the result of an introspection query, which code generators read."""
+    return {**introspection_from_schema(schema._schema)}
 
 
 def breaking_changes(released: str) -> list[str]:

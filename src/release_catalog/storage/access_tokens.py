@@ -21,6 +21,8 @@ from release_catalog.storage.records import MAX_LISTED
 
 # The precision of `lastUsedAt`.
 USED = datetime.timedelta(minutes=1)
+# Tokens of one name that a command tells apart.
+_MAX_NAMED = 10
 
 _log = structlog.get_logger()
 
@@ -88,6 +90,18 @@ async def everyone(caller: Caller, database: Database) -> list[AccessTokenDocume
     """Return the tenant's tokens, newest first, at most 1000."""
     found = database[TOKENS].find({"tenantId": caller.tenant}).sort([("createdAt", -1), ("id", -1)])
     return await cursors.documents(found.hint("created").limit(MAX_LISTED), MAX_LISTED)
+
+
+async def by_id_or_name(caller: Caller, database: Database, text: str) -> list[AccessTokenDocument]:
+    """Return the tenant's token with this id, or up to 10 tokens with this name that are not revoked.
+
+    It walks the tenant's tokens, so it is for a command and not for a request.
+    """
+    if by_id := await by_ids(caller, database, [text]):
+        return [*by_id.values()]
+    match = {"tenantId": caller.tenant, "name": text, "revokedAt": None}
+    found = database[TOKENS].find(match).sort([("createdAt", -1), ("id", -1)])
+    return await cursors.documents(found.hint("created").limit(_MAX_NAMED), _MAX_NAMED)
 
 
 async def by_ids(

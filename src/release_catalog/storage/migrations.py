@@ -72,10 +72,16 @@ class Migration:
 Report = Callable[[str, Migration, int], object]
 
 
-async def pending(database: Database) -> dict[str, int]:
-    """Return the number of documents that each unfinished migration has left, by its name, in their order."""
+async def pending(database: Database, limit: int | None = None) -> dict[str, int]:
+    """Return the number of documents that each unfinished migration has left, by its name, in their order.
+
+    With `limit`, counting ends there.
+    """
+    options: dict[str, Any] = {} if limit is None else {"limit": limit}
     found = {
-        migration.name: await database[migration.collection].count_documents(forms.older(migration.form))
+        migration.name: await database[migration.collection].count_documents(
+            forms.older(migration.form), **options
+        )
         for migration in MIGRATIONS
     }
     return {name: count for name, count in found.items() if count}
