@@ -14,6 +14,7 @@ import pytest
 from pymongo import MongoClient
 
 from release_catalog.storage.collection_names import META, RELEASES
+from support import graphql_client
 from support.processes import SCRIPT, Process, Server, environment, eventually, run, serving
 
 LATEST = "{ releases(first: 5) { totalCount nodes { id name version etag } } }"
@@ -207,7 +208,8 @@ def test_servers_refuse_a_tenant_until_it_is_whole(saved: Path, target: dict[str
         assert server.ask(LATEST)["releases"]["totalCount"] == 0
         killed(saved, target, tmp_path)
         assert eventually(lambda: _status(server, "/v1") == 503)
-        answer = httpx2.post(f"{server.url}/graphql", json={"query": LATEST})
+        with httpx2.Client(timeout=60) as http:
+            answer = graphql_client.post(http, LATEST, url=server.url)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert "restored from a backup, and is not whole yet" in answer.text
         # The process itself is sound, and other tenants may use it.

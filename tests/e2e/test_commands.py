@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from release_catalog.auth import access_tokens
 from release_catalog.cli.main import cli
+from support import graphql_client
 from support.catalog import source
 from support.graphql_client import post
 from support.processes import SCRIPT, environment, run, serving
@@ -249,10 +250,14 @@ def test_a_changed_file_counts_at_once(tmp_path: Path, mongodb_url: str) -> None
     assert run("account", "create", "ci", "--scope", "admin", accounts=file, source=PASSWORD).returncode == 0
     mine: dict[str, Any] = {"mongodb_url": mongodb_url, "database": f"test_{uuid.uuid4().hex}", "accounts": file}
     with serving(tmp_path, **mine) as server, httpx2.Client(base_url=server.url) as http:
-        text, login = "{ viewer { subject } }", ("ci", PASSWORD.decode().strip())
-        assert http.post("/graphql", json={"query": text}, auth=login).status_code == 200
+
+        def status(name: str) -> int:
+            http.auth = (name, PASSWORD.decode().strip())
+            return graphql_client.post(http, "{ viewer { subject } }").status_code
+
+        assert status("ci") == 200
         assert run("account", "create", "cd", "--scope", "admin", accounts=file, source=PASSWORD).returncode == 0
         assert run("account", "remove", "ci", accounts=file).returncode == 0
-        assert http.post("/graphql", json={"query": text}, auth=login).status_code == 401
-        assert http.post("/graphql", json={"query": text}, auth=("cd", login[1])).status_code == 200
+        assert status("ci") == 401
+        assert status("cd") == 200
         assert server.stop() == 0

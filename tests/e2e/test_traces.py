@@ -4,7 +4,6 @@ import http.server
 import threading
 from pathlib import Path
 
-import httpx2
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -37,8 +36,7 @@ def test_a_server_sends_its_traces_and_the_last_ones_at_its_end(
         endpoint = f"http://127.0.0.1:{collector.server_port}"
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         with serving(tmp_path, mongodb_url=mongodb_url, database="traces") as server:
-            body = {"query": "query Traced { releases(first: 1) { nodes { id } } }"}
-            assert httpx2.post(f"{server.url}/graphql", json=body).status_code == 200
+            server.ask("query Traced { releases(first: 1) { nodes { id } } }")
             assert server.stop() == 0
             [line] = [entry for entry in server.entries("request") if entry.get("operation") == "Traced"]
         collector.shutdown()

@@ -22,8 +22,9 @@ from release_catalog.graphql_http import documents
 from release_catalog.graphql_http import endpoint as view
 from release_catalog.query_engine import executor
 from release_catalog.query_engine.context import Context
+from release_catalog.request_limits import Limits
 from release_catalog.server.app import create_app
-from release_catalog.settings import Limits, Settings
+from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import records
 from support import logs

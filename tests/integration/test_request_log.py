@@ -24,7 +24,7 @@ from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import indexes, pagination, records
 from release_catalog.storage.command_monitor import CommandMonitor
-from support import logs, subscribers
+from support import graphql_client, logs, subscribers
 from support.catalog import Catalog
 from support.graphql_client import JSON, client_of, data_of, post
 from support.logs import entries
@@ -303,8 +303,7 @@ async def test_each_operation_of_a_websocket_has_its_own_line(database: db.Datab
 async def test_a_stream_has_a_line_at_its_end(database: db.Database, log: io.StringIO) -> None:
     app = create_app(Settings(slow_seconds=0.000001), database=database)
     async with subscribers.served(app) as host, httpx2.AsyncClient(base_url=f"http://{host}") as http:
-        body = {"query": "subscription Follow { events { id } }"}
-        async with http.stream("POST", "/graphql", json=body, headers={"accept": "text/event-stream"}) as stream:
+        async with graphql_client.stream(http, "subscription Follow { events { id } }") as stream:
             await anext(stream.aiter_bytes())
             assert requests(log) == []
         await eventually(lambda: requests(log))

@@ -6,7 +6,7 @@ from typing import Any
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http.documents import DocumentStore, InvalidDocument
-from release_catalog.settings import Limits
+from release_catalog.request_limits import Limits
 
 
 def judged(text: str, **limits: Any) -> str:

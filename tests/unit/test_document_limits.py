@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from release_catalog.graphql_api.limits import document_limits
-from release_catalog.settings import Limits
+from release_catalog.request_limits import Limits
 
 NAMES = ["a", "b", "on", "fragment", "query", "__type", "__schema", "true", "F1"]
 GAPS = [" ", "\n", ", ", " #{(@...\r", '\ufeff\t# """\n']

@@ -70,7 +70,7 @@ def test_the_readme_is_short_and_has_a_table_of_contents() -> None:
 
 
 def test_settings_in_the_pages_exist() -> None:
-    known = {*settings.variables(), "RELEASE_CATALOG_TEST_MONGODB_URL"}
+    known = {*settings.variables(), "RELEASE_CATALOG_LOGLEVEL", "RELEASE_CATALOG_TEST_MONGODB_URL"}
     named = {
         name for page in PAGES.values() for name in re.findall(r"\bRELEASE_CATALOG_[A-Z_]*[A-Z]\b(?!_)", page.text)
     }

@@ -11,7 +11,7 @@ from graphql import (
 from release_catalog.graphql_api.limits import input_limits
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
-from release_catalog.settings import Limits
+from release_catalog.request_limits import Limits
 from support.documents import judged
 
 

@@ -8,9 +8,9 @@ import pytest
 from release_catalog import fair_share
 from release_catalog.domain.caller import SCOPES, Caller
 from release_catalog.graphql_api.request_errors import RequestError
+from release_catalog.request_limits import Limits
 from release_catalog.server import rate_limit as callers_
 from release_catalog.server.rate_limit import HOUR, RateLimiter
-from release_catalog.settings import Limits
 
 WHO, OTHER = Caller("acme", "ci", SCOPES), Caller("other", "ci", SCOPES)
 

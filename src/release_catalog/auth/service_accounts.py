@@ -80,8 +80,8 @@ def _text(path: Path) -> str:
 def rewrite(path: Path, name: str, line: str | None, *, replaces: bool = False) -> bool:
     """Write the line of an account to the file, or remove the account without a line; all other lines stay.
 
-    Return False and change nothing if the account exists and `line` does not replace it, or if there is none to
-    remove. Readers see the old file or the new one. A new file is for its owner only; others keep mode and owner.
+    Return False and change nothing if the account exists and `line` does not replace it, or if no account can be
+    removed. Readers see the old file or the new one. A new file is for its owner only; others keep mode and owner.
     """
     path = path.resolve()
     # The lock of the folder, because the file itself is replaced.

@@ -92,7 +92,11 @@ def restore(
         bool, typer.Option("--check", help="Verify the backup, and restore nothing. It needs no database.")
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Remove what an interrupted restore has left, and begin anew.")
+        bool,
+        typer.Option(
+            "--again",
+            help="Remove what an interrupted restore has left, and restore the backup from its beginning.",
+        ),
     ] = False,
     discard: Annotated[
         bool, typer.Option("--discard", help="Remove what an interrupted restore has left, and restore nothing.")

@@ -28,7 +28,7 @@ from release_catalog.graphql_api.limits.input_limits import InputLimits
 from release_catalog.graphql_api.limits.query_cost import QueryCost
 from release_catalog.graphql_api.request_errors import capacity_exceeded
 from release_catalog.query_engine import executor
-from release_catalog.settings import Limits
+from release_catalog.request_limits import Limits
 
 MAX_VALIDATION_ERRORS = 10
 # With its plans, a token takes about a kilobyte.

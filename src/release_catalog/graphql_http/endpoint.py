@@ -31,8 +31,9 @@ from release_catalog.graphql_http.sse import EventStream
 from release_catalog.graphql_http.subscriber_limit import Authenticate, SubscriberLimiter
 from release_catalog.query_engine import executor, subscriptions
 from release_catalog.query_engine.context import Context
+from release_catalog.request_limits import Limits
 from release_catalog.server.rate_limit import RateLimiter
-from release_catalog.settings import Introspection, Limits
+from release_catalog.settings import Introspection
 from release_catalog.storage.database import LOOK_SECONDS, deadline, shielded
 from release_catalog.usage import Usage
 

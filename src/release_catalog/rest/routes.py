@@ -20,9 +20,9 @@ from release_catalog.graphql_http.request import read_json
 from release_catalog.hal import responses
 from release_catalog.hal.path_router import PathRouter
 from release_catalog.query_engine.context import Context
+from release_catalog.request_limits import Limits
 from release_catalog.rest.operations import IDEMPOTENCY_KEY, OPERATIONS, Headers, Operation
 from release_catalog.server.rate_limit import RateLimiter
-from release_catalog.settings import Limits
 from release_catalog.storage import database as db
 from release_catalog.storage.idempotency import Answer
 from release_catalog.storage.outages import is_silence

@@ -12,7 +12,7 @@ from release_catalog.domain.caller import Caller, Owner
 from release_catalog.fair_share import Busy, FairSlots, HeldTurn
 from release_catalog.graphql_api.request_errors import RequestError, capacity_exceeded
 from release_catalog.pace import refusal_pace
-from release_catalog.settings import Limits
+from release_catalog.request_limits import Limits
 
 HOUR = 3_600
 # Of a tenant that crowds others, this many small and large requests are executed at a time. One that takes longer

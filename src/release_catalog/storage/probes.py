@@ -77,7 +77,7 @@ async def clock_offset(database: Database) -> tuple[float, float]:
 
 
 async def transaction_seconds(database: Database) -> int | None:
-    """Return the lifetime of transactions; None if the user may not read it."""
+    """Return the lifetime of transactions; None if the user lacks the right to read it."""
     name = "transactionLifetimeLimitSeconds"
     found = await _allowed(database, "getParameter", transactionLifetimeLimitSeconds=1)
     return int(found[name]) if found and name in found else None
@@ -91,7 +91,7 @@ class Replication(NamedTuple):
 
 
 async def replication(database: Database) -> Replication | None:
-    """Return the state of the replica set; None if the user may not read it."""
+    """Return the state of the replica set; None if the user lacks the right to read it."""
     found = await _allowed(database, "replSetGetStatus")
     if found is None:
         return None
@@ -107,7 +107,7 @@ async def replication(database: Database) -> Replication | None:
 
 
 async def oplog_hours(database: Database) -> float | None:
-    """Return the hours that the oplog covers; None if the user may not read it, or it is not full yet."""
+    """Return the hours that the oplog covers; None if the user lacks the right to read it, or it is not full yet."""
     local = database.client["local"]
     try:
         size = await local.command("collStats", "oplog.rs")
@@ -156,7 +156,7 @@ async def tokens(database: Database, within: datetime.timedelta) -> Tokens:
 async def _allowed(
     database: Database, command: str, *, own: bool = False, **options: Any
 ) -> dict[str, Any] | None:
-    """Return the response to a command for administrators; None if the user may not send it."""
+    """Return the response to a command for administrators; None if the user lacks the right to send it."""
     target = database.client[database.name if own else "admin"]
     try:
         found: dict[str, Any] = await target.command(command, 1, **options)

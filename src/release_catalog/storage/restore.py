@@ -56,7 +56,7 @@ class Options:
 
 
 def target(header: Header, tenant: str | None) -> str | None:
-    """Return the tenant to restore into, None for a whole database; raise RestoreFailed if there is none."""
+    """Return the tenant to restore into, None for a whole database; raise RestoreFailed without one."""
     if tenant is not None and header["tenant"] is None:
         raise RestoreFailed("The backup holds all tenants, so it can't become one: leave out --tenant.")
     return header["tenant"] if tenant is None else tenant
@@ -98,7 +98,7 @@ async def restore(
 
 
 async def discard(database: Database) -> restore_marker.RestoreMarker | None:
-    """Remove what an unfinished restore has left, and return its marker; None if there is none."""
+    """Remove what an unfinished restore has left, and return its marker; None if no restore is unfinished."""
     async with _alone(database):
         if marker := await restore_marker.find(database):
             await _discard(database, marker["tenant"], marker["tenant"])

@@ -66,7 +66,7 @@ async def rights(_: Settings, database: Database) -> AsyncIterator[Finding]:
         )
     elif missing:
         yield info(
-            "The user of the database may not change RELEASE_CATALOG_EVENTS_DAYS later.",
+            "The user of the database has no right to change RELEASE_CATALOG_EVENTS_DAYS later.",
             f"Grant the role dbAdmin on {database.name} for that.",
         )
     else:

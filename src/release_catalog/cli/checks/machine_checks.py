@@ -96,7 +96,7 @@ def port(found: Settings) -> Iterator[Finding]:
         else:
             yield error(
                 f"A server runs at {place}, but is not ready (status {ready}).",
-                "Look at its log: its database may not answer.",
+                "Look at its log: perhaps its database does not answer.",
             )
     else:
         yield info(f"No server runs at {place}, which is free.")

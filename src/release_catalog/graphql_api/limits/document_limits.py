@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from release_catalog.graphql_api.request_errors import RequestError, limit_exceeded
-from release_catalog.settings import Limits
+from release_catalog.request_limits import Limits
 
 # The lexer takes up to 0.2 microseconds a character, whether or not it finds a token.
 MAX_CHARACTERS = 100_000

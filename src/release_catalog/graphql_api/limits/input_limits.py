@@ -33,7 +33,7 @@ from graphql import (
 
 from release_catalog.domain.node_ids import MAX_NODE_ID
 from release_catalog.graphql_api.request_errors import limit_exceeded
-from release_catalog.settings import Limits
+from release_catalog.request_limits import Limits
 from release_catalog.storage.pagination import MAX_CURSOR
 
 # At most this many entries in a list, and characters in a text, in the input of a mutation. The domain has limits
