@@ -102,7 +102,7 @@ bench-filters: $(VENV)/.run
 	$(BENCH)/filters.py $(RELEASES)
 
 bench-observability: $(VENV)/.run
-	$(BENCH)/observability.py --rounds $(if $(filter 5,$(ROUNDS)),60,$(ROUNDS))
+	$(BENCH)/observability.py $(if $(filter 5,$(ROUNDS)),,--rounds $(ROUNDS))
 
 bench-memory: $(VENV)/.bench
 	$(BENCH)/memory.py --requests $(REQUESTS) --documents $(DOCUMENTS) $(if $(RELEASES),--releases $(RELEASES))

@@ -19,6 +19,8 @@ MAX_CODES = 10
 MAX_STEPS = 20
 # At most this many characters of a name that a client chose.
 MAX_NAME = 100
+# The same of the names of a caller and its tenant, which an identity provider chose.
+MAX_CALLER = 255
 
 _log = structlog.get_logger()
 
@@ -157,7 +159,7 @@ def finish(record: RequestRecord, observers: Observers) -> None:
 def note_caller(tenant: str, subject: str) -> None:
     """Note the caller of the current request."""
     if record := current.get():
-        record.tenant, record.caller = tenant, subject
+        record.tenant, record.caller = tenant[:MAX_CALLER], subject[:MAX_CALLER]
 
 
 def add_code(code: str) -> None:

@@ -17,8 +17,10 @@ import websockets
 from pymongo.errors import OperationFailure
 
 from conftest import connected
+from release_catalog import request_record
 from release_catalog.auth import service_accounts
 from release_catalog.query_engine import executor
+from release_catalog.request_record import RequestRecord
 from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
@@ -514,3 +516,22 @@ async def test_the_server_itself_believes_no_proxy(database: db.Database, log: i
     async with subscribers.served(app) as host, httpx2.AsyncClient(base_url=f"http://{host}") as http:
         await http.get("/livez", headers={"x-forwarded-for": "MARKER"})
     assert [line["client"] for line in requests(log)] == ["127.0.0.1"]
+
+
+def test_the_names_of_a_caller_are_bounded() -> None:
+    record = RequestRecord("1")
+    token = request_record.current.set(record)
+    try:
+        request_record.note_caller("t" * 9_000, "s" * 9_000)
+    finally:
+        request_record.current.reset(token)
+    assert (record.tenant, record.caller) == ("t" * 255, "s" * 255)
+
+
+def test_a_failing_observer_is_no_failure_of_the_request() -> None:
+    def fail(_: RequestRecord) -> None:
+        raise RuntimeError("MARKER")
+
+    with logs.captured() as log:
+        request_record.finish(RequestRecord("1"), [fail])
+    assert [entry["event"] for entry in entries(log)] == ["observer of requests failed"]
