@@ -416,14 +416,12 @@ async def test_database_commands_and_connections(mongod: Mongod) -> None:
         with mongod.failing("aggregate", "find", "count", mode={"times": 3}, errorCode=96):
             await post(http, QUERY.replace("first: 1", "first: 2"))
         after = await scrape(http)
+        # A slow answer of MongoDB clears the pool, which fills again.
+        await scrape_until(http, lambda found: found.value("database_connections") >= 1)
     for name in ("database_commands_total", "database_command_seconds_total"):
         assert sum(after.samples(name).values()) > sum(before.samples(name).values()), name
     assert after.value("database_command_failures_total") >= 1
     assert before.value("database_command_failures_total", command="find") == 0
-    assert (
-        after.value("database_connections", state="idle") + after.value("database_connections", state="in_use")
-        >= 1
-    )
     assert after.value("database_connection_waiters") == 0
     assert after.value("graphql_errors_total", code="INTERNAL_SERVER_ERROR") >= 1
 
