@@ -36,7 +36,7 @@ OVER_BOTH_DRIVERS = {
     "test_graphs", "test_export", "test_indexes", "test_transactions", "test_outages", "test_write_concern",
 }  # fmt: skip
 # Files that take long, the longest first: they start first, so that no process is left with one of them at the end.
-LONGEST = """test_hostile_inputs test_query_engine test_rolling_upgrade test_overload test_killed test_debian test_webhooks_under_kills test_outages
+LONGEST = """test_hostile_inputs test_backup test_query_engine test_rolling_upgrade test_overload test_killed test_debian test_webhooks_under_kills test_outages
   test_tenant_isolation test_load test_clients test_which_database test_embedded test_server test_migrations test_registry_versions
   test_client_tools test_image test_compose_mongodb test_forms test_proxies test_hostile_sockets test_slow_clients test_subscriptions test_authentication test_write_concern
   test_shutdown test_promotion test_files test_access test_waiting test_ledger_command test_webhooks
