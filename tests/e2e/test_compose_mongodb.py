@@ -192,7 +192,7 @@ def test_the_cluster_has_the_same_users_on_three_nodes(mongosh: str, tmp_path: P
             assert len(client.nodes) == 3
 
 
-def test_the_user_of_the_api_may_run_the_commands(single: Deployment) -> None:
-    for command in (["migrate"], ["export", "-"]):
+def test_the_user_of_the_api_may_run_the_commands(single: Deployment, tmp_path: Path) -> None:
+    for command in (["migrate"], ["export", "-"], ["backup", tmp_path / "all.backup", "--all-tenants"]):
         done = run(*command, mongodb_url=single.url)
         assert done.returncode == 0, done.stderr
