@@ -128,7 +128,8 @@ USE_NPM := node -e 'process.exit(+(parseInt(process.versions.node) < 18))' 2>/de
 
 web: $(WEB)/graphiql/LICENSES.txt
 
-$(WEB)/graphiql/LICENSES.txt: $(addprefix $(WEB)/,build.mjs graphiql.jsx graphiql.css node_modules/.package-lock.json)
+$(WEB)/graphiql/LICENSES.txt: $(addprefix $(WEB)/,build.mjs graphiql.html graphiql.jsx accessibility.js tabs.js themes.js token.js page.css graphiql.css) $(wildcard $(WEB)/examples/*) \
+	$(WEB)/node_modules/.package-lock.json
 	@$(USE_NPM) && npm run -s build
 
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package.json | $(VENV)/bin/pip

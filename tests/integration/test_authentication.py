@@ -151,7 +151,9 @@ async def test_known_callers_read_the_schema_unless_introspection_is_off(empty: 
             # Only callers who are known get this far, whatever the setting says.
             assert (await post(http, introspect)).status_code == 401
             page = await http.get(GRAPHQL, headers={"accept": "text/html"})
-            assert page.headers["content-type"].startswith("text/html") == (not is_off)
+            assert page.headers["content-type"].startswith("text/html")
+            assert page.status_code == (404 if is_off else 200)
+            assert ("RELEASE_CATALOG_INTROSPECTION" in page.text) == is_off
             assert ("schema" in (await http.get("/v1", headers=known)).json()["_links"]) == (not is_off)
 
 

@@ -158,11 +158,12 @@ def accepted_media_type(accept: bytes, *, multipart: bool = True) -> str:
     return found
 
 
-def prefers_html(accept: str, media_type: str) -> bool:
-    """Return whether `accept` names HTML and likes it better than `media_type`, as that of a browser does."""
+def prefers_html(accept: str, *media_types: str) -> bool:
+    """Return whether `accept` names HTML and likes it better than `media_types`, as that of a browser does."""
     qualities = dict(_accepted(accept))
-    ranges = (media_type, _JSON, "application/*", "*/*")
-    other = next((qualities[name] for name in ranges if name in qualities), 0)
+    named = [qualities[name] for name in media_types if name in qualities]
+    ranges = (_JSON, "application/*", "*/*")
+    other = max(named) if named else next((qualities[name] for name in ranges if name in qualities), 0)
     return qualities.get("text/html", 0) > other
 
 

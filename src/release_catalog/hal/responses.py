@@ -15,9 +15,18 @@ from starlette.types import Scope
 from release_catalog import request_record
 from release_catalog.domain import ids
 from release_catalog.errors import BrokenDocument, InvalidArgument, problem_json
+from release_catalog.graphql_http.request import prefers_html
+from release_catalog.hal import html
 from release_catalog.storage.outages import MAX_REASON, RETRY_SECONDS, outage
 
-NOT_FOUND = 404
+UNAUTHORIZED, NOT_FOUND = 401, 404
+# Clients that name one of these media types are programs.
+_PROBLEM_TYPES = (
+    "application/problem+json",
+    "application/hal+json",
+    "application/graphql-response+json",
+    "application/json",
+)
 
 _log = structlog.get_logger()
 
@@ -75,8 +84,16 @@ def sent_path(scope: Scope) -> str:
 def problem(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
 ) -> Response:
-    """Return the problem of a request."""
+    """Return the problem of a request: as JSON, or as a page for a browser."""
     if code := members.get("code"):
         request_record.add_code(code)
-    body = problem_json(status, detail, instance=sent_path(request.scope), **members)
-    return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
+    body = problem_json(status, detail, **{"instance": sent_path(request.scope), **members})
+    # A response that depends on Accept: caches must not give a page to a program.
+    headers = {**(headers or {}), "vary": "Accept", "cache-control": "private, no-cache"}
+    if prefers_html(request.headers.get("accept", ""), *_PROBLEM_TYPES):
+        headers["content-security-policy"] = html.CSP
+        # The host of a refused request may be no host.
+        site = f"{request.url.scheme}://{request.url.netloc}" if status == UNAUTHORIZED else ""
+        page = html.problem_page(body, site + body["instance"])
+        return Response(page, status, headers, media_type="text/html")
+    return Response(orjson.dumps(body), status, headers, media_type=_PROBLEM_TYPES[0])

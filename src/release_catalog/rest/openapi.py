@@ -115,7 +115,9 @@ def _inputs() -> dict[str, Schema]:
 
 
 def _problem(text: str) -> dict[str, Any]:
-    return {"description": text, "content": {"application/problem+json": {"schema": reference("Problem")}}}
+    page = {"schema": described(TEXT, "The same for a browser.")}
+    content = {"application/problem+json": {"schema": reference("Problem")}, "text/html": page}
+    return {"description": text, "content": content}
 
 
 def _refusals(*statuses: int) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_api.schema import schema
 from release_catalog.graphql_http import documents, websocket
 from release_catalog.graphql_http.endpoint import GraphQLHTTPEndpoint
+from release_catalog.graphql_http.request import MEDIA_TYPES, prefers_html
 from release_catalog.graphql_http.subscriber_limit import SubscriberLimiter
 from release_catalog.hal import responses
 from release_catalog.hal.downloads import Redirector
@@ -141,7 +142,7 @@ def create_app(
     )
     sockets = websocket.Endpoint(graphql.results, authenticate, subscriber_limit, allowed, observers)
 
-    endpoint = _Endpoint(graphql)
+    endpoint = _Endpoint(graphql, needs_token=settings.authenticated)
     routes = [
         Route("/graphql", endpoint, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         WebSocketRoute("/graphql", sockets.serve),
@@ -185,18 +186,22 @@ def _redirector(callers: Authenticator) -> Redirector:
 
 
 class _Endpoint:
-    """GraphQL's application: it answers requests, and serves browsers a page unless introspection is off."""
+    """GraphQL's application: it answers requests, and gives browsers a page, which runs nothing by itself."""
 
-    def __init__(self, graphql: GraphQLHTTPEndpoint) -> None:
+    def __init__(self, graphql: GraphQLHTTPEndpoint, *, needs_token: bool) -> None:
         self.graphql = graphql
+        self.needs_token = needs_token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        # The page holds no private data: its requests come with credentials of their own.
-        if self.graphql.introspects and _is_browser(request):
-            response: ASGIApp = graphiql.graphiql(request)
-        else:
+        response: ASGIApp
+        if not _is_browser(request):
             response = await self.graphql(request)
+        elif self.graphql.introspects:
+            # The page holds no private data: its requests come with credentials of their own.
+            response = graphiql.graphiql(request, needs_token=self.needs_token)
+        else:
+            response = graphiql.without_editor()
         await response(scope, receive, send)
 
 
@@ -235,6 +240,5 @@ def _cors(settings: Settings) -> list[Middleware]:
 
 
 def _is_browser(request: Request) -> bool:
-    if request.method != "GET":
-        return False
-    return "text/html" in request.headers.get("accept", "") and "query" not in request.query_params
+    """Return whether a person looks at the address; a link with a query must not run it."""
+    return request.method in {"GET", "HEAD"} and prefers_html(request.headers.get("accept", ""), *MEDIA_TYPES)

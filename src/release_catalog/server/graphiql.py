@@ -1,18 +1,22 @@
-"""GraphiQL at the GraphQL endpoint, and a plain page if ``make web`` has not built it."""
+"""GraphiQL at the GraphQL endpoint, a plain page if ``make web`` has not built it, and one where it is off."""
 
 import html
-import os
 import string
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse
 from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+
+from release_catalog.hal.html import CSP as PAGE_CSP
+from release_catalog.hal.html import HEADER, text_page
+from release_catalog.server.static_files import BuiltFiles
 
 HERE = Path(__file__).parent.parent / "web"
 BUILT = HERE / "graphiql"
+# The page with the names of the built files in it.
+TEMPLATE = BUILT / "index.html"
+LICENSES = "LICENSES.txt"
 
 CSP = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; font-src 'self'; "
@@ -22,68 +26,52 @@ CSP = (
     "img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-
-FIRST_QUERY = """\
-# Ctrl-Enter runs the query, Ctrl-Space completes.
-# The book on the left opens the documentation.
-# A token goes under Headers, at the bottom:
-#   {"Authorization": "Bearer ..."}
-query NewestReleases {
-  releases(first: 3) {
-    nodes {
-      name
-      version
-    }
-  }
-}
+_UNBUILT = string.Template((HERE / "unbuilt.html").read_text(encoding="utf-8"))
+_OFF = """<h1>No query editor here</h1>
+<p>This server keeps its GraphQL schema to itself, and an editor is of no use without it. Programs send their
+queries to this address by POST, with a token in the header <code>Authorization: Bearer</code>.</p>
+<p>An operator offers the editor with <code>RELEASE_CATALOG_INTROSPECTION=authenticated</code>, which shows the
+schema to callers with credentials only.</p>
+<p>The documents of releases have pages: begin at <a href="/v1" rel="noopener noreferrer">the entry point</a>.</p>
 """
 
-_GRAPHIQL = string.Template((HERE / "graphiql.html").read_text(encoding="utf-8"))
-_UNBUILT = string.Template((HERE / "unbuilt.html").read_text(encoding="utf-8"))
 
-
-def graphiql(request: Request, query: str = FIRST_QUERY) -> HTMLResponse:
+def graphiql(request: Request, *, needs_token: bool) -> HTMLResponse:
     """Answer a browser at the GraphQL endpoint. The routes of the application must include ``assets()``.
 
-    The page sends its operations to the address that it was loaded from; it shows ``query`` to a visitor that has
-    none stored from an earlier visit. The security headers are on the response, and a page built while the server
-    runs is served from the next request on.
+    The page runs nothing by itself: it shows the query in its address, or examples to a first visitor. It sends
+    its operations to the address that it was loaded from, and asks for a token first if one is needed. A page that
+    is built while the server runs is served from the next request on.
     """
-    if (BUILT / "graphiql.js").is_file():
+    if TEMPLATE.is_file():
         folder = request.url_for("graphiql", path="").path.rstrip("/")
-        body = _GRAPHIQL.substitute(assets=html.escape(folder), query=html.escape(query))
-    else:
-        body = _UNBUILT.substitute(endpoint=html.escape(str(request.url.replace(query=""))))
+        template = string.Template(TEMPLATE.read_text(encoding="utf-8"))
+        access = "token" if needs_token else "open"
+        body = template.substitute(assets=html.escape(folder), header=HEADER, access=access).encode()
+        return _response(body, CSP)
+    endpoint = html.escape(str(request.url.replace(query="")))
+    return _response(text_page("Query editor", _UNBUILT.substitute(endpoint=endpoint)), PAGE_CSP)
+
+
+def without_editor() -> HTMLResponse:
+    """Tell a browser that nobody may read the schema, so that there is no editor."""
+    return _response(text_page("No query editor", _OFF), PAGE_CSP, 404)
+
+
+def assets() -> Mount:
+    """Return the route of the files that ``make web`` built; until then, everything under it is a 404."""
+    return Mount("/graphiql", BuiltFiles(BUILT, LICENSES), name="graphiql")
+
+
+def _response(body: bytes, policy: str, status: int = 200) -> HTMLResponse:
     return HTMLResponse(
         body,
+        status,
         headers={
             "Cache-Control": "no-cache",
-            "Content-Security-Policy": CSP,
+            "Content-Security-Policy": policy,
             "Referrer-Policy": "same-origin",
             "Vary": "Accept",
             "X-Content-Type-Options": "nosniff",
         },
     )
-
-
-def assets() -> Mount:
-    """Return the route of the files that ``make web`` built; until then, everything under it is a 404."""
-    return Mount("/graphiql", _Assets(directory=BUILT, check_dir=False), name="graphiql")
-
-
-class _Assets(StaticFiles):
-    async def check_config(self) -> None:
-        """Accept a folder that is not built yet, which Starlette would answer with a 500."""
-
-    def file_response(
-        self,
-        full_path: str | os.PathLike[str],
-        stat_result: os.stat_result,
-        scope: Scope,
-        status_code: int = 200,
-    ) -> Response:
-        """Make browsers ask whether a file has changed: entry points keep their names between builds."""
-        response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers["Cache-Control"] = "no-cache"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response

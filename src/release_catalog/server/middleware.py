@@ -4,12 +4,11 @@ import functools
 import re
 from collections.abc import Iterable, Sequence
 
-import orjson
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from release_catalog.errors import problem_json
-from release_catalog.hal.responses import sent_path
+from release_catalog.hal import responses
 
 SECURITY = {
     # For responses other than pages; pages have a policy of their own.
@@ -76,7 +75,7 @@ class Head:
                     message["headers"] = [*message["headers"], *absent]
             await send(message)
 
-        await (_refused(sent_path(scope), *refusal) if refusal else self.app)(scope, receive, answer)
+        await (_refused(scope, *refusal) if refusal else self.app)(scope, receive, answer)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         if len(scope.get("raw_path") or scope["path"]) > MAX_PATH:
@@ -116,9 +115,8 @@ def _are_too_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return max(lengths, default=0) > MAX_HEADER or sum(lengths) > MAX_HEADERS_BYTES
 
 
-def _refused(path: str, status: int, detail: str) -> Response:
-    body = problem_json(status, detail, instance=path[:_MAX_INSTANCE])
-    return Response(orjson.dumps(body), status, media_type="application/problem+json")
+def _refused(scope: Scope, status: int, detail: str) -> Response:
+    return responses.problem(Request(scope), status, detail, instance=responses.sent_path(scope)[:_MAX_INSTANCE])
 
 
 _ENCODED = [(name.encode(), value.encode()) for name, value in SECURITY.items()]

@@ -1,6 +1,8 @@
 // Bundles the query page into graphiql/, next to this file. Run through `make web`.
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
 import { build } from "esbuild";
 
 const OUT = "graphiql";
@@ -20,7 +22,9 @@ const { metafile } = await build({
   target: "es2022",
   minify: true,
   jsx: "automatic",
-  loader: { ".ttf": "file" },
+  loader: { ".ttf": "file", ".graphql": "text" },
+  // Names with a hash of the content: browsers keep the files for ever.
+  entryNames: "[name]-[hash]",
   // GraphiQL asks for these by the names of CommonJS files, whose exports esbuild loses when it splits
   // (its issue 4377); the same parsers as modules.
   alias: {
@@ -32,14 +36,41 @@ const { metafile } = await build({
   logLevel: "warning",
   metafile: true,
 });
-await dropUnlinkedStyles(Object.keys(metafile.outputs));
+const outputs = await dropUnlinkedStyles(metafile.outputs);
 const bundled = Object.values(metafile.outputs).flatMap((output) => Object.keys(output.inputs));
+await Promise.all(outputs.map(compress));
+await writeFile(join(OUT, "index.html"), await page());
+// The last file: make takes it for a sign that the others are there.
 await writeFile(join(OUT, "LICENSES.txt"), await licences(bundled));
+
+/** The page, with the names of the entry points in it. */
+async function page() {
+  let text = await readFile("graphiql.html", "utf8");
+  for (const path of outputs) {
+    const [, name, extension] = basename(path).match(/(.*)-\w+(\.\w+)/);
+    text = text.replaceAll(new RegExp(`(?<=["/])${name}\\${extension}(?=")`, "g"), basename(path));
+  }
+  return text;
+}
+
+/** Write a file once more for browsers that take it compressed: all do. */
+async function compress(path) {
+  const content = await readFile(path);
+  const quality = { params: { [constants.BROTLI_PARAM_QUALITY]: 9, [constants.BROTLI_PARAM_SIZE_HINT]: content.length } };
+  await writeFile(`${path}.br`, await promisify(brotliCompress)(content, quality));
+  await writeFile(`${path}.gz`, await promisify(gzip)(content, { level: 9 }));
+}
 
 /** esbuild writes the styles of every lazily loaded module once more, in files that nothing links. */
 async function dropUnlinkedStyles(outputs) {
-  const styles = outputs.filter((path) => path.endsWith(".css") && path !== `${OUT}/graphiql.css`);
-  await Promise.all(styles.map((path) => rm(path)));
+  const isUnlinked = (path) => path.endsWith(".css") && !outputs[path].entryPoint && path !== styleOfPage(outputs);
+  const [dropped, kept] = [true, false].map((is) => Object.keys(outputs).filter((path) => isUnlinked(path) === is));
+  await Promise.all(dropped.map((path) => rm(path)));
+  return kept;
+}
+
+function styleOfPage(outputs) {
+  return Object.values(outputs).find((output) => output.entryPoint === "graphiql.jsx").cssBundle;
 }
 
 /** The licence texts of every package that went into the bundle: they allow passing it on only with them. */
