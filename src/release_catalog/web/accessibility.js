@@ -19,6 +19,10 @@ function complete(root) {
     item.removeAttribute("aria-selected");
   }
   root.querySelector("#graphiql-session[role=tabpanel]")?.setAttribute("role", "region");
+  for (const item of root.querySelectorAll("button.graphiql-history-item-label")) {
+    const name = `Open ${item.textContent}`;
+    if (item.getAttribute("aria-label") !== name) item.setAttribute("aria-label", name);
+  }
   // The explorer has fields to click, and takes no keys.
   for (const field of root.querySelectorAll("[data-field-name]:not([role]), [data-arg-name] > span:first-child:not([role])")) {
     field.setAttribute("role", "button");
