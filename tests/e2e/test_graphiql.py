@@ -18,7 +18,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from release_catalog.server import graphiql
 from support import graphql_client
-from support.browser import forget, logged, requested, see, show
+from support.browser import forget, logged, requested, see, show, write
 from support.processes import Server, serving
 
 QUERY = "{ releases(first: 3) { nodes { name version } } }"
@@ -59,13 +59,6 @@ def token(lifetime: int = 3_000) -> str:
     claims = {"iss": ISSUER["jwt_issuer"], "aud": ISSUER["jwt_audience"], "sub": "ann", "tenant": "local"}
     scopes = "release:read release:write"
     return jwt.encode({**claims, "scope": scopes, "iat": now, "exp": now + lifetime}, SECRET, "HS256")
-
-
-def write(browser: webdriver.Chrome, query: str) -> None:
-    """Type over what the editor holds."""
-    see(browser, ".graphiql-query-editor").click()
-    everything = ActionChains(browser).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL)
-    everything.send_keys(Keys.DELETE, query).perform()
 
 
 def execute(browser: webdriver.Chrome, text: str) -> WebElement:

@@ -5,7 +5,9 @@ from typing import Any, Literal
 
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -43,6 +45,13 @@ def see(browser: webdriver.Chrome, selector: str, text: str = "", seconds: float
 
     wait = WebDriverWait(browser, seconds, ignored_exceptions=IGNORED)
     return wait.until(shown, f"{selector} does not show {text!r}")
+
+
+def write(browser: webdriver.Chrome, query: str) -> None:
+    """Type over what the editor holds."""
+    see(browser, ".graphiql-query-editor").click()
+    everything = ActionChains(browser).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL)
+    everything.send_keys(Keys.DELETE, query).perform()
 
 
 def requested(browser: webdriver.Chrome) -> list[dict[str, Any]]:

@@ -4,7 +4,8 @@
 export function completeAccessibility(root) {
   complete(root);
   const observer = new MutationObserver(() => complete(root));
-  observer.observe(root, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-selected"] });
+  const attributeFilter = ["aria-selected", "aria-activedescendant"];
+  observer.observe(root, { subtree: true, childList: true, attributes: true, attributeFilter });
   root.addEventListener("keydown", pressWithKeys);
 }
 
@@ -19,9 +20,10 @@ function complete(root) {
     item.removeAttribute("aria-selected");
   }
   root.querySelector("#graphiql-session[role=tabpanel]")?.setAttribute("role", "region");
-  for (const item of root.querySelectorAll("button.graphiql-history-item-label")) {
-    const name = `Open ${item.textContent}`;
-    if (item.getAttribute("aria-label") !== name) item.setAttribute("aria-label", name);
+  for (const item of root.querySelectorAll("button.graphiql-history-item-label")) name(item, `Open ${item.textContent}`);
+  // Monaco gives the suggestion that is chosen another id, and leaves its list with the old one.
+  for (const list of root.querySelectorAll(".monaco-list[aria-activedescendant]")) {
+    if (!document.getElementById(list.getAttribute("aria-activedescendant"))) list.removeAttribute("aria-activedescendant");
   }
   // The explorer has fields to click, and takes no keys.
   for (const field of root.querySelectorAll("[data-field-name]:not([role]), [data-arg-name] > span:first-child:not([role])")) {
@@ -29,10 +31,12 @@ function complete(root) {
     field.setAttribute("tabindex", "0");
   }
   root.querySelector(".graphiql-explorer-actions select:not([aria-label])")?.setAttribute("aria-label", "Kind of operation to add");
-  for (const name of root.querySelectorAll(".graphiql-operation-title-bar input:not([aria-label])")) {
-    name.setAttribute("aria-label", "Name of the operation");
-  }
+  for (const input of root.querySelectorAll(".graphiql-operation-title-bar input")) name(input, "Name of the operation");
   root.querySelector(".graphiql-explorer-actions button:not([aria-label])")?.setAttribute("aria-label", "Add the operation");
+}
+
+function name(element, text) {
+  if (element.getAttribute("aria-label") !== text) element.setAttribute("aria-label", text);
 }
 
 function pressWithKeys(event) {
