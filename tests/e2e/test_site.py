@@ -25,6 +25,7 @@ PARTS = (
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "LICENSE",
     "docker-compose.yml",
     "schema.graphql",

@@ -211,6 +211,7 @@ class Reader:
 # What is done with the blocks of each language.
 KINDS: dict[str, Callable[[Reader, Block], None]] = {
     "shell": Reader.shell,
+    "sh": Reader.shell,
     "console": Reader.console,
     "json": Reader.json,
     "yaml": Reader.yaml,

@@ -95,7 +95,7 @@ def restore(
         bool,
         typer.Option(
             "--again",
-            help="Remove what an interrupted restore has left, and restore the backup from its beginning.",
+            help="Remove what an interrupted restore has left, and restore.",
         ),
     ] = False,
     discard: Annotated[

@@ -107,7 +107,7 @@ async def replication(database: Database) -> Replication | None:
 
 
 async def oplog_hours(database: Database) -> float | None:
-    """Return the hours that the oplog covers; None if the user lacks the right to read it, or it is not full yet."""
+    """Return the hours that the oplog covers; None if the user lacks the right, or it is not full yet."""
     local = database.client["local"]
     try:
         size = await local.command("collStats", "oplog.rs")
