@@ -17,10 +17,10 @@ import httpx2
 import pytest
 from selenium import webdriver
 
-from e2e.test_graphiql import execute, write
+from e2e.test_graphiql import execute
 from release_catalog.server import graphiql
 from support import graphql_client, proxies, subscribers
-from support.browser import logged, see
+from support.browser import logged, see, write
 from support.processes import Server, eventually, run, serving
 from support.proxies import Proxy
 

@@ -2,7 +2,7 @@
 
 A marker in the database tells that a restore has begun (see `storage.restore_marker`): the documents of a backup
 are no transaction. The restore also holds the lease of migrations, because these compute fields of documents from
-others that may not be there yet.
+others that are perhaps missing yet.
 """
 
 import asyncio
