@@ -122,6 +122,26 @@ async def test_under_a_lasting_overload_requests_are_refused_and_keep_their_poin
         pass
 
 
+async def test_fewer_requests_are_executed_at_a_time_while_they_are_slow_and_others_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(callers_, "QUERIES_AT_ONCE", 6)
+    callers = RateLimiter(Limits())
+    slots = callers._queries
+    for _ in range(10):
+        callers.note_execution(slots, 1)
+    assert slots.capacity == 6, "nobody waits"
+    requests = Requests(callers)
+    assert await requests.begin(WHO, 20) == 6
+    for _ in range(10):
+        callers.note_execution(slots, 1)
+    assert slots.capacity == callers_.FEWEST
+    await requests.end()
+    assert len(requests.begun) == 20
+    assert slots.used == slots.waiting == 0
+    assert slots.capacity == 6, "fast ones bring the others back"
+
+
 async def test_tenants_crowd_each_other_by_all_their_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callers_, "TURN_SECONDS", 1_000)
     requests = Requests(RateLimiter(Limits()))

@@ -22,13 +22,15 @@ LARGE_POINTS = 20
 TURN_SECONDS = 0.1
 # The time for which a caller that has sent a request counts among the others.
 SEEN_SECONDS = 1.0
-# Of all callers together, this many queries and mutations are executed at a time: enough for the full speed of a
-# process and its database. Under a lasting overload, the others wait for about MAX_DELAY_SECONDS, or are refused:
-# with everything executed at once, everything would be slow. A query that takes longer than QUERY_SECONDS mostly
-# waits for something else, and keeps no other from beginning. Mutations of a tenant wait for one another, so more
+# Of all callers together, at most this many queries and mutations are executed at a time: enough for the full
+# speed of a process and its database. While others wait and executions take longer than SLOW_SECONDS, it is fewer,
+# down to FEWEST. Under a lasting overload, the others wait for about MAX_DELAY_SECONDS, or are refused: with
+# everything executed at once, everything would be slow. A query that takes longer than QUERY_SECONDS mostly waits
+# for something else, and keeps no other from beginning. Mutations of a tenant wait for one another, so more
 # of them at a time would not be faster.
-QUERIES_AT_ONCE, QUERY_SECONDS, MAX_DELAY_SECONDS = 32, 1.0, 0.25
+QUERIES_AT_ONCE, QUERY_SECONDS, MAX_DELAY_SECONDS = 64, 1.0, 0.25
 MUTATIONS_AT_ONCE, MUTATIONS_OF_TENANT, MUTATION_SECONDS, MAX_MUTATION_DELAY_SECONDS = 16, 4, 5.0, 0.5
+SLOW_SECONDS, FEWEST = 0.25, 4
 
 
 class RateLimiter:
@@ -109,6 +111,14 @@ class RateLimiter:
             else own > at_once and 2 * self._requests.held_by(other) < own
             for other in self._seen
         )
+
+    def note_execution(self, slots: FairSlots, seconds: float) -> None:
+        """Adapt the number of requests that are executed at a time to the time that one has taken."""
+        most = QUERIES_AT_ONCE if slots is self._queries else MUTATIONS_AT_ONCE
+        if seconds <= SLOW_SECONDS:
+            slots.capacity = min(slots.capacity + 1, most)
+        elif slots.waiting:
+            slots.capacity = max(slots.capacity - 1, min(FEWEST, most))
 
     def refuse_turn(self, who: Owner, points: int, busy: Busy) -> RequestError:
         """Return the refusal of a request that got no turn, and give its points back."""
@@ -199,7 +209,7 @@ class RateLimiter:
 class Turn:
     """The turn of a request: a context that waits for each of some slots, for a limited time in all."""
 
-    __slots__ = ("_held", "_limiter", "_points", "_seconds", "_turns", "_who")
+    __slots__ = ("_began", "_held", "_limiter", "_points", "_seconds", "_turns", "_who")
 
     def __init__(
         self,
@@ -212,6 +222,8 @@ class Turn:
         self._limiter, self._who, self._points = limiter, who, points
         self._turns, self._seconds = turns, seconds
         self._held: list[HeldTurn] = []
+        # None before the execution, and once it waits for another server.
+        self._began: float | None = None
 
     async def __aenter__(self) -> None:
         try:
@@ -223,11 +235,15 @@ class Turn:
         except BaseException:
             self._end()
             raise
+        self._began = time.monotonic()
         fair_share.current_turn.set(self._end)
 
     async def __aexit__(self, *_: object) -> None:
+        if self._began is not None:
+            self._limiter.note_execution(self._turns[-1][0], time.monotonic() - self._began)
         self._end()
 
     def _end(self) -> None:
+        self._began = None
         for turn in self._held:
             turn.end()
