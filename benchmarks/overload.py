@@ -172,7 +172,8 @@ class Result:
             data = answer.get("data") or {}
             changed = data.get("createRelease") or data.get("patchRelease") or {}
             if "errors" in answer or changed.get("problem"):
-                self.faults[f"{body[:200]!r}"] += 1
+                codes = {error.get("extensions", {}).get("code") for error in answer.get("errors", [])}
+                self.faults["TIMEOUT" if codes == {"TIMEOUT"} else f"{body[:200]!r}"] += 1
                 return
             self.served.append((now, now - began, kind))
             if changed:
