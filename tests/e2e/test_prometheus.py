@@ -36,19 +36,23 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def token(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A data folder, and a token of the operator in it."""
-    folder = tmp_path_factory.mktemp("metrics")
-    done = processes.run("token", "prometheus", "--scope", "operations:read", data_dir=folder / "data")
-    assert done.returncode == 0, done.stderr
-    return folder, done.stdout.strip()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("metrics")
 
 
 @pytest.fixture(scope="module")
-def server(token: tuple[Path, str]) -> Iterator[Server]:
-    settings = {"metrics": "on", "metrics_port": 0, "authentication": "required"}
-    with serving(token[0], **settings) as server:
+def server(folder: Path) -> Iterator[Server]:
+    with serving(folder, metrics="on", metrics_port=0, authentication="required") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def token(server: Server, folder: Path) -> str:
+    """A token of the operator."""
+    assert server.url
+    done = processes.run("token", "prometheus", "--scope", "operations:read", data_dir=folder / "data")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +109,7 @@ def test_a_port_that_is_in_use_ends_the_start_with_a_sentence(tmp_path: Path) ->
 
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not installed")
 def test_prometheus_scrapes_both_ports_and_evaluates_the_alerts(
-    server: Server, own: str, token: tuple[Path, str], tmp_path: Path
+    server: Server, own: str, token: str, tmp_path: Path
 ) -> None:
     configuration = tmp_path / "prometheus.yml"
     configuration.write_text(
@@ -113,7 +117,7 @@ def test_prometheus_scrapes_both_ports_and_evaluates_the_alerts(
             rules=ROOT / "deploy/alerts.yml",
             own=own.removeprefix("http://").removesuffix("/metrics"),
             main=server.url.removeprefix("http://"),
-            token=token[1],
+            token=token,
         )
     )
     address = f"127.0.0.1:{free_port()}"

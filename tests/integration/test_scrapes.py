@@ -84,7 +84,7 @@ async def test_requests_of_all_kinds_are_counted(http: httpx2.AsyncClient) -> No
     assert found.value("cache_lookups_total", cache="plans", result="hits") == 2
     assert found.value("cached_documents") == 1
     assert "secret" not in found.text
-    assert found.value("worker_up") == len(found.samples("worker_up")) == 6
+    assert found.value("worker_up") == len(found.samples("worker_up")) >= 6
 
 
 async def test_errors_and_fallbacks_by_reason(http: httpx2.AsyncClient) -> None:
@@ -413,7 +413,7 @@ async def test_database_commands_and_connections(mongod: Mongod) -> None:
     async with opened(mongod) as app, client_of(app) as http:
         before = await scrape(http)
         data_of(await post(http, QUERY))
-        with mongod.failing("aggregate", "find", "count", mode={"times": 3}, errorCode=96):
+        with mongod.failing("aggregate", "find", "count", errorCode=96):
             await post(http, QUERY.replace("first: 1", "first: 2"))
         after = await scrape(http)
         # A slow answer of MongoDB clears the pool, which fills again.
@@ -439,7 +439,7 @@ async def test_a_frozen_database_is_down_and_everything_else_is_there(mongod: Mo
         assert down.samples("database_up") == {(): 0}
         assert not down.samples("webhooks_active")
         assert not down.samples("verification_jobs_waiting")
-        assert down.value("worker_up") == 6
+        assert down.value("worker_up") == up.value("worker_up")
         assert down.families.keys() == up.families.keys()
         mongod.thaw()
         back = await scrape_until(http, lambda found: found.value("database_up") == 1)
