@@ -39,7 +39,7 @@ class Behind(NamedTuple):
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str) -> Iterator[Behind]:
     database: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "proxies"}
-    created = run("token", "first", "--scope", "admin", **database)
+    created = run("token", "first", "--scope", "admin", "--new-catalog", **database)
     assert created.returncode == 0, created.stderr
     settings: dict[str, Any] = {**database, "authentication": "required", "trusted_proxies": "127.0.0.1"}
     with serving(tmp_path_factory.mktemp("behind"), "--sample", **settings) as server:
@@ -247,7 +247,7 @@ def test_a_client_can_tell_the_api_neither_its_address_nor_the_id_of_its_request
     assert headers["traceparent"] == said["traceparent"]
 
 
-@pytest.mark.skipif(not (graphiql.BUILT / "graphiql.js").is_file(), reason="GraphiQL is not built: make web")
+@pytest.mark.skipif(not graphiql.TEMPLATE.is_file(), reason="GraphiQL is not built: make web")
 def test_graphiql_works_in_a_browser_over_tls(proxy: Proxy, behind: Behind, chromium: webdriver.Chrome) -> None:
     chromium.get("about:blank")
     chromium.execute_cdp_cmd("Network.enable", {})
