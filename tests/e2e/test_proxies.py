@@ -17,7 +17,7 @@ import httpx2
 import pytest
 from selenium import webdriver
 
-from e2e.test_graphiql import execute, write
+from e2e.test_graphiql import enter, execute, write
 from release_catalog.server import graphiql
 from support import graphql_client, proxies, subscribers
 from support.browser import logged, see
@@ -250,10 +250,10 @@ def test_a_client_can_tell_the_api_neither_its_address_nor_the_id_of_its_request
 @pytest.mark.skipif(not graphiql.TEMPLATE.is_file(), reason="GraphiQL is not built: make web")
 def test_graphiql_works_in_a_browser_over_tls(proxy: Proxy, behind: Behind, chromium: webdriver.Chrome) -> None:
     chromium.get("about:blank")
-    chromium.execute_cdp_cmd("Network.enable", {})
-    chromium.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": behind.authorization})
     logged(chromium, "browser")
     chromium.get(f"{proxy.url}/graphql")
+    enter(chromium, behind.authorization["Authorization"].removeprefix("Bearer "))
+    see(chromium, ".site button", "Change the token")
     see(chromium, ".graphiql-query-editor .view-line")
     query = "{ releases(first: 3) { nodes { name version } } }"
     write(chromium, query)
