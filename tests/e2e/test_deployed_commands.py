@@ -53,7 +53,12 @@ def execute(command: list[str], folder: Path, **settings: object) -> subprocess.
 def url_file(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("secret") / "mongodb_url"
     file.write_text(mongodb_url)
-    assert run("token", "first", "--scope", "admin", mongodb_url=mongodb_url, database="deployed").returncode == 0
+    assert (
+        run(
+            "token", "first", "--scope", "admin", "--new-catalog", mongodb_url=mongodb_url, database="deployed"
+        ).returncode
+        == 0
+    )
     return file
 
 

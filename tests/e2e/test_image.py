@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -91,7 +92,10 @@ def test_the_built_server_starts_with_graphiql(built: Path, tmp_path: Path, mong
         try:
             found = eventually(lambda: re.search(r'"url":"(http://[^"]+)/graphql"', log.read_text()))
             assert found, log.read_text()
-            with urllib.request.urlopen(f"{found[1]}/graphiql/graphiql.js", timeout=30) as answer:
+            page = urllib.request.Request(f"{found[1]}/graphql", headers={"Accept": "text/html"})
+            with urllib.request.urlopen(page, timeout=30) as answer:
+                [script] = re.findall(r'<script[^>]* src="([^"]+)"', answer.read().decode())
+            with urllib.request.urlopen(urljoin(found[1], script), timeout=30) as answer:
                 assert answer.status == 200
                 assert len(answer.read()) > 100_000
         finally:

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 from selenium import webdriver
 
-from e2e.test_graphiql import execute
+from e2e.test_graphiql import enter, execute
 from release_catalog.server import graphiql
 from support import graphql_client, proxies, subscribers
 from support.browser import logged, see, write
@@ -39,7 +39,7 @@ class Behind(NamedTuple):
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str) -> Iterator[Behind]:
     database: dict[str, Any] = {"mongodb_url": mongodb_url, "database": "proxies"}
-    created = run("token", "first", "--scope", "admin", **database)
+    created = run("token", "first", "--scope", "admin", "--new-catalog", **database)
     assert created.returncode == 0, created.stderr
     settings: dict[str, Any] = {**database, "authentication": "required", "trusted_proxies": "127.0.0.1"}
     with serving(tmp_path_factory.mktemp("behind"), "--sample", **settings) as server:
@@ -247,13 +247,13 @@ def test_a_client_can_tell_the_api_neither_its_address_nor_the_id_of_its_request
     assert headers["traceparent"] == said["traceparent"]
 
 
-@pytest.mark.skipif(not (graphiql.BUILT / "graphiql.js").is_file(), reason="GraphiQL is not built: make web")
+@pytest.mark.skipif(not graphiql.TEMPLATE.is_file(), reason="GraphiQL is not built: make web")
 def test_graphiql_works_in_a_browser_over_tls(proxy: Proxy, behind: Behind, chromium: webdriver.Chrome) -> None:
     chromium.get("about:blank")
-    chromium.execute_cdp_cmd("Network.enable", {})
-    chromium.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": behind.authorization})
     logged(chromium, "browser")
     chromium.get(f"{proxy.url}/graphql")
+    enter(chromium, behind.authorization["Authorization"].removeprefix("Bearer "))
+    see(chromium, ".site button", "Change the token")
     see(chromium, ".graphiql-query-editor .view-line")
     query = "{ releases(first: 3) { nodes { name version } } }"
     write(chromium, query)

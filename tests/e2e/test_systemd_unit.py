@@ -37,7 +37,9 @@ def test_the_command_of_the_unit_serves(tmp_path: Path, mongodb_url: str) -> Non
     secret = credentials / credential.partition(":")[0]
     secret.write_text(f"{mongodb_url}\n")
     secret.chmod(0o400)
-    created = run("token", "first", "--scope", "admin", mongodb_url=mongodb_url, database="systemd")
+    created = run(
+        "token", "first", "--scope", "admin", "--new-catalog", mongodb_url=mongodb_url, database="systemd"
+    )
     assert created.returncode == 0, created.stderr
     token = created.stdout.split()[-1]
 
