@@ -22,11 +22,14 @@ from release_catalog.auth import access_tokens
 from release_catalog.cli.main import cli
 from support.catalog import source
 from support.graphql_client import post
+from support.pages import ROOT
 from support.processes import SCRIPT, environment, run, serving
 
 # Commands that print a log instead of an answer, and those without a database.
 WITHOUT_ANSWER = {"serve"}
 WITHOUT_DATABASE = {"serve", "schema", "account line", "account create", "account list", "account remove"}
+# Commands with a page of their own.
+OWN_PAGE = {"backup", "restore", "compare"}
 # Arguments with which each command does its work on a catalog that has one release, one token and one account.
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "load": ("one.json",),
@@ -92,6 +95,11 @@ def test_each_command_has_help_that_ends_in_success(name: str) -> None:
     [first, *_] = COMMANDS[name].help.split(";")
     told = re.sub(r"[^a-z]", "", done.output.lower())
     assert re.sub(r"[^a-z]", "", first.split(".")[0].lower()) in told
+
+
+def test_each_command_is_on_its_page() -> None:
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    assert [name for name in COMMANDS if f"`{name}`" not in text and name not in OWN_PAGE] == []
 
 
 def test_the_version_comes_without_the_server() -> None:
