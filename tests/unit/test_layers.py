@@ -58,7 +58,7 @@ ALLOWED = {
         "logging_config", "sample",
     },
     "cli": {
-        "server", "tracing", "runtime", "auth", "graphql_http", "graphql_api", "files", "storage", "domain", "errors",
+        "secret_files", "server", "tracing", "runtime", "auth", "graphql_http", "graphql_api", "files", "storage", "domain", "errors",
         "embedded_mongodb", "settings", "logging_config", "console",
     },
 }  # fmt: skip
