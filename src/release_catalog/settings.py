@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from release_catalog import secret_files
@@ -43,16 +43,6 @@ def unknown() -> list[str]:
     """Return the environment variables that look like settings but do not exist: they may be misspelt."""
     known = set(variables())
     return sorted(name for name in os.environ if name.startswith(_PREFIX) and name not in known)
-
-
-def reasons(error: ValidationError) -> list[str]:
-    """Return the reasons for which settings can't be used, each with the variable and without a value."""
-    # An error about several settings together names them itself.
-    return [
-        "".join(f"{_PREFIX}{str(name).upper()}: " for name in part["loc"])
-        + part["msg"].removeprefix("Value error, ").rstrip(".")
-        for part in error.errors()
-    ]
 
 
 # Who may read the schema.

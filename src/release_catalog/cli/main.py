@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import pydantic
 import typer
 
-from release_catalog import settings, tracing
+from release_catalog import tracing
 from release_catalog.auth import service_accounts
 from release_catalog.cli import (
     access_tokens,
@@ -22,6 +22,7 @@ from release_catalog.cli import (
     release_commands,
     schema_changes,
     serve,
+    setting_errors,
     status,
 )
 from release_catalog.console import printable_lines
@@ -101,7 +102,7 @@ def _run() -> None:
     try:
         cli()
     except pydantic.ValidationError as error:
-        sys.exit(f"The settings can't be used: {'; '.join(settings.reasons(error))}.")
+        sys.exit(f"The settings can't be used: {'; '.join(setting_errors.reasons(error))}.")
     except service_accounts.Unreadable as error:
         sys.exit(f"The accounts can't be used: {error}. Check RELEASE_CATALOG_ACCOUNTS.")
     except (binary.Unavailable, tracing.Unavailable) as error:

@@ -10,6 +10,7 @@ import pydantic
 
 from release_catalog import secret_files, settings
 from release_catalog.auth import authenticator, service_accounts
+from release_catalog.cli import setting_errors
 from release_catalog.cli.checks.findings import Finding, error, info, ok, warning
 from release_catalog.settings import Settings
 
@@ -27,7 +28,7 @@ def read() -> tuple[Settings | None, list[Finding]]:
                 return Settings(), findings
             except pydantic.ValidationError as wrong:
                 remedy = "Correct the setting: see docs/settings.md."
-                findings.extend(error(f"{reason}.", remedy) for reason in settings.reasons(wrong))
+                findings.extend(error(f"{reason}.", remedy) for reason in setting_errors.reasons(wrong))
                 if not _leave_out(wrong):
                     break
         return None, findings
