@@ -42,6 +42,9 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "account create": ("cd", "--scope", "admin"),
     "account remove": ("ci",),
     "migrate": ("--check",),
+    "backup": ("other.backup",),
+    "restore": ("shop.backup", "--tenant", "other"),
+    "compare": ("shop.backup", "--tenant", "kept"),
 }
 PASSWORD = b"5ecret password of ci\n"
 
@@ -68,6 +71,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str) -> Iterator
     assert run("load", folder / "one.json", **settings).returncode == 0
     assert run("token", "first", "--scope", "admin", **settings).returncode == 0
     assert run("account", "create", "ci", "--scope", "admin", source=PASSWORD, **settings).returncode == 0
+    assert run("backup", folder / "shop.backup", **settings).returncode == 0
+    assert run("restore", folder / "shop.backup", "--tenant", "kept", **settings).returncode == 0
     yield folder, settings
     with pymongo.MongoClient[dict[str, Any]](mongodb_url) as client:
         client.drop_database(settings["database"])
