@@ -17,10 +17,10 @@ import httpx2
 import pytest
 from selenium import webdriver
 
-from e2e.test_graphiql import execute, write
+from e2e.test_graphiql import execute
 from release_catalog.server import graphiql
 from support import graphql_client, proxies, subscribers
-from support.browser import logged, see
+from support.browser import logged, see, write
 from support.processes import Server, eventually, run, serving
 from support.proxies import Proxy
 
@@ -247,7 +247,7 @@ def test_a_client_can_tell_the_api_neither_its_address_nor_the_id_of_its_request
     assert headers["traceparent"] == said["traceparent"]
 
 
-@pytest.mark.skipif(not (graphiql.BUILT / "graphiql.js").is_file(), reason="GraphiQL is not built: make web")
+@pytest.mark.skipif(not graphiql.TEMPLATE.is_file(), reason="GraphiQL is not built: make web")
 def test_graphiql_works_in_a_browser_over_tls(proxy: Proxy, behind: Behind, chromium: webdriver.Chrome) -> None:
     chromium.get("about:blank")
     chromium.execute_cdp_cmd("Network.enable", {})
