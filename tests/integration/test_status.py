@@ -153,6 +153,14 @@ def test_the_command(json: bool, mongodb_url: str) -> None:
         assert rows["releases"] == "1, in form 4"
         assert rows["migrations"] == "none pending"
     with pymongo.MongoClient[dict[str, Any]](mongodb_url) as client:
+        marker = {"_id": "restore", "tenant": None, "startedAt": datetime.datetime(2026, 3, 1)}
+        client[settings["database"]]["meta"].insert_one(marker)
+        told = run("status", **settings)
+        assert told.returncode == 0
+        assert "restore         unfinished, of the whole database, since 2026-03-01T00:00:00Z\n" in told.stdout
+        found = run("doctor", "--json", **settings)
+        assert found.returncode == 1
+        assert "A restore of this database is unfinished" in found.stdout
         client.drop_database(settings["database"])
 
 

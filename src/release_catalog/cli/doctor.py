@@ -37,6 +37,7 @@ _LOCAL: dict[str, Callable[[Settings], Iterable[Finding]]] = {
 _REMOTE: dict[str, Callable[[Settings, db.Database], AsyncIterator[Finding]]] = {
     "MongoDB": database_checks.server,
     "catalog": database_checks.catalog,
+    "restore": database_checks.restore,
     "rights": database_checks.rights,
     "indexes": database_checks.indexes,
     "clock": database_checks.clock,

@@ -32,7 +32,8 @@ def status(json: Json = False) -> None:
     """
     settings = Settings()
     try:
-        state = runtime.run_with_database(settings, deployment_state.read, prepares=False)
+        # An unfinished restore is a part of the state.
+        state = runtime.run_with_database(settings, deployment_state.read, prepares=False, restoring=True)
     except (db.Failure, binary.Unavailable) as error:
         if json:
             print_json({"database": runtime.place(settings), "reachable": False, "reason": reason(error)})

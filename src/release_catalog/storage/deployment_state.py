@@ -9,17 +9,15 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
 from release_catalog.storage import database as db
-from release_catalog.storage import event_log, forms, migrations
+from release_catalog.storage import event_log, forms, migrations, restore_marker
 from release_catalog.storage.collection_names import (
     EVENTS,
-    META,
     MIGRATION_STATE,
     PRODUCTS,
     RELEASES,
     VERIFICATIONS,
     WEBHOOK_DELIVERIES,
     WEBHOOKS,
-    CollectionName,
 )
 from release_catalog.storage.database import Database, Stage
 
@@ -164,9 +162,8 @@ async def _migrations(database: Database) -> MigrationsState:
 
 
 async def _restore(database: Database) -> RestoreState | None:
-    meta: AsyncCollection[Any] = database[CollectionName[Any](META)]
-    found = await meta.find_one({"_id": "restore"})
-    return {"tenant": found.get("tenant"), "startedAt": found["startedAt"]} if found else None
+    found = await restore_marker.find(database)
+    return {"tenant": found["tenant"], "startedAt": found["startedAt"]} if found else None
 
 
 async def _webhooks(database: Database, now: datetime.datetime) -> WebhooksState:

@@ -7,7 +7,7 @@ from release_catalog.cli.checks import machine_checks
 from release_catalog.cli.checks.findings import Finding, error, info, ok, warning
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
-from release_catalog.storage import deployment_state, probes
+from release_catalog.storage import deployment_state, probes, restore_marker
 from release_catalog.storage.database import Database
 
 _OLDEST, _NEWEST = 6, 8
@@ -48,6 +48,15 @@ async def catalog(_: Settings, database: Database) -> AsyncIterator[Finding]:
         yield info(
             f"The database {database.name} has no catalog yet.",
             "The first start of a server creates it. Otherwise check RELEASE_CATALOG_DATABASE.",
+        )
+
+
+async def restore(_: Settings, database: Database) -> AsyncIterator[Finding]:
+    """Find a restore that has not ended."""
+    if marker := await restore_marker.find(database):
+        yield error(
+            restore_marker.unfinished(marker["tenant"]),
+            "Nobody is served what it restores before its end.",
         )
 
 
