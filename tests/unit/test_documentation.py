@@ -11,7 +11,7 @@ from support.reader import KINDS
 
 PAGES = {path: Page(path) for path in paths()}
 # Pages of the site that lie beside the folder docs.
-BESIDE = {"CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"}
+BESIDE = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 
 
 def test_each_page_is_once_in_the_navigation() -> None:
