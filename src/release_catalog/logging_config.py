@@ -1,5 +1,7 @@
 """Structured logs, with the id of the request that each line is about."""
 
+import asyncio
+import atexit
 import datetime
 import logging
 import sys
@@ -14,6 +16,9 @@ from release_catalog import request_record
 from release_catalog.console import printable, printable_lines
 
 _LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
+
+# At most this many lines wait for the end of a turn of the event loop.
+_MAX_PENDING = 100
 
 _log = structlog.get_logger()
 
@@ -38,6 +43,7 @@ class _JsonLines:
         self._stream = stream
         # Text would be encoded a second time. Some streams, such as those of tests, take only text.
         self._bytes: BinaryIO | None = getattr(stream, "buffer", None)
+        self._pending: list[bytes] = []
 
     def is_used(self) -> bool:
         """Return whether the processors are still those of `configure`: others may replace them, as tests do."""
@@ -50,12 +56,32 @@ class _JsonLines:
         line = b"{%s,%s" % (members.json, own[1:])
         if self._bytes is None:
             self._stream.write(line.decode())
-        else:
-            self._bytes.write(line)
+            return
+        # A system call takes as long as making the line, so all lines of a turn of the event loop share one.
+        self._pending.append(line)
+        if len(self._pending) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:  # there is no loop
+                self.flush()
+        elif len(self._pending) >= _MAX_PENDING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines of this turn."""
+        if self._bytes is not None and self._pending:
+            self._bytes.write(b"".join(self._pending))
             self._bytes.flush()
+            self._pending.clear()
 
 
 _json_lines: _JsonLines | None = None
+
+
+@atexit.register
+def _flush() -> None:
+    if _json_lines:
+        _json_lines.flush()
 
 
 def configure(level: str, form: str) -> None:
