@@ -124,9 +124,12 @@ async def test_every_mutation_while_the_database_is_frozen(mongod: Mongod, drive
             "createAccessToken",
         }
         for answer in met.values():
-            assert "Nothing was changed" in error_of(answer)["message"]
-            check(answer, "UNCHANGED")
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+            # A few are executed at a time, and the others do not wait for them.
+            message = error_of(answer)["message"]
+            assert "Nothing was changed" in message or "no free slot" in message
+            assert error_of(answer)["extensions"]["outcome"] == "UNCHANGED"
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] in {"1", "2"}
 
 
 async def test_every_mutation_whose_commit_is_not_confirmed(mongod: Mongod, driver: Any) -> None:

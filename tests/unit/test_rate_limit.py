@@ -42,7 +42,7 @@ def test_tenants_and_callers_have_shares_of_all_requests() -> None:
             with pytest.raises(RequestError) as refusal, callers.concurrency_slot(Caller("third", "ci", SCOPES)):
                 pass
             assert (refusal.value.status, refusal.value.headers) == (503, {"Retry-After": "1"})
-            assert refusal.value.extensions == {"code": "UNAVAILABLE"}
+            assert refusal.value.extensions == {"code": "UNAVAILABLE", "retryAfter": 1, "outcome": "UNCHANGED"}
     with callers.concurrency_slot(WHO):
         pass
 

@@ -36,6 +36,8 @@ def capacity_exceeded(*, own: bool, what: str, limit: str, allowed: int, retry_s
         extensions = {"code": "RATE_LIMITED", "limit": limit, "allowed": allowed}
         return RequestError(429, reason, extensions, Retry_After=again)
     reason = f"The server has no free slot for {what}: try again soon."
-    refusal = RequestError(503, reason, {"code": "UNAVAILABLE"}, Retry_After=again)
+    # As those of outages: a client repeats either.
+    extensions = {"code": "UNAVAILABLE", "retryAfter": retry_seconds, "outcome": "UNCHANGED"}
+    refusal = RequestError(503, reason, extensions, Retry_After=again)
     refusal.limit = limit
     return refusal

@@ -37,6 +37,7 @@ from release_catalog.settings import Introspection
 from release_catalog.storage.database import LOOK_SECONDS, deadline, shielded
 from release_catalog.usage import Usage
 
+_NO_CONTEXT = contextlib.nullcontext()
 # Number of values in the variables of an operation that cost one point.
 VALUES_A_POINT = 100
 _JSON, _RESPONSE_JSON, *_ = parameters.MEDIA_TYPES
@@ -171,23 +172,25 @@ class GraphQLHTTPEndpoint:
         # database.
         seconds = context.seconds - min(LOOK_SECONDS, context.seconds / 10)
         context.usage.writes = is_write = kind is OperationType.MUTATION
-        async with self.callers.turn(context.caller, cost, writes=is_write):
-            context.begin()
-            try:
-                with self.callers.write_slot(context.caller) if is_write else deadline(seconds):
-                    result = await executor.answer(
-                        document,
-                        self.schema,
-                        context,
-                        graphql_request.variables,
-                        graphql_request.operation_name,
-                        planned=self.planned,
-                        suggesting=self.introspects,
-                        planner=functools.partial(self.documents.plan, context.caller.owner, charge),
-                    )
-            finally:
-                # The cost that only the execution tells is charged even if nobody waits for the response any more.
-                self._settle(context.caller, context.usage)
+        # Mutations that wait for their turn count as those in progress: they leave room for queries.
+        with self.callers.write_slot(context.caller) if is_write else _NO_CONTEXT:
+            async with self.callers.turn(context.caller, cost, writes=is_write):
+                context.begin()
+                try:
+                    with _NO_CONTEXT if is_write else deadline(seconds):
+                        result = await executor.answer(
+                            document,
+                            self.schema,
+                            context,
+                            graphql_request.variables,
+                            graphql_request.operation_name,
+                            planned=self.planned,
+                            suggesting=self.introspects,
+                            planner=functools.partial(self.documents.plan, context.caller.owner, charge),
+                        )
+                finally:
+                    # The cost that only the execution tells is charged even if nobody waits for the response.
+                    self._settle(context.caller, context.usage)
         result.extensions = {"cost": {"requested": cost, "limit": self.limits.max_cost}}
         return result
 

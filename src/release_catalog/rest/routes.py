@@ -101,13 +101,15 @@ class _Endpoint:
         path = {name: urllib.parse.unquote(value) for name, value in request.path_params.items()}
         headers = _headers(request)
         usage.writes = True
-        async with self.callers.turn(caller, points, writes=True):
-            context.begin()
-            try:
-                with self.callers.write_slot(caller), measuring(usage):
-                    return await self.operation.perform(context, path, document, headers)
-            finally:
-                self.callers.settle(caller, usage.points - points)
+        # As in graphql_http.endpoint: what waits for its turn counts, too.
+        with self.callers.write_slot(caller):
+            async with self.callers.turn(caller, points, writes=True):
+                context.begin()
+                try:
+                    with measuring(usage):
+                        return await self.operation.perform(context, path, document, headers)
+                finally:
+                    self.callers.settle(caller, usage.points - points)
 
     def _answered(self, request: Request, context: Context, answer: Answer) -> Response:
         if isinstance(answer, Problem):
