@@ -103,6 +103,7 @@ def reading(
                 return readers[-1]
             stack.pop_all().close()
             folder = tmp_path_factory.mktemp("page")
+            stack.callback(shutil.rmtree, folder)
             (folder / "examples").mkdir()
             readers.append(
                 Reader(
