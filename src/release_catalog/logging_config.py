@@ -13,7 +13,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from release_catalog import request_record
-from release_catalog.console import printable, printable_lines
+from release_catalog.console import printable, printable_json, printable_lines
 
 _LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
 
@@ -53,7 +53,7 @@ class _JsonLines:
         """Write a line."""
         entry["event"], entry["level"], entry["timestamp"] = event, level, datetime.datetime.now(datetime.UTC)
         own = orjson.dumps(entry, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
-        line = b"{%s,%s" % (members.json, own[1:])
+        line = printable_json(b"{%s,%s" % (members.json, own[1:]))
         if self._bytes is None:
             self._stream.write(line.decode())
             return
@@ -194,4 +194,4 @@ def _replaced(value: Any, messages: Mapping[str, str]) -> Any:
 
 
 def _dumps(entry: Any, **_: Any) -> str:
-    return orjson.dumps(entry, default=repr).decode()
+    return printable_json(orjson.dumps(entry, default=repr)).decode()
