@@ -155,14 +155,21 @@ def _json() -> list[Processor]:
 
 
 def _without_values(render: Processor) -> Processor:
-    """Render exceptions, but of the driver's only the code of the server: its message quotes what was sent."""
+    """Render exceptions, but of the driver's only the code of the server: its message quotes what was sent.
+
+    The event may have the message, too: asyncio tells which exception nobody has awaited.
+    """
 
     def process(logger: Any, method: str, entry: EventDict) -> EventDict:
-        messages = {str(error): f"MongoDB's error {error.code}" for error in _server_errors(entry.get("exc_info"))}
+        messages = {
+            message: f"MongoDB's error {error.code}"
+            for error in _server_errors(entry.get("exc_info"))
+            # As part of another message, in which it may be quoted once more.
+            for message in (repr(error), str(error), repr(str(error))[1:-1])
+            if message
+        }
         rendered = render(logger, method, entry)
-        if messages and isinstance(rendered, dict) and "exception" in rendered:
-            rendered["exception"] = _replaced(rendered["exception"], messages)
-        return rendered  # type: ignore[return-value]
+        return _replaced(rendered, messages) if messages else rendered  # type: ignore[return-value]
 
     return process
 
