@@ -2,11 +2,12 @@
 
 import asyncio
 import atexit
+import contextlib
 import datetime
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 import orjson
 import structlog
@@ -70,9 +71,27 @@ class _JsonLines:
     def flush(self) -> None:
         """Write the lines of this turn."""
         if self._bytes is not None and self._pending:
-            self._bytes.write(b"".join(self._pending))
-            self._bytes.flush()
+            lines = b"".join(self._pending)
+            # Lines that can't be written are lost: kept, they would fill the memory.
             self._pending.clear()
+            with contextlib.suppress(OSError):
+                self._bytes.write(lines)
+                self._bytes.flush()
+
+
+class _LossyStream:
+    """Standard error, without errors of its own: a full disk or a closed pipe must fail no request."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 _json_lines: _JsonLines | None = None
@@ -99,7 +118,7 @@ def configure(level: str, form: str) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _LossyStream(sys.stderr))),
     )
     # Libraries log through the standard library, which takes five times as long.
     handler = logging.StreamHandler(sys.stderr)
