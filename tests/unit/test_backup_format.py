@@ -255,7 +255,6 @@ def nested(kind: bytes, levels: int) -> bytes:
         {"_id": "u/a", "tenantId": "t"},
         {"_id": "t2/a"},
         {"_id": 7},
-        {},
     ],
     ids=str,
 )
@@ -280,6 +279,13 @@ def test_a_document_with_a_repeated_field_is_refused(tenant: str | None, parts: 
         verified((RELEASES, [raw(*map(elements, parts))]), tenant=tenant)
 
 
+@pytest.mark.parametrize("tenant", ["t", None])
+def test_a_document_without_an_id_is_refused(tenant: str | None) -> None:
+    """MongoDB would give it one, and nothing would find it again."""
+    with pytest.raises(Damaged, match="a document without an _id in releases"):
+        verified((RELEASES, [{"tenantId": "t"}]), tenant=tenant)
+
+
 def test_a_backup_without_secrets_brings_no_access_token() -> None:
     token = {"_id": b"digest", "tenantId": "t", "scopes": ["admin"]}
     verified((TOKENS, [token]), secrets=True)
@@ -299,7 +305,11 @@ def test_an_unreadable_document_is_refused(tenant: str | None, collection: str, 
 
 
 def test_a_record_that_is_no_record_is_a_fault_of_the_ledger() -> None:
-    odd: list[Any] = [{}, {"tenantId": {"a": 1}, "hash": [1], "sequence": "x"}, {"_id": [1], "previousHash": b""}]
+    odd: list[Any] = [
+        {"_id": "a"},
+        {"_id": 1, "tenantId": {"a": 1}, "hash": [1], "sequence": "x"},
+        {"_id": [1], "previousHash": b""},
+    ]
     heads = [{"_id": "t/ledger", "hash": 1}, {"_id": 7, "hash": {}}]
     assert len(verified((PROMOTIONS, odd), (COUNTERS, heads), tenant=None)) >= len(odd)
 

@@ -83,6 +83,8 @@ def _fault(header: Header, name: CollectionName[Any], documents: list[bytes]) ->
             found = backup_contents.fields(document)
         except InvalidBSON:
             return f"The backup has an unreadable document in {name}"
+        if "_id" not in found:
+            return f"The backup has a document without an _id in {name}"
         # Of a repeated field, MongoDB reads another value than this program.
         if len(bson.encode(found)) != len(document):
             return f"The backup has a document with a repeated field in {name}"
