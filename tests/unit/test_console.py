@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -13,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release_catalog import logging_config
-from release_catalog.cli import main, options
+from release_catalog.cli import access_tokens, main, options
 from release_catalog.console import printable, printable_json
+from release_catalog.domain import timestamps
+from release_catalog.domain.access_tokens import AccessTokenDocument
 from release_catalog.logging_config import Members
 from support import logs
 
@@ -90,6 +93,17 @@ def test_json_for_programs_is_printable(capsys: pytest.CaptureFixture[str]) -> N
     shown = capsys.readouterr().out
     assert shown.removesuffix("\n").isprintable()
     assert json.loads(shown) == {"name": EVIL}
+
+
+def test_the_name_of_a_revoked_token_is_printable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its tenant chose it, and the operator of the server reads it."""
+    fields = AccessTokenDocument.__annotations__
+    token: dict[str, Any] = {**dict.fromkeys(fields), "name": EVIL, "scopes": [], "createdAt": timestamps.now()}
+    monkeypatch.setattr("release_catalog.runtime.run_with_database", lambda *_: token)
+    access_tokens.revoke(EVIL)
+    assert capsys.readouterr().out.startswith(f"Revoked {SHOWN} (")
 
 
 @given(st.text(st.characters(codec="utf-8")))
