@@ -4,7 +4,8 @@
 set -eu
 folder=${1:-secrets}
 # The folder is closed to others. The files in it are not, because users inside the containers read them.
-mkdir -p -m 700 "$folder"
+mkdir -p "$folder"
+chmod 700 "$folder"
 umask 022
 
 random() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }

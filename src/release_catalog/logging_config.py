@@ -2,18 +2,19 @@
 
 import asyncio
 import atexit
+import contextlib
 import datetime
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
 from release_catalog import request_record
-from release_catalog.console import printable, printable_lines
+from release_catalog.console import printable, printable_json, printable_lines
 
 _LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
 
@@ -53,7 +54,7 @@ class _JsonLines:
         """Write a line."""
         entry["event"], entry["level"], entry["timestamp"] = event, level, datetime.datetime.now(datetime.UTC)
         own = orjson.dumps(entry, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
-        line = b"{%s,%s" % (members.json, own[1:])
+        line = printable_json(b"{%s,%s" % (members.json, own[1:]))
         if self._bytes is None:
             self._stream.write(line.decode())
             return
@@ -70,9 +71,27 @@ class _JsonLines:
     def flush(self) -> None:
         """Write the lines of this turn."""
         if self._bytes is not None and self._pending:
-            self._bytes.write(b"".join(self._pending))
-            self._bytes.flush()
+            lines = b"".join(self._pending)
+            # Lines that can't be written are lost: kept, they would fill the memory.
             self._pending.clear()
+            with contextlib.suppress(OSError):
+                self._bytes.write(lines)
+                self._bytes.flush()
+
+
+class _LossyStream:
+    """Standard error, without errors of its own: a full disk or a closed pipe must fail no request."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 _json_lines: _JsonLines | None = None
@@ -99,7 +118,7 @@ def configure(level: str, form: str) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _LossyStream(sys.stderr))),
     )
     # Libraries log through the standard library, which takes five times as long.
     handler = logging.StreamHandler(sys.stderr)
@@ -155,14 +174,21 @@ def _json() -> list[Processor]:
 
 
 def _without_values(render: Processor) -> Processor:
-    """Render exceptions, but of the driver's only the code of the server: its message quotes what was sent."""
+    """Render exceptions, but of the driver's only the code of the server: its message quotes what was sent.
+
+    The event may have the message, too: asyncio tells which exception nobody has awaited.
+    """
 
     def process(logger: Any, method: str, entry: EventDict) -> EventDict:
-        messages = {str(error): f"MongoDB's error {error.code}" for error in _server_errors(entry.get("exc_info"))}
+        messages = {
+            message: f"MongoDB's error {error.code}"
+            for error in _server_errors(entry.get("exc_info"))
+            # As part of another message, in which it may be quoted once more.
+            for message in (repr(error), str(error), repr(str(error))[1:-1])
+            if message
+        }
         rendered = render(logger, method, entry)
-        if messages and isinstance(rendered, dict) and "exception" in rendered:
-            rendered["exception"] = _replaced(rendered["exception"], messages)
-        return rendered  # type: ignore[return-value]
+        return _replaced(rendered, messages) if messages else rendered  # type: ignore[return-value]
 
     return process
 
@@ -194,4 +220,4 @@ def _replaced(value: Any, messages: Mapping[str, str]) -> Any:
 
 
 def _dumps(entry: Any, **_: Any) -> str:
-    return orjson.dumps(entry, default=repr).decode()
+    return printable_json(orjson.dumps(entry, default=repr)).decode()

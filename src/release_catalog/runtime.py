@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import re
 import socket
 import sys
 import time
@@ -85,14 +86,18 @@ def announce(settings: Settings) -> None:
     sys.stderr.write(printable(f"Using the database {place(settings)}.") + "\n")
 
 
+_HOST = re.compile(r"(?:[\w.%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+
 def place(settings: Settings) -> str:
     """Return which database the settings name, without the credentials for it."""
     if not settings.mongodb_url:
         return f"{settings.database} in the data folder {settings.data_dir}"
     parts = urllib.parse.urlsplit(settings.mongodb_url)
     hosts = parts.netloc.rpartition("@")[2]
-    # In an unescaped password, a slash, a question mark or a hash seems to end the hosts.
-    if "@" in parts._replace(netloc="").geturl():
+    # In an unescaped password, a slash, a question mark or a hash seems to end the hosts; and without the hosts, a
+    # user and a password stand in their place.
+    if "@" in parts._replace(netloc="").geturl() or not all(map(_HOST.fullmatch, hosts.split(","))):
         return f"{settings.database} of the MongoDB in RELEASE_CATALOG_MONGODB_URL"
     return f"{settings.database} of MongoDB at {hosts}"
 

@@ -1,5 +1,6 @@
 """The file of a backup: what was written is read, and whatever was done to it since is found, with its place."""
 
+import contextlib
 import hashlib
 import io
 import zlib
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from release_catalog.storage import backup_contents, backup_verification
 from release_catalog.storage.backup_format import FORMAT, MAX_BLOCK_BYTES, VERSION, Damaged, Header, Reader, Writer
-from release_catalog.storage.collection_names import COLLECTIONS, RELEASES
+from release_catalog.storage.collection_names import COLLECTIONS, COUNTERS, PROMOTIONS, RELEASES, TOKENS, WEBHOOKS
 
 HEADER: Header = {
     "format": FORMAT,
@@ -218,15 +219,32 @@ def test_every_collection_is_backed_up_or_left_out_for_a_reason() -> None:
     assert backup_contents.SECRET.keys() <= set(backup_contents.BACKED_UP)
 
 
-def verified(*blocks: tuple[str, list[Any]], **header: Any) -> None:
-    """Verify a backup in which the collections come as they are given."""
+def verified(*blocks: tuple[str, list[Any]], **header: Any) -> list[str]:
+    """Verify a backup in which the collections come as they are given, and return the faults of its ledgers."""
     target = io.BytesIO()
     writer = Writer(target, {**HEADER, **header})  # type: ignore[typeddict-item]
     for name, documents in blocks:
         writer.begin(name)
-        writer.add(name, map(bson.encode, documents))
+        writer.add(name, (one if isinstance(one, bytes) else bson.encode(one) for one in documents))
     writer.end()
-    backup_verification.verify(io.BytesIO(target.getvalue()))
+    return backup_verification.verify(io.BytesIO(target.getvalue())).ledger_faults
+
+
+def raw(*parts: bytes) -> bytes:
+    """A document of these elements, whatever they are."""
+    body = b"".join(parts) + b"\0"
+    return (len(body) + 4).to_bytes(4, "little") + body
+
+
+def elements(fields: dict[str, Any]) -> bytes:
+    return bson.encode(fields)[4:-1]
+
+
+def nested(kind: bytes, levels: int) -> bytes:
+    document = raw()
+    for _ in range(levels):
+        document = raw(kind, b"0\0", document)
+    return document
 
 
 @pytest.mark.parametrize(
@@ -237,13 +255,92 @@ def verified(*blocks: tuple[str, list[Any]], **header: Any) -> None:
         {"_id": "u/a", "tenantId": "t"},
         {"_id": "t2/a"},
         {"_id": 7},
-        {},
     ],
     ids=str,
 )
 def test_a_document_of_another_tenant_is_refused(document: Any) -> None:
     with pytest.raises(Damaged, match="has a document of another tenant in releases"):
         verified((RELEASES, [{"_id": "t/x", "tenantId": "t"}, document]))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ({"_id": "t/a", "tenantId": "u"}, {"tenantId": "t"}),
+        ({"_id": "u/a", "tenantId": "t"}, {"_id": "t/a"}),
+        ({"_id": "t/a", "tenantId": "t", "name": "one"}, {"name": "two"}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("tenant", ["t", None])
+def test_a_document_with_a_repeated_field_is_refused(tenant: str | None, parts: tuple[Any, ...]) -> None:
+    """MongoDB reads the first value, and a dictionary has the last one: a document could be of two tenants."""
+    with pytest.raises(Damaged, match="a document with a repeated field in releases"):
+        verified((RELEASES, [raw(*map(elements, parts))]), tenant=tenant)
+
+
+@pytest.mark.parametrize("tenant", ["t", None])
+def test_a_document_without_an_id_is_refused(tenant: str | None) -> None:
+    """MongoDB would give it one, and nothing would find it again."""
+    with pytest.raises(Damaged, match="a document without an _id in releases"):
+        verified((RELEASES, [{"tenantId": "t"}]), tenant=tenant)
+
+
+def test_a_backup_without_secrets_brings_no_access_token() -> None:
+    token = {"_id": b"digest", "tenantId": "t", "scopes": ["admin"]}
+    verified((TOKENS, [token]), secrets=True)
+    with pytest.raises(Damaged, match="without secrets, but has documents in tokens"):
+        verified((TOKENS, [token]))
+
+
+UNREADABLE = [raw(b"\x77a\0b"), b"\x06\0\0\0zz", raw(b"\x02a\0\xff\xff\xff\x7f"), raw(b"\x02a\0\2\0\0\0\xff\0")]
+
+
+@pytest.mark.parametrize("document", UNREADABLE, ids=str)
+@pytest.mark.parametrize("collection", [RELEASES, PROMOTIONS, COUNTERS, WEBHOOKS])
+@pytest.mark.parametrize("tenant", ["t", None])
+def test_an_unreadable_document_is_refused(tenant: str | None, collection: str, document: bytes) -> None:
+    with pytest.raises(Damaged, match="an unreadable document"):
+        verified((collection, [document]), tenant=tenant)
+
+
+def test_a_record_that_is_no_record_is_a_fault_of_the_ledger() -> None:
+    odd: list[Any] = [
+        {"_id": "a"},
+        {"_id": 1, "tenantId": {"a": 1}, "hash": [1], "sequence": "x"},
+        {"_id": [1], "previousHash": b""},
+    ]
+    heads = [{"_id": "t/ledger", "hash": 1}, {"_id": 7, "hash": {}}]
+    assert len(verified((PROMOTIONS, odd), (COUNTERS, heads), tenant=None)) >= len(odd)
+
+
+@given(
+    st.sampled_from([RELEASES, PROMOTIONS, COUNTERS, WEBHOOKS]),
+    st.lists(st.binary(max_size=30) | st.dictionaries(st.sampled_from("ab_"), VALUES).map(elements), max_size=4),
+    st.sampled_from(["t", None]),
+)
+@example(PROMOTIONS, [nested(b"\x03", 3_000)[4:-1]], None)
+@example(PROMOTIONS, [nested(b"\x04", 3_000)[4:-1]], None)
+@example(RELEASES, [nested(b"\x04", 3_000)[4:-1]], None)
+def test_whatever_a_document_holds_a_backup_is_verified_or_refused(
+    collection: str, parts: list[bytes], tenant: str | None
+) -> None:
+    own = elements({"_id": "t/a", "tenantId": "t"})
+    with contextlib.suppress(Damaged):
+        verified((collection, [raw(own, *parts)]), tenant=tenant)
+
+
+@pytest.mark.parametrize("form", ["1", None, {"a": 1}], ids=str)
+def test_a_form_that_is_no_number_is_refused(form: Any) -> None:
+    with pytest.raises(Damaged, match="lacks a field"):
+        verified(forms={"releases": form})
+
+
+@pytest.mark.parametrize("collection", backup_contents.BACKED_UP)
+def test_a_document_without_any_field_is_moved(collection: Any) -> None:
+    """A restore must not stop in the middle for a document that is not one of the catalog's."""
+    document = backup_contents.moved("t", "u")(collection, bson.encode({"_id": "t/a"}))
+    assert bson.decode(document)["_id"] == "u/a"
 
 
 def test_collections_that_are_unknown_or_in_the_wrong_place_are_refused() -> None:

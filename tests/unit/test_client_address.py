@@ -62,13 +62,28 @@ def test_without_trusted_proxies_the_client_is_the_connection() -> None:
     assert client_address.find(request) == "127.0.0.1"
 
 
-@pytest.mark.parametrize("name", [b"x-forwarded-for", b"forwarded", b"x-real-ip"])
+@pytest.mark.parametrize(
+    "name",
+    b"x-forwarded-for forwarded x-real-ip x-forwarded-host x-forwarded-proto x-client-ip via".split(),
+    ids=str,
+)
 @pytest.mark.parametrize("value", ["127.0.0.1", "", "junk"])
 def test_a_forwarded_request_comes_from_no_machine_of_ours(name: bytes, value: str) -> None:
     request = scope("127.0.0.1", value, name=name)
     TrustedProxies(TRUSTED).find_client(request)
     assert client_address.own(request) is None
     assert client_address.own(scope("127.0.0.1")) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_a_trusted_proxy_without_a_header_is_no_user_of_this_machine(peer: str) -> None:
+    request = scope(peer)
+    TrustedProxies("127.0.0.1, ::1").find_client(request)
+    assert client_address.own(request) is None
+    assert client_address.find(request) == peer
+    request = scope(peer)
+    TrustedProxies("10.0.0.1").find_client(request)
+    assert client_address.own(request) == peer
 
 
 @given(st.lists(st.text(st.characters(max_codepoint=255), max_size=40), max_size=40))

@@ -71,6 +71,17 @@ def test_top_level_is_of_the_specification() -> None:
     assert re.fullmatch(r"[a-z0-9][a-z0-9_-]*", COMPOSE["name"])
 
 
+@pytest.mark.parametrize("mode", [None, 0o755])
+def test_the_folder_of_the_secrets_is_closed_to_others(tmp_path: Path, mode: int | None) -> None:
+    """Also one that exists: the files in it are open, because users inside the containers read them."""
+    folder = tmp_path / "secrets"
+    if mode is not None:
+        folder.mkdir(mode)
+    subprocess.run(["sh", SECRETS, folder], check=True)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert len([*folder.iterdir()]) == 5
+
+
 @each_service
 def test_services_restart_and_have_time_to_stop(name: str) -> None:
     waited_for = [service.get("depends_on", {}).get(name, {}) for service in SERVICES.values()]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from random import Random
 
 import pytest
 
@@ -140,6 +141,64 @@ async def test_fewer_requests_are_executed_at_a_time_while_they_are_slow_and_oth
     assert len(requests.begun) == 20
     assert slots.used == slots.waiting == 0
     assert slots.capacity == 6, "fast ones bring the others back"
+
+
+async def test_the_capacity_recovers_though_all_requests_stay_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise one overload would leave a server with a distant database at its fewest for ever."""
+    monkeypatch.setattr(callers_, "QUERIES_AT_ONCE", 6)
+    callers = RateLimiter(Limits())
+    slots = callers._queries
+    requests = Requests(callers)
+    await requests.begin(WHO, 20)
+    for _ in range(10):
+        callers.note_execution(slots, 1)
+    assert slots.capacity == callers_.FEWEST
+    monkeypatch.setattr(callers_, "SLOW_SECONDS", -1.0)
+    await requests.end()
+    assert slots.waiting == 0
+    for _ in range(2):
+        callers.note_execution(slots, 1)
+    assert slots.capacity == 6
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_slot_is_lost_when_requests_fail_wait_elsewhere_or_are_cancelled(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever happens to requests, afterwards all slots are free, and nobody waits."""
+    random = Random(seed)
+    callers = RateLimiter(Limits(max_concurrency=30, max_concurrency_total=40, query_seconds=0.05))
+    owners = [Caller(f"tenant{number % 3}", f"caller{number}", SCOPES) for number in range(5)]
+    monkeypatch.setattr(callers_, "TURN_SECONDS", 0.002)
+    monkeypatch.setattr(callers_, "QUERY_SECONDS", 0.004)
+
+    async def request() -> None:
+        who, points, steps = random.choice(owners), random.choice([1, 100]), random.randrange(4)
+        with contextlib.suppress(RequestError, LookupError), callers.concurrency_slot(who):
+            async with callers.turn(who, points, writes=random.random() < 0.5):
+                for _ in range(steps):
+                    await asyncio.sleep(random.choice([0, 0, 0.001, 0.006]))
+                    if random.random() < 0.2:
+                        fair_share.end_turn()
+                if random.random() < 0.2:
+                    raise LookupError
+
+    async def main() -> None:
+        tasks = []
+        for _ in range(120):
+            tasks.append(asyncio.create_task(request()))
+            if random.random() < 0.3:
+                random.choice(tasks).cancel()
+            if random.random() < 0.2:
+                await asyncio.sleep(0)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+    for slots in (callers._requests, callers._small, callers._large, callers._queries, callers._mutations):
+        assert (slots.used, slots.waiting) == (0, 0)
+        assert not any(slots.held_by(who.owner) or slots.held_by_tenant(who.tenant) for who in owners)
+    assert callers._queries.capacity > 0
+    assert callers._mutations.capacity > 0
 
 
 async def test_tenants_crowd_each_other_by_all_their_callers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,9 @@ async def nothing(_: Any) -> None:
         f"mongodb+srv://user:{SECRET}/two@db.example/",
         f"mongodb://user:{SECRET}%2Ftwo@db.example:9/",
         f"mongodb://user:one@db.example:9/?proxyPassword=x@{SECRET}",
+        f"mongodb://user:{SECRET}",
+        f"mongodb://user:{SECRET}/catalog?w=majority",
+        f"mongodb://user:one@db.example:9,user:{SECRET}/",
     ],
 )
 @pytest.mark.parametrize("new_catalog", [True, False, None])
@@ -44,3 +47,11 @@ def test_no_password_is_printed(
     printed = capsys.readouterr()
     assert printed.err.startswith("Using the database ")
     assert SECRET not in printed.out + printed.err
+
+
+@pytest.mark.parametrize(
+    "hosts", ["localhost", "10.0.0.1:9,[::1]:10", "a-b.example_c:27017", "%2Ftmp%2Fmongodb.sock"]
+)
+def test_the_hosts_are_printed(hosts: str) -> None:
+    found = runtime.place(Settings(mongodb_url=f"mongodb://user:{SECRET}@{hosts}/", database="one"))
+    assert found == f"one of MongoDB at {hosts}"

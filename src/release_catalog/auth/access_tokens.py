@@ -14,6 +14,7 @@ from release_catalog.domain.caller import Caller, Owner, token_subject
 from release_catalog.fair_share import FairSlots
 from release_catalog.storage import access_tokens as store
 from release_catalog.storage import database as db
+from release_catalog.storage import outages
 from release_catalog.storage.database import Database
 
 # A revoked token is still accepted for this long by processes that have just seen it.
@@ -108,4 +109,4 @@ async def _noted(database: Database, document: AccessTokenDocument) -> None:
     try:
         await store.used(database, document)
     except db.Failure as error:
-        _log.warning("last use of a token not recorded", token_id=document["id"], reason=str(error))
+        _log.warning("last use of a token not recorded", token_id=document["id"], reason=outages.reason(error))

@@ -8,6 +8,7 @@ import typer
 
 from release_catalog import runtime
 from release_catalog.cli.options import Json, NewCatalog, Tenant, print_json, print_table, reasons
+from release_catalog.console import printable
 from release_catalog.domain import caller, timestamps
 from release_catalog.domain.access_tokens import AccessTokenDocument
 from release_catalog.errors import Problem
@@ -90,7 +91,7 @@ def revoke(
     if json:
         print_json(shown)
     else:
-        typer.echo(f"Revoked {shown['name']} ({shown['id']}) at {shown['revokedAt']}.")
+        typer.echo(printable(f"Revoked {shown['name']} ({shown['id']}) at {shown['revokedAt']}."))
 
 
 def _choice(name: str, tenant: str, found: list[AccessTokenDocument]) -> str:

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, BinaryIO, Self
 
-import orjson
 import rich.progress
 import typer
 
@@ -207,7 +206,7 @@ def _tell_summary(
         return
     about = {name: header[name] for name in ("tenant", "instant", "lastEvent", "secrets", "catalogVersion")}
     document = {**about, "documents": sum(counts.values()), "collections": counts, **more}
-    typer.echo(orjson.dumps(document).decode(), err=err)
+    options.print_json(document, err=err)
 
 
 def _summary(header: Header, counts: Mapping[str, int]) -> str:

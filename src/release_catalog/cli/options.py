@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from release_catalog.console import printable
+from release_catalog.console import printable, printable_json
 from release_catalog.errors import Problem, ValidationProblem, Violation
 
 Tenant = Annotated[str | None, typer.Option(help="Tenant. Defaults to the tenant in the settings.")]
@@ -18,10 +18,11 @@ NewCatalog = Annotated[
 ]
 
 
-def print_json(document: Any) -> None:
+def print_json(document: Any, *, err: bool = False) -> None:
     """Print a document as one line of JSON; programs read it while the command goes on."""
     # A document that somebody has changed may hold values of any type.
-    typer.echo(orjson.dumps(document, default=str, option=orjson.OPT_UTC_Z).decode())
+    line = orjson.dumps(document, default=str, option=orjson.OPT_UTC_Z)
+    typer.echo(printable_json(line).decode(), err=err)
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -20,17 +20,25 @@ def whole(file: str, *, private: bool = False) -> Iterator[BinaryIO]:
             yield target
         return
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with opened(str(partial), "wb") as target:
-            if private:
-                partial.chmod(0o600)
+    with _created(partial, 0o600 if private else 0o666) as target:
+        try:
             yield target
             target.flush()
             os.fsync(target.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+            partial.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _created(path: Path, mode: int) -> BinaryIO:
+    """Create a file with these rights; what others may have put at its name is not used."""
+    try:
+        # An interrupted process may have had the same number.
+        path.unlink(missing_ok=True)
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
+    except OSError as error:
+        sys.exit(f"{path} can't be opened: {error.strerror}.")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ from release_catalog.domain.caller import Caller, Owner
 from release_catalog.domain.events import EventDocument
 from release_catalog.fair_share import FairSlots
 from release_catalog.storage import database as db
-from release_catalog.storage import event_log
+from release_catalog.storage import event_log, outages
 from release_catalog.storage.database import Database
 from release_catalog.storage.event_log import EventFilter
 
@@ -257,7 +257,7 @@ class EventBroker:
                     with db.deadline(_READ_SECONDS):
                         await feed.read(self._database)
             except db.Failure as error:
-                _log.warning("read of events failed", reason=str(error))
+                _log.warning("read of events failed", reason=outages.reason(error))
             except Exception:  # noqa: BLE001  the subscribers would wait for ever
                 _log.exception("read of events failed")
         del self._feeds[key]
@@ -281,7 +281,7 @@ async def _retry_until_available(read: Callable[[], Awaitable[Result]]) -> Resul
         try:
             return await read()
         except db.Failure as error:
-            _log.warning("read of events for a subscriber failed", reason=str(error))
+            _log.warning("read of events for a subscriber failed", reason=outages.reason(error))
             await asyncio.sleep(_PAUSE_SECONDS)
 
 

@@ -22,6 +22,7 @@ from release_catalog.storage import (
     bulk_writes,
     idempotency,
     leases,
+    outages,
     release_import,
     releases,
     unit_of_work,
@@ -248,7 +249,7 @@ async def _dispatch(database: Database, files: Fetcher, shift: WorkerShutdown, o
         try:
             taken = await shift.take(database)
         except db.Failure as error:
-            _log.warning("search for files to verify failed", reason=str(error))
+            _log.warning("search for files to verify failed", reason=outages.reason(error))
         except Exception:  # noqa: BLE001  whatever it is, the next look may succeed
             _log.exception("search for files to verify failed")
         if taken is None:
@@ -284,7 +285,7 @@ async def _work(
         if not shift.over.is_set():
             raise
     except db.Failure as error:
-        _log.warning("verification of a release's files failed", reason=str(error))
+        _log.warning("verification of a release's files failed", reason=outages.reason(error))
     except Exception:  # noqa: BLE001  one failing job must not prevent the others
         _log.exception("verification of a release's files failed")
     if shift.over.is_set():

@@ -14,7 +14,7 @@ from release_catalog.errors import BrokenDocument
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.query_engine.context import Context
 from release_catalog.storage import database as db
-from release_catalog.storage.outages import CHANGED, MAX_REASON, Outage, is_silence, outage
+from release_catalog.storage.outages import CHANGED, Outage, is_silence, outage, reason
 from release_catalog.usage import JSON_OPTIONS
 
 Json = dict[str, Any]
@@ -106,8 +106,8 @@ def mask_error(error: GraphQLError, error_ids: dict[int, str], met: ErrorContext
 def _note(cause: Exception, found: Outage | None, id_: str, path: Any) -> None:
     if found:
         # One outage fails many requests: tracebacks would hold the event loop, and tell nothing.
-        reason = str(cause.__cause__ or cause)[:MAX_REASON]
-        _log.error(found.code.lower(), error_id=id_, path=path, reason=reason, outcome=found.outcome)
+        why = reason(cause.__cause__ or cause)
+        _log.error(found.code.lower(), error_id=id_, path=path, reason=why, outcome=found.outcome)
     else:
         _log.error("unexpected error", error_id=id_, path=path, exc_info=cause)
 

@@ -17,7 +17,7 @@ from release_catalog.domain import ids
 from release_catalog.errors import BrokenDocument, InvalidArgument, problem_json
 from release_catalog.graphql_http.request import prefers_html
 from release_catalog.hal import html
-from release_catalog.storage.outages import MAX_REASON, RETRY_SECONDS, outage
+from release_catalog.storage import outages
 
 UNAUTHORIZED, NOT_FOUND = 401, 404
 # Clients that name one of these media types are programs.
@@ -61,10 +61,10 @@ def failed(request: Request, error: Exception, *, reachable: bool = False) -> Re
     """
     status, detail, headers, members = 500, "An unexpected error occurred: report it.", {}, {}
     id_, path = ids.new(), request.scope["path"]
-    if found := outage(error, reachable=reachable):
-        status, detail, headers = 503, found.message, {"retry-after": str(RETRY_SECONDS)}
+    if found := outages.outage(error, reachable=reachable):
+        status, detail, headers = 503, found.message, {"retry-after": str(outages.RETRY_SECONDS)}
         members = found.extensions
-        _log.error(found.code.lower(), error_id=id_, path=path, reason=str(error)[:MAX_REASON])
+        _log.error(found.code.lower(), error_id=id_, path=path, reason=outages.reason(error))
     else:
         _log.error("unexpected error", error_id=id_, path=path, exc_info=error)
         if isinstance(error, BrokenDocument):

@@ -8,9 +8,8 @@ import structlog
 
 from release_catalog.metrics.readings import Readings
 from release_catalog.storage import database as db
-from release_catalog.storage import queue_figures
+from release_catalog.storage import outages, queue_figures
 from release_catalog.storage.database import Database
-from release_catalog.storage.outages import MAX_REASON
 from release_catalog.storage.queue_figures import QueueFigures
 
 # Scrapers that come more often get the same figures.
@@ -72,7 +71,7 @@ class QueueReader:
         try:
             figures = await queue_figures.read(database)
         except db.Failure as error:
-            _log.warning("queues not measured", reason=str(error)[:MAX_REASON])
+            _log.warning("queues not measured", reason=outages.reason(error))
         except Exception:  # noqa: BLE001  the other metrics are needed all the more
             _log.exception("queues not measured")
         self._figures, self._read_at = figures, time.monotonic()

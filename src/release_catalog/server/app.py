@@ -159,7 +159,7 @@ def _identification(settings: Settings, callers: Authenticator) -> Callable[[HTT
                     address = client_address.find(request.scope)
                     caller = await callers.authenticate(request.headers, address, request.app.state.database)
             except db.Failure as error:
-                _log.warning("authentication unavailable", reason=str(error))
+                _log.warning("authentication unavailable", reason=outages.reason(error))
                 raise errors.temporarily_unavailable(outages.UNAVAILABLE.message) from error
             except AuthenticationError:
                 request_record.note_limit("authentication")

@@ -18,7 +18,9 @@ _KEY = "release_catalog.client"
 # Nobody has more proxies than this, and a longer header is not read to its beginning.
 MAX_PROXIES, MAX_CHARACTERS = 20, 1_000
 # Headers by which proxies tell that they forward a request.
-_FORWARDED = {b"x-forwarded-for", b"forwarded", b"x-real-ip"}
+_FORWARDED = frozenset(
+    b"x-forwarded-for forwarded x-real-ip x-forwarded-host x-forwarded-proto x-client-ip via".split()
+)
 
 
 class TrustedProxies:
@@ -80,8 +82,11 @@ def find(scope: Any) -> str | None:
 
 
 def own(scope: Any) -> str | None:
-    """Return the address of the connection; None if a proxy forwards the request for somebody else."""
-    if any(name in _FORWARDED for name, _ in scope["headers"]):
+    """Return the address of the connection; None if a proxy forwards the request for somebody else.
+
+    A trusted proxy does that with all requests, even with those whose header somebody has left out.
+    """
+    if _KEY in scope or any(name in _FORWARDED for name, _ in scope["headers"]):
         return None
     client = scope.get("client")
     return client[0] if client else None

@@ -115,10 +115,11 @@ class RateLimiter:
     def note_execution(self, slots: FairSlots, seconds: float) -> None:
         """Adapt the number of requests that are executed at a time to the time that one has taken."""
         most = QUERIES_AT_ONCE if slots is self._queries else MUTATIONS_AT_ONCE
-        if seconds <= SLOW_SECONDS:
-            slots.capacity = min(slots.capacity + 1, most)
-        elif slots.waiting:
+        if seconds > SLOW_SECONDS and slots.waiting:
             slots.capacity = max(slots.capacity - 1, min(FEWEST, most))
+        else:
+            # Also slow ones, once nobody waits: they are slow by themselves, such as with a distant database.
+            slots.capacity = min(slots.capacity + 1, most)
 
     def refuse_turn(self, who: Owner, points: int, busy: Busy) -> RequestError:
         """Return the refusal of a request that got no turn, and give its points back."""

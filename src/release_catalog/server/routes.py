@@ -25,6 +25,7 @@ from release_catalog.server.guarded_app import ChargedReads, GuardedApp
 from release_catalog.server.rate_limit import RateLimiter
 from release_catalog.settings import Introspection, Settings
 from release_catalog.storage import database as db
+from release_catalog.storage import outages
 
 _READY_SECONDS = 2.0
 
@@ -127,6 +128,6 @@ async def _is_ready(database: db.Database) -> bool:
     try:
         await db.ping(database, _READY_SECONDS)
     except db.Failure as error:
-        _log.warning("not ready", reason=str(error))
+        _log.warning("not ready", reason=outages.reason(error))
         return False
     return True

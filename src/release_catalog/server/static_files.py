@@ -12,8 +12,8 @@ from starlette.types import Scope
 # The encodings that the build writes, with the ends of their files; the smallest is the first.
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
 IMMUTABLE = "public, max-age=31536000, immutable"
-# The end of a name that holds a hash of the content.
-_HASHED = re.compile(r".*-[0-9A-Z]{8}\.[a-z]+")
+# A name that ends with a hash of the content. Other names are not looked up: the system refuses some of them.
+_HASHED = re.compile(r"[A-Za-z0-9._-]{1,100}-[0-9A-Z]{8}\.[a-z]{1,10}")
 _WEIGHT = re.compile(r"q=([01](?:\.\d{0,3})?)", re.IGNORECASE)
 
 

@@ -88,9 +88,8 @@ def fields(document: bytes) -> dict[str, Any]:
     return dict(RawBSONDocument(document, _EXACT))
 
 
-def belongs(collection: CollectionName[Any], document: bytes, tenant: str) -> bool:
-    """Return whether a document is one that a backup of a tenant may hold."""
-    found = RawBSONDocument(document, _EXACT)
+def belongs(collection: CollectionName[Any], found: Mapping[str, Any], tenant: str) -> bool:
+    """Return whether a document with these fields is one that a backup of a tenant may hold."""
     key = found.get("_id")
     if collection == META:
         return bool(key == SERVICE)
@@ -124,10 +123,10 @@ def moved(before: str, after: str) -> Change:
         found["_id"] = _moved_key(found["_id"], *keys)
         if "tenantId" in found:
             found["tenantId"] = after
-        if collection == RELEASES and "tenantId" not in found:
+        if collection == RELEASES and "tenantId" not in found and "version" in found:
             # What is left of a discarded draft has its key as its version, too.
             found["version"] = _moved_key(found["version"], *keys)
-        if collection == EVENTS:
+        if collection == EVENTS and "data" in found:
             found["data"] = _moved_data(found["data"], before, after)
         if collection == PROMOTIONS:
             # The hashes of the ledger cover it.

@@ -193,7 +193,8 @@ class Reader:
                 f"The backup has the format {record.get('version')}, and this release-catalog reads formats up to "
                 f"{VERSION}: restore it with version {record.get('catalogVersion')} or a newer one."
             )
-        if any(not isinstance(record.get(name), types) for name, types in _HEADER_TYPES.items()):
+        lacks = any(not isinstance(record.get(name), types) for name, types in _HEADER_TYPES.items())
+        if lacks or any(not isinstance(form, int) for form in record["forms"].values()):
             raise Damaged("The header of the backup lacks a field: take another backup.")
         return cast("Header", record)
 

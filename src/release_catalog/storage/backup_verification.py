@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 import bson
 from bson.codec_options import CodecOptions
+from bson.errors import InvalidBSON
 
 from release_catalog.domain.caller import split_key
 from release_catalog.domain.ledger import HashChain
@@ -60,21 +61,36 @@ def check_forms(header: Header) -> None:
 def blocks(reader: Reader) -> Iterator[Block]:
     """Yield the blocks; raise `Damaged` for a document that does not belong into its place or into the backup."""
     order = {str(name): at for at, name in enumerate(backup_contents.BACKED_UP)}
-    tenant, last = reader.header["tenant"], -1
+    last = -1
     for block in reader.blocks():
         at = order.get(block.collection)
         if at is None or at < last:
             raise Damaged(f"The collection {block.collection!r} is in the wrong place of the backup.")
         last = at
         name = backup_contents.BACKED_UP[at]
-        if tenant is not None:
-            for document in block.documents:
-                if not backup_contents.belongs(name, document, tenant):
-                    raise Damaged(
-                        f"The backup of the tenant {tenant!r} has a document of another tenant in {name}: restore "
-                        "only files that release-catalog backup wrote."
-                    )
+        if fault := _fault(reader.header, name, block.documents):
+            raise Damaged(f"{fault}: restore only files that release-catalog backup wrote.")
         yield block
+
+
+def _fault(header: Header, name: CollectionName[Any], documents: list[bytes]) -> str | None:
+    """Return the reason for which documents can't be in a backup with this header; None without one."""
+    if name in backup_contents.SECRET and not header["secrets"]:
+        return f"The backup was made without secrets, but has documents in {name}"
+    tenant = header["tenant"]
+    for document in documents:
+        try:
+            found = backup_contents.fields(document)
+        except InvalidBSON:
+            return f"The backup has an unreadable document in {name}"
+        if "_id" not in found:
+            return f"The backup has a document without an _id in {name}"
+        # Of a repeated field, MongoDB reads another value than this program.
+        if len(bson.encode(found)) != len(document):
+            return f"The backup has a document with a repeated field in {name}"
+        if tenant is not None and not backup_contents.belongs(name, found, tenant):
+            return f"The backup of the tenant {tenant!r} has a document of another tenant in {name}"
+    return None
 
 
 class _Chains:
@@ -82,18 +98,20 @@ class _Chains:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
-        self._tenant: Any = None
+        self._tenant: str | None = None
         self._chain = HashChain()
         # The number and the hash of the last record, by tenant.
-        self._ends: dict[Any, tuple[int, str | None]] = {}
+        self._ends: dict[str, tuple[int, str | None]] = {}
 
     def follow(self, documents: list[bytes]) -> None:
         for document in documents:
-            record = bson.decode(document, _AWARE)
-            if record.get("tenantId") != self._tenant:
+            record = _decoded(document)
+            # A changed record may have a tenant of any type.
+            tenant = str(record.get("tenantId"))
+            if tenant != self._tenant:
                 self.close()
-                self._tenant, self._chain = record.get("tenantId"), HashChain()
-            self._note(self._tenant, self._chain.follow(record))
+                self._tenant, self._chain = tenant, HashChain()
+            self._note(tenant, self._chain.follow(record))
 
     def close(self) -> None:
         if self._tenant is not None:
@@ -103,12 +121,19 @@ class _Chains:
         """Compare the ends of the ledgers with the heads that the catalog noted; old ledgers have none."""
         self.close()
         for document in documents:
-            counter = bson.decode(document, _AWARE)
+            counter = _decoded(document)
             tenant, kind = split_key(str(counter.get("_id")))
             if kind == ledgers.HEAD and "hash" in counter:
                 chain = HashChain()
                 chain.sequence, chain.hash = self._ends.get(tenant, (0, None))
-                self._note(tenant, chain.end(counter))  # type: ignore[arg-type]
+                self._note(tenant, chain.end({"sequence": None, **counter}))  # type: ignore[arg-type]
 
-    def _note(self, tenant: Any, faults: list[str]) -> None:
+    def _note(self, tenant: str, faults: list[str]) -> None:
         self.faults += [f"{tenant}: record {fault}" for fault in faults][: _MAX_FAULTS - len(self.faults)]
+
+
+def _decoded(document: bytes) -> dict[str, Any]:
+    try:
+        return bson.decode(document, _AWARE)
+    except InvalidBSON as error:
+        raise Damaged(f"The backup has an unreadable document: {error}. Take another backup.") from error

@@ -24,7 +24,7 @@ from pymongo.errors import ConnectionFailure, InvalidURI, PyMongoError, ServerSe
 from pymongo.monitoring import CommandListener, ConnectionPoolListener
 from pymongo.read_concern import ReadConcern
 
-from release_catalog.storage import cursors, forms
+from release_catalog.storage import cursors, forms, outages
 from release_catalog.storage.collection_names import CollectionName, Stored
 from release_catalog.storage.cursors import FieldPaths
 from release_catalog.storage.forms import StoredDatabase
@@ -319,7 +319,7 @@ async def background_ended(seconds: float = _END_SECONDS) -> None:
 def _ended(task: "asyncio.Future[Any]") -> None:
     _unwatched.discard(task)
     if not task.cancelled() and (error := task.exception()):
-        _log.warning("background task failed", reason=str(error)[:200])
+        _log.warning("background task failed", reason=outages.reason(error))
 
 
 async def ping(database: Database, seconds: float) -> None:

@@ -16,6 +16,7 @@ from pymongo.errors import BulkWriteError
 
 from release_catalog.domain.caller import Caller
 from release_catalog.storage import database as db
+from release_catalog.storage import outages
 from release_catalog.storage.collection_names import RELEASES
 from release_catalog.storage.database import Database
 from release_catalog.storage.workers import Workers
@@ -74,7 +75,9 @@ class DownloadCounter:
         except BulkWriteError as error:
             # The database has tried each change, and would refuse the same ones again.
             lost = [[*batch.values()][failure["index"]] for failure in error.details["writeErrors"]]
-            _log.error("downloads lost", downloads=sum(sum(c.values()) for c in lost), reason=str(error)[:200])
+            _log.error(
+                "downloads lost", downloads=sum(sum(c.values()) for c in lost), reason=outages.reason(error)
+            )
 
 
 def _addition(key: str, counts: Mapping[str, int]) -> UpdateOne:
@@ -101,7 +104,7 @@ async def run_counter(database: Database, workers: Workers | None = None) -> Asy
             try:
                 await counter.flush()
             except db.Failure as error:
-                _log.error("downloads lost", downloads=counter.pending, reason=str(error)[:200])
+                _log.error("downloads lost", downloads=counter.pending, reason=outages.reason(error))
 
 
 async def _flush_regularly(counter: DownloadCounter, over: asyncio.Event) -> None:
@@ -113,6 +116,6 @@ async def _flush_regularly(counter: DownloadCounter, over: asyncio.Event) -> Non
                 with db.deadline(db.BACKGROUND_SECONDS):
                     await counter.flush()
             except db.Failure as error:
-                _log.warning("storing downloads failed", downloads=counter.pending, reason=str(error)[:200])
+                _log.warning("storing downloads failed", downloads=counter.pending, reason=outages.reason(error))
             except Exception:  # noqa: BLE001  whatever it is, the next attempt may succeed
                 _log.exception("storing downloads failed")

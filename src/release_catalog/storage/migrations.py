@@ -21,7 +21,7 @@ from pymongo import UpdateMany, UpdateOne
 
 from release_catalog.domain import ids
 from release_catalog.storage import database as db
-from release_catalog.storage import forms, leases, migration_fills, search_terms
+from release_catalog.storage import forms, leases, migration_fills, outages, search_terms
 from release_catalog.storage.collection_names import CONTENTS, EVENTS, MIGRATION_STATE, RELEASES, CollectionName
 from release_catalog.storage.database import Database, Stage
 from release_catalog.storage.migration_fills import Known
@@ -135,7 +135,7 @@ async def _keep_current(database: Database, over: asyncio.Event) -> None:
             await run(database, over, _log_step)
             retry = _RETRY_SECONDS
         except db.Failure as error:
-            _log.warning("migration failed", reason=str(error)[:200])
+            _log.warning("migration failed", reason=outages.reason(error))
             # It may also lack a right, which no retry gives it.
             seconds, retry = retry, min(2 * retry, LOOK_SECONDS)
         except Exception:  # noqa: BLE001  the server serves without it, and the next attempt may succeed

@@ -125,6 +125,14 @@ SLOW_CHANGE = Outage(
 )
 
 
+def reason(error: BaseException) -> str:
+    """Return the text about an error for the log; of a refusal by MongoDB, which quotes values, only its code."""
+    if not isinstance(error, OperationFailure):
+        return str(error)[:MAX_REASON]
+    name = (error.details or {}).get("codeName")
+    return f"MongoDB's error {error.code}" + (f" ({name})" if isinstance(name, str) else "")
+
+
 def left_no_trace(error: PyMongoError) -> bool:
     """Return whether a mutation that met this outage changed nothing: all its writes are in transactions."""
     return not isinstance(error, OutcomeUnknown | NothingWritten) and outage(error) is not None

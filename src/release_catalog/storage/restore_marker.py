@@ -10,6 +10,7 @@ import structlog
 from pymongo.asynchronous.collection import AsyncCollection
 
 from release_catalog.storage import database as db
+from release_catalog.storage import outages
 from release_catalog.storage.collection_names import META, CollectionName
 from release_catalog.storage.database import Database
 from release_catalog.storage.workers import Workers
@@ -102,4 +103,4 @@ async def _look_regularly(database: Database, watch: RestoreWatch, over: asyncio
             with db.deadline(db.BACKGROUND_SECONDS):
                 watch.marker = await find(database)
         except db.Failure as error:
-            _log.warning("looking for a restore failed", reason=str(error)[:200])
+            _log.warning("looking for a restore failed", reason=outages.reason(error))

@@ -35,7 +35,7 @@ from release_catalog.domain.reference_data import ProductDocument, version_keys
 from release_catalog.domain.release import ReleaseDocument
 from release_catalog.domain.versions import Scheme
 from release_catalog.storage import database as db
-from release_catalog.storage import leases, renamed_products, search_terms, unit_of_work, version_order
+from release_catalog.storage import leases, outages, renamed_products, search_terms, unit_of_work, version_order
 from release_catalog.storage.collection_names import COUNTERS, PRODUCTS, RELEASES
 from release_catalog.storage.database import Database, Filter, Update
 from release_catalog.storage.outages import SchemeChangeUnderWay, TurnNotReached
@@ -187,7 +187,7 @@ async def _continue(database: Database, over: asyncio.Event) -> None:
                 _log.info("scheme change continued", product=product["id"])
                 await _run(database, product["_id"], product["schemeChange"]["owner"], over)
         except db.Failure as error:
-            _log.warning("scheme change failed", reason=str(error)[:200])
+            _log.warning("scheme change failed", reason=outages.reason(error))
         except Exception:  # noqa: BLE001  the server serves without it, and the next attempt may succeed
             _log.exception("scheme change failed")
         with contextlib.suppress(TimeoutError):

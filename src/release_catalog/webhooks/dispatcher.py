@@ -23,7 +23,7 @@ from release_catalog.events.change_stream import Notify
 from release_catalog.files import address_guard
 from release_catalog.request_record import Observers, RequestRecord
 from release_catalog.storage import database as db
-from release_catalog.storage import event_log, webhook_queue
+from release_catalog.storage import event_log, outages, webhook_queue
 from release_catalog.storage import webhooks as stored
 from release_catalog.storage.database import Database
 from release_catalog.storage.workers import Workers
@@ -88,7 +88,7 @@ async def _dispatch(
         try:
             taken, again = await _take(database, places)
         except db.Failure as error:
-            _log.warning("search for due webhooks failed", reason=str(error))
+            _log.warning("search for due webhooks failed", reason=outages.reason(error))
             taken, again = [], _RETRY_SECONDS
         except Exception:  # noqa: BLE001  whatever it is, the next look may succeed
             _log.exception("search for due webhooks failed")
@@ -140,7 +140,7 @@ async def _take(database: Database, places: Places) -> tuple[list[WebhookDocumen
 def _log_failure(one: "asyncio.Task[None]") -> None:
     # Its lease ends by itself: until then nobody repeats the failed work.
     if isinstance(error := one.exception(), db.Failure):
-        _log.warning("webhook delivery interrupted", reason=str(error))
+        _log.warning("webhook delivery interrupted", reason=outages.reason(error))
     elif error:
         _log.error("webhook delivery interrupted", exc_info=error)
 
