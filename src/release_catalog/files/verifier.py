@@ -1,6 +1,7 @@
 """The verifier, which compares the bytes at an artifact's URL with its declared size and digest."""
 
 import asyncio
+import collections
 import contextlib
 import ssl
 import time
@@ -76,6 +77,8 @@ class Fetcher:
         self._threads = futures.ThreadPoolExecutor(at_once * _RELEASES, "fetch")
         self._resolver = Resolver()
         self._tls = ssl.create_default_context()
+        # The files that were verified, by the status of their verification.
+        self.results: collections.Counter[str] = collections.Counter()
         # Set when the server stops: requests that wait for files are answered then.
         self.stopping = asyncio.Event()
 
@@ -121,7 +124,9 @@ class Fetcher:
                     return _judged(expected.other, artifact["size"], artifact["sha256"])
                 return _result("UNREACHABLE", failure)
 
-            return await asyncio.gather(*map(one, artifacts))
+            results = await asyncio.gather(*map(one, artifacts))
+            self.results.update(result["status"] for result in results)
+            return results
 
     async def check(
         self, url: str, size: int, sha256: str, seconds: float, owner: Owner = _NOBODY
