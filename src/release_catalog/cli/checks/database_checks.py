@@ -174,7 +174,7 @@ async def tokens(found: Settings, database: Database) -> AsyncIterator[Finding]:
             f"{state.endless} access tokens never expire.", "Create tokens with --days, and revoke old ones."
         )
     if found.authenticated and not (state.usable or found.accounts or found.jwt_issuer):
-        yield error("Nobody has credentials.", "Create a token: release-catalog token NAME --scope admin.")
+        yield error("Nobody has credentials.", "Create a token: release-catalog token create NAME --scope admin.")
     elif state.usable and not state.ending:
         yield ok(f"{state.usable} access tokens can be used.")
 
