@@ -17,7 +17,7 @@ from release_catalog.domain.release_parts import VerificationDocument
 from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.files import address_guard, http_client
 from release_catalog.files.dns_resolver import Resolver
-from release_catalog.files.transfer_rate import Pace
+from release_catalog.files.transfer_rate import TransferRate
 from release_catalog.request_record import FileFetch
 
 MAX_REDIRECTS = 5
@@ -144,9 +144,9 @@ class Fetcher:
         goal = http_client.target(url)
         for _ in range(MAX_REDIRECTS + 1):
             sock = await address_guard.connect(self.allowed, self._resolver, owner, goal.host, goal.port)
-            pace = Pace(goal.host, self._min_rate)
-            about = goal, expected, self._tls, self._progress, pace
-            async with pace.kept():
+            rate = TransferRate(goal.host, self._min_rate)
+            about = goal, expected, self._tls, self._progress, rate
+            async with rate.kept():
                 answer = await http_client.in_thread(self._threads, sock, http_client.exchange, *about)
             if isinstance(answer, http_client.Body):
                 return answer
