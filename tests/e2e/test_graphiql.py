@@ -286,3 +286,13 @@ def test_the_page_loads_only_from_this_server_without_complaints(
     assert [url for url in urls if not url.startswith((f"{server_url}/", "data:", "blob:"))] == []
     # A breach of the Content-Security-Policy is an error here too.
     assert logged(browser, "browser") == []
+
+
+def test_completions_fit_on_a_phone(browser: webdriver.Chrome) -> None:
+    show(browser, 390, "light")
+    for text, completion in (("{ rele", "releases"), ("{ releases(first: 1) { nodes { dependenc", "dependencies")):
+        write(browser, text)
+        shown = see(browser, ".suggest-widget", completion).rect
+        assert shown["x"] >= 0
+        assert shown["x"] + shown["width"] <= 390
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390

@@ -162,11 +162,30 @@ def test_missing_and_different_indexes_are_found(stocked_settings: dict[str, Any
         database["releases"].drop_index("terms")
         database["tokens"].drop_index("id")
         database["tokens"].create_index("id", name="id")
+        database["events"].drop_index("kept")
+        database["webhookDeliveries"].drop_index("kept")
+        database["webhookDeliveries"].create_index("updatedAt", name="kept", expireAfterSeconds=60)
     _, found = examine(**stocked_settings)
-    severity, message, _ = only(found, "indexes")
-    assert (severity, "releases.terms (missing)" in message, "tokens.id (different)" in message) == (
-        "warning", True, True,
-    )  # fmt: skip
+    warning, retention = found["indexes"]
+    assert warning["severity"] == "warning"
+    for fault in (
+        "releases.terms (missing)",
+        "tokens.id (different)",
+        "events.kept (missing)",
+        "webhookDeliveries.kept (different)",
+    ):
+        assert fault in warning["message"]
+    assert retention["severity"] == "info"
+
+
+def test_another_retention_of_events_is_told(stocked_settings: dict[str, Any]) -> None:
+    _, found = examine(**stocked_settings)
+    assert only(found, "indexes") == ("ok", "All indexes exist.", "")
+    _, found = examine(**stocked_settings, events_days=30)
+    assert [(it["severity"], it["message"]) for it in found["indexes"]] == [
+        ("ok", "All indexes exist."),
+        ("info", "Events are kept for 90 days, and RELEASE_CATALOG_EVENTS_DAYS is 30."),
+    ]
 
 
 def test_access_tokens_are_looked_at(stocked_settings: dict[str, Any]) -> None:

@@ -566,6 +566,9 @@ async def test_next_leads_through_all_catalogs_products_and_releases(empty: Cata
     assert entry["_links"]["release"] == {
         "href": "/v1/catalogs/{catalog}/releases/{release}{?expand_relationships}", "templated": True,
     }  # fmt: skip
+    assert entry["_links"]["promotion"] == {
+        "href": "/lifecycle/api/v2/promotion/records/{name}/{version}/{created}", "templated": True,
+    }  # fmt: skip
     pages = [page async for page in web.pages(entry["_links"]["catalogs"]["href"])]
     assert [len(page["_links"]["catalogs"]) for page in pages] == [100, 2]
     assert len({link["title"] for page in pages for link in page["_links"]["catalogs"]}) == 102

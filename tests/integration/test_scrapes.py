@@ -24,8 +24,8 @@ from release_catalog.server.app import create_app
 from release_catalog.settings import Settings
 from release_catalog.storage import access_tokens, forms, queue_figures
 from release_catalog.storage.collection_names import EVENTS, RELEASES, VERIFICATIONS, WEBHOOKS
-from support import subscribers
-from support.catalog import Catalog
+from support import file_server, subscribers
+from support.catalog import Catalog, source
 from support.graphql_client import RESPONSE, client_of, data_of, get, post, results, served, stream
 from support.metrics import scrape, scrape_until
 from support.outages import HELD, Mongod, heartbeat, running
@@ -289,6 +289,27 @@ async def test_the_verification_queue(empty: Catalog) -> None:
     figures = await queue_figures.read(empty.database)
     assert (figures.jobs_waiting, figures.jobs_running) == (2, 1)
     assert figures.job_oldest_seconds >= 3_600
+
+
+async def test_verified_files_are_counted_by_outcome(empty: Catalog) -> None:
+    await empty.product("tool")
+    async with (
+        file_server.serving() as files,
+        served(empty.database, **ON, files_allow=files.url[7:]) as http,
+    ):
+        assert not (await scrape(http)).samples("file_verifications_total")
+        urls = [files.put("right", b"right"), files.put("wrong", b"other"), f"{files.url}/missing"]
+        names = ["right", "wrong", "missing"]
+        artifacts = [
+            {"name": name, "size": 5, "sha256": hashlib.sha256(b"right").hexdigest(), "downloadUrl": url}
+            for name, url in zip(names, urls, strict=True)
+        ]
+        imported = "/api/v1/catalog/releases/project/tool/import"
+        response = await http.post(imported, json=source("tool", artifacts=artifacts))
+        assert response.status_code == 201, response.text
+        found = await scrape(http)
+        for outcome in ("verified", "mismatch", "unreachable"):
+            assert found.value("file_verifications_total", outcome=outcome) == 1
 
 
 async def test_the_oldest_of_many_pending_events(empty: Catalog) -> None:

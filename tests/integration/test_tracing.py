@@ -1,14 +1,12 @@
 """Traces by OpenTelemetry: the spans of requests, and what they never show."""
 
 import asyncio
-import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx2
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -25,7 +23,7 @@ from release_catalog.storage.command_monitor import CommandMonitor
 from release_catalog.tracing import TraceWriter
 from support import file_server, logs, subscribers
 from support.catalog import Catalog, source
-from support.graphql_client import client_of, data_of, post
+from support.graphql_client import data_of, post, served
 from support.waiting import eventually
 from support.webhook_receivers import receiving
 
@@ -51,13 +49,6 @@ async def database(mongodb_url: str, empty_name: str) -> AsyncIterator[db.Databa
         yield database
 
 
-@contextlib.asynccontextmanager
-async def serving(database: db.Database, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(Settings(**settings), database=database)
-    async with app.router.lifespan_context(app), client_of(app) as http:
-        yield http
-
-
 def named(exporter: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
     return [span for span in exporter.get_finished_spans() if span.name == name]
 
@@ -66,7 +57,7 @@ async def test_a_request_has_spans_for_itself_its_operation_and_its_commands(
     database: db.Database, exporter: InMemorySpanExporter
 ) -> None:
     with logs.captured() as log:
-        async with serving(database) as http:
+        async with served(database) as http:
             headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
             data_of(await post(http, PAGE, variables={"name": "MARKER"}, headers=headers))
     [request], [operation] = named(exporter, "POST /graphql"), named(exporter, "query")
@@ -101,7 +92,7 @@ async def test_a_request_has_spans_for_itself_its_operation_and_its_commands(
 
 
 async def test_an_unsampled_trace_has_no_spans(database: db.Database, exporter: InMemorySpanExporter) -> None:
-    async with serving(database) as http:
+    async with served(database) as http:
         await post(http, PAGE, headers={"traceparent": f"00-{TRACE}-{SPAN}-00"})
         assert exporter.get_finished_spans() == ()
         await post(http, PAGE, headers={"traceparent": "junk"})
@@ -113,7 +104,7 @@ async def test_an_unsampled_trace_has_no_spans(database: db.Database, exporter: 
 async def test_failures_are_errors_and_refusals_of_clients_are_not(
     database: db.Database, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(database) as http:
+    async with served(database) as http:
         await http.get("/nowhere/MARKER")
         await post(http, "{ nothing }")
 
@@ -157,7 +148,7 @@ async def test_files_and_webhook_attempts_have_spans_without_their_paths(
     async with (
         file_server.serving() as files,
         receiving() as receiver,
-        serving(database, files_allow="127.0.0.1") as http,
+        served(database, files_allow="127.0.0.1") as http,
     ):
         data_of(await post(http, hook, variables={"u": receiver.url}))
         url = files.put("MARKER", b"1234")

@@ -55,6 +55,12 @@ def test_a_page_has_one_title_and_no_heading_twice(path: str) -> None:
     assert len(PAGES[path].anchors) == len(headings)
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_begins_with_a_paragraph_about_its_purpose(path: str) -> None:
+    _, first, *_ = PAGES[path].text.split("\n\n")
+    assert re.match(r"[\w`\[]", first), "the first paragraph says in words for whom or for what the page is"
+
+
 @pytest.mark.parametrize("path", [*PAGES, *BESIDE])
 def test_lists_begin_after_an_empty_line(path: str) -> None:
     """The site shows no list otherwise; and a line of a paragraph that begins with a number is a list elsewhere."""

@@ -1,5 +1,6 @@
 """deploy/kubernetes/: each document has the form that Kubernetes publishes, and what they name in each other exists."""
 
+import importlib.metadata
 import ipaddress
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ def test_each_workload_runs_the_same_image() -> None:
     [image] = KUSTOMIZATION["images"]
     images = {name_of(workload): pod_of(workload)["spec"]["containers"][0]["image"] for workload in WORKLOADS}
     by_hand = f"{image['newName']}:{image['newTag']}"
+    assert image["newTag"] == importlib.metadata.version("release-catalog")
+    assert by_hand in (FOLDER.parents[1] / "docs/deployment.md").read_text()
     assert images == {
         "Deployment/release-catalog": image["name"],
         "CronJob/release-catalog-backup": image["name"],

@@ -25,6 +25,8 @@ UNCOUNTED = {
     ("bulk_load.py", "_written"), ("bulk_load.py", "export"), ("scheme_change.py", "_batch"), ("scheme_change.py", "order_inserted"), ("verification_jobs.py", "with_files"),
     ("migration_fills.py", "_authors"), ("migration_fills.py", "authors_and_keys"), ("migration_fills.py", "_redirect"),
     ("migrations.py", "_migrate_batch"), ("backup.py", "batches"), ("backup_comparison.py", "compare"),
+    ("deployment_state.py", "_scheme_changes"), ("deployment_state.py", "_webhooks"),
+    ("probes.py", "index_faults"), ("probes.py", "tokens"),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from release_catalog import runtime
-from release_catalog.cli.options import Json, NewCatalog, Tenant, print_json, print_table, reasons
+from release_catalog.cli.options import Json, NewCatalog, Tenant, print_json, print_table, problem_text
 from release_catalog.console import printable
 from release_catalog.domain import caller, timestamps
 from release_catalog.domain.access_tokens import AccessTokenDocument
@@ -41,7 +41,7 @@ def create(
     async def run(database: Database) -> Any:
         answer = await access_tokens.create(caller.operator(tenant or settings.tenant), database, input_)
         if isinstance(answer, Problem):
-            sys.exit(reasons(answer))
+            sys.exit(problem_text(answer))
         return answer
 
     made = runtime.run_with_database(settings, run, new_catalog=new_catalog)
@@ -84,7 +84,7 @@ def revoke(
             sys.exit(_choice(token, user.tenant, found))
         answer = await access_tokens.revoke(user, database, {"id": found[0]["id"]})
         if isinstance(answer, Problem):
-            sys.exit(reasons(answer))
+            sys.exit(problem_text(answer))
         return answer["accessToken"]
 
     shown = _shown(runtime.run_with_database(settings, run))

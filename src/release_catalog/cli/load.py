@@ -79,8 +79,8 @@ class Report:
         if self.json:
             print_json({"line": number, "violations": violations_json(violations)})
             return
-        reasons = (f"{v.field}: {v.message}" if v.field else v.message for v in violations)
-        self.say(f"line {number}: {' '.join(reasons)}")
+        problem_text = (f"{v.field}: {v.message}" if v.field else v.message for v in violations)
+        self.say(f"line {number}: {' '.join(problem_text)}")
 
 
 class Loader:

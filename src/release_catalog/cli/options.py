@@ -33,7 +33,7 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def reasons(problem: Problem) -> str:
+def problem_text(problem: Problem) -> str:
     """Return the reasons of a refusal, one a line."""
     if isinstance(problem, ValidationProblem):
         return "\n".join(violation.message for violation in problem.violations)

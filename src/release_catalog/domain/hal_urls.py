@@ -10,6 +10,8 @@ ENTRY_POINT = "/v1"
 CATALOGS = "/v1/catalogs"
 # URI Template (RFC 6570).
 ANY_RELEASE = "/v1/catalogs/{catalog}/releases/{release}{?expand_relationships}"
+# S3
+ANY_PROMOTION = "/lifecycle/api/v2/promotion/records/{name}/{version}/{created}"
 
 
 class ReleaseAddress(TypedDict):

@@ -20,7 +20,7 @@ from concurrent import futures
 from typing import Any, TypeVar
 
 from release_catalog.files.address_guard import Unreachable
-from release_catalog.files.transfer_rate import Counted, Pace
+from release_catalog.files.transfer_rate import Counted, TransferRate
 
 READ_SECONDS = 30.0
 MAX_URL = 2_048
@@ -131,14 +131,19 @@ def connection(sock: socket.socket, goal: Target) -> http.client.HTTPConnection:
 class _Response(http.client.HTTPResponse):
     """A response that counts its bytes, also those of a piece that has not arrived completely."""
 
-    def __init__(self, sock: socket.socket, pace: Pace, **options: Any) -> None:
+    def __init__(self, sock: socket.socket, rate: TransferRate, **options: Any) -> None:
         super().__init__(sock, **options)
         self.fp.close()
-        self.fp = io.BufferedReader(Counted(sock.makefile("rb", buffering=0), pace))
+        self.fp = io.BufferedReader(Counted(sock.makefile("rb", buffering=0), rate))
 
 
 def exchange(
-    sock: socket.socket, goal: Target, expected: Expected, tls: ssl.SSLContext, progress: Progress, pace: Pace
+    sock: socket.socket,
+    goal: Target,
+    expected: Expected,
+    tls: ssl.SSLContext,
+    progress: Progress,
+    rate: TransferRate,
 ) -> Body | str:
     """Return the body at `goal`, or the URL that it redirects to.
 
@@ -150,7 +155,7 @@ def exchange(
         sock.settimeout(READ_SECONDS)
         if goal.scheme == "https":
             sock = tls.wrap_socket(sock, server_hostname=host)
-        return _exchange(sock, goal, expected, progress, pace)
+        return _exchange(sock, goal, expected, progress, rate)
     except TimeoutError as error:
         raise Unreachable(f"{host} sent nothing for {READ_SECONDS:g} seconds: check the server.") from error
     except ssl.SSLCertVerificationError as error:
@@ -173,13 +178,15 @@ def exchange(
         sock.close()
 
 
-def _exchange(sock: socket.socket, goal: Target, expected: Expected, progress: Progress, pace: Pace) -> Body | str:
+def _exchange(
+    sock: socket.socket, goal: Target, expected: Expected, progress: Progress, rate: TransferRate
+) -> Body | str:
     there = connection(sock, goal)
-    there.response_class = functools.partial(_Response, pace=pace)  # type: ignore[assignment]  # it is only called
+    there.response_class = functools.partial(_Response, rate=rate)  # type: ignore[assignment]  # it is only called
     headers = {"Host": goal.authority, "Accept-Encoding": "identity", "User-Agent": "release-catalog"}
     there.request("GET", goal.path, headers=headers | {"Connection": "close"})
     with there.getresponse() as response:
-        pace.answered()
+        rate.answered()
         location = response.getheader("Location")
         if response.status in _REDIRECTS and location:
             return location

@@ -19,8 +19,8 @@ GRACE_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 
 
-class Pace:
-    """The pace of a server: the time to its answer, then at least `min_rate` bytes a second on average."""
+class TransferRate:
+    """The rate of a server: the time to its answer, then at least `min_rate` bytes a second on average."""
 
     def __init__(self, host: str, min_rate: int) -> None:
         self._host = host
@@ -86,10 +86,10 @@ class Pace:
 class Counted(io.RawIOBase):
     """A raw stream that counts the bytes that it reads."""
 
-    def __init__(self, raw: Any, pace: Pace) -> None:
+    def __init__(self, raw: Any, rate: TransferRate) -> None:
         super().__init__()
         self._raw = raw
-        self._pace = pace
+        self._rate = rate
 
     def readable(self) -> bool:
         """Return True, as `io.BufferedReader` needs it."""
@@ -98,7 +98,7 @@ class Counted(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         """Read into `buffer` and return the number of bytes."""
         count: int | None = self._raw.readinto(buffer)
-        self._pace.received(count or 0)
+        self._rate.received(count or 0)
         return count
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """The verifier, which compares the bytes at an artifact's URL with its declared size and digest."""
 
 import asyncio
+import collections
 import contextlib
 import ssl
 import time
@@ -16,7 +17,7 @@ from release_catalog.domain.release_parts import VerificationDocument
 from release_catalog.fair_share import Busy, FairSlots
 from release_catalog.files import address_guard, http_client
 from release_catalog.files.dns_resolver import Resolver
-from release_catalog.files.transfer_rate import Pace
+from release_catalog.files.transfer_rate import TransferRate
 from release_catalog.request_record import FileFetch
 
 MAX_REDIRECTS = 5
@@ -76,6 +77,8 @@ class Fetcher:
         self._threads = futures.ThreadPoolExecutor(at_once * _RELEASES, "fetch")
         self._resolver = Resolver()
         self._tls = ssl.create_default_context()
+        # The files that were verified, by the status of their verification.
+        self.results: collections.Counter[str] = collections.Counter()
         # Set when the server stops: requests that wait for files are answered then.
         self.stopping = asyncio.Event()
 
@@ -121,7 +124,9 @@ class Fetcher:
                     return _judged(expected.other, artifact["size"], artifact["sha256"])
                 return _result("UNREACHABLE", failure)
 
-            return await asyncio.gather(*map(one, artifacts))
+            results = await asyncio.gather(*map(one, artifacts))
+            self.results.update(result["status"] for result in results)
+            return results
 
     async def check(
         self, url: str, size: int, sha256: str, seconds: float, owner: Owner = _NOBODY
@@ -139,9 +144,9 @@ class Fetcher:
         goal = http_client.target(url)
         for _ in range(MAX_REDIRECTS + 1):
             sock = await address_guard.connect(self.allowed, self._resolver, owner, goal.host, goal.port)
-            pace = Pace(goal.host, self._min_rate)
-            about = goal, expected, self._tls, self._progress, pace
-            async with pace.kept():
+            rate = TransferRate(goal.host, self._min_rate)
+            about = goal, expected, self._tls, self._progress, rate
+            async with rate.kept():
                 answer = await http_client.in_thread(self._threads, sock, http_client.exchange, *about)
             if isinstance(answer, http_client.Body):
                 return answer

@@ -27,6 +27,7 @@ async def entry_point(_: HalRequest, *, has_schema: bool = True) -> HalDocument:
             "self": link(hal_urls.ENTRY_POINT),
             "catalogs": link(hal_urls.CATALOGS, "Catalogs"),
             "release": {"href": hal_urls.ANY_RELEASE, "templated": True},
+            "promotion": {"href": hal_urls.ANY_PROMOTION, "templated": True},
             **schema,
             "service-desc": link(OPENAPI, "OpenAPI document"),
         }

@@ -39,7 +39,7 @@ _ROUTES: dict[str, _Answers] = {
     "/v1/base-images/{image}": handlers.base_image,
     "/v1/registries/{registry}": handlers.registry,
     "/v1/applications/product/{key}/branch/{branch}": handlers.product_branch,
-    "/lifecycle/api/v2/promotion/records/{name}/{version}/{created}": handlers.promotion,
+    hal_urls.ANY_PROMOTION: handlers.promotion,
 }
 
 

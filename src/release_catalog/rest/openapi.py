@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from release_catalog.domain import hal_urls
 from release_catalog.graphql_api import json_schema
 from release_catalog.graphql_api.json_schema import TEXT, Schema, described, reference
 from release_catalog.rest import operations, response_schemas
@@ -163,9 +164,14 @@ def _documents() -> dict[str, Any]:
         ),
     ]
     paths = {path: {"get": _reading(path, name, summary, _HAL, query)} for path, name, summary, query in found}
-    record = "/lifecycle/api/v2/promotion/records/{name}/{version}/{created}"
-    paths[record] = {
-        "get": _reading(record, "Promotion", "Get a promotion record (S3).", _JSON, ("repository_key", "project"))
+    paths[hal_urls.ANY_PROMOTION] = {
+        "get": _reading(
+            hal_urls.ANY_PROMOTION,
+            "Promotion",
+            "Get a promotion record (S3).",
+            _JSON,
+            ("repository_key", "project"),
+        )
     }
     file = f"{catalog}/releases/{{release}}/files/{{file}}"
     location = {"Location": {"description": "URL of the file.", "schema": TEXT}}

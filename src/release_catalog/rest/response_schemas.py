@@ -149,7 +149,7 @@ def outputs() -> dict[str, Schema]:
         "Link": LINK,
         "EntryPoint": object_of(
             "Entry point.",
-            {"_links": links("self", "catalogs", "release", "service-desc", optional="schema")},
+            {"_links": links("self", "catalogs", "release", "promotion", "service-desc", optional="schema")},
         ),
         "Catalogs": object_of("Catalogs, by name.", {"_links": links("self", optional="next", lists="catalogs")}),
         "Releases": object_of(

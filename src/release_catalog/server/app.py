@@ -184,7 +184,7 @@ async def _working(app: Starlette, measured: ApplicationMetrics, observers: Obse
         migrations.run_in_background(state.database, closing, workers),
         scheme_change.run_in_background(state.database, closing, workers),
         restore_marker.run_watch(state.database, closing, workers) as state.restores,
-        measured.running(state.database, feeds),
+        measured.running(state.database, feeds, state.files),
     ):
         state.follow = feeds.follow
         yield

@@ -24,6 +24,7 @@ from release_catalog.domain import timestamps
 from release_catalog.domain.caller import OPERATIONS
 from release_catalog.domain.events import EventDocument
 from release_catalog.events.broker import EventBroker
+from release_catalog.files.verifier import Fetcher
 from release_catalog.graphql_api.request_errors import RequestError
 from release_catalog.graphql_http import csrf
 from release_catalog.graphql_http.endpoint import GraphQLHTTPEndpoint, refusal_time, wait_until
@@ -59,6 +60,7 @@ class ApplicationMetrics:
         self._queues, self._delay = QueueReader(self.metrics.readings), LoopDelay()
         self._database: Database | None = None
         self._broker: EventBroker | None = None
+        self._files: Fetcher | None = None
         self.exposition = Exposition(self.metrics.registry, self._refresh)
         self._watch_process()
 
@@ -73,9 +75,9 @@ class ApplicationMetrics:
         return [self.metrics.observe] if self._is_read else []
 
     @contextlib.asynccontextmanager
-    async def running(self, database: Database, broker: EventBroker) -> AsyncIterator[None]:
-        """Measure the queues of a database, the subscribers of a broker and the event loop for a while."""
-        self._database, self._broker = database, broker
+    async def running(self, database: Database, broker: EventBroker, files: Fetcher) -> AsyncIterator[None]:
+        """Measure queues, subscribers, verified files and the event loop for a while."""
+        self._database, self._broker, self._files = database, broker, files
         async with self._delay.measured() if self._is_read else contextlib.nullcontext():
             yield
 
@@ -122,6 +124,10 @@ class ApplicationMetrics:
             "transport",
         )
 
+    def _file_results(self) -> dict[tuple[str, ...], float]:
+        results = self._files.results.copy() if self._files else {}
+        return {(status.lower(),): count for status, count in results.items()}
+
     def _watch_process(self) -> None:
         readings, driver = self.metrics.readings, self.driver
         readings.gauge(
@@ -139,6 +145,12 @@ class ApplicationMetrics:
             "event_subscriptions",
             "Subscriptions that wait for new events.",
             lambda: self._broker.subscriptions if self._broker else 0,
+        )
+        readings.counter(
+            "file_verifications",
+            "Files that were fetched and compared, by outcome.",
+            self._file_results,
+            "outcome",
         )
         readings.value(
             "event_loop_delay_seconds",

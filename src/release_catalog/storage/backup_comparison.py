@@ -9,16 +9,14 @@ import datetime
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from release_catalog.storage import backup, backup_contents, backup_verification, restore_marker
+from release_catalog.storage import backup, backup_contents, backup_verification, indexes, restore_marker
 from release_catalog.storage import database as db
 from release_catalog.storage.backup import BackupFailed, Progress, Snapshot
 from release_catalog.storage.backup_format import Block, Header, Reader, split
 from release_catalog.storage.collection_names import (
-    EVENTS,
     META,
     PRODUCTS,
     TOKENS,
-    WEBHOOK_DELIVERIES,
     CollectionName,
 )
 from release_catalog.storage.database import Database
@@ -27,7 +25,6 @@ from release_catalog.storage.restore import moves_to, target
 # The differences of each collection that a comparison names.
 MAX_NAMED = 10
 # MongoDB removes these documents after a while, by the time in the field.
-_KEPT: Mapping[str, str] = {EVENTS: "writtenAt", WEBHOOK_DELIVERIES: "createdAt"}
 
 
 @dataclasses.dataclass
@@ -126,9 +123,9 @@ async def _oldest_kept(database: Database) -> dict[str, tuple[str, datetime.date
     """Return the field of the time of documents that MongoDB removes, and the oldest time that it keeps."""
     now = await db.now(database)
     found: dict[str, tuple[str, datetime.datetime]] = {}
-    for name, field in _KEPT.items():
-        indexes = await database[CollectionName[Any](name)].index_information()
-        if seconds := indexes.get("kept", {}).get("expireAfterSeconds"):
+    for name, field in indexes.KEPT.items():
+        stored = await database[name].index_information()
+        if seconds := stored.get(indexes.RETENTION, {}).get("expireAfterSeconds"):
             found[name] = field, now - datetime.timedelta(seconds=seconds)
     return found
 

@@ -159,11 +159,6 @@ class Reader:
         return self._digest.hex()
 
     @property
-    def bytes_read(self) -> int:
-        """Return the number of bytes of all records so far."""
-        return self._bytes
-
-    @property
     def documents(self) -> Mapping[str, int]:
         """Return the number of documents so far, by collection."""
         return self._documents

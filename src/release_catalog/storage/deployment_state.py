@@ -9,20 +9,19 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
 from release_catalog.storage import database as db
-from release_catalog.storage import event_log, forms, migrations, restore_marker
+from release_catalog.storage import event_log, forms, migrations, queue_figures, restore_marker
 from release_catalog.storage.collection_names import (
     EVENTS,
     MIGRATION_STATE,
     PRODUCTS,
     RELEASES,
-    VERIFICATIONS,
     WEBHOOK_DELIVERIES,
     WEBHOOKS,
 )
 from release_catalog.storage.database import Database, Stage
 
 # Counts end here, and so do walks over webhooks and jobs.
-MAX_COUNT = 10_000
+MAX_COUNT = queue_figures.MAX_JOBS
 # Tenants and scheme changes that are named.
 MAX_NAMED = 100
 # Webhooks whose oldest waiting event is looked up.
@@ -197,23 +196,12 @@ async def _written(database: Database, tenant: str, number: int) -> datetime.dat
 
 
 async def _verifications(database: Database, now: datetime.datetime) -> VerificationsState:
-    # The lease of a job that waits ended when the job began to wait.
-    is_running = {"$gt": ["$leaseUntil", "$$NOW"]}
-    counts = {
-        "_id": None,
-        "running": {"$sum": {"$cond": [is_running, 1, 0]}},
-        "waiting": {"$sum": {"$cond": [is_running, 0, 1]}},
-        "oldest": {"$min": {"$cond": [is_running, None, "$leaseUntil"]}},
-    }
-    stages: list[Stage] = [{"$limit": MAX_COUNT}, {"$group": counts}]
-    jobs: AsyncCollection[Any] = database[VERIFICATIONS]
-    found = await db.aggregate(jobs, stages, frozenset(), hint="turn")
-    counted: dict[str, Any] = found[0] if found else {"running": 0, "waiting": 0, "oldest": None}
+    queue = await queue_figures.jobs(database, now)
     return {
-        "running": counted["running"],
-        "waiting": counted["waiting"],
-        "oldestWaitingAt": counted["oldest"],
-        "waitingSeconds": _since(counted["oldest"], now),
+        "running": queue.running,
+        "waiting": queue.waiting,
+        "oldestWaitingAt": queue.oldest,
+        "waitingSeconds": _since(queue.oldest, now),
     }
 
 

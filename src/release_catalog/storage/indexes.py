@@ -202,7 +202,9 @@ for _name in (
     INDEXES[_name] = [*INDEXES[_name], IndexModel([(forms.FORM, UP)], name=forms.FORM)]
 
 # MongoDB deletes these documents some days after the time in this field.
-_KEPT: dict[CollectionName[Any], str] = {EVENTS: "writtenAt", WEBHOOK_DELIVERIES: "createdAt"}
+KEPT: dict[CollectionName[Any], str] = {EVENTS: "writtenAt", WEBHOOK_DELIVERIES: "createdAt"}
+RETENTION = "kept"
+DAY_SECONDS = 86_400
 _OTHER_OPTIONS = 85
 # Building an index over many documents takes minutes, longer than any other command may.
 _BUILD_SECONDS = 3_600.0
@@ -217,11 +219,17 @@ async def ensure(database: Database, events_days: int = 90, *, keeps: bool = Tru
         await _ensure(database, events_days, keeps=keeps)
 
 
+def all_of(collection: CollectionName[Any]) -> list[IndexModel]:
+    """Return the indexes of a collection, with that of its retention; how long that is, a setting decides."""
+    retention = [IndexModel([(KEPT[collection], UP)], name=RETENTION)] if collection in KEPT else []
+    return [*INDEXES[collection], *retention]
+
+
 async def _ensure(database: Database, events_days: int, *, keeps: bool) -> None:
     for collection, indexes in INDEXES.items():
         await database[collection].create_indexes(indexes)
-    for collection, field in _KEPT.items():
-        kept: dict[str, Any] = {"name": "kept", "expireAfterSeconds": events_days * 86_400}
+    for collection, field in KEPT.items():
+        kept: dict[str, Any] = {"name": RETENTION, "expireAfterSeconds": events_days * DAY_SECONDS}
         try:
             await database[collection].create_indexes([IndexModel([(field, UP)], **kept)])
         except OperationFailure as error:

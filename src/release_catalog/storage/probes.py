@@ -49,10 +49,11 @@ def _covers(resource: Mapping[str, Any], name: str) -> bool:
 async def index_faults(database: Database) -> list[str]:
     """Return the indexes that are missing or have other keys, as collection and name."""
     faults = []
-    for collection, wanted in indexes.INDEXES.items():
+    for collection in indexes.INDEXES:
         cursor = await database.client[database.name][collection].list_indexes()
         found = {index["name"]: index async for index in cursor}
-        for index in (index.document for index in wanted if [*index.document["key"]] != ["_id"]):
+        wanted = (index.document for index in indexes.all_of(collection))
+        for index in (index for index in wanted if [*index["key"]] != ["_id"]):
             there = found.get(index["name"])
             if there is None:
                 faults.append(f"{collection}.{index['name']} (missing)")
@@ -61,6 +62,13 @@ async def index_faults(database: Database) -> list[str]:
             ) or bool(there.get("unique")) != bool(index.get("unique")):
                 faults.append(f"{collection}.{index['name']} (different)")
     return faults
+
+
+async def retention_days(database: Database) -> set[float]:
+    """Return the days for which events and webhook deliveries are kept; empty if nothing removes them."""
+    found = [await database[collection].index_information() for collection in indexes.KEPT]
+    seconds = [index.get(indexes.RETENTION, {}).get("expireAfterSeconds") for index in found]
+    return {it / indexes.DAY_SECONDS for it in seconds if it is not None}
 
 
 def _plain(value: Any) -> Any:

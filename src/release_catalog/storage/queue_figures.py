@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from release_catalog.storage import database as db
 from release_catalog.storage import event_log, migrations
@@ -34,6 +34,14 @@ class QueueFigures:
     jobs_running: int
     job_oldest_seconds: float
     migrations_pending: int
+
+
+class JobFigures(NamedTuple):
+    """The verification jobs that wait, those that a worker has, and the time from which the oldest one waits."""
+
+    waiting: int
+    running: int
+    oldest: datetime.datetime | None
 
 
 class _Place(TypedDict):
@@ -76,9 +84,10 @@ async def _read(database: Database) -> QueueFigures:
     with db.deadline(_SECONDS):
         now = await db.now(database)
         active, pending, failing, oldest = await _webhooks(database, now)
-        waiting, running, first = await _jobs(database, now)
+        queue = await jobs(database, now)
         left = await migrations.collections_pending(database)
-    return QueueFigures(active, pending, failing, oldest, waiting, running, first, left)
+    waits = _seconds(queue.oldest, now)
+    return QueueFigures(active, pending, failing, oldest, queue.waiting, queue.running, waits, left)
 
 
 async def _webhooks(database: Database, now: datetime.datetime) -> tuple[int, int, int, float]:
@@ -91,9 +100,9 @@ async def _webhooks(database: Database, now: datetime.datetime) -> tuple[int, in
     behind.sort(key=lambda place: _missing(place, heads), reverse=True)
     next_ = [{"tenantId": place["_id"]["tenant"], "sequence": place["_id"]["cursor"] + 1} for place in behind]
     stages: list[Stage] = [{"$match": {"$or": next_[:MAX_PENDING]}}]
-    oldest = await _oldest(database[EVENTS], stages, "writtenAt", now) if next_ else 0.0
+    oldest = await _earliest(database[EVENTS], stages, "writtenAt") if next_ else None
     active, pending = (sum([place["count"] for place in found]) for found in (places, behind))
-    return active, pending, sum([place["failing"] for place in behind]), oldest
+    return active, pending, sum([place["failing"] for place in behind]), _seconds(oldest, now)
 
 
 def _missing(place: _Place, heads: Mapping[str, int]) -> int:
@@ -102,19 +111,25 @@ def _missing(place: _Place, heads: Mapping[str, int]) -> int:
     return missing
 
 
-async def _jobs(database: Database, now: datetime.datetime) -> tuple[int, int, float]:
-    """Return the number of jobs that wait, of those that a worker has, and the wait of the oldest one."""
-    jobs = database[VERIFICATIONS]
+async def jobs(database: Database, now: datetime.datetime) -> JobFigures:
+    """Return the numbers of the verification jobs; each is at most `MAX_JOBS`."""
+    collection = database[VERIFICATIONS]
+    # The lease of a job that waits ended when it began to wait.
     waiting, running = [
-        await jobs.count_documents({"leaseUntil": {order: now}}, limit=MAX_JOBS, hint="due")
+        await collection.count_documents({"leaseUntil": {order: now}}, limit=MAX_JOBS, hint="due")
         for order in ("$lte", "$gt")
     ]
     waits: list[Stage] = [{"$match": {"leaseUntil": {"$lte": now}}}, {"$sort": {"leaseUntil": 1}}, {"$limit": 1}]
-    return waiting, running, await _oldest(jobs, waits, "leaseUntil", now)
+    return JobFigures(waiting, running, await _earliest(collection, waits, "leaseUntil"))
 
 
-async def _oldest(collection: Any, stages: Sequence[Stage], field: str, now: datetime.datetime) -> float:
-    """Return the seconds since the earliest time in a field of some documents."""
+async def _earliest(collection: Any, stages: Sequence[Stage], field: str) -> datetime.datetime | None:
+    """Return the earliest time in a field of some documents."""
     group = {"$group": {"_id": None, "at": {"$min": f"${field}"}}}
     found: Sequence[Any] = await db.aggregate(collection, [*stages, group], frozenset())
-    return max(0.0, (now - found[0]["at"]).total_seconds()) if found and found[0]["at"] else 0.0
+    return found[0]["at"] if found else None
+
+
+def _seconds(at: datetime.datetime | None, now: datetime.datetime) -> float:
+    """Return the seconds since a time; 0 without one."""
+    return max(0.0, (now - at).total_seconds()) if at else 0.0

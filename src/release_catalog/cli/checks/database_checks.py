@@ -82,8 +82,8 @@ async def rights(_: Settings, database: Database) -> AsyncIterator[Finding]:
         yield ok("The user of the database has all rights.")
 
 
-async def indexes(_: Settings, database: Database) -> AsyncIterator[Finding]:
-    """Find indexes that are missing or different."""
+async def indexes(found: Settings, database: Database) -> AsyncIterator[Finding]:
+    """Find indexes that are missing or different, and events that are kept for another time."""
     if not await database.client[database.name].list_collection_names(filter={"name": "releases"}):
         return
     if faults := await probes.index_faults(database):
@@ -94,6 +94,11 @@ async def indexes(_: Settings, database: Database) -> AsyncIterator[Finding]:
         )
     else:
         yield ok("All indexes exist.")
+    for days in await probes.retention_days(database) - {found.events_days}:
+        yield info(
+            f"Events are kept for {days:g} days, and RELEASE_CATALOG_EVENTS_DAYS is {found.events_days}.",
+            "The next start of a server with this setting changes it, and MongoDB removes what is older.",
+        )
 
 
 async def clock(_: Settings, database: Database) -> AsyncIterator[Finding]:
@@ -169,7 +174,7 @@ async def tokens(found: Settings, database: Database) -> AsyncIterator[Finding]:
             f"{state.endless} access tokens never expire.", "Create tokens with --days, and revoke old ones."
         )
     if found.authenticated and not (state.usable or found.accounts or found.jwt_issuer):
-        yield error("Nobody has credentials.", "Create a token: release-catalog token NAME --scope admin.")
+        yield error("Nobody has credentials.", "Create a token: release-catalog token create NAME --scope admin.")
     elif state.usable and not state.ending:
         yield ok(f"{state.usable} access tokens can be used.")
 
