@@ -18,6 +18,8 @@ _PREFIX = "RELEASE_CATALOG_"
 # The names of this machine: no page on another site can make a browser send one of them as its own.
 HOME_HOSTS = ("localhost", "127.0.0.1", "::1", "[::1]")
 _MIN_SECRET = 32
+# MongoDB's rules for the names of databases.
+_MAX_NAME, _NOT_IN_NAMES = 63, set('/\\. "$\0')
 # The points of a caller who logs in, unless the settings give another number.
 _POINTS_PER_HOUR = 1_000_000
 # A public key must never be taken for a secret, so each kind of algorithm excludes the other.
@@ -229,6 +231,16 @@ class Settings(Limits, BaseSettings):
     def _of_mongodb(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError("this is not the URL of a MongoDB: begin it with mongodb:// or mongodb+srv://")
+        return value
+
+    @field_validator("database")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if len(value.encode()) > _MAX_NAME or set(value) & _NOT_IN_NAMES:
+            raise ValueError(
+                f"MongoDB takes no database of this name: give at most {_MAX_NAME} bytes, without a space or "
+                '/ \\ . " $'
+            )
         return value
 
     @field_validator("cors_origins")

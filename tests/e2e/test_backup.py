@@ -220,6 +220,7 @@ def test_servers_refuse_a_tenant_until_it_is_whole(saved: Path, target: dict[str
         assert eventually(lambda: _status(server, "/v1") == 200)
         assert server.ask(LATEST)["releases"]["totalCount"] > 2_000
         assert run("restore", "--discard", **target).stdout == "Nothing to remove: no restore is unfinished.\n"
+        assert run("restore", "--discard", "--json", **target).stdout == '{"removed":false,"tenant":null}\n'
 
 
 def test_servers_and_commands_refuse_a_database_until_it_is_whole(
@@ -238,6 +239,13 @@ def test_servers_and_commands_refuse_a_database_until_it_is_whole(
     with opened(target) as database:
         assert database[RELEASES].count_documents({}) == 0
     assert run("restore", file, **target).returncode == 0
+
+
+def test_removing_what_is_left_is_told_as_json(saved: Path, target: dict[str, Any], tmp_path: Path) -> None:
+    killed(saved, target, tmp_path)
+    with opened(target) as database:
+        database["migrations"].delete_many({})
+    assert run("restore", "--discard", "--json", **target).stdout == '{"removed":true,"tenant":"local"}\n'
 
 
 def _status(server: Server, path: str) -> int:

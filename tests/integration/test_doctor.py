@@ -17,6 +17,7 @@ import orjson
 import pymongo
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from pymongo.errors import OperationFailure
 
 from release_catalog.cli.checks import database_checks, machine_checks
 from release_catalog.cli.checks.findings import Finding
@@ -150,10 +151,62 @@ def test_a_user_without_rights_is_found(stocked_settings: dict[str, Any], mongod
                 assert only(found, "replication")[0] == only(found, "transactions")[0] == "info"
             wrong = f"mongodb://read:wrong5ecret@{hosts}/?directConnection=true&authSource={name}"
             done, found = examine(**stocked_settings | {"mongodb_url": wrong})
-            assert only(found, "database")[0] == "error"
-            assert "Authentication failed" in only(found, "database")[1]
+            severity, message, remedy = only(found, "database")
+            assert (severity, message) == ("error", "The database refuses the user: Authentication failed.")
+            assert "authSource" in remedy
         finally:
             client[name].command("dropAllUsersFromDatabase")
+
+
+def test_a_url_without_a_user_is_found(stocked_settings: dict[str, Any], mongodb_url: str) -> None:
+    hosts = urllib.parse.urlsplit(mongodb_url).netloc.rpartition("@")[2]
+    url = f"mongodb://{hosts}/?directConnection=true"
+    done, found = examine(**stocked_settings | {"mongodb_url": url})
+    severity, message, remedy = only(found, "database")
+    assert (done.returncode, severity) == (1, "error")
+    assert message == "The database asks for a user, and the URL has none."
+    assert "mongodb://USER:PASSWORD@" in remedy
+    # Nothing else can be found out, and not that it asks for no user.
+    assert not {"rights", "catalog", "indexes"} & found.keys()
+
+
+def test_a_database_that_can_not_be_reached_is_told_with_the_reason(
+    free_port: int, stocked_settings: dict[str, Any], mongodb_url: str
+) -> None:
+    closed = examine(mongodb_url=f"mongodb://127.0.0.1:{free_port}/", port=free_port)[1]
+    assert "Connect call failed" in only(closed, "database")[1]
+    url = f"{mongodb_url.replace('directConnection=true', 'directConnection=false')}&replicaSet=another"
+    other = examine(**stocked_settings | {"mongodb_url": url})[1]
+    assert "another" in only(other, "database")[1]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mongodb_url": "http://u:5ecret@h/"}, {"database": "a/b"}, {"database": "a" * 64}]
+)
+def test_no_other_database_is_looked_at(
+    wrong: dict[str, Any], stocked_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    done, found = examine(**stocked_settings | wrong | {"data_dir": tmp_path})
+    assert (done.returncode, only(found, "settings")[0]) == (1, "error")
+    assert only(found, "database")[:2] == ("info", "No check of the database was made: its settings are wrong.")
+    assert done.database is None
+    assert not {"catalog", "disk"} & found.keys()
+    assert found["port"]
+
+
+def test_no_other_port_is_looked_at(stocked_settings: dict[str, Any]) -> None:
+    found = examine(**stocked_settings | {"port": "x"})[1]
+    assert "port" not in found
+    assert only(found, "database")[0] == "ok"
+
+
+async def test_a_single_server_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: Any) -> None:
+        raise OperationFailure("not running with --replSet", 76)
+
+    monkeypatch.setattr(probes, "_allowed", refused)
+    database: Any = None
+    assert [it async for it in database_checks.replication(Settings(), database)] == []
 
 
 def test_missing_and_different_indexes_are_found(stocked_settings: dict[str, Any], mongodb_url: str) -> None:
@@ -310,6 +363,11 @@ def test_a_certificate_that_is_not_trusted_is_named(
         "error",
         "The certificate of localhost is not trusted: self-signed certificate.",
     )
+
+
+def test_the_query_of_an_address_of_keys_is_not_shown(stocked_settings: dict[str, Any]) -> None:
+    done, found = examine(**stocked_settings, **JWT, jwt_jwks_url="http://127.0.0.1:1/keys?key=5ecret")
+    assert (done.returncode, only(found, "JWT keys")[0]) == (1, "error")
 
 
 def test_a_secret_that_can_be_guessed_is_found(stocked_settings: dict[str, Any]) -> None:

@@ -115,7 +115,7 @@ def restore(
         raise typer.BadParameter("give either a file or --discard", param_hint="FILE")
     _check_tenant(tenant)
     if file is None:
-        _discard()
+        _discard(json=json)
         return
     with _refusals(), _readable(file) as source:
         verified = backup_verification.verify(source)
@@ -146,10 +146,13 @@ def _check_tenant(tenant: str | None) -> None:
         raise typer.BadParameter("the name is empty: give the name of a tenant", param_hint="--tenant")
 
 
-def _discard() -> None:
+def _discard(*, json: bool) -> None:
     with _refusals():
         marker = runtime.run_with_database(Settings(), restores.discard, restoring=True)
-    typer.echo("Removed." if marker else "Nothing to remove: no restore is unfinished.")
+    if json:
+        options.print_json({"removed": marker is not None, "tenant": marker and marker["tenant"]})
+    else:
+        typer.echo("Removed." if marker else "Nothing to remove: no restore is unfinished.")
 
 
 def compare(

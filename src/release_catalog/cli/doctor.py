@@ -46,6 +46,9 @@ _REMOTE: dict[str, Callable[[Settings, db.Database], AsyncIterator[Finding]]] = 
     "database disk": database_checks.disk,
     "access tokens": database_checks.tokens,
 }
+# The settings that name the database, and those without which a local check would look at something else.
+_PLACE = {"RELEASE_CATALOG_MONGODB_URL", "RELEASE_CATALOG_DATABASE", "RELEASE_CATALOG_DATA_DIR"}
+_NEEDED = {"disk": _PLACE, "port": {"RELEASE_CATALOG_HOST", "RELEASE_CATALOG_PORT"}}
 _LOG_AND_SETTINGS = "Look at the message. If it does not help, report it as a bug."
 
 Findings = dict[str, list[Finding]]
@@ -56,15 +59,20 @@ def doctor(json: Json = False) -> None:
 
     It changes nothing. The exit code is 1 if there is an error; warnings do not count.
     """
-    found, wrong = setting_checks.read()
+    found, wrong, left_out = setting_checks.read()
     findings: Findings = {"settings": [*wrong, *setting_checks.names()] or [ok("All settings can be used.")]}
     if found is not None:
         logging_config.configure("error", found.log_format)
-        runtime.announce(found)
         with contextlib.ExitStack() as stack:
-            url = _url(found, stack, findings)
+            if left_out & _PLACE:
+                findings["database"] = [info("No check of the database was made: its settings are wrong.")]
+                url = None
+            else:
+                runtime.announce(found)
+                url = _url(found, stack, findings)
             # Without the settings that are wrong, callers may seem to need no credentials.
             local = [name for name in _LOCAL if not (wrong and name == "authentication")]
+            local = [name for name in local if not left_out & _NEEDED.get(name, set())]
             findings |= anyio.run(_run, found, url, local)
     _print(findings, json=json)
     sys.exit(1 if any(it.severity == "error" for some in findings.values() for it in some) else 0)
@@ -119,16 +127,15 @@ async def _run_remote(found: Settings, url: str, findings: Findings) -> None:
     try:
         client = db.connect(url)
     except db.Failure as wrong:
-        findings["database"] = [error(f"The URL of the database is invalid: {reason(wrong)}", _URL)]
+        findings["database"] = [
+            error(f"The URL of the database is invalid: {reason(wrong)}", database_checks.CHECK_URL)
+        ]
         return
     try:
         database = db.configure(client[found.database])
-        try:
-            await db.ping(database, _SECONDS)
-        except db.Failure as wrong:
-            findings["database"] = [error(f"The database does not answer: {reason(wrong)}", _URL)]
+        findings["database"] = [finding] = [await database_checks.access(database, _SECONDS)]
+        if finding.severity == "error":
             return
-        findings["database"] = [ok("The database answers.")]
         findings |= {name: [] for name in _REMOTE}
         async with anyio.create_task_group() as group:
             for name, check in _REMOTE.items():
@@ -173,6 +180,3 @@ def _print(findings: Findings, *, json: bool) -> None:
         typer.echo(printable(f"{it.severity:<8} {name:<18} {it.message}"))
         if it.remedy:
             typer.echo(printable(f"{'':<27} {it.remedy}"))
-
-
-_URL = "Check RELEASE_CATALOG_MONGODB_URL, the network, and that MongoDB runs."

@@ -22,6 +22,32 @@ _MAX_TOKENS = 1_000
 _FULL = 0.9
 # MongoDB's codes: no right, and no such command, parameter or collection.
 _DENIED = {13, 18, 26, 59, 72, 166, 238, 8000}
+# No such user, a wrong password, and both in Atlas; no right; a single server.
+_REFUSED_USER = {11, 18, 8000}
+_NO_RIGHT, _NO_REPLICA_SET = 13, 76
+
+
+class NoReplicaSet(Exception):  # noqa: N818  it is no fault of the program
+    """MongoDB is a single server."""
+
+
+async def asks_for_user(database: Database) -> bool:
+    """Return whether MongoDB refuses to read because the URL has no user."""
+    found = await database.client.admin.command("connectionStatus")
+    if found["authInfo"]["authenticatedUsers"]:
+        return False
+    try:
+        await database.client[database.name].list_collection_names(filter={"name": "releases"})
+    except OperationFailure as error:
+        if error.code == _NO_RIGHT:
+            return True
+        raise
+    return False
+
+
+def is_refused_user(error: Exception) -> bool:
+    """Return whether MongoDB does not know the user or the password."""
+    return isinstance(error, OperationFailure) and error.code in _REFUSED_USER
 
 
 async def missing_rights(database: Database) -> list[str] | None:
@@ -99,8 +125,13 @@ class Replication(NamedTuple):
 
 
 async def replication(database: Database) -> Replication | None:
-    """Return the state of the replica set; None if the user lacks the right to read it."""
-    found = await _allowed(database, "replSetGetStatus")
+    """Return the state of the replica set; None if the user lacks the right to read it. Raise NoReplicaSet."""
+    try:
+        found = await _allowed(database, "replSetGetStatus")
+    except OperationFailure as error:
+        if error.code == _NO_REPLICA_SET:
+            raise NoReplicaSet from error
+        raise
     if found is None:
         return None
     members = found["members"]

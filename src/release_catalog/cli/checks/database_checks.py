@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from release_catalog.cli.checks import machine_checks
 from release_catalog.cli.checks.findings import Finding, error, info, ok, warning
+from release_catalog.cli.status import reason
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import deployment_state, probes, restore_marker
@@ -18,6 +19,28 @@ _LAG_SECONDS = 10.0
 _OPLOG_HOURS = 24.0
 _SOON = datetime.timedelta(days=14)
 _SHOWN = 5
+
+
+async def access(database: Database, seconds: float) -> Finding:
+    """Find a database that does not answer within this time, or that refuses the user or asks for one."""
+    try:
+        with db.deadline(seconds):
+            await database.command("ping")
+            asks = await probes.asks_for_user(database)
+    except db.Failure as wrong:
+        if probes.is_refused_user(wrong):
+            return error(
+                f"The database refuses the user: {reason(wrong)}",
+                "Correct the user and the password in RELEASE_CATALOG_MONGODB_URL, and authSource: it names the "
+                "database that has the user.",
+            )
+        return error(f"The database does not answer: {reason(wrong)}", CHECK_URL)
+    if asks:
+        return error(
+            "The database asks for a user, and the URL has none.",
+            "Add a user to RELEASE_CATALOG_MONGODB_URL: mongodb://USER:PASSWORD@HOST/?authSource=admin.",
+        )
+    return ok("The database answers.")
 
 
 async def server(_: Settings, database: Database) -> AsyncIterator[Finding]:
@@ -133,7 +156,11 @@ async def transactions(_: Settings, database: Database) -> AsyncIterator[Finding
 
 async def replication(_: Settings, database: Database) -> AsyncIterator[Finding]:
     """Find members of the replica set that are behind or down, and an oplog that is short."""
-    state = await probes.replication(database)
+    try:
+        state = await probes.replication(database)
+    except probes.NoReplicaSet:
+        # The check of the server tells it.
+        return
     if state is None:
         yield info("The state of the replica set can't be read.", _MONITOR)
         return
@@ -179,4 +206,5 @@ async def tokens(found: Settings, database: Database) -> AsyncIterator[Finding]:
         yield ok(f"{state.usable} access tokens can be used.")
 
 
+CHECK_URL = "Check RELEASE_CATALOG_MONGODB_URL, the network, and that MongoDB runs."
 _MONITOR = "Grant the role clusterMonitor on admin to let this command read it."

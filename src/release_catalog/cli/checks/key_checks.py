@@ -34,6 +34,8 @@ def published(found: Settings) -> Iterator[Finding]:
     from release_catalog.auth import jwks  # noqa: PLC0415  its cryptography takes a while to import
 
     host = urllib.parse.urlsplit(url).hostname
+    # Its query may hold a key.
+    place = url.partition("?")[0]
     try:
         keys = jwks.parse_jwks(json.loads(jwks.read(url)))
     except ssl.SSLCertVerificationError as wrong:
@@ -47,15 +49,15 @@ def published(found: Settings) -> Iterator[Finding]:
         return
     except (OSError, http.client.HTTPException) as wrong:
         reason = getattr(wrong, "strerror", None) or str(wrong) or type(wrong).__name__
-        yield error(f"The signing keys at {url} can't be fetched: {reason}.", _REACH)
+        yield error(f"The signing keys at {place} can't be fetched: {reason}.", _REACH)
         return
     except (ValueError, RecursionError) as wrong:
-        yield error(f"The document at {url} is not a set of keys: {wrong}.", _REACH)
+        yield error(f"The document at {place} is not a set of keys: {wrong}.", _REACH)
         return
     usable = {algorithm for algorithm, _ in keys.values()}
     if not usable & set(found.algorithms):
         yield error(
-            f"No key at {url} can be used for {', '.join(found.algorithms)}.",
+            f"No key at {place} can be used for {', '.join(found.algorithms)}.",
             "Publish a key for signatures (RSA of 2048 bits or more, P-256 or Ed25519), or set "
             "RELEASE_CATALOG_JWT_ALGORITHMS to those of the issuer.",
         )

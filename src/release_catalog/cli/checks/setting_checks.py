@@ -18,37 +18,38 @@ _PREFIX = "RELEASE_CATALOG_"
 _ATTEMPTS = 10
 
 
-def read() -> tuple[Settings | None, list[Finding]]:
-    """Return the settings and their faults; faulty settings are left out, so that the other checks can run."""
+def read() -> tuple[Settings | None, list[Finding], set[str]]:
+    """Return the settings, their faults, and the settings that were left out so that the other checks can run."""
     findings: list[Finding] = []
+    left_out: set[str] = set()
     kept = dict(os.environ)
     try:
         for _ in range(_ATTEMPTS):
             try:
-                return Settings(), findings
+                return Settings(), findings, left_out
             except pydantic.ValidationError as wrong:
                 remedy = "Correct the setting: see docs/settings.md."
                 findings.extend(error(f"{reason}.", remedy) for reason in setting_errors.reasons(wrong))
-                if not _leave_out(wrong):
+                names = _leave_out(wrong)
+                if not names:
                     break
-        return None, findings
+                left_out |= names
+        return None, findings, left_out
     finally:
         os.environ.clear()
         os.environ.update(kept)
 
 
-def _leave_out(wrong: pydantic.ValidationError) -> bool:
-    """Remove the settings that are wrong; if several contradict each other, all about JWTs.
-
-    Return whether there were any.
-    """
-    before = len(os.environ)
+def _leave_out(wrong: pydantic.ValidationError) -> set[str]:
+    """Remove the settings that are wrong and return them; if several contradict each other, all about JWTs."""
+    left_out = set()
     names = {f"{_PREFIX}{name}".upper() for part in wrong.errors() for name in part["loc"]}
     for name in list(os.environ):
         plain = name.upper().removesuffix(secret_files.SUFFIX)
         if plain in names or (not names and plain.startswith(f"{_PREFIX}JWT_")):
             del os.environ[name]
-    return len(os.environ) < before
+            left_out.add(plain)
+    return left_out
 
 
 def names() -> Iterator[Finding]:
