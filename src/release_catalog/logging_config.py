@@ -48,7 +48,8 @@ class _JsonLines:
 
     def is_used(self) -> bool:
         """Return whether the processors are still those of `configure`: others may replace them, as tests do."""
-        return structlog.is_configured() and self._processors[0] is self._first
+        used = structlog.get_config()["processors"]
+        return used is self._processors and used[0] is self._first
 
     def write(self, level: str, event: str, entry: dict[str, Any], members: Members) -> None:
         """Write a line."""

@@ -2,9 +2,12 @@
 
 import asyncio
 import io
+import logging
+from collections.abc import Iterator
 
 import orjson
 import pytest
+import structlog
 
 from release_catalog import logging_config
 
@@ -19,6 +22,15 @@ class Sink(io.BytesIO):
     def write(self, data: object, /) -> int:
         self.writes.append(bytes(data))  # type: ignore[call-overload]
         return len(self.writes[-1])
+
+
+@pytest.fixture(autouse=True)
+def unchanged() -> Iterator[None]:
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    yield
+    root.handlers[:], root.level = before
+    structlog.reset_defaults()
 
 
 def test_lines_of_one_turn_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +52,14 @@ def test_lines_of_one_turn_are_written_together(monkeypatch: pytest.MonkeyPatch)
     sink.writes.clear()
     logging_config.write("info", "request", {"number": 0}, MEMBERS)
     assert len(sink.writes) == 1, "without an event loop, at once"
+
+
+def test_lines_go_where_the_program_logs_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = Sink()
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(sink))
+    logging_config.configure("info", "json")
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as entries:
+        logging_config.write("info", "request", {"number": 0}, MEMBERS)
+    assert [entry["number"] for entry in entries] == [0]
+    assert not sink.writes
