@@ -12,8 +12,7 @@ import typer
 from release_catalog import logging_config, runtime
 from release_catalog.cli.checks import database_checks, key_checks, machine_checks, setting_checks
 from release_catalog.cli.checks.findings import Finding, error, info, ok
-from release_catalog.cli.options import Json, print_json
-from release_catalog.cli.status import reason
+from release_catalog.cli.options import Json, failure_text, print_json
 from release_catalog.console import printable
 from release_catalog.embedded_mongodb import binary, data_folder, supervisor
 from release_catalog.settings import Settings
@@ -128,7 +127,7 @@ async def _run_remote(found: Settings, url: str, findings: Findings) -> None:
         client = db.connect(url)
     except db.Failure as wrong:
         findings["database"] = [
-            error(f"The URL of the database is invalid: {reason(wrong)}", database_checks.CHECK_URL)
+            error(f"The URL of the database is invalid: {failure_text(wrong)}", database_checks.CHECK_URL)
         ]
         return
     try:
@@ -152,7 +151,7 @@ async def _run_one(name: str, check: AsyncIterator[Finding], findings: Findings)
                 findings[name].append(finding)
     except db.Failure as wrong:
         findings[name].append(
-            error(f"The check failed: {reason(wrong)}", "Check the rights of the database's user.")
+            error(f"The check failed: {failure_text(wrong)}", "Check the rights of the database's user.")
         )
     except Exception as wrong:  # noqa: BLE001  the other checks go on
         findings[name].append(_broken(wrong))

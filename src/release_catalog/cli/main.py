@@ -19,6 +19,7 @@ from release_catalog.cli import (
     groups,
     ledger,
     migrate,
+    options,
     release_commands,
     schema_changes,
     serve,
@@ -108,7 +109,7 @@ def _run() -> None:
     except (binary.Unavailable, tracing.Unavailable) as error:
         sys.exit(str(error))
     except db.Failure as error:
-        sys.exit(f"The database can't be used: check RELEASE_CATALOG_MONGODB_URL. ({status.reason(error)})")
+        sys.exit(f"The database can't be used: check RELEASE_CATALOG_MONGODB_URL. ({options.failure_text(error)})")
     except OSError as error:
         sys.exit(f"{error.filename or 'The file'} can't be read or written: {error.strerror}.")
 

@@ -1,5 +1,6 @@
 """Options that several commands have, and the output of programs and people."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -38,6 +39,11 @@ def problem_text(problem: Problem) -> str:
     if isinstance(problem, ValidationProblem):
         return "\n".join(violation.message for violation in problem.violations)
     return problem.detail
+
+
+def failure_text(error: Exception) -> str:
+    """Return the message of an error without all that the driver knows of timeouts and servers."""
+    return re.split(r" \(configured|, Timeout: |, full error: ", str(error))[0]
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:

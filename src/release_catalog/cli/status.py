@@ -1,13 +1,12 @@
 """The command that tells the state of a deployment."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import typer
 
 from release_catalog import runtime
-from release_catalog.cli.options import Json, print_json
+from release_catalog.cli.options import Json, failure_text, print_json
 from release_catalog.console import printable
 from release_catalog.domain import timestamps
 from release_catalog.embedded_mongodb import binary
@@ -36,18 +35,13 @@ def status(json: Json = False) -> None:
         state = runtime.run_with_database(settings, deployment_state.read, prepares=False, restoring=True)
     except (db.Failure, binary.Unavailable) as error:
         if json:
-            print_json({"database": runtime.place(settings), "reachable": False, "reason": reason(error)})
+            print_json({"database": runtime.place(settings), "reachable": False, "reason": failure_text(error)})
         raise
     if json:
         print_json({"database": runtime.place(settings), "reachable": True, **state})
         return
     for name, text in _lines(runtime.place(settings), state):
         typer.echo(printable(f"{name:<15} {text}"))
-
-
-def reason(error: Exception) -> str:
-    """Return the message of an error without all that the driver knows of timeouts and servers."""
-    return re.split(r" \(configured|, Timeout: |, full error: ", str(error))[0]
 
 
 def _lines(place: str, state: DeploymentState) -> Iterator[tuple[str, str]]:

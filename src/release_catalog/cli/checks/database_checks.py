@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from release_catalog.cli.checks import machine_checks
 from release_catalog.cli.checks.findings import Finding, error, info, ok, warning
-from release_catalog.cli.status import reason
+from release_catalog.cli.options import failure_text
 from release_catalog.settings import Settings
 from release_catalog.storage import database as db
 from release_catalog.storage import deployment_state, probes, restore_marker
@@ -30,11 +30,11 @@ async def access(database: Database, seconds: float) -> Finding:
     except db.Failure as wrong:
         if probes.is_refused_user(wrong):
             return error(
-                f"The database refuses the user: {reason(wrong)}",
+                f"The database refuses the user: {failure_text(wrong)}",
                 "Correct the user and the password in RELEASE_CATALOG_MONGODB_URL, and authSource: it names the "
                 "database that has the user.",
             )
-        return error(f"The database does not answer: {reason(wrong)}", CHECK_URL)
+        return error(f"The database does not answer: {failure_text(wrong)}", CHECK_URL)
     if asks:
         return error(
             "The database asks for a user, and the URL has none.",
